@@ -1,0 +1,66 @@
+"""What happens during a run, as values: the engine says it, `progress/` shows it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from batchcrew.models import Attempt, Counts, Execution, Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """The engine begins; `counts` is the batch as the ledger has it now."""
+
+    batch: str
+    run_id: str
+    jobfile: str
+    ledger: str
+    crews: tuple[str, ...]
+    """`name (url)` of each crew, without token."""
+    concurrency: int
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class KickedOff:
+    """A crew accepted the attempt (or an execution of an earlier run was taken up: `taken_up`)."""
+
+    attempt: Attempt
+    taken_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """A status answer of an execution that still runs."""
+
+    attempt: Attempt
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    """The attempt and its outcome are durable."""
+
+    attempt: Attempt
+    outcome: Outcome
+    seconds: float | None
+    """From kickoff to end; None when it was never kicked off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something a person may want to know, in one line."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """Nothing new starts any more, and why."""
+
+    detail: str
+    in_flight: int
+
+
+Event: TypeAlias = RunStarted | KickedOff | Progressed | AttemptEnded | Warned | Stopping
+Observe: TypeAlias = Callable[[Event], None]

@@ -1,0 +1,324 @@
+"""The nouns: Job, Attempt, Execution, and what a crew's answers mean. Frozen, no I/O.
+
+job:     pending -> open -> succeeded | failed | held | cancelled        (retry: ended -> pending)
+attempt: intended -> kicked_off -> succeeded | failed | timed_out | lost | in_doubt | cancelled
+                  \\-> rejected (the server refused, or the request never left)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    PENDING = "pending"  # waits for a slot (or for its retry's time)
+    OPEN = "open"  # has an open attempt
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    HELD = "held"  # its kickoff is in doubt and a person decides
+    CANCELLED = "cancelled"
+
+
+ENDED_JOB_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.HELD, JobState.CANCELLED})
+
+
+class AttemptState(StrEnum):
+    """Where an attempt stands."""
+
+    INTENDED = "intended"  # durable before the POST leaves
+    KICKED_OFF = "kicked_off"  # its kickoff_id is durable; the execution is watched
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"  # the crew said so
+    TIMED_OUT = "timed_out"  # it may still be running: the API has no cancel
+    LOST = "lost"  # the crew no longer knows it
+    IN_DOUBT = "in_doubt"  # the kickoff was sent and its answer was lost
+    REJECTED = "rejected"  # the server refused it, or it never left; it cost nothing
+    CANCELLED = "cancelled"
+
+
+OPEN_ATTEMPT_STATES = frozenset({AttemptState.INTENDED, AttemptState.KICKED_OFF})
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place in a file; `line` and `column` count from 1, 0 is unknown."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """One set of inputs for one crew.
+
+    Treated as frozen; `frozen=True` would cost a microsecond a row, and a file has a million.
+    """
+
+    job_id: str
+    crew: str
+    inputs: dict[str, Any]
+    meta: dict[str, Any]
+    row: dict[str, Any]
+    """The file's own columns, in its order and untouched: what exports give back."""
+    fingerprint: str
+    """Hash of crew, inputs and meta: a job whose fingerprint changed since it succeeded runs again."""
+    where: Location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskResult:
+    """What one of the crew's tasks answered."""
+
+    task_id: str
+    output: str | None = None
+    agent: str | None = None
+    execution_time: float | None = None
+    """Seconds, as the crew says."""
+
+
+class ExecutionState(StrEnum):
+    """What a status word means, whatever its dialect."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    WAITING_FOR_PERSON = "waiting_for_person"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    NOT_FOUND = "not_found"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """One answer about an execution, understood."""
+
+    state: ExecutionState
+    word: str
+    """The status word as it came."""
+    known_word: bool = True
+    """False when the word is in no table: then it is taken as running and warned about once."""
+    output: str | None = None
+    result_json: Json = None
+    """The result as JSON, where the crew gave one beside or in place of text."""
+    tasks: tuple[TaskResult, ...] = ()
+    error: str | None = None
+    execution_time: float | None = None
+    token_usage: Mapping[str, Any] | None = None
+    current_task: str | None = None
+    completed_tasks: int | None = None
+    total_tasks: int | None = None
+    answer: str = ""
+    """The body as it came, whole."""
+
+
+# What the answer to a kickoff means (one class a line of the design's table).
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The crew runs under `kickoff_id`."""
+
+    kickoff_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Refused for now (408, 425, 429, 503): uses up no attempt, slows this crew's kickoffs down."""
+
+    reason: str
+    retry_after: float | None = None
+    """Seconds the server asked for; bounded by the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The request never left: refused connection, DNS, TLS handshake."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BadInputs:
+    """The server refuses these inputs for good (400, 422 and the like): the job fails."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """The crew cannot be worked with (401, 403, 404, 405): nothing more is started."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """The request was sent and the answer is lost or makes no sense: the crew may be running."""
+
+    reason: str
+
+
+KickoffAnswer: TypeAlias = Accepted | Busy | NotSent | BadInputs | Unusable | Doubtful
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """An answer to a status call that is no status: ask again later."""
+
+    reason: str
+    retry_after: float | None = None
+
+
+StatusAnswer: TypeAlias = Execution | Unusable | Unclear
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrewInput:
+    """One input that a crew asks for."""
+
+    name: str
+    type: str | None = None
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrewInputs:
+    """The answer to `GET /inputs`."""
+
+    inputs: tuple[CrewInput, ...]
+    idempotent_kickoff: bool = False
+    """The server said `Idempotency-Key: supported`: the same attempt may be sent again."""
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        return tuple(entry.name for entry in self.inputs if entry.required)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One kickoff of one job, with what the engine needs to live it through.
+
+    `attempt_id` is a UUID; it is sent as `Idempotency-Key` and as `meta.batchcrew.attempt`.
+    """
+
+    attempt_id: str
+    batch: str
+    job_key: int
+    """The ledger's row number of the job."""
+    job_id: str
+    crew: str
+    number: int
+    """1 for the first attempt of the job, rejected ones included."""
+    charged: int
+    """Attempts of this job that count against `retry.attempts`, this one included."""
+    inputs: Mapping[str, Any]
+    meta: Mapping[str, Any]
+    intended_at: str
+    kickoff_id: str | None = None
+    kicked_off_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How an attempt ended, and what becomes of its job. A failure is a value, not an exception."""
+
+    attempt_state: AttemptState
+    job_state: JobState
+    reason: str | None = None
+    """Plain words, for every state but succeeded."""
+    execution: Execution | None = None
+    retry_in: float | None = None
+    """Seconds until the job may start again; set when `job_state` is pending."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run would do, counted in jobs."""
+
+    total: int = 0
+    new: int = 0
+    changed: int = 0
+    """Changed since they succeeded (or ended): they run again."""
+    unchanged: int = 0
+    gone: int = 0
+    """In the ledger and no longer in the file: left alone."""
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Jobs of a batch by state (those in the file), and what a person should know beside."""
+
+    pending: int = 0
+    open: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    held: int = 0
+    cancelled: int = 0
+    gone: int = 0
+    possible_duplicates: int = 0
+    """Jobs that were kicked off again after an attempt in doubt."""
+
+    @property
+    def total(self) -> int:
+        return self.pending + self.open + self.succeeded + self.failed + self.held + self.cancelled
+
+    @property
+    def left(self) -> int:
+        return self.pending + self.open
+
+    @property
+    def ended(self) -> int:
+        return self.total - self.left
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobLine:
+    """One ended or running job for a list: summary, `status`."""
+
+    job_id: str
+    crew: str
+    state: JobState
+    reason: str | None = None
+    seconds: float | None = None
+    """Wall seconds from kickoff to end."""
+    attempts: int = 0
+    kickoff_id: str | None = None
+
+
+class StopReason(StrEnum):
+    """Why a run stopped with work left."""
+
+    SIGNAL = "signal"
+    MAX_RUNTIME = "max_runtime"
+    STOP_AFTER_FAILURES = "stop_after_failures"
+    LIMIT = "limit"
+    CREW_UNUSABLE = "crew_unusable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """How a run ended, for the summary and the exit code."""
+
+    batch: str
+    run_id: str | None
+    """None when there was nothing to do and no run was opened."""
+    counts: Counts
+    wall_seconds: float = 0.0
+    kickoffs: int = 0
+    """Kickoffs that this run sent and a crew accepted."""
+    stopped: StopReason | None = None
+    stop_detail: str | None = None
+    slowest: tuple[JobLine, ...] = ()
+    failing: tuple[JobLine, ...] = ()
+    duplicates: tuple[str, ...] = ()
+    """job_ids kicked off again after an attempt in doubt (the first few)."""
+    ledger: str = ""
+    jobfile: str = ""
+    plan: Plan | None = None
+    warnings: tuple[str, ...] = field(default=())

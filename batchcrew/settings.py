@@ -1,0 +1,244 @@
+"""Every default once, and validated value objects for what a person can set.
+
+Durations are float seconds inside; a job file or an option writes them as `30s`, `5m`, `1h30m` or a
+bare number of seconds. The environment is not read here (it is read in `cli/`).
+"""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+DEFAULT_LEDGER = "results/batchcrew.db"
+EMBEDDED = "embedded"
+"""`crew.url: embedded` starts a local demo crew for the run."""
+DEFAULT_CREW = "default"
+"""Name of the crew of a job file that has a single one."""
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|m|h|sec|min|second|minute|hour)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KiB|MiB|GiB)?", re.IGNORECASE)
+_SIZE_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+MAX_DURATION_SECONDS = 366 * 86400.0
+
+
+def parse_duration(value: object) -> float:
+    """Seconds from `30s`, `5m`, `1h30m`, `500ms` or a number of seconds.
+
+    Raises:
+        ValueError: the text is no duration, is negative or over a year.
+    """
+    seconds: float
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"{value!r} is no duration; write it like 30s, 5m or 1h30m")
+    if isinstance(value, str):
+        text = value.strip().replace(" ", "")
+        if _DURATION.fullmatch(text):
+            seconds = sum(float(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(text))
+        else:
+            try:
+                seconds = float(text)
+            except ValueError:
+                raise ValueError(f"{value!r} is no duration; write it like 30s, 5m or 1h30m") from None
+    else:
+        seconds = float(value)
+    if not 0 <= seconds <= MAX_DURATION_SECONDS:
+        raise ValueError(f"{value!r} is out of range; a duration is between 0s and 366d")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """`1h 02m`, `3m 20s`, `12.3s`: for people."""
+    if seconds < 60:
+        return f"{seconds:.1f}s" if seconds < 10 else f"{seconds:.0f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m {rest:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02d}m"
+
+
+def parse_size(value: object) -> int:
+    """Bytes from `64MiB`, `10 MB` or a number of bytes."""
+    match = _SIZE.fullmatch(str(value).strip())
+    if isinstance(value, bool) or match is None:
+        raise ValueError(f"{value!r} is no size; write it like 64MiB")
+    return int(float(match[1]) * _SIZE_UNITS[(match[2] or "B").lower()])
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration, json_schema_input_type=str | float),
+    Field(description="A duration: 30s, 5m, 1h30m, or a number of seconds."),
+]
+PositiveDuration = Annotated[Duration, Field(gt=0)]
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size, json_schema_input_type=str | int),
+    Field(gt=0, description="64MiB, 10 MB …"),
+]
+
+
+class Settings(BaseModel):
+    """Base of the value objects: frozen, and a key that is not known is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Rate(Settings):
+    """Kickoffs per period. Kickoffs are spaced evenly, so no window of a period sees more than `count` + 1."""
+
+    count: float = Field(gt=0)
+    period_seconds: float = Field(gt=0)
+
+    @property
+    def interval_seconds(self) -> float:
+        """Seconds between two kickoffs."""
+        return self.period_seconds / self.count
+
+    def __str__(self) -> str:
+        unit = {1.0: "s", 60.0: "m", 3600.0: "h"}[self.period_seconds]
+        return f"{self.count:g}/{unit}"
+
+
+def parse_rate(value: object) -> Any:
+    """A `Rate` from `60/m`, `2/s` or `500/h`."""
+    if isinstance(value, Rate):
+        return value
+    match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None or float(match[1]) <= 0:
+        raise ValueError(f"{value!r} is no rate; write it like 2/s, 60/m or 500/h")
+    return Rate(count=float(match[1]), period_seconds=_UNITS[match[2][0]])
+
+
+RateText = Annotated[
+    Rate,
+    BeforeValidator(parse_rate, json_schema_input_type=str),
+    Field(description="Kickoffs per second, minute or hour: 2/s, 60/m, 500/h."),
+]
+
+
+class FailureLimit(Settings):
+    """`stop_after_failures`: a count of failed jobs, or a share of the jobs that ended in this run."""
+
+    count: int | None = None
+    share: Decimal | None = None
+
+    MIN_SAMPLE: int = Field(default=10, exclude=True, repr=False)
+
+    def reached(self, *, failed: int, ended: int) -> bool:
+        """True when `failed` of the `ended` jobs of this run are enough to stop.
+
+        A share is judged from 10 ended jobs on: one failure among the first two is no pattern.
+        """
+        if self.count is not None:
+            return failed >= self.count
+        assert self.share is not None  # noqa: S101 - parse_failure_limit sets one of the two
+        return ended >= self.MIN_SAMPLE and failed > 0 and Decimal(failed) >= self.share * ended
+
+    def __str__(self) -> str:
+        return f"{self.share * 100:g}%" if self.share is not None else str(self.count)
+
+
+def parse_failure_limit(value: object) -> Any:
+    """A `FailureLimit` from `10%` or a count."""
+    if isinstance(value, FailureLimit):
+        return value
+    text = str(value).strip()
+    percent = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text)
+    if percent and 0 < Decimal(percent[1]) <= 100:
+        return FailureLimit(share=Decimal(percent[1]) / 100)
+    if not isinstance(value, bool) and re.fullmatch(r"\d+", text) and int(text) > 0:
+        return FailureLimit(count=int(text))
+    raise ValueError(f"{value!r} is no limit of failures; write a count like 20 or a share like 10%")
+
+
+FailureLimitText = Annotated[
+    FailureLimit,
+    BeforeValidator(parse_failure_limit, json_schema_input_type=str | int),
+    Field(description="A count of failed jobs (20) or a share of the jobs that ended (10%)."),
+]
+
+RetryClass = Literal["crew_error", "lost", "timeout"]
+Delivery = Literal["at_least_once", "at_most_once"]
+
+
+class RetrySettings(Settings):
+    """When a job whose attempt failed is kicked off again."""
+
+    attempts: int = Field(default=3, ge=1, le=100)
+    """Most kickoffs of one job. Refusals (429 and the like) use up none."""
+    backoff: PositiveDuration = 5.0
+    """Wait before the second attempt."""
+    factor: float = Field(default=2.0, ge=1, le=100)
+    """Each further wait is this many times longer."""
+    max: PositiveDuration = 300.0
+    """Longest wait."""
+    on: tuple[RetryClass, ...] = ("crew_error", "lost")
+    """Which outcomes are tried again. A timed-out execution may still be running: it is not in the default."""
+
+
+class PollSettings(Settings):
+    """How an execution is asked for its status."""
+
+    initial: PositiveDuration = 2.0
+    """Wait before the first question."""
+    factor: float = Field(default=1.5, ge=1, le=100)
+    """Each further wait is this many times longer."""
+    max: PositiveDuration = 30.0
+    """Longest wait."""
+
+
+class RunSettings(Settings):
+    """The `run:` section of a job file; a command-line option of the same name wins over it."""
+
+    concurrency: int = Field(default=10, ge=1, le=10_000)
+    """Executions in flight, over all crews."""
+    rate: RateText | None = None
+    """Kickoffs per second, minute or hour, over all crews; default none."""
+    timeout: PositiveDuration = 1800.0
+    """Longest time of one execution."""
+    max_runtime: PositiveDuration | None = None
+    """Stop starting after this time and leave the rest for the next run."""
+    delivery: Delivery = "at_least_once"
+    """What becomes of a job whose kickoff is in doubt: kicked off again, or held for a person."""
+    retry: RetrySettings = RetrySettings()
+    """When a failed job is tried again."""
+    poll: PollSettings = PollSettings()
+    """How executions are watched."""
+    stop_after_failures: FailureLimitText | None = None
+    """Stop starting after so many failed jobs (20) or such a share (10%) in this run."""
+
+    @model_validator(mode="after")
+    def _waits_are_ordered(self) -> Self:
+        if self.retry.backoff > self.retry.max:
+            raise ValueError("retry.backoff is longer than retry.max")
+        if self.poll.initial > self.poll.max:
+            raise ValueError("poll.initial is longer than poll.max")
+        return self
+
+
+class CrewSettings(Settings):
+    """How one crew is reached."""
+
+    url: str
+    """Base URL of the deployed crew, or `embedded` for the local demo crew."""
+    token: SecretStr | None = None
+    """Bearer token; write ${CREW_TOKEN}, never the token itself."""
+    concurrency: int | None = Field(default=None, ge=1, le=10_000)
+    """Executions in flight on this crew; default the batch's."""
+    rate: RateText | None = None
+    """Kickoffs of this crew per second, minute or hour."""
+    connect_timeout: PositiveDuration = 10.0
+    """Longest time to reach the server."""
+    read_timeout: PositiveDuration = 60.0
+    """Longest silence while waiting for an answer."""
+    max_answer: Size = 64 * 2**20
+    """Largest answer that is read; a larger one is an error of that answer."""
+
+    @property
+    def embedded(self) -> bool:
+        return self.url == EMBEDDED
