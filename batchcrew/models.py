@@ -322,3 +322,103 @@ class RunResult:
     jobfile: str = ""
     plan: Plan | None = None
     warnings: tuple[str, ...] = field(default=())
+
+
+# What the ledger tells of a batch, for `status`, `list`, `show` and exports.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultRow:
+    """One job of an export: the file's own columns and what came of them."""
+
+    job_id: str
+    crew: str
+    row: Mapping[str, Any]
+    state: JobState
+    output: str | None = None
+    result_json: Json = None
+    error: str | None = None
+    attempts: int = 0
+    """Attempts that were really kicked off (or are in doubt)."""
+    kickoff_id: str | None = None
+    started_at: str | None = None
+    """UTC ISO-8601 text, when the latest attempt was kicked off."""
+    ended_at: str | None = None
+    execution_time: float | None = None
+    """Seconds: as the crew says, else from kickoff to end as we saw it."""
+    possible_duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchLine:
+    """One batch for `list`."""
+
+    batch: str
+    counts: Counts
+    jobfile: str
+    created_at: str
+    last_run_at: str | None = None
+    running: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFlight:
+    """One execution that is watched."""
+
+    job_id: str
+    crew: str
+    kickoff_id: str | None
+    """None while the kickoff is on the wire (or in doubt after a crash)."""
+    since: str
+    current_task: str | None = None
+    completed_tasks: int | None = None
+    total_tasks: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchStatus:
+    """Everything `status` shows of one batch."""
+
+    line: BatchLine
+    in_flight: tuple[InFlight, ...] = ()
+    failing: tuple[JobLine, ...] = ()
+    """The latest failed or held jobs (the first few)."""
+    duplicates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptDetail:
+    """One attempt for `show`."""
+
+    number: int
+    attempt_id: str
+    state: AttemptState
+    kickoff_id: str | None = None
+    intended_at: str = ""
+    kicked_off_at: str | None = None
+    ended_at: str | None = None
+    reason: str | None = None
+    execution_time: float | None = None
+    output: str | None = None
+    result_json: Json = None
+    token_usage: Mapping[str, Any] | None = None
+    tasks: tuple[TaskResult, ...] = ()
+    answer: str | None = None
+    """The crew's last answer as it came."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDetail:
+    """One job for `show`."""
+
+    batch: str
+    job_id: str
+    crew: str
+    state: JobState
+    inputs: Mapping[str, Any]
+    meta: Mapping[str, Any]
+    row: Mapping[str, Any]
+    source: str
+    """file:line where the job stands."""
+    in_file: bool
+    attempts: tuple[AttemptDetail, ...] = ()
