@@ -1,1 +1,11 @@
+"""The ledger: the SQLite file that knows every job, attempt and outcome. The only room with SQL.
 
+`Ledger` is the door; `schema.py` holds the tables and their migrations, `transitions.py` what may change
+and how, `staging.py` how a job file is taken in, `queries.py` what is read, `writer.py` the one task that
+writes, `lock.py` the lock that makes one run per batch.
+"""
+
+from batchcrew.ledger.ledger import Ledger, Staged
+from batchcrew.ledger.lock import BatchLock
+
+__all__ = ["BatchLock", "Ledger", "Staged"]

@@ -1,0 +1,86 @@
+"""Opening the SQLite file, and SQLite's errors in plain words."""
+
+import asyncio
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiosqlite
+
+from batchcrew.errors import LedgerError
+from batchcrew.ledger.schema import migrate
+
+BUSY_SECONDS = 60
+"""How long another program may hold the ledger before we give up."""
+MINIMUM_SQLITE = (3, 37)  # STRICT tables
+
+
+@contextlib.contextmanager
+def plain_errors(path: str) -> Iterator[None]:
+    """Turn SQLite's errors into `LedgerError`s that say what a person can do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code without its extension
+        hints = {
+            sqlite3.SQLITE_FULL: "the disk is full: make room and run the same command again",
+            sqlite3.SQLITE_READONLY: "it cannot be written: check its owner and permissions",
+            sqlite3.SQLITE_CANTOPEN: "it cannot be opened: check the folder, its owner and permissions",
+            sqlite3.SQLITE_BUSY: f"another program has locked it for over {BUSY_SECONDS} s: close that and run again",
+            sqlite3.SQLITE_LOCKED: "another program has locked it: close that and run again",
+            sqlite3.SQLITE_IOERR: "the disk answers with errors: check it, then run the same command again",
+            sqlite3.SQLITE_CORRUPT: "it is damaged: keep a copy, then try `sqlite3 LEDGER .recover`",
+            sqlite3.SQLITE_NOTADB: "it is no SQLite file: name another --ledger",
+        }
+        hint = hints.get(code, "what was in flight is taken up by the next run")
+        raise LedgerError(f"ledger {path}: {error} ({hint})") from error
+
+
+async def open_ledger(path: Path | None, *, write: bool) -> aiosqlite.Connection:
+    """A connection to the ledger at `path`, at this version's schema; None is an empty one in memory.
+
+    A new file is readable by its owner only. `write=False` refuses every change.
+    """
+    if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
+        raise LedgerError(f"SQLite {sqlite3.sqlite_version} is too old: batchcrew needs 3.37 or later")
+    name = ":memory:" if path is None else str(path)
+    if path is not None:
+        await asyncio.to_thread(_prepare_file, path)
+    connection = await _connect(name)
+    try:
+        with plain_errors(name):
+            # its own journal survives power loss: FULL syncs each commit
+            for pragma in (
+                f"busy_timeout = {BUSY_SECONDS * 1000}",
+                "journal_mode = WAL",
+                "synchronous = FULL",
+                "foreign_keys = ON",
+                "temp_store = FILE",
+            ):
+                await connection.execute_fetchall(f"PRAGMA {pragma}")
+            await migrate(connection, name)
+            if not write:
+                await connection.execute_fetchall("PRAGMA query_only = ON")
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def _connect(name: str) -> aiosqlite.Connection:
+    with plain_errors(name):
+        # no implicit transactions: the writer says BEGIN and COMMIT itself
+        return await aiosqlite.connect(name, isolation_level=None)
+
+
+def _prepare_file(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise LedgerError(
+            f"ledger {path}: {error.strerror}: check the folder's and the file's owner and permissions, "
+            "or name another --ledger"
+        ) from error

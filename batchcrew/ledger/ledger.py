@@ -1,0 +1,339 @@
+"""The ledger's door: one method per transition and per question."""
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiosqlite
+
+from batchcrew.clock import Clock, to_text
+from batchcrew.errors import LedgerError, NotInLedger
+from batchcrew.ledger import queries, staging, transitions
+from batchcrew.ledger.connection import open_ledger, plain_errors
+from batchcrew.ledger.lock import BatchLock
+from batchcrew.ledger.writer import Statement, Writer
+from batchcrew.models import (
+    Attempt,
+    AttemptState,
+    BatchLine,
+    BatchStatus,
+    Counts,
+    Execution,
+    Job,
+    JobDetail,
+    JobLine,
+    JobState,
+    Location,
+    Outcome,
+    Plan,
+    ResultRow,
+)
+
+_OPEN_RUN = Statement(
+    "INSERT INTO runs (id, batch_id, started_at, pid, host, version) VALUES (?, ?, ?, ?, ?, ?)", strict=True
+)
+_CLOSE_RUN = Statement(
+    "UPDATE runs SET ended_at = ?, kickoffs = ?, stopped = ?, exit_code = ? WHERE id = ? AND ended_at IS NULL"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What a job file holds, compared with the ledger and not yet merged."""
+
+    plan: Plan
+    duplicates: tuple[tuple[str, Location, Location], ...]
+    """job_id, where it stands first, where it stands again."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchKey:
+    """A batch as the ledger knows it."""
+
+    id: int
+    batch: str
+    digest: str | None
+    columns: tuple[str, ...]
+    jobfile: str
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex
+
+
+class Ledger:
+    """One open ledger. Use as an async context manager.
+
+    Args:
+        path: the SQLite file; None is an empty ledger in memory (for a plan without a ledger).
+        clock: where the moments that are written come from.
+        new_id: makes attempt and run ids.
+
+    Every method raises `LedgerError` when the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path | None, *, clock: Clock, new_id: Callable[[], str] = _new_id) -> None:
+        self.path = path
+        self._clock = clock
+        self._new_id = new_id
+        self._name = ":memory:" if path is None else str(path)
+        self._write: aiosqlite.Connection | None = None
+        self._read: aiosqlite.Connection | None = None
+        self._writer: Writer | None = None
+
+    async def __aenter__(self) -> Self:
+        self._write = await open_ledger(self.path, write=True)
+        try:
+            # readers do not queue behind the writer's fsync; in memory there is only one connection
+            self._read = self._write if self.path is None else await open_ledger(self.path, write=False)
+        except BaseException:
+            await self._write.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._writer is not None:
+                await self._writer.close()
+        finally:
+            # a connection left open would keep the interpreter alive
+            for connection in {self._read, self._write} - {None}:
+                assert connection is not None  # noqa: S101 - for the type checker
+                await connection.close()
+
+    # Taking a job file in
+
+    async def batch(self, batch: str) -> BatchKey | None:
+        """The batch of that name, or None."""
+        with plain_errors(self._name):
+            row = await queries.one(
+                self._reader, "SELECT id, batch, digest, columns, jobfile FROM batches WHERE batch = ?", (batch,)
+            )
+        if row is None:
+            return None
+        return BatchKey(row[0], row[1], row[2], tuple(staging.decode_json(row[3])), row[4])
+
+    async def stage(self, batch: str, jobs: Iterable[Job]) -> Staged:
+        """Stream a job file's jobs beside the batch and compare; changes nothing yet.
+
+        To be called before the first transition: it uses the writing connection itself.
+        """
+        if self._writer is not None or self._write is None:
+            raise LedgerError("a defect: jobs are staged before the writer starts")
+        known = await self.batch(batch)
+        with plain_errors(self._name):
+            columns = await staging.stage(self._write, jobs)
+            twice = await staging.duplicates(self._write, 20)
+            plan = await staging.plan(self._write, known.id if known else None, columns)
+        return Staged(plan, tuple(twice))
+
+    async def take_in(self, batch: str, *, jobfile: str, digest: str, columns: tuple[str, ...]) -> int:
+        """Merge what was staged into the batch (made if it is new), in one transaction.
+
+        Returns how many jobs changed while their execution is open; they are looked at again by the next run.
+        """
+        now = self._now()
+
+        async def work(connection: aiosqlite.Connection) -> int:
+            await connection.execute_fetchall(
+                "INSERT INTO batches (batch, jobfile, created_at) VALUES (?, ?, ?) ON CONFLICT (batch) DO NOTHING",
+                (batch, jobfile, now),
+            )
+            row = await queries.one(connection, "SELECT id FROM batches WHERE batch = ?", (batch,))
+            assert row is not None  # noqa: S101 - inserted above
+            waiting = await staging.merge(connection, row[0], now)
+            await connection.execute_fetchall(
+                "UPDATE batches SET jobfile = ?, digest = ?, columns = ? WHERE id = ?",
+                (jobfile, None if waiting else digest, staging.encode_json(list(columns)), row[0]),
+            )
+            return waiting
+
+        waiting = await self._writing.call(work)
+        assert self._write is not None  # noqa: S101 - opened with the ledger
+        with plain_errors(self._name):
+            await staging.clear(self._write)
+        return waiting
+
+    # Runs
+
+    async def open_run(self, batch_id: int, *, pid: int, host: str, version: str) -> str:
+        """Record that a run begins; returns its id."""
+        run_id = self._new_id()
+        await self._writing.change((_OPEN_RUN, [(run_id, batch_id, self._now(), pid, host, version)]))
+        return run_id
+
+    async def close_run(self, run_id: str, *, kickoffs: int, stopped: str | None, exit_code: int) -> None:
+        """Record how a run ended."""
+        await self._writing.change((_CLOSE_RUN, [(self._now(), kickoffs, stopped, exit_code, run_id)]))
+
+    # Transitions
+
+    async def claim(self, key: BatchKey, run_id: str, *, crew: str, limit: int) -> list[Attempt]:
+        """Open up to `limit` pending jobs of a crew; their intents are durable when this returns."""
+        now = self._now()
+        return await self._writing.call(
+            lambda connection: transitions.claim(
+                connection,
+                batch_id=key.id,
+                batch=key.batch,
+                run_id=run_id,
+                crew=crew,
+                limit=limit,
+                now=now,
+                new_id=self._new_id,
+            )
+        )
+
+    async def kicked_off(self, attempt: Attempt, kickoff_id: str) -> str:
+        """The crew accepted the attempt. Returns the moment that was written."""
+        now = self._now()
+        await self._writing.change(*transitions.kick_off(attempt, kickoff_id, now))
+        return now
+
+    async def ended(self, attempt: Attempt, outcome: Outcome) -> None:
+        """The attempt ended, and its job with it (or the job waits for its retry)."""
+        not_before = ""
+        if outcome.job_state is JobState.PENDING and outcome.retry_in:
+            not_before = to_text(self._clock.now() + timedelta(seconds=outcome.retry_in))
+        await self._writing.change(*transitions.end(attempt, outcome, now=self._now(), not_before=not_before))
+
+    def progressed(self, attempt: Attempt, execution: Execution) -> None:
+        """Note what an execution is at; goes with the next commit."""
+        self._writing.change_soon(transitions.progress(attempt, execution))
+
+    async def retry(self, key: BatchKey, *, states: Iterable[JobState], job_ids: Iterable[str] = ()) -> int:
+        """Put ended jobs back to pending, with their full allowance of attempts. Returns how many.
+
+        Raises:
+            NotInLedger: one of `job_ids` is not in the batch.
+        """
+        wanted = [state.value for state in states]
+        ids = list(job_ids)
+        now = self._now()
+
+        async def work(connection: aiosqlite.Connection) -> int:
+            marks = ", ".join("?" * len(wanted))
+            again = (
+                "UPDATE jobs SET state = 'pending', not_before = '', charged = 0, reason = NULL, updated_at = ?"
+                f" WHERE batch_id = ? AND present = 1 AND state IN ({marks})"
+            )
+            if not ids:
+                cursor = await connection.execute(again, (now, key.id, *wanted))
+                return cursor.rowcount
+            put_back = 0
+            for job_id in ids:
+                if not await queries.one(
+                    connection, "SELECT 1 FROM jobs WHERE batch_id = ? AND job_id = ?", (key.id, job_id)
+                ):
+                    raise NotInLedger(f"batch {key.batch} has no job {job_id!r}: nothing was put back")
+                cursor = await connection.execute(f"{again} AND job_id = ?", (now, key.id, *wanted, job_id))
+                put_back += cursor.rowcount
+            return put_back
+
+        return await self._writing.call(work)
+
+    # Questions
+
+    async def counts(self, key: BatchKey) -> Counts:
+        """Jobs by state."""
+        with plain_errors(self._name):
+            return await queries.counts(self._reader, key.id)
+
+    async def duplicates(self, key: BatchKey, limit: int = 5) -> tuple[str, ...]:
+        """The first job ids that may have run twice."""
+        with plain_errors(self._name):
+            return await queries.duplicates(self._reader, key.id, limit)
+
+    async def open_attempts(self, key: BatchKey) -> list[tuple[AttemptState, Attempt]]:
+        """What an earlier run left `intended` or `kicked_off`."""
+        with plain_errors(self._name):
+            return await queries.open_attempts(self._reader, key.id, key.batch)
+
+    async def next_retry(self, key: BatchKey, crew: str) -> str | None:
+        """When the crew's next waiting retry may start (UTC text), or None."""
+        with plain_errors(self._name):
+            return await queries.next_retry(self._reader, key.id, crew, self._now())
+
+    async def pending_crews(self, key: BatchKey) -> Mapping[str, int]:
+        """Pending jobs by crew."""
+        with plain_errors(self._name):
+            return await queries.pending_crews(self._reader, key.id)
+
+    async def failing(self, key: BatchKey, limit: int = 5) -> tuple[JobLine, ...]:
+        """The first failed and held jobs."""
+        with plain_errors(self._name):
+            return await queries.failing(self._reader, key.id, limit)
+
+    async def status(self, key: BatchKey) -> BatchStatus:
+        """Everything `status` shows."""
+        lines = [line for line in await self.list() if line.batch == key.batch]
+        with plain_errors(self._name):
+            return BatchStatus(
+                line=lines[0],
+                in_flight=await queries.in_flight(self._reader, key.id),
+                failing=await queries.failing(self._reader, key.id, 5),
+                duplicates=await queries.duplicates(self._reader, key.id, 5),
+            )
+
+    async def list(self) -> list[BatchLine]:
+        """Every batch, the one that ran last first."""
+        with plain_errors(self._name):
+            rows = await self._reader.execute_fetchall(
+                """
+                SELECT b.id, b.batch, b.jobfile, b.created_at,
+                       (SELECT max(started_at) FROM runs AS r WHERE r.batch_id = b.id) AS last_run
+                FROM batches AS b ORDER BY coalesce(last_run, b.created_at) DESC, b.id DESC
+                """
+            )
+            return [
+                BatchLine(
+                    batch=row[1],
+                    counts=await queries.counts(self._reader, row[0]),
+                    jobfile=row[2],
+                    created_at=row[3],
+                    last_run_at=row[4],
+                    running=self.path is not None and BatchLock.held(self.path, row[1]),
+                )
+                for row in rows
+            ]
+
+    async def job(self, key: BatchKey, job_id: str) -> JobDetail:
+        """One job with its attempts.
+
+        Raises:
+            NotInLedger: the batch has no such job.
+        """
+        with plain_errors(self._name):
+            detail = await queries.job_detail(self._reader, key.id, key.batch, job_id)
+        if detail is None:
+            raise NotInLedger(f"batch {key.batch} has no job {job_id!r}; `batchcrew export` shows them all")
+        return detail
+
+    async def results(self, key: BatchKey, *, with_gone: bool = False) -> AsyncIterator[ResultRow]:
+        """Every job in the file's order, a page at a time."""
+        with plain_errors(self._name):
+            async for row in queries.results(self._reader, key.id, with_gone=with_gone):
+                yield row
+
+    def _now(self) -> str:
+        return to_text(self._clock.now())
+
+    @property
+    def _reader(self) -> aiosqlite.Connection:
+        if self._read is None:
+            raise LedgerError("a defect: the ledger is not open")
+        return self._read
+
+    @property
+    def _writing(self) -> Writer:
+        if self._writer is None:
+            if self._write is None:
+                raise LedgerError("a defect: the ledger is not open")
+            self._writer = Writer(self._write, self._name)
+        return self._writer

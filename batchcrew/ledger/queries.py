@@ -1,0 +1,268 @@
+"""What is read from the ledger. Every function takes a connection that writes nothing."""
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import aiosqlite
+
+from batchcrew.ledger.staging import decode_json
+from batchcrew.models import (
+    Attempt,
+    AttemptDetail,
+    AttemptState,
+    Counts,
+    InFlight,
+    JobDetail,
+    JobLine,
+    JobState,
+    ResultRow,
+    TaskResult,
+)
+
+# kicked off again after an attempt whose answer was lost: the crew may have run twice
+_DUPLICATES = """
+FROM jobs AS j WHERE j.batch_id = ? AND j.id IN (
+    SELECT d.job FROM attempts AS d WHERE d.state = 'in_doubt' AND EXISTS (
+        SELECT 1 FROM attempts AS again WHERE again.job = d.job AND again.number > d.number
+        AND (again.kicked_off_at IS NOT NULL OR again.state = 'in_doubt')))
+"""
+_SECONDS = "(julianday(a.ended_at) - julianday(a.kicked_off_at)) * 86400.0"
+
+
+async def one(connection: aiosqlite.Connection, query: str, parameters: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """The first row, or None."""
+    rows = list(await connection.execute_fetchall(query, parameters))
+    return tuple(rows[0]) if rows else None
+
+
+async def counts(connection: aiosqlite.Connection, batch_id: int) -> Counts:
+    """Jobs by state, from the index alone."""
+    by_state: dict[str, int] = {}
+    gone = 0
+    for present, state, number in await connection.execute_fetchall(
+        "SELECT present, state, count(*) FROM jobs WHERE batch_id = ? GROUP BY present, state", (batch_id,)
+    ):
+        if present:
+            by_state[state] = number
+        else:
+            gone += number
+    row = await one(connection, f"SELECT count(*) {_DUPLICATES}", (batch_id,))
+    return Counts(**by_state, gone=gone, possible_duplicates=int(row[0]) if row else 0)
+
+
+async def duplicates(connection: aiosqlite.Connection, batch_id: int, limit: int) -> tuple[str, ...]:
+    """The first job ids among the possible duplicates."""
+    rows = await connection.execute_fetchall(
+        f"SELECT j.job_id {_DUPLICATES} ORDER BY j.position LIMIT ?",
+        (batch_id, limit),
+    )
+    return tuple(row[0] for row in rows)
+
+
+async def open_attempts(
+    connection: aiosqlite.Connection, batch_id: int, batch: str
+) -> list[tuple[AttemptState, Attempt]]:
+    """What an earlier run left open: as many as it had slots."""
+    rows = await connection.execute_fetchall(
+        """
+        SELECT a.state, a.id, j.id, j.job_id, j.crew, a.number, j.charged, j.inputs, j.meta, a.intended_at,
+               a.kickoff_id, a.kicked_off_at
+        FROM attempts AS a JOIN jobs AS j ON j.id = a.job
+        WHERE a.state IN ('intended', 'kicked_off') AND j.batch_id = ? ORDER BY j.position
+        """,
+        (batch_id,),
+    )
+    return [
+        (
+            AttemptState(row[0]),
+            Attempt(
+                attempt_id=row[1],
+                batch=batch,
+                job_key=row[2],
+                job_id=row[3],
+                crew=row[4],
+                number=row[5],
+                charged=row[6],
+                inputs=decode_json(row[7]),
+                meta=decode_json(row[8]),
+                intended_at=row[9],
+                kickoff_id=row[10],
+                kicked_off_at=row[11],
+            ),
+        )
+        for row in rows
+    ]
+
+
+async def next_retry(connection: aiosqlite.Connection, batch_id: int, crew: str, now: str) -> str | None:
+    """When the next pending job of the crew that waits for its retry may start."""
+    row = await one(
+        connection,
+        "SELECT min(not_before) FROM jobs WHERE batch_id = ? AND present = 1 AND state = 'pending' AND crew = ?"
+        " AND not_before > ?",
+        (batch_id, crew, now),
+    )
+    return row[0] if row else None
+
+
+async def pending_crews(connection: aiosqlite.Connection, batch_id: int) -> dict[str, int]:
+    """Pending jobs by crew."""
+    rows = await connection.execute_fetchall(
+        "SELECT crew, count(*) FROM jobs WHERE batch_id = ? AND present = 1 AND state = 'pending' GROUP BY crew",
+        (batch_id,),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def failing(connection: aiosqlite.Connection, batch_id: int, limit: int) -> tuple[JobLine, ...]:
+    """The first failed and held jobs, in the file's order."""
+    found: list[JobLine] = []
+    for state in ("failed", "held"):
+        rows = await connection.execute_fetchall(
+            f"""
+            SELECT j.job_id, j.crew, j.state, j.reason, {_SECONDS}, j.charged, a.kickoff_id
+            FROM jobs AS j LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
+            WHERE j.batch_id = ? AND j.present = 1 AND j.state = ? ORDER BY j.position LIMIT ?
+            """,
+            (batch_id, state, limit - len(found)),
+        )
+        found += [
+            JobLine(
+                job_id=row[0],
+                crew=row[1],
+                state=JobState(row[2]),
+                reason=row[3],
+                seconds=row[4],
+                attempts=row[5],
+                kickoff_id=row[6],
+            )
+            for row in rows
+        ]
+    return tuple(found)
+
+
+async def in_flight(connection: aiosqlite.Connection, batch_id: int) -> tuple[InFlight, ...]:
+    """Open attempts, with what their executions were last seen at."""
+    rows = await connection.execute_fetchall(
+        """
+        SELECT j.job_id, j.crew, a.kickoff_id, coalesce(a.kicked_off_at, a.intended_at), a.progress
+        FROM attempts AS a JOIN jobs AS j ON j.id = a.job
+        WHERE a.state IN ('intended', 'kicked_off') AND j.batch_id = ? ORDER BY a.intended_at, j.position
+        """,
+        (batch_id,),
+    )
+    return tuple(
+        InFlight(job_id=row[0], crew=row[1], kickoff_id=row[2], since=row[3], **(decode_json(row[4]) if row[4] else {}))
+        for row in rows
+    )
+
+
+async def results(
+    connection: aiosqlite.Connection, batch_id: int, *, with_gone: bool, page: int = 200
+) -> AsyncIterator[ResultRow]:
+    """Every job with its latest attempt, in the file's order; jobs that left the file come last."""
+    in_doubt = {
+        row[0]
+        for row in await connection.execute_fetchall(
+            f"SELECT j.id {_DUPLICATES}",
+            (batch_id,),
+        )
+    }
+    for present in (1, 0) if with_gone else (1,):
+        position, key = -1, -1
+        while True:
+            rows = list(
+                await connection.execute_fetchall(
+                    f"""
+                    SELECT j.position, j.id, j.job_id, j.crew, j.row, j.state, a.output, a.result_json,
+                           coalesce(j.reason, a.reason), j.charged, a.kickoff_id, a.kicked_off_at, a.ended_at,
+                           coalesce(a.execution_time, round({_SECONDS}, 3))
+                    FROM jobs AS j LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
+                    WHERE j.batch_id = ? AND j.present = ? AND (j.position, j.id) > (?, ?)
+                    ORDER BY j.position, j.id LIMIT ?
+                    """,
+                    (batch_id, present, position, key, page),
+                )
+            )
+            for row in rows:
+                yield _result(row, duplicate=row[1] in in_doubt)
+            if len(rows) < page:
+                break
+            position, key = rows[-1][0], rows[-1][1]
+
+
+def _result(row: Any, *, duplicate: bool) -> ResultRow:
+    state = JobState(row[5])
+    return ResultRow(
+        job_id=row[2],
+        crew=row[3],
+        row=decode_json(row[4]),
+        state=state,
+        output=row[6],
+        result_json=decode_json(row[7]) if row[7] else None,
+        error=None if state is JobState.SUCCEEDED else row[8],
+        attempts=row[9],
+        kickoff_id=row[10],
+        started_at=row[11],
+        ended_at=row[12],
+        execution_time=row[13],
+        possible_duplicate=duplicate,
+    )
+
+
+async def job_detail(connection: aiosqlite.Connection, batch_id: int, batch: str, job_id: str) -> JobDetail | None:
+    """One job with all its attempts."""
+    job = await one(
+        connection,
+        "SELECT id, job_id, crew, state, inputs, meta, row, source, present FROM jobs"
+        " WHERE batch_id = ? AND job_id = ?",
+        (batch_id, job_id),
+    )
+    if job is None:
+        return None
+    attempts = await connection.execute_fetchall(
+        "SELECT number, id, state, kickoff_id, intended_at, kicked_off_at, ended_at, reason, execution_time, output,"
+        " result_json, token_usage, answer FROM attempts WHERE job = ? ORDER BY number",
+        (job[0],),
+    )
+    details = [_attempt(row, await _tasks(connection, row[1])) for row in attempts]
+    return JobDetail(
+        batch=batch,
+        job_id=job[1],
+        crew=job[2],
+        state=JobState(job[3]),
+        inputs=decode_json(job[4]),
+        meta=decode_json(job[5]),
+        row=decode_json(job[6]),
+        source=job[7],
+        in_file=bool(job[8]),
+        attempts=tuple(details),
+    )
+
+
+async def _tasks(connection: aiosqlite.Connection, attempt_id: str) -> Iterable[Any]:
+    return await connection.execute_fetchall(
+        "SELECT task_id, output, agent, execution_time FROM task_results WHERE attempt_id = ? ORDER BY position",
+        (attempt_id,),
+    )
+
+
+def _attempt(row: Any, tasks: Iterable[Any]) -> AttemptDetail:
+    return AttemptDetail(
+        number=row[0],
+        attempt_id=row[1],
+        state=AttemptState(row[2]),
+        kickoff_id=row[3],
+        intended_at=row[4],
+        kicked_off_at=row[5],
+        ended_at=row[6],
+        reason=row[7],
+        execution_time=row[8],
+        output=row[9],
+        result_json=decode_json(row[10]) if row[10] else None,
+        token_usage=decode_json(row[11]) if row[11] else None,
+        answer=row[12],
+        tasks=tuple(
+            TaskResult(task_id=task[0], output=task[1], agent=task[2], execution_time=task[3]) for task in tasks
+        ),
+    )

@@ -1,0 +1,157 @@
+"""Tables, views and numbered migrations. A change and its number are one transaction."""
+
+import sqlite3
+
+import aiosqlite
+
+from batchcrew.errors import LedgerError, LedgerTooNew
+
+_VERSION_1 = """
+CREATE TABLE batches (
+    id          INTEGER PRIMARY KEY,
+    batch       TEXT NOT NULL UNIQUE,
+    jobfile     TEXT NOT NULL,            -- path, as the latest run was given it
+    digest      TEXT,                     -- of the job file that was taken in last; NULL: read it again
+    columns     TEXT NOT NULL DEFAULT '[]', -- JSON array: the file's own columns, in order
+    created_at  TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE runs (
+    id          TEXT PRIMARY KEY,
+    batch_id    INTEGER NOT NULL REFERENCES batches (id),
+    started_at  TEXT NOT NULL,
+    ended_at    TEXT,                     -- NULL: it runs, or was killed
+    pid         INTEGER NOT NULL,
+    host        TEXT NOT NULL,
+    version     TEXT NOT NULL,            -- of batchcrew
+    kickoffs    INTEGER NOT NULL DEFAULT 0,
+    stopped     TEXT,                     -- why it stopped with work left
+    exit_code   INTEGER
+) STRICT;
+CREATE INDEX runs_of_batch ON runs (batch_id, started_at);
+
+CREATE TABLE jobs (
+    id          INTEGER PRIMARY KEY,
+    batch_id    INTEGER NOT NULL REFERENCES batches (id),
+    job_id      TEXT NOT NULL,
+    crew        TEXT NOT NULL,
+    position    INTEGER NOT NULL,         -- order in the file, from 0
+    present     INTEGER NOT NULL DEFAULT 1 CHECK (present IN (0, 1)), -- 0: it left the file
+    state       TEXT NOT NULL DEFAULT 'pending'
+                CHECK (state IN ('pending', 'open', 'succeeded', 'failed', 'held', 'cancelled')),
+    not_before  TEXT NOT NULL DEFAULT '', -- a retry's time; '' is at once
+    reason      TEXT,                     -- of the latest end that was no success
+    attempts    INTEGER NOT NULL DEFAULT 0, -- rows in attempts
+    charged     INTEGER NOT NULL DEFAULT 0, -- of those, how many count against retry.attempts
+    fingerprint TEXT NOT NULL,            -- of crew, inputs and meta
+    inputs      TEXT NOT NULL,            -- JSON object
+    meta        TEXT NOT NULL,            -- JSON object
+    row         TEXT NOT NULL,            -- JSON object: the file's own columns
+    source      TEXT NOT NULL,            -- file:line
+    updated_at  TEXT NOT NULL,
+    UNIQUE (batch_id, job_id)
+) STRICT;
+-- counts, and the next jobs to start, without touching the table
+CREATE INDEX jobs_by_state ON jobs (batch_id, present, state, crew, not_before, position);
+CREATE INDEX jobs_in_order ON jobs (batch_id, position);
+
+CREATE TABLE attempts (
+    id             TEXT PRIMARY KEY,      -- sent as Idempotency-Key and meta.batchcrew.attempt
+    job            INTEGER NOT NULL REFERENCES jobs (id),
+    number         INTEGER NOT NULL,      -- from 1
+    run_id         TEXT NOT NULL REFERENCES runs (id),
+    state          TEXT NOT NULL
+                   CHECK (state IN ('intended', 'kicked_off', 'succeeded', 'failed', 'timed_out', 'lost',
+                                    'in_doubt', 'rejected', 'cancelled')),
+    kickoff_id     TEXT,
+    intended_at    TEXT NOT NULL,
+    kicked_off_at  TEXT,
+    ended_at       TEXT,
+    reason         TEXT,
+    progress       TEXT,                  -- JSON: current_task, completed_tasks, total_tasks as last seen
+    output         TEXT,
+    result_json    TEXT,                  -- JSON
+    token_usage    TEXT,                  -- JSON object
+    execution_time REAL,                  -- seconds, as the crew says
+    answer         TEXT,                  -- the crew's last answer, whole, as it came
+    CHECK (state <> 'kicked_off' OR kickoff_id IS NOT NULL),
+    UNIQUE (job, number)
+) STRICT;
+-- at most one attempt of a job is open
+CREATE UNIQUE INDEX attempts_open ON attempts (job) WHERE state IN ('intended', 'kicked_off');
+CREATE INDEX attempts_in_doubt ON attempts (job) WHERE state = 'in_doubt';
+
+CREATE TABLE task_results (
+    attempt_id     TEXT NOT NULL REFERENCES attempts (id),
+    position       INTEGER NOT NULL,
+    task_id        TEXT NOT NULL,
+    agent          TEXT,
+    output         TEXT,
+    execution_time REAL,                  -- seconds
+    PRIMARY KEY (attempt_id, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE VIEW results AS
+SELECT b.batch, j.position, j.job_id, j.crew, j.state, a.output, a.result_json,
+       CASE WHEN j.state = 'succeeded' THEN NULL ELSE coalesce(j.reason, a.reason) END AS error,
+       j.charged AS attempts, a.kickoff_id, a.kicked_off_at AS started_at, a.ended_at,
+       coalesce(a.execution_time,
+                round((julianday(a.ended_at) - julianday(a.kicked_off_at)) * 86400.0, 3)) AS execution_time,
+       a.token_usage, j.inputs, j.row
+FROM jobs AS j JOIN batches AS b ON b.id = j.batch_id
+LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
+WHERE j.present = 1;
+
+CREATE VIEW failures AS
+SELECT b.batch, j.job_id, j.crew, j.state, j.reason, j.charged AS attempts, j.updated_at
+FROM jobs AS j JOIN batches AS b ON b.id = j.batch_id
+WHERE j.state IN ('failed', 'held') AND j.present = 1;
+
+CREATE VIEW attempt_history AS
+SELECT b.batch, j.job_id, j.crew, a.number, a.state, a.kickoff_id, a.intended_at, a.kicked_off_at, a.ended_at,
+       a.reason, a.execution_time, a.id AS attempt, a.run_id
+FROM attempts AS a JOIN jobs AS j ON j.id = a.job JOIN batches AS b ON b.id = j.batch_id;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+"""Script n brings a ledger from version n to n + 1; a script that has been released never changes."""
+
+APPLICATION_ID = 0x62637277  # "bcrw": a stranger's SQLite file is not taken for a ledger
+
+
+async def migrate(connection: aiosqlite.Connection, name: str) -> None:
+    """Bring the ledger to this version's schema.
+
+    Raises:
+        LedgerTooNew: it was written by a later batchcrew.
+        LedgerError: the file is no ledger, is damaged, or cannot be written.
+    """
+    version = await _number(connection, "PRAGMA user_version")
+    if version > len(MIGRATIONS):
+        raise LedgerTooNew(
+            f"{name} was written by a later batchcrew (its schema is {version}, this one knows {len(MIGRATIONS)}): "
+            "update batchcrew, or name another --ledger"
+        )
+    if version == len(MIGRATIONS):
+        if await _number(connection, "PRAGMA application_id") != APPLICATION_ID:
+            raise LedgerError(f"{name} is a SQLite file of another program: name another --ledger")
+        return
+    if version == 0 and await _number(connection, "SELECT count(*) FROM sqlite_schema"):
+        raise LedgerError(f"{name} is a SQLite file of another program: name another --ledger")
+    for number in range(version, len(MIGRATIONS)):
+        # executescript would commit an open transaction first, so the script carries its own
+        try:
+            await connection.executescript(
+                f"BEGIN IMMEDIATE; {MIGRATIONS[number]}; PRAGMA application_id = {APPLICATION_ID};"
+                f" PRAGMA user_version = {number + 1}; COMMIT;"
+            )
+        except sqlite3.OperationalError:
+            await connection.rollback()
+            # two first runs at once: the other one has just made the same step
+            if await _number(connection, "PRAGMA user_version") <= number:
+                raise
+
+
+async def _number(connection: aiosqlite.Connection, query: str) -> int:
+    rows = list(await connection.execute_fetchall(query))
+    return int(rows[0][0])

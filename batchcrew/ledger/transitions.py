@@ -1,0 +1,157 @@
+"""What may change in a batch that runs, one function for each transition of the state machines.
+
+job:     pending -> open -> succeeded | failed | held | cancelled        (retry: ended -> pending)
+attempt: intended -> kicked_off -> succeeded | failed | timed_out | lost | in_doubt | cancelled
+                  \\-> rejected
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import aiosqlite
+
+from batchcrew.ledger.staging import decode_json, encode_json
+from batchcrew.ledger.writer import Change, Statement
+from batchcrew.models import Attempt, AttemptState, Execution, JobState, Outcome
+
+# pending -> open, and the attempt's intent: durable before the POST leaves
+_NEXT_JOBS = """
+SELECT id, job_id, inputs, meta, attempts + 1, charged + 1 FROM (
+    SELECT * FROM (
+        SELECT * FROM jobs WHERE batch_id = :batch AND present = 1 AND state = 'pending' AND crew = :crew
+            AND not_before > '' AND not_before <= :now ORDER BY not_before, position LIMIT :limit)
+    UNION ALL
+    SELECT * FROM (
+        SELECT * FROM jobs WHERE batch_id = :batch AND present = 1 AND state = 'pending' AND crew = :crew
+            AND not_before = '' ORDER BY position LIMIT :limit)
+) LIMIT :limit
+"""
+_OPEN_JOB = (
+    "UPDATE jobs SET state = 'open', attempts = ?, charged = ?, updated_at = ? WHERE id = ? AND state = 'pending'"
+)
+_INTEND = "INSERT INTO attempts (id, job, number, run_id, state, intended_at) VALUES (?, ?, ?, ?, 'intended', ?)"
+
+# intended -> kicked_off: durable before anything is done with the kickoff_id
+_KICK_OFF = Statement(
+    "UPDATE attempts SET state = 'kicked_off', kickoff_id = ?, kicked_off_at = ? WHERE id = ? AND state = 'intended'"
+)
+
+# (intended | kicked_off) -> ended, in one transaction with the job: open -> ended | pending
+_END_ATTEMPT = Statement(
+    "UPDATE attempts SET state = ?, ended_at = ?, reason = ?, output = ?, result_json = ?, token_usage = ?,"
+    " execution_time = ?, answer = ? WHERE id = ? AND state IN ('intended', 'kicked_off')"
+)
+_END_JOB = Statement(
+    "UPDATE jobs SET state = ?, reason = ?, not_before = ?, charged = charged - ?, updated_at = ?"
+    " WHERE id = ? AND state = 'open'"
+)
+_ADD_TASK = Statement("INSERT INTO task_results VALUES (?, ?, ?, ?, ?, ?)")
+_PROGRESS = Statement("UPDATE attempts SET progress = ? WHERE id = ? AND state = 'kicked_off'", strict=False)
+
+
+async def claim(
+    connection: aiosqlite.Connection,
+    *,
+    batch_id: int,
+    batch: str,
+    run_id: str,
+    crew: str,
+    limit: int,
+    now: str,
+    new_id: Callable[[], str],
+) -> list[Attempt]:
+    """Open the next `limit` pending jobs of one crew and write their intents; due retries come first."""
+    rows = await connection.execute_fetchall(_NEXT_JOBS, {"batch": batch_id, "crew": crew, "now": now, "limit": limit})
+    attempts = [
+        Attempt(
+            attempt_id=new_id(),
+            batch=batch,
+            job_key=key,
+            job_id=job_id,
+            crew=crew,
+            number=number,
+            charged=charged,
+            inputs=decode_json(inputs),
+            meta=decode_json(meta),
+            intended_at=now,
+        )
+        for key, job_id, inputs, meta, number, charged in rows
+    ]
+    if attempts:
+        await connection.executemany(_OPEN_JOB, [(a.number, a.charged, now, a.job_key) for a in attempts])
+        await connection.executemany(_INTEND, [(a.attempt_id, a.job_key, a.number, run_id, now) for a in attempts])
+    return attempts
+
+
+def kick_off(attempt: Attempt, kickoff_id: str, now: str) -> tuple[Change, ...]:
+    """The crew accepted the attempt."""
+    return ((_KICK_OFF, [(kickoff_id, now, attempt.attempt_id)]),)
+
+
+def end(attempt: Attempt, outcome: Outcome, *, now: str, not_before: str) -> tuple[Change, ...]:
+    """The attempt ended; its results and its job's new state are one transaction."""
+    execution = outcome.execution
+    refunded = 1 if outcome.attempt_state is AttemptState.REJECTED else 0
+    reason = None if outcome.job_state is JobState.SUCCEEDED else plain_text(outcome.reason)
+    changes: list[Change] = [
+        (
+            _END_ATTEMPT,
+            [
+                (
+                    outcome.attempt_state.value,
+                    now,
+                    plain_text(outcome.reason),
+                    *_results(execution),
+                    attempt.attempt_id,
+                )
+            ],
+        ),
+        (_END_JOB, [(outcome.job_state.value, reason, not_before, refunded, now, attempt.job_key)]),
+    ]
+    if execution is not None and execution.tasks:
+        rows: list[Sequence[Any]] = [
+            (
+                attempt.attempt_id,
+                position,
+                plain_text(task.task_id),
+                plain_text(task.agent),
+                plain_text(task.output),
+                task.execution_time,
+            )
+            for position, task in enumerate(execution.tasks)
+        ]
+        changes.append((_ADD_TASK, rows))
+    return tuple(changes)
+
+
+def progress(attempt: Attempt, execution: Execution) -> Change:
+    """What the execution is at, for `batchcrew status` in another terminal."""
+    said = {
+        "current_task": execution.current_task,
+        "completed_tasks": execution.completed_tasks,
+        "total_tasks": execution.total_tasks,
+    }
+    return (_PROGRESS, [(encode_json(said), attempt.attempt_id)])
+
+
+def _results(execution: Execution | None) -> tuple[Any, ...]:
+    if execution is None:
+        return (None, None, None, None, None)
+    return (
+        plain_text(execution.output),
+        None if execution.result_json is None else encode_json(execution.result_json),
+        None if execution.token_usage is None else encode_json(execution.token_usage),
+        execution.execution_time,
+        plain_text(execution.answer),
+    )
+
+
+def plain_text(text: str | None) -> str | None:
+    """Text that SQLite can hold: a lone surrogate becomes `?`."""
+    if text is None:
+        return None
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="replace").decode()
+    return text
