@@ -25,6 +25,10 @@ class Clock(Protocol):
         """Wait."""
         ...
 
+    async def wait(self, event: asyncio.Event, seconds: float | None) -> bool:
+        """Wait until the event is set, `seconds` at most (None: as long as it takes). True when it is set."""
+        ...
+
 
 class SystemClock:
     """The machine's clock, held steady for one process."""
@@ -41,6 +45,13 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    async def wait(self, event: asyncio.Event, seconds: float | None) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await event.wait()
+        except TimeoutError:
+            return False
 
 
 def to_text(moment: datetime) -> str:

@@ -255,10 +255,10 @@ class Ledger:
         with plain_errors(self._name):
             return await queries.open_attempts(self._reader, key.id, key.batch)
 
-    async def next_retry(self, key: BatchKey, crew: str) -> str | None:
-        """When the crew's next waiting retry may start (UTC text), or None."""
+    async def next_start(self, key: BatchKey, crew: str) -> str | None:
+        """When the crew's next pending job may start: UTC text, empty for at once; None when there is none."""
         with plain_errors(self._name):
-            return await queries.next_retry(self._reader, key.id, crew, self._now())
+            return await queries.next_start(self._reader, key.id, crew)
 
     async def pending_crews(self, key: BatchKey) -> Mapping[str, int]:
         """Pending jobs by crew."""

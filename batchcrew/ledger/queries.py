@@ -94,13 +94,12 @@ async def open_attempts(
     ]
 
 
-async def next_retry(connection: aiosqlite.Connection, batch_id: int, crew: str, now: str) -> str | None:
-    """When the next pending job of the crew that waits for its retry may start."""
+async def next_start(connection: aiosqlite.Connection, batch_id: int, crew: str) -> str | None:
+    """When the next pending job of the crew may start: UTC text, empty for at once; None when there is none."""
     row = await one(
         connection,
-        "SELECT min(not_before) FROM jobs WHERE batch_id = ? AND present = 1 AND state = 'pending' AND crew = ?"
-        " AND not_before > ?",
-        (batch_id, crew, now),
+        "SELECT min(not_before) FROM jobs WHERE batch_id = ? AND present = 1 AND state = 'pending' AND crew = ?",
+        (batch_id, crew),
     )
     return row[0] if row else None
 

@@ -1,0 +1,92 @@
+"""What an attempt's ending means for its job: pure decisions, no I/O."""
+
+import random
+
+from batchcrew.models import AttemptState, Execution, ExecutionState, JobState, Outcome
+from batchcrew.settings import Delivery, RetryClass, RetrySettings, format_duration
+
+JITTER = 0.1
+"""Waits differ by up to this share, so that jobs that failed together do not come back together."""
+
+
+def jittered(seconds: float, chance: random.Random) -> float:
+    """The wait with its jitter, which is added after the cap so that capped waits differ too."""
+    return seconds * chance.uniform(1 - JITTER, 1 + JITTER)
+
+
+def next_wait(kind: RetryClass, *, charged: int, retry: RetrySettings, chance: random.Random) -> float | None:
+    """Seconds until a job whose attempt ended as `kind` is kicked off again, or None: it is not.
+
+    Args:
+        charged: kickoffs of the job so far, this one included.
+    """
+    if kind not in retry.on or charged >= retry.attempts:
+        return None
+    return jittered(min(retry.backoff * retry.factor ** (charged - 1), retry.max), chance)
+
+
+def ended(execution: Execution, *, charged: int, retry: RetrySettings, chance: random.Random) -> Outcome:
+    """The crew said that it succeeded or failed."""
+    if execution.state is ExecutionState.SUCCEEDED:
+        return Outcome(attempt_state=AttemptState.SUCCEEDED, job_state=JobState.SUCCEEDED, execution=execution)
+    reason = execution.error or f"the crew says {execution.word}, without a reason"
+    return _failed(AttemptState.FAILED, "crew_error", reason, charged, retry, chance, execution)
+
+
+def lost(reason: str, *, charged: int, retry: RetrySettings, chance: random.Random) -> Outcome:
+    """The crew no longer knows the execution."""
+    return _failed(AttemptState.LOST, "lost", reason, charged, retry, chance, None)
+
+
+def timed_out(
+    timeout: float, execution: Execution | None, *, charged: int, retry: RetrySettings, chance: random.Random
+) -> Outcome:
+    """The execution did not end in time."""
+    reason = f"no end after {format_duration(timeout)}; it may still be running"
+    return _failed(AttemptState.TIMED_OUT, "timeout", reason, charged, retry, chance, execution)
+
+
+def in_doubt(reason: str, *, charged: int, delivery: Delivery, retry: RetrySettings, chance: random.Random) -> Outcome:
+    """The kickoff was sent and its answer was lost: `delivery` decides."""
+    state = AttemptState.IN_DOUBT
+    if delivery == "at_most_once":
+        return Outcome(attempt_state=state, job_state=JobState.HELD, reason=f"kickoff in doubt: {reason}")
+    if charged >= retry.attempts:
+        return Outcome(
+            attempt_state=state,
+            job_state=JobState.FAILED,
+            reason=f"kickoff in doubt, attempt {charged} of {retry.attempts}: {reason}",
+        )
+    wait = jittered(min(retry.backoff * retry.factor ** (charged - 1), retry.max), chance)
+    return Outcome(attempt_state=state, job_state=JobState.PENDING, reason=f"kickoff in doubt: {reason}", retry_in=wait)
+
+
+def rejected(reason: str, *, for_good: bool = False) -> Outcome:
+    """The server refused the kickoff or it never left: nothing was paid.
+
+    `for_good`: these inputs will never be accepted, the job fails.
+    """
+    return Outcome(
+        attempt_state=AttemptState.REJECTED,
+        job_state=JobState.FAILED if for_good else JobState.PENDING,
+        reason=reason,
+    )
+
+
+def _failed(
+    state: AttemptState,
+    kind: RetryClass,
+    reason: str,
+    charged: int,
+    retry: RetrySettings,
+    chance: random.Random,
+    execution: Execution | None,
+) -> Outcome:
+    wait = next_wait(kind, charged=charged, retry=retry, chance=chance)
+    return Outcome(
+        attempt_state=state,
+        job_state=JobState.FAILED if wait is None else JobState.PENDING,
+        reason=reason,
+        execution=execution,
+        retry_in=wait,
+    )

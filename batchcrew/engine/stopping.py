@@ -1,0 +1,33 @@
+"""Why nothing new starts any more, and whether what is in flight is waited for."""
+
+import asyncio
+
+from batchcrew.models import StopReason
+
+GRACE_SECONDS = 10.0
+"""How long kickoffs that are on the wire may take to get their answer once a run is leaving."""
+
+
+class Stop:
+    """A run's stop, asked for by a signal, a limit or a crew that cannot be worked with.
+
+    `leave` means that executions stay `kicked_off` for the next run; without it they are waited for.
+    The first reason stands; a later one may still turn waiting into leaving.
+    """
+
+    def __init__(self) -> None:
+        self.reason: StopReason | None = None
+        self.detail = ""
+        self.leave = False
+        self.changed = asyncio.Event()
+
+    @property
+    def requested(self) -> bool:
+        return self.reason is not None
+
+    def request(self, reason: StopReason, detail: str, *, leave: bool) -> None:
+        """Start nothing new from now on."""
+        if self.reason is None:
+            self.reason, self.detail = reason, detail
+        self.leave = self.leave or leave
+        self.changed.set()
