@@ -1,0 +1,161 @@
+"""One frame of the live display: the tally drawn into a terminal of a given size."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from batchcrew.models import JobState
+from batchcrew.progress.tally import Tally, Watched
+from batchcrew.reports.clean import clean_text, display_width, pad, shorten
+from batchcrew.settings import format_duration
+
+_MOST_FAILURES = 5
+_MOST_ID_COLUMNS = 32
+_MOST_CREW_COLUMNS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One state of the bar: its marks tell it apart where there is no colour."""
+
+    name: str
+    style: str
+    mark: str
+    ascii_mark: str
+
+
+_SEGMENTS = {
+    JobState.SUCCEEDED: Segment("succeeded", "green", "█", "#"),
+    JobState.FAILED: Segment("failed", "red", "x", "x"),
+    JobState.HELD: Segment("held", "yellow", "?", "?"),
+    JobState.CANCELLED: Segment("cancelled", "magenta", "-", "-"),
+    JobState.OPEN: Segment("in flight", "cyan", "▒", ">"),
+    JobState.PENDING: Segment("pending", "dim", "·", "."),
+}
+
+
+def draw(tally: Tally, now: float, *, width: int, height: int, unicode: bool = True) -> Text:
+    """The frame as lines of at most `width` columns, `height` of them at the most.
+
+    Args:
+        now: monotonic seconds.
+        unicode: False for a terminal that can show ASCII only.
+    """
+    if tally.run is None:
+        return Text("starting" + ("…" if unicode else "..."), style="dim")
+    numbers = _numbers(tally)
+    lines = [_bar(tally, numbers, width, unicode=unicode)]
+    lines += _facts(tally, numbers, now, width)
+    if tally.stopping is not None:
+        what = f"stopping: {clean_text(tally.stopping)}; nothing new starts"
+        lines.append(Text(shorten(what, width), style="yellow"))
+    room = height - len(lines)
+    failures = list(_failures(tally, width, min(_MOST_FAILURES + 1, room // 3)))
+    lines += _in_flight(tally, now, width, room - len(failures))
+    lines += failures
+    return Text("\n", no_wrap=True, overflow="crop").join(lines[:height])
+
+
+def _numbers(tally: Tally) -> dict[JobState, int]:
+    return {**tally.ended, JobState.OPEN: len(tally.in_flight), JobState.PENDING: tally.pending}
+
+
+def _bar(tally: Tally, numbers: dict[JobState, int], width: int, *, unicode: bool) -> Text:
+    assert tally.run is not None  # noqa: S101 - draw() asked for it
+    ended, total = tally.ended_jobs, tally.total
+    # Rounded down: 100% is said when everything has ended and not before.
+    right = f" {ended * 100 // total if total else 100:3d}% {ended}/{total}"
+    name = clean_text(tally.run.batch, limit=max(1, min(24, width // 3)))
+    room = width - display_width(name) - len(right) - 1
+    line = Text(f"{name} ", style="bold")
+    for state, columns in _shares(numbers, room):
+        segment = _SEGMENTS[state]
+        line.append((segment.mark if unicode else segment.ascii_mark) * columns, style=f"not bold {segment.style}")
+    line.append(right, style="not bold")
+    line.truncate(width)
+    return line
+
+
+def _shares(numbers: dict[JobState, int], columns: int) -> list[tuple[JobState, int]]:
+    """`columns` dealt out by the numbers; a state that any job is in gets a column where there are enough."""
+    present = [state for state in _SEGMENTS if numbers.get(state)]
+    total = sum(numbers[state] for state in present)
+    if columns < len(present) or not total:
+        return []
+    spare = columns - len(present)
+    ideal = {state: numbers[state] * spare / total for state in present}
+    shares = {state: 1 + int(ideal[state]) for state in present}
+    by_rest = sorted(present, key=lambda state: int(ideal[state]) - ideal[state])
+    for state in by_rest[: columns - sum(shares.values())]:
+        shares[state] += 1
+    return list(shares.items())
+
+
+def _facts(tally: Tally, numbers: dict[JobState, int], now: float, width: int) -> Iterator[Text]:
+    """Counts by state, then the pace; on one line where they fit."""
+    counts = Text()
+    for state, number in numbers.items():
+        if number:
+            counts.append("  " if counts else "").append(f"{number} {_SEGMENTS[state].name}", _SEGMENTS[state].style)
+    pace = [format_duration(max(0.0, now - tally.pace.started))]
+    if tally.pace.ended:
+        pace.append(f"{tally.per_minute(now):.1f} jobs/min")
+    left = tally.seconds_left(now)
+    if left is not None:
+        pace.append(f"about {format_duration(left)} left")
+    said = ", ".join(pace)
+    if counts.cell_len + 3 + len(said) <= width:
+        counts.append("   ").append(said)
+        yield counts
+        return
+    counts.truncate(width)
+    yield counts
+    yield Text(shorten(said, width))
+
+
+def _in_flight(tally: Tally, now: float, width: int, rows: int) -> Iterator[Text]:
+    """The executions in flight, the oldest first, in at most `rows` lines with what is around them."""
+    # The oldest are asked for under the event loop's feet; a tuple of a dict's values is taken in one step.
+    everything = tuple(tally.in_flight.values())
+    if not everything or rows < 2:
+        return
+    shown = everything if len(everything) <= rows - 1 else everything[: max(1, rows - 2)]
+    yield Text("in flight", style="bold")
+    crews = len({watched.attempt.crew for watched in shown}) > 1 or (tally.run is not None and len(tally.run.crews) > 1)
+    names = [clean_text(watched.attempt.job_id, limit=_MOST_ID_COLUMNS) for watched in shown]
+    name_columns = min(max(map(display_width, names)), max(6, width // 3))
+    for name, watched in zip(names, shown, strict=True):
+        yield _execution(name, watched, now, width, name_columns, crews=crews)
+    if len(shown) < len(everything) and rows > 2:
+        yield Text(f"  and {len(everything) - len(shown)} more", style="dim")
+
+
+def _execution(name: str, watched: Watched, now: float, width: int, name_columns: int, *, crews: bool) -> Text:
+    line = Text("  ").append(pad(name, name_columns), style="cyan")
+    if crews and width >= 60:
+        line.append("  ").append(pad(clean_text(watched.attempt.crew, limit=_MOST_CREW_COLUMNS), _MOST_CREW_COLUMNS))
+    line.append("  ").append(pad(format_duration(max(0.0, now - watched.since)), 7, right=True))
+    if watched.total_tasks is not None:
+        line.append(f"  {watched.completed_tasks or 0}/{watched.total_tasks}")
+    doing = clean_text(watched.current_task, limit=width) if watched.current_task else ""
+    if watched.waits_for_person:
+        line.append("  waits for a person", style="yellow")
+    if doing:
+        line.append("  " + doing)
+    return Text(shorten(line.plain, width), spans=line.spans) if line.cell_len > width else line
+
+
+def _failures(tally: Tally, width: int, rows: int) -> Iterator[Text]:
+    """The latest failures, the newest first, under their heading."""
+    latest = tuple(tally.failures)[::-1][: max(0, rows - 1)]
+    if not latest:
+        return
+    yield Text("latest failures", style="bold")
+    for failure in latest:
+        name = clean_text(failure.job_id, limit=min(_MOST_ID_COLUMNS, max(6, width // 3)))
+        again = failure.job_state is JobState.PENDING
+        word = "to be tried again" if again else failure.job_state.value
+        line = f"  {name}  {word}: "
+        line += clean_text(failure.reason, limit=max(1, width - display_width(line)))
+        yield Text(shorten(line, width), style="yellow" if again or failure.job_state is JobState.HELD else "red")

@@ -1,0 +1,111 @@
+"""Progress on a terminal: a frame that is redrawn in place, with warnings printed above it.
+
+`observe` only counts. A thread of its own draws, a few times a second and only when something has changed:
+a slow or stopped terminal (Ctrl-S, a stalled ssh) holds up the drawing and never the run.
+"""
+
+import threading
+from collections import deque
+from typing import Self, TextIO
+
+from rich.console import Console, ConsoleDimensions
+from rich.live import Live
+from rich.text import Text
+
+from batchcrew.clock import Clock
+from batchcrew.events import Event, Warned
+from batchcrew.progress.frame import draw
+from batchcrew.progress.tally import Tally
+from batchcrew.reports.clean import clean_text
+
+_FRAME_SECONDS = 0.2
+"""Shortest time between two frames."""
+_IDLE_SECONDS = 1.0
+"""Longest time between two frames: the seconds of what is in flight go on."""
+_PATIENCE_SECONDS = 2.0
+"""How long the end of a run waits for a terminal that takes nothing any more."""
+_MOST_WARNINGS = 1000
+
+
+class LiveProgress:
+    """A display for a terminal; needs rich, so import this module only where it is used."""
+
+    def __init__(self, stream: TextIO, clock: Clock, *, no_color: bool) -> None:
+        self._clock = clock
+        self._console = Console(
+            file=stream, no_color=no_color, highlight=False, markup=False, emoji=False, legacy_windows=False
+        )
+        self._tally = Tally(clock)
+        self._unicode = self._console.encoding.startswith("utf")
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            get_renderable=self._frame,
+            vertical_overflow="crop",
+        )
+        self._warnings: deque[str] = deque(maxlen=_MOST_WARNINGS)
+        self._changed = threading.Event()
+        self._over = threading.Event()
+        # A daemon, so that a stalled terminal cannot keep the interpreter alive either.
+        self._painter = threading.Thread(target=self._paint, name="batchcrew-display", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._painter.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._over.set()
+        self._painter.join(_PATIENCE_SECONDS)
+
+    def observe(self, event: Event) -> None:
+        self._tally.observe(event)
+        if isinstance(event, Warned):
+            self._warnings.append(event.message)
+        self._changed.set()
+
+    def _frame(self) -> Text:
+        size = self._console.size
+        # The last row stays free, or the terminal would scroll with each frame.
+        return draw(
+            self._tally,
+            self._clock.monotonic(),
+            width=size.width,
+            height=max(1, size.height - 1),
+            unicode=self._unicode,
+        )
+
+    def _paint(self) -> None:
+        try:
+            self._live.start(refresh=False)
+            try:
+                self._paint_until_over()
+            finally:
+                self._live.stop()
+        except (OSError, ValueError):
+            return  # the terminal is gone; the run is not
+
+    def _paint_until_over(self) -> None:
+        size, drawn_at = self._console.size, self._clock.monotonic() - _IDLE_SECONDS
+        while not self._over.wait(_FRAME_SECONDS):
+            size = self._follow(size)
+            now = self._clock.monotonic()
+            if self._changed.is_set() or now - drawn_at >= _IDLE_SECONDS:
+                self._changed.clear()
+                self._print_warnings()
+                self._live.refresh()
+                drawn_at = now
+        self._print_warnings()
+
+    def _follow(self, size: ConsoleDimensions) -> ConsoleDimensions:
+        """Start on a clean screen after the terminal was resized: it has broken the old frame's lines its own way."""
+        now = self._console.size
+        if now != size:
+            self._console.clear()
+            self._changed.set()
+        return now
+
+    def _print_warnings(self) -> None:
+        while self._warnings:
+            self._console.print(Text(f"warning: {clean_text(self._warnings.popleft())}", style="yellow"))

@@ -1,0 +1,116 @@
+"""Progress without a terminal: few lines, whole and greppable, as a log or cron's mail wants them.
+
+2026-02-03T04:05:06Z travel: start: 24 jobs, 0 succeeded, 24 to do; concurrency 10; crew default (…); ledger …
+2026-02-03T04:05:36Z travel: job tokyo: failed: the crew said: no flights
+2026-02-03T04:05:40Z travel: progress: 12 of 24 ended (11 succeeded, 1 failed), 10 in flight, …
+"""
+
+from typing import Self, TextIO
+
+from batchcrew.clock import Clock
+from batchcrew.events import AttemptEnded, Event, Progressed, RunStarted, Stopping, Warned
+from batchcrew.models import AttemptState, ExecutionState, JobState
+from batchcrew.progress.lines import Lines
+from batchcrew.progress.tally import Tally
+from batchcrew.reports.clean import clean_text
+from batchcrew.reports.commands import status_command
+from batchcrew.settings import format_duration
+
+MOST_LINES = 50
+"""Lines of one kind (failures, retries, warnings) before the rest is left to the ledger."""
+_LONGEST = 300
+_TENTHS = 10
+_MINUTE = 60.0
+
+
+class PlainProgress:
+    """A line at the start, at each tenth of the run's work or minute, and for each failure, retry and warning."""
+
+    def __init__(self, stream: TextIO, clock: Clock) -> None:
+        self._lines = Lines(stream)
+        self._clock = clock
+        self._tally = Tally(clock)
+        self._said = {"failures": 0, "retries": 0, "warnings": 0, "jobs that wait for a person": 0}
+        self._tenths = 0
+        self._line_at = clock.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+    def observe(self, event: Event) -> None:
+        if isinstance(event, Progressed):
+            self._person(event)
+        self._tally.observe(event)
+        match event:
+            case RunStarted():
+                self._start(event)
+            case AttemptEnded():
+                self._ended(event)
+            case Warned(message):
+                self._say_some("warnings", f"warning: {clean_text(message, limit=_LONGEST)}")
+            case Stopping(detail, in_flight):
+                self._say(f"stopping: {clean_text(detail, limit=_LONGEST)}; {in_flight} in flight")
+            case _:
+                pass
+        self._progress()
+
+    def _person(self, event: Progressed) -> None:
+        """Say once that an execution waits for a person; the tally still has what was known before the event."""
+        watched = self._tally.in_flight.get(event.attempt.attempt_id)
+        if event.execution.state is ExecutionState.WAITING_FOR_PERSON and watched and not watched.waits_for_person:
+            job = clean_text(event.attempt.job_id, limit=80)
+            self._say_some("jobs that wait for a person", f"job {job}: waits for a person's answer")
+
+    def _start(self, event: RunStarted) -> None:
+        counts = event.counts
+        self._line_at = self._clock.monotonic()
+        self._say(
+            f"start: {counts.total} jobs, {counts.succeeded} succeeded, {counts.left} to do; "
+            f"concurrency {event.concurrency}; "
+            f"{'crew' if len(event.crews) == 1 else 'crews'} {clean_text(', '.join(event.crews), limit=_LONGEST)}; "
+            f"ledger {clean_text(event.ledger)}"
+        )
+
+    def _ended(self, event: AttemptEnded) -> None:
+        outcome, job = event.outcome, clean_text(event.attempt.job_id, limit=80)
+        reason = clean_text(outcome.reason or outcome.attempt_state.value.replace("_", " "), limit=_LONGEST)
+        if outcome.job_state in {JobState.FAILED, JobState.HELD}:
+            self._say_some("failures", f"job {job}: {outcome.job_state}: {reason}")
+        elif outcome.job_state is JobState.PENDING and outcome.attempt_state is not AttemptState.REJECTED:
+            when = "" if outcome.retry_in is None else f" in {format_duration(outcome.retry_in)}"
+            self._say_some("retries", f"job {job}: attempt {event.attempt.number}, tried again{when}: {reason}")
+
+    def _progress(self) -> None:
+        tally, now = self._tally, self._clock.monotonic()
+        if tally.run is None:
+            return
+        to_do = tally.run.counts.left
+        tenths = tally.pace.ended * _TENTHS // to_do if to_do else 0
+        if tenths <= self._tenths and now - self._line_at < _MINUTE:
+            return
+        self._tenths, self._line_at = max(tenths, self._tenths), now
+        ended = ", ".join(f"{number} {state}" for state, number in tally.ended.items() if number) or "0 succeeded"
+        line = f"progress: {tally.ended_jobs} of {tally.total} ended ({ended}), {len(tally.in_flight)} in flight"
+        if tally.pace.ended:
+            line += f", {tally.per_minute(now):.1f} jobs/min"
+        left = tally.seconds_left(now)
+        if left is not None:
+            line += f", about {format_duration(left)} left"
+        self._say(line)
+
+    def _say_some(self, kind: str, text: str) -> None:
+        self._said[kind] += 1
+        if self._said[kind] <= MOST_LINES:
+            self._say(text)
+        elif self._said[kind] == MOST_LINES + 1:
+            run, where = self._tally.run, ""
+            if run is not None and kind != "warnings":
+                where = f"; the ledger has them: {status_command(run.batch, run.ledger)}"
+            self._say(f"further {kind} are not shown{where}")
+
+    def _say(self, text: str) -> None:
+        batch = clean_text(self._tally.run.batch, limit=80) if self._tally.run else "batchcrew"
+        self._lines.write(f"{self._clock.now():%Y-%m-%dT%H:%M:%SZ} {batch}: {text}")

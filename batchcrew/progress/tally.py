@@ -1,0 +1,185 @@
+"""How far a run is, kept up to date by its events: what the plain lines and the live display both show.
+
+Taking an event in costs O(1), and memory is bounded by the executions in flight: it goes on at hundreds of
+events a second beside the event loop's real work.
+"""
+
+from bisect import bisect_right
+from collections import deque
+from dataclasses import dataclass, field
+
+from batchcrew.clock import Clock, from_text
+from batchcrew.events import AttemptEnded, Event, KickedOff, Progressed, RunStarted, Stopping, Warned
+from batchcrew.models import Attempt, AttemptState, Execution, ExecutionState, JobState
+
+ENDED_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.HELD, JobState.CANCELLED)
+LATEST_FAILURES = 20
+"""Failures that are remembered to be shown."""
+
+
+@dataclass(slots=True)
+class Watched:
+    """One execution in flight; brought up to date in place."""
+
+    attempt: Attempt
+    since: float
+    """Monotonic seconds at which it was kicked off, perhaps by an earlier run."""
+    current_task: str | None = None
+    completed_tasks: int | None = None
+    total_tasks: int | None = None
+    waits_for_person: bool = False
+
+    def update(self, execution: Execution) -> None:
+        """Take in what a status answer says."""
+        self.current_task = execution.current_task
+        self.completed_tasks = execution.completed_tasks
+        self.total_tasks = execution.total_tasks
+        self.waits_for_person = execution.state is ExecutionState.WAITING_FOR_PERSON
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt that did not succeed."""
+
+    job_id: str
+    reason: str
+    job_state: JobState
+    """`pending`: the job is tried again."""
+
+
+class Pace:
+    """Jobs that ended, over time: the rate of late, from this run only.
+
+    "Of late" is the second half of the run so far and a minute at least: it follows a crew that slows down and
+    does not jump when long executions end together. Samples are thinned out as they grow: at most 240 are kept.
+    """
+
+    _MOST_SAMPLES = 240
+    _SHORTEST_WINDOW = 60.0
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.ended = 0
+        self._times = [started]
+        self._counts = [0]
+        self._interval = 1.0
+
+    def count_one(self, now: float) -> None:
+        """One more job ended, at monotonic `now`."""
+        if now - self._times[-1] >= self._interval:
+            self._times.append(now)
+            self._counts.append(self.ended)
+            if len(self._times) > self._MOST_SAMPLES:
+                self._times, self._counts = self._times[::2], self._counts[::2]
+                self._interval *= 2
+        self.ended += 1
+
+    def per_second(self, now: float) -> float:
+        """Jobs that ended per second, of late; 0.0 when none did."""
+        window = max(self._SHORTEST_WINDOW, (now - self.started) / 2)
+        sample = max(0, bisect_right(self._times, now - window) - 1)
+        seconds = now - self._times[sample]
+        return (self.ended - self._counts[sample]) / seconds if seconds > 0 else 0.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """The state of the run that `observe` was told of."""
+
+    clock: Clock
+    run: RunStarted | None = None
+    ended: dict[JobState, int] = field(default_factory=lambda: dict.fromkeys(ENDED_STATES, 0))
+    """Jobs by the state they ended in, earlier runs included."""
+    in_flight: dict[str, Watched] = field(default_factory=dict)
+    """By attempt_id, the oldest first."""
+    failures: deque[Failure] = field(default_factory=lambda: deque(maxlen=LATEST_FAILURES))
+    stopping: str | None = None
+    pace: Pace = field(init=False)
+    _seconds: float = field(init=False, default=0.0)
+    _attempts: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self.pace = Pace(self.clock.monotonic())
+
+    def observe(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                counts = event.counts
+                numbers = (counts.succeeded, counts.failed, counts.held, counts.cancelled)
+                self.run, self.ended = event, dict(zip(ENDED_STATES, numbers, strict=True))
+                self.pace = Pace(self.clock.monotonic())
+            case KickedOff(attempt, taken_up):
+                age = self._age(attempt) if taken_up else 0.0
+                self.in_flight[attempt.attempt_id] = Watched(attempt, self.clock.monotonic() - age)
+            case Progressed(attempt, execution):
+                watched = self.in_flight.get(attempt.attempt_id)
+                if watched is not None:
+                    watched.update(execution)
+            case AttemptEnded():
+                self._end(event)
+            case Stopping(detail):
+                self.stopping = detail
+            case Warned():
+                pass
+
+    def _age(self, attempt: Attempt) -> float:
+        if attempt.kicked_off_at is None:
+            return 0.0
+        return max(0.0, (self.clock.now() - from_text(attempt.kicked_off_at)).total_seconds())
+
+    def _end(self, event: AttemptEnded) -> None:
+        outcome = event.outcome
+        self.in_flight.pop(event.attempt.attempt_id, None)
+        if event.seconds is not None:
+            self._seconds += event.seconds
+            self._attempts += 1
+        if outcome.job_state not in self.ended:
+            if outcome.attempt_state is not AttemptState.REJECTED:  # a refusal is nobody's failure
+                self._fail(event)
+            return
+        self.ended[outcome.job_state] += 1
+        self.pace.count_one(self.clock.monotonic())
+        if outcome.job_state in {JobState.FAILED, JobState.HELD}:
+            self._fail(event)
+
+    def _fail(self, event: AttemptEnded) -> None:
+        outcome = event.outcome
+        reason = outcome.reason or outcome.attempt_state.value
+        self.failures.append(Failure(event.attempt.job_id, reason, outcome.job_state))
+
+    @property
+    def total(self) -> int:
+        """Jobs of the batch."""
+        return self.run.counts.total if self.run else 0
+
+    @property
+    def ended_jobs(self) -> int:
+        """Jobs of the batch that ended, whenever."""
+        return sum(self.ended.values())
+
+    @property
+    def left(self) -> int:
+        """Jobs that have not ended, those in flight included."""
+        return max(0, self.total - self.ended_jobs)
+
+    @property
+    def pending(self) -> int:
+        """Jobs that wait."""
+        return max(0, self.left - len(self.in_flight))
+
+    def per_minute(self, now: float) -> float:
+        """Jobs that ended per minute, of late, in this run."""
+        return self.pace.per_second(now) * 60
+
+    def seconds_left(self, now: float) -> float | None:
+        """A guess from this run's own pace; None while there is nothing to guess from.
+
+        Until a whole round of slots has ended, the jobs that ended are the quick ones and came late: then the
+        guess is what is in flight divided by how long an execution took so far.
+        """
+        if self.left == 0 or self.pace.ended == 0:
+            return None
+        per_second = self.pace.per_second(now)
+        if self.run and self.pace.ended < self.run.concurrency and self._attempts and self._seconds > 0:
+            per_second = max(per_second, len(self.in_flight) * self._attempts / self._seconds)
+        return self.left / per_second if per_second > 0 else None

@@ -1,0 +1,90 @@
+"""Text that strangers wrote, made fit for a terminal: job ids, reasons, answers of a crew.
+
+Everything a file or a crew says is hostile until it went through here: an escape sequence in a job id
+could rewrite the lines above it, a bidi override could turn a reason around.
+"""
+
+import re
+import unicodedata
+
+# C0 and DEL, C1, bidi marks, overrides and isolates, line separators, the byte order mark, interlinear
+# marks, lone surrogates, tags (an invisible alphabet).
+_HARMFUL = (
+    "\\x00-\\x1f\\x7f-\\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb"
+    "\\ud800-\\udfff\U000e0000-\U000e007f"
+)
+_HARMFUL_OR_BLANKS = re.compile(f"[{_HARMFUL}]|\\s{{2,}}|[^\\S ]")
+_HARMFUL_IN_BLOCK = re.compile(f"(?![\\n\\t])[{_HARMFUL}]")
+_BLANKS = re.compile(r"\s+")
+_ROOM_PER_COLUMN = 8
+"""Characters read for each column to show: escapes and combining marks take more than one."""
+
+
+def escaped(character: str) -> str:
+    """`\\x1b`, `\\u202e`, `\\U000e0041`: the character's number instead of its effect."""
+    number = ord(character)
+    if number < 0x100:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def clean_text(text: str, *, limit: int | None = None) -> str:
+    """`text` as one harmless line.
+
+    Runs of blanks and line breaks become one space, control characters and terminal escapes are shown
+    as `\\x1b`. With `limit`, at most that many terminal columns, the last one `…` where something is cut.
+    """
+    cut = False
+    if limit is not None and len(text) > limit * _ROOM_PER_COLUMN:
+        # A reason may be megabytes long; only its beginning is worth the work.
+        text, cut = text[: limit * _ROOM_PER_COLUMN], True
+    if _HARMFUL_OR_BLANKS.search(text):
+        text = _BLANKS.sub(" ", text)
+        text = _HARMFUL_OR_BLANKS.sub(lambda match: escaped(match[0]), text)
+    text = text.strip(" ")
+    if limit is None:
+        return text
+    return shorten(text + " …" if cut else text, limit)
+
+
+def clean_block(text: str) -> str:
+    """`text` with its lines and tabs kept, everything else that could act on a terminal shown as `\\x1b`."""
+    text = text.replace("\r\n", "\n")
+    return _HARMFUL_IN_BLOCK.sub(lambda match: escaped(match[0]), text)
+
+
+def display_width(text: str) -> int:
+    """Terminal columns that a clean `text` takes: two for a wide character, none for a combining one."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_character_width, text))
+
+
+def _character_width(character: str) -> int:
+    if character.isascii():
+        return 1
+    if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+
+
+def shorten(text: str, columns: int) -> str:
+    """A clean `text` cut to `columns` terminal columns, `…` at its end where something was cut."""
+    if len(text) <= columns and text.isascii():
+        return text
+    if display_width(text) <= columns:
+        return text
+    taken, width = [], 0
+    for character in text:
+        width += _character_width(character)
+        if width > columns - 1:
+            break
+        taken.append(character)
+    return ("".join(taken).rstrip(" ") + "…") if columns > 0 else ""
+
+
+def pad(text: str, columns: int, *, right: bool = False) -> str:
+    """A clean `text` shortened and filled up to exactly `columns` terminal columns."""
+    text = shorten(text, columns)
+    blanks = " " * (columns - display_width(text))
+    return blanks + text if right else text + blanks

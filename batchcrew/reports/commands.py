@@ -1,0 +1,64 @@
+"""The exact commands that a person goes on with, quoted for a shell."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from batchcrew.settings import DEFAULT_LEDGER
+
+
+def run_command(jobfile: str, ledger: str, *options: str) -> str:
+    """The command that goes on with the batch of `jobfile`."""
+    return _command("run", [jobfile], options, ledger)
+
+
+def retry_command(batch: str, ledger: str, *options: str) -> str:
+    """The command that puts ended jobs back for the next run."""
+    return _command("retry", [batch], options, ledger)
+
+
+def status_command(batch: str, ledger: str) -> str:
+    """The command that shows where the batch stands."""
+    return _command("status", [batch], (), ledger)
+
+
+def show_command(batch: str, job_id: str, ledger: str) -> str:
+    """The command that shows all of one job."""
+    return _command("show", [batch, job_id], (), ledger)
+
+
+def export_command(batch: str, ledger: str) -> str:
+    """The command that writes the batch's results beside its own columns."""
+    name = "".join(c if c.isalnum() or c in "-_." else "-" for c in batch).strip("-.") or "batch"
+    return _command("export", [batch], ("-f csv", f"-o {quoted(name + '-results.csv')}"), ledger)
+
+
+def _command(name: str, words: Sequence[str], options: Sequence[str], ledger: str) -> str:
+    said = [*options]
+    if ledger and Path(ledger) != Path(DEFAULT_LEDGER):
+        said.append(f"--ledger {quoted(ledger)}")
+    arguments = [quoted(word) for word in words]
+    if any(word.startswith("-") for word in words):  # or it would be taken for an option
+        return " ".join(["batchcrew", name, *said, "--", *arguments])
+    return " ".join(["batchcrew", name, *arguments, *said])
+
+
+def quoted(word: str) -> str:
+    """`word` as one word of a shell, on one harmless line.
+
+    What cannot be printed (an escape sequence in a batch's name) is written as `$'\\x1b'`, which bash and zsh read.
+    """
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + "".join(map(_inside_ansi_c, word)) + "'"
+
+
+def _inside_ansi_c(character: str) -> str:
+    if character in "\\'":
+        return "\\" + character
+    if character.isprintable():
+        return character
+    number = ord(character)
+    if 0xDC80 <= number <= 0xDCFF:  # a byte of a file's name that is not UTF-8, as Python keeps it
+        return f"\\x{number - 0xDC00:02x}"
+    return f"\\x{number:02x}" if number < 0x80 else f"\\U{number:08x}"

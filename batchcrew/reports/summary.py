@@ -1,0 +1,154 @@
+"""How a run ended, in a few lines, and how to go on; and the exit code that says the same to cron."""
+
+import textwrap
+from collections.abc import Iterator
+
+from batchcrew.errors import ExitCode
+from batchcrew.models import Counts, JobLine, RunResult, StopReason
+from batchcrew.reports.clean import clean_text
+from batchcrew.reports.commands import export_command, retry_command, run_command, show_command, status_command
+from batchcrew.settings import format_duration
+
+SHOWN_SLOWEST = 3
+SHOWN_FAILING = 5
+SHOWN_DUPLICATES = 5
+_ID_COLUMNS = 24
+_LINE_COLUMNS = 78
+_REASON_COLUMNS = 200
+
+
+def exit_code(result: RunResult) -> ExitCode:
+    """The exit code of a run that ended in order.
+
+    Stopped with work left is 3 even when jobs have failed: cron's next run goes on. A run that was stopped just
+    as its last job ended is judged by its jobs.
+    """
+    if result.stopped is StopReason.CREW_UNUSABLE:
+        return ExitCode.CREW_UNUSABLE
+    if result.counts.left:
+        return ExitCode.STOPPED
+    if result.counts.succeeded < result.counts.total:
+        return ExitCode.JOBS_FAILED
+    return ExitCode.SUCCEEDED
+
+
+def render_summary(result: RunResult) -> str:
+    """The summary as plain lines of at most 80 columns (commands, paths and ids are never cut), without colour.
+
+    Ends without a newline.
+    """
+    lines = [headline(result)]
+    lines += [f"  {line}" for line in _body(result)]
+    lines += [f"  warning: {clean_text(warning)}" for warning in result.warnings]
+    commands = list(next_commands(result))
+    width = max((len(purpose) for purpose, _ in commands), default=0)
+    lines += [f"  {purpose + ':':<{width + 1}} {command}" for purpose, command in commands]
+    return "\n".join(lines)
+
+
+def headline(result: RunResult) -> str:
+    """`travel: 24 of 24 jobs succeeded`."""
+    counts, batch = result.counts, clean_text(result.batch)
+    succeeded = f"{counts.succeeded} of {_jobs(counts.total)}"
+    if result.run_id is None and result.stopped is None and not counts.left:
+        return f"{batch}: nothing to do: {succeeded} {'has' if counts.total == 1 else 'have'} succeeded"
+    return f"{batch}: {succeeded} succeeded"
+
+
+def count_words(counts: Counts) -> str:
+    """`20 succeeded, 3 failed, 1 pending`: the states that any job is in."""
+    named = {
+        "succeeded": counts.succeeded,
+        "failed": counts.failed,
+        "held": counts.held,
+        "cancelled": counts.cancelled,
+        "in flight": counts.open,
+        "pending": counts.pending,
+    }
+    return ", ".join(f"{number} {name}" for name, number in named.items() if number) or "no jobs"
+
+
+def _jobs(number: int) -> str:
+    return f"{number} job" if number == 1 else f"{number} jobs"
+
+
+def _body(result: RunResult) -> Iterator[str]:
+    counts = result.counts
+    if result.stopped is not None:
+        why = clean_text(result.stop_detail or result.stopped.value.replace("_", " "))
+        yield f"stopped: {why}"
+    if counts.succeeded < counts.total:
+        yield f"jobs: {count_words(counts)}"
+    if counts.open and result.run_id is not None:
+        yield "what is in flight goes on at the crew; the next run takes it up"
+    if counts.gone:
+        yield f"no longer in the file, left alone: {_jobs(counts.gone)}"
+    if result.run_id is not None:
+        yield _time(result)
+    if counts.possible_duplicates or result.duplicates:
+        yield _duplicates(result)
+    if result.slowest:
+        yield "slowest: " + ", ".join(_slow(line) for line in result.slowest[:SHOWN_SLOWEST])
+    yield from _failing(result)
+    if result.ledger:
+        yield f"ledger: {clean_text(result.ledger)}"
+
+
+def _time(result: RunResult) -> str:
+    text = f"time: {format_duration(result.wall_seconds)}"
+    if result.kickoffs:
+        text += f", {result.kickoffs} {'kickoff' if result.kickoffs == 1 else 'kickoffs'}"
+        if result.wall_seconds > 0:
+            text += f" ({result.kickoffs / result.wall_seconds * 60:.1f}/min)"
+    return text
+
+
+def _slow(line: JobLine) -> str:
+    name = clean_text(line.job_id, limit=_ID_COLUMNS)
+    return name if line.seconds is None else f"{name} {format_duration(line.seconds)}"
+
+
+def _duplicates(result: RunResult) -> str:
+    number = max(result.counts.possible_duplicates, len(result.duplicates))
+    shown = [clean_text(job_id, limit=_ID_COLUMNS) for job_id in result.duplicates[:SHOWN_DUPLICATES]]
+    if len(shown) < number and shown:
+        shown.append("…")
+    names = f" ({'job' if number == 1 else 'jobs'} {', '.join(shown)})" if shown else ""
+    return f"possible duplicates: {number}{names}"
+
+
+def _failing(result: RunResult) -> Iterator[str]:
+    counts = result.counts
+    shown = result.failing[:SHOWN_FAILING]
+    if not shown:
+        return
+    yield "failing:"
+    for line in shown:
+        name = clean_text(line.job_id, limit=_ID_COLUMNS)
+        reason = clean_text(line.reason or "no reason was given", limit=_REASON_COLUMNS)
+        yield from textwrap.wrap(
+            f"{name} {line.state.value}: {reason}", _LINE_COLUMNS, initial_indent="  ", subsequent_indent="    "
+        )
+    more = max(counts.failed + counts.held, len(result.failing)) - len(shown)
+    if more > 0:
+        yield f"  and {more} more: {status_command(result.batch, result.ledger)}"
+
+
+def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
+    """(purpose, command) of what a person may do next, the likeliest first."""
+    counts, batch, ledger = result.counts, result.batch, result.ledger
+    run = run_command(result.jobfile, ledger) if result.jobfile else ""
+    if counts.left and run:
+        yield "go on", run
+    if counts.failed:
+        yield (
+            "try the failed again",
+            run_command(result.jobfile, ledger, "--retry-failed") if run else retry_command(batch, ledger),
+        )
+    if counts.held:
+        retry = retry_command(batch, ledger, "--held")
+        yield "release the held", f"{retry} && {run}" if run else retry
+    if result.failing:
+        yield "look at one", show_command(batch, result.failing[0].job_id, ledger)
+    if counts.succeeded:
+        yield "results", export_command(batch, ledger)
