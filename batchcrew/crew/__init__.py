@@ -1,1 +1,5 @@
+"""The crew API client: `CrewClient` kicks off, asks, and gives every answer a meaning. Open `client.py` first."""
 
+from batchcrew.crew.client import CrewClient
+
+__all__ = ["CrewClient"]

@@ -1,0 +1,79 @@
+"""HTTP answers that are refusals: what a code means for a kickoff, and when the server wants to be asked again."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+from batchcrew.models import BadInputs, Busy, Doubtful, KickoffAnswer, Unusable
+
+MAX_RETRY_AFTER_SECONDS = 3600.0
+"""A server is not believed when it asks for a longer wait."""
+STOPS_EVERYTHING = frozenset({401, 402, 403, 407})
+"""Codes about the token, the account or the proxy: no call of this crew will fare better."""
+REFUSED_FOR_NOW = frozenset({408, 425, 429, 503})
+_WRONG_URL = frozenset({404, 405})
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
+
+
+def kickoff_refusal(code: int, said: str, *, url: str, retry_after: float | None) -> KickoffAnswer:
+    """What an answer to a kickoff other than 2xx means.
+
+    Args:
+        code: HTTP status.
+        said: the server's words, clean; may be empty.
+        url: where the kickoff was sent.
+        retry_after: seconds, as `retry_after_seconds` read them.
+    """
+    status = described(code, said)
+    if code in REFUSED_FOR_NOW:
+        return Busy(f"refused for now: {status}", retry_after)
+    if code in STOPS_EVERYTHING:
+        return Unusable(stopping(code, said, url=url))
+    if code in _WRONG_URL:
+        return Unusable(f"{url} answers {status}; `url:` must be the crew's base URL, without /kickoff")
+    if 400 <= code < 500:
+        return BadInputs(f"the crew refused these inputs: {status}")
+    return Doubtful(f"the kickoff was answered with {status}")
+
+
+def stopping(code: int, said: str, *, url: str) -> str:
+    """The sentence for a code of `STOPS_EVERYTHING`."""
+    mend = {402: "check the crew's account", 407: "check the proxy's user and password"}.get(code, "check `token:`")
+    return f"{url} answers {described(code, said)}; {mend}"
+
+
+def described(code: int, said: str) -> str:
+    """`422 Unprocessable Entity: missing inputs: budget`."""
+    try:
+        name = f"{code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        name = str(code)
+    return f"{name}: {said}" if said else name
+
+
+def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds that `Retry-After` asks for, 0 to 3600; None when it is absent or makes no sense.
+
+    A date is taken relative to the server's own `Date`, if it sent one, for its clock may be wrong; else to `now`.
+    """
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        return None
+    if _NUMBER.fullmatch(text):
+        seconds = float(text)
+    else:
+        moment = _http_date(text)
+        if moment is None:
+            return None
+        seconds = (moment - (_http_date(headers.get("Date", "")) or now)).total_seconds()
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,316 @@
+"""What a deployed crew answers, in any of the dialects met in the field, understood. Pure: bytes in, values out.
+
+The dialect is never configured. Every answer is read for what it holds: `state` or `status`, `result` or
+`final_output`, an object, a text, or a text that holds JSON.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, NoReturn
+
+import orjson
+
+from batchcrew.crew.words import clean, json_text, plain, server_words
+from batchcrew.models import CrewInput, CrewInputs, Execution, ExecutionState, Json, TaskResult
+
+MAX_KICKOFF_ID = 1000
+"""Longest kickoff id that is believed, in characters."""
+MAX_ERROR = 2000
+"""Longest failure text kept beside the whole answer, in characters."""
+_MAX_NAME = 200
+_MAX_COUNT = 10**9
+
+_MEANINGS = {
+    "pending": ExecutionState.WAITING,
+    "queued": ExecutionState.WAITING,
+    "running": ExecutionState.RUNNING,
+    "started": ExecutionState.RUNNING,
+    "inprogress": ExecutionState.RUNNING,
+    "pendinghumaninput": ExecutionState.WAITING_FOR_PERSON,
+    "completed": ExecutionState.SUCCEEDED,
+    "success": ExecutionState.SUCCEEDED,
+    "error": ExecutionState.FAILED,
+    "failed": ExecutionState.FAILED,
+    "failure": ExecutionState.FAILED,
+    "notfound": ExecutionState.NOT_FOUND,
+}
+_SEPARATORS = re.compile(r"[\s_-]+")
+_BOM = b"\xef\xbb\xbf"
+_GUIDE_RESULT = frozenset({"output", "tasks"})
+
+
+class NotUnderstood(ValueError):
+    """The answer is not what was asked for; the text says what it is instead (not yet cleaned)."""
+
+
+def load(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`.
+
+    Raises:
+        NotUnderstood: it is no JSON (or is nested too deep, or no UTF-8), or JSON that is no object.
+    """
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        payload = _load_leniently(body, error)
+    if not isinstance(payload, dict):
+        raise NotUnderstood(f"the answer is JSON but no object: {plain(payload)[:200]}")
+    return payload
+
+
+def _load_leniently(body: bytes, error: orjson.JSONDecodeError) -> Any:
+    r"""JSON that orjson refuses only for a byte order mark or half a surrogate pair (`"\ud83d"`, an emoji cut in two).
+
+    A crew's paid answer is not thrown away for that: the half becomes `?`.
+    """
+    if b"\\u" not in body and not body.startswith(_BOM):
+        _no_json(body, error)
+    try:
+        payload = json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
+        return orjson.loads(json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        _no_json(body, error)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _no_json(body: bytes, error: orjson.JSONDecodeError) -> NoReturn:
+    if not body.strip():
+        raise NotUnderstood("the answer is empty") from error
+    raise NotUnderstood(f"the answer is no JSON ({error}): {server_words(body)[:200]}") from error
+
+
+def kickoff_id(body: bytes) -> str:
+    """The id under which the crew runs: an opaque text (a whole number is taken as its digits).
+
+    Raises:
+        NotUnderstood: there is none, or none that could be put in a URL.
+    """
+    payload = load(body)
+    found = payload.get("kickoff_id")
+    if isinstance(found, int) and not isinstance(found, bool):
+        return str(found)
+    if not isinstance(found, str) or not found.strip():
+        raise NotUnderstood(f"the answer has no kickoff_id: {server_words(body)[:200]}")
+    if len(found) > MAX_KICKOFF_ID:
+        raise NotUnderstood(f"the answer has a kickoff_id of {len(found)} characters")
+    if not found.isprintable() or found in {".", ".."}:
+        raise NotUnderstood("the answer has a kickoff_id that cannot stand in a URL")
+    return found
+
+
+def not_found(body: bytes) -> Execution:
+    """The server answered HTTP 404 about an execution."""
+    return Execution(state=ExecutionState.NOT_FOUND, word="not found", answer=body.decode("utf-8", "replace"))
+
+
+def execution(body: bytes) -> Execution:
+    """One answer about an execution.
+
+    A succeeded execution without any result has `output` None; an empty result has `output` "". A result
+    that is JSON has its compact text as `output`. A failed one always has an `error`: one clean line.
+
+    Raises:
+        NotUnderstood: it holds no status word.
+    """
+    payload = load(body)
+    word = _status_word(payload, body)
+    meaning = _MEANINGS.get(word) or _MEANINGS.get(_SEPARATORS.sub("", word.casefold()))
+    answer = body.decode("utf-8", "replace")
+    word = clean(word, 100)
+    if meaning is ExecutionState.SUCCEEDED:
+        return _succeeded(payload, word, answer)
+    if meaning is ExecutionState.FAILED:
+        return _failed(payload, word, answer)
+    if meaning is ExecutionState.NOT_FOUND:
+        return Execution(state=meaning, word=word, answer=answer)
+    progress = payload.get("progress")
+    if not isinstance(progress, dict):
+        progress = {}
+    return Execution(
+        state=meaning or ExecutionState.RUNNING,
+        word=word,
+        known_word=meaning is not None,
+        execution_time=_seconds(payload.get("execution_time")),
+        token_usage=_token_usage(payload),
+        current_task=_label(payload.get("current_task")) or _label(payload.get("last_step")),
+        completed_tasks=_count(progress.get("completed_tasks")),
+        total_tasks=_count(progress.get("total_tasks")),
+        answer=answer,
+    )
+
+
+def _status_word(payload: Mapping[str, Any], body: bytes) -> str:
+    # A flow's `state` may be an object of its own; then the word is in `status`.
+    for key in ("state", "status"):
+        word = payload.get(key)
+        if isinstance(word, str) and word.strip():
+            return word.strip()
+    if "state" in payload or "status" in payload:
+        raise NotUnderstood("the answer's status is no text")
+    raise NotUnderstood(f"the answer has no status: {server_words(body)[:200]}")
+
+
+def _succeeded(payload: Mapping[str, Any], word: str, answer: str) -> Execution:
+    result = payload.get("result")
+    if result is None:
+        result = payload.get("final_output")
+    output, as_json = _result(result)
+    beside = payload.get("result_json")
+    if isinstance(beside, str):
+        beside = _json_in(beside)
+    if beside is not None:
+        as_json = beside
+        if output is None:
+            output = json_text(beside)
+    return Execution(
+        state=ExecutionState.SUCCEEDED,
+        word=word,
+        output=output,
+        result_json=as_json,
+        tasks=_tasks(result),
+        execution_time=_execution_time(payload, result),
+        token_usage=_token_usage(payload),
+        answer=answer,
+    )
+
+
+def _failed(payload: Mapping[str, Any], word: str, answer: str) -> Execution:
+    result = payload.get("result")
+    said = ""
+    for found in (payload.get("error"), payload.get("error_message"), payload.get("message"), _without_tasks(result)):
+        said = clean(plain(found), MAX_ERROR)
+        if said:
+            break
+    return Execution(
+        state=ExecutionState.FAILED,
+        word=word,
+        tasks=_tasks(result),
+        error=said or f"the crew said “{word}” and gave no reason",
+        execution_time=_execution_time(payload, result),
+        token_usage=_token_usage(payload),
+        answer=answer,
+    )
+
+
+def _without_tasks(result: Any) -> Any:
+    """The part of a failed execution's result that is its failure text."""
+    if not isinstance(result, dict):
+        return result
+    return result.get("output") or {key: value for key, value in result.items() if key not in _GUIDE_RESULT}
+
+
+def _result(result: Any) -> tuple[str | None, Json]:
+    """`output` and `result_json` of a result of any shape."""
+    if result is None:
+        return None, None
+    if isinstance(result, str):
+        return result, _json_in(result)
+    if isinstance(result, dict):
+        if result.keys() <= _GUIDE_RESULT:
+            return _result(result.get("output"))
+        if isinstance(result.get("output"), str):
+            return result["output"], result  # more than the guide's keys: nothing of it is dropped
+    return json_text(result), result
+
+
+def _json_in(text: str) -> Json:
+    """The object or list that a text holds, if that is all it holds."""
+    if text.lstrip()[:1] not in {"{", "["}:
+        return None
+    try:
+        found: Json = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return found
+
+
+def _tasks(result: Any) -> tuple[TaskResult, ...]:
+    tasks = result.get("tasks") if isinstance(result, dict) else None
+    if not isinstance(tasks, list):
+        return ()
+    return tuple(_task(number, task) for number, task in enumerate(tasks, 1) if isinstance(task, dict))
+
+
+def _task(number: int, task: Mapping[str, Any]) -> TaskResult:
+    return TaskResult(
+        task_id=_name(task.get("task_id")) or _name(task.get("name")) or f"task {number}",
+        output=_result(task.get("output"))[0],
+        agent=_name(task.get("agent")),
+        execution_time=_seconds(task.get("execution_time")),
+    )
+
+
+def _execution_time(payload: Mapping[str, Any], result: Any) -> float | None:
+    seconds = _seconds(payload.get("execution_time"))
+    if seconds is None and isinstance(result, dict):
+        seconds = _seconds(result.get("execution_time"))
+    return seconds
+
+
+def _token_usage(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    usage = payload.get("token_usage")
+    return usage if isinstance(usage, dict) and usage else None
+
+
+def _label(value: Any) -> str | None:
+    """The name of what the crew is doing: a text, or the most telling field of an object."""
+    if isinstance(value, dict):
+        return next(filter(None, (_name(value.get(key)) for key in ("task", "name", "task_id", "agent"))), None)
+    return _name(value)
+
+
+def _name(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return clean(str(value), _MAX_NAME).strip() or None
+
+
+def _seconds(value: Any) -> float | None:
+    """A time in seconds, also when it comes as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return seconds if isfinite(seconds) and seconds >= 0 else None
+
+
+def _count(value: Any) -> int | None:
+    seconds = _seconds(value)
+    return int(seconds) if seconds is not None and seconds <= _MAX_COUNT and seconds == int(seconds) else None
+
+
+def crew_inputs(body: bytes, *, idempotent_kickoff: bool = False) -> CrewInputs:
+    """What a crew asks for: a list of names, a mapping of names, or a list of objects.
+
+    Raises:
+        NotUnderstood: the answer is none of these.
+    """
+    payload = load(body)
+    found = payload.get("inputs")
+    if isinstance(found, dict):
+        entries = [_input(name, about) for name, about in found.items()]
+    elif isinstance(found, list):
+        entries = [
+            _input(entry.get("name"), entry) if isinstance(entry, dict) else _input(entry, None) for entry in found
+        ]
+    else:
+        raise NotUnderstood(f"the answer has no list of inputs: {server_words(body)[:200]}")
+    unique = {entry.name: entry for entry in reversed(entries)}
+    ordered = tuple(entry for entry in entries if unique[entry.name] is entry)
+    return CrewInputs(inputs=ordered, idempotent_kickoff=idempotent_kickoff)
+
+
+def _input(name: Any, about: Any) -> CrewInput:
+    if not isinstance(name, str) or not name or not name.isprintable() or len(name) > _MAX_NAME:
+        raise NotUnderstood("the answer's list of inputs has an entry without a usable name")
+    kind = about.get("type") if isinstance(about, dict) else about
+    required = about.get("required", True) if isinstance(about, dict) else True
+    is_optional = required is False or (isinstance(required, str) and required.strip().casefold() == "false")
+    return CrewInput(name=name, type=_name(kind), required=not is_optional)

@@ -1,0 +1,84 @@
+"""The one place where foreign exceptions get a meaning: did the request surely never leave, or may it have arrived?
+
+Only what happens before the first byte of the request is "never sent". All else is in doubt: a kickoff
+costs money, so a wrong "never sent" pays twice, and a wrong "may have arrived" only asks a person.
+"""
+
+from dataclasses import dataclass
+
+import aiohttp
+
+FOREIGN = (aiohttp.ClientError, OSError)
+"""What a request may raise for anything that the network or a server does (a TimeoutError is an OSError)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request without an answer."""
+
+    never_sent: bool
+    reason: str
+    """Plain words; they may hold words of the server, which are not yet cleaned."""
+
+
+# The first class that fits counts, so a subclass stands above its base.
+_MEANINGS: tuple[tuple[type[Exception], bool, str], ...] = (
+    (aiohttp.ClientConnectorDNSError, True, "the host {host} cannot be found ({cause})"),
+    (
+        aiohttp.ClientConnectorCertificateError,
+        True,
+        "the certificate of {host} is not trusted ({cause}); a company's own authority belongs into the system's "
+        "store or SSL_CERT_FILE",
+    ),
+    (aiohttp.ClientConnectorSSLError, True, "no TLS with {host} ({cause}); is it really https?"),
+    (aiohttp.ClientSSLError, True, "no TLS with {host} ({cause})"),
+    (aiohttp.ClientProxyConnectionError, True, "no connection through the proxy {host} ({cause})"),
+    (aiohttp.ClientConnectorError, True, "no connection to {host} ({cause})"),
+    (aiohttp.ServerFingerprintMismatch, True, "the certificate of {host} is another one"),
+    (aiohttp.ConnectionTimeoutError, True, "no connection to {host} within {connect_timeout:g}s"),
+    (aiohttp.ClientHttpProxyError, True, "the proxy refused the connection to {host} ({cause})"),
+    (aiohttp.InvalidURL, True, "{host} cannot be asked: the URL is not valid"),
+    (aiohttp.TooManyRedirects, False, "{host} redirects too often"),
+    (aiohttp.ClientResponseError, False, "the answer of {host} is no HTTP ({cause})"),
+    (aiohttp.SocketTimeoutError, False, "no answer from {host}: silent for {read_timeout:g}s"),
+    (aiohttp.ServerTimeoutError, False, "no answer from {host} in time"),
+    (aiohttp.ServerDisconnectedError, False, "{host} closed the connection without an answer"),
+    (aiohttp.ServerConnectionError, False, "the connection to {host} broke ({cause})"),
+    (aiohttp.ClientPayloadError, False, "the answer of {host} broke off or cannot be decoded ({cause})"),
+    (aiohttp.ClientOSError, False, "the connection to {host} broke ({cause})"),
+    (aiohttp.ClientConnectionError, False, "the connection to {host} broke ({cause})"),
+    (aiohttp.ClientError, False, "no answer from {host} ({cause})"),
+    (TimeoutError, False, "the answer of {host} was not complete in time"),
+    (OSError, False, "the connection to {host} broke ({cause})"),
+)
+
+
+def is_never_sent(error: Exception) -> bool:
+    """True when the request surely never left."""
+    return next((never_sent for kind, never_sent, _ in _MEANINGS if isinstance(error, kind)), False)
+
+
+def failure(error: Exception, *, host: str, connect_timeout: float, read_timeout: float) -> Failure:
+    """What an exception of a request to `host` means. Timeouts are in seconds, for the words."""
+    for kind, never_sent, words in _MEANINGS:
+        if isinstance(error, kind):
+            if isinstance(error, aiohttp.ClientProxyConnectionError):
+                host = f"{error.host}:{error.port}"
+            reason = words.format(
+                host=host, cause=_cause(error), connect_timeout=connect_timeout, read_timeout=read_timeout
+            )
+            return Failure(never_sent, reason)
+    raise error  # not of FOREIGN: a defect of ours
+
+
+def _cause(error: Exception) -> str:
+    """What happened, without the host (it is in the sentence already) and without object dumps."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or str(error.os_error) or type(error.os_error).__name__
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"{error.status} {error.message}".strip()
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

@@ -1,0 +1,103 @@
+"""What a server says, made fit for a person: one line, no control characters, no token, bounded."""
+
+import html
+import re
+from typing import Any
+
+import orjson
+
+MAX_WORDS = 500
+"""Longest text of a server in a reason or a warning, in characters."""
+REDACTED = "[token]"
+
+# CSI, OSC, the other string sequences, and two-character escapes; both the 7-bit and the 8-bit introducers.
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+_HTML_BYTES = 8192  # a gateway's page says what it has to say at its top; the patterns below are quadratic at worst
+_TITLE = re.compile(r"<title[^>]*>([^<]*)</title>", re.IGNORECASE)
+_UNSEEN = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[^>]*>")
+_LOOKS_LIKE_HTML = re.compile(r"<(?:!doctype|html|head|body|title|h1)\b", re.IGNORECASE)
+_MESSAGE_KEYS = ("message", "msg", "detail", "error", "error_message", "reason", "description", "title")
+
+
+def redact(text: str, secret: str) -> str:
+    """`text` without `secret`, as it stands or percent-encoded."""
+    return text.replace(secret, REDACTED) if secret else text
+
+
+def clean(text: str, limit: int = MAX_WORDS, *, secret: str = "") -> str:
+    """One printable line of at most `limit` characters, without terminal escapes and without `secret`."""
+    if len(text) <= limit and text.isprintable() and not secret:
+        return text
+    # Before the cut, so that no half of a secret stays at its edge; and after, when escapes no longer part it.
+    text = redact(text, secret)[: limit * 8]
+    text = _ESCAPES.sub("", text)
+    text = "".join(sign if sign.isprintable() else " " for sign in text)
+    text = redact(" ".join(text.split()), secret)
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def json_text(value: Any) -> str:
+    """`value` as compact JSON text."""
+    return orjson.dumps(value).decode()
+
+
+def plain(value: Any) -> str:
+    """The words in a JSON value: the text itself, an object's message, a list's items in turn. Not cleaned."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, dict):
+        if "loc" in value and "msg" in value:
+            return _validation(value["loc"], value["msg"])
+        for key in _MESSAGE_KEYS:
+            if isinstance(value.get(key), str) and value[key].strip():
+                return str(value[key]).strip()
+        return json_text(value) if value else ""
+    if isinstance(value, list):
+        return "; ".join(filter(None, (_item(item) for item in value[:20])))
+    return "" if value is None else json_text(value)
+
+
+def _item(value: Any) -> str:
+    return json_text(value) if isinstance(value, list) else plain(value)
+
+
+def _validation(place: Any, message: Any) -> str:
+    """`inputs.budget: field required`, from FastAPI's `{"loc": ["body", "inputs", "budget"], "msg": …}`."""
+    steps = [str(step) for step in place if step != "body"] if isinstance(place, list) else [str(place)]
+    return ": ".join(filter(None, (".".join(steps), plain(message))))
+
+
+def server_words(body: bytes) -> str:
+    """What the body of an error answer says: JSON of any dialect, a gateway's page, or plain text. Not cleaned."""
+    try:
+        payload = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _page_words(body[:_HTML_BYTES].decode("utf-8", "replace"))
+    if not isinstance(payload, dict):
+        return plain(payload)
+    parts: list[str] = []
+    for key in ("error", "message", "error_message", "detail"):
+        said = plain(payload.get(key))
+        if said and said not in parts:
+            parts.append(said)
+    details = payload.get("details")
+    missing = details.get("missing_inputs") if isinstance(details, dict) else None
+    if isinstance(missing, list) and missing:
+        parts.append("missing inputs: " + ", ".join(plain(name) for name in missing))
+    elif details:
+        parts.append(plain(details))
+    return ": ".join(parts) if parts else plain(payload)
+
+
+def _page_words(text: str) -> str:
+    if not _LOOKS_LIKE_HTML.search(text[:1024]):
+        return text.strip()
+    title = _TITLE.search(text)
+    if title and title[1].strip():
+        return html.unescape(title[1]).strip()
+    return html.unescape(_TAG.sub(" ", _UNSEEN.sub(" ", text))).strip()
