@@ -1,0 +1,78 @@
+"""Values as the cells of a CSV file that a spreadsheet may open, and as JSON.
+
+CSV is UTF-8 without a byte order mark, comma-separated, quoted as in RFC 4180, and its lines end in a newline alone.
+Text is one cell as it is; numbers, lists and objects (from YAML or JSONL) are their JSON; true, false; null is empty.
+"""
+
+import json
+import math
+import re
+from typing import Any
+
+import orjson
+
+# A cell of which nothing can be said against: no quoting, nothing of a formula, nothing that UTF-8 cannot hold.
+_PLAIN = re.compile(r'[A-Za-z0-9][^",\r\n\x00\ud800-\udfff]*')
+_QUOTED = re.compile(r'[",\r\n]|^\s|\s$')
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# Blanks, control characters and invisible ones before a sign do not make it safe: programs skip or strip them.
+_FORMULA = re.compile("[\\s\\x01-\\x1f\\x7f-\\x9f\u00ad\u200b-\u200f\u2060\ufeff]*[=+\\-@＝＋－＠]|[\\t\\r]")  # noqa: RUF001 - the full-width signs are meant
+# Signs that only begin a number, a telephone number or a dash: digits and arithmetic cannot call anything.
+_NUMBER = re.compile(r"\s*[+\-](?:[\d\s().,/%€$£¥\-]*|[\d.,]+[eE][+\-]?\d+)\s*", re.ASCII)
+
+
+def csv_line(cells: list[str]) -> str:
+    """The cells as one line of CSV, its newline included."""
+    return ",".join(cells) + "\n"
+
+
+def csv_cell(value: object) -> str:
+    """`value` quoted where CSV asks for it, and harmless in a spreadsheet.
+
+    A cell that a spreadsheet would run as a formula (it begins with `=`, `+`, `-`, `@`, their full-width forms, a
+    tab or a carriage return, also after blanks) gets a leading `'`, unless it is a number or a telephone number.
+    NUL characters are left out: many readers of CSV stop at them. Lone surrogates become U+FFFD.
+    """
+    if isinstance(value, str):
+        return value if _PLAIN.fullmatch(value) and not value[-1].isspace() else _text_cell(value)
+    if value is None:
+        return ""
+    if value is True or value is False:
+        return "true" if value else "false"
+    return _text_cell(json_text(value)) if isinstance(value, dict | list | tuple) else json_text(value)
+
+
+def _text_cell(text: str) -> str:
+    text = _SURROGATE.sub("\ufffd", text.replace("\x00", ""))
+    if _FORMULA.match(text) and not _NUMBER.fullmatch(text):
+        text = "'" + text
+    if _QUOTED.search(text):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def json_text(value: object) -> str:
+    """`value` as JSON on one line.
+
+    What orjson cannot write (integers beyond 64 bits, lone surrogates) is written by the slower way; NaN and
+    infinities are null in both.
+    """
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # orjson.JSONEncodeError is one
+        return json.dumps(_writable(value), allow_nan=False, separators=(",", ":"))
+
+
+def _writable(value: Any, depth: int = 0) -> Any:
+    """`value` without what JSON has no word for; beyond 200 levels it is said instead of shown."""
+    if depth > 200:
+        return "(nested deeper than 200 levels)"
+    if isinstance(value, dict):
+        return {str(key): _writable(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_writable(item, depth + 1) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    return str(value)
