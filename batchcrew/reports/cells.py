@@ -60,17 +60,17 @@ def json_text(value: object) -> str:
     try:
         return orjson.dumps(value).decode()
     except TypeError:  # orjson.JSONEncodeError is one
-        return json.dumps(_writable(value), allow_nan=False, separators=(",", ":"))
+        return json.dumps(writable(value), allow_nan=False, separators=(",", ":"))
 
 
-def _writable(value: Any, depth: int = 0) -> Any:
+def writable(value: Any, depth: int = 0) -> Any:
     """`value` without what JSON has no word for; beyond 200 levels it is said instead of shown."""
     if depth > 200:
         return "(nested deeper than 200 levels)"
     if isinstance(value, dict):
-        return {str(key): _writable(item, depth + 1) for key, item in value.items()}
+        return {str(key): writable(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_writable(item, depth + 1) for item in value]
+        return [writable(item, depth + 1) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, str | int):

@@ -14,7 +14,7 @@ _HARMFUL = (
     "\\ud800-\\udfff\U000e0000-\U000e007f"
 )
 _HARMFUL_OR_BLANKS = re.compile(f"[{_HARMFUL}]|\\s{{2,}}|[^\\S ]")
-_HARMFUL_IN_BLOCK = re.compile(f"(?![\\n\\t])[{_HARMFUL}]")
+HARMFUL_IN_BLOCK = re.compile(f"(?![\\n\\t])[{_HARMFUL}]")
 _BLANKS = re.compile(r"\s+")
 _ROOM_PER_COLUMN = 8
 """Characters read for each column to show: escapes and combining marks take more than one."""
@@ -50,7 +50,7 @@ def clean_text(text: str, *, limit: int | None = None) -> str:
 def clean_block(text: str) -> str:
     """`text` with its lines and tabs kept, everything else that could act on a terminal shown as `\\x1b`."""
     text = text.replace("\r\n", "\n")
-    return _HARMFUL_IN_BLOCK.sub(lambda match: escaped(match[0]), text)
+    return HARMFUL_IN_BLOCK.sub(lambda match: escaped(match[0]), text)
 
 
 def display_width(text: str) -> int:

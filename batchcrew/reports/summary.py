@@ -1,7 +1,7 @@
 """How a run ended, in a few lines, and how to go on; and the exit code that says the same to cron."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from batchcrew.errors import ExitCode
 from batchcrew.models import Counts, JobLine, RunResult, StopReason
@@ -86,7 +86,7 @@ def _body(result: RunResult) -> Iterator[str]:
     if result.run_id is not None:
         yield _time(result)
     if counts.possible_duplicates or result.duplicates:
-        yield _duplicates(result)
+        yield duplicates_line(counts.possible_duplicates, result.duplicates)
     if result.slowest:
         yield "slowest: " + ", ".join(_slow(line) for line in result.slowest[:SHOWN_SLOWEST])
     yield from _failing(result)
@@ -108,10 +108,11 @@ def _slow(line: JobLine) -> str:
     return name if line.seconds is None else f"{name} {format_duration(line.seconds)}"
 
 
-def _duplicates(result: RunResult) -> str:
-    number = max(result.counts.possible_duplicates, len(result.duplicates))
-    shown = [clean_text(job_id, limit=_ID_COLUMNS) for job_id in result.duplicates[:SHOWN_DUPLICATES]]
-    if len(shown) < number and shown:
+def duplicates_line(number: int, job_ids: Sequence[str]) -> str:
+    """`possible duplicates: 2 (jobs a, b)`; `job_ids` may be the first few of the `number`."""
+    number = max(number, len(job_ids))
+    shown = [clean_text(job_id, limit=_ID_COLUMNS) for job_id in job_ids[:SHOWN_DUPLICATES]]
+    if 0 < len(shown) < number:
         shown.append("…")
     names = f" ({'job' if number == 1 else 'jobs'} {', '.join(shown)})" if shown else ""
     return f"possible duplicates: {number}{names}"

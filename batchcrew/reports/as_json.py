@@ -1,0 +1,174 @@
+"""The JSON twins of what the commands print: dicts with stable keys, for `--json`.
+
+Moments are UTC ISO-8601 text, durations float seconds, what is unknown is null and no key is ever missing.
+`counts` is always `{"total", "pending", "open", "succeeded", "failed", "held", "cancelled", "gone",
+"possible_duplicates"}`; a job in a list is
+`{"job_id", "crew", "state", "reason", "seconds", "attempts", "kickoff_id"}`.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, TypeAlias
+
+from batchcrew.models import (
+    AttemptDetail,
+    BatchLine,
+    BatchStatus,
+    Counts,
+    InFlight,
+    JobDetail,
+    JobLine,
+    Plan,
+    RunResult,
+)
+from batchcrew.reports.cells import writable
+from batchcrew.reports.clean import HARMFUL_IN_BLOCK
+from batchcrew.reports.crew_check import CrewCheck
+from batchcrew.reports.summary import exit_code, next_commands
+
+JsonDict: TypeAlias = dict[str, Any]
+
+
+def json_document(value: object) -> str:
+    """`value` as indented JSON for standard output, harmless on a terminal: what acts on one is escaped."""
+    text = json.dumps(writable(value), ensure_ascii=False, allow_nan=False, indent=2)
+    return HARMFUL_IN_BLOCK.sub(lambda match: json.dumps(match[0])[1:-1], text)
+
+
+def list_json(lines: Sequence[BatchLine]) -> list[JsonDict]:
+    """`[{"batch", "counts", "jobfile", "created_at", "last_run_at", "running"}]`."""
+    return [_batch(line) for line in lines]
+
+
+def status_json(status: BatchStatus) -> JsonDict:
+    """The keys of `list_json`, and `in_flight`, `failing` (the latest few) and `possible_duplicates` (job_ids).
+
+    Each of `in_flight` is `{"job_id", "crew", "kickoff_id", "since", "current_task", "completed_tasks",
+    "total_tasks"}`.
+    """
+    return {
+        **_batch(status.line),
+        "in_flight": [_in_flight(entry) for entry in status.in_flight],
+        "failing": [_job(line) for line in status.failing],
+        "possible_duplicates": list(status.duplicates),
+    }
+
+
+def job_json(detail: JobDetail) -> JsonDict:
+    """`{"batch", "job_id", "crew", "state", "inputs", "meta", "row", "source", "in_file", "attempts"}`.
+
+    Each of `attempts` has every field of `AttemptDetail`, `answer` (the crew's last one as it came) included.
+    """
+    return {
+        "batch": detail.batch,
+        "job_id": detail.job_id,
+        "crew": detail.crew,
+        "state": detail.state.value,
+        "inputs": dict(detail.inputs),
+        "meta": dict(detail.meta),
+        "row": dict(detail.row),
+        "source": detail.source,
+        "in_file": detail.in_file,
+        "attempts": [_attempt(attempt) for attempt in detail.attempts],
+    }
+
+
+def plan_json(plan: Plan, *, batch: str, jobfile: str, crews: Sequence[CrewCheck] = ()) -> JsonDict:
+    """`{"batch", "jobfile", "total", "new", "changed", "unchanged", "gone", "columns", "crews"}`.
+
+    Each of `crews` is `{"name", "url", "jobs", "inputs", "problem", "lacking", "lacking_jobs"}`, where `inputs` is a
+    list of `{"name", "type", "required"}` or null and `lacking` counts jobs by the input that they lack.
+    """
+    return {
+        "batch": batch,
+        "jobfile": jobfile,
+        "total": plan.total,
+        "new": plan.new,
+        "changed": plan.changed,
+        "unchanged": plan.unchanged,
+        "gone": plan.gone,
+        "columns": list(plan.columns),
+        "crews": [_crew(crew) for crew in crews],
+    }
+
+
+def summary_json(result: RunResult) -> JsonDict:
+    """How a run ended.
+
+    `{"batch", "run_id", "exit_code", "stopped", "stop_detail", "counts", "wall_seconds", "kickoffs", "slowest",
+    "failing", "possible_duplicates", "ledger", "jobfile", "warnings", "next"}`; `next` is a list of
+    `{"purpose", "command"}`.
+    """
+    return {
+        "batch": result.batch,
+        "run_id": result.run_id,
+        "exit_code": int(exit_code(result)),
+        "stopped": result.stopped.value if result.stopped else None,
+        "stop_detail": result.stop_detail,
+        "counts": _counts(result.counts),
+        "wall_seconds": round(result.wall_seconds, 3),
+        "kickoffs": result.kickoffs,
+        "slowest": [_job(line) for line in result.slowest],
+        "failing": [_job(line) for line in result.failing],
+        "possible_duplicates": list(result.duplicates),
+        "ledger": result.ledger,
+        "jobfile": result.jobfile,
+        "warnings": list(result.warnings),
+        "next": [{"purpose": purpose, "command": command} for purpose, command in next_commands(result)],
+    }
+
+
+def _counts(counts: Counts) -> JsonDict:
+    return {"total": counts.total, **asdict(counts)}
+
+
+def _batch(line: BatchLine) -> JsonDict:
+    return {
+        "batch": line.batch,
+        "counts": _counts(line.counts),
+        "jobfile": line.jobfile,
+        "created_at": line.created_at,
+        "last_run_at": line.last_run_at,
+        "running": line.running,
+    }
+
+
+def _job(line: JobLine) -> JsonDict:
+    return {**asdict(line), "state": line.state.value}
+
+
+def _in_flight(entry: InFlight) -> JsonDict:
+    return asdict(entry)
+
+
+def _attempt(attempt: AttemptDetail) -> JsonDict:
+    usage = attempt.token_usage
+    return {
+        "number": attempt.number,
+        "attempt_id": attempt.attempt_id,
+        "state": attempt.state.value,
+        "kickoff_id": attempt.kickoff_id,
+        "intended_at": attempt.intended_at,
+        "kicked_off_at": attempt.kicked_off_at,
+        "ended_at": attempt.ended_at,
+        "reason": attempt.reason,
+        "execution_time": attempt.execution_time,
+        "output": attempt.output,
+        "result_json": attempt.result_json,
+        "token_usage": None if usage is None else dict(usage),
+        "tasks": [asdict(task) for task in attempt.tasks],
+        "answer": attempt.answer,
+    }
+
+
+def _crew(crew: CrewCheck) -> JsonDict:
+    return {
+        "name": crew.name,
+        "url": crew.url,
+        "jobs": crew.jobs,
+        "inputs": None if crew.inputs is None else [asdict(entry) for entry in crew.inputs.inputs],
+        "problem": crew.problem,
+        "lacking": dict(crew.lacking),
+        "lacking_jobs": list(crew.lacking_jobs),
+    }

@@ -1,0 +1,25 @@
+"""What `check` found out about one crew."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from batchcrew.models import CrewInputs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrewCheck:
+    """One crew of a job file, its own inputs held against those of its jobs."""
+
+    name: str
+    url: str
+    """Without token."""
+    jobs: int
+    """Jobs of the file for this crew."""
+    inputs: CrewInputs | None = None
+    """What the crew asks for; None when it was not asked (`--offline`) or gave no answer."""
+    problem: str | None = None
+    """Why it gave no answer."""
+    lacking: Mapping[str, int] = field(default_factory=dict)
+    """Required input -> number of jobs that lack it."""
+    lacking_jobs: tuple[str, ...] = ()
+    """job_ids that lack any (the first few)."""

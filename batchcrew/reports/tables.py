@@ -1,0 +1,234 @@
+"""What `list`, `status`, `show` and `check` print: plain text, cleaned, without colour and without a last newline."""
+
+import json
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from batchcrew.clock import from_text
+from batchcrew.models import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail, JobLine, Plan
+from batchcrew.reports.cells import json_text, writable
+from batchcrew.reports.clean import clean_block, clean_text, display_width, pad
+from batchcrew.reports.crew_check import CrewCheck
+from batchcrew.reports.summary import count_words, duplicates_line
+from batchcrew.settings import format_duration
+
+MOST_IN_FLIGHT = 50
+"""Executions that `status` shows as text; `--json` has them all."""
+_NAME_COLUMNS = 32
+_REASON_COLUMNS = 200
+
+
+def render_list(lines: Sequence[BatchLine]) -> str:
+    """A table of batches, one a line."""
+    if not lines:
+        return "no batches in this ledger yet"
+    header = ["batch", "jobs", "succeeded", "failed", "held", "left", "state", "last run", "job file"]
+    rows = [
+        [
+            clean_text(line.batch, limit=_NAME_COLUMNS),
+            str(line.counts.total),
+            str(line.counts.succeeded),
+            str(line.counts.failed),
+            str(line.counts.held),
+            str(line.counts.left),
+            _state(line),
+            _minute(line.last_run_at),
+            clean_text(line.jobfile),
+        ]
+        for line in lines
+    ]
+    return "\n".join(_table(header, rows, right={1, 2, 3, 4, 5}))
+
+
+def render_status(status: BatchStatus, now: datetime) -> str:
+    """Counts, what is in flight and the latest failures. `now` is aware."""
+    line = status.line
+    counts = line.counts
+    lines = [
+        f"{clean_text(line.batch)}: {counts.succeeded} of {counts.total} jobs succeeded, {_state(line)}",
+        f"  jobs: {count_words(counts)}",
+    ]
+    if counts.gone:
+        lines.append(f"  no longer in the file, left alone: {counts.gone}")
+    lines.append(f"  job file: {clean_text(line.jobfile)}")
+    if line.last_run_at:
+        lines.append(f"  last run: {clean_text(line.last_run_at)} ({_ago(line.last_run_at, now)} ago)")
+    if counts.possible_duplicates or status.duplicates:
+        lines.append("  " + duplicates_line(counts.possible_duplicates, status.duplicates))
+    if status.in_flight:
+        lines.append("  in flight:")
+        shown = [_watched(entry, now) for entry in status.in_flight[:MOST_IN_FLIGHT]]
+        lines += [f"    {row}" for row in _table(["job", "crew", "for", "tasks", "task"], shown, right={2})]
+        if len(status.in_flight) > MOST_IN_FLIGHT:
+            lines.append(f"    and {len(status.in_flight) - MOST_IN_FLIGHT} more")
+    if status.failing:
+        lines.append("  latest failures:")
+        lines += [f"    {_failing(failing)}" for failing in status.failing]
+        more = counts.failed + counts.held - len(status.failing)
+        if more > 0:
+            lines.append(f"    and {more} more")
+    return "\n".join(lines)
+
+
+def render_job(detail: JobDetail, *, width: int = 80) -> str:
+    """One job with all its attempts.
+
+    Outputs are shown as they are, cleaned of what acts on a terminal; their long lines are wrapped at `width`.
+    """
+    where = clean_text(detail.source) + ("" if detail.in_file else " (no longer in the file)")
+    lines = [
+        f"job {clean_text(detail.job_id)} of batch {clean_text(detail.batch)}: {detail.state}",
+        f"  crew: {clean_text(detail.crew)}",
+        f"  source: {where}",
+    ]
+    lines += _mapping("inputs", detail.inputs, width)
+    if detail.meta:
+        lines += _mapping("meta", detail.meta, width)
+    if not detail.attempts:
+        lines.append("  no attempt so far")
+    for attempt in detail.attempts:
+        lines += _attempt(attempt, width)
+    return "\n".join(lines)
+
+
+def render_plan(
+    plan: Plan,
+    *,
+    batch: str,
+    jobfile: str,
+    crews: Sequence[CrewCheck] = (),
+    notes: Sequence[str] = (),
+) -> str:
+    """What a run would do, before money is spent.
+
+    Args:
+        notes: sentences to end with, such as what the chosen delivery means.
+    """
+    said = [
+        (plan.new, "new"),
+        (plan.changed, "changed since they ended: they run again"),
+        (plan.unchanged, "unchanged: as the ledger has them"),
+        (plan.gone, "in the ledger and no longer in the file: left alone"),
+    ]
+    columns = max(len(str(number)) for number, _ in said)
+    lines = [f"{clean_text(batch)}: {plan.total} {_jobs(plan.total)} in {clean_text(jobfile)}"]
+    lines += [f"  {number:>{columns}} {what}" for number, what in said if number or what == "new"]
+    for crew in crews:
+        lines += _crew(crew)
+    lines += [f"  {clean_text(note)}" for note in notes]
+    return "\n".join(lines)
+
+
+def _jobs(number: int) -> str:
+    return "job" if number == 1 else "jobs"
+
+
+def _state(line: BatchLine) -> str:
+    if line.running:
+        return "running"
+    return "work left" if line.counts.left else "finished"
+
+
+def _minute(moment: str | None) -> str:
+    return f"{from_text(moment):%Y-%m-%d %H:%MZ}" if moment else "never"
+
+
+def _ago(moment: str, now: datetime) -> str:
+    return format_duration(max(0.0, (now - from_text(moment)).total_seconds()))
+
+
+def _watched(entry: InFlight, now: datetime) -> list[str]:
+    tasks = "" if entry.total_tasks is None else f"{entry.completed_tasks or 0}/{entry.total_tasks}"
+    doing = clean_text(entry.current_task or "", limit=_NAME_COLUMNS)
+    if entry.kickoff_id is None:
+        doing = "its kickoff has no answer yet"
+    name, crew = clean_text(entry.job_id, limit=_NAME_COLUMNS), clean_text(entry.crew, limit=_NAME_COLUMNS)
+    return [name, crew, _ago(entry.since, now), tasks, doing]
+
+
+def _failing(line: JobLine) -> str:
+    reason = clean_text(line.reason or "no reason was given", limit=_REASON_COLUMNS)
+    return f"{clean_text(line.job_id, limit=_NAME_COLUMNS)} {line.state}: {reason}"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int]) -> Iterator[str]:
+    """Columns as wide as their widest cell; those whose number is in `right` are set to the right."""
+    kept = [number for number in range(len(header)) if any(row[number] for row in rows)]
+    widths = {number: max(display_width(row[number]) for row in (header, *rows)) for number in kept}
+    for row in (header, *rows):
+        yield "  ".join(pad(row[number], widths[number], right=number in right) for number in kept).rstrip()
+
+
+def _block(text: str, width: int, indent: int) -> Iterator[str]:
+    """Lines as they are, the long ones wrapped between words."""
+    room = max(20, width - indent)
+    for line in clean_block(text).rstrip("\n").split("\n"):
+        if len(line) <= room:
+            yield (" " * indent + line).rstrip()
+            continue
+        for part in textwrap.wrap(
+            line, room, expand_tabs=False, replace_whitespace=False, break_long_words=False, break_on_hyphens=False
+        ):
+            yield " " * indent + part
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json_text(value)
+
+
+def _mapping(name: str, values: Mapping[str, Any], width: int) -> Iterator[str]:
+    yield f"  {name}:"
+    for key, value in values.items():
+        text = clean_block(_value(value))
+        start = f"    {clean_text(key)}: "
+        if "\n" not in text and len(start) + display_width(text) <= width:
+            yield start + text
+        else:
+            yield start.rstrip(" ")
+            yield from _block(text, width, 6)
+
+
+def _attempt(attempt: AttemptDetail, width: int) -> Iterator[str]:
+    yield f"  attempt {attempt.number}: {attempt.state.value.replace('_', ' ')}"
+    if attempt.kickoff_id is not None:
+        yield f"    kickoff_id: {clean_text(attempt.kickoff_id)}"
+    moments = [("intended", attempt.intended_at), ("kicked off", attempt.kicked_off_at), ("ended", attempt.ended_at)]
+    yield "    " + ", ".join(f"{name} {clean_text(moment)}" for name, moment in moments if moment)
+    if attempt.execution_time is not None:
+        yield f"    execution time: {format_duration(attempt.execution_time)}"
+    if attempt.token_usage:
+        usage = (f"{clean_text(name)} {clean_text(_value(number))}" for name, number in attempt.token_usage.items())
+        yield f"    tokens: {', '.join(usage)}"
+    if attempt.reason is not None:
+        yield "    reason:"
+        yield from _block(attempt.reason, width, 6)
+    for task in attempt.tasks:
+        facts = [clean_text(task.agent)] if task.agent else []
+        if task.execution_time is not None:
+            facts.append(format_duration(task.execution_time))
+        about = f" ({', '.join(facts)})" if facts else ""
+        yield f"    task {clean_text(task.task_id)}{about}:"
+        if task.output is not None:
+            yield from _block(task.output, width, 6)
+    if attempt.output is not None:
+        yield "    output:"
+        yield from _block(attempt.output, width, 6)
+    elif attempt.result_json is not None:
+        yield "    output:"
+        yield from _block(json.dumps(writable(attempt.result_json), ensure_ascii=False, indent=2), width, 6)
+
+
+def _crew(crew: CrewCheck) -> Iterator[str]:
+    name = f"crew {clean_text(crew.name)} ({clean_text(crew.url)}), {crew.jobs} {_jobs(crew.jobs)}"
+    if crew.inputs is None:
+        yield f"  {name}: {clean_text(crew.problem) if crew.problem else 'not asked'}"
+        return
+    asked = [clean_text(entry.name) + ("" if entry.required else " (optional)") for entry in crew.inputs.inputs]
+    yield f"  {name}: asks for {', '.join(asked) or 'no inputs'}"
+    for wanted, number in crew.lacking.items():
+        yield f"    {number} {_jobs(number)} {'lacks' if number == 1 else 'lack'} {clean_text(wanted)}"
+    if crew.lacking_jobs:
+        first = ", ".join(clean_text(job_id, limit=_NAME_COLUMNS) for job_id in crew.lacking_jobs)
+        yield f"    the first of them: {first}"
