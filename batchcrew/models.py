@@ -422,3 +422,49 @@ class JobDetail:
     """file:line where the job stands."""
     in_file: bool
     attempts: tuple[AttemptDetail, ...] = ()
+
+
+# What `check` finds before money is spent.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrewCheck:
+    """What one crew answered to `GET /inputs`."""
+
+    name: str
+    url: str
+    inputs: tuple[CrewInput, ...] | None = None
+    """None: not asked (`--offline`), or `problem` says why there is no answer."""
+    problem: str | None = None
+    unusable: bool = False
+    """It cannot be worked with: a run would end with exit 5."""
+    idempotent_kickoff: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lacking:
+    """One job without inputs that its crew asks for."""
+
+    job_id: str
+    where: Location
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """The plan of a batch, before anything is started."""
+
+    batch: str
+    jobfile: str
+    plan: Plan
+    counts: Counts | None
+    """The batch as the ledger has it; None when it is new."""
+    to_kick_off: int
+    """Jobs that the next run would start."""
+    concurrency: int
+    delivery: str
+    crews: tuple[CrewCheck, ...] = ()
+    lacking: tuple[Lacking, ...] = ()
+    """The first few."""
+    lacking_total: int = 0
+    warnings: tuple[str, ...] = ()

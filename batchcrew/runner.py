@@ -1,1 +1,141 @@
-"""The composition root."""
+"""The composition root: what `batchcrew run` does, from the job file to the summary's numbers. Start here.
+
+job file -> jobs -> ledger -> engine -> crew API -> ledger -> result
+"""
+
+import os
+import random
+import socket
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from batchcrew import __version__
+from batchcrew.clock import Clock, to_text
+from batchcrew.engine import EngineResult, Scheduler, Stop
+from batchcrew.events import Observe, RunStarted, Warned
+from batchcrew.intake import take_in
+from batchcrew.jobfile import JobFile
+from batchcrew.ledger import BatchKey, BatchLock, Ledger
+from batchcrew.models import Counts, JobState, RunResult
+from batchcrew.reports.summary import exit_code
+from batchcrew.settings import RunSettings
+from batchcrew.wiring import Source, open_crews
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """One call of `batchcrew run`."""
+
+    source: Source
+    ledger: Path
+    limit: int | None = None
+    """Most kickoffs of this run."""
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run does not make itself: its stop, its clock, its chance, and who watches."""
+
+    stop: Stop
+    clock: Clock
+    chance: random.Random
+    observe: Observe
+
+
+async def run_batch(request: RunRequest, around: Surroundings) -> RunResult:
+    """Start or continue a batch; returns when every job has ended or its stop was asked for.
+
+    Raises:
+        JobFileError, UsageError: the job file or an option is wrong; nothing was started.
+        BatchBusy: another run holds the batch.
+        LedgerError: the ledger cannot be written; what was in flight is as it says.
+    """
+    began = around.clock.monotonic()
+    jobfile, settings = request.source.load()
+    with BatchLock(request.ledger, jobfile.batch, since=to_text(around.clock.now())):
+        async with Ledger(request.ledger, clock=around.clock) as ledger:
+            for warning in jobfile.warnings:
+                around.observe(Warned(warning))
+            batch, plan = await take_in(ledger, jobfile, stop=around.stop, observe=around.observe)
+            if request.retry_failed:
+                await ledger.retry(batch, states=[JobState.FAILED])
+            counts = await ledger.counts(batch)
+            result = RunResult(
+                batch=batch.batch,
+                run_id=None,
+                counts=counts,
+                ledger=str(request.ledger),
+                jobfile=str(request.source.path),
+                plan=plan,
+            )
+            if counts.left:
+                result = await _run(request, jobfile, settings, ledger, batch, result, around)
+            failing = await ledger.failing(batch)
+            duplicates = await ledger.duplicates(batch)
+            wall = around.clock.monotonic() - began
+            return replace(result, failing=failing, duplicates=duplicates, wall_seconds=wall)
+
+
+async def _run(
+    request: RunRequest,
+    jobfile: JobFile,
+    settings: RunSettings,
+    ledger: Ledger,
+    batch: BatchKey,
+    result: RunResult,
+    around: Surroundings,
+) -> RunResult:
+    run_id = await ledger.open_run(batch.id, pid=os.getpid(), host=socket.gethostname(), version=__version__)
+    around.observe(_started(result.counts, run_id, request, jobfile, settings))
+    clients = open_crews(
+        jobfile,
+        concurrency=settings.concurrency,
+        ledger=request.ledger,
+        clock=around.clock,
+        warn=lambda message: around.observe(Warned(message)),
+    )
+    async with clients as opened:
+        engine = await Scheduler(
+            ledger=ledger,
+            batch=batch,
+            run_id=run_id,
+            clients=opened,
+            crews=jobfile.crews,
+            settings=settings,
+            stop=around.stop,
+            clock=around.clock,
+            chance=around.chance,
+            observe=around.observe,
+            limit=request.limit,
+        ).run()
+    result = _ended(result, run_id, engine, await ledger.counts(batch), around.stop)
+    stopped = result.stopped.value if result.stopped else None
+    await ledger.close_run(run_id, kickoffs=result.kickoffs, stopped=stopped, exit_code=int(exit_code(result)))
+    return result
+
+
+def _started(counts: Counts, run_id: str, request: RunRequest, jobfile: JobFile, settings: RunSettings) -> RunStarted:
+    return RunStarted(
+        batch=jobfile.batch,
+        run_id=run_id,
+        jobfile=str(request.source.path),
+        ledger=str(request.ledger),
+        crews=tuple(f"{name} ({crew.url})" for name, crew in jobfile.crews.items()),
+        concurrency=settings.concurrency,
+        counts=counts,
+    )
+
+
+def _ended(result: RunResult, run_id: str, engine: EngineResult, counts: Counts, stop: Stop) -> RunResult:
+    # a stop that came when nothing was left to do stopped nothing
+    stopped = stop.reason if counts.left else None
+    return replace(
+        result,
+        run_id=run_id,
+        counts=counts,
+        kickoffs=engine.kickoffs,
+        slowest=tuple(line for _, _, line in sorted(engine.slowest, reverse=True)),
+        stopped=stopped,
+        stop_detail=stop.detail if stopped else None,
+    )

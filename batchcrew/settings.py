@@ -5,10 +5,13 @@ bare number of seconds. The environment is not read here (it is read in `cli/`).
 """
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from batchcrew.errors import UsageError
 
 DEFAULT_LEDGER = "results/batchcrew.db"
 EMBEDDED = "embedded"
@@ -242,3 +245,19 @@ class CrewSettings(Settings):
     @property
     def embedded(self) -> bool:
         return self.url == EMBEDDED
+
+
+def with_overrides(run: RunSettings, overrides: Mapping[str, str | int]) -> RunSettings:
+    """The job file's run settings with those of the command line over them.
+
+    Raises:
+        UsageError: an override is not valid; the message names its option.
+    """
+    given = {name: getattr(run, name) for name in RunSettings.model_fields}
+    try:
+        return RunSettings.model_validate({**given, **overrides})
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
+        message = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{option}: {message}" if first["loc"] else message) from None

@@ -1,1 +1,80 @@
+"""The command line: parse, call, print. One file per command; each is imported when it is called."""
 
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from batchcrew import __version__
+from batchcrew.errors import BatchcrewError, ExitCode
+
+COMMANDS = {
+    "run": ("batchcrew.cli.run", "Start or continue a batch; the one command cron needs."),
+    "check": ("batchcrew.cli.check", "Read everything, ask each crew for its inputs, print the plan."),
+    "status": ("batchcrew.cli.status", "Counts of a batch and what is in flight."),
+    "list": ("batchcrew.cli.list", "Every batch in the ledger."),
+    "show": ("batchcrew.cli.show", "One job: attempts, tasks, output, errors."),
+    "retry": ("batchcrew.cli.retry", "Put ended jobs back, for the next run."),
+    "export": ("batchcrew.cli.export", "The file's own rows with their answers beside them."),
+    "serve": ("batchcrew.cli.serve", "The embedded crew server, for demos and rehearsals."),
+    "schema": ("batchcrew.cli.schema", "The job file's JSON Schema, for editors."),
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and line; imports one when it is called, so that `--help` is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 every job succeeded, 1 finished with failures, 2 wrong usage or job file, "
+    "3 stopped with work left (run it again), 4 another run holds the batch, 5 no crew can be worked with, "
+    "70 a defect, or the ledger cannot be written.",
+)
+@click.version_option(__version__, prog_name="batchcrew")
+def batchcrew() -> None:
+    """Run deployed CrewAI crews for every row of a file, without losing a job or paying for one twice."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The `batchcrew` program: exits with a code of the table."""
+    sys.exit(_call(arguments))
+
+
+def _call(arguments: Sequence[str] | None) -> int:
+    try:
+        code = batchcrew.main(args=arguments, prog_name="batchcrew", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.USAGE
+    except click.Abort:  # Ctrl-C before a command had its own signal handlers
+        click.echo("batchcrew: interrupted", err=True)
+        return ExitCode.STOPPED
+    except BatchcrewError as error:
+        click.echo(f"batchcrew: {error}", err=True)
+        return error.exit_code
+    except BrokenPipeError:  # the reader (head, less) has what it wanted
+        sys.stdout = None  # type: ignore[assignment]  # nothing is left to flush at exit
+        return ExitCode.SUCCEEDED
+    except Exception:  # noqa: BLE001 - the last stop: a defect is told as one
+        traceback.print_exc()
+        click.echo("batchcrew: this is a defect of batchcrew; the ledger says what was in flight", err=True)
+        return ExitCode.DEFECT
+    return int(code or 0)

@@ -25,8 +25,8 @@ from batchcrew.engine.retry import jittered
 from batchcrew.engine.stopping import GRACE_SECONDS, Stop
 from batchcrew.errors import BatchcrewError
 from batchcrew.events import AttemptEnded, KickedOff, Observe, Stopping, Warned
-from batchcrew.ledger import Ledger
-from batchcrew.ledger.ledger import BatchKey
+from batchcrew.ledger import BatchKey, Ledger
+
 from batchcrew.models import (
     Attempt,
     AttemptState,

@@ -5,7 +5,7 @@ and how, `staging.py` how a job file is taken in, `queries.py` what is read, `wr
 writes, `lock.py` the lock that makes one run per batch.
 """
 
-from batchcrew.ledger.ledger import Ledger, Staged
+from batchcrew.ledger.ledger import BatchKey, Ledger, Staged
 from batchcrew.ledger.lock import BatchLock
 
-__all__ = ["BatchLock", "Ledger", "Staged"]
+__all__ = ["BatchKey", "BatchLock", "Ledger", "Staged"]

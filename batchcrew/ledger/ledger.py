@@ -133,10 +133,11 @@ class Ledger:
             plan = await staging.plan(self._write, known.id if known else None, columns)
         return Staged(plan, tuple(twice))
 
-    async def take_in(self, batch: str, *, jobfile: str, digest: str, columns: tuple[str, ...]) -> int:
+    async def take_in(self, batch: str, *, jobfile: str, digest: str, columns: tuple[str, ...]) -> tuple[BatchKey, int]:
         """Merge what was staged into the batch (made if it is new), in one transaction.
 
-        Returns how many jobs changed while their execution is open; they are looked at again by the next run.
+        Returns the batch, and how many jobs changed while their execution is open; the next run looks at these
+        again.
         """
         now = self._now()
 
@@ -158,7 +159,9 @@ class Ledger:
         assert self._write is not None  # noqa: S101 - opened with the ledger
         with plain_errors(self._name):
             await staging.clear(self._write)
-        return waiting
+        key = await self.batch(batch)
+        assert key is not None  # noqa: S101 - merged above
+        return key, waiting
 
     # Runs
 

@@ -1,0 +1,36 @@
+"""`batchcrew export`."""
+
+import sys
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from batchcrew.cli.loop import call
+from batchcrew.cli.options import batch_argument, existing, known_batch, ledger_option, option
+from batchcrew.clock import SystemClock
+from batchcrew.ledger import Ledger
+from batchcrew.reports.export import Format, export
+
+
+@click.command()
+@batch_argument
+@option(
+    "-f", "--format", "format_", type=click.Choice(get_args(Format)), default="csv", show_default=True,
+    envvar="BATCHCREW_FORMAT", help="Format of the export.",
+)  # fmt: skip
+@option("-o", "--output", type=click.Path(path_type=Path), help="File to write, whole or not at all; else stdout.")
+@option("--all", "with_gone", is_flag=True, envvar="BATCHCREW_ALL", help="Also jobs that left the file, at the end.")
+@ledger_option
+def command(batch: str, format_: Format, output: Path | None, with_gone: bool, ledger: Path) -> None:
+    """One row per job of BATCH in the file's order: the file's own columns, then what came of it."""
+    number = call(_export(existing(ledger), batch, format_, output, with_gone))
+    if output is not None:
+        click.echo(f"{number} rows in {output}", err=True)
+
+
+async def _export(path: Path, batch: str, format_: Format, output: Path | None, with_gone: bool) -> int:  # noqa: FBT001 - private
+    async with Ledger(path, clock=SystemClock()) as ledger:
+        key = await known_batch(ledger, batch)
+        rows = ledger.results(key, with_gone=with_gone)
+        return await export(rows, key.columns, format=format_, path=output, stdout=sys.stdout.buffer)

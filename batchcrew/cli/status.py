@@ -1,0 +1,39 @@
+"""`batchcrew status`."""
+
+from pathlib import Path
+
+import click
+import orjson
+
+from batchcrew.cli.loop import call
+from batchcrew.cli.options import existing, json_option, known_batch, ledger_option
+from batchcrew.clock import SystemClock
+from batchcrew.errors import NotInLedger
+from batchcrew.ledger import Ledger
+from batchcrew.models import BatchStatus
+from batchcrew.reports.as_json import status_json
+from batchcrew.reports.tables import render_status
+
+
+@click.command()
+@click.argument("batch", required=False)
+@ledger_option
+@json_option
+def command(batch: str | None, ledger: Path, as_json: bool) -> None:
+    """Counts of BATCH (the one that ran last, if not said) and what is in flight."""
+    clock = SystemClock()
+    status = call(_status(existing(ledger), batch, clock))
+    if as_json:
+        click.echo(orjson.dumps(status_json(status), option=orjson.OPT_INDENT_2))
+    else:
+        click.echo(render_status(status, clock.now()))
+
+
+async def _status(path: Path, batch: str | None, clock: SystemClock) -> BatchStatus:
+    async with Ledger(path, clock=clock) as ledger:
+        if batch is None:
+            lines = await ledger.list()
+            if not lines:
+                raise NotInLedger(f"the ledger {path} has no batch yet")
+            batch = lines[0].batch
+        return await ledger.status(await known_batch(ledger, batch))

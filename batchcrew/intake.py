@@ -1,0 +1,66 @@
+"""Taking a job file into the ledger: stream, compare, and merge whole or not at all."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
+
+from batchcrew.engine import Stop
+from batchcrew.errors import BatchcrewError, ExitCode, JobFileError, Problem
+from batchcrew.events import Observe, Warned
+from batchcrew.jobfile import JobFile, Problems
+from batchcrew.ledger import BatchKey, Ledger, Staged
+from batchcrew.models import Job, Plan
+
+JobFilter: TypeAlias = Callable[[Iterator[Job]], Iterable[Job]]
+"""Looks at each job as it streams by."""
+
+
+class StoppedEarly(BatchcrewError):
+    """A signal came before anything was started."""
+
+    exit_code = ExitCode.STOPPED
+
+
+async def take_in(ledger: Ledger, jobfile: JobFile, *, stop: Stop, observe: Observe) -> tuple[BatchKey, Plan | None]:
+    """Bring the ledger's batch to what the job file says; no plan when the file has not changed since."""
+    digest = await asyncio.to_thread(jobfile.digest)
+    known = await ledger.batch(jobfile.batch)
+    if known is not None and known.digest == digest:
+        return known, None
+    staged = await stage(ledger, jobfile, lambda jobs: _until_stopped(jobs, stop))
+    batch, changing = await ledger.take_in(
+        jobfile.batch, jobfile=str(jobfile.path), digest=digest, columns=staged.plan.columns
+    )
+    if changing:
+        observe(Warned(f"{changing} jobs changed in the file while they run: the next run looks at them again"))
+    if staged.plan.changed:
+        observe(Warned(f"{staged.plan.changed} jobs changed in the file since they ended: they run again"))
+    return batch, staged.plan
+
+
+async def stage(ledger: Ledger, jobfile: JobFile, through: JobFilter) -> Staged:
+    """Stream the job file beside the ledger and compare; all its mistakes are one error, nothing is changed."""
+    problems = Problems()
+    staged = await ledger.stage(jobfile.batch, through(jobfile.jobs(problems)))
+    problems.raise_if_any()
+    if staged.duplicates:
+        raise JobFileError(
+            [
+                Problem(
+                    file=again.file,
+                    line=again.line,
+                    column=again.column,
+                    message=f"job id {job_id!r} stands already at {first.file}:{first.line}; each job needs its own id"
+                    " (an `id` column, or `id:` in the job file)",
+                )
+                for job_id, first, again in staged.duplicates
+            ]
+        )
+    return staged
+
+
+def _until_stopped(jobs: Iterator[Job], stop: Stop) -> Iterator[Job]:
+    for job in jobs:
+        if stop.requested:
+            raise StoppedEarly(f"{stop.detail} while the job file was read; nothing was started")
+        yield job

@@ -1,0 +1,112 @@
+"""Putting the rooms together: what a command was given, the job file, and open clients for its crews.
+
+Heavy rooms that a run may not need (the embedded server, the live display) are imported here when they are.
+"""
+
+import importlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from batchcrew.clock import Clock
+from batchcrew.crew import CrewClient
+from batchcrew.jobfile import JobFile, load_jobfile
+from batchcrew.progress import Progress
+from batchcrew.progress.plain import PlainProgress
+from batchcrew.settings import RunSettings, with_overrides
+
+if TYPE_CHECKING:
+    from batchcrew.server import CrewServer
+
+EMBEDDED_STATE = "embedded-crew.db"
+"""Beside the ledger: the executions of the embedded crew, so that an interrupted demo goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A job file and how to read it.
+
+    `environ` is where `${VAR}` comes from; `crew_url`, `crew_token` and the CSV options win over the file.
+    """
+
+    path: Path
+    environ: Mapping[str, str]
+    today: date
+    crew_url: str | None = None
+    crew_token: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    allow_outside: bool = False
+    overrides: Mapping[str, str | int] = field(default_factory=dict)
+    """Settings of `run:` that the command line gave, by their key."""
+
+    def load(self) -> tuple[JobFile, RunSettings]:
+        """The job file's head and the settings of this run.
+
+        Raises:
+            JobFileError: it is wrong.
+            UsageError: an override is wrong.
+        """
+        jobfile = load_jobfile(
+            self.path,
+            environ=self.environ,
+            today=self.today,
+            crew_url=self.crew_url,
+            crew_token=self.crew_token,
+            encoding=self.encoding,
+            delimiter=self.delimiter,
+            allow_outside=self.allow_outside,
+        )
+        return jobfile, with_overrides(jobfile.run, self.overrides)
+
+
+@asynccontextmanager
+async def open_crews(
+    jobfile: JobFile,
+    *,
+    concurrency: int,
+    ledger: Path,
+    clock: Clock,
+    warn: Callable[[str], None],
+    keep: bool = True,
+) -> AsyncIterator[dict[str, CrewClient]]:
+    """A client for each crew of the job file; the embedded crew server is started for those that name it.
+
+    `keep`: the embedded crew's executions outlive this run, in a file beside the ledger.
+    """
+    async with AsyncExitStack() as stack:
+        server = None
+        if any(crew.embedded for crew in jobfile.crews.values()):
+            server = await stack.enter_async_context(_embedded_server(ledger if keep else None))
+        clients = {}
+        for name, crew in jobfile.crews.items():
+            embedded = server if crew.embedded else None
+            client = CrewClient(
+                name,
+                crew,
+                url=embedded.url if embedded else None,
+                token=embedded.token if embedded else None,
+                concurrency=min(crew.concurrency or concurrency, concurrency),
+                clock=clock,
+                warn=warn,
+            )
+            clients[name] = await stack.enter_async_context(client)
+        yield clients
+
+
+def _embedded_server(ledger: Path | None) -> "CrewServer":
+    room = importlib.import_module("batchcrew.server")
+    state = None if ledger is None else ledger.with_name(EMBEDDED_STATE)
+    server: CrewServer = room.CrewServer(room.ServeOptions(state=state))
+    return server
+
+
+def open_progress(stream: TextIO, *, clock: Clock, no_color: bool) -> Progress:
+    """The live display on a terminal, plain lines elsewhere."""
+    if not stream.isatty():
+        return PlainProgress(stream, clock)
+    live: Progress = importlib.import_module("batchcrew.progress.live").LiveProgress(stream, clock, no_color=no_color)
+    return live
