@@ -5,8 +5,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import TypeAlias
 
-from batchcrew.models import BadInputs, Busy, Doubtful, KickoffAnswer, Unusable
+from batchcrew.models import BadInputs, Busy, Doubtful, Unusable
+
+Refusal: TypeAlias = Busy | BadInputs | Unusable | Doubtful
 
 MAX_RETRY_AFTER_SECONDS = 3600.0
 """A server is not believed when it asks for a longer wait."""
@@ -17,7 +20,7 @@ _WRONG_URL = frozenset({404, 405})
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 
 
-def kickoff_refusal(code: int, said: str, *, url: str, retry_after: float | None) -> KickoffAnswer:
+def kickoff_refusal(code: int, said: str, *, url: str, retry_after: float | None) -> Refusal:
     """What an answer to a kickoff other than 2xx means.
 
     Args:

@@ -1,4 +1,4 @@
-"""How a crew's server is reached: its URLs, the proxy on the way, TLS, connections, and which redirects are followed."""
+"""How a crew's server is reached: its URLs, the proxy on the way, TLS, connections, and redirects to follow."""
 
 import asyncio
 import ipaddress

@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any, NoReturn
 
-import orjson
-
-from batchcrew.crew.words import clean, json_text, plain, server_words
+from batchcrew.crew.words import clean, json_text, parse, plain, server_words
 from batchcrew.models import CrewInput, CrewInputs, Execution, ExecutionState, Json, TaskResult
 
 MAX_KICKOFF_ID = 1000
@@ -52,15 +50,15 @@ def load(body: bytes) -> dict[str, Any]:
         NotUnderstood: it is no JSON (or is nested too deep, or no UTF-8), or JSON that is no object.
     """
     try:
-        payload = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        payload = parse(body)
+    except ValueError as error:
         payload = _load_leniently(body, error)
     if not isinstance(payload, dict):
         raise NotUnderstood(f"the answer is JSON but no object: {plain(payload)[:200]}")
     return payload
 
 
-def _load_leniently(body: bytes, error: orjson.JSONDecodeError) -> Any:
+def _load_leniently(body: bytes, error: ValueError) -> Any:
     r"""JSON that orjson refuses only for a byte order mark or half a surrogate pair (`"\ud83d"`, an emoji cut in two).
 
     A crew's paid answer is not thrown away for that: the half becomes `?`.
@@ -69,7 +67,7 @@ def _load_leniently(body: bytes, error: orjson.JSONDecodeError) -> Any:
         _no_json(body, error)
     try:
         payload = json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
-        return orjson.loads(json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace"))
+        return parse(json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         _no_json(body, error)
 
@@ -78,7 +76,7 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def _no_json(body: bytes, error: orjson.JSONDecodeError) -> NoReturn:
+def _no_json(body: bytes, error: ValueError) -> NoReturn:
     if not body.strip():
         raise NotUnderstood("the answer is empty") from error
     raise NotUnderstood(f"the answer is no JSON ({error}): {server_words(body)[:200]}") from error
@@ -223,8 +221,8 @@ def _json_in(text: str) -> Json:
     if text.lstrip()[:1] not in {"{", "["}:
         return None
     try:
-        found: Json = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        found: Json = parse(text)
+    except ValueError:
         return None
     return found
 

@@ -16,6 +16,7 @@ _ESCAPES = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]?"
 )
+_SURELY_FLAT = 200  # so few brackets cannot be nested too deep for orjson, whose limit is 254
 _HTML_BYTES = 8192  # a gateway's page says what it has to say at its top; the patterns below are quadratic at worst
 _TITLE = re.compile(r"<title[^>]*>([^<]*)</title>", re.IGNORECASE)
 _UNSEEN = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL)
@@ -39,6 +40,23 @@ def clean(text: str, limit: int = MAX_WORDS, *, secret: str = "") -> str:
     text = "".join(sign if sign.isprintable() else " " for sign in text)
     text = redact(" ".join(text.split()), secret)
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def parse(text: bytes | str) -> Any:
+    """The JSON value in `text`.
+
+    Raises:
+        ValueError: it is none, or one nested deeper than orjson writes (it reads deeper): whoever keeps the
+            value, as the ledger does, must be able to write it again inside something of his own.
+    """
+    value = orjson.loads(text)
+    brackets = text.count(b"[") + text.count(b"{") if isinstance(text, bytes) else text.count("[") + text.count("{")
+    if brackets > _SURELY_FLAT:
+        try:
+            orjson.dumps([[[[value]]]])
+        except TypeError:
+            raise ValueError("it is nested too deep") from None
+    return value
 
 
 def json_text(value: Any) -> str:
@@ -75,8 +93,8 @@ def _validation(place: Any, message: Any) -> str:
 def server_words(body: bytes) -> str:
     """What the body of an error answer says: JSON of any dialect, a gateway's page, or plain text. Not cleaned."""
     try:
-        payload = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        payload = parse(body)
+    except ValueError:
         return _page_words(body[:_HTML_BYTES].decode("utf-8", "replace"))
     if not isinstance(payload, dict):
         return plain(payload)
