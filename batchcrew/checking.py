@@ -1,5 +1,7 @@
 """What `batchcrew check` does: the plan before money is spent. Kicks nothing off and leaves the ledger alone."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,21 +10,32 @@ from batchcrew.clock import Clock
 from batchcrew.intake import stage
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import Ledger
-from batchcrew.models import (
-    CheckResult,
-    Counts,
-    CrewCheck,
-    CrewInputs,
-    Job,
-    Lacking,
-    NotSent,
-    Plan,
-    Unclear,
-    Unusable,
-)
+from batchcrew.models import Counts, CrewInputs, Job, NotSent, Plan, Unclear, Unusable
+from batchcrew.reports.crew_check import CrewCheck
+from batchcrew.settings import Delivery
 from batchcrew.wiring import Source, open_crews
 
-SHOWN_LACKING = 10
+SHOWN_LACKING = 5
+
+InputsAnswer = CrewInputs | Unusable | NotSent | Unclear
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """The plan of a batch."""
+
+    batch: str
+    jobfile: str
+    plan: Plan
+    to_kick_off: int
+    """Jobs that the next run would start."""
+    crews: tuple[CrewCheck, ...]
+    notes: tuple[str, ...]
+    """Sentences a person should read before the run: what delivery means, warnings."""
+    lacking: int
+    """Jobs without inputs that their crew asks for."""
+    unusable: bool
+    """A crew cannot be worked with: a run would end with exit 5."""
 
 
 @dataclass(slots=True)
@@ -30,17 +43,22 @@ class InputsWatch:
     """Looks at each job as it streams by: does it give what its crew asks for?"""
 
     required: Mapping[str, tuple[str, ...]]
-    total: int = 0
-    first: list[Lacking] = field(default_factory=list)
+    jobs: Counter[str] = field(default_factory=Counter)
+    lacking_total: int = 0
+    lacking: dict[str, Counter[str]] = field(default_factory=dict)
+    first: dict[str, list[str]] = field(default_factory=dict)
 
     def through(self, jobs: Iterator[Job]) -> Iterable[Job]:
         """The same jobs."""
         for job in jobs:
-            missing = tuple(name for name in self.required.get(job.crew, ()) if name not in job.inputs)
+            self.jobs[job.crew] += 1
+            missing = [name for name in self.required.get(job.crew, ()) if name not in job.inputs]
             if missing:
-                self.total += 1
-                if len(self.first) < SHOWN_LACKING:
-                    self.first.append(Lacking(job_id=job.job_id, where=job.where, missing=missing))
+                self.lacking_total += 1
+                self.lacking.setdefault(job.crew, Counter()).update(missing)
+                first = self.first.setdefault(job.crew, [])
+                if len(first) < SHOWN_LACKING:
+                    first.append(f"{job.job_id} ({job.where.file}:{job.where.line})")
             yield job
 
 
@@ -52,56 +70,60 @@ async def check_batch(source: Source, *, ledger: Path, offline: bool, clock: Clo
         LedgerError: the ledger cannot be read.
     """
     jobfile, settings = source.load()
-    crew_warnings: list[str] = []
-    crews: list[CrewCheck] = [CrewCheck(name=name, url=crew.url) for name, crew in jobfile.crews.items()]
-    if not offline:
-        crews = await _ask(jobfile, ledger, clock, crew_warnings)
-    watch = InputsWatch({crew.name: _required(crew) for crew in crews})
-    async with Ledger(ledger if ledger.exists() else None, clock=clock) as opened:
+    warnings = list(jobfile.warnings)
+    answers = {} if offline else await _ask(jobfile, ledger, clock, warnings)
+    watch = InputsWatch({name: answer.required for name, answer in answers.items() if isinstance(answer, CrewInputs)})
+    there = await asyncio.to_thread(ledger.exists)
+    async with Ledger(ledger if there else None, clock=clock) as opened:
         known = await opened.batch(jobfile.batch)
         plan = (await stage(opened, jobfile, watch.through)).plan
-        counts = await opened.counts(known) if known else None
+        counts = await opened.counts(known) if known else Counts()
+    to_kick_off = plan.new + plan.changed + counts.pending
     return CheckResult(
         batch=jobfile.batch,
         jobfile=str(source.path),
         plan=plan,
-        counts=counts,
-        to_kick_off=_to_kick_off(plan, counts),
-        concurrency=settings.concurrency,
-        delivery=settings.delivery,
-        crews=tuple(crews),
-        lacking=tuple(watch.first),
-        lacking_total=watch.total,
-        warnings=(*jobfile.warnings, *crew_warnings),
+        to_kick_off=to_kick_off,
+        crews=tuple(_checked(name, crew.url, answers.get(name), watch) for name, crew in jobfile.crews.items()),
+        notes=(
+            _next_run(to_kick_off, counts, settings.concurrency),
+            _meaning(settings.delivery, answers.values()),
+            *(f"warning: {warning}" for warning in warnings),
+        ),
+        lacking=watch.lacking_total,
+        unusable=any(isinstance(answer, Unusable | NotSent) for answer in answers.values()),
     )
 
 
-def _to_kick_off(plan: Plan, counts: Counts | None) -> int:
-    """New and changed jobs, and those that an earlier run left pending."""
-    return plan.new + plan.changed + (counts.pending if counts else 0)
+async def _ask(jobfile: JobFile, ledger: Path, clock: Clock, warnings: list[str]) -> dict[str, InputsAnswer]:
+    crews = open_crews(jobfile, concurrency=1, ledger=ledger, clock=clock, warn=warnings.append, keep=False)
+    async with crews as clients:
+        return {name: await client.inputs() for name, client in clients.items()}
 
 
-def _required(crew: CrewCheck) -> tuple[str, ...]:
-    return tuple(entry.name for entry in crew.inputs or () if entry.required)
+def _checked(name: str, url: str, answer: InputsAnswer | None, watch: InputsWatch) -> CrewCheck:
+    inputs = answer if isinstance(answer, CrewInputs) else None
+    return CrewCheck(
+        name=name,
+        url=url,
+        jobs=watch.jobs[name],
+        inputs=inputs,
+        problem=None if inputs is answer else getattr(answer, "reason", None),
+        lacking=watch.lacking.get(name, {}),
+        lacking_jobs=tuple(watch.first.get(name, ())),
+    )
 
 
-async def _ask(jobfile: JobFile, ledger: Path, clock: Clock, warnings: list[str]) -> list[CrewCheck]:
-    checks = []
-    async with open_crews(
-        jobfile, concurrency=1, ledger=ledger, clock=clock, warn=warnings.append, keep=False
-    ) as clients:
-        for name, client in clients.items():
-            answer = await client.inputs()
-            url = jobfile.crews[name].url
-            match answer:
-                case CrewInputs():
-                    checks.append(
-                        CrewCheck(
-                            name=name, url=url, inputs=answer.inputs, idempotent_kickoff=answer.idempotent_kickoff
-                        )
-                    )
-                case Unusable(reason) | NotSent(reason):
-                    checks.append(CrewCheck(name=name, url=url, problem=reason, unusable=True))
-                case Unclear(reason):
-                    checks.append(CrewCheck(name=name, url=url, problem=reason))
-    return checks
+def _next_run(to_kick_off: int, counts: Counts, concurrency: int) -> str:
+    taken_up = f", take up {counts.open} in flight" if counts.open else ""
+    return f"a run would kick off {to_kick_off} jobs{taken_up}, at most {concurrency} at a time"
+
+
+def _meaning(delivery: Delivery, answers: Iterable[InputsAnswer]) -> str:
+    """What the chosen delivery means for a kickoff whose answer is lost."""
+    asked = list(answers)
+    if asked and all(isinstance(answer, CrewInputs) and answer.idempotent_kickoff for answer in asked):
+        return "a kickoff whose answer is lost is sent again under its key: the crew knows it, nothing runs twice"
+    if delivery == "at_most_once":
+        return "delivery at_most_once: a job whose kickoff's answer is lost is held for `batchcrew retry --held`"
+    return "delivery at_least_once: a job whose kickoff's answer is lost is kicked off again, so it may run twice"

@@ -4,15 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 
 from batchcrew.checking import check_batch
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import json_option, ledger_option, option, source, source_options
 from batchcrew.clock import SystemClock
 from batchcrew.errors import ExitCode
-from batchcrew.reports.as_json import check_json
-from batchcrew.reports.plan import render_check
+from batchcrew.reports.as_json import json_document, plan_json
+from batchcrew.reports.tables import render_plan
 
 
 @click.command()
@@ -20,18 +19,19 @@ from batchcrew.reports.plan import render_check
 @ledger_option
 @option("--offline", is_flag=True, help="Leave the crews alone: read the files and the ledger only.")
 @json_option
-def command(jobfile: Path, ledger: Path, offline: bool, as_json: bool, **options: Any) -> int:
+def command(jobfile: Path, *, ledger: Path, offline: bool, as_json: bool, **options: Any) -> int:
     """Read JOBFILE whole, ask each crew for its inputs and print the plan. Kicks nothing off.
 
-    Exit 2 when the file is wrong or jobs lack inputs, 5 when no crew can be worked with.
+    Exit 2 when the file is wrong or jobs lack inputs, 5 when a crew cannot be worked with.
     """
     result = call(check_batch(source(jobfile, options, {}), ledger=ledger, offline=offline, clock=SystemClock()))
     if as_json:
-        click.echo(orjson.dumps(check_json(result), option=orjson.OPT_INDENT_2))
+        plan = plan_json(result.plan, batch=result.batch, jobfile=result.jobfile, crews=result.crews)
+        click.echo(json_document({**plan, "to_kick_off": result.to_kick_off, "notes": list(result.notes)}))
     else:
-        click.echo(render_check(result))
-    if result.lacking_total:
+        click.echo(
+            render_plan(result.plan, batch=result.batch, jobfile=result.jobfile, crews=result.crews, notes=result.notes)
+        )
+    if result.lacking:
         return ExitCode.USAGE
-    if any(crew.unusable for crew in result.crews):
-        return ExitCode.CREW_UNUSABLE
-    return ExitCode.SUCCEEDED
+    return ExitCode.CREW_UNUSABLE if result.unusable else ExitCode.SUCCEEDED

@@ -22,14 +22,14 @@ from batchcrew.reports.export import Format, export
 @option("-o", "--output", type=click.Path(path_type=Path), help="File to write, whole or not at all; else stdout.")
 @option("--all", "with_gone", is_flag=True, envvar="BATCHCREW_ALL", help="Also jobs that left the file, at the end.")
 @ledger_option
-def command(batch: str, format_: Format, output: Path | None, with_gone: bool, ledger: Path) -> None:
+def command(batch: str, *, format_: Format, output: Path | None, with_gone: bool, ledger: Path) -> None:
     """One row per job of BATCH in the file's order: the file's own columns, then what came of it."""
-    number = call(_export(existing(ledger), batch, format_, output, with_gone))
+    number = call(_export(existing(ledger), batch, format_, output, with_gone=with_gone))
     if output is not None:
         click.echo(f"{number} rows in {output}", err=True)
 
 
-async def _export(path: Path, batch: str, format_: Format, output: Path | None, with_gone: bool) -> int:  # noqa: FBT001 - private
+async def _export(path: Path, batch: str, format_: Format, output: Path | None, *, with_gone: bool) -> int:
     async with Ledger(path, clock=SystemClock()) as ledger:
         key = await known_batch(ledger, batch)
         rows = ledger.results(key, with_gone=with_gone)

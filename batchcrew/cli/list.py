@@ -3,25 +3,24 @@
 from pathlib import Path
 
 import click
-import orjson
 
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import existing, json_option, ledger_option
 from batchcrew.clock import SystemClock
 from batchcrew.ledger import Ledger
 from batchcrew.models import BatchLine
-from batchcrew.reports.as_json import list_json
+from batchcrew.reports.as_json import json_document, list_json
 from batchcrew.reports.tables import render_list
 
 
 @click.command()
 @ledger_option
 @json_option
-def command(ledger: Path, as_json: bool) -> None:
+def command(*, ledger: Path, as_json: bool) -> None:
     """Every batch in the ledger, the one that ran last first."""
     lines = call(_lines(existing(ledger)))
     if as_json:
-        click.echo(orjson.dumps(list_json(lines), option=orjson.OPT_INDENT_2))
+        click.echo(json_document(list_json(lines)))
     else:
         click.echo(render_list(lines))
 

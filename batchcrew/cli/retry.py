@@ -26,7 +26,7 @@ STATES = sorted(state.value for state in ENDED_JOB_STATES)
 )
 @option("--held", is_flag=True, help="Release held jobs: the same as --state held.")
 @ledger_option
-def command(batch: str, jobs: tuple[str, ...], states: tuple[str, ...], held: bool, ledger: Path) -> None:
+def command(batch: str, jobs: tuple[str, ...], *, states: tuple[str, ...], held: bool, ledger: Path) -> None:
     """Put ended JOBS of BATCH (all of them, if none is named) back to pending; the next run starts them.
 
     Named jobs may be in any ended state, unless --state says which.

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 
 from batchcrew.cli.loop import call, with_signals
 from batchcrew.cli.options import json_option, ledger_option, option, source, source_options
@@ -16,7 +15,7 @@ from batchcrew.clock import SystemClock
 from batchcrew.engine import Stop
 from batchcrew.errors import ExitCode
 from batchcrew.models import RunResult
-from batchcrew.reports.as_json import summary_json
+from batchcrew.reports.as_json import json_document, summary_json
 from batchcrew.reports.summary import exit_code, render_summary
 from batchcrew.runner import RunRequest, Surroundings, run_batch
 from batchcrew.wiring import open_progress
@@ -40,7 +39,9 @@ OVERRIDES = ("concurrency", "rate", "timeout", "max_runtime", "delivery", "stop_
 @option("--limit", type=click.IntRange(min=1), help="Kick off at most so many in this run.")
 @option("--retry-failed", is_flag=True, help="Put failed jobs back first.")
 @json_option
-def command(jobfile: Path, ledger: Path, limit: int | None, retry_failed: bool, as_json: bool, **options: Any) -> int:
+def command(
+    jobfile: Path, *, ledger: Path, limit: int | None, retry_failed: bool, as_json: bool, **options: Any
+) -> int:
     """Start or continue the batch of JOBFILE (.yaml, .json, .csv, .tsv or .jsonl).
 
     Run the same command again after any interruption: it goes on where it was.
@@ -55,7 +56,7 @@ def command(jobfile: Path, ledger: Path, limit: int | None, retry_failed: bool, 
         click.echo("batchcrew: ended at once; run it again to go on", err=True)
         return ExitCode.STOPPED
     if as_json:
-        click.echo(orjson.dumps(summary_json(result), option=orjson.OPT_INDENT_2))
+        click.echo(json_document(summary_json(result)))
     else:
         click.echo(render_summary(result), err=True)
     return exit_code(result)

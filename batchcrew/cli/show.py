@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import click
-import orjson
 
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_argument, existing, json_option, known_batch, ledger_option
 from batchcrew.clock import SystemClock
 from batchcrew.ledger import Ledger
 from batchcrew.models import JobDetail
-from batchcrew.reports.as_json import job_json
+from batchcrew.reports.as_json import job_json, json_document
 from batchcrew.reports.tables import render_job
 
 
@@ -19,11 +18,11 @@ from batchcrew.reports.tables import render_job
 @click.argument("job")
 @ledger_option
 @json_option
-def command(batch: str, job: str, ledger: Path, as_json: bool) -> None:
+def command(batch: str, job: str, *, ledger: Path, as_json: bool) -> None:
     """One JOB of BATCH: its inputs, attempts, tasks, output and errors."""
     detail = call(_detail(existing(ledger), batch, job))
     if as_json:
-        click.echo(orjson.dumps(job_json(detail), option=orjson.OPT_INDENT_2))
+        click.echo(json_document(job_json(detail)))
     else:
         click.echo(render_job(detail))
 

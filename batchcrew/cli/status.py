@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import click
-import orjson
 
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import existing, json_option, known_batch, ledger_option
@@ -11,7 +10,7 @@ from batchcrew.clock import SystemClock
 from batchcrew.errors import NotInLedger
 from batchcrew.ledger import Ledger
 from batchcrew.models import BatchStatus
-from batchcrew.reports.as_json import status_json
+from batchcrew.reports.as_json import json_document, status_json
 from batchcrew.reports.tables import render_status
 
 
@@ -19,12 +18,12 @@ from batchcrew.reports.tables import render_status
 @click.argument("batch", required=False)
 @ledger_option
 @json_option
-def command(batch: str | None, ledger: Path, as_json: bool) -> None:
+def command(batch: str | None, *, ledger: Path, as_json: bool) -> None:
     """Counts of BATCH (the one that ran last, if not said) and what is in flight."""
     clock = SystemClock()
     status = call(_status(existing(ledger), batch, clock))
     if as_json:
-        click.echo(orjson.dumps(status_json(status), option=orjson.OPT_INDENT_2))
+        click.echo(json_document(status_json(status)))
     else:
         click.echo(render_status(status, clock.now()))
 
