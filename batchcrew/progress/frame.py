@@ -54,7 +54,10 @@ def draw(tally: Tally, now: float, *, width: int, height: int, unicode: bool = T
     failures = list(_failures(tally, width, min(_MOST_FAILURES + 1, room // 3)))
     lines += _in_flight(tally, now, width, room - len(failures))
     lines += failures
-    return Text("\n", no_wrap=True, overflow="crop").join(lines[:height])
+    del lines[height:]
+    for line in lines:  # rich's own count of columns has the last word: it is the one that would break the line
+        line.truncate(width, overflow="crop")
+    return Text("\n", no_wrap=True, overflow="crop").join(lines)
 
 
 def _numbers(tally: Tally) -> dict[JobState, int]:
@@ -72,9 +75,7 @@ def _bar(tally: Tally, numbers: dict[JobState, int], width: int, *, unicode: boo
     for state, columns in _shares(numbers, room):
         segment = _SEGMENTS[state]
         line.append((segment.mark if unicode else segment.ascii_mark) * columns, style=f"not bold {segment.style}")
-    line.append(right, style="not bold")
-    line.truncate(width)
-    return line
+    return line.append(right, style="not bold")
 
 
 def _shares(numbers: dict[JobState, int], columns: int) -> list[tuple[JobState, int]]:
@@ -109,7 +110,7 @@ def _facts(tally: Tally, numbers: dict[JobState, int], now: float, width: int) -
         counts.append("   ").append(said)
         yield counts
         return
-    counts.truncate(width)
+    counts.truncate(width, overflow="ellipsis")
     yield counts
     yield Text(shorten(said, width))
 
@@ -143,7 +144,8 @@ def _execution(name: str, watched: Watched, now: float, width: int, name_columns
         line.append("  waits for a person", style="yellow")
     if doing:
         line.append("  " + doing)
-    return Text(shorten(line.plain, width), spans=line.spans) if line.cell_len > width else line
+    line.truncate(width, overflow="ellipsis")
+    return line
 
 
 def _failures(tally: Tally, width: int, rows: int) -> Iterator[Text]:
