@@ -53,7 +53,7 @@ async def run_batch(request: RunRequest, around: Surroundings) -> RunResult:
     """
     began = around.clock.monotonic()
     jobfile, settings = request.source.load()
-    with BatchLock(request.ledger, jobfile.batch, since=to_text(around.clock.now())):
+    async with BatchLock(request.ledger, jobfile.batch, since=to_text(around.clock.now())):
         async with Ledger(request.ledger, clock=around.clock) as ledger:
             for warning in jobfile.warnings:
                 around.observe(Warned(warning))

@@ -44,5 +44,5 @@ async def _retry(path: Path, batch: str, jobs: tuple[str, ...], states: list[Job
     clock = SystemClock()
     async with Ledger(path, clock=clock) as ledger:
         key = await known_batch(ledger, batch)
-        with BatchLock(path, batch, since=to_text(clock.now())):
+        async with BatchLock(path, batch, since=to_text(clock.now())):
             return await ledger.retry(key, states=states, job_ids=jobs)

@@ -1,5 +1,6 @@
 """The ledger's door: one method per transition and per question."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from batchcrew.clock import Clock, to_text
 from batchcrew.errors import LedgerError, NotInLedger
 from batchcrew.ledger import queries, staging, transitions
 from batchcrew.ledger.connection import open_ledger, plain_errors
-from batchcrew.ledger.lock import BatchLock
+from batchcrew.ledger.lock import is_held
 from batchcrew.ledger.writer import Statement, Writer
 from batchcrew.models import (
     Attempt,
@@ -301,7 +302,7 @@ class Ledger:
                     jobfile=row[2],
                     created_at=row[3],
                     last_run_at=row[4],
-                    running=self.path is not None and BatchLock.held(self.path, row[1]),
+                    running=self.path is not None and await asyncio.to_thread(is_held, self.path, row[1]),
                 )
                 for row in rows
             ]

@@ -1,5 +1,6 @@
 """One run per batch: an OS file lock that dies with its process."""
 
+import asyncio
 import hashlib
 import json
 import os
@@ -14,56 +15,81 @@ from batchcrew.errors import BatchBusy, LedgerError
 
 
 class BatchLock:
-    """Held from before a batch is changed until its run has ended.
+    """Held from before a batch is changed until its run has ended. Use as an async context manager.
 
     The lock files stand beside the ledger; who holds one is written next to it, for the message only:
     whether it is held is the operating system's word.
+
+    Raises:
+        BatchBusy: another run holds the batch; the message says which.
+        LedgerError: the lock's folder cannot be written.
     """
 
     def __init__(self, ledger: Path, batch: str, *, since: str) -> None:
-        folder = ledger.resolve().with_name(ledger.name + ".locks")
-        name = hashlib.sha256(batch.encode()).hexdigest()[:16]
+        self._ledger = ledger
         self._batch = batch
         self._since = since
-        self._holder = folder / f"{name}.holder"
-        self._path = folder / f"{name}.lock"
-        self._lock = FileLock(self._path, timeout=0, mode=0o600)
+        self._lock: FileLock | None = None
 
-    def __enter__(self) -> Self:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-            holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": self._since}
-            self._holder.write_text(json.dumps(holder), encoding="utf-8")
-        except Timeout:
-            raise BatchBusy(f"batch {self._batch} is held by another run ({self._who()}); nothing was done") from None
-        except OSError as error:
-            self._lock.release()
-            raise LedgerError(f"lock {self._path}: {error.strerror}: check the folder's permissions") from error
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self._acquire)
         return self
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._holder.unlink(missing_ok=True)
-        self._lock.release()
+        await asyncio.to_thread(self._release)
 
-    @classmethod
-    def held(cls, ledger: Path, batch: str) -> bool:
-        """Whether a run holds the batch now."""
-        probe = cls(ledger, batch, since="")
-        if not probe._path.exists():
-            return False
+    def _acquire(self) -> None:
+        path = lock_path(self._ledger, self._batch)
+        # acquired and released by whichever thread of the pool is free
+        lock = FileLock(path, timeout=0, mode=0o600, thread_local=False)
         try:
-            probe._lock.acquire()
-        except (Timeout, OSError):
-            return True
-        probe._lock.release()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+            holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": self._since}
+            _holder(path).write_text(json.dumps(holder), encoding="utf-8")
+        except Timeout:
+            raise BatchBusy(f"batch {self._batch} is held by another run ({_who(path)}); nothing was done") from None
+        except OSError as error:
+            lock.release()
+            raise LedgerError(f"lock {path}: {error.strerror}: check the folder's owner and permissions") from error
+        self._lock = lock
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            _holder(Path(self._lock.lock_file)).unlink(missing_ok=True)
+            self._lock.release()
+
+
+def lock_path(ledger: Path, batch: str) -> Path:
+    """The lock of a batch; a ledger reached through a link has the same one."""
+    folder = ledger.resolve()
+    name = hashlib.sha256(batch.encode()).hexdigest()[:16]
+    return folder.with_name(folder.name + ".locks") / f"{name}.lock"
+
+
+def is_held(ledger: Path, batch: str) -> bool:
+    """Whether a run holds the batch now. Asks the operating system, so it belongs in a thread."""
+    path = lock_path(ledger, batch)
+    if not path.exists():
         return False
+    lock = FileLock(path, timeout=0, mode=0o600)
+    try:
+        lock.acquire()
+    except (Timeout, OSError):
+        return True
+    lock.release()
+    return False
 
-    def _who(self) -> str:
-        try:
-            holder = json.loads(self._holder.read_text(encoding="utf-8"))
-            return f"pid {holder['pid']} on {holder['host']} since {holder['since']}"
-        except (OSError, ValueError, KeyError, TypeError):
-            return "which has just begun"
+
+def _holder(path: Path) -> Path:
+    return path.with_suffix(".holder")
+
+
+def _who(path: Path) -> str:
+    try:
+        holder = json.loads(_holder(path).read_text(encoding="utf-8"))
+        return f"pid {holder['pid']} on {holder['host']} since {holder['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "which has just begun"

@@ -1,0 +1,35 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Each shows the lines it runs.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint constraints clean
+
+demo: .venv/installed
+	$(BIN)/batchcrew run jobs/demo.yaml
+
+test: .venv/installed-tests
+	$(BIN)/pytest
+
+lint: .venv/installed-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/pip pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet -c constraints.txt -e .
+	@touch $@
+
+.venv/installed-tests: .venv/installed tests/requirements.txt
+	$(BIN)/pip install --quiet -c constraints.txt -r tests/requirements.txt
+	@touch $@
+
+constraints: .venv/installed-tests
+	( sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable --exclude batchcrew ) > .venv/constraints.txt
+	mv .venv/constraints.txt constraints.txt
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
