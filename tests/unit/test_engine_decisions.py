@@ -1,0 +1,265 @@
+"""What an ending means for the job, when to ask next, and how fast kickoffs may follow: pure decisions."""
+
+import asyncio
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from batchcrew.engine import retry
+from batchcrew.engine.limits import Gate, Pace
+from batchcrew.engine.polling import Patience, Waits
+from batchcrew.models import AttemptState, Execution, ExecutionState, JobState
+from batchcrew.settings import PollSettings, Rate, RetrySettings
+
+
+class Middle(random.Random):
+    """No jitter: the middle of every range."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return (a + b) / 2
+
+
+class HandClock:
+    """Moves when told."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    async def wait(self, event: asyncio.Event, seconds: float | None) -> bool:
+        self.seconds += seconds or 0
+        return event.is_set()
+
+
+MIDDLE = Middle()
+FAILED = Execution(state=ExecutionState.FAILED, word="error", error="no model")
+SUCCEEDED = Execution(state=ExecutionState.SUCCEEDED, word="completed", output="x")
+
+
+def test_a_success_ends_the_job() -> None:
+    outcome = retry.ended(SUCCEEDED, charged=1, retry=RetrySettings(), chance=MIDDLE)
+    assert (outcome.attempt_state, outcome.job_state) == (AttemptState.SUCCEEDED, JobState.SUCCEEDED)
+
+
+@pytest.mark.parametrize(("charged", "wait"), [(1, 5.0), (2, 10.0), (3, None)])
+def test_a_crews_failure_is_tried_again_with_growing_waits(charged: int, wait: float | None) -> None:
+    outcome = retry.ended(FAILED, charged=charged, retry=RetrySettings(), chance=MIDDLE)
+    assert outcome.attempt_state is AttemptState.FAILED
+    assert outcome.retry_in == wait
+    assert outcome.job_state is (JobState.FAILED if wait is None else JobState.PENDING)
+    assert outcome.reason == "no model"
+
+
+@pytest.mark.parametrize(
+    ("settings", "wait"),
+    [
+        (RetrySettings(attempts=1), None),
+        (RetrySettings(backoff=7.0), 14.0),
+        (RetrySettings(factor=3.0), 15.0),
+        (RetrySettings(max=6.0), 6.0),
+        (RetrySettings(on=("lost",)), None),
+    ],
+)
+def test_every_retry_setting_counts(settings: RetrySettings, wait: float | None) -> None:
+    assert retry.next_wait("crew_error", charged=2, retry=settings, chance=MIDDLE) == wait
+
+
+def test_a_timeout_is_not_tried_again_unless_asked_for() -> None:
+    outcome = retry.timed_out(60, None, charged=1, retry=RetrySettings(), chance=MIDDLE)
+    assert (outcome.attempt_state, outcome.job_state) == (AttemptState.TIMED_OUT, JobState.FAILED)
+    assert "may still be running" in (outcome.reason or "")
+    asked = retry.timed_out(60, None, charged=1, retry=RetrySettings(on=("timeout",)), chance=MIDDLE)
+    assert asked.job_state is JobState.PENDING
+
+
+def test_a_lost_execution_is_tried_again() -> None:
+    outcome = retry.lost("gone", charged=1, retry=RetrySettings(), chance=MIDDLE)
+    assert (outcome.attempt_state, outcome.job_state) == (AttemptState.LOST, JobState.PENDING)
+
+
+def test_delivery_decides_what_becomes_of_doubt() -> None:
+    settings = RetrySettings()
+    once = retry.in_doubt("500", charged=1, delivery="at_most_once", retry=settings, chance=MIDDLE)
+    assert (once.attempt_state, once.job_state) == (AttemptState.IN_DOUBT, JobState.HELD)
+    again = retry.in_doubt("500", charged=1, delivery="at_least_once", retry=settings, chance=MIDDLE)
+    assert (again.job_state, again.retry_in) == (JobState.PENDING, 5.0)
+    spent = retry.in_doubt("500", charged=3, delivery="at_least_once", retry=settings, chance=MIDDLE)
+    assert spent.job_state is JobState.FAILED
+    assert "attempt 3 of 3" in (spent.reason or "")
+
+
+def test_a_refusal_costs_nothing_unless_it_is_for_good() -> None:
+    assert retry.rejected("429").job_state is JobState.PENDING
+    assert retry.rejected("422", for_good=True).job_state is JobState.FAILED
+
+
+def test_jitter_is_kept_after_the_cap() -> None:
+    chance = random.Random(1)
+    waits = {
+        retry.next_wait("lost", charged=9, retry=RetrySettings(attempts=20, max=30.0), chance=chance) for _ in range(20)
+    }
+    assert len(waits) == 20
+    assert all(wait is not None and 27 <= wait <= 33 for wait in waits)
+
+
+def test_polls_grow_to_their_cap() -> None:
+    waits = Waits(PollSettings(initial=2.0, factor=2.0, max=10.0), MIDDLE)
+    assert waits.first(taken_up=False) == 2.0
+    assert [waits.next() for _ in range(4)] == [4.0, 8.0, 10.0, 10.0]
+    assert waits.next(at_least=60.0) == 60.0
+
+
+def test_those_taken_up_are_spread_over_one_wait() -> None:
+    chance = random.Random(2)
+    firsts = {Waits(PollSettings(initial=4.0), chance).first(taken_up=True) for _ in range(50)}
+    assert len(firsts) == 50
+    assert all(0 <= first <= 4 for first in firsts)
+
+
+def test_not_found_is_tolerated_first_and_then_three_times() -> None:
+    patience = Patience(timeout=1000, age=0)
+    assert [patience.is_lost(watched) for watched in (10, 30, 59, 61, 70, 80)] == [False] * 5 + [True]
+
+
+def test_an_execution_that_is_found_overdue_gets_a_moment() -> None:
+    assert Patience(timeout=10, age=0).is_over(10, clear=False)
+    overdue = Patience(timeout=10, age=500)
+    assert not overdue.is_over(1, clear=False)
+    assert overdue.is_over(1, clear=True)
+    assert overdue.is_over(61, clear=False)
+
+
+def test_a_rate_spaces_kickoffs_evenly() -> None:
+    clock = HandClock()
+    pace = Pace(Rate(count=60, period_seconds=60.0), clock)
+    left = 0
+    for _ in range(1200):  # two minutes, looked at ten times a second
+        allowed = int(pace.allowed())
+        pace.spend(allowed)
+        left += allowed
+        clock.seconds += 0.1
+    assert left == 120
+    assert 0 < pace.wait_seconds() <= 1.0
+
+
+def test_a_fast_rate_catches_up_what_a_late_loop_missed() -> None:
+    clock = HandClock()
+    pace = Pace(Rate(count=1000, period_seconds=1.0), clock)
+    left = 0
+    for _ in range(100):  # one second, looked at a hundred times
+        allowed = int(pace.allowed())
+        pace.spend(allowed)
+        left += allowed
+        clock.seconds += 0.01
+    assert 950 <= left <= 1001
+
+
+def test_without_a_rate_there_is_no_pace() -> None:
+    pace = Pace(None, HandClock())
+    pace.spend(1000)
+    assert pace.allowed() == float("inf")
+    assert pace.wait_seconds() == 0
+
+
+def gate(clock: HandClock, slots: int = 10) -> Gate:
+    made = Gate("c", slots=slots, rate=None, clock=clock, chance=MIDDLE)
+    made.ready = True
+    return made
+
+
+def test_a_gate_has_as_much_room_as_free_slots() -> None:
+    made = gate(HandClock(), slots=3)
+    assert made.room() == 3
+    made.take(2)
+    assert made.room() == 1
+    made.accepted()
+    made.give_back(accepted=True)
+    assert (made.room(), made.accepted_in_flight) == (2, 0)
+
+
+def test_a_gate_that_is_not_ready_lets_nothing_through() -> None:
+    made = gate(HandClock())
+    made.ready = False
+    assert made.room() == 0
+    assert made.opens_in() is None
+
+
+def test_a_429_cuts_to_what_was_accepted_and_pauses_for_what_was_asked() -> None:
+    clock = HandClock()
+    made = gate(clock)
+    made.take(10)
+    for _ in range(4):
+        made.accepted()
+    for _ in range(6):  # one burst is one cut
+        made.busy(20.0, sent_at=clock.seconds - 1)
+        made.give_back(accepted=False)
+    assert made.limit == 4
+    assert made.room() == 0
+    assert 20.0 <= made.pause_seconds() <= 22.0
+    made.give_back(accepted=True)
+    assert made.room() == 0
+    clock.seconds += 23
+    assert made.room() == 1
+
+
+def test_the_limit_grows_back_one_slot_a_round() -> None:
+    clock = HandClock()
+    made = gate(clock)
+    made.take(1)
+    made.busy(None, sent_at=clock.seconds)
+    assert made.limit == 1
+    for _ in range(2):
+        made.accepted()
+        made.give_back(accepted=True)
+        made.take(1)
+    assert made.limit == 2
+    for _ in range(200):
+        made.accepted()
+        made.give_back(accepted=True)
+        made.take(1)
+    assert made.limit == 10
+
+
+def test_pauses_grow_until_a_kickoff_is_accepted() -> None:
+    clock = HandClock()
+    made = gate(clock)
+    pauses = []
+    for _ in range(8):
+        made.take(1)
+        made.not_sent(sent_at=clock.seconds)
+        made.give_back(accepted=False)
+        pauses.append(round(made.pause_seconds()))
+        clock.seconds += made.pause_seconds() + 0.01
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    made.take(1)
+    made.accepted()
+    made.not_sent(sent_at=clock.seconds)
+    assert round(made.pause_seconds()) == 1
+
+
+def test_silence_is_measured_from_its_first_failure_and_ended_by_any_answer() -> None:
+    clock = HandClock()
+    made = gate(clock)
+    made.not_sent(sent_at=clock.seconds)
+    clock.seconds += 30
+    made.not_sent(sent_at=clock.seconds)
+    assert made.silent_since == 1000.0
+    made.busy(None, sent_at=clock.seconds)
+    assert made.silent_since is None
+
+
+def test_a_pause_is_warned_of_once_a_minute() -> None:
+    clock = HandClock()
+    made = gate(clock)
+    assert [made.should_warn(), made.should_warn()] == [True, False]
+    clock.seconds += 61
+    assert made.should_warn()
