@@ -16,9 +16,12 @@ _PLAIN = re.compile(r'[A-Za-z0-9][^",\r\n\x00\ud800-\udfff]*')
 _QUOTED = re.compile(r'[",\r\n]|^\s|\s$')
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Blanks, control characters and invisible ones before a sign do not make it safe: programs skip or strip them.
-_FORMULA = re.compile("[\\s\\x01-\\x1f\\x7f-\\x9f\u00ad\u200b-\u200f\u2060\ufeff]*[=+\\-@＝＋－＠]|[\\t\\r]")  # noqa: RUF001 - the full-width signs are meant
+_FORMULA = re.compile(
+    "[\\s\\x01-\\x1f\\x7f-\\x9f\u00ad\u200b-\u200f\u2060\ufeff]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\\t\\r]"
+)
 # Signs that only begin a number, a telephone number or a dash: digits and arithmetic cannot call anything.
-_NUMBER = re.compile(r"\s*[+\-](?:[\d\s().,/%€$£¥\-]*|[\d.,]+[eE][+\-]?\d+)\s*", re.ASCII)
+# Possessive, so that megabytes of blanks cannot make it go back and forth.
+_NUMBER = re.compile(r"\s*+[+\-](?:[\d.,]++[eE][+\-]?\d+|[\d\s().,/%€$£¥\-]*+)", re.ASCII)
 
 
 def csv_line(cells: list[str]) -> str:

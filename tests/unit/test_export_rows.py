@@ -1,0 +1,254 @@
+"""Exports: the file's own columns come back, ours beside them, harmless in a spreadsheet, whole or not at all."""
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchcrew.models import JobState, ResultRow
+from batchcrew.reports.cells import csv_cell, json_text
+from batchcrew.reports.export import EXPORT_COLUMNS, Format, export, export_names
+
+
+def result(row: dict[str, Any], **values: Any) -> ResultRow:
+    return ResultRow(**{"job_id": "a", "crew": "default", "row": row, "state": JobState.SUCCEEDED, **values})
+
+
+DONE: dict[str, Any] = {
+    "output": "Seven days in Tokyo.",
+    "attempts": 2,
+    "kickoff_id": "abcd-1234",
+    "started_at": "2026-02-03T04:05:06.000Z",
+    "ended_at": "2026-02-03T04:07:06.000Z",
+    "execution_time": 108.5,
+}
+
+
+async def stream(rows: Iterable[ResultRow]) -> AsyncIterator[ResultRow]:
+    for row in rows:
+        yield row
+
+
+async def exported(rows: Iterable[ResultRow], columns: Iterable[str], format: Format) -> str:  # noqa: A002 - its name
+    out = io.BytesIO()
+    rows = list(rows)
+    assert await export(stream(rows), list(columns), format=format, path=None, stdout=out) == len(rows)
+    return out.getvalue().decode()
+
+
+def read_csv(text: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text, newline=""), strict=True))
+
+
+# shapes --------------------------------------------------------------------------------------------------------------
+
+
+async def test_csv_is_the_same_spreadsheet_with_its_answers() -> None:
+    rows = [
+        result({"email": "jane@x.example", "hobby": "games, food"}, **DONE),
+        result({"email": "joe@x.example", "hobby": 'a "quote"\nand a line'}, state=JobState.FAILED, error="no flights"),
+    ]
+    assert await exported(rows, ["email", "hobby"], "csv") == (
+        "email,hobby,batchcrew_state,output,error,attempts,kickoff_id,started_at,ended_at,execution_time\n"
+        'jane@x.example,"games, food",succeeded,Seven days in Tokyo.,,2,abcd-1234,'
+        "2026-02-03T04:05:06.000Z,2026-02-03T04:07:06.000Z,108.5\n"
+        'joe@x.example,"a ""quote""\nand a line",failed,,no flights,0,,,,\n'
+    )
+
+
+async def test_jsonl_keeps_types_and_gives_result_json_where_there_is_one() -> None:
+    rows = [
+        result(
+            {"n": 5, "tags": ["a", None], "ok": True, "none": None, "deep": {"x": 1.5}}, **DONE, result_json={"a": 1}
+        ),
+        result({"n": 6}, possible_duplicate=True),
+    ]
+    lines = [
+        json.loads(line) for line in (await exported(rows, ["n", "tags", "ok", "none", "deep"], "jsonl")).splitlines()
+    ]
+    assert lines[0] == {
+        "n": 5,
+        "tags": ["a", None],
+        "ok": True,
+        "none": None,
+        "deep": {"x": 1.5},
+        "batchcrew_state": "succeeded",
+        "error": None,
+        **DONE,
+        "result_json": {"a": 1},
+    }
+    assert list(lines[0]) == ["n", "tags", "ok", "none", "deep", *EXPORT_COLUMNS, "result_json"]
+    assert list(lines[1]) == ["n", *EXPORT_COLUMNS, "possible_duplicate"]
+
+
+@pytest.mark.parametrize("number", [0, 1, 3, 1200])
+async def test_json_is_an_array_of_what_jsonl_has(number: int) -> None:
+    rows = [result({"n": n}, **DONE) for n in range(number)]
+    lines = (await exported(rows, ["n"], "jsonl")).splitlines()
+    assert json.loads(await exported(rows, ["n"], "json")) == [json.loads(line) for line in lines]
+    assert len(lines) == number
+
+
+async def test_csv_values_that_are_no_text() -> None:
+    row = {"a": 1, "b": -2.5, "c": True, "d": False, "e": None, "f": ["x", 1], "g": {"k": "v"}, "i": 2**70}
+    text = await exported([result(row)], [*row, "missing"], "csv")
+    assert read_csv(text)[1][:9] == ["1", "-2.5", "true", "false", "", '["x",1]', '{"k":"v"}', str(2**70), ""]
+
+
+async def test_an_empty_batch_has_its_header() -> None:
+    assert read_csv(await exported([], ["a"], "csv")) == [["a", *EXPORT_COLUMNS]]
+    assert await exported([], ["a"], "jsonl") == ""
+    assert await exported([], ["a"], "json") == "[]\n"
+
+
+def test_columns_that_the_file_has_already_stay_its_own() -> None:
+    assert export_names(["city"]) == {name: name for name in (*EXPORT_COLUMNS, "result_json", "possible_duplicate")}
+    names = export_names(["output", "error", "batchcrew_error", "batchcrew_state", "attempts", "batchcrew_attempts_2"])
+    assert names["output"] == "batchcrew_output"
+    assert names["error"] == "batchcrew_error_2"
+    assert names["batchcrew_state"] == "batchcrew_state_2"
+    assert names["attempts"] == "batchcrew_attempts"
+    assert names["kickoff_id"] == "kickoff_id"
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl"])
+async def test_an_export_that_is_run_and_exported_again_keeps_both(format: Format) -> None:  # noqa: A002 - its name
+    columns = ["city", *EXPORT_COLUMNS]
+    text = await exported([result(dict.fromkeys(columns, "old"), **DONE)], columns, format)
+    if format == "csv":
+        header, row = read_csv(text)
+        values: dict[str, Any] = dict(zip(header, row, strict=True))
+    else:
+        values = json.loads(text)
+    assert values["output"] == "old"
+    assert values["batchcrew_output"] == DONE["output"]
+    assert values["batchcrew_state"] == "old"
+    assert values["batchcrew_state_2"] == "succeeded"
+
+
+async def test_a_rows_own_key_is_not_lost_to_ours_even_outside_the_columns() -> None:
+    row = json.loads(await exported([result({"output": "own"}, output="ours")], ["city"], "jsonl"))
+    assert (row["output"], row["batchcrew_output"]) == ("own", "ours")
+
+
+# hostile cells -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["=1+1", "+cmd|' /C calc'!A0", "-2+3+cmd|x", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1",
+     "\u00a0=1", "\ufeff=1",
+     "\x00=1", "\x01=1", "\u200b=1",
+     "\uff1d1", "\uff0bA1", "\uff0dA1", "\uff20x", "\tx", "\rx", "=", "+A1", "-item", "+1e", "- 1 item",
+     '=HYPERLINK("http://x")', "@handle", "-5 USD"],
+)  # fmt: skip
+async def test_what_a_spreadsheet_would_run_is_made_harmless(cell: str) -> None:
+    text = await exported([result({"a=": cell}, output=cell, error=cell, kickoff_id=cell)], ["a="], "csv")
+    values = dict(zip(*read_csv(text), strict=True))
+    for column in ("a=", "output", "error", "kickoff_id"):
+        assert values[column] == "'" + cell.replace("\x00", "")
+    own = json.loads(await exported([result({"a": cell})], ["a"], "jsonl"))["a"]
+    assert own == cell
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["-5", "+5", "-5.25", "-1,000.50", "+49 151 234-5678", "+49 (0)151/234", "-", "--", "-5%", "-1.5e-7", "+1E10",
+     "-€5", "5=5", "a@b.c", "a-b", "'=1", "  indented", "", " ", "2026-02-03", "\u00fc"],
+)  # fmt: skip
+async def test_numbers_and_telephone_numbers_stay_untouched(cell: str) -> None:
+    text = await exported([result({"a": cell}, output=cell)], ["a"], "csv")
+    values = dict(zip(*read_csv(text), strict=True))
+    assert values["a"] == cell
+    assert values["output"] == cell
+
+
+async def test_a_column_name_can_be_a_formula_too() -> None:
+    assert read_csv(await exported([], ["=cmd()"], "csv"))[0][0] == "'=cmd()"
+
+
+async def test_nul_characters_and_lone_surrogates() -> None:
+    rows = [result({"a": "x\x00y"}, output="\ud800\x00", result_json={"k\udfff": 2**70, "nan": float("nan")})]
+    values = dict(zip(*read_csv(await exported(rows, ["a"], "csv")), strict=True))
+    assert (values["a"], values["output"]) == ("xy", "\ufffd")
+    row = json.loads(await exported(rows, ["a"], "jsonl"))
+    assert (row["a"], row["output"]) == ("x\x00y", "\ud800\x00")
+    assert row["result_json"] == {"k\udfff": 2**70, "nan": None}
+
+
+def test_json_that_is_too_deep_or_odd_is_still_json() -> None:
+    deep: Any = "end"
+    for _ in range(900):
+        deep = [deep]
+    assert "nested deeper" in json_text(deep)
+    assert json.loads(json_text({1: {None: Path("x")}})) == {"1": {"None": "x"}}
+    assert json_text(float("inf")) == "null"
+
+
+@pytest.mark.parametrize("format", ["csv", "jsonl", "json"])
+async def test_large_outputs_survive(format: Format, tmp_path: Path) -> None:  # noqa: A002 - its name
+    output = 'é,"\n\x00' * 1_000_000
+    path = tmp_path / "out"
+    rows = [result({"n": str(n)}, output=output) for n in range(3)]
+    assert await export(stream(rows), ["n"], format=format, path=path, stdout=io.BytesIO()) == 3
+    text = path.read_bytes().decode()
+    if format == "csv":
+        csv.field_size_limit(10_000_000)
+        assert [row[2] for row in read_csv(text)[1:]] == [output.replace("\x00", "")] * 3
+    else:
+        values = json.loads(text) if format == "json" else [json.loads(line) for line in text.splitlines()]
+        assert [row["output"] for row in values] == [output] * 3
+
+
+# round trips ---------------------------------------------------------------------------------------------------------
+
+CELLS = st.text(st.characters(codec="utf-8"))
+SAFE_CELLS = CELLS.map(lambda text: "x" + text.replace("\x00", ""))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(st.lists(st.tuples(SAFE_CELLS, SAFE_CELLS, CELLS), max_size=5))
+def test_csv_gives_back_the_files_own_columns(rows: list[tuple[str, str, str]]) -> None:
+    columns = ["first", "second, with a comma"]
+    results = [result(dict(zip(columns, row[:2], strict=True)), output=row[2]) for row in rows]
+    table = read_csv(asyncio.run(exported(results, columns, "csv")))
+    assert table[0][:2] == columns
+    assert [tuple(row[:2]) for row in table[1:]] == [row[:2] for row in rows]
+    for row, (_, _, output) in zip(table[1:], rows, strict=True):
+        assert row[3] in {(output).replace("\x00", ""), "'" + output.replace("\x00", "")}
+
+
+def test_megabytes_of_blanks_are_no_trap() -> None:
+    assert csv_cell("-" + " " * 5_000_000 + "x").startswith("'-")
+
+
+@given(CELLS)
+def test_no_cell_of_csv_begins_a_formula(text: str) -> None:
+    (cell,) = read_csv(csv_cell(text) + ",")[0][:1]
+    begin = cell.lstrip()[:1]
+    if begin and begin in "=@\uff1d\uff0b\uff0d\uff20":
+        raise AssertionError(cell)
+    if begin and begin in "+-":
+        assert not any(character.isalpha() and character not in "eE" for character in cell)
+        assert not set(cell) & set("=@|!'\"")
+
+
+@given(st.dictionaries(st.text(), JSON, max_size=4), JSON)
+def test_jsonl_gives_back_the_files_own_values(row: dict[str, Any], answer: Any) -> None:
+    text = asyncio.run(exported([result(row, result_json=answer)], list(row), "jsonl"))
+    assert text.count("\n") == 1
+    values = json.loads(text)
+    assert {key: values[key] for key in row} == row
+    assert list(values)[: len(row)] == list(row)
+    assert values.get(export_names(list(row))["result_json"]) == answer
