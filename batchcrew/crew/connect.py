@@ -15,7 +15,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.tracing import Trace
 from yarl import URL
 
-from batchcrew.crew.failures import is_never_sent
+from batchcrew.crew.failures import cause, is_never_sent
 from batchcrew.errors import UsageError
 
 STATUS_ROUTES = ("/status/{id}", "/{id}/status")
@@ -145,8 +145,11 @@ class Connector(aiohttp.TCPConnector):
         except (aiohttp.ClientError, OSError) as error:
             if is_never_sent(error):
                 raise
-            # The tunnel's proxy hung up or talked nonsense; by its class it would look like the crew did.
-            raise aiohttp.ClientProxyConnectionError(req.connection_key, OSError(0, str(error))) from error
+            # A proxy hung up or talked nonsense before its tunnel stood; by its class it would look like the crew did.
+            key = req.connection_key
+            if req.proxy is not None:
+                key = key._replace(host=req.proxy.host or "", port=req.proxy.port)
+            raise aiohttp.ClientProxyConnectionError(key, OSError(0, cause(error))) from error
 
 
 def redirected(url: URL, location: str) -> URL:

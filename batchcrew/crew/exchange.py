@@ -90,7 +90,7 @@ class Exchange:
         self._direct = direct
         self._warn = warn
         self._tls: ssl.SSLContext | bool = True
-        self._proxy: URL | None = None
+        self._proxies: dict[str, URL | None] = {}  # by scheme
         self._posts: aiohttp.ClientSession
         self._gets: aiohttp.ClientSession
 
@@ -109,8 +109,13 @@ class Exchange:
         """Be ready for the scheme of `url`."""
         if url.scheme == "https" and self._tls is True:
             self._tls = await asyncio.to_thread(tls_context)
-        if not self._direct:
-            self._proxy = await asyncio.to_thread(proxy_for, url, self._warn)
+        if url.scheme in self._proxies:
+            return
+        complaints: list[str] = []
+        proxy = None if self._direct else await asyncio.to_thread(proxy_for, url, complaints.append)
+        self._proxies[url.scheme] = proxy
+        for complaint in complaints:
+            self._warn(complaint)
 
     def _session(self, idle: float) -> aiohttp.ClientSession:
         settings = self._settings
@@ -157,7 +162,13 @@ class Exchange:
         moved_to: URL | None = None
         for redirects in range(MAX_REDIRECTS + 1):
             async with session.request(
-                method, url, headers=headers, data=body, allow_redirects=False, proxy=self._proxy, ssl=self._tls
+                method,
+                url,
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+                proxy=self._proxies[url.scheme],
+                ssl=self._tls,
             ) as response:
                 code = response.status
                 if 200 <= code < 300:
@@ -166,8 +177,7 @@ class Exchange:
                 if not location or not (code in _REDIRECTS or (code == _SEE_OTHER and method != "POST")):
                     return Reply(code, response.headers, await self._read_refusal(response))
             target = redirected(url, location)
-            if target.scheme != url.scheme:
-                await self._prepare(target)
+            await self._prepare(target)
             moved_to = target if code in _PERMANENT and (redirects == 0 or moved_to) else None
             url = target
         raise RedirectRefused(f"it redirects more than {MAX_REDIRECTS} times; check `url:`")

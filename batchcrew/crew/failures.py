@@ -67,13 +67,13 @@ def failure(error: Exception, *, host: str, connect_timeout: float, read_timeout
             if isinstance(error, aiohttp.ClientProxyConnectionError):
                 host = f"{error.host}:{error.port}"
             reason = words.format(
-                host=host, cause=_cause(error), connect_timeout=connect_timeout, read_timeout=read_timeout
+                host=host, cause=cause(error), connect_timeout=connect_timeout, read_timeout=read_timeout
             )
             return Failure(never_sent, reason)
     raise error  # not of FOREIGN: a defect of ours
 
 
-def _cause(error: Exception) -> str:
+def cause(error: Exception) -> str:
     """What happened, without the host (it is in the sentence already) and without object dumps."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
