@@ -44,7 +44,7 @@ def clean_text(text: str, *, limit: int | None = None) -> str:
     text = text.strip(" ")
     if limit is None:
         return text
-    return shorten(text + " …" if cut else text, limit)
+    return shorten(f"{text} …".strip(" ") if cut else text, limit)
 
 
 def clean_block(text: str) -> str:

@@ -1,0 +1,227 @@
+"""The summary of a run, its exit code, and their JSON."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchcrew.errors import ExitCode
+from batchcrew.models import Counts, JobLine, JobState, RunResult, StopReason
+from batchcrew.reports.as_json import json_document, summary_json
+from batchcrew.reports.summary import exit_code, render_summary
+
+DONE = RunResult(
+    batch="travel",
+    run_id="run-1",
+    counts=Counts(succeeded=24),
+    wall_seconds=80.0,
+    kickoffs=24,
+    slowest=(JobLine(job_id="tokyo", crew="default", state=JobState.SUCCEEDED, seconds=45.2),),
+    ledger="results/batchcrew.db",
+    jobfile="jobs/demo.yaml",
+)
+
+
+def failing(number: int, state: JobState = JobState.FAILED, reason: str = "the crew said: no flights") -> JobLine:
+    return JobLine(job_id=f"job-{number}", crew="default", state=state, reason=reason, seconds=3.0, attempts=3)
+
+
+@pytest.mark.parametrize(
+    ("counts", "stopped", "code"),
+    [
+        (Counts(succeeded=24), None, ExitCode.SUCCEEDED),
+        (Counts(), None, ExitCode.SUCCEEDED),
+        (Counts(succeeded=23, failed=1), None, ExitCode.JOBS_FAILED),
+        (Counts(succeeded=23, held=1), None, ExitCode.JOBS_FAILED),
+        (Counts(succeeded=23, cancelled=1), None, ExitCode.JOBS_FAILED),
+        (Counts(succeeded=20, pending=4), StopReason.SIGNAL, ExitCode.STOPPED),
+        (Counts(succeeded=20, open=4), StopReason.MAX_RUNTIME, ExitCode.STOPPED),
+        (Counts(failed=20, pending=4), StopReason.STOP_AFTER_FAILURES, ExitCode.STOPPED),
+        (Counts(succeeded=20, pending=4), StopReason.LIMIT, ExitCode.STOPPED),
+        (Counts(succeeded=20, pending=4), None, ExitCode.STOPPED),
+        (Counts(succeeded=24), StopReason.SIGNAL, ExitCode.SUCCEEDED),
+        (Counts(succeeded=23, failed=1), StopReason.LIMIT, ExitCode.JOBS_FAILED),
+        (Counts(pending=24), StopReason.CREW_UNUSABLE, ExitCode.CREW_UNUSABLE),
+        (Counts(), StopReason.CREW_UNUSABLE, ExitCode.CREW_UNUSABLE),
+        (Counts(succeeded=24, gone=3, possible_duplicates=2), None, ExitCode.SUCCEEDED),
+    ],
+)
+def test_the_exit_code_follows_the_table(counts: Counts, stopped: StopReason | None, code: ExitCode) -> None:
+    result = replace(DONE, counts=counts, stopped=stopped)
+    assert exit_code(result) is code
+    assert summary_json(result)["exit_code"] == code
+
+
+def test_a_run_that_went_well() -> None:
+    assert render_summary(DONE).splitlines() == [
+        "travel: 24 of 24 jobs succeeded",
+        "  time: 1m 20s, 24 kickoffs (18.0/min)",
+        "  slowest: tokyo 45s",
+        "  ledger: results/batchcrew.db",
+        "  results: batchcrew export travel -f csv -o travel-results.csv",
+    ]
+
+
+def test_a_batch_with_nothing_to_do() -> None:
+    result = RunResult(batch="travel", run_id=None, counts=Counts(succeeded=24), ledger="x.db", jobfile="jobs.yaml")
+    assert render_summary(result).splitlines() == [
+        "travel: nothing to do: 24 of 24 jobs have succeeded",
+        "  ledger: x.db",
+        "  results: batchcrew export travel -f csv -o travel-results.csv --ledger x.db",
+    ]
+
+
+def test_a_run_that_stopped_with_everything_to_tell() -> None:
+    result = replace(
+        DONE,
+        counts=Counts(succeeded=2, failed=16, held=1, open=2, pending=3, possible_duplicates=2, gone=1),
+        stopped=StopReason.SIGNAL,
+        stop_detail="SIGTERM came",
+        failing=(failing(0, JobState.HELD, "HTTP 502"), *(failing(number) for number in range(1, 10))),
+        duplicates=("a", "b"),
+        ledger="my.db",
+        jobfile="my jobs.yaml",
+        warnings=("the word FOO is not known",),
+    )
+    assert render_summary(result).splitlines() == [
+        "travel: 2 of 24 jobs succeeded",
+        "  stopped: SIGTERM came",
+        "  jobs: 2 succeeded, 16 failed, 1 held, 2 in flight, 3 pending",
+        "  what is in flight goes on at the crew; the next run takes it up",
+        "  no longer in the file, left alone: 1 job",
+        "  time: 1m 20s, 24 kickoffs (18.0/min)",
+        "  possible duplicates: 2 (jobs a, b)",
+        "  slowest: tokyo 45s",
+        "  failing:",
+        "    job-0 held: HTTP 502",
+        *(f"    job-{number} failed: the crew said: no flights" for number in range(1, 5)),
+        "    and 12 more: batchcrew status travel --ledger my.db",
+        "  ledger: my.db",
+        "  warning: the word FOO is not known",
+        "  go on:                batchcrew run 'my jobs.yaml' --ledger my.db",
+        "  try the failed again: batchcrew run 'my jobs.yaml' --retry-failed --ledger my.db",
+        "  release the held:     batchcrew retry travel --held --ledger my.db"
+        " && batchcrew run 'my jobs.yaml' --ledger my.db",
+        "  look at one:          batchcrew show travel job-0 --ledger my.db",
+        "  results:              batchcrew export travel -f csv -o travel-results.csv --ledger my.db",
+    ]
+
+
+def test_one_duplicate_and_more_than_are_named() -> None:
+    one = replace(DONE, counts=Counts(succeeded=1, possible_duplicates=1), duplicates=("a",))
+    many = replace(DONE, counts=Counts(succeeded=9, possible_duplicates=7), duplicates=("a", "b"))
+    assert "  possible duplicates: 1 (job a)" in render_summary(one).splitlines()
+    assert "  possible duplicates: 7 (jobs a, b, …)" in render_summary(many).splitlines()
+
+
+def test_a_long_reason_goes_on_below() -> None:
+    result = replace(DONE, counts=Counts(failed=1), failing=(failing(0, reason="missing inputs: " + "budget, " * 200),))
+    lines = render_summary(result).splitlines()
+    start = lines.index("  failing:") + 1
+    assert lines[start].startswith("    job-0 failed: missing inputs: budget, ")
+    assert lines[start + 1].startswith("      budget, ")
+    assert max(map(len, lines)) <= 80
+
+
+def test_without_a_job_file_the_commands_name_the_batch() -> None:
+    result = replace(DONE, counts=Counts(failed=1, held=1, pending=1), jobfile="")
+    text = render_summary(result)
+    assert "batchcrew retry travel\n" in text
+    assert text.endswith("batchcrew retry travel --held")
+    assert "batchcrew run" not in text
+
+
+def test_a_crew_that_cannot_be_used_says_why() -> None:
+    result = replace(
+        DONE,
+        counts=Counts(pending=24),
+        stopped=StopReason.CREW_UNUSABLE,
+        stop_detail="crew default answers 401: the token is wrong",
+    )
+    assert render_summary(result).splitlines()[1] == "  stopped: crew default answers 401: the token is wrong"
+
+
+@given(st.text(st.characters()))
+def test_no_text_reaches_the_terminal_as_it_came(text: str) -> None:
+    line = replace(failing(0), job_id=text, reason=text)
+    result = replace(
+        DONE,
+        batch=text,
+        counts=Counts(succeeded=1, failed=1, held=1, pending=1, possible_duplicates=1),
+        stopped=StopReason.SIGNAL,
+        stop_detail=text,
+        slowest=(line,),
+        failing=(line,),
+        duplicates=(text,),
+        ledger=text or "x",
+        jobfile=text,
+        warnings=(text,),
+    )
+    for said in (render_summary(result), json_document(summary_json(result))):
+        assert not any(c != "\n" and (ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 or c == "\u202e") for c in said)
+        assert said.encode()  # no lone surrogate either
+    assert json.loads(json_document(summary_json(result)))["batch"] == text
+
+
+def test_the_summary_as_json_has_stable_keys() -> None:
+    result = replace(
+        DONE,
+        counts=Counts(succeeded=1, failed=1, possible_duplicates=1),
+        stopped=StopReason.LIMIT,
+        stop_detail="--limit 2",
+        failing=(failing(0),),
+        duplicates=("a",),
+    )
+    assert json.loads(json_document(summary_json(result))) == {
+        "batch": "travel",
+        "run_id": "run-1",
+        "exit_code": 1,
+        "stopped": "limit",
+        "stop_detail": "--limit 2",
+        "counts": {
+            "total": 2,
+            "pending": 0,
+            "open": 0,
+            "succeeded": 1,
+            "failed": 1,
+            "held": 0,
+            "cancelled": 0,
+            "gone": 0,
+            "possible_duplicates": 1,
+        },
+        "wall_seconds": 80.0,
+        "kickoffs": 24,
+        "slowest": [
+            {
+                "job_id": "tokyo",
+                "crew": "default",
+                "state": "succeeded",
+                "reason": None,
+                "seconds": 45.2,
+                "attempts": 0,
+                "kickoff_id": None,
+            }
+        ],
+        "failing": [
+            {
+                "job_id": "job-0",
+                "crew": "default",
+                "state": "failed",
+                "reason": "the crew said: no flights",
+                "seconds": 3.0,
+                "attempts": 3,
+                "kickoff_id": None,
+            }
+        ],
+        "possible_duplicates": ["a"],
+        "ledger": "results/batchcrew.db",
+        "jobfile": "jobs/demo.yaml",
+        "warnings": [],
+        "next": [
+            {"purpose": "try the failed again", "command": "batchcrew run jobs/demo.yaml --retry-failed"},
+            {"purpose": "look at one", "command": "batchcrew show travel job-0"},
+            {"purpose": "results", "command": "batchcrew export travel -f csv -o travel-results.csv"},
+        ],
+    }

@@ -1,0 +1,255 @@
+"""What `list`, `status`, `show` and `check` print, as text and as JSON."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from batchcrew.models import (
+    AttemptDetail,
+    AttemptState,
+    BatchLine,
+    BatchStatus,
+    Counts,
+    CrewInput,
+    CrewInputs,
+    InFlight,
+    JobDetail,
+    JobLine,
+    JobState,
+    Plan,
+    TaskResult,
+)
+from batchcrew.reports.as_json import job_json, json_document, list_json, plan_json, status_json
+from batchcrew.reports.crew_check import CrewCheck
+from batchcrew.reports.tables import MOST_IN_FLIGHT, render_job, render_list, render_plan, render_status
+
+NOW = datetime(2026, 2, 3, 4, 10, tzinfo=UTC)
+LINE = BatchLine(
+    batch="travel",
+    counts=Counts(succeeded=20, failed=1, open=1, pending=2),
+    jobfile="jobs/demo.yaml",
+    created_at="2026-02-03T04:00:00.000Z",
+    last_run_at="2026-02-03T04:05:00.000Z",
+    running=True,
+)
+WATCHED = InFlight(
+    job_id="tokyo",
+    crew="default",
+    kickoff_id="abcd",
+    since="2026-02-03T04:09:00.000Z",
+    current_task="research_task",
+    completed_tasks=1,
+    total_tasks=2,
+)
+DETAIL = JobDetail(
+    batch="travel",
+    job_id="tokyo",
+    crew="default",
+    state=JobState.SUCCEEDED,
+    inputs={"budget": "1000 USD", "nights": 7, "tags": ["a"]},
+    meta={"source": "nightly"},
+    row={"budget": "1000 USD"},
+    source="jobs/demo.yaml:12",
+    in_file=True,
+    attempts=(
+        AttemptDetail(
+            number=1,
+            attempt_id="u-1",
+            state=AttemptState.TIMED_OUT,
+            kickoff_id="k-1",
+            intended_at="2026-02-03T04:00:00.000Z",
+            kicked_off_at="2026-02-03T04:00:01.000Z",
+            ended_at="2026-02-03T04:30:01.000Z",
+            reason="no end after 30m 00s; it may still be running",
+        ),
+        AttemptDetail(
+            number=2,
+            attempt_id="u-2",
+            state=AttemptState.SUCCEEDED,
+            kickoff_id="k-2",
+            intended_at="2026-02-03T04:31:00.000Z",
+            output="Day 1\n  Shinjuku\n",
+            execution_time=108.5,
+            token_usage={"total_tokens": 1200},
+            tasks=(TaskResult(task_id="research_task", output="found", agent="Researcher", execution_time=45.2),),
+            answer='{"status": "completed"}',
+        ),
+    ),
+)
+
+
+def test_list_is_a_table() -> None:
+    other = BatchLine(
+        batch="日本", counts=Counts(succeeded=1000), jobfile="x.csv", created_at="2026-01-01T00:00:00.000Z"
+    )
+    waiting = replace(LINE, batch="later", running=False)
+    assert render_list([LINE, other, waiting]).splitlines() == [
+        "batch   jobs  succeeded  failed  held  left  state      last run           job file",
+        "travel    24         20       1     0     3  running    2026-02-03 04:05Z  jobs/demo.yaml",
+        "日本    1000       1000       0     0     0  finished   never              x.csv",
+        "later     24         20       1     0     3  work left  2026-02-03 04:05Z  jobs/demo.yaml",
+    ]
+    assert render_list([]) == "no batches in this ledger yet"
+
+
+def test_status_tells_counts_flight_and_failures() -> None:
+    status = BatchStatus(
+        line=replace(LINE, counts=replace(LINE.counts, failed=7, gone=2, possible_duplicates=1)),
+        in_flight=(WATCHED, InFlight(job_id="kyoto", crew="default", kickoff_id=None, since=WATCHED.since)),
+        failing=(JobLine(job_id="osaka", crew="default", state=JobState.FAILED, reason="no\nflights"),),
+        duplicates=("nara",),
+    )
+    assert render_status(status, NOW).splitlines() == [
+        "travel: 20 of 30 jobs succeeded, running",
+        "  jobs: 20 succeeded, 7 failed, 1 in flight, 2 pending",
+        "  no longer in the file, left alone: 2",
+        "  job file: jobs/demo.yaml",
+        "  last run: 2026-02-03T04:05:00.000Z (5m 00s ago)",
+        "  possible duplicates: 1 (job nara)",
+        "  in flight:",
+        "    job    crew        for  tasks  task",
+        "    tokyo  default  1m 00s  1/2    research_task",
+        "    kyoto  default  1m 00s         its kickoff has no answer yet",
+        "  latest failures:",
+        "    osaka failed: no flights",
+        "    and 6 more",
+    ]
+
+
+def test_status_shows_the_first_of_thousands_in_flight() -> None:
+    text = render_status(BatchStatus(line=LINE, in_flight=(WATCHED,) * 5000), NOW)
+    assert text.count("tokyo") == MOST_IN_FLIGHT
+    assert text.endswith(f"    and {5000 - MOST_IN_FLIGHT} more")
+
+
+def test_show_tells_all_of_a_job() -> None:
+    assert render_job(DETAIL).splitlines() == [
+        "job tokyo of batch travel: succeeded",
+        "  crew: default",
+        "  source: jobs/demo.yaml:12",
+        "  inputs:",
+        "    budget: 1000 USD",
+        "    nights: 7",
+        '    tags: ["a"]',
+        "  meta:",
+        "    source: nightly",
+        "  attempt 1: timed out",
+        "    kickoff_id: k-1",
+        "    intended 2026-02-03T04:00:00.000Z, kicked off 2026-02-03T04:00:01.000Z, ended 2026-02-03T04:30:01.000Z",
+        "    reason:",
+        "      no end after 30m 00s; it may still be running",
+        "  attempt 2: succeeded",
+        "    kickoff_id: k-2",
+        "    intended 2026-02-03T04:31:00.000Z",
+        "    execution time: 1m 48s",
+        "    tokens: total_tokens 1200",
+        "    task research_task (Researcher, 45s):",
+        "      found",
+        "    output:",
+        "      Day 1",
+        "        Shinjuku",
+    ]
+
+
+def test_show_wraps_outputs_at_the_width_and_cleans_them() -> None:
+    output = "word " * 100 + "\x1b[2J\nhttps://example.com/" + "x" * 100
+    attempt = replace(DETAIL.attempts[1], output=output, tasks=())
+    for width in (40, 80, 200):
+        lines = render_job(replace(DETAIL, attempts=(attempt,)), width=width).splitlines()
+        wrapped = lines[lines.index("    output:") + 1 :]
+        assert max(len(line) for line in wrapped if "example.com" not in line) <= width
+        assert "      https://example.com/" + "x" * 100 in wrapped  # an address stays in one piece
+        assert not any("\x1b" in line for line in lines)
+
+
+def test_show_gives_a_result_that_is_only_json() -> None:
+    attempt = replace(DETAIL.attempts[1], output=None, result_json={"city": "東京\x1b"}, tasks=())
+    assert '        "city": "東京\\u001b"' in render_job(replace(DETAIL, attempts=(attempt,))).splitlines()
+
+
+def test_show_a_job_that_left_the_file_before_its_first_attempt() -> None:
+    text = render_job(replace(DETAIL, attempts=(), in_file=False, meta={}))
+    assert "  source: jobs/demo.yaml:12 (no longer in the file)" in text
+    assert text.endswith("  no attempt so far")
+
+
+def test_check_shows_the_plan_and_what_crews_ask_for() -> None:
+    inputs = CrewInputs(inputs=(CrewInput(name="budget"), CrewInput(name="age", required=False)))
+    crews = (
+        CrewCheck(
+            name="a",
+            url="https://a",
+            jobs=20,
+            inputs=inputs,
+            lacking={"budget": 1, "x": 2},
+            lacking_jobs=("tokyo", "oslo"),
+        ),
+        CrewCheck(name="b", url="https://b", jobs=1, problem="401: the token\nis wrong"),
+        CrewCheck(name="c", url="https://c", jobs=3),
+    )
+    plan = Plan(total=24, new=20, changed=1, unchanged=3, gone=2, columns=("budget",))
+    text = render_plan(plan, batch="travel", jobfile="jobs.yaml", crews=crews, notes=("a note",))
+    assert text.splitlines() == [
+        "travel: 24 jobs in jobs.yaml",
+        "  20 new",
+        "   1 changed since they ended: they run again",
+        "   3 unchanged: as the ledger has them",
+        "   2 in the ledger and no longer in the file: left alone",
+        "  crew a (https://a), 20 jobs: asks for budget, age (optional)",
+        "    1 job lacks budget",
+        "    2 jobs lack x",
+        "    the first of them: tokyo, oslo",
+        "  crew b (https://b), 1 job: 401: the token is wrong",
+        "  crew c (https://c), 3 jobs: not asked",
+        "  a note",
+    ]
+    said = json.loads(json_document(plan_json(plan, batch="travel", jobfile="jobs.yaml", crews=crews)))
+    assert {key: said[key] for key in ("total", "new", "changed", "unchanged", "gone", "columns")} == {
+        "total": 24,
+        "new": 20,
+        "changed": 1,
+        "unchanged": 3,
+        "gone": 2,
+        "columns": ["budget"],
+    }
+    assert said["crews"][0]["inputs"][1] == {"name": "age", "type": None, "required": False}
+    assert said["crews"][0]["lacking"] == {"budget": 1, "x": 2}
+    assert said["crews"][1] == {
+        "name": "b",
+        "url": "https://b",
+        "jobs": 1,
+        "inputs": None,
+        "problem": "401: the token\nis wrong",
+        "lacking": {},
+        "lacking_jobs": [],
+    }
+
+
+def test_json_of_list_and_status() -> None:
+    line = json.loads(json_document(list_json([LINE])))[0]
+    assert set(line) == {"batch", "counts", "jobfile", "created_at", "last_run_at", "running"}
+    assert line["counts"]["total"] == 24
+    status = json.loads(json_document(status_json(BatchStatus(line=LINE, in_flight=(WATCHED,), duplicates=("a",)))))
+    assert {key: status[key] for key in line} == line
+    assert status["possible_duplicates"] == ["a"]
+    assert status["in_flight"] == [
+        {
+            "job_id": "tokyo",
+            "crew": "default",
+            "kickoff_id": "abcd",
+            "since": "2026-02-03T04:09:00.000Z",
+            "current_task": "research_task",
+            "completed_tasks": 1,
+            "total_tasks": 2,
+        }
+    ]
+    assert status["failing"] == []
+
+
+def test_json_of_a_job_has_every_field_of_its_attempts() -> None:
+    detail = json.loads(json_document(job_json(replace(DETAIL, inputs={"odd": float("nan"), "esc": "\x9b\ud800"}))))
+    assert detail["inputs"] == {"odd": None, "esc": "\x9b\ud800"}
+    assert detail["state"] == "succeeded"
+    assert set(detail["attempts"][1]) == set(AttemptDetail.__slots__)
+    assert detail["attempts"][1]["tasks"][0]["agent"] == "Researcher"
+    assert detail["attempts"][1]["answer"] == '{"status": "completed"}'
