@@ -3,12 +3,15 @@
 import asyncio
 import json
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from crew_wire import TOKEN, Request, WireServer, accepts, attempt, crew, http, says
 
 from batchcrew import __version__
+from batchcrew.clock import SystemClock
+from batchcrew.crew import CrewClient
 from batchcrew.errors import UsageError
 from batchcrew.models import (
     Accepted,
@@ -23,6 +26,7 @@ from batchcrew.models import (
     Unclear,
     Unusable,
 )
+from batchcrew.settings import CrewSettings
 
 RUNNING = b'{"status": "running"}'
 
@@ -337,10 +341,6 @@ async def test_url_and_token_of_the_run_win_over_the_settings() -> None:
         client = crew(server.url, override=True, token="from-settings")
         async with client:
             assert isinstance(await client.kickoff(attempt()), Accepted)
-        from batchcrew.clock import SystemClock
-        from batchcrew.crew import CrewClient
-        from batchcrew.settings import CrewSettings
-
         settings = CrewSettings(url="embedded", token="from-settings")  # type: ignore[arg-type]  # pydantic makes it a secret
         overridden = CrewClient(
             "research", settings, url=server.url, token="of-the-run", concurrency=1, clock=SystemClock(), warn=print
@@ -392,3 +392,15 @@ async def test_the_servers_words_are_clean_and_short() -> None:
     assert answer.reason.isprintable()
     assert "422 Unprocessable Entity: bad input xxx" in answer.reason
     assert len(answer.reason) < 600
+
+
+async def test_a_retry_after_date_is_compared_with_the_clock_that_was_passed_in() -> None:
+    class Stopped(SystemClock):
+        def now(self) -> datetime:
+            return datetime(2020, 1, 1, 12, 0, 0, tzinfo=UTC)
+
+    answer = http(429, b"", "Retry-After: Wed, 01 Jan 2020 12:00:42 GMT")
+    async with WireServer(says(answer)) as server:
+        settings = CrewSettings(url=server.url)
+        async with CrewClient("research", settings, concurrency=1, clock=Stopped(), warn=print) as client:
+            assert await client.kickoff(attempt()) == Busy("refused for now: 429 Too Many Requests", 42.0)
