@@ -74,14 +74,21 @@ def parse_size(value: object) -> int:
 
 Duration = Annotated[
     float,
-    BeforeValidator(parse_duration, json_schema_input_type=str | float),
-    Field(description="A duration: 30s, 5m, 1h30m, or a number of seconds."),
+    BeforeValidator(
+        parse_duration,
+        json_schema_input_type=Annotated[str, Field(description="A duration: 30s, 5m, 1h30m …")]
+        | Annotated[float, Field(description="A number of seconds.")],
+    ),
 ]
 PositiveDuration = Annotated[Duration, Field(gt=0)]
 Size = Annotated[
     int,
-    BeforeValidator(parse_size, json_schema_input_type=str | int),
-    Field(gt=0, description="64MiB, 10 MB …"),
+    BeforeValidator(
+        parse_size,
+        json_schema_input_type=Annotated[str, Field(description="64MiB, 10 MB …")]
+        | Annotated[int, Field(description="A number of bytes.")],
+    ),
+    Field(gt=0),
 ]
 
 
@@ -119,8 +126,12 @@ def parse_rate(value: object) -> Any:
 
 RateText = Annotated[
     Rate,
-    BeforeValidator(parse_rate, json_schema_input_type=str),
-    Field(description="Kickoffs per second, minute or hour: 2/s, 60/m, 500/h."),
+    BeforeValidator(
+        parse_rate,
+        json_schema_input_type=Annotated[
+            str, Field(description="Kickoffs per second, minute or hour: 2/s, 60/m, 500/h.")
+        ],
+    ),
 ]
 
 
@@ -161,8 +172,11 @@ def parse_failure_limit(value: object) -> Any:
 
 FailureLimitText = Annotated[
     FailureLimit,
-    BeforeValidator(parse_failure_limit, json_schema_input_type=str | int),
-    Field(description="A count of failed jobs (20) or a share of the jobs that ended (10%)."),
+    BeforeValidator(
+        parse_failure_limit,
+        json_schema_input_type=Annotated[str, Field(description="A share of the jobs that ended: 10%.")]
+        | Annotated[int, Field(description="A count of failed jobs: 20.")],
+    ),
 ]
 
 RetryClass = Literal["crew_error", "lost", "timeout"]

@@ -1,1 +1,12 @@
+"""Text to jobs: YAML, JSON, CSV, TSV and JSONL files, read lazily; what is wrong says file:line:column.
 
+The way of a file: `syntax` (text) -> `document` (nodes that know their places) -> `variables` (${VAR}) ->
+`load` (the head, by the models of `schema`; wrong values become sentences in `mistakes`) -> `reading` (the
+entries of `jobs:`) -> `entries` (jobs), from `rows` and through `template`.
+"""
+
+from batchcrew.jobfile.load import JobFile, load_jobfile
+from batchcrew.jobfile.problems import Problems
+from batchcrew.jobfile.schema import json_schema
+
+__all__ = ["JobFile", "Problems", "json_schema", "load_jobfile"]

@@ -1,0 +1,196 @@
+"""The entries of `jobs:`, each a stream of jobs: one written out, the rows of a file, a grid."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from batchcrew.jobfile.hashing import content_id, fingerprint
+from batchcrew.jobfile.ids import ID_COLUMNS, WrongName, job_id
+from batchcrew.jobfile.problems import Problems
+from batchcrew.jobfile.rows import RowsFile
+from batchcrew.jobfile.template import Template, TemplateProblem
+from batchcrew.models import Job, Location
+
+Values: TypeAlias = dict[str, Any]
+RESERVED_META = "batchcrew"
+"""batchcrew's own part of `meta`: it is how an execution is found again."""
+
+
+class Entry(Protocol):
+    """One entry of `jobs:`."""
+
+    @property
+    def rows_file(self) -> Path | None:
+        """The file that decides the jobs beside the job file."""
+        ...
+
+    def jobs(self, problems: Problems) -> Iterator[Job]:
+        """The jobs in order, one at a time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A job that stands in the job file itself; it was checked when the file was loaded."""
+
+    job: Job
+
+    @property
+    def rows_file(self) -> Path | None:
+        return None
+
+    def jobs(self, problems: Problems) -> Iterator[Job]:
+        yield self.job
+
+
+Fill: TypeAlias = Callable[[Values], Values]
+
+
+def filling(values: Mapping[str, Any], today: str) -> Fill:
+    """A function that makes these values for a row; `Template`s stand in place of their texts, at any depth."""
+    parts = {name: _filler(value, today) for name, value in values.items()}
+    return lambda row: {name: part(row) for name, part in parts.items()}
+
+
+def _filler(value: Any, today: str) -> Callable[[Values], Any]:
+    if isinstance(value, Template):
+        return lambda row: value.render(row, today)
+    if isinstance(value, dict):
+        return filling(value, today)
+    if isinstance(value, list):
+        parts = [_filler(item, today) for item in value]
+        return lambda row: [part(row) for part in parts]
+    return lambda row: value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How a row becomes a job; what rows and grids have in common."""
+
+    crew: str
+    today: str
+    id: Template | None = None
+    inputs: Fill | None = None
+    """None: every column but the one that gives the id."""
+    meta: Fill | None = None
+    where: Template | None = None
+    default_inputs: Values = field(default_factory=dict)
+    default_meta: Values = field(default_factory=dict)
+
+    def jobs(
+        self, rows: Iterable[tuple[Location, Values]], problems: Problems, *, id_columns: tuple[str, ...], alike: bool
+    ) -> Iterator[Job]:
+        """A job for each row; a row that gives none is added to `problems`, and reading goes on.
+
+        Args:
+            id_columns: columns that may give the id; the first that a row has does.
+            alike: all rows have the same columns, so a name that is missing once is missing in all of them.
+        """
+        crew, today, defaults, meta = self.crew, self.today, self.default_inputs, self.default_meta
+        fill_inputs, fill_meta, where, make_id = self.inputs, self.meta, self.where, self.id
+        id_column: str | None = None
+        looked = False
+        for place, row in rows:
+            try:
+                if where is not None and not where.holds(row, today):
+                    continue
+                if not looked:
+                    id_column = next((name for name in id_columns if name in row), None)
+                    looked = alike
+                if fill_inputs is not None:
+                    inputs = {**defaults, **fill_inputs(row)}
+                else:
+                    inputs = {**defaults, **row}
+                    if id_column is not None:
+                        _drop(inputs, id_column, defaults)
+                if fill_meta is not None:
+                    meta = {**self.default_meta, **fill_meta(row)}
+                if make_id is not None:
+                    name = job_id(make_id.text(row, today), "the id")
+                elif id_column is not None:
+                    name = job_id(row[id_column], f"the column `{id_column}`")
+                else:
+                    name = content_id(crew, inputs)
+                mark = fingerprint(crew, inputs, meta)
+            except (TemplateProblem, WrongName, ValueError, RecursionError) as exc:
+                problems.at(place, str(exc))
+                if problems.full or (alike and isinstance(exc, TemplateProblem) and exc.unknown):
+                    return
+                continue
+            yield Job(job_id=name, crew=crew, inputs=inputs, meta=meta, row=row, fingerprint=mark, where=place)
+
+
+def _drop(inputs: Values, column: str, defaults: Values) -> None:
+    """Take the id's column out of the inputs; a default of that name stands again."""
+    if column in defaults:
+        inputs[column] = defaults[column]
+    else:
+        del inputs[column]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """`rows:`, a job for each row of a file."""
+
+    file: RowsFile
+    recipe: Recipe
+
+    @property
+    def rows_file(self) -> Path | None:
+        return self.file.path
+
+    def jobs(self, problems: Problems) -> Iterator[Job]:
+        name = self.file.name
+        rows = ((Location(name, line), row) for line, row in self.file.read(problems))
+        return self.recipe.jobs(rows, problems, id_columns=ID_COLUMNS, alike=self.file.textual)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """`grid:`, a job for every combination; the last name varies fastest."""
+
+    where: Location
+    values: dict[str, list[Any]]
+    recipe: Recipe
+
+    @property
+    def rows_file(self) -> Path | None:
+        return None
+
+    @property
+    def size(self) -> int:
+        """Combinations, before `where`."""
+        return prod(len(choices) for choices in self.values.values())
+
+    def jobs(self, problems: Problems) -> Iterator[Job]:
+        names = tuple(self.values)
+        rows = ((self.where, dict(zip(names, choice, strict=True))) for choice in product(*self.values.values()))
+        return self.recipe.jobs(rows, problems, id_columns=(), alike=True)
+
+
+def written_job(
+    where: Location, crew: str, given_id: str | None, inputs: Values, meta: Values, defaults: tuple[Values, Values]
+) -> Job:
+    """A job that stands in the job file.
+
+    Args:
+        defaults: the file's default inputs and meta.
+
+    Raises:
+        WrongName: the id cannot be used.
+        ValueError: the inputs hold something that JSON has not.
+    """
+    all_inputs, all_meta = {**defaults[0], **inputs}, {**defaults[1], **meta}
+    name = content_id(crew, all_inputs) if given_id is None else job_id(given_id, "`id`")
+    return Job(
+        job_id=name,
+        crew=crew,
+        inputs=all_inputs,
+        meta=all_meta,
+        row=inputs if given_id is None else {"id": name, **inputs},
+        fingerprint=fingerprint(crew, all_inputs, all_meta),
+        where=where,
+    )

@@ -1,0 +1,116 @@
+"""Rows files, one row after the other: what each ending means, and what all of them have in common."""
+
+import codecs
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from batchcrew.jobfile.document import ListNode, MapNode, plain_data
+from batchcrew.jobfile.problems import Problems, shown
+from batchcrew.jobfile.rows_csv import read_csv
+from batchcrew.jobfile.rows_json import read_json_lines, read_json_list
+from batchcrew.jobfile.syntax import read_document
+from batchcrew.models import Location
+
+Row: TypeAlias = tuple[int, dict[str, Any]]
+"""The line in which a row begins, and its columns."""
+
+# What a wrong ending hides, by the first bytes of the file.
+_MAGIC = (
+    (b"PK\x03\x04", "this is an Excel workbook (or another zip file); save it as CSV UTF-8"),
+    (b"\xd0\xcf\x11\xe0", "this is an old Excel workbook; save it as CSV UTF-8"),
+    (b"\x1f\x8b", "this is compressed with gzip; unpack it first"),
+    (b"%PDF", "this is a PDF"),
+    (b"SQLite format 3\0", "this is an SQLite database; export its table as CSV"),
+    (b"PAR1", "this is a Parquet file; export it as CSV or JSONL"),
+)
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+BARE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
+"""Rows files that are a batch by themselves; `.json` and `.yaml` on the command line are job files."""
+ROWS_SUFFIXES = (*BARE_SUFFIXES, ".json", ".yaml", ".yml")
+_SEPARATED = (".csv", ".tsv")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsFile:
+    """A file of rows and how it is to be read."""
+
+    path: Path
+    name: str
+    """What messages call it: the path as a person would write it."""
+    encoding: str | None = None
+    delimiter: str | None = None
+
+    @property
+    def textual(self) -> bool:
+        """True when every value is text (CSV, TSV) and all rows have the same columns."""
+        return self.path.suffix.lower() in _SEPARATED
+
+    def read(self, problems: Problems) -> Iterator[Row]:
+        """The rows in the file's order, one at a time. A wrong row is added to `problems` and left out."""
+        where = Location(self.name)
+        try:
+            with self.path.open("rb") as stream:
+                head = stream.read(16)
+            if reason := self._refusal(head):
+                problems.at(where, reason)
+                return
+            yield from self._rows(problems)
+        except OSError as exc:
+            problems.at(where, f"cannot be read: {exc.strerror}")
+
+    def _refusal(self, head: bytes) -> str | None:
+        """Why the file cannot be what its ending says."""
+        for magic, reason in _MAGIC:
+            if head.startswith(magic):
+                return reason
+        if head.startswith(_UTF16) and self.encoding is None:
+            return "the text is UTF-16; save it as UTF-8, or say `encoding: utf-16`"
+        return None
+
+    def _rows(self, problems: Problems) -> Iterator[Row]:
+        suffix = self.path.suffix.lower()
+        if suffix in _SEPARATED:
+            delimiter = self.delimiter or ("\t" if suffix == ".tsv" else None)
+            return read_csv(self.path, self.name, problems, encoding=self.encoding, delimiter=delimiter)
+        if suffix == ".json":
+            return read_json_list(self.path, self.name, problems)
+        if suffix in {".yaml", ".yml"}:
+            return _read_yaml_list(self.path, self.name, problems)
+        return read_json_lines(self.path, self.name, problems, encoding=self.encoding)
+
+
+def _read_yaml_list(path: Path, name: str, problems: Problems) -> Iterator[Row]:
+    """A YAML list of mappings. It is held in memory whole, up to the limit of a document."""
+    known = len(problems)
+    root, _ = read_document(path, name, problems)
+    if root is None or len(problems) > known:
+        return
+    if not isinstance(root, ListNode):
+        problems.at(root.where, "a rows file in YAML is a list of mappings, one a row")
+        return
+    for node in root.items:
+        if isinstance(node, MapNode):
+            yield node.where.line, plain_data(node)
+        else:
+            problems.at(node.where, "a row must be a mapping, as in `- {email: a@example.com}`")
+            if problems.full:
+                return
+
+
+def encoding_error(encoding: str) -> str | None:
+    """Why the text cannot be read in this encoding, as a sentence; None when it can."""
+    try:
+        "".encode(encoding)  # unlike codecs.lookup this refuses `hex` and the like
+    except (LookupError, ValueError):
+        return f"{shown(encoding)} is no encoding; try utf-8, cp1252, latin-1 or utf-16"
+    return None
+
+
+def parse_delimiter(text: str) -> str | None:
+    """The character that `,`, `;`, `tab`, `\\t` … stand for; None when it can be no delimiter."""
+    if text.strip().casefold() in {"tab", "\\t"}:
+        return "\t"
+    return text if len(text) == 1 and text not in '"\r\n\0' else None

@@ -1,0 +1,192 @@
+"""Rows of a CSV or TSV file, streamed: memory does not grow with the file, and values stay text."""
+
+import codecs
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from batchcrew.jobfile.problems import Problems, named, shown
+from batchcrew.models import Location
+
+DEFAULT_ENCODING = "utf-8-sig"
+"""UTF-8, and the byte order mark that Excel writes is taken off."""
+MAX_CELL = 16 * 2**20
+"""Characters of one cell. An unclosed quote swallows the rest of the file up to here."""
+DELIMITERS = ",;\t|"
+"""Looked for in this order."""
+_SAMPLE = 2**16
+"""Characters that the delimiter is found from."""
+_SAMPLE_RECORDS = 20
+
+
+def read_csv(
+    path: Path, name: str, problems: Problems, *, encoding: str | None = None, delimiter: str | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each row's first line number and its columns as text.
+
+    Blank lines, and rows whose cells are all empty (Excel leaves them at the end), are skipped. A first line
+    `sep=;` is taken as the delimiter.
+    """
+    # A limit of the csv module for the whole process; its default of 128 KiB is less than a long prompt.
+    # It is raised here, where files of ours are read, and only ever raised.
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL))
+    encoding = encoding or DEFAULT_ENCODING
+    try:
+        with path.open(encoding=encoding, newline="") as stream:
+            sample = stream.read(_SAMPLE)
+            stream.seek(0)
+            if len(sample) == _SAMPLE and "\n" not in sample and "\r" not in sample:
+                problems.at(Location(name, 1), f"no line ends in the first {_SAMPLE:,} characters; is it really a CSV?")
+                return
+            skipped = 0
+            first = sample.splitlines()[0] if sample else ""
+            if first[:4].casefold() == "sep=" and len(first) == 5:
+                skipped, delimiter = 1, delimiter or first[4]
+                stream.readline()
+            delimiter = delimiter or find_delimiter(sample, whole=len(sample) < _SAMPLE)
+            yield from _records(stream, name, problems, delimiter, skipped)
+    except UnicodeError:
+        problems.at(*_undecodable(path, name, encoding))
+
+
+def find_delimiter(sample: str, *, whole: bool) -> str:
+    """Which of `, ; tab |` separates the columns; a comma when none is seen.
+
+    First comes a delimiter that gives every record of the sample as many columns as the header, then the
+    one that the header holds most often outside quotes.
+
+    Args:
+        sample: the beginning of the file.
+        whole: the sample is the whole file; else its last record may be cut and is not judged.
+    """
+    ranked: list[tuple[bool, int, str]] = []
+    for delimiter in DELIMITERS:
+        if delimiter not in sample:
+            continue
+        widths = _widths(sample, delimiter, whole=whole)
+        if widths and widths[0] > 1:
+            ranked.append((len(set(widths)) == 1, widths[0], delimiter))
+    # max() keeps the first of equals, and DELIMITERS stand in order of likelihood
+    return max(ranked, key=lambda entry: entry[:2])[2] if ranked else ","
+
+
+def _widths(sample: str, delimiter: str, *, whole: bool) -> list[int]:
+    """Columns of the sample's first records when it is cut at `delimiter`."""
+    widths: list[int] = []
+    reader = csv.reader(StringIO(sample, newline=""), delimiter=delimiter)
+    try:
+        widths.extend(len(record) for record in islice(reader, _SAMPLE_RECORDS + 1) if any(record))
+    except csv.Error:
+        widths.append(0)  # what is wrong is said when the file is read; here it counts as not fitting
+    if len(widths) > 1 and (not whole or len(widths) > _SAMPLE_RECORDS):
+        widths.pop()
+    return widths
+
+
+def _records(
+    stream: TextIO, name: str, problems: Problems, delimiter: str, line: int
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows under the header; `line` lines stand before it."""
+    # strict: a quote that is not closed, or text after a closing quote, is an error and not a guess
+    reader = csv.reader(stream, delimiter=delimiter, strict=True)
+    before = line
+    header: list[str] = []
+    columns = header_line = 0
+    empty = True
+    while True:
+        try:
+            for record in reader:
+                start, line = line + 1, before + reader.line_num
+                if len(record) == columns and any(record) and "\0" not in "".join(record):
+                    empty = False
+                    yield start, dict(zip(header, record, strict=True))
+                elif not any(cell.strip() for cell in record):
+                    continue
+                elif not header:
+                    header = _header(record, name, start, problems)
+                    columns, header_line = len(header), start
+                    if not header:
+                        return
+                else:
+                    empty = False
+                    problems.at(Location(name, start), _wrong(record, columns, delimiter))
+                    if problems.full:
+                        return
+            break
+        except csv.Error as exc:
+            # the reader forgets the broken record, and goes on with the line after the one it broke at
+            empty = False
+            start, line = line + 1, before + reader.line_num
+            problems.at(Location(name, start), _broken(exc, start, line))
+            if problems.full or not header:
+                return
+    if not header:
+        problems.at(Location(name), "the file is empty; its first line must name the columns")
+    elif empty:
+        problems.at(Location(name, header_line), "there is a header and no row under it")
+
+
+def _header(record: list[str], name: str, line: int, problems: Problems) -> list[str]:
+    """The column names, blanks around them taken off; empty when they cannot be used."""
+    header = [cell.strip() for cell in record]
+    known = len(problems)
+    where = Location(name, line)
+    for number, column in enumerate(header, start=1):
+        if not column:
+            problems.at(where, f"column {number} of {len(header)} has no name in the header")
+        elif "\0" in column:
+            problems.at(where, "a NUL byte stands in the header; is it really a text file?")
+    for column, times in Counter(column for column in header if column).items():
+        if times > 1:
+            numbers = [str(number) for number, other in enumerate(header, start=1) if other == column]
+            problems.at(where, f"the column {named(column)} comes {times} times (columns {', '.join(numbers)})")
+    return [] if len(problems) > known else header
+
+
+def _wrong(record: list[str], columns: int, delimiter: str) -> str:
+    """Why the record is no row under a header of so many columns."""
+    if len(record) == columns:
+        return "a NUL byte stands in this row; is it really a text file?"
+    more = f"; a cell that holds {shown(delimiter)} needs quotes" if len(record) > columns else ""
+    return f"{len(record)} cells where the header has {columns} columns{more}"
+
+
+def _broken(exc: csv.Error, first: int, last: int) -> str:
+    reason = str(exc)
+    if "unexpected end of data" in reason:
+        return "a quote that opens in this row is never closed"
+    if "field larger" in reason:
+        return f"a cell is longer than {MAX_CELL:,} characters; is a quote not closed?"
+    if "expected after" in reason:
+        seen = f" (seen in line {last})" if last != first else ""
+        return f'text stands after a closing quote{seen}; a quote inside a quoted cell is written twice, as ""'
+    return f"not valid CSV: {reason}"
+
+
+def _undecodable(path: Path, name: str, encoding: str) -> tuple[Location, str]:
+    """Where the first byte stands that is not of the encoding. Reads the file again up to there."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    lines = 1
+    with path.open("rb") as stream:
+        while chunk := stream.read(_SAMPLE):
+            state = decoder.getstate()
+            try:
+                lines += decoder.decode(chunk).count("\n")
+            except UnicodeError:
+                decoder.setstate(state)
+                for position in range(len(chunk)):
+                    try:
+                        lines += decoder.decode(chunk[position : position + 1]).count("\n")
+                    except UnicodeError:
+                        break
+                break
+    shown_name = "UTF-8" if encoding == DEFAULT_ENCODING else encoding
+    return (
+        Location(name, lines),
+        f"a byte in this line is not {shown_name}; save the file as UTF-8, or say its encoding, "
+        "as in `encoding: cp1252`",
+    )

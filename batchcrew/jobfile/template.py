@@ -1,0 +1,277 @@
+"""Jinja2 templates over one row: sandboxed, strict about names, bounded in what they may make.
+
+A template sees the row's columns by name, all of them as `row` (for names that are no identifiers:
+`row['first name']`), and `date`, today as 2026-01-31 (a column called `date` comes before it).
+
+A template that is one expression and nothing else keeps the type of its value: `{{ age | int }}` is a
+number, and `{{ tags }}` of a JSONL row is the list that stands there. CSV cells are text to begin with.
+Everything else becomes text.
+
+The sandbox is for files that come from elsewhere: no attribute that leads out of a value, short ranges,
+bounded texts and padding. It does not bound time: whoever writes loops in loops waits for them.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError, nodes
+from jinja2.environment import Template as Compiled
+from jinja2.environment import TemplateExpression
+from jinja2.exceptions import SecurityError
+from jinja2.filters import FILTERS
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from batchcrew.jobfile.problems import nearest, shown
+from batchcrew.models import Location
+
+MAX_TEXT = 2**20
+"""Characters that one template may make."""
+MAX_RANGE = 10_000
+"""Numbers that one `range()` may give."""
+MAX_POWER = 10_000
+"""Bits of an integer power."""
+MAX_WIDTH = 10_000
+"""Columns that a text may be padded to."""
+
+_PADDING_METHODS = frozenset({"center", "expandtabs", "ljust", "rjust", "zfill"})
+_WIDTH = re.compile(r"[0-9]{5,}|\*")
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0", "", "none"})
+
+Render = Callable[[Mapping[str, Any]], Any]
+
+
+class TemplateProblem(Exception):
+    """A template is wrong, or cannot be filled from a row. Its text is a sentence for people."""
+
+    def __init__(self, message: str, unknown: str | None = None) -> None:
+        super().__init__(message)
+        self.unknown = unknown
+        """The name that is not defined, when that is the reason."""
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    intercepted_binops = frozenset({"*", "**", "%"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if operator == "*":
+            for one, times in ((left, right), (right, left)):
+                if isinstance(one, str | list | tuple) and isinstance(times, int) and len(one) * times > MAX_TEXT:
+                    raise SecurityError(f"{times} times a value of length {len(one)} is too much")
+            if isinstance(left, int) and isinstance(right, int) and left.bit_length() + right.bit_length() > MAX_POWER:
+                raise SecurityError("the product is too large")
+        elif operator == "**":
+            if isinstance(left, int) and isinstance(right, int) and left.bit_length() * abs(right) > MAX_POWER:
+                raise SecurityError("the power is too large")
+        elif isinstance(left, str) and _WIDTH.search(left):
+            raise SecurityError("the format is too wide")
+        return super().call_binop(context, operator, left, right)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        return attr not in _PADDING_METHODS and super().is_safe_attribute(obj, attr, value)
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        # Widths can be nested as in "{:{}}".format(x, 10**9): only the plain form is let through.
+        wrapped = super().wrap_str_format(value)
+        if wrapped is not None and (_WIDTH.search(value.__self__) or re.search(r":[^}]*\{", value.__self__)):
+            raise SecurityError("the format is too wide")
+        return wrapped
+
+
+def _bounded_range(*args: int) -> range:
+    numbers = range(*args)
+    if len(numbers) > MAX_RANGE:
+        raise SecurityError(f"a range of {len(numbers)} numbers is too long; {MAX_RANGE} are allowed")
+    return numbers
+
+
+def _center(value: object, width: int = 80) -> str:
+    if width > MAX_WIDTH:
+        raise SecurityError(f"a width of {width} is too much; {MAX_WIDTH} is allowed")
+    return str(value).center(width)
+
+
+def _indent(s: str, width: int | str = 4, first: bool = False, blank: bool = False) -> str:  # noqa: FBT001 - jinja2's
+    if (width if isinstance(width, int) else len(width)) > MAX_WIDTH:
+        raise SecurityError(f"a width of {shown(width)} is too much; {MAX_WIDTH} is allowed")
+    return str(FILTERS["indent"](s, width, first, blank))
+
+
+def _format(value: str, *args: Any, **kwargs: Any) -> str:
+    if _WIDTH.search(value):
+        raise SecurityError("the format is too wide")
+    return str(FILTERS["format"](value, *args, **kwargs))
+
+
+def _sandbox() -> _Sandbox:
+    # Not cached: each template is compiled once and kept by its entry. Not optimized: that would evaluate
+    # constant parts while compiling, where their errors are lost.
+    sandbox = _Sandbox(
+        undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, cache_size=0, optimized=False
+    )
+    sandbox.globals = {"range": _bounded_range, "dict": dict}
+    sandbox.filters |= {"center": _center, "indent": _indent, "format": _format}
+    for name in ("batch", "slice", "random"):  # unbounded fill, and values that differ when the file is read again
+        sandbox.filters.pop(name)
+    return sandbox
+
+
+class Template:
+    """One template of the job file, compiled.
+
+    Raises:
+        TemplateProblem: the text is no template.
+    """
+
+    def __init__(self, text: str, *, where: Location, name: str, condition: bool = False) -> None:
+        """`name` is the key that holds it (`id`, `inputs.age`); a `condition` may be written without braces."""
+        self.where = where
+        self.name = name
+        self._text = text
+        if condition and "{{" not in text and "{%" not in text:
+            text = "{{ " + text + " }}"
+        sandbox = _sandbox()
+        try:
+            tree = sandbox.parse(text)
+            self.uses_date = any(found.name == "date" for found in tree.find_all(nodes.Name))
+            only = _only_expression(tree)
+            if isinstance(only, nodes.Name):
+                self._render = _lookup(only.name, sandbox)
+            elif only is None:
+                self._render = _text_render(sandbox.from_string(tree))
+            else:
+                body = [nodes.Assign(nodes.Name("result", "store", lineno=1), only, lineno=1)]
+                compiled = sandbox.from_string(nodes.Template(body, lineno=1))
+                self._render = _value_render(TemplateExpression(compiled, undefined_to_none=False))
+        except TemplateSyntaxError as exc:
+            line = f" in its line {exc.lineno}" if "\n" in text else ""
+            raise TemplateProblem(f"{self} is no template{line}: {exc.message}") from None
+        except (TemplateError, RecursionError, SyntaxError, MemoryError, OverflowError) as exc:
+            raise TemplateProblem(f"{self} cannot be compiled: {exc}") from None
+
+    def __str__(self) -> str:
+        return f"`{self.name}` {shown(self._text)}"
+
+    def render(self, row: Mapping[str, Any], today: str) -> Any:
+        """The template's value for a row.
+
+        Raises:
+            TemplateProblem: a name is not defined, a filter fails, the value is too large or is nothing JSON has.
+        """
+        try:
+            value = self._render({"date": today, **row, "row": row})
+            return _checked(value)
+        except UndefinedError as exc:
+            unknown, message = _undefined_words(exc, row)
+            raise TemplateProblem(f"{self}: {message}", unknown) from None
+        except Exception as exc:  # noqa: BLE001 - filters of a template raise whatever Python raises
+            raise TemplateProblem(f"{self}: {_plain_words(exc)}") from None
+
+    def text(self, row: Mapping[str, Any], today: str) -> str:
+        """The value as text; numbers are written out, other values are no text.
+
+        Raises:
+            TemplateProblem: as `render`.
+        """
+        value = self.render(row, today)
+        if isinstance(value, str):
+            return value
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        raise TemplateProblem(f"{self}: the value {shown(value)} is no text")
+
+    def holds(self, row: Mapping[str, Any], today: str) -> bool:
+        """The value as true or false. Text must be a plain yes or no: `{{ email }}` is not guessed at.
+
+        Raises:
+            TemplateProblem: as `render`, and for other text.
+        """
+        value = self.render(row, today)
+        if not isinstance(value, str):
+            return bool(value)
+        word = value.strip().casefold()
+        if word in _TRUE or word in _FALSE:
+            return word in _TRUE
+        raise TemplateProblem(
+            f"{self}: the text {shown(value)} is neither true nor false; compare it, "
+            "as in \"{{ country == 'JP' }}\""
+        )
+
+
+def _only_expression(tree: nodes.Template) -> nodes.Expr | None:
+    """The expression that a template consists of, when it is one."""
+    if len(tree.body) != 1 or not isinstance(tree.body[0], nodes.Output) or len(tree.body[0].nodes) != 1:
+        return None
+    only = tree.body[0].nodes[0]
+    return None if isinstance(only, nodes.TemplateData) else only
+
+
+def _lookup(name: str, sandbox: _Sandbox) -> Render:
+    """`{{ name }}` alone, the most common template: a tenth of the time that compiled code takes."""
+
+    def render(variables: Mapping[str, Any]) -> Any:
+        return variables[name] if name in variables else sandbox.undefined(name=name)
+
+    return render
+
+
+def _value_render(expression: TemplateExpression) -> Render:
+    def render(variables: Mapping[str, Any]) -> Any:
+        return expression(variables)
+
+    return render
+
+
+def _text_render(template: Compiled) -> Render:
+    def render(variables: Mapping[str, Any]) -> Any:
+        pieces = []
+        length = 0
+        for piece in template.generate(variables):
+            length += len(piece)
+            if length > MAX_TEXT:
+                raise SecurityError(f"the text is longer than {MAX_TEXT:,} characters")
+            pieces.append(piece)
+        return "".join(pieces)
+
+    return render
+
+
+def _checked(value: Any) -> Any:
+    """The value, when JSON has it and it is not too large."""
+    if type(value) is str:
+        if len(value) > MAX_TEXT:
+            raise SecurityError(f"the text is longer than {MAX_TEXT:,} characters")
+        return value
+    if isinstance(value, Undefined):
+        str(value)  # raises UndefinedError with the name …
+        raise ValueError("no value; an `if` needs its `else`")  # … but for `x if y`, whose value is lenient
+    if isinstance(value, str):  # Markup of a filter such as `escape`
+        return _checked(str(value))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no number of JSON")
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, tuple | list):
+        return [_checked(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _checked(item) for key, item in value.items()}
+    hint = "; end with `| list`" if isinstance(value, Iterator | range) else ""
+    raise ValueError(f"the value is no text, number, list or mapping but a {type(value).__name__}{hint}")
+
+
+def _undefined_words(exc: UndefinedError, row: Mapping[str, Any]) -> tuple[str | None, str]:
+    message = exc.message or "a name is not defined"
+    match = re.match(r"'(\w+)' is undefined", message)
+    if match:
+        name = match[1]
+        return name, f"`{name}` is no column{nearest(name, row)}"
+    match = re.match(r"'dict object' has no attribute '(.+)'", message, re.DOTALL)
+    if match:
+        return None, f"there is no {shown(match[1])}{nearest(match[1], row)}"
+    return None, message
+
+
+def _plain_words(exc: Exception) -> str:
+    return f"{exc}" if isinstance(exc, TemplateError | ValueError) else f"{type(exc).__name__}: {exc}"
