@@ -6,16 +6,16 @@ from typing import TextIO
 class Lines:
     """Writes whole lines, one write each; a stream that is closed or broken only falls silent.
 
-    A cron job whose mail pipe or terminal went away must still finish its paid work.
+    A cron job whose mail pipe or terminal went away must still finish its paid work. None is a stream that was
+    closed before Python began: `2>&-` makes `sys.stderr` None.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
-        self._gone = False
 
     def write(self, line: str) -> None:
         """Write `line` and its newline, and flush."""
-        if self._gone:
+        if self._stream is None:
             return
         try:
             try:
@@ -24,4 +24,4 @@ class Lines:
                 self._stream.write(line.encode("ascii", "backslashreplace").decode("ascii") + "\n")
             self._stream.flush()
         except (OSError, ValueError):  # ValueError: the stream is closed
-            self._gone = True
+            self._stream = None

@@ -26,7 +26,7 @@ _MINUTE = 60.0
 class PlainProgress:
     """A line at the start, at each tenth of the run's work or minute, and for each failure, retry and warning."""
 
-    def __init__(self, stream: TextIO, clock: Clock) -> None:
+    def __init__(self, stream: TextIO | None, clock: Clock) -> None:
         self._lines = Lines(stream)
         self._clock = clock
         self._tally = Tally(clock)

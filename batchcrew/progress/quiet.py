@@ -15,7 +15,7 @@ _LONGEST = 300
 class QuietProgress:
     """Says warnings and which jobs wait for a person's answer, and nothing else."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
         self._lines = Lines(stream)
         self._said = 0
         self._batch = "batchcrew"

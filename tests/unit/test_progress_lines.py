@@ -239,7 +239,9 @@ def test_a_stream_that_went_away_falls_silent_and_the_run_goes_on(clock: ManualC
 def test_a_closed_stream_is_no_error(clock: ManualClock) -> None:
     closed = io.StringIO()
     closed.close()
-    told(PlainProgress(closed, clock), started(Counts(pending=9)))
+    for stream in (closed, None):  # None: what `2>&-` makes of sys.stderr
+        told(PlainProgress(stream, clock), started(Counts(pending=9)))
+        told(QuietProgress(stream), Warned("w"))
 
 
 def test_an_ascii_log_gets_escapes_instead_of_an_error(clock: ManualClock) -> None:
