@@ -71,7 +71,7 @@ def _call(arguments: Sequence[str] | None) -> int:
         click.echo(f"batchcrew: {error}", err=True)
         return error.exit_code
     except BrokenPipeError:  # the reader (head, less) has what it wanted
-        sys.stdout = None  # type: ignore[assignment]  # nothing is left to flush at exit
+        sys.stdout = None  # nothing is left to flush at exit
         return ExitCode.SUCCEEDED
     except Exception:  # noqa: BLE001 - the last stop: a defect is told as one
         traceback.print_exc()

@@ -63,26 +63,34 @@ def source_options(command: Command) -> Command:
 
 def source(jobfile: Path, options: dict[str, Any], overrides: dict[str, Any]) -> Source:
     """The `Source` of a command's arguments; the environment is read here and nowhere else."""
-    token_file: Path | None = options["token_file"]
-    token = None
-    if token_file is not None:
-        try:
-            token = token_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"--token-file {token_file}: {error}") from error
-        if not token:
-            raise UsageError(f"--token-file {token_file}: it is empty; write the crew's token into it")
     return Source(
         path=jobfile,
         environ=dict(os.environ),
         today=datetime.now().astimezone().date(),
         crew_url=options["crew_url"],
-        crew_token=token,
+        crew_token=read_token(options["token_file"]),
         encoding=options["encoding"],
         delimiter=options["delimiter"],
         allow_outside=options["allow_outside"],
         overrides={name: value for name, value in overrides.items() if value is not None},
     )
+
+
+def read_token(file: Path | None) -> str | None:
+    """The token that a file holds.
+
+    Raises:
+        UsageError: it cannot be read or is empty.
+    """
+    if file is None:
+        return None
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--token-file {file}: {error}") from error
+    if not token:
+        raise UsageError(f"--token-file {file}: it is empty; write the crew's token into it")
+    return token
 
 
 def existing(ledger: Path) -> Path:
