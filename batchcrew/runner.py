@@ -53,28 +53,28 @@ async def run_batch(request: RunRequest, around: Surroundings) -> RunResult:
     """
     began = around.clock.monotonic()
     jobfile, settings = request.source.load()
-    async with BatchLock(request.ledger, jobfile.batch, since=to_text(around.clock.now())):
-        async with Ledger(request.ledger, clock=around.clock) as ledger:
-            for warning in jobfile.warnings:
-                around.observe(Warned(warning))
-            batch, plan = await take_in(ledger, jobfile, stop=around.stop, observe=around.observe)
-            if request.retry_failed:
-                await ledger.retry(batch, states=[JobState.FAILED])
-            counts = await ledger.counts(batch)
-            result = RunResult(
-                batch=batch.batch,
-                run_id=None,
-                counts=counts,
-                ledger=str(request.ledger),
-                jobfile=str(request.source.path),
-                plan=plan,
-            )
-            if counts.left:
-                result = await _run(request, jobfile, settings, ledger, batch, result, around)
-            failing = await ledger.failing(batch)
-            duplicates = await ledger.duplicates(batch)
-            wall = around.clock.monotonic() - began
-            return replace(result, failing=failing, duplicates=duplicates, wall_seconds=wall)
+    lock = BatchLock(request.ledger, jobfile.batch, since=to_text(around.clock.now()))
+    async with lock, Ledger(request.ledger, clock=around.clock) as ledger:
+        for warning in jobfile.warnings:
+            around.observe(Warned(warning))
+        batch, plan = await take_in(ledger, jobfile, stop=around.stop, observe=around.observe)
+        if request.retry_failed:
+            await ledger.retry(batch, states=[JobState.FAILED])
+        counts = await ledger.counts(batch)
+        result = RunResult(
+            batch=batch.batch,
+            run_id=None,
+            counts=counts,
+            ledger=str(request.ledger),
+            jobfile=str(request.source.path),
+            plan=plan,
+        )
+        if counts.left:
+            result = await _run(request, jobfile, settings, ledger, batch, result, around)
+        failing = await ledger.failing(batch)
+        duplicates = await ledger.duplicates(batch)
+        wall = around.clock.monotonic() - began
+        return replace(result, failing=failing, duplicates=duplicates, wall_seconds=wall)
 
 
 async def _run(

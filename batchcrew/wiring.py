@@ -104,9 +104,10 @@ def _embedded_server(ledger: Path | None) -> "CrewServer":
     return server
 
 
-def open_progress(stream: TextIO, *, clock: Clock, no_color: bool) -> Progress:
-    """The live display on a terminal, plain lines elsewhere."""
-    if not stream.isatty():
+def open_progress(stream: TextIO | None, *, clock: Clock, environ: Mapping[str, str]) -> Progress:
+    """The live display on a terminal that can draw it, plain lines elsewhere (and nothing where stderr is closed)."""
+    if stream is None or not stream.isatty() or environ.get("TERM", "dumb") in {"dumb", "unknown"}:
         return PlainProgress(stream, clock)
-    live: Progress = importlib.import_module("batchcrew.progress.live").LiveProgress(stream, clock, no_color=no_color)
+    room = importlib.import_module("batchcrew.progress.live")
+    live: Progress = room.LiveProgress(stream, clock, no_color=bool(environ.get("NO_COLOR")))
     return live

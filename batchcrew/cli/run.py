@@ -64,6 +64,6 @@ def command(
 
 async def _run(request: RunRequest) -> RunResult:
     clock, stop = SystemClock(), Stop()
-    with open_progress(sys.stderr, clock=clock, no_color=bool(os.environ.get("NO_COLOR"))) as progress:
+    with open_progress(sys.stderr, clock=clock, environ=os.environ) as progress:
         around = Surroundings(stop=stop, clock=clock, chance=random.Random(), observe=progress.observe)
         return await with_signals(run_batch(request, around), stop)

@@ -15,6 +15,7 @@ from batchcrew.server import CrewServer, ServeOptions, Spread, parse_share
 from batchcrew.server.options import DIALECTS
 
 TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name
+RATES = ("fail_rate", "http_error_rate", "drop_rate")
 
 
 @click.command()

@@ -1,5 +1,6 @@
 """`batchcrew show`."""
 
+import shutil
 from pathlib import Path
 
 import click
@@ -24,7 +25,7 @@ def command(batch: str, job: str, *, ledger: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json_document(job_json(detail)))
     else:
-        click.echo(render_job(detail))
+        click.echo(render_job(detail, width=shutil.get_terminal_size().columns))
 
 
 async def _detail(path: Path, batch: str, job: str) -> JobDetail:

@@ -26,7 +26,6 @@ from batchcrew.engine.stopping import GRACE_SECONDS, Stop
 from batchcrew.errors import BatchcrewError
 from batchcrew.events import AttemptEnded, KickedOff, Observe, Stopping, Warned
 from batchcrew.ledger import BatchKey, Ledger
-
 from batchcrew.models import (
     Attempt,
     AttemptState,
