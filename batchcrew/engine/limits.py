@@ -12,6 +12,8 @@ CATCH_UP_SECONDS = 0.05
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 WARN_EVERY_SECONDS = 60.0
+MOST_ROUNDS = 64
+"""Rounds of accepted kickoffs, at most, before a crew that said 429 is tried with one slot more."""
 
 
 class Pace:
@@ -50,7 +52,7 @@ class Gate:
 
     Slots: at most `slots` executions in flight; a slot is held from before the kickoff to the end.
     A server that says 429 cuts the slots in use to what it did accept and pauses kickoffs; then the
-    limit grows by one for each round of accepted kickoffs. A server that cannot be reached pauses them.
+    limit grows by one after some rounds of accepted kickoffs, more of them each time it says 429 again. A server that cannot be reached pauses them.
     """
 
     def __init__(self, name: str, *, slots: int, rate: Rate | None, clock: Clock, chance: random.Random) -> None:
@@ -73,6 +75,7 @@ class Gate:
         self._pause = 0.0
         self._cut_at = -math.inf
         self._round = 0
+        self._rounds = 1
         self._warned_at = -math.inf
         self.silent_since: float | None = None
         """Monotonic moment since when the crew could not be reached, without a single success."""
@@ -112,7 +115,7 @@ class Gate:
         self._pause = 0.0
         if self.limit < self.slots:
             self._round += 1
-            if self._round >= 2 * self.limit:
+            if self._round >= self._rounds * self.limit:
                 self.limit += 1
                 self._round = 0
 
@@ -132,6 +135,8 @@ class Gate:
             return
         self.limit = max(1, min(self.limit, self.accepted_in_flight))
         self._round = 0
+        # a server whose limit stays is asked for more ever less often
+        self._rounds = min(self._rounds * 2, MOST_ROUNDS)
         self._pause_for(retry_after)
         self._cut_at = self._clock.monotonic()
 
