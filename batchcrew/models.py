@@ -133,6 +133,8 @@ class Busy:
     reason: str
     retry_after: float | None = None
     """Seconds the server asked for; bounded by the client."""
+    too_many: bool = False
+    """429: the server counts what runs, or how often it is asked; the others say nothing about that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ def kickoff_refusal(code: int, said: str, *, url: str, retry_after: float | None
     """
     status = described(code, said)
     if code in REFUSED_FOR_NOW:
-        return Busy(f"refused for now: {status}", retry_after)
+        return Busy(f"refused for now: {status}", retry_after, too_many=code == 429)
     if code in STOPS_EVERYTHING:
         return Unusable(stopping(code, said, url=url))
     if code in _WRONG_URL:

@@ -109,8 +109,8 @@ class AttemptRunner:
                 self._count_kickoff()
                 self._observe(KickedOff(life.attempt))
                 return await self.watch(life)
-            case Busy(reason, retry_after):
-                self._gate.busy(retry_after, sent_at=sent_at)
+            case Busy(reason, retry_after, too_many):
+                self._gate.busy(retry_after, sent_at=sent_at, too_many=too_many)
                 self._warn_of_pause(f"asks to slow down ({reason})")
                 return retry.rejected(reason)
             case NotSent(reason):

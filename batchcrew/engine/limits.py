@@ -12,7 +12,7 @@ CATCH_UP_SECONDS = 0.05
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 WARN_EVERY_SECONDS = 60.0
-MOST_ROUNDS = 64
+MOST_ROUNDS = 8
 """Rounds of accepted kickoffs, at most, before a crew that said 429 is tried with one slot more."""
 
 
@@ -51,8 +51,9 @@ class Gate:
     """What holds back the kickoffs of one crew.
 
     Slots: at most `slots` executions in flight; a slot is held from before the kickoff to the end.
-    A server that says 429 cuts the slots in use to what it did accept and pauses kickoffs; then the
-    limit grows by one after some rounds of accepted kickoffs, more of them each time it says 429 again. A server that cannot be reached pauses them.
+    A server that says 429 cuts the slots in use to what it did accept and pauses kickoffs; then the limit
+    grows by one after some rounds of accepted kickoffs, more of them each time it says 429 again. A server
+    that cannot be reached, or says 503, pauses them.
     """
 
     def __init__(self, name: str, *, slots: int, rate: Rate | None, clock: Clock, chance: random.Random) -> None:
@@ -128,15 +129,22 @@ class Gate:
         """The server answered at all."""
         self.silent_since = None
 
-    def busy(self, retry_after: float | None, *, sent_at: float) -> None:
-        """The server refused a kickoff for now. `sent_at`: monotonic, when that kickoff left."""
+    def busy(self, retry_after: float | None, *, sent_at: float, too_many: bool) -> None:
+        """The server refused a kickoff for now.
+
+        Args:
+            sent_at: monotonic, when that kickoff left.
+            too_many: it said 429, which is about how much we ask of it; other refusals only pause.
+        """
         self.reached()
-        if sent_at < self._cut_at:  # it left before the last cut, which answered it already
+        if sent_at < self._cut_at:  # it left before the last pause, which answered it already
             return
-        self.limit = max(1, min(self.limit, self.accepted_in_flight))
-        self._round = 0
-        # a server whose limit stays is asked for more ever less often
-        self._rounds = min(self._rounds * 2, MOST_ROUNDS)
+        if too_many:
+            # what it has accepted so far may still be on its way to us: never below half at once
+            self.limit = max(1, min(self.limit, max(self.accepted_in_flight, self.limit // 2)))
+            self._round = 0
+            # a server whose limit stays is asked for more ever less often
+            self._rounds = min(self._rounds * 2, MOST_ROUNDS)
         self._pause_for(retry_after)
         self._cut_at = self._clock.monotonic()
 

@@ -29,7 +29,9 @@ def test_every_code_means_one_thing(codes: tuple[int, ...], kind: type[Refusal])
 
 
 def test_busy_carries_the_wait() -> None:
-    assert kickoff_refusal(429, "", url="", retry_after=7.0) == Busy("refused for now: 429 Too Many Requests", 7.0)
+    assert kickoff_refusal(429, "", url="", retry_after=7.0) == Busy(
+        "refused for now: 429 Too Many Requests", 7.0, too_many=True
+    )
 
 
 @pytest.mark.parametrize(("code", "mend"), [(401, "token"), (404, "base URL"), (407, "proxy"), (402, "account")])

@@ -200,33 +200,51 @@ def test_a_429_cuts_to_what_was_accepted_and_pauses_for_what_was_asked() -> None
     for _ in range(4):
         made.accepted()
     for _ in range(6):  # one burst is one cut
-        made.busy(20.0, sent_at=clock.seconds - 1)
+        made.busy(20.0, sent_at=clock.seconds - 1, too_many=True)
         made.give_back(accepted=False)
-    assert made.limit == 4
+    assert made.limit == 5
     assert made.room() == 0
     assert 20.0 <= made.pause_seconds() <= 22.0
     made.give_back(accepted=True)
     assert made.room() == 0
     clock.seconds += 23
-    assert made.room() == 1
+    assert made.room() == 2
 
 
-def test_the_limit_grows_back_one_slot_a_round() -> None:
+def fill(made: Gate, kickoffs: int) -> None:
+    """So many kickoffs are accepted, each ends before the next."""
+    for _ in range(kickoffs):
+        made.take(1)
+        made.accepted()
+        made.give_back(accepted=True)
+
+
+def test_the_limit_grows_back_one_slot_after_some_rounds() -> None:
+    clock = HandClock()
+    made = gate(clock, slots=4)
+    made.busy(None, sent_at=clock.seconds, too_many=True)
+    assert made.limit == 2
+    fill(made, 3)
+    assert made.limit == 2
+    fill(made, 1)
+    assert made.limit == 3
+    clock.seconds += 100
+    made.busy(None, sent_at=clock.seconds, too_many=True)
+    assert made.limit == 1
+    fill(made, 3)
+    assert made.limit == 1  # it has said 429 again: more rounds before it is asked for more
+    fill(made, 1)
+    assert made.limit == 2
+    fill(made, 100)
+    assert made.limit == 4
+
+
+def test_a_503_pauses_and_leaves_the_limit_alone() -> None:
     clock = HandClock()
     made = gate(clock)
-    made.take(1)
-    made.busy(None, sent_at=clock.seconds)
-    assert made.limit == 1
-    for _ in range(2):
-        made.accepted()
-        made.give_back(accepted=True)
-        made.take(1)
-    assert made.limit == 2
-    for _ in range(200):
-        made.accepted()
-        made.give_back(accepted=True)
-        made.take(1)
+    made.busy(5.0, sent_at=clock.seconds, too_many=False)
     assert made.limit == 10
+    assert made.pause_seconds() >= 5.0
 
 
 def test_pauses_grow_until_a_kickoff_is_accepted() -> None:
@@ -253,7 +271,7 @@ def test_silence_is_measured_from_its_first_failure_and_ended_by_any_answer() ->
     clock.seconds += 30
     made.not_sent(sent_at=clock.seconds)
     assert made.silent_since == 1000.0
-    made.busy(None, sent_at=clock.seconds)
+    made.busy(None, sent_at=clock.seconds, too_many=False)
     assert made.silent_since is None
 
 
