@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import math
 import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -12,6 +13,8 @@ from batchcrew.engine import Stop
 from batchcrew.models import StopReason
 
 T = TypeVar("T")
+SAME_SIGNAL_SECONDS = 0.5
+"""`timeout`, make and terminals may send one signal to a process and to its group: that is one."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -33,11 +36,15 @@ async def with_signals(work: Coroutine[Any, Any, T], stop: Stop) -> T:
     """Run `work`; the first signal asks it to stop, the second cuts it off (the ledger stays consistent)."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
+    first = math.inf
 
     def told(number: signal.Signals) -> None:
-        if stop.requested and stop.leave:
+        nonlocal first
+        if loop.time() - first > SAME_SIGNAL_SECONDS:
             task.cancel()
+        if first < math.inf:
             return
+        first = loop.time()
         stop.request(StopReason.SIGNAL, f"stopped by {number.name}", leave=True)
         click.echo(f"{number.name}: nothing new starts; a second signal ends at once", err=True)
 
