@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from batchcrew.jobfile.document import MapNode, Node, ScalarNode
+from batchcrew.jobfile.document import MapNode, Node, ScalarNode, written_text
 from batchcrew.jobfile.ids import WrongName, plain_name
 from batchcrew.jobfile.mistakes import validated
 from batchcrew.jobfile.problems import Problems, listed, named, nearest, shown
@@ -91,9 +91,12 @@ def _read_crew(
 ) -> CrewSettings | None:
     if isinstance(node, MapNode):
         url, token = node.items.get("url"), node.items.get("token")
+        for item in (url, token):
+            if isinstance(item, ScalarNode):
+                written_text(item)  # a token of digits is text
         if isinstance(url, ScalarNode) and isinstance(url.value, str) and url.where not in broken:
             url.value = url.value.strip()
-            if mistake := url_mistake(url.value):
+            if mistake := url_mistake(url.value, url.text):
                 problems.at(url.where, f"`{name}.url` {mistake}" if url.where.line else mistake)
             elif warning := _plain_http(url.value):
                 warnings.append(f"{_place(url.where)}: {warning}")
@@ -110,24 +113,28 @@ def _place(where: Location) -> str:
     return f"{where.file}:{where.line}:{where.column}" if where.line else where.file
 
 
-def url_mistake(url: str) -> str | None:
-    """What is wrong with a crew's URL, to follow its name; None when nothing is. Passwords are not repeated."""
+def url_mistake(url: str, written: str) -> str | None:
+    """What is wrong with a crew's URL, to follow its name; None when nothing is.
+
+    Only what was `written` is repeated: a variable taken for another may hold a token.
+    """
     if url == EMBEDDED:
         return None
     if not url:
         return "is empty; it is the crew's address, as in https://my-crew.example.com"
     if any(character.isspace() or not character.isprintable() for character in url):
-        return f"holds a blank or control character: {shown(url)}"
+        return f"holds a blank or control character: {shown(written)}"
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
-    except ValueError as exc:
-        return f"is no URL: {exc}"
+    except ValueError:
+        return f"is no URL: {shown(written)}"
     if "@" in parts.netloc:
         return "holds a user or password before @; give the crew's `token` instead"
     if parts.scheme not in {"http", "https"} or not host:
-        hint = "" if "://" in url else f"; did you mean https://{shown(url)[1:-1]}?"
-        return f"is {shown(url)}, it must be {EMBEDDED} or begin with https:// (or http://) and a host{hint}"
+        literal = url == written and "://" not in url
+        hint = f"; did you mean https://{shown(url)[1:-1]}?" if literal else ""
+        return f"is {shown(written)}, it must be {EMBEDDED} or begin with https:// (or http://) and a host{hint}"
     if parts.query or parts.fragment:
         return "holds a ? or #; it is the crew's base address, as in https://my-crew.example.com"
     return None
@@ -163,12 +170,12 @@ def crew_of_options(
     url: str | None, token: str | None, variables: Mapping[str, str], problems: Problems, warnings: list[str]
 ) -> CrewSettings | None:
     """The crew of a bare rows file: options first, else CREW_URL and CREW_TOKEN."""
-    where = _URL_OPTION if url is not None else Location("CREW_URL")
+    where, written = (_URL_OPTION, url.strip()) if url is not None else (Location("CREW_URL"), "$CREW_URL")
     url = (url if url is not None else variables.get("CREW_URL", "")).strip()
     if not url:
         problems.at(where, "no crew is named; set CREW_URL to its address (or to `embedded`), or give --crew-url")
         return None
-    if mistake := url_mistake(url):
+    if mistake := url_mistake(url, written):
         problems.at(where, mistake)
         return None
     if warning := _plain_http(url):
@@ -202,7 +209,8 @@ def choose_crew(wanted: str | None, crews: Mapping[str, CrewSettings]) -> str:
             return wanted
         if set(crews) == {DEFAULT_CREW}:
             raise WrongName(f"`crew: {wanted}` needs `crews:` with that name; this job file has a single `crew:`")
-        raise WrongName(f"{named(wanted)} is no crew of this file{nearest(wanted, crews)}; there are {listed(crews)}")
+        hint = nearest(wanted, crews) or f"; there are {listed(crews)}"
+        raise WrongName(f"{named(wanted)} is no crew of this file{hint}")
     if len(crews) == 1:
         return next(iter(crews))
     if DEFAULT_CREW in crews:

@@ -62,6 +62,16 @@ class MapNode:
 Node: TypeAlias = ScalarNode | ListNode | MapNode
 
 
+def _tag(tag: str | None) -> str:
+    return shown((tag or "").replace(_TAG, "!!"))
+
+
+def written_text(node: ScalarNode) -> None:
+    """Take the scalar as its text: an id of `007` is no number. An empty one stays empty."""
+    if node.value is not None and not isinstance(node.value, str):
+        node.value = node.text
+
+
 def plain_data(node: Node) -> Any:
     """The node as dicts, lists and scalars."""
     if isinstance(node, ScalarNode):
@@ -146,7 +156,7 @@ class Builder:
         """A list or a mapping begins."""
         core = _TAG + ("seq" if kind is ListNode else "map")
         if tag not in {None, "!", core}:
-            self._problems.at(where, f"the tag {shown(tag)} is not known; a job file has no tags")
+            self._problems.at(where, f"the tag {_tag(tag)} is not known; a job file has no tags")
         if self.expects_key:
             self._problems.at(
                 where, "a key must be text, a list or mapping was found; put quotes around a value that begins with {"
@@ -235,12 +245,12 @@ class Builder:
         value = self._resolve(text, where)
         kind = {_TAG + "int": int, _TAG + "float": float, _TAG + "bool": bool, _TAG + "null": type(None)}.get(str(tag))
         if kind is None:
-            self._problems.at(where, f"the tag {shown(tag)} is not known; a job file has no tags")
+            self._problems.at(where, f"the tag {_tag(tag)} is not known; a job file has no tags")
             return text
         if kind is float and type(value) is int:
             return float(value)
         if type(value) is not kind:
-            self._problems.at(where, f"{shown(text)} is not what its tag {shown(tag)} says")
+            self._problems.at(where, f"{shown(text)} is not what its tag {_tag(tag)} says")
         return value
 
     def _resolve(self, text: str, where: Location) -> str | int | float | bool | None:

@@ -9,16 +9,17 @@ from typing import Any
 
 from batchcrew.errors import JobFileError, Problem
 from batchcrew.jobfile.crews import crew_of_options, override, read_crews
-from batchcrew.jobfile.document import MapNode, Node, ScalarNode, plain_data
+from batchcrew.jobfile.document import ListNode, MapNode, Node, ScalarNode, plain_data
 from batchcrew.jobfile.entries import Entry, Recipe, Rows
 from batchcrew.jobfile.hashing import FORMAT_VERSION, canonical
 from batchcrew.jobfile.ids import WrongName, batch_name
 from batchcrew.jobfile.mistakes import found, validated
 from batchcrew.jobfile.problems import Problems, listed, named, nearest, shown
 from batchcrew.jobfile.reading import EntryReader, check_meta
-from batchcrew.jobfile.rows import BARE_SUFFIXES, RowsFile, encoding_error, parse_delimiter
+from batchcrew.jobfile.rows import BARE_SUFFIXES, RowsFile, parse_delimiter
 from batchcrew.jobfile.schema import Defaults, Document
 from batchcrew.jobfile.syntax import read_document
+from batchcrew.jobfile.text_encoding import encoding_error
 from batchcrew.jobfile.variables import interpolate, with_dotenv
 from batchcrew.models import Job, Location
 from batchcrew.settings import DEFAULT_CREW, CrewSettings, RunSettings
@@ -185,8 +186,8 @@ def _load_document(path: Path, options: _Options, problems: Problems) -> JobFile
     if root is None:
         return None
     if not isinstance(root, MapNode):
-        message = f"a job file is a mapping with `crew:` and `jobs:`, {found(root)} was found"
-        problems.at(root.where, message + "; a list of rows goes into a file that an entry `- rows: …` names")
+        hint = "; for a list of rows write a job file with `- rows: …`" if isinstance(root, ListNode) else ""
+        problems.at(root.where, f"a job file is a mapping with `crew:` and `jobs:`, {found(root)} was found{hint}")
         return None
     warnings = [f"{where.file}:{where.line}:{where.column}: {note}" for where, note in notes]
     override(root, options.crew_url, options.crew_token, problems)

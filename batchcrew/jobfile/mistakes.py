@@ -36,7 +36,14 @@ _SECRET = "token"  # noqa: S105 - the key whose value no message repeats
 
 
 def validated(
-    model: type[Model], node: Node, where: Location, name: str, problems: Problems, broken: set[Location]
+    model: type[Model],
+    node: Node,
+    where: Location,
+    name: str,
+    problems: Problems,
+    broken: set[Location],
+    *,
+    also: tuple[str, ...] = (),
 ) -> Model | None:
     """The part of the document below `node` as a model; None when it is wrong, and then its problems are added.
 
@@ -44,6 +51,7 @@ def validated(
         where: the place of the part's key, for what is wrong with the part as a whole.
         name: what messages call the part: `run`, `crews.research`, or "a rows entry".
         broken: places whose value is known to be wrong already.
+        also: keys that would make it another part, for a hint about a key that is not known.
     """
     if not isinstance(node, MapNode):
         if isinstance(node, ScalarNode) and node.value is None:
@@ -56,7 +64,7 @@ def validated(
     except ValidationError as exc:
         told: set[tuple[Location, str]] = set()
         for error in exc.errors(include_url=False):
-            place, message = _sentence(error, node, where, name, model)
+            place, message = _sentence(error, node, where, name, model, also)
             kind = error["type"] if error["type"] in {"missing", "extra_forbidden"} else "value"
             # a value that fits none of several kinds is one mistake, not one for each kind
             if place in broken or (kind == "value" and (place, kind) in told):
@@ -90,12 +98,20 @@ def _without_nulls(node: MapNode, model: type[Settings]) -> dict[str, Any]:
     return data
 
 
+def _dotted(first: list[str], path: tuple[str | int, ...]) -> str:
+    """`run.retry.on[0]`."""
+    text = ".".join(first)
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
 def _title(name: str) -> str:
     return name if " " in name else f"`{name}`"
 
 
 def _sentence(
-    error: ErrorDetails, node: MapNode, where: Location, name: str, model: type[Settings]
+    error: ErrorDetails, node: MapNode, where: Location, name: str, model: type[Settings], also: tuple[str, ...]
 ) -> tuple[Location, str]:
     kind, path = error["type"], error["loc"]
     parent, target, reached = _follow(node, path)
@@ -104,10 +120,10 @@ def _sentence(
     if kind == "missing":
         return (where if len(path) == 1 else parent.where), f"{_title(section)} has no {named(words[-1])}"
     if kind == "extra_forbidden" and isinstance(parent, MapNode):
-        known = _known_keys(model, words[:-1])
+        known = [*_known_keys(model, words[:-1]), *also]
         hint = nearest(words[-1], known) or f"; its keys are {listed(known, 12)}"
         return parent.keys.get(words[-1], parent.where), f"{named(words[-1])} is no key of {_title(section)}{hint}"
-    own = ".".join([*([] if " " in name else [name]), *words[:reached]]) or name
+    own = _dotted([] if " " in name else [name], path[:reached]) or name
     place = where if not path else target.where
     if _SECRET in words[:1]:
         return place, f"`{own}` must be text"
@@ -118,7 +134,10 @@ def _complaint(error: ErrorDetails, target: Node) -> str:
     kind, context = error["type"], error.get("ctx", {})
     was = f", {found(target)} was found"
     if kind == "value_error":
-        return f"is wrong: {context['error']}"
+        reason = str(context["error"])
+        if isinstance(target, ScalarNode):
+            reason = reason.replace(repr(target.value), shown(target.text))  # not what a variable holds
+        return f"is wrong: {reason}"
     if kind in _BOUNDS:
         key, phrase = _BOUNDS[kind]
         return "must be " + phrase.format(context[key]) + was

@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from batchcrew.jobfile.crews import choose_crew
-from batchcrew.jobfile.document import ListNode, MapNode, Node, ScalarNode
+from batchcrew.jobfile.document import ListNode, MapNode, Node, ScalarNode, written_text
 from batchcrew.jobfile.entries import RESERVED_META, Entry, Fill, Grid, Recipe, Rows, Written, filling, written_job
 from batchcrew.jobfile.ids import WrongName
 from batchcrew.jobfile.mistakes import found, validated
 from batchcrew.jobfile.problems import Problems, named, shown
-from batchcrew.jobfile.rows import ROWS_SUFFIXES, RowsFile, encoding_error, parse_delimiter
+from batchcrew.jobfile.rows import BARE_SUFFIXES, ROWS_SUFFIXES, SEPARATED_SUFFIXES, RowsFile, parse_delimiter
 from batchcrew.jobfile.schema import GridEntry, InlineEntry, RowsEntry, entry_kind
 from batchcrew.jobfile.template import Template, TemplateProblem
+from batchcrew.jobfile.text_encoding import encoding_error
 from batchcrew.models import Location
 from batchcrew.settings import CrewSettings
 
+OTHERS = ("rows", "grid")
 MAX_GRID = 1_000_000
 """Combinations of one grid."""
 
@@ -65,14 +67,18 @@ class EntryReader:
             self.problems.at(node.where, message)
             return None
         for key in ("id", "crew"):
-            _as_written(node.items.get(key))
+            if isinstance(item := node.items.get(key), ScalarNode):
+                written_text(item)
+        if "rows" in node.items and "grid" in node.items:
+            self.problems.at(node.keys["grid"], "`rows` and `grid` cannot stand in one entry; make it two entries")
+            return None
         kind = entry_kind(node.items)
         if kind == "rows":
             return self._rows(node)
         return self._grid(node) if kind == "grid" else self._written(node)
 
     def _written(self, node: MapNode) -> Entry | None:
-        entry = validated(InlineEntry, node, node.where, "an entry of `jobs`", self.problems, self.broken)
+        entry = validated(InlineEntry, node, node.where, "an entry of `jobs`", self.problems, self.broken, also=OTHERS)
         self._meta(node)
         crew = self._crew(node)
         if entry is None or crew is None:
@@ -102,6 +108,7 @@ class EntryReader:
             return None
         encoding = self._encoding(entry.encoding, node)
         delimiter = self._delimiter(entry.delimiter, node)
+        self._no_use(entry, node)
         path = self._path(entry.rows, node.items["rows"].where)
         if path is None or recipe is None:
             return None
@@ -211,6 +218,16 @@ class EntryReader:
             self.problems.at(place, f"`delimiter` must be one character or `tab`, {shown(given)} was found")
         return delimiter
 
+    def _no_use(self, entry: RowsEntry, node: MapNode) -> None:
+        """An option that the file's format has no use for is a mistake, not a wish to be forgotten."""
+        suffix = Path(entry.rows).suffix.lower()
+        for key, given, suffixes in (
+            ("encoding", entry.encoding, BARE_SUFFIXES),
+            ("delimiter", entry.delimiter, SEPARATED_SUFFIXES),
+        ):
+            if given is not None and suffix in ROWS_SUFFIXES and suffix not in suffixes:
+                self.problems.at(node.keys[key], f"`{key}` has no use for a {suffix} file; take it out")
+
     def _path(self, rows: str, where: Location) -> Path | None:
         """The rows file's path, beside the job file; None after adding what is wrong with it."""
         if where in self.broken:
@@ -230,17 +247,12 @@ class EntryReader:
             elif not path.is_file():
                 mistake = f"the file {named(rows)} does not exist{_near_file(path)}"
         except (OSError, ValueError, RuntimeError) as exc:  # too long, a NUL, a loop of links
-            mistake = f"the path {shown(rows)} cannot be used: {exc}"
+            reason = exc.strerror if isinstance(exc, OSError) else exc
+            mistake = f"the path {shown(rows)} cannot be used: {reason}"
         if mistake:
             self.problems.at(where, mistake)
             return None
         return path
-
-
-def _as_written(node: Node | None) -> None:
-    """An id of `007` is that text, not the number seven."""
-    if isinstance(node, ScalarNode) and node.value is not None and not isinstance(node.value, str):
-        node.value = node.text
 
 
 def _found_list(node: Node) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from batchcrew.jobfile.document import ListNode, MapNode, plain_data
-from batchcrew.jobfile.problems import Problems, shown
+from batchcrew.jobfile.problems import Problems
 from batchcrew.jobfile.rows_csv import read_csv
 from batchcrew.jobfile.rows_json import read_json_lines, read_json_list
 from batchcrew.jobfile.syntax import read_document
@@ -30,7 +30,7 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 BARE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
 """Rows files that are a batch by themselves; `.json` and `.yaml` on the command line are job files."""
 ROWS_SUFFIXES = (*BARE_SUFFIXES, ".json", ".yaml", ".yml")
-_SEPARATED = (".csv", ".tsv")
+SEPARATED_SUFFIXES = (".csv", ".tsv")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class RowsFile:
     @property
     def textual(self) -> bool:
         """True when every value is text (CSV, TSV) and all rows have the same columns."""
-        return self.path.suffix.lower() in _SEPARATED
+        return self.path.suffix.lower() in SEPARATED_SUFFIXES
 
     def read(self, problems: Problems) -> Iterator[Row]:
         """The rows in the file's order, one at a time. A wrong row is added to `problems` and left out."""
@@ -72,7 +72,7 @@ class RowsFile:
 
     def _rows(self, problems: Problems) -> Iterator[Row]:
         suffix = self.path.suffix.lower()
-        if suffix in _SEPARATED:
+        if suffix in SEPARATED_SUFFIXES:
             delimiter = self.delimiter or ("\t" if suffix == ".tsv" else None)
             return read_csv(self.path, self.name, problems, encoding=self.encoding, delimiter=delimiter)
         if suffix == ".json":
@@ -98,15 +98,6 @@ def _read_yaml_list(path: Path, name: str, problems: Problems) -> Iterator[Row]:
             problems.at(node.where, "a row must be a mapping, as in `- {email: a@example.com}`")
             if problems.full:
                 return
-
-
-def encoding_error(encoding: str) -> str | None:
-    """Why the text cannot be read in this encoding, as a sentence; None when it can."""
-    try:
-        "".encode(encoding)  # unlike codecs.lookup this refuses `hex` and the like
-    except (LookupError, ValueError):
-        return f"{shown(encoding)} is no encoding; try utf-8, cp1252, latin-1 or utf-16"
-    return None
 
 
 def parse_delimiter(text: str) -> str | None:

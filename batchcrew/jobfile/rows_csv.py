@@ -1,6 +1,5 @@
 """Rows of a CSV or TSV file, streamed: memory does not grow with the file, and values stay text."""
 
-import codecs
 import csv
 from collections import Counter
 from collections.abc import Iterator
@@ -10,10 +9,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from batchcrew.jobfile.problems import Problems, named, shown
+from batchcrew.jobfile.text_encoding import add_undecodable, codec_of
 from batchcrew.models import Location
 
-DEFAULT_ENCODING = "utf-8-sig"
-"""UTF-8, and the byte order mark that Excel writes is taken off."""
 MAX_CELL = 16 * 2**20
 """Characters of one cell. An unclosed quote swallows the rest of the file up to here."""
 DELIMITERS = ",;\t|"
@@ -34,9 +32,9 @@ def read_csv(
     # A limit of the csv module for the whole process; its default of 128 KiB is less than a long prompt.
     # It is raised here, where files of ours are read, and only ever raised.
     csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL))
-    encoding = encoding or DEFAULT_ENCODING
+    codec = codec_of(encoding)
     try:
-        with path.open(encoding=encoding, newline="") as stream:
+        with path.open(encoding=codec, newline="") as stream:
             sample = stream.read(_SAMPLE)
             stream.seek(0)
             if len(sample) == _SAMPLE and "\n" not in sample and "\r" not in sample:
@@ -50,28 +48,28 @@ def read_csv(
             delimiter = delimiter or find_delimiter(sample, whole=len(sample) < _SAMPLE)
             yield from _records(stream, name, problems, delimiter, skipped)
     except UnicodeError:
-        problems.at(*_undecodable(path, name, encoding))
+        add_undecodable(path, name, codec, problems)
 
 
 def find_delimiter(sample: str, *, whole: bool) -> str:
     """Which of `, ; tab |` separates the columns; a comma when none is seen.
 
     First comes a delimiter that gives every record of the sample as many columns as the header, then the
-    one that the header holds most often outside quotes.
+    one that the header holds most often outside quotes, then one that is not followed by a blank as in prose.
 
     Args:
         sample: the beginning of the file.
         whole: the sample is the whole file; else its last record may be cut and is not judged.
     """
-    ranked: list[tuple[bool, int, str]] = []
+    ranked: list[tuple[bool, int, bool, str]] = []
     for delimiter in DELIMITERS:
         if delimiter not in sample:
             continue
         widths = _widths(sample, delimiter, whole=whole)
         if widths and widths[0] > 1:
-            ranked.append((len(set(widths)) == 1, widths[0], delimiter))
+            ranked.append((len(set(widths)) == 1, widths[0], f"{delimiter} " not in sample, delimiter))
     # max() keeps the first of equals, and DELIMITERS stand in order of likelihood
-    return max(ranked, key=lambda entry: entry[:2])[2] if ranked else ","
+    return max(ranked, key=lambda entry: entry[:3])[3] if ranked else ","
 
 
 def _widths(sample: str, delimiter: str, *, whole: bool) -> list[int]:
@@ -122,8 +120,8 @@ def _records(
             empty = False
             start, line = line + 1, before + reader.line_num
             problems.at(Location(name, start), _broken(exc, start, line))
-            if problems.full or not header:
-                return
+            if problems.full or not header or "field larger" in str(exc):
+                return  # after a cell without end, what follows is no record of the file
     if not header:
         problems.at(Location(name), "the file is empty; its first line must name the columns")
     elif empty:
@@ -152,7 +150,8 @@ def _wrong(record: list[str], columns: int, delimiter: str) -> str:
     if len(record) == columns:
         return "a NUL byte stands in this row; is it really a text file?"
     more = f"; a cell that holds {shown(delimiter)} needs quotes" if len(record) > columns else ""
-    return f"{len(record)} cells where the header has {columns} columns{more}"
+    cells = "1 cell" if len(record) == 1 else f"{len(record)} cells"
+    return f"{cells} where the header has {columns} columns{more}"
 
 
 def _broken(exc: csv.Error, first: int, last: int) -> str:
@@ -165,28 +164,3 @@ def _broken(exc: csv.Error, first: int, last: int) -> str:
         seen = f" (seen in line {last})" if last != first else ""
         return f'text stands after a closing quote{seen}; a quote inside a quoted cell is written twice, as ""'
     return f"not valid CSV: {reason}"
-
-
-def _undecodable(path: Path, name: str, encoding: str) -> tuple[Location, str]:
-    """Where the first byte stands that is not of the encoding. Reads the file again up to there."""
-    decoder = codecs.getincrementaldecoder(encoding)()
-    lines = 1
-    with path.open("rb") as stream:
-        while chunk := stream.read(_SAMPLE):
-            state = decoder.getstate()
-            try:
-                lines += decoder.decode(chunk).count("\n")
-            except UnicodeError:
-                decoder.setstate(state)
-                for position in range(len(chunk)):
-                    try:
-                        lines += decoder.decode(chunk[position : position + 1]).count("\n")
-                    except UnicodeError:
-                        break
-                break
-    shown_name = "UTF-8" if encoding == DEFAULT_ENCODING else encoding
-    return (
-        Location(name, lines),
-        f"a byte in this line is not {shown_name}; save the file as UTF-8, or say its encoding, "
-        "as in `encoding: cp1252`",
-    )

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, TextIO
 import orjson
 
 from batchcrew.jobfile.problems import Problems, named, shown
+from batchcrew.jobfile.text_encoding import DEFAULT_ENCODING, add_undecodable, codec_of
 from batchcrew.models import Location
 
 MAX_LINE = 64 * 2**20
@@ -31,7 +32,8 @@ def read_json_lines(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each line's number and its object. Blank lines are skipped."""
     with path.open("rb") as stream:
-        lines = _lines(stream) if encoding is None else _decoded_lines(path, encoding)
+        codec = codec_of(encoding)
+        lines = _lines(stream) if codec == DEFAULT_ENCODING else _decoded_lines(path, codec)
         number = 0
         empty = True
         try:
@@ -45,8 +47,7 @@ def read_json_lines(
                 else:
                     empty = empty and not line.strip()
         except UnicodeError:
-            message = f"a byte after this line is not {encoding}; say the file's encoding, as in `encoding: cp1252`"
-            problems.at(Location(name, number), message)
+            add_undecodable(path, name, codec, problems)
             return
     if empty:
         problems.at(Location(name), "the file is empty; each line must be a JSON object")
@@ -137,7 +138,9 @@ def _reason(exc: json.JSONDecodeError, line: bytes) -> str:
     if re.match(rb"-?(?:NaN|Infinity)", line[exc.pos : exc.pos + 9]):
         return "NaN and Infinity are not JSON; write null"
     if _not_utf8(exc):
-        return "the line is not UTF-8; say the file's encoding, as in `encoding: cp1252`"
+        return "the line is not UTF-8; say the file's encoding (`encoding: cp1252`, or --encoding cp1252)"
+    if "infinity" in exc.msg:
+        return "the number is too large"
     return exc.msg
 
 
@@ -202,7 +205,9 @@ class _ListText:
             mark = self._next()
             self._at += 1
         if mark != "]":
-            raise _Wrong(f"not valid JSON: a comma or ] must follow a row, {shown(mark or 'the end')} was found")
+            raise _Wrong(
+                f"not valid JSON: a comma or ] must follow a row, {shown(mark) if mark else 'the end'} was found"
+            )
         if self._next():
             raise _Wrong("not valid JSON: something follows the end of the list")
 

@@ -38,6 +38,8 @@ def read_document(path: Path, file: str, problems: Problems) -> tuple[Node | Non
             _feed_yaml(text, file, builder, problems)
     except Refused:
         return None, builder.notes
+    if builder.root is None:
+        problems.at(Location(file), "the file holds nothing but comments")
     return builder.root, builder.notes
 
 

@@ -1,0 +1,263 @@
+"""Crews, options, batch names, warnings and the digest of a job file."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from batchcrew.errors import JobFileError
+from batchcrew.jobfile import JobFile, Problems, load_jobfile
+
+TODAY = date(2026, 1, 31)
+JOBS = "jobs: [{id: a, inputs: {x: 1}}]\n"
+
+
+def load(path: Path, text: str | None = None, environ: dict[str, str] | None = None, **options: Any) -> JobFile:
+    if text is not None:
+        path.write_text(text)
+    return load_jobfile(path, environ=environ or {}, today=options.pop("today", TODAY), **options)
+
+
+def ids(jobfile: JobFile) -> list[str]:
+    problems = Problems()
+    found = [job.job_id for job in jobfile.jobs(problems)]
+    problems.raise_if_any()
+    return found
+
+
+def token(jobfile: JobFile, crew: str = "default") -> str | None:
+    secret = jobfile.crews[crew].token
+    return None if secret is None else secret.get_secret_value()
+
+
+@pytest.mark.parametrize(
+    ("written", "batch"),
+    [("travel-{date}", "travel-2026-01-31"), ("2024.10", "2024.10"), ("' x '", "x"), ("", "x")],
+)
+def test_batch(tmp_path: Path, written: str, batch: str) -> None:
+    assert load(tmp_path / "x.yaml", f"batch: {written}\ncrew: {{url: embedded}}\n{JOBS}").batch == batch
+
+
+def test_crew_and_its_settings(tmp_path: Path) -> None:
+    text = """
+crew:
+  url: https://crew.example.com/base/
+  token: ${TOKEN}
+  concurrency: 3
+  rate: 60/m
+"""
+    jobfile = load(tmp_path / "x.yaml", text + JOBS, {"TOKEN": " s3cret\n"})
+    crew = jobfile.crews["default"]
+    assert (crew.url, crew.concurrency, str(crew.rate)) == ("https://crew.example.com/base/", 3, "60/m")
+    assert token(jobfile) == "s3cret"
+    assert jobfile.warnings == ()
+    assert "s3cret" not in repr(jobfile)
+
+
+def test_several_crews(tmp_path: Path) -> None:
+    text = """
+crews: {default: {url: embedded}, other: {url: embedded, token: "${T:-t}"}}
+jobs:
+  - {id: a}
+  - {id: b, crew: other}
+  - {grid: {n: [1]}, crew: other}
+"""
+    jobfile = load(tmp_path / "x.yaml", text)
+    assert list(jobfile.crews) == ["default", "other"]
+    assert [job.crew for job in jobfile.jobs(Problems())] == ["default", "other", "other"]
+
+
+def test_the_only_one_of_crews_needs_no_choice(tmp_path: Path) -> None:
+    jobfile = load(tmp_path / "x.yaml", "crews: {research: {url: embedded}}\n" + JOBS)
+    assert [job.crew for job in jobfile.jobs(Problems())] == ["research"]
+
+
+def test_options_win_over_the_crew_of_the_file(tmp_path: Path) -> None:
+    text = "crew:\n  url: ${NOWHERE}\n  token: ${NOTHING}\n" + JOBS
+    jobfile = load(tmp_path / "x.yaml", text, crew_url="https://a.example", crew_token="from-file")
+    assert (jobfile.crews["default"].url, token(jobfile)) == ("https://a.example", "from-file")
+    assert jobfile.warnings == ()
+
+
+def test_an_embedded_crew_needs_no_token_of_another(tmp_path: Path) -> None:
+    text = "crew:\n  url: https://a.example\n  token: ${NOTHING}\n" + JOBS
+    jobfile = load(tmp_path / "x.yaml", text, crew_url="embedded")
+    assert jobfile.crews["default"].embedded
+    assert token(jobfile) is None
+
+
+def test_an_option_for_a_file_without_crew(tmp_path: Path) -> None:
+    assert load(tmp_path / "x.yaml", JOBS, crew_url="embedded").crews["default"].embedded
+
+
+def test_an_option_for_several_crews_is_a_mistake(tmp_path: Path) -> None:
+    text = "crews: {a: {url: embedded}, b: {url: embedded}}\njobs: [{id: x, crew: a}]\n"
+    with pytest.raises(JobFileError, match=r"x\.yaml:1:1: --crew-url is for a job file with one crew; this one has"):
+        load(tmp_path / "x.yaml", text, crew_url="embedded")
+
+
+@pytest.mark.parametrize(
+    ("crew", "warning"),
+    [
+        (
+            "{url: 'http://10.0.0.1'}",
+            "x.yaml:1:13: http://10.0.0.1 is not encrypted: the token and the inputs can be read on the way; "
+            "use https://",
+        ),
+        ("{url: embedded, token: abc}", "x.yaml:1:30: the token stands in the file; write ${CREW_TOKEN} instead"),
+        ("{url: embedded, token: 123}", "x.yaml:1:30: the token stands in the file; write ${CREW_TOKEN} instead"),
+        ("{url: 'http://127.0.0.1:8000'}", None),
+        ("{url: 'http://localhost:8000'}", None),
+        ("{url: 'http://[::1]:8000'}", None),
+        ("{url: 'https://x.example'}", None),
+    ],
+)
+def test_warnings(tmp_path: Path, crew: str, warning: str | None) -> None:
+    jobfile = load(tmp_path / "x.yaml", f"crew: {crew}\n{JOBS}")
+    assert [text.replace(f"{tmp_path}/", "") for text in jobfile.warnings] == ([warning] if warning else [])
+
+
+BARE = "id,a\n1,2\n"
+
+
+def test_bare_rows_file(tmp_path: Path) -> None:
+    environ = {"CREW_URL": "https://a.example", "CREW_TOKEN": "t"}
+    jobfile = load(tmp_path / "leads.csv", BARE, environ)
+    assert (jobfile.batch, jobfile.crews["default"].url, token(jobfile)) == ("leads", "https://a.example", "t")
+    assert ids(jobfile) == ["1"]
+
+
+def test_bare_rows_file_with_dotenv_and_options(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("CREW_URL=https://a.example\nCREW_TOKEN=t\n")
+    assert token(load(tmp_path / "leads.csv", BARE)) == "t"
+    jobfile = load(tmp_path / "leads.csv", crew_url="https://b.example", crew_token="u")
+    assert (jobfile.crews["default"].url, token(jobfile)) == ("https://b.example", "u")
+
+
+def test_bare_rows_file_on_this_machine_may_do_without_a_token(tmp_path: Path) -> None:
+    assert token(load(tmp_path / "leads.csv", BARE, crew_url="http://127.0.0.1:1")) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "CREW_URL: no crew is named; set CREW_URL to its address (or to `embedded`), or give --crew-url"),
+        (
+            {"crew_url": "https://a.example"},
+            "CREW_TOKEN: the crew's token is not set; `export CREW_TOKEN=…`, or put CREW_TOKEN=… into a .env file "
+            "beside the rows file",
+        ),
+        (
+            {"crew_url": "a.example"},
+            "--crew-url: is 'a.example', it must be embedded or begin with https:// (or http://) and a host; "
+            "did you mean https://a.example?",
+        ),
+        (
+            {"crew_url": "https://a.example", "crew_token": "a b"},
+            "the crew's token: holds a blank, line break or another character that no HTTP header can carry",
+        ),
+    ],
+)
+def test_bare_rows_file_without_a_crew(tmp_path: Path, options: dict[str, str], message: str) -> None:
+    with pytest.raises(JobFileError) as caught:
+        load(tmp_path / "leads.csv", BARE, None, **options)
+    assert str(caught.value) == message
+
+
+def test_rows_may_lie_outside_when_that_is_allowed(tmp_path: Path) -> None:
+    (tmp_path / "leads.csv").write_text(BARE)
+    (tmp_path / "jobs").mkdir()
+    text = "crew: {url: embedded}\njobs: [{rows: ../leads.csv}]\n"
+    assert ids(load(tmp_path / "jobs" / "x.yaml", text, allow_outside=True)) == ["1"]
+
+
+def test_a_link_that_leads_outside_is_outside(tmp_path: Path) -> None:
+    (tmp_path / "leads.csv").write_text(BARE)
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "link.csv").symlink_to(tmp_path / "leads.csv")
+    with pytest.raises(JobFileError, match="--allow-outside permits that"):
+        load(tmp_path / "jobs" / "x.yaml", "crew: {url: embedded}\njobs: [{rows: link.csv}]\n")
+
+
+def test_encoding_and_delimiter_of_options_are_for_entries_that_name_none(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("id#x\né#1\n".encode("cp1252"))
+    (tmp_path / "b.csv").write_text("id,x\nü,1\n")
+    text = "crew: {url: embedded}\njobs: [{rows: a.csv}, {rows: b.csv, encoding: utf-8, delimiter: ','}]\n"
+    assert ids(load(tmp_path / "x.yaml", text, encoding="cp1252", delimiter="#")) == ["é", "ü"]
+
+
+def test_encoding_and_delimiter_of_an_entry(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("id\tx,y\né\t1\n".encode("utf-16"))
+    text = "crew: {url: embedded}\njobs: [{rows: a.csv, encoding: utf-16, delimiter: tab}]\n"
+    assert ids(load(tmp_path / "x.yaml", text)) == ["é"]
+
+
+HEAD = "crew: {url: embedded}\n"
+
+
+class TestDigest:
+    @pytest.fixture
+    def base(self, tmp_path: Path) -> str:
+        (tmp_path / "r.csv").write_text(BARE)
+        return HEAD + "jobs: [{rows: r.csv, meta: {m: 1}}]\n"
+
+    def test_is_the_same_for_the_same_file(self, tmp_path: Path, base: str) -> None:
+        digest = load(tmp_path / "x.yaml", base).digest()
+        assert digest == load(tmp_path / "x.yaml", base).digest()
+        assert len(digest) == 64
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda text: text.replace("m: 1", "m: 2"),
+            lambda text: text + "defaults: {inputs: {a: 1}}\n",
+            lambda text: text.replace("crew: {url: embedded}", "crews: {other: {url: embedded}}"),
+            lambda text: text.replace("{m: 1}", "{m: '${V}'}"),
+        ],
+    )
+    def test_changes_with_what_decides_the_jobs(self, tmp_path: Path, base: str, change: Any) -> None:
+        digest = load(tmp_path / "x.yaml", base).digest()
+        assert load(tmp_path / "x.yaml", change(base), {"V": "1"}).digest() != digest
+
+    def test_changes_with_a_variables_value(self, tmp_path: Path, base: str) -> None:
+        text = base.replace("{m: 1}", "{m: '${V}'}")
+        assert (
+            load(tmp_path / "x.yaml", text, {"V": "1"}).digest() != load(tmp_path / "x.yaml", text, {"V": "2"}).digest()
+        )
+
+    def test_changes_with_a_rows_file(self, tmp_path: Path, base: str) -> None:
+        jobfile = load(tmp_path / "x.yaml", base)
+        digest = jobfile.digest()
+        (tmp_path / "r.csv").write_text(BARE + "3,4\n")
+        assert jobfile.digest() != digest
+
+    @pytest.mark.parametrize("options", [{"encoding": "cp1252"}, {"delimiter": ";"}])
+    def test_changes_with_the_options(self, tmp_path: Path, base: str, options: dict[str, Any]) -> None:
+        assert load(tmp_path / "x.yaml", base, **options).digest() != load(tmp_path / "x.yaml").digest()
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda text: "# a comment\nbatch: other\nrun: {concurrency: 3}\n" + text,
+            lambda text: text.replace("url: embedded", "url: 'https://x.example', token: '${V}'"),
+        ],
+    )
+    def test_does_not_change_with_the_rest(self, tmp_path: Path, base: str, change: Any) -> None:
+        digest = load(tmp_path / "x.yaml", base).digest()
+        assert load(tmp_path / "x.yaml", change(base), {"V": "1"}).digest() == digest
+
+    def test_changes_with_the_day_only_where_a_template_names_it(self, tmp_path: Path, base: str) -> None:
+        tomorrow = date(2026, 2, 1)
+        path = tmp_path / "x.yaml"
+        assert load(path, base).digest() == load(path, base, today=tomorrow).digest()
+        dated = base.replace("m: 1", "m: '{{ date }}'")
+        assert load(path, dated).digest() != load(path, dated, today=tomorrow).digest()
+
+    def test_a_rows_file_that_is_gone_is_a_problem(self, tmp_path: Path, base: str) -> None:
+        jobfile = load(tmp_path / "x.yaml", base)
+        (tmp_path / "r.csv").unlink()
+        with pytest.raises(JobFileError, match=r"r\.csv: cannot be read: No such file or directory"):
+            jobfile.digest()
+        with pytest.raises(JobFileError, match=r"r\.csv: cannot be read: No such file or directory"):
+            ids(jobfile)

@@ -1,0 +1,429 @@
+"""Every mistake is one plain sentence with file:line:column, and all mistakes of a file come at once."""
+
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from batchcrew.errors import JobFileError
+from batchcrew.jobfile import Problems, load_jobfile
+
+CREW = "crew: {url: embedded}\n"
+JOBS = "jobs: [{inputs: {a: 1}}]\n"
+RIGHT = CREW + JOBS
+ENVIRON = {"EMPTY": "", "SECRET": "s3cret"}
+
+
+def complaints(tmp_path: Path, text: str | bytes, name: str = "x.yaml") -> list[str]:
+    """The messages that loading the file and reading its jobs give, without the folder."""
+    (tmp_path / "ok.csv").write_text("name,age\nbob,1\nann,2\n")
+    (tmp_path / "ok.json").write_text('[{"name": "bob"}]')
+    (tmp_path / "folder.csv").mkdir()
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    try:
+        jobfile = load_jobfile(path, environ=ENVIRON, today=date(2026, 1, 31))
+        problems = Problems()
+        list(jobfile.jobs(problems))
+        problems.raise_if_any()
+    except JobFileError as exc:
+        return [line.replace(f"{tmp_path}/", "") for line in str(exc).split("\n")]
+    return []
+
+
+SYNTAX = {
+    "empty": ("", "x.yaml: the file is empty"),
+    "only a comment": ("# nothing\n", "x.yaml: the file holds nothing but comments"),
+    "no mapping": (
+        "hello\n",
+        "x.yaml:1:1: a job file is a mapping with `crew:` and `jobs:`, 'hello' was found",
+    ),
+    "a list": (
+        "- a: 1\n",
+        "x.yaml:1:1: a job file is a mapping with `crew:` and `jobs:`, a list was found; "
+        "for a list of rows write a job file with `- rows: …`",
+    ),
+    "two documents": (RIGHT + "---\na: 1\n", "x.yaml:3:1: a second document begins; a job file is one document"),
+    "tab": (
+        "crew:\n\turl: embedded\n",
+        "x.yaml:2:1: not valid YAML: found character that cannot start any token; indent with spaces, not tabs",
+    ),
+    "variable in braces": (
+        "crew: {url: ${CREW_URL}}\n" + JOBS,
+        "x.yaml:1:14: not valid YAML: did not find expected ',' or '}'; inside { } and [ ] put quotes around ${…} "
+        'and {{…}}, as in "${CREW_URL}"',
+    ),
+    "template without quotes": (
+        CREW + "jobs:\n  - rows: ok.csv\n    id: {{ name }}\n",
+        "x.yaml:4:10: a key must be text, a list or mapping was found; put quotes around a value that begins with {",
+    ),
+    "colon": (
+        CREW + "jobs:\n  - id: a: b\n",
+        "x.yaml:3:10: not valid YAML: mapping values are not allowed in this context; "
+        "a value that holds `: ` needs quotes",
+    ),
+    "at sign": (
+        CREW + "jobs:\n  - id: @x\n",
+        "x.yaml:3:9: not valid YAML: found character that cannot start any token; "
+        "a value that begins with %, @ or ` needs quotes",
+    ),
+    "tag": (
+        CREW + "jobs:\n  - id: !!python/object:os.system x\n",
+        "x.yaml:3:9: the tag '!!python/object:os.system' is not known; a job file has no tags",
+    ),
+    "wrong tag": (CREW + "jobs:\n  - id: !!int abc\n", "x.yaml:3:9: 'abc' is not what its tag '!!int' says"),
+    "alias of itself": (CREW + "jobs: &a [*a]\n", "x.yaml:2:11: the alias *a stands inside what it names"),
+    "no anchor": (CREW + "jobs: *a\n", "x.yaml:2:7: no anchor &a before it"),
+    "merge of a number": (
+        CREW + "jobs:\n  - <<: 3\n    id: a\n",
+        "x.yaml:3:5: << takes a mapping or a list of mappings, as in `<<: *base`",
+    ),
+    "deep": ("a: " + "[" * 100_000, "x.yaml:1:53: nested deeper than 50 levels"),
+    "key twice": (CREW + RIGHT, "x.yaml:2:1: the key `crew` comes twice; it stands in line 1 already"),
+    "infinity": (
+        CREW + "jobs:\n  - inputs: {a: .inf}\n",
+        "x.yaml:3:17: .inf cannot be sent to a crew: JSON has no such number; quote it",
+    ),
+    "long number": (
+        CREW + "jobs:\n  - inputs: {a: " + "9" * 5000 + "}\n",
+        "x.yaml:3:17: a number of 5000 digits; quote it if it is text",
+    ),
+    "control character": (RIGHT + 'batch: "\x01"\n', "x.yaml:3:9: the character '\\x01' is not allowed in a text file"),
+    "latin-1": ((RIGHT + "batch: é\n").encode("latin-1"), "x.yaml:3:8: byte 0xe9 is not UTF-8; save the file as UTF-8"),
+    "utf-16": (RIGHT.encode("utf-16"), "x.yaml: the text is UTF-16; save it as UTF-8"),
+}
+
+HEAD = {
+    "no jobs": (CREW, "x.yaml:1:1: no `jobs:`; write `jobs:` and under it `- rows: leads.csv`"),
+    "jobs are text": (
+        CREW + "jobs: leads.csv\n",
+        "x.yaml:2:7: `jobs` must be a list of jobs, as in `jobs:` and under it `- rows: leads.csv`; "
+        "'leads.csv' was found",
+    ),
+    "no job in jobs": (
+        CREW + "jobs: []\n",
+        "x.yaml:2:7: `jobs` must be a list of jobs, as in `jobs:` and under it `- rows: leads.csv`; "
+        "an empty list was found",
+    ),
+    "an entry is text": (
+        CREW + "jobs:\n  - leads.csv\n",
+        "x.yaml:3:5: an entry of `jobs` must be a mapping, 'leads.csv' was found; for a file write `- rows: leads.csv`",
+    ),
+    "no crew": (
+        JOBS,
+        "x.yaml:1:1: no `crew:`; write `crew: {url: …, token: …}`, or `crew: {url: embedded}` to try it",
+    ),
+    "crew and crews": (
+        CREW + "crews: {a: {url: embedded}}\n" + JOBS,
+        "x.yaml:2:1: `crew` (line 1) and `crews` are both there; keep one",
+    ),
+    "crew is text": (
+        "crew: https://x.example\n" + JOBS,
+        "x.yaml:1:7: `crew` must be a mapping; write `crew: {url: https://x.example}`",
+    ),
+    "no url": ("crew:\n" + JOBS, "x.yaml:1:1: `crew` has no `url`"),
+    "no scheme": (
+        "crew: {url: x.example}\n" + JOBS,
+        "x.yaml:1:13: `crew.url` is 'x.example', it must be embedded or begin with https:// (or http://) and a host; "
+        "did you mean https://x.example?",
+    ),
+    "password in the url": (
+        'crew: {url: "https://u:p@x.example"}\n' + JOBS,
+        "x.yaml:1:13: `crew.url` holds a user or password before @; give the crew's `token` instead",
+    ),
+    "query": (
+        'crew: {url: "https://x.example?a=1"}\n' + JOBS,
+        "x.yaml:1:13: `crew.url` holds a ? or #; it is the crew's base address, as in https://my-crew.example.com",
+    ),
+    "bad port": ('crew: {url: "https://x:99999"}\n' + JOBS, "x.yaml:1:13: `crew.url` is no URL: 'https://x:99999'"),
+    "a secret for a url": (
+        'crew: {url: "${SECRET}"}\n' + JOBS,
+        "x.yaml:1:13: `crew.url` is '${SECRET}', it must be embedded or begin with https:// (or http://) and a host",
+    ),
+    "empty token": (
+        'crew: {url: embedded, token: "${EMPTY}"}\n' + JOBS,
+        "x.yaml:1:30: `crew.token` is empty; set its variable, or leave `token` out when the crew asks for none",
+    ),
+    "token with a blank": (
+        'crew: {url: embedded, token: "a b"}\n' + JOBS,
+        "x.yaml:1:30: `crew.token` holds a blank, line break or another character that no HTTP header can carry",
+    ),
+    "variable": (
+        "crew:\n  url: embedded\n  token: ${NOPE}\n" + JOBS,
+        "x.yaml:3:10: the environment variable NOPE is not set; `export NOPE=…`, or put NOPE=… into a .env file "
+        "beside the job file",
+    ),
+    "variable with words": (
+        RIGHT + "batch: ${NOPE:?say which day}\n",
+        "x.yaml:3:8: the environment variable NOPE is not set: say which day",
+    ),
+    "variable cut": (
+        RIGHT + "batch: ${NOPE\n",
+        "x.yaml:3:8: '${NOPE' is no variable; write ${NAME}, or $${ for the text ${",
+    ),
+    "several crews": (
+        "crews: {a: {url: embedded}, b: {url: embedded}}\n" + JOBS,
+        "x.yaml:2:8: several crews and none is chosen; write `crew:` with one of `a`, `b`",
+    ),
+    "unknown crew": (
+        "crews: {alpha: {url: embedded}, b: {url: embedded}}\njobs: [{crew: alfa}]\n",
+        "x.yaml:2:15: `alfa` is no crew of this file; did you mean `alpha`?",
+    ),
+    "a crew by name": (
+        CREW + "jobs: [{crew: alfa}]\n",
+        "x.yaml:2:15: `crew: alfa` needs `crews:` with that name; this job file has a single `crew:`",
+    ),
+    "unknown key": (RIGHT + "job: 1\n", "x.yaml:3:1: `job` is no key of a job file; did you mean `jobs`?"),
+    "escapes in a key": (
+        RIGHT + "j\u202eobs: 1\n",
+        "x.yaml:3:1: 'j\\u202eobs' is no key of a job file; did you mean `jobs`?",
+    ),
+    "unknown key of run": (
+        RIGHT + "run:\n  concurency: 5\n",
+        "x.yaml:4:3: `concurency` is no key of `run`; did you mean `concurrency`?",
+    ),
+    "unknown key below run": (
+        RIGHT + "run:\n  retry: {attemps: 5}\n",
+        "x.yaml:4:11: `attemps` is no key of `run.retry`; did you mean `attempts`?",
+    ),
+    "run is a list": (RIGHT + "run: [1]\n", "x.yaml:3:6: `run` must be a mapping, a list was found"),
+    "concurrency": (
+        RIGHT + "run: {concurrency: many}\n",
+        "x.yaml:3:20: `run.concurrency` must be a whole number, 'many' was found",
+    ),
+    "concurrency from a secret": (
+        RIGHT + 'run: {timeout: "${SECRET}"}\n',
+        "x.yaml:3:16: `run.timeout` is wrong: '${SECRET}' is no duration; write it like 30s, 5m or 1h30m",
+    ),
+    "too few": (
+        RIGHT + "run: {concurrency: 0}\n",
+        "x.yaml:3:20: `run.concurrency` must be 1 or more, '0' was found",
+    ),
+    "delivery": (
+        RIGHT + "run: {delivery: maybe}\n",
+        "x.yaml:3:17: `run.delivery` must be 'at_least_once' or 'at_most_once', 'maybe' was found",
+    ),
+    "retry class": (
+        RIGHT + "run: {retry: {on: [crew_eror]}}\n",
+        "x.yaml:3:20: `run.retry.on[0]` must be 'crew_error', 'lost' or 'timeout', 'crew_eror' was found",
+    ),
+    "waits": (
+        RIGHT + "run:\n  poll: {initial: 1m, max: 2s}\n",
+        "x.yaml:3:1: `run` is wrong: poll.initial is longer than poll.max",
+    ),
+    "reserved meta": (
+        RIGHT + "defaults: {meta: {batchcrew: 1}}\n",
+        "x.yaml:3:19: `meta.batchcrew` is reserved: batchcrew writes it itself; rename yours",
+    ),
+    "batch with a slash": (
+        RIGHT + "batch: a/b\n",
+        "x.yaml:3:8: the batch's name is `a/b`; it may hold no slash and no control character",
+    ),
+    "batch with another placeholder": (
+        RIGHT + "batch: a-{time}\n",
+        "x.yaml:3:8: {time} is not known in `batch`; only {date} is",
+    ),
+    "long batch": (RIGHT + f"batch: {'x' * 201}\n", "x.yaml:3:8: the batch's name has 201 characters; 200 are allowed"),
+    "empty batch": (RIGHT + 'batch: ""\n', "x.yaml:3:8: the batch's name is empty"),
+}
+
+ENTRIES = {
+    "unknown key": (
+        "- row: ok.csv",
+        "x.yaml:3:3: `row` is no key of an entry of `jobs`; did you mean `rows`?",
+    ),
+    "rows and grid": (
+        "- {rows: ok.csv, grid: {a: [1]}}",
+        "x.yaml:3:18: `rows` and `grid` cannot stand in one entry; make it two entries",
+    ),
+    "no such file": (
+        "- rows: okay.csv",
+        "x.yaml:3:9: the file `okay.csv` does not exist; did you mean `ok.csv`?",
+    ),
+    "folder": ("- rows: folder.csv", "x.yaml:3:9: `folder.csv` is a folder"),
+    "outside": (
+        "- rows: ../ok.csv",
+        "x.yaml:3:9: the file `../ok.csv` is outside the job file's folder; --allow-outside permits that",
+    ),
+    "workbook": (
+        "- rows: ok.xlsx",
+        "x.yaml:3:9: `ok.xlsx` is a workbook; save it as CSV UTF-8 and name that file",
+    ),
+    "ending": (
+        "- rows: ok.txt",
+        "x.yaml:3:9: the file `ok.txt` must end in one of .csv .tsv .jsonl .ndjson .json .yaml .yml",
+    ),
+    "NUL in a path": ('- rows: "a\\0.csv"', "x.yaml:3:9: the path 'a\\x00.csv' cannot be used: embedded null byte"),
+    "encoding": (
+        "- {rows: ok.csv, encoding: hex}",
+        "x.yaml:3:28: `encoding`: 'hex' is no encoding; try utf-8, cp1252, latin-1 or utf-16",
+    ),
+    "encoding without use": (
+        "- {rows: ok.json, encoding: cp1252}",
+        "x.yaml:3:19: `encoding` has no use for a .json file; take it out",
+    ),
+    "delimiter": (
+        "- {rows: ok.csv, delimiter: abc}",
+        "x.yaml:3:29: `delimiter` must be one character or `tab`, 'abc' was found",
+    ),
+    "constant id": (
+        "- {rows: ok.csv, id: name}",
+        "x.yaml:3:22: `id` 'name' would be the same for every job; write a template, as in \"{{ name }}\"",
+    ),
+    "template": (
+        '- {rows: ok.csv, id: "{{ name"}',
+        "x.yaml:3:22: `id` '{{ name' is no template: unexpected end of template, expected 'end of print statement'.",
+    ),
+    "filter": (
+        '- {rows: ok.csv, inputs: {a: {b: ["{{ name | nope }}"]}}}',
+        "x.yaml:3:35: `inputs.a.b[0]` '{{ name | nope }}' is no template: No filter named 'nope'.",
+    ),
+    "reserved meta": (
+        "- {rows: ok.csv, meta: {batchcrew: 1}}",
+        "x.yaml:3:25: `meta.batchcrew` is reserved: batchcrew writes it itself; rename yours",
+    ),
+    "grid of a scalar": ("- grid: {a: 1}", "x.yaml:3:13: `grid.a` must be a list, '1' was found"),
+    "grid of nothing": ("- grid: {a: []}", "x.yaml:3:13: `grid.a` must not be empty"),
+    "large grid": (
+        f"- grid: {{a: &x [{','.join('1' * 1001)}], b: *x}}",
+        "x.yaml:3:9: the grid has 1,002,001 combinations; 1,000,000 are allowed",
+    ),
+    "empty id": ('- id: ""', "x.yaml:3:7: `id` is empty; each job needs its own id"),
+    "long id": (f"- id: {'x' * 501}", "x.yaml:3:7: `id` has 501 characters; an id has 500 at most"),
+    "control character": ('- id: "a\\tb"', "x.yaml:3:7: `id` holds a line break or control character: 'a\\tb'"),
+    "id is a list": ("- id: [1]", "x.yaml:3:7: `id` must be text, a list was found"),
+    "id twice": ("- id: a\n- id: a", "x.yaml:4:7: the id `a` came in line 3 already; each job needs its own id"),
+    "inputs twice": (
+        "- inputs: {a: 1}\n- inputs: {a: 1}",
+        "x.yaml:4:3: the same inputs without an id of its own came in line 3 already; each job needs its own id",
+    ),
+    "unknown column": (
+        '- {rows: ok.csv, id: "{{ nam }}"}',
+        "ok.csv:2: `id` '{{ nam }}': `nam` is no column; did you mean `name`?",
+    ),
+    "unknown value of a grid": (
+        '- {grid: {a: [1, 2]}, id: "{{ b }}"}',
+        "x.yaml:3:3: `id` '{{ b }}': `b` is no column",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), SYNTAX.values(), ids=SYNTAX)
+def test_syntax(tmp_path: Path, text: str | bytes, message: str) -> None:
+    assert complaints(tmp_path, text) == [message]
+
+
+@pytest.mark.parametrize(("text", "message"), HEAD.values(), ids=HEAD)
+def test_head(tmp_path: Path, text: str, message: str) -> None:
+    assert complaints(tmp_path, text) == [message]
+
+
+@pytest.mark.parametrize(("entry", "message"), ENTRIES.values(), ids=ENTRIES)
+def test_entries(tmp_path: Path, entry: str, message: str) -> None:
+    assert complaints(tmp_path, f"{CREW}jobs:\n{entry}\n") == [message]
+
+
+JSON = {
+    "comma": ('{\n "crew": {}\n "jobs": []}', "x.json:3:2: not valid JSON: Expecting ',' delimiter"),
+    "key twice": (
+        '{"crew": {"url": "embedded", "url": "embedded"},\n"jobs": [{"id": "a"}]}',
+        "x.json:1:30: the key `url` comes twice; it stands in line 1 already",
+    ),
+    "NaN": (
+        '{"crew": {"url": "embedded"},\n "jobs": [{"inputs": {"a": NaN}}]}',
+        "x.json:2:28: NaN is not JSON; quote it if it is text",
+    ),
+    "value": (
+        '{"crew": {"url": "embedded"},\n\t"jobs": [{"id": "a"}], "run": {"concurrency": "x"}}',
+        "x.json:2:48: `run.concurrency` must be a whole number, 'x' was found",
+    ),
+    "deep": ('{"a":' + "[" * 100_000 + "]" * 100_000 + "}", "x.json: nested too deeply"),
+    "less deep": ('{"a":' + "[" * 60 + "]" * 60 + "}", "x.json:1:55: nested deeper than 50 levels"),
+    "half a pair": (
+        '{"crew": {"url": "embedded"}, "jobs": [{"id": "\\ud800"}]}',
+        "x.json:1:47: half of a surrogate pair is no character",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), JSON.values(), ids=JSON)
+def test_json(tmp_path: Path, text: str, message: str) -> None:
+    assert complaints(tmp_path, text, "x.json") == [message]
+
+
+def test_all_mistakes_come_at_once_in_the_files_order(tmp_path: Path) -> None:
+    text = (
+        "batch: x/y\ncrew:\n  url: ftp://foo\n  token: ${NOPE}\n  tokn: 1\n"
+        "run:\n  timeout: 5x\n  concurrency: 3\n  concurrency: 4\n"
+        'jobs:\n  - rows: no.csv\n    where: "{{ x"\n  - row: 1\n'
+    )
+    assert [message.split(" ")[0] for message in complaints(tmp_path, text)] == [
+        "x.yaml:1:8:",
+        "x.yaml:3:8:",
+        "x.yaml:4:10:",
+        "x.yaml:5:3:",
+        "x.yaml:7:12:",
+        "x.yaml:9:3:",
+        "x.yaml:11:11:",
+        "x.yaml:12:12:",
+        "x.yaml:13:5:",
+    ]
+
+
+def test_twenty_mistakes_are_shown_and_more_is_said_only_when_there_are_more(tmp_path: Path) -> None:
+    entries = [f"  - {{x{number}: 1}}\n" for number in range(21)]
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    twenty = complaints(tmp_path / "a", CREW + "jobs:\n" + "".join(entries[:20]))
+    more = complaints(tmp_path / "b", CREW + "jobs:\n" + "".join(entries))
+    assert len(twenty) == 20
+    assert more == [*twenty, "… and more; the first 20 are shown"]
+
+
+def test_a_billion_laughs_are_refused_before_they_are_laughed(tmp_path: Path) -> None:
+    names = "abcdefghij"
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{new}: &{new} [{', '.join(f'*{old}' for _ in range(9))}]" for old, new in pairwise(names)]
+    text = "\n".join(lines) + "\n" + RIGHT
+    assert complaints(tmp_path, text) == ["x.yaml:6:8: the aliases stand for more than 100,000 values; use fewer"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere.yaml", "nowhere.yaml: does not exist"),
+        ("folder.yaml", "folder.yaml: is a folder; name the job file in it"),
+        ("notes.txt", "notes.txt: must end in one of .yaml .yml .json .csv .tsv .jsonl .ndjson"),
+        ("leads.xlsx", "leads.xlsx: is a workbook; save it as CSV UTF-8 and run that file"),
+    ],
+)
+def test_paths(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "leads.xlsx").touch()
+    with pytest.raises(JobFileError) as caught:
+        load_jobfile(tmp_path / name, environ={}, today=date(2026, 1, 31))
+    assert str(caught.value).replace(f"{tmp_path}/", "") == message
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"encoding": "nope"}, "--encoding: 'nope' is no encoding; try utf-8, cp1252, latin-1 or utf-16"),
+        ({"delimiter": "xx"}, "--delimiter: must be one character or `tab`, 'xx' was found"),
+    ],
+)
+def test_options(tmp_path: Path, options: dict[str, str], message: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("id,a\n1,2\n")
+    with pytest.raises(JobFileError) as caught:
+        load_jobfile(
+            path,
+            environ={},
+            today=date(2026, 1, 31),
+            crew_url="embedded",
+            encoding=options.get("encoding"),
+            delimiter=options.get("delimiter"),
+        )
+    assert str(caught.value) == message

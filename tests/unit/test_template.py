@@ -1,0 +1,182 @@
+"""Templates over a row: types, names, and what the sandbox keeps in."""
+
+from typing import Any
+
+import pytest
+
+from batchcrew.jobfile.template import MAX_TEXT, Template, TemplateProblem
+from batchcrew.models import Location
+
+ROW: dict[str, Any] = {"age": "35", "first name": "Bo", "tags": ["a", "b"], "n": 2, "email": "b@x.example"}
+PLACE = Location("x.yaml", 1, 1)
+
+
+def template(text: str, *, condition: bool = False) -> Template:
+    return Template(text, where=PLACE, name="id", condition=condition)
+
+
+def render(text: str, row: dict[str, Any] | None = None) -> Any:
+    return template(text).render(ROW if row is None else row, "2026-01-31")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{{ age }}", "35"),
+        ("{{ age | int }}", 35),
+        ("{{ n }}", 2),
+        ("{{ n * 2 }}", 4),
+        ("{{ tags }}", ["a", "b"]),
+        ("{{ n }}.", "2."),
+        (" {{ n }}", " 2"),
+        ("{{ n }}{{ n }}", "22"),
+        ("{{ none }}", None),
+        ("{{ n > 1 }}", True),
+        ("{{ row['first name'] }}", "Bo"),
+        ("{{ row.age }}", "35"),
+        ("{{ row }}", ROW),
+        ("{{ date }}", "2026-01-31"),
+        ("{{ missing | default('x') }}", "x"),
+        ("{{ missing is defined }}", False),
+        ("{{ tags | join(', ') | upper }}", "A, B"),
+        ("{{ tags | map('upper') | list }}", ["A", "B"]),
+        ("{{ '<b>' | escape }}", "&lt;b&gt;"),
+        ("{% for tag in tags %}{{ tag }};{% endfor %}", "a;b;"),
+        ("{# nothing #}text", "text"),
+        ("line\n", "line\n"),
+        ("{{ 'x' * 3 }}", "xxx"),
+        ("{{ 2 ** 10 }}", 1024),
+        ("{{ '%05d' % n }}", "00002"),
+        ("{{ '{:>3}'.format(n) }}", "  2"),
+        ("{{ 'x' | center(5) }}", "  x  "),
+        ("{{ 'a\nb' | indent(2) }}", "a\n  b"),
+        ("{{ '%s!' | format(n) }}", "2!"),
+        ("{{ range(3) | list }}", [0, 1, 2]),
+    ],
+)
+def test_values(text: str, value: Any) -> None:
+    found = render(text)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_a_date_column_comes_before_today_and_row_is_always_the_row() -> None:
+    row = {"date": "1999-01-01", "row": "x"}
+    assert render("{{ date }}", row) == "1999-01-01"
+    assert render("{{ row }}", row) == row
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{{ emial }}", "`id` '{{ emial }}': `emial` is no column; did you mean `email`?"),
+        ("{{ emial | upper }}", "`id` '{{ emial | upper }}': `emial` is no column; did you mean `email`?"),
+        ("x {{ zzz }}", "`id` 'x {{ zzz }}': `zzz` is no column"),
+        (
+            "{{ row['frst name'] }}",
+            "`id` \"{{ row['frst name'] }}\": there is no 'frst name'; did you mean `first name`?",
+        ),
+        ("{{ age.nope }}", "`id` '{{ age.nope }}': 'str object' has no attribute 'nope'"),
+        ("{{ age if false }}", "`id` '{{ age if false }}': no value; an `if` needs its `else`"),
+        ("{{ 1 / 0 }}", "`id` '{{ 1 / 0 }}': ZeroDivisionError: division by zero"),
+        ("{{ 'inf' | float }}", "`id` \"{{ 'inf' | float }}\": inf is no number of JSON"),
+        (
+            "{{ tags | map('upper') }}",
+            "`id` \"{{ tags | map('upper') }}\": the value is no text, number, list or mapping but a generator; "
+            "end with `| list`",
+        ),
+        ("{% include 'x' %}", "`id` \"{% include 'x' %}\": TypeError: no loader for this environment specified"),
+    ],
+)
+def test_what_a_row_cannot_fill(text: str, message: str) -> None:
+    with pytest.raises(TemplateProblem) as caught:
+        render(text)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ 'x' * 10**9 }}",
+        "{{ [1] * 10**9 }}",
+        "{{ 10**9 * 'x' }}",
+        "{{ 9 ** 99999999 }}",
+        "{{ range(10**9) | list }}",
+        "{{ '%999999999d' % 1 }}",
+        "{{ '%*d' % (10**9, 1) }}",
+        "{{ '%999999999d' | format(1) }}",
+        "{{ '{:999999999}'.format(1) }}",
+        "{{ '{:{}}'.format(1, 10**9) }}",
+        "{{ 'x' | center(10**9) }}",
+        "{{ 'x\ny' | indent(10**9) }}",
+        "{{ age.ljust(10**9) }}",
+        "{{ age.zfill(10**9) }}",
+        "{% for i in range(9999) %}{% for j in range(9999) %}0123456789{% endfor %}{% endfor %}",
+        "{{ ''.__class__.__mro__ }}",
+        "{{ row.__init__.__globals__ }}",
+        "{{ tags.append('c') }}",
+        "{{ row.update({}) }}",
+        "{{ ().__class__.__base__.__subclasses__() }}",
+        "{{ lipsum(n=10**6) }}",
+        "{{ cycler.__init__ }}",
+        "{{ tags | random }}",
+    ],
+)
+def test_the_sandbox_keeps_in(text: str) -> None:
+    with pytest.raises(TemplateProblem):
+        render(text)
+    assert ROW["tags"] == ["a", "b"]
+
+
+def test_a_text_has_a_size() -> None:
+    with pytest.raises(TemplateProblem, match=r"the text is longer than 1,048,576 characters"):
+        render("{{ x ~ x }}", {"x": "y" * (MAX_TEXT // 2 + 1)})
+
+
+@pytest.mark.parametrize(
+    "text", ["{{ age", "{% if %}", "{{ age | nope }}", "{{ }}", "{{" + "(" * 500 + "1" + ")" * 500 + "}}"]
+)
+def test_what_is_no_template(text: str) -> None:
+    with pytest.raises(TemplateProblem):
+        template(text)
+
+
+def test_the_line_of_a_mistake_in_a_long_template() -> None:
+    with pytest.raises(TemplateProblem, match="is no template in its line 2: "):
+        template("a\n{{ b\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("{{ age == '35' }}", True),
+        ("age == '35'", True),
+        ("age | int > 40", False),
+        ("{{ n }}", True),
+        ("{{ none }}", False),
+        ("{{ tags }}", True),
+        ("True", True),
+        ("{{ 'yes' }}", True),
+        ("{{ ' No ' }}", False),
+        ("{{ '' }}", False),
+        ("{% if n > 1 %}true{% endif %}", True),
+    ],
+)
+def test_conditions(text: str, holds: bool) -> None:
+    assert template(text, condition=True).holds(ROW, "2026-01-31") is holds
+
+
+def test_other_text_is_no_condition() -> None:
+    with pytest.raises(TemplateProblem, match=r"the text 'b@x\.example' is neither true nor false; compare it"):
+        template("{{ email }}", condition=True).holds(ROW, "2026-01-31")
+
+
+def test_ids_are_text() -> None:
+    assert template("{{ n }}").text(ROW, "") == "2"
+    with pytest.raises(TemplateProblem, match="is no text"):
+        template("{{ tags }}").text(ROW, "")
+
+
+def test_uses_date() -> None:
+    assert template("{{ date }}").uses_date
+    assert not template("{{ row['date'] }}").uses_date
