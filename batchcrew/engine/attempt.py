@@ -97,7 +97,7 @@ class AttemptRunner:
 
         `again`: an earlier run may have sent it already, so it can be left but not called unsent.
         """
-        if self._stop.requested:
+        if self._stop.leave or self._stop.reason is StopReason.STOP_AFTER_FAILURES:
             return None if again else retry.rejected("not sent: the run was stopping")
         sent_at = self._clock.monotonic()
         answer = await self._send(life)

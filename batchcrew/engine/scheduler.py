@@ -243,7 +243,7 @@ class Scheduler:
                 runtime = format_duration(self._settings.max_runtime or 0)
                 self._stop.request(StopReason.MAX_RUNTIME, f"max_runtime of {runtime} is over", leave=True)
                 return
-            if self._left_to_start <= 0:
+            if self._left_to_start <= 0 and not self._kicking_off():
                 self._stop.request(StopReason.LIMIT, "the limit of kickoffs for this run is reached", leave=False)
                 return
             if await self._fill(group):
@@ -253,6 +253,10 @@ class Scheduler:
             if nothing_runs and retries is None and all(gate.exhausted for gate in self._gates.values()):
                 return
             await self._clock.wait(self._wake, self._time_to_wake(retries))
+
+    def _kicking_off(self) -> bool:
+        """A kickoff on the wire may yet be refused, and then another may leave in its place."""
+        return any(life.phase is Phase.KICKING_OFF for life in self._lives.values())
 
     async def _fill(self, group: asyncio.TaskGroup) -> bool:
         """Claim and start what may start now. True when anything did."""
@@ -315,6 +319,7 @@ class Scheduler:
 
     def _count_kickoff(self) -> None:
         self.result.kickoffs += 1
+        self._wake.set()
 
     def _spawn(
         self,

@@ -1,0 +1,154 @@
+"""One batch through the real engine, the real ledger and the real embedded server, in one process."""
+
+import asyncio
+import random
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from batchcrew.clock import Clock, SystemClock
+from batchcrew.crew import CrewClient
+from batchcrew.engine import EngineResult, Scheduler, Stop
+from batchcrew.events import Event, KickedOff, Warned
+from batchcrew.ledger import BatchKey, Ledger
+from batchcrew.models import Counts, Job, JobDetail, Location, ResultRow, StopReason
+from batchcrew.server import CrewServer, Faults, ServeOptions, Spread
+from batchcrew.settings import CrewSettings, PollSettings, RetrySettings, RunSettings
+
+INPUTS = {"budget": "1000 USD", "interests": "games, food", "duration": "3 days", "age": "35"}
+QUICK = PollSettings(initial=0.01, factor=1.5, max=0.05)
+SOON = RetrySettings(backoff=0.01, max=0.01)
+
+
+def jobs(number: int, *, crew: str = "default", prefix: str = "job") -> list[Job]:
+    return [
+        Job(
+            job_id=f"{prefix}-{n}",
+            crew=crew,
+            inputs=dict(INPUTS),
+            meta={"row": n},
+            row={"id": f"{prefix}-{n}"},
+            fingerprint=f"{prefix}{n}",
+            where=Location("jobs.csv", n + 2),
+        )
+        for n in range(number)
+    ]
+
+
+def serving(**options: Any) -> ServeOptions:
+    return ServeOptions(**{"execution_time": Spread(0.02), "seed": 1, **options})
+
+
+def run_settings(**settings: Any) -> RunSettings:
+    return RunSettings(**{"concurrency": 5, "poll": QUICK, "retry": SOON, **settings})
+
+
+@dataclass
+class Bench:
+    """A batch and what is around it; `run` is one run of it."""
+
+    path: Path
+    server: CrewServer
+    settings: RunSettings
+    crews: dict[str, CrewSettings]
+    batch: str = "b"
+    clock: Clock = field(default_factory=SystemClock)
+    stop: Stop = field(default_factory=Stop)
+    events: list[Event] = field(default_factory=list)
+    stop_after_kickoffs: int | None = None
+    """Ask the run to leave once so many kickoffs were accepted."""
+    urls: dict[str, str] = field(default_factory=dict)
+    """Other addresses than the server's, by crew."""
+
+    async def take_in(self, given: Iterable[Job]) -> None:
+        async with Ledger(self.path, clock=self.clock) as ledger:
+            staged = await ledger.stage(self.batch, given)
+            await ledger.take_in(self.batch, jobfile="jobs.yaml", digest="d", columns=staged.plan.columns)
+
+    async def run(self, *, limit: int | None = None, unreachable: float = 60.0) -> EngineResult:
+        self.events = []
+        async with AsyncExitStack() as stack:
+            ledger = await stack.enter_async_context(Ledger(self.path, clock=self.clock))
+            key = await self._key(ledger)
+            run_id = await ledger.open_run(key.id, pid=1, host="h", version="v")
+            clients = {}
+            for name, crew in self.crews.items():
+                client = CrewClient(
+                    name,
+                    crew,
+                    url=self.urls.get(name, self.server.url),
+                    concurrency=self.settings.concurrency,
+                    clock=self.clock,
+                    warn=lambda message: self._observe(Warned(message)),
+                )
+                clients[name] = await stack.enter_async_context(client)
+            scheduler = Scheduler(
+                ledger=ledger,
+                batch=key,
+                run_id=run_id,
+                clients=clients,
+                crews=self.crews,
+                settings=self.settings,
+                stop=self.stop,
+                clock=self.clock,
+                chance=random.Random(7),
+                observe=self._observe,
+                limit=limit,
+                unreachable=unreachable,
+            )
+            return await scheduler.run()
+
+    async def counts(self) -> Counts:
+        async with Ledger(self.path, clock=self.clock) as ledger:
+            return await ledger.counts(await self._key(ledger))
+
+    async def rows(self) -> list[ResultRow]:
+        async with Ledger(self.path, clock=self.clock) as ledger:
+            return [row async for row in ledger.results(await self._key(ledger))]
+
+    async def job(self, job_id: str) -> JobDetail:
+        async with Ledger(self.path, clock=self.clock) as ledger:
+            return await ledger.job(await self._key(ledger), job_id)
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    async def _key(self, ledger: Ledger) -> BatchKey:
+        key = await ledger.batch(self.batch)
+        assert key is not None
+        return key
+
+    def _observe(self, event: Event) -> None:
+        self.events.append(event)
+        kickoffs = len(self.of(KickedOff))
+        if self.stop_after_kickoffs is not None and kickoffs >= self.stop_after_kickoffs:
+            self.stop.request(StopReason.SIGNAL, "stopped by a test", leave=True)
+
+
+def bench(path: Path, server: CrewServer, **settings: Any) -> Bench:
+    """A bench with one crew on the server."""
+    crew = CrewSettings(url="http://unused", token=server.token)
+    return Bench(path / "ledger.db", server, run_settings(**settings), {"default": crew})
+
+
+class RateClock(SystemClock):
+    """Time that runs so much faster than the wall's."""
+
+    def __init__(self, speed: float) -> None:
+        super().__init__()
+        self._speed = speed
+        self._zero = SystemClock.monotonic(self)
+
+    def monotonic(self) -> float:
+        return self._zero + (super().monotonic() - self._zero) * self._speed
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / self._speed)
+
+    async def wait(self, event: asyncio.Event, seconds: float | None) -> bool:
+        return await super().wait(event, None if seconds is None else seconds / self._speed)
+
+
+__all__ = ["Bench", "Faults", "RateClock", "bench", "jobs", "run_settings", "serving"]

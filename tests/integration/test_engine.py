@@ -1,0 +1,346 @@
+"""Whole batches: the real engine, ledger and client against the real embedded server, with faults scripted."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_bench import Bench, Faults, RateClock, bench, jobs, serving
+from pydantic import SecretStr
+
+from batchcrew.engine import Stop
+from batchcrew.events import AttemptEnded, KickedOff, Progressed, Stopping, Warned
+from batchcrew.ledger import Ledger
+from batchcrew.models import AttemptState, JobState, StopReason
+from batchcrew.server import CrewServer, Spread
+from batchcrew.settings import CrewSettings, FailureLimit, Rate, RetrySettings
+
+
+async def attempts_of(made: Bench, job_id: str) -> list[str]:
+    return [attempt.state.value for attempt in (await made.job(job_id)).attempts]
+
+
+@pytest.mark.parametrize("dialect", ["guide", "live", "legacy"])
+async def test_a_batch_ends_in_every_dialect_and_never_passes_its_concurrency(tmp_path: Path, dialect: Any) -> None:
+    async with CrewServer(serving(dialect=dialect)) as server:
+        made = bench(tmp_path, server, concurrency=4)
+        await made.take_in(jobs(30))
+        result = await made.run()
+        assert result.kickoffs == 30
+        assert server.stats["peak_running"] <= 4
+        assert server.stats["max_kickoffs_per_job"] == 1
+    counts = await made.counts()
+    assert (counts.succeeded, counts.total) == (30, 30)
+    rows = await made.rows()
+    assert all(row.output and "no language model was asked" in row.output for row in rows)
+    assert all(row.started_at and row.ended_at and row.execution_time is not None for row in rows)
+
+
+@pytest.mark.parametrize("dialect", ["guide", "live", "legacy"])
+async def test_with_everything_going_wrong_every_job_still_ends(tmp_path: Path, dialect: Any) -> None:
+    options = serving(dialect=dialect, fail_rate=0.2, http_error_rate=0.1, drop_rate=0.05, max_running=5)
+    async with CrewServer(options) as server:
+        made = bench(tmp_path, server, concurrency=8)
+        made.clock = RateClock(20)
+        await made.take_in(jobs(60))
+        await made.run()
+        assert server.stats["peak_running"] <= 5
+    counts = await made.counts()
+    assert counts.left == 0
+    assert counts.succeeded > 40
+    assert counts.possible_duplicates == 0  # the embedded server honours Idempotency-Key
+
+
+async def test_concurrency_is_used_up(tmp_path: Path) -> None:
+    async with CrewServer(serving(execution_time=Spread(0.3))) as server:
+        made = bench(tmp_path, server, concurrency=6)
+        await made.take_in(jobs(12))
+        await made.run()
+        assert server.stats["peak_running"] == 6
+
+
+async def test_a_crew_has_its_own_slots(tmp_path: Path) -> None:
+    async with CrewServer(serving(execution_time=Spread(0.1))) as one, CrewServer(serving()) as two:
+        made = bench(tmp_path, one, concurrency=5)
+        made.crews = {
+            "a": CrewSettings(url="http://unused", token=SecretStr(one.token), concurrency=2),
+            "b": CrewSettings(url="http://unused", token=SecretStr(two.token)),
+        }
+        made.urls = {"b": two.url}
+        await made.take_in([*jobs(8, crew="a", prefix="a"), *jobs(8, crew="b", prefix="b")])
+        await made.run()
+        assert one.stats["peak_running"] == 2
+        assert (one.stats["kickoffs"], two.stats["kickoffs"]) == (8, 8)
+    assert (await made.counts()).succeeded == 16
+
+
+async def test_kickoffs_keep_to_the_batchs_rate_and_to_the_crews(tmp_path: Path) -> None:
+    async with CrewServer(serving()) as server:
+        for number, (run, crew) in enumerate([("10/s", None), (None, "10/s")]):
+            made = bench(tmp_path / str(number), server, **({"rate": run} if run else {}))
+            token = server.token
+            made.crews = {
+                "default": CrewSettings.model_validate({"url": "http://unused", "token": token, "rate": crew})
+            }
+            await made.take_in(jobs(6))
+            began = made.clock.monotonic()
+            await made.run()
+            assert made.clock.monotonic() - began >= 0.5 - 0.05
+    assert Rate(count=10, period_seconds=1).interval_seconds == 0.1
+
+
+async def test_a_failed_execution_is_tried_again_as_often_as_told(tmp_path: Path) -> None:
+    async with CrewServer(serving(fail_rate=1.0)) as server:
+        made = bench(tmp_path, server, retry=RetrySettings(attempts=3, backoff=0.01, max=0.01))
+        await made.take_in(jobs(2))
+        result = await made.run()
+        assert (result.kickoffs, server.stats["max_kickoffs_per_job"]) == (6, 3)
+    assert await attempts_of(made, "job-0") == ["failed", "failed", "failed"]
+    assert all(row.state is JobState.FAILED and "no flight" in (row.error or "") for row in await made.rows())
+
+
+async def test_what_retry_does_not_name_is_not_tried_again(tmp_path: Path) -> None:
+    async with CrewServer(serving(fail_rate=1.0)) as server:
+        made = bench(tmp_path, server, retry=RetrySettings(on=("lost",)))
+        await made.take_in(jobs(1))
+        assert (await made.run()).kickoffs == 1
+
+
+async def test_a_kickoff_in_doubt_is_sent_again_under_its_key(tmp_path: Path) -> None:
+    faults = Faults(kickoff=["drop_after_accept", 500, "error_after_accept", "drop_before_accept"])
+    async with CrewServer(serving(), faults=faults) as server:
+        made = bench(tmp_path, server, delivery="at_most_once")
+        await made.take_in(jobs(4))
+        await made.run()
+        assert server.stats["kickoffs"] == 4
+        assert server.stats["max_kickoffs_per_job"] == 1
+    assert (await made.counts()).succeeded == 4
+    assert await attempts_of(made, "job-0") == ["succeeded"]
+
+
+async def test_in_doubt_at_least_once_kicks_off_again_and_counts_it(tmp_path: Path) -> None:
+    faults = Faults(kickoff=["drop_after_accept"])
+    async with CrewServer(serving(idempotency=False), faults=faults) as server:
+        made = bench(tmp_path, server, delivery="at_least_once")
+        await made.take_in(jobs(1))
+        await made.run()
+        assert server.stats["kickoffs"] == 2
+    counts = await made.counts()
+    assert (counts.succeeded, counts.possible_duplicates) == (1, 1)
+    assert await attempts_of(made, "job-0") == ["in_doubt", "succeeded"]
+
+
+async def test_in_doubt_at_most_once_is_held(tmp_path: Path) -> None:
+    faults = Faults(kickoff=["drop_after_accept"])
+    async with CrewServer(serving(idempotency=False), faults=faults) as server:
+        made = bench(tmp_path, server, delivery="at_most_once", concurrency=1)
+        await made.take_in(jobs(2))
+        await made.run()
+        assert server.stats["kickoffs"] == 2
+    counts = await made.counts()
+    assert (counts.held, counts.succeeded, counts.possible_duplicates) == (1, 1, 0)
+
+
+async def test_a_429_uses_up_no_attempt(tmp_path: Path) -> None:
+    async with CrewServer(serving(max_running=1, execution_time=Spread(0.05))) as server:
+        made = bench(tmp_path, server, concurrency=4, retry=RetrySettings(attempts=1))
+        made.clock = RateClock(20)
+        await made.take_in(jobs(6))
+        await made.run()
+        assert server.stats["refused"] > 0
+    assert (await made.counts()).succeeded == 6
+    assert any("asks to slow down" in event.message for event in made.of(Warned))
+
+
+async def test_wrong_inputs_fail_the_job_with_the_servers_words(tmp_path: Path) -> None:
+    async with CrewServer(serving()) as server:
+        made = bench(tmp_path, server)
+        wrong, right = jobs(2)
+        del wrong.inputs["age"]
+        await made.take_in([wrong, right])
+        await made.run()
+        assert server.stats["kickoffs"] == 1
+    rows = await made.rows()
+    assert [row.state for row in rows] == [JobState.FAILED, JobState.SUCCEEDED]
+    assert "age" in (rows[0].error or "")
+    assert rows[0].attempts == 0
+
+
+async def test_a_wrong_token_stops_the_run_and_fails_no_job(tmp_path: Path) -> None:
+    async with CrewServer(serving()) as server:
+        made = bench(tmp_path, server)
+        made.crews = {"default": CrewSettings(url="http://unused", token=SecretStr("wrong"))}
+        await made.take_in(jobs(3))
+        await made.run()
+        assert server.stats["kickoffs"] == 0
+    assert made.stop.reason is StopReason.CREW_UNUSABLE
+    assert "401" in made.stop.detail
+    assert (await made.counts()).pending == 3
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 405])
+async def test_a_crew_that_turns_unusable_at_kickoff_stops_the_run(tmp_path: Path, code: int) -> None:
+    async with CrewServer(serving(), faults=Faults(kickoff=[200, code])) as server:
+        made = bench(tmp_path, server, concurrency=1)
+        await made.take_in(jobs(4))
+        await made.run()
+    counts = await made.counts()
+    assert made.stop.reason is StopReason.CREW_UNUSABLE
+    assert (counts.failed, counts.pending, counts.succeeded) == (0, 3, 1)
+
+
+async def test_a_401_at_status_leaves_the_attempt_for_the_next_run(tmp_path: Path) -> None:
+    async with CrewServer(serving(), faults=Faults(status=[401])) as server:
+        made = bench(tmp_path, server, concurrency=1)
+        await made.take_in(jobs(2))
+        await made.run()
+        assert made.stop.reason is StopReason.CREW_UNUSABLE
+        assert (await made.counts()).open == 1
+        made.stop = Stop()
+        await made.run()
+        assert server.stats["max_kickoffs_per_job"] == 1
+    assert (await made.counts()).succeeded == 2
+
+
+async def test_a_crew_that_cannot_be_reached_is_given_up_and_fails_no_job(tmp_path: Path) -> None:
+    async with CrewServer(serving()) as server:
+        made = bench(tmp_path, server)
+    made.clock = RateClock(20)
+    await made.take_in(jobs(3))
+    await made.run(unreachable=10)
+    assert made.stop.reason is StopReason.CREW_UNUSABLE
+    assert "could not be reached" in made.stop.detail
+    assert (await made.counts()).pending == 3
+
+
+async def test_status_answers_that_are_none_never_fail_a_job(tmp_path: Path) -> None:
+    faults = Faults(status=[500, 502, "drop_before_accept", 503, 418])
+    async with CrewServer(serving(), faults=faults) as server:
+        made = bench(tmp_path, server)
+        await made.take_in(jobs(1))
+        await made.run()
+    assert await attempts_of(made, "job-0") == ["succeeded"]
+
+
+async def test_an_execution_over_its_timeout_is_timed_out(tmp_path: Path) -> None:
+    async with CrewServer(serving(execution_time=Spread(60))) as server:
+        made = bench(tmp_path, server, timeout=0.2)
+        await made.take_in(jobs(1))
+        await made.run()
+    (row,) = await made.rows()
+    assert row.state is JobState.FAILED
+    assert "may still be running" in (row.error or "")
+    assert await attempts_of(made, "job-0") == ["timed_out"]
+
+
+async def test_an_execution_that_the_crew_forgot_is_lost_and_tried_again(tmp_path: Path) -> None:
+    async with CrewServer(serving(execution_time=Spread(60))) as first:
+        made = bench(tmp_path, first)
+        made.stop_after_kickoffs = 1
+        await made.take_in(jobs(1))
+        await made.run()
+    async with CrewServer(serving(token=first.token)) as second:
+        made.server, made.stop, made.stop_after_kickoffs = second, Stop(), None
+        made.clock = RateClock(100)
+        await made.run()
+    assert await attempts_of(made, "job-0") == ["lost", "succeeded"]
+
+
+async def test_progress_is_told(tmp_path: Path) -> None:
+    async with CrewServer(serving(execution_time=Spread(0.3))) as server:
+        made = bench(tmp_path, server)
+        await made.take_in(jobs(1))
+        await made.run()
+    tasks = [event.execution.current_task for event in made.of(Progressed)]
+    assert tasks == ["research_task", "planning_task"]
+    assert len(made.of(AttemptEnded)) == 1
+
+
+async def test_a_run_that_leaves_is_taken_up_by_the_next(tmp_path: Path) -> None:
+    async with CrewServer(serving(execution_time=Spread(0.2))) as server:
+        made = bench(tmp_path, server, concurrency=3)
+        await made.take_in(jobs(10))
+        made.stop_after_kickoffs = 5
+        await made.run()
+        counts = await made.counts()
+        assert counts.open > 0
+        assert made.of(Stopping)
+        for number in (9, None):
+            made.stop, made.stop_after_kickoffs = Stop(), number
+            await made.run()
+            assert any(event.taken_up for event in made.of(KickedOff)) or number is None
+        assert server.stats["kickoffs"] == 10
+        assert server.stats["max_kickoffs_per_job"] == 1
+    assert (await made.counts()).succeeded == 10
+
+
+@pytest.mark.parametrize(
+    ("idempotency", "delivery", "states", "kickoffs"),
+    [
+        (True, "at_most_once", ["succeeded"], 1),
+        (False, "at_least_once", ["in_doubt", "succeeded"], 1),
+        (False, "at_most_once", ["in_doubt"], 0),
+    ],
+)
+async def test_what_was_intended_when_a_run_died_is_settled(
+    tmp_path: Path, idempotency: bool, delivery: str, states: list[str], kickoffs: int
+) -> None:
+    async with CrewServer(serving(idempotency=idempotency)) as server:
+        made = bench(tmp_path, server, delivery=delivery)
+        await made.take_in(jobs(1))
+        async with Ledger(made.path, clock=made.clock) as ledger:  # a run that died right after its commit
+            key = await made._key(ledger)
+            run_id = await ledger.open_run(key.id, pid=1, host="h", version="v")
+            await ledger.claim(key, run_id, crew="default", limit=1)
+        await made.run()
+        assert server.stats["kickoffs"] == kickoffs
+    assert await attempts_of(made, "job-0") == states
+
+
+async def test_the_limit_of_kickoffs_is_kept(tmp_path: Path) -> None:
+    async with CrewServer(serving(), faults=Faults(kickoff=[200, 503])) as server:
+        made = bench(tmp_path, server)
+        await made.take_in(jobs(9))
+        await made.run(limit=4)  # a refusal is no kickoff
+        assert server.stats["kickoffs"] == 4
+    counts = await made.counts()
+    assert (counts.succeeded, counts.pending) == (4, 5)
+    assert made.stop.reason is StopReason.LIMIT
+
+
+@pytest.mark.parametrize("limit", [FailureLimit(count=3), FailureLimit(share=Decimal("0.5"))])
+async def test_a_run_stops_after_its_failures_and_lets_what_is_in_flight_end(
+    tmp_path: Path, limit: FailureLimit
+) -> None:
+    async with CrewServer(serving(fail_rate=1.0)) as server:
+        made = bench(tmp_path, server, concurrency=2, retry=RetrySettings(attempts=1), stop_after_failures=limit)
+        await made.take_in(jobs(40))
+        await made.run()
+    counts = await made.counts()
+    assert made.stop.reason is StopReason.STOP_AFTER_FAILURES
+    assert counts.open == 0
+    assert 3 <= counts.failed < 20
+    assert counts.pending > 0
+
+
+async def test_max_runtime_ends_a_run_in_time_for_the_next(tmp_path: Path) -> None:
+    async with CrewServer(serving(execution_time=Spread(30))) as server:
+        made = bench(tmp_path, server, max_runtime=0.3)
+        await made.take_in(jobs(10))
+        await made.run()
+    counts = await made.counts()
+    assert made.stop.reason is StopReason.MAX_RUNTIME
+    assert (counts.open, counts.pending) == (5, 5)
+
+
+async def test_meta_and_the_jobs_names_are_sent(tmp_path: Path) -> None:
+    async with CrewServer(serving()) as server:
+        made = bench(tmp_path, server)
+        await made.take_in(jobs(1))
+        await made.run()
+        (attempt,) = (await made.job("job-0")).attempts
+        assert server._executions is not None
+        record = server._executions.get(attempt.kickoff_id or "")
+    assert record is not None
+    assert record.meta == {"row": 0, "batchcrew": {"batch": "b", "job": "job-0", "attempt": attempt.attempt_id}}
+    assert attempt.state is AttemptState.SUCCEEDED
