@@ -4,7 +4,8 @@
 `retry.py` what an ending means for the job, `limits.py` slots and pace, `stopping.py` why and how to stop.
 """
 
-from batchcrew.engine.scheduler import EngineResult, Scheduler
+from batchcrew.engine.result import EngineResult
+from batchcrew.engine.scheduler import Scheduler
 from batchcrew.engine.stopping import Stop
 
 __all__ = ["EngineResult", "Scheduler", "Stop"]

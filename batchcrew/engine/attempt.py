@@ -97,7 +97,7 @@ class AttemptRunner:
 
         `again`: an earlier run may have sent it already, so it can be left but not called unsent.
         """
-        if self._stop.leave or self._stop.reason is StopReason.STOP_AFTER_FAILURES:
+        if self._stop.leaving() or self._stop.reason is StopReason.STOP_AFTER_FAILURES:
             return None if again else retry.rejected("not sent: the run was stopping")
         sent_at = self._clock.monotonic()
         answer = await self._send(life)
@@ -124,7 +124,7 @@ class AttemptRunner:
                 self._give_crew_up(reason)
                 return retry.rejected(reason)
             case Doubtful(reason):
-                if self._gate.idempotent and self._stop.leave:
+                if self._gate.idempotent and self._stop.leaving():
                     return None  # still intended: the next run sends the same key again
                 return self.doubt(life.attempt, reason)
 
@@ -141,7 +141,7 @@ class AttemptRunner:
     async def watch(self, life: Life, *, taken_up: bool = False) -> Outcome | None:
         """Ask for the execution's status until it ends; None when the run leaves before."""
         life.phase = Phase.WATCHING
-        if self._stop.leave:
+        if self._stop.leaving():
             return None
         attempt, began = life.attempt, self._clock.monotonic()
         waits = Waits(self._settings.poll, self._chance)
@@ -180,7 +180,7 @@ class AttemptRunner:
         for resend in range(RESENDS):
             life.phase = Phase.KICKING_OFF
             answer = await self._client.kickoff(life.attempt)
-            if not (isinstance(answer, Doubtful) and self._gate.idempotent) or self._stop.leave:
+            if not (isinstance(answer, Doubtful) and self._gate.idempotent) or self._stop.leaving():
                 return answer
             # the same key gives the same kickoff_id: asking again is safe, and so is leaving it for the next run
             life.phase = Phase.WATCHING

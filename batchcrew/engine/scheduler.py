@@ -11,16 +11,15 @@ Invariants:
 """
 
 import asyncio
-import heapq
 import math
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 
 from batchcrew.clock import Clock, from_text
 from batchcrew.crew import CrewClient
 from batchcrew.engine.attempt import AttemptRunner, Life, Phase
 from batchcrew.engine.limits import Gate, Pace
+from batchcrew.engine.result import EngineResult
 from batchcrew.engine.retry import jittered
 from batchcrew.engine.stopping import GRACE_SECONDS, Stop
 from batchcrew.errors import BatchcrewError
@@ -30,7 +29,6 @@ from batchcrew.models import (
     Attempt,
     AttemptState,
     CrewInputs,
-    JobLine,
     JobState,
     NotSent,
     Outcome,
@@ -42,40 +40,10 @@ from batchcrew.settings import CrewSettings, RunSettings, format_duration
 
 UNREACHABLE_SECONDS = 60.0
 """A crew that cannot be reached for so long, without a single success, is given up for this run."""
-SLOWEST = 3
 LEAVING_TICK_SECONDS = 0.05
 """How often a run that leaves looks which kickoffs have their answer."""
 PROBES = 3
 """How often a crew's inputs are asked for when the answer makes no sense."""
-
-
-@dataclass(slots=True)
-class EngineResult:
-    """What one run did, for its summary."""
-
-    kickoffs: int = 0
-    ended: int = 0
-    failed: int = 0
-    slowest: list[tuple[float, str, JobLine]] = field(default_factory=list)
-    """A heap of the slowest ended executions of this run."""
-
-    def count(self, attempt: Attempt, outcome: Outcome, seconds: float | None) -> None:
-        """Take in one ended attempt."""
-        if outcome.job_state is not JobState.PENDING:
-            self.ended += 1
-            self.failed += outcome.job_state is JobState.FAILED
-        if seconds is not None and outcome.job_state is not JobState.PENDING:
-            line = JobLine(
-                job_id=attempt.job_id,
-                crew=attempt.crew,
-                state=outcome.job_state,
-                seconds=seconds,
-                attempts=attempt.charged,
-                kickoff_id=attempt.kickoff_id,
-            )
-            heapq.heappush(self.slowest, (seconds, attempt.attempt_id, line))
-            if len(self.slowest) > SLOWEST:
-                heapq.heappop(self.slowest)
 
 
 class Scheduler:

@@ -25,6 +25,10 @@ class Stop:
     def requested(self) -> bool:
         return self.reason is not None
 
+    def leaving(self) -> bool:
+        """Whether what is in flight is left for the next run; asked again after each wait."""
+        return self.leave
+
     def request(self, reason: StopReason, detail: str, *, leave: bool) -> None:
         """Start nothing new from now on."""
         if self.reason is None:

@@ -1,0 +1,37 @@
+"""What one run did, counted as it goes: bounded, whatever the number of jobs."""
+
+import heapq
+from dataclasses import dataclass, field
+
+from batchcrew.models import Attempt, JobLine, JobState, Outcome
+
+SLOWEST = 3
+
+
+@dataclass(slots=True)
+class EngineResult:
+    """What one run did, for its summary."""
+
+    kickoffs: int = 0
+    ended: int = 0
+    failed: int = 0
+    slowest: list[tuple[float, str, JobLine]] = field(default_factory=list)
+    """A heap of the slowest ended executions of this run."""
+
+    def count(self, attempt: Attempt, outcome: Outcome, seconds: float | None) -> None:
+        """Take in one ended attempt."""
+        if outcome.job_state is not JobState.PENDING:
+            self.ended += 1
+            self.failed += outcome.job_state is JobState.FAILED
+        if seconds is not None and outcome.job_state is not JobState.PENDING:
+            line = JobLine(
+                job_id=attempt.job_id,
+                crew=attempt.crew,
+                state=outcome.job_state,
+                seconds=seconds,
+                attempts=attempt.charged,
+                kickoff_id=attempt.kickoff_id,
+            )
+            heapq.heappush(self.slowest, (seconds, attempt.attempt_id, line))
+            if len(self.slowest) > SLOWEST:
+                heapq.heappop(self.slowest)
