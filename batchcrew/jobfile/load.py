@@ -195,15 +195,14 @@ def _load_document(path: Path, options: _Options, problems: Problems) -> JobFile
     broken = interpolate(root, variables, problems)
     _check_keys(root, problems)
 
-    crews = read_crews(root, problems, broken, warnings)
-    if "crew" not in root.items and "crews" not in root.items:
-        if options.crew_url is None:
-            problems.at(
-                root.where, "no `crew:`; write `crew: {url: …, token: …}`, or `crew: {url: embedded}` to try it"
-            )
-        else:
-            crew = crew_of_options(options.crew_url, options.crew_token, variables, problems, warnings)
-            crews = {DEFAULT_CREW: crew} if crew else None
+    crews: Mapping[str, CrewSettings] | None = None
+    if "crew" in root.items or "crews" in root.items:
+        crews = read_crews(root, problems, broken, warnings)
+    elif options.crew_url is not None:
+        crew = crew_of_options(options.crew_url, options.crew_token, variables, problems, warnings)
+        crews = {DEFAULT_CREW: crew} if crew else None
+    else:
+        problems.at(root.where, "no `crew:`; write `crew: {url: …, token: …}`, or `crew: {url: embedded}` to try it")
     run = _part(root, "run", RunSettings, problems, broken)
     defaults = _part(root, "defaults", Defaults, problems, broken)
     _check_default_meta(root, problems)
@@ -221,11 +220,7 @@ def _load_document(path: Path, options: _Options, problems: Problems) -> JobFile
         broken=broken,
         warnings=warnings,
     )
-    entries: list[Entry] = []
-    if "jobs" in root.items:
-        entries = reader.read(root.items["jobs"])
-    else:
-        problems.at(root.where, "no `jobs:`; write `jobs:` and under it `- rows: leads.csv`")
+    entries = reader.read_jobs(root)
     if len(problems) or crews is None or run is None or batch is None:
         return None
     shape = _shape(

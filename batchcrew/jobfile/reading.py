@@ -45,8 +45,12 @@ class EntryReader:
     """A template names `date`: tomorrow the same file may give other jobs."""
     _ids: dict[str, Location] = field(default_factory=dict)
 
-    def read(self, node: Node) -> list[Entry]:
+    def read_jobs(self, root: MapNode) -> list[Entry]:
         """The entries that are right; the others are in `problems`."""
+        node = root.items.get("jobs")
+        if node is None:
+            self.problems.at(root.where, "no `jobs:`; write `jobs:` and under it `- rows: leads.csv`")
+            return []
         if not isinstance(node, ListNode) or not node.items:
             right = "a list of jobs, as in `jobs:` and under it `- rows: leads.csv`"
             self.problems.at(node.where, f"`jobs` must be {right}; {_found_list(node)} was found")

@@ -1,7 +1,6 @@
 """Every mistake is one plain sentence with file:line:column, and all mistakes of a file come at once."""
 
 from datetime import date
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -31,68 +30,6 @@ def complaints(tmp_path: Path, text: str | bytes, name: str = "x.yaml") -> list[
         return [line.replace(f"{tmp_path}/", "") for line in str(exc).split("\n")]
     return []
 
-
-SYNTAX = {
-    "empty": ("", "x.yaml: the file is empty"),
-    "only a comment": ("# nothing\n", "x.yaml: the file holds nothing but comments"),
-    "no mapping": (
-        "hello\n",
-        "x.yaml:1:1: a job file is a mapping with `crew:` and `jobs:`, 'hello' was found",
-    ),
-    "a list": (
-        "- a: 1\n",
-        "x.yaml:1:1: a job file is a mapping with `crew:` and `jobs:`, a list was found; "
-        "for a list of rows write a job file with `- rows: …`",
-    ),
-    "two documents": (RIGHT + "---\na: 1\n", "x.yaml:3:1: a second document begins; a job file is one document"),
-    "tab": (
-        "crew:\n\turl: embedded\n",
-        "x.yaml:2:1: not valid YAML: found character that cannot start any token; indent with spaces, not tabs",
-    ),
-    "variable in braces": (
-        "crew: {url: ${CREW_URL}}\n" + JOBS,
-        "x.yaml:1:14: not valid YAML: did not find expected ',' or '}'; inside { } and [ ] put quotes around ${…} "
-        'and {{…}}, as in "${CREW_URL}"',
-    ),
-    "template without quotes": (
-        CREW + "jobs:\n  - rows: ok.csv\n    id: {{ name }}\n",
-        "x.yaml:4:10: a key must be text, a list or mapping was found; put quotes around a value that begins with {",
-    ),
-    "colon": (
-        CREW + "jobs:\n  - id: a: b\n",
-        "x.yaml:3:10: not valid YAML: mapping values are not allowed in this context; "
-        "a value that holds `: ` needs quotes",
-    ),
-    "at sign": (
-        CREW + "jobs:\n  - id: @x\n",
-        "x.yaml:3:9: not valid YAML: found character that cannot start any token; "
-        "a value that begins with %, @ or ` needs quotes",
-    ),
-    "tag": (
-        CREW + "jobs:\n  - id: !!python/object:os.system x\n",
-        "x.yaml:3:9: the tag '!!python/object:os.system' is not known; a job file has no tags",
-    ),
-    "wrong tag": (CREW + "jobs:\n  - id: !!int abc\n", "x.yaml:3:9: 'abc' is not what its tag '!!int' says"),
-    "alias of itself": (CREW + "jobs: &a [*a]\n", "x.yaml:2:11: the alias *a stands inside what it names"),
-    "no anchor": (CREW + "jobs: *a\n", "x.yaml:2:7: no anchor &a before it"),
-    "merge of a number": (
-        CREW + "jobs:\n  - <<: 3\n    id: a\n",
-        "x.yaml:3:5: << takes a mapping or a list of mappings, as in `<<: *base`",
-    ),
-    "deep": ("a: " + "[" * 100_000, "x.yaml:1:53: nested deeper than 50 levels"),
-    "key twice": (CREW + RIGHT, "x.yaml:2:1: the key `crew` comes twice; it stands in line 1 already"),
-    "infinity": (
-        CREW + "jobs:\n  - inputs: {a: .inf}\n",
-        "x.yaml:3:17: .inf cannot be sent to a crew: JSON has no such number; quote it",
-    ),
-    "long number": (
-        CREW + "jobs:\n  - inputs: {a: " + "9" * 5000 + "}\n",
-        "x.yaml:3:17: a number of 5000 digits; quote it if it is text",
-    ),
-    "control character": (RIGHT + 'batch: "\x01"\n', "x.yaml:3:9: the character '\\x01' is not allowed in a text file"),
-    "latin-1": ((RIGHT + "batch: é\n").encode("latin-1"), "x.yaml:3:8: byte 0xe9 is not UTF-8; save the file as UTF-8"),
-    "utf-16": (RIGHT.encode("utf-16"), "x.yaml: the text is UTF-16; save it as UTF-8"),
-}
 
 HEAD = {
     "no jobs": (CREW, "x.yaml:1:1: no `jobs:`; write `jobs:` and under it `- rows: leads.csv`"),
@@ -309,11 +246,6 @@ ENTRIES = {
 }
 
 
-@pytest.mark.parametrize(("text", "message"), SYNTAX.values(), ids=SYNTAX)
-def test_syntax(tmp_path: Path, text: str | bytes, message: str) -> None:
-    assert complaints(tmp_path, text) == [message]
-
-
 @pytest.mark.parametrize(("text", "message"), HEAD.values(), ids=HEAD)
 def test_head(tmp_path: Path, text: str, message: str) -> None:
     assert complaints(tmp_path, text) == [message]
@@ -322,34 +254,6 @@ def test_head(tmp_path: Path, text: str, message: str) -> None:
 @pytest.mark.parametrize(("entry", "message"), ENTRIES.values(), ids=ENTRIES)
 def test_entries(tmp_path: Path, entry: str, message: str) -> None:
     assert complaints(tmp_path, f"{CREW}jobs:\n{entry}\n") == [message]
-
-
-JSON = {
-    "comma": ('{\n "crew": {}\n "jobs": []}', "x.json:3:2: not valid JSON: Expecting ',' delimiter"),
-    "key twice": (
-        '{"crew": {"url": "embedded", "url": "embedded"},\n"jobs": [{"id": "a"}]}',
-        "x.json:1:30: the key `url` comes twice; it stands in line 1 already",
-    ),
-    "NaN": (
-        '{"crew": {"url": "embedded"},\n "jobs": [{"inputs": {"a": NaN}}]}',
-        "x.json:2:28: NaN is not JSON; quote it if it is text",
-    ),
-    "value": (
-        '{"crew": {"url": "embedded"},\n\t"jobs": [{"id": "a"}], "run": {"concurrency": "x"}}',
-        "x.json:2:48: `run.concurrency` must be a whole number, 'x' was found",
-    ),
-    "deep": ('{"a":' + "[" * 100_000 + "]" * 100_000 + "}", "x.json: nested too deeply"),
-    "less deep": ('{"a":' + "[" * 60 + "]" * 60 + "}", "x.json:1:55: nested deeper than 50 levels"),
-    "half a pair": (
-        '{"crew": {"url": "embedded"}, "jobs": [{"id": "\\ud800"}]}',
-        "x.json:1:47: half of a surrogate pair is no character",
-    ),
-}
-
-
-@pytest.mark.parametrize(("text", "message"), JSON.values(), ids=JSON)
-def test_json(tmp_path: Path, text: str, message: str) -> None:
-    assert complaints(tmp_path, text, "x.json") == [message]
 
 
 def test_all_mistakes_come_at_once_in_the_files_order(tmp_path: Path) -> None:
@@ -379,14 +283,6 @@ def test_twenty_mistakes_are_shown_and_more_is_said_only_when_there_are_more(tmp
     more = complaints(tmp_path / "b", CREW + "jobs:\n" + "".join(entries))
     assert len(twenty) == 20
     assert more == [*twenty, "… and more; the first 20 are shown"]
-
-
-def test_a_billion_laughs_are_refused_before_they_are_laughed(tmp_path: Path) -> None:
-    names = "abcdefghij"
-    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
-    lines += [f"{new}: &{new} [{', '.join(f'*{old}' for _ in range(9))}]" for old, new in pairwise(names)]
-    text = "\n".join(lines) + "\n" + RIGHT
-    assert complaints(tmp_path, text) == ["x.yaml:6:8: the aliases stand for more than 100,000 values; use fewer"]
 
 
 @pytest.mark.parametrize(
