@@ -21,6 +21,7 @@ lint: .venv/installed-tests
 
 .venv/installed: .venv/bin/pip pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet -c constraints.txt -e .
+	$(BIN)/python -m compileall -q batchcrew
 	@touch $@
 
 .venv/installed-tests: .venv/installed tests/requirements.txt

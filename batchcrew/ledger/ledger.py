@@ -72,7 +72,7 @@ class Ledger:
     Args:
         path: the SQLite file; None is an empty ledger in memory (for a plan without a ledger).
         clock: where the moments that are written come from.
-        new_id: makes attempt and run ids.
+        new_id: makes the ids of runs; those of attempts are made from them.
 
     Every method raises `LedgerError` when the file cannot be read or written.
     """
@@ -85,6 +85,7 @@ class Ledger:
         self._write: aiosqlite.Connection | None = None
         self._read: aiosqlite.Connection | None = None
         self._writer: Writer | None = None
+        self._intents = 0
 
     async def __aenter__(self) -> Self:
         self._write = await open_ledger(self.path, write=True)
@@ -181,6 +182,12 @@ class Ledger:
     async def claim(self, key: BatchKey, run_id: str, *, crew: str, limit: int) -> list[Attempt]:
         """Open up to `limit` pending jobs of a crew; their intents are durable when this returns."""
         now = self._now()
+
+        def attempt_id() -> str:
+            # in the order of time, so that the table's index grows at its end
+            self._intents += 1
+            return f"{run_id}-{self._intents:06d}"
+
         return await self._writing.call(
             lambda connection: transitions.claim(
                 connection,
@@ -190,7 +197,7 @@ class Ledger:
                 crew=crew,
                 limit=limit,
                 now=now,
-                new_id=self._new_id,
+                new_id=attempt_id,
             )
         )
 
