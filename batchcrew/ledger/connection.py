@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import aiosqlite
+from filelock import BaseFileLock, Timeout
 
 from batchcrew.errors import LedgerError
-from batchcrew.ledger.schema import migrate
+from batchcrew.ledger.lock import ledger_lock
+from batchcrew.ledger.schema import is_current, migrate
 
 BUSY_SECONDS = 60
 """How long another program may hold the ledger before we give up."""
@@ -51,16 +53,15 @@ async def open_ledger(path: Path | None, *, write: bool) -> aiosqlite.Connection
     connection = await _connect(name)
     try:
         with plain_errors(name):
-            # its own journal survives power loss: FULL syncs each commit
             for pragma in (
                 f"busy_timeout = {BUSY_SECONDS * 1000}",
-                "journal_mode = WAL",
-                "synchronous = FULL",
+                "synchronous = FULL",  # each commit is synced: it survives power loss
                 "foreign_keys = ON",
                 "temp_store = FILE",
             ):
                 await connection.execute_fetchall(f"PRAGMA {pragma}")
-            await migrate(connection, name)
+            if not await is_current(connection, name):
+                await _make_current(connection, path, name)
             if not write:
                 await connection.execute_fetchall("PRAGMA query_only = ON")
     except BaseException:
@@ -73,6 +74,26 @@ async def _connect(name: str) -> aiosqlite.Connection:
     with plain_errors(name):
         # no implicit transactions: the writer says BEGIN and COMMIT itself
         return await aiosqlite.connect(name, isolation_level=None)
+
+
+async def _make_current(connection: aiosqlite.Connection, path: Path | None, name: str) -> None:
+    # two first runs at once: SQLite does not wait for another's switch to WAL, so one of them does it for both
+    lock = None if path is None else await asyncio.to_thread(_locked, path)
+    try:
+        await connection.execute_fetchall("PRAGMA journal_mode = WAL")
+        await migrate(connection, name)
+    finally:
+        if lock is not None:
+            await asyncio.to_thread(lock.release)
+
+
+def _locked(path: Path) -> BaseFileLock:
+    try:
+        lock = ledger_lock(path, timeout=BUSY_SECONDS)
+        lock.acquire()
+    except (OSError, Timeout) as error:  # Timeout is an OSError too, with a message of its own
+        raise LedgerError(f"ledger {path}: its schema cannot be locked: {error}: check the folder's owner") from error
+    return lock
 
 
 def _prepare_file(path: Path) -> None:

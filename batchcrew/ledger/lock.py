@@ -64,9 +64,19 @@ class BatchLock:
 
 def lock_path(ledger: Path, batch: str) -> Path:
     """The lock of a batch; a ledger reached through a link has the same one."""
-    folder = ledger.resolve()
-    name = hashlib.sha256(batch.encode()).hexdigest()[:16]
-    return folder.with_name(folder.name + ".locks") / f"{name}.lock"
+    return _folder(ledger) / f"{hashlib.sha256(batch.encode()).hexdigest()[:16]}.lock"
+
+
+def ledger_lock(ledger: Path, *, timeout: float) -> FileLock:
+    """The lock under which the ledger's schema is made or changed; its folder is made. Belongs in a thread."""
+    folder = _folder(ledger)
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / "schema.lock", timeout=timeout, mode=0o600, thread_local=False)
+
+
+def _folder(ledger: Path) -> Path:
+    resolved = ledger.resolve()
+    return resolved.with_name(resolved.name + ".locks")
 
 
 def is_held(ledger: Path, batch: str) -> bool:

@@ -1,7 +1,5 @@
 """Tables, views and numbered migrations. A change and its number are one transaction."""
 
-import sqlite3
-
 import aiosqlite
 
 from batchcrew.errors import LedgerError, LedgerTooNew
@@ -119,12 +117,12 @@ MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
 APPLICATION_ID = 0x62637277  # "bcrw": a stranger's SQLite file is not taken for a ledger
 
 
-async def migrate(connection: aiosqlite.Connection, name: str) -> None:
-    """Bring the ledger to this version's schema.
+async def is_current(connection: aiosqlite.Connection, name: str) -> bool:
+    """Whether the ledger has this version's schema; False for an older or an empty one.
 
     Raises:
         LedgerTooNew: it was written by a later batchcrew.
-        LedgerError: the file is no ledger, is damaged, or cannot be written.
+        LedgerError: it is another program's file.
     """
     version = await _number(connection, "PRAGMA user_version")
     if version > len(MIGRATIONS):
@@ -132,24 +130,28 @@ async def migrate(connection: aiosqlite.Connection, name: str) -> None:
             f"{name} was written by a later batchcrew (its schema is {version}, this one knows {len(MIGRATIONS)}): "
             "update batchcrew, or name another --ledger"
         )
-    if version == len(MIGRATIONS):
-        if await _number(connection, "PRAGMA application_id") != APPLICATION_ID:
-            raise LedgerError(f"{name} is a SQLite file of another program: name another --ledger")
+    if version and await _number(connection, "PRAGMA application_id") != APPLICATION_ID:
+        raise LedgerError(f"{name} is a SQLite file of another program: name another --ledger")
+    return version == len(MIGRATIONS)
+
+
+async def migrate(connection: aiosqlite.Connection, name: str) -> None:
+    """Bring the ledger to this version's schema. The caller holds the lock that makes it the only one to do so.
+
+    Raises:
+        LedgerTooNew, LedgerError: see `is_current`.
+    """
+    if await is_current(connection, name):
         return
+    version = await _number(connection, "PRAGMA user_version")
     if version == 0 and await _number(connection, "SELECT count(*) FROM sqlite_schema"):
         raise LedgerError(f"{name} is a SQLite file of another program: name another --ledger")
     for number in range(version, len(MIGRATIONS)):
         # executescript would commit an open transaction first, so the script carries its own
-        try:
-            await connection.executescript(
-                f"BEGIN IMMEDIATE; {MIGRATIONS[number]}; PRAGMA application_id = {APPLICATION_ID};"
-                f" PRAGMA user_version = {number + 1}; COMMIT;"
-            )
-        except sqlite3.OperationalError:
-            await connection.rollback()
-            # two first runs at once: the other one has just made the same step
-            if await _number(connection, "PRAGMA user_version") <= number:
-                raise
+        await connection.executescript(
+            f"BEGIN IMMEDIATE; {MIGRATIONS[number]}; PRAGMA application_id = {APPLICATION_ID};"
+            f" PRAGMA user_version = {number + 1}; COMMIT;"
+        )
 
 
 async def _number(connection: aiosqlite.Connection, query: str) -> int:
