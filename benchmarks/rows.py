@@ -1,0 +1,76 @@
+"""Taking a CSV into the ledger: rows/s on one core, and what it adds to the process's memory.
+
+    .venv/bin/python benchmarks/rows.py [--rows 1000000]
+
+The whole way: job file, CSV, jobs, staging, comparison, merge and commit, as a first run does it; then once
+more, unchanged, as every later run does it.
+"""
+
+import argparse
+import asyncio
+import os
+import resource
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from batchcrew.clock import SystemClock
+from batchcrew.engine import Stop
+from batchcrew.events import Event
+from batchcrew.intake import take_in
+from batchcrew.ledger import Ledger
+from batchcrew.wiring import Source
+
+JOB_FILE = "batch: rows\ncrew: {url: embedded}\njobs: [{rows: rows.csv}]\n"
+
+
+def write_rows(path: Path, rows: int) -> None:
+    """A CSV of travel wishes, five columns."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write("id,budget,interests,duration,age\n")
+        for number in range(rows):
+            file.write(f'trip-{number},{500 + number} USD,"games, food",7 days,{20 + number % 60}\n')
+
+
+def peak_mb() -> float:
+    """The most memory that this process ever held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def ignore(event: Event) -> None:
+    """Nobody watches."""
+    del event
+
+
+async def take_rows_in(folder: Path) -> float:
+    """Seconds that one run takes until its ledger is ready."""
+    source = Source(path=folder / "jobs.yaml", environ={}, today=datetime.now(UTC).date())
+    began = time.perf_counter()
+    jobfile, _ = source.load()
+    async with Ledger(folder / "ledger.db", clock=SystemClock()) as ledger:
+        await take_in(ledger, jobfile, stop=Stop(), observe=ignore)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Print both figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    rows: int = parser.parse_args().rows
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core, threads and all
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_rows(folder / "rows.csv", rows)
+        (folder / "jobs.yaml").write_text(JOB_FILE, encoding="utf-8")
+        before = peak_mb()
+        seconds = asyncio.run(take_rows_in(folder))
+        print(f"{rows} rows in {seconds:.1f} s: {rows / seconds:.0f} rows/s, {peak_mb() - before:+.1f} MB")
+        again = asyncio.run(take_rows_in(folder))
+        print(f"unchanged: {again:.2f} s, {peak_mb() - before:+.1f} MB in all")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
