@@ -1,6 +1,7 @@
 """`batchcrew serve`."""
 
 import asyncio
+import logging
 import os
 import signal
 from pathlib import Path
@@ -8,11 +9,10 @@ from typing import Any
 
 import click
 
-from batchcrew.cli.loop import call
+from batchcrew.cli.loop import SIGNALS, call
 from batchcrew.cli.options import option, read_token
 from batchcrew.errors import UsageError
-from batchcrew.server import CrewServer, ServeOptions, Spread, parse_share
-from batchcrew.server.options import DIALECTS
+from batchcrew.server import DIALECTS, CrewServer, ServeOptions, Spread, parse_share
 
 TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name
 RATES = ("fail_rate", "http_error_rate", "drop_rate")
@@ -47,31 +47,49 @@ def command(target: str, *, token_file: Path | None, no_idempotency: bool, **opt
     """
     if target != "demo":
         raise UsageError(f"{target!r} is no crew that can be served: only `demo` is built in")
-    token = read_token(token_file) or os.environ.get(TOKEN_VARIABLE) or None
-    shares: dict[str, Any] = {
-        name: parse_share(options.pop(name)) for name in ("fail_rate", "http_error_rate", "drop_rate")
-    }
+    shares = {name: _share(name, options.pop(name)) for name in RATES}
     spread = Spread.parse(options.pop("execution_time"))
+    token = read_token(token_file) or os.environ.get(TOKEN_VARIABLE) or None
     call(_serve(ServeOptions(token=token, execution_time=spread, idempotency=not no_idempotency, **shares, **options)))
 
 
+def _share(name: str, text: str) -> Any:
+    try:
+        return parse_share(text)
+    except UsageError as error:
+        raise UsageError(f"--{name.replace('_', '-')}: {error}") from error
+
+
 async def _serve(options: ServeOptions) -> None:
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)  # on stderr
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
+
+    def stop(number: signal.Signals) -> None:
+        loop.remove_signal_handler(number)  # a second one ends at once
+        stopped.set()
+
+    for number in SIGNALS:
+        loop.add_signal_handler(number, stop, number)
     async with CrewServer(options) as server:
-        click.echo(
-            f"serving the demo crew ({options.dialect} dialect) on {server.url}; no language model is asked", err=True
-        )
-        if options.token is None:
-            click.echo(f"its token, made for this server: {server.token}", err=True)
-            click.echo(f"  CREW_URL={server.url} CREW_TOKEN={server.token} batchcrew run leads.csv", err=True)
-        click.echo(server.url)
+        _greet(options, server)
         await stopped.wait()
         stats = server.stats
     click.echo(
         f"served {stats['kickoffs']} kickoffs, at most {stats['peak_running']} at once, "
-        f"at most {stats['max_kickoffs_per_job']} for one job",
+        f"at most {stats['max_kickoffs_per_job']} for one job; "
+        f"{stats['refused']} refused, {stats['disturbed']} requests went wrong on purpose",
         err=True,
     )
+
+
+def _greet(options: ServeOptions, server: CrewServer) -> None:
+    click.echo(
+        f"serving the demo crew ({options.dialect} dialect) on {server.url}; no language model is asked", err=True
+    )
+    token = "…"
+    if options.token is None:
+        token = server.token
+        click.echo(f"its token, made for this server: {token}", err=True)
+    click.echo(f"  CREW_URL={server.url} CREW_TOKEN={token} batchcrew run leads.csv", err=True)
+    click.echo(server.url)

@@ -2,7 +2,10 @@
 
 import hmac
 import json
+import logging
+import math
 import random
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -10,17 +13,40 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from batchcrew.server import crew
+from batchcrew.server import kickoff
 from batchcrew.server.dialects import SPEECHES, Speech
-from batchcrew.server.execution import Record, view
+from batchcrew.server.execution import Record, fate, view
 from batchcrew.server.faults import Fault, Route
+from batchcrew.server.kickoff import BadBody, Kickoff
 from batchcrew.server.openapi import describe
 from batchcrew.server.options import MAX_BODY_BYTES, ServeOptions
-from batchcrew.server.state import Executions
-from batchcrew.server.webhooks import URL_KEYS, Webhooks
+from batchcrew.server.state import Callbacks, Executions
+from batchcrew.server.webhooks import Webhooks
 
+LOG = logging.getLogger("batchcrew.server")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-MAX_KEY = 255
+OPEN_PATHS = frozenset({"/", "/openapi.json"})
+"""Answered without a token."""
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_KICKOFF_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+_TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Payload Too Large",
+    422: "Validation Error",
+    429: "Too Many Requests",
+    500: "Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+}
+_MESSAGES = {
+    404: "there is no such path",
+    405: "this path does not take that method",
+    413: f"the body is over {MAX_BODY_BYTES} bytes",
+}
+_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"
 
 
 class FaultSource(Protocol):
@@ -36,16 +62,26 @@ class Counters:
     requests: int = 0
     """Kickoff requests that were let in."""
     refused: int = 0
+    """Those that were wrong, or too many."""
     repeated: int = 0
-    """Kickoffs answered with the execution that their key had started before."""
+    """Those answered with the execution that their key had started before."""
+    disturbed: int = 0
+    """Kickoff and status requests that went wrong on purpose."""
 
 
 class Refused(Exception):
     """A request that is answered with an error of the dialect."""
 
-    def __init__(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(status)
-        self.status, self.body, self.headers = status, body, headers
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        missing: list[str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.missing, self.headers = status, message, missing, headers
 
 
 class CrewApi:
@@ -68,7 +104,7 @@ class CrewApi:
         self._executions = executions
         self._webhooks = webhooks
         self._faults = faults
-        self._chance = chance
+        self._seed = chance.getrandbits(63) if options.seed is None else options.seed
         self._now = now
         self._speech: Speech = SPEECHES[options.dialect]
 
@@ -76,40 +112,44 @@ class CrewApi:
         """The aiohttp application."""
         app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._middleware()])
         app.router.add_get("/", self._health)
-        app.router.add_get("/inputs", self._inputs)
+        app.router.add_get("/inputs", self._inputs, allow_head=False)
         app.router.add_post("/kickoff", self._kickoff)
         app.router.add_post("/kickoff/", self._kickoff)
         if not self._speech.id_first_only:
-            app.router.add_get("/status/{kickoff_id}", self._status)
-        app.router.add_get("/{kickoff_id}/status", self._status)
-        app.router.add_get("/stats", self._stats)
-        app.router.add_get("/openapi.json", self._openapi)
+            app.router.add_get("/status/{kickoff_id}", self._status, allow_head=False)
+        app.router.add_get("/{kickoff_id}/status", self._status, allow_head=False)
+        app.router.add_get("/stats", self._stats, allow_head=False)
+        app.router.add_get("/openapi.json", self._openapi, allow_head=False)
         return app
 
     def stats(self) -> dict[str, int]:
-        """What was asked and what runs."""
+        """What was asked and what runs; `kickoffs` and `max_kickoffs_per_job` are of the state file's whole life."""
         return {
             "kickoffs": self._executions.kickoffs(),
             "kickoff_requests": self.counters.requests,
             "refused": self.counters.refused,
             "repeated": self.counters.repeated,
+            "disturbed": self.counters.disturbed,
             "running": self._executions.running(self._now()),
             "peak_running": self._executions.peak_running,
-            "max_kickoffs_per_job": self._executions.most_of_one_job(),
+            "max_kickoffs_per_job": self._executions.most_of_one_job,
         }
 
     def _middleware(self) -> Any:
         @web.middleware
         async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
             try:
-                if request.path not in {"/", "/openapi.json"}:
+                if request.path not in OPEN_PATHS:
                     self._let_in(request)
                 return await handler(request)
             except Refused as refused:
-                return _json(refused.body, status=refused.status, headers=refused.headers)
+                return self._error(refused.status, refused.message, missing=refused.missing, headers=refused.headers)
             except web.HTTPException as error:  # unknown paths, wrong methods, bodies over the limit
                 headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-                return _json(self._speech.error(error.reason, error.reason), status=error.status, headers=headers)
+                return self._error(error.status, _MESSAGES.get(error.status, error.reason), headers=headers)
+            except Exception:  # the last stop: a defect is told to the client as JSON, and to the log whole
+                LOG.exception("the embedded crew server failed on %s %r", request.method, request.path)
+                return self._error(500, "a defect of the embedded crew server; its log says more")
 
         return answer
 
@@ -117,8 +157,7 @@ class CrewApi:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         given = token.strip().encode(errors="surrogateescape")
         if scheme.lower() != "bearer" or not hmac.compare_digest(given, self._token):
-            body = self._speech.error("Unauthorized", "the bearer token is missing or wrong")
-            raise Refused(401, body, {"WWW-Authenticate": "Bearer"})
+            raise Refused(401, "the bearer token is missing or wrong", headers={"WWW-Authenticate": "Bearer"})
 
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response(text="Healthy")
@@ -135,107 +174,112 @@ class CrewApi:
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         fault = self._faults.next("status")
-        if isinstance(fault, int) and fault != 200:
-            raise Refused(fault, self._speech.error("Server Error", "a rehearsed fault"))
-        if isinstance(fault, str):
-            return _dropped(request)
+        if fault is not None:
+            return self._disturb(request, fault)
         kickoff_id = request.match_info["kickoff_id"]
-        record = self._executions.get(kickoff_id)
+        record = self._executions.get(kickoff_id) if _KICKOFF_ID.fullmatch(kickoff_id) else None
         if record is None:
             return _json(self._speech.unknown(kickoff_id), status=404 if self._speech.unknown_is_404 else 200)
         return _json(self._speech.status(view(record, self._now())))
 
     async def _kickoff(self, request: web.Request) -> web.StreamResponse:
         self.counters.requests += 1
-        fault = self._faults.next("kickoff")
-        if isinstance(fault, int) and fault != 200:
+        try:
+            raw = await request.read()
+            fault = self._faults.next("kickoff")
+            if fault is not None and not fault.started:
+                return self._disturb(request, fault)
+            record = self._started(kickoff.read(raw), self._key(request))
+        except BadBody as error:
             self.counters.refused += 1
-            headers = {"Retry-After": "1"} if fault in {429, 503} else None
-            raise Refused(fault, self._speech.error("Server Error", "a rehearsed fault"), headers)
-        if fault == "drop_before_accept":
-            return _dropped(request)
-        body = self._body(await request.read())
-        record = self._started(body, request.headers.get("Idempotency-Key"))
-        if fault == "drop_after_accept":
-            return _dropped(request)
-        if fault == "error_after_accept":
-            code = self._chance.choice((500, 502))
-            raise Refused(code, self._speech.error("Server Error", "a rehearsed fault, after the crew had started"))
+            raise Refused(422 if error.missing else 400, str(error), missing=error.missing) from None
+        except (Refused, web.HTTPRequestEntityTooLarge):
+            self.counters.refused += 1
+            raise
+        if fault is not None:
+            return self._disturb(request, fault)
         return _json({"kickoff_id": record.kickoff_id})
 
-    def _started(self, body: dict[str, Any], key: str | None) -> Record:
+    def _key(self, request: web.Request) -> str | None:
+        key = request.headers.get("Idempotency-Key")
+        if key is None or not self._options.idempotency:
+            return None
+        if not _KEY.fullmatch(key):
+            raise Refused(400, "the Idempotency-Key is not 1 to 255 printable ASCII characters")
+        return key
+
+    def _started(self, wanted: Kickoff, key: str | None) -> Record:
         """The execution of a kickoff: a new one, or the one that its key has started before."""
-        if not self._options.idempotency:
-            key = None
-        if key is not None:
-            key = key[:MAX_KEY]
-            known = self._executions.by_key(key)
-            if known is not None:
-                self.counters.repeated += 1
-                return known
+        known = self._repeated(key)
+        if known is not None:
+            return known
         now = self._now()
-        if self._options.max_running is not None and self._executions.running(now) >= self._options.max_running:
-            self.counters.refused += 1
-            raise Refused(
-                429,
-                self._speech.error("Too Many Requests", f"{self._options.max_running} executions are running"),
-                {"Retry-After": "1"},
-            )
-        record = Record(
-            kickoff_id=str(uuid.UUID(int=self._chance.getrandbits(128), version=4)),
-            inputs=body["inputs"],
-            meta=body.get("meta"),
-            started=now,
-            duration=self._options.execution_time.draw(self._chance),
-            fails=self._chance.random() < self._options.fail_rate,
+        self._make_room(now)
+        turn = self._executions.turn(wanted.work)
+        destiny = fate(
+            seed=self._seed,
+            work=wanted.work,
+            turn=turn,
+            execution_time=self._options.execution_time,
+            fail_rate=self._options.fail_rate,
         )
-        self._executions.add(record, key=key, job=_job_of(record.meta))
-        urls = {name: body[name] for name in URL_KEYS if body.get(name)}
-        if urls:
-            self._webhooks.start(record, urls)
+        record = Record(
+            kickoff_id=str(uuid.uuid4()),
+            trip=wanted.trip,
+            started=now,
+            duration=destiny.duration,
+            fails=destiny.fails,
+        )
+        callbacks = Callbacks(urls=wanted.urls, meta=wanted.meta) if wanted.urls else None
+        while not self._executions.add(
+            record, work=wanted.work, turn=turn, key=key, job=wanted.job, callbacks=callbacks
+        ):
+            known = self._repeated(key)  # another server on the same state file was quicker
+            if known is not None:
+                return known
+        if callbacks is not None:
+            self._webhooks.follow(record, callbacks)
         return record
 
-    def _body(self, raw: bytes) -> dict[str, Any]:
-        """The kickoff's body, held against the contract."""
-        try:
-            body = json.loads(raw)
-        except (ValueError, RecursionError):
-            raise self._bad("the body is no JSON object") from None
-        if not isinstance(body, dict):
-            raise self._bad("the body is no JSON object")
-        inputs = body.get("inputs", {})
-        if not isinstance(inputs, dict):
-            raise self._bad("inputs is no object")
-        if not isinstance(body.get("meta"), dict | None):
-            raise self._bad("meta is no object")
-        for name in URL_KEYS:
-            url = body.get(name)
-            if url is not None and not (isinstance(url, str) and url.startswith(("http://", "https://"))):
-                raise self._bad(f"{name} is no http(s) URL")
-        missing = crew.missing_inputs(inputs)
-        if missing:
-            raise Refused(422, self._speech.missing(missing))
-        return {**body, "inputs": inputs}
+    def _repeated(self, key: str | None) -> Record | None:
+        known = None if key is None else self._executions.by_key(key)
+        self.counters.repeated += known is not None
+        return known
 
-    def _bad(self, message: str) -> Refused:
-        return Refused(400, self._speech.error("Bad Request", message))
+    def _make_room(self, now: float) -> None:
+        most = self._options.max_running
+        if most is None or self._executions.running(now) < most:
+            return
+        next_end = self._executions.next_end()
+        wait = max(1, math.ceil((next_end or now) - now))
+        raise Refused(
+            429, f"{most} executions are running, and no more may (--max-running)", headers={"Retry-After": str(wait)}
+        )
 
+    def _disturb(self, request: web.Request, fault: Fault) -> web.Response:
+        """Answer wrongly on purpose."""
+        self.counters.disturbed += 1
+        if fault.status is None:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
+        if fault.body is not None:
+            return web.Response(text=fault.body, status=fault.status, headers=fault.headers)
+        if fault.status == 502:
+            return web.Response(text=_GATEWAY, status=502, headers=fault.headers, content_type="text/html")
+        return self._error(fault.status, "it went wrong on purpose, for this rehearsal", headers=fault.headers)
 
-def _job_of(meta: Mapping[str, Any] | None) -> str | None:
-    """`batch/job` as batchcrew says it in `meta`, so that `/stats` can count kickoffs per job."""
-    said = (meta or {}).get("batchcrew")
-    if not isinstance(said, dict):
-        return None
-    return json.dumps([said.get("batch"), said.get("job")])
+    def _error(
+        self,
+        status: int,
+        message: str,
+        *,
+        missing: list[str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> web.Response:
+        body = self._speech.error(_TITLES.get(status, "Error"), message, missing)
+        return _json(body, status=status, headers=headers)
 
 
 def _json(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    # ASCII: what a lone surrogate in the inputs makes of UTF-8 is nobody's business here
-    return web.Response(text=json.dumps(body), status=status, headers=headers, content_type="application/json")
-
-
-def _dropped(request: web.Request) -> web.Response:
-    """Cut the connection off without an answer."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()
+    return web.Response(body=json.dumps(body).encode(), status=status, headers=headers, content_type="application/json")

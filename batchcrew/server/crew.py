@@ -1,28 +1,82 @@
 """The demo crew: a travel planner with two tasks, whose text is made from its inputs by plain code."""
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 INPUTS = ("budget", "interests", "duration", "age")
-TASKS = (("research_task", "Researcher", 0.4), ("planning_task", "Trip Planner", 0.6))
-"""Task id, agent and its share of the execution's time."""
 NO_MODEL = "(batchcrew's demo crew wrote this from your inputs; no language model was asked.)"
 MAX_DAYS = 14
-_SHOWN = 200
+MAX_INPUT = 160
+"""Characters of an input that the crew reads: its answer stays short whatever the inputs are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One of the crew's tasks."""
+
+    task_id: str
+    agent: str
+    share: float
+    """Of the execution's time."""
+    description: str
+    expected_output: str
+    thought: str
+
+
+RESEARCH = Step(
+    task_id="research_task",
+    agent="Researcher",
+    share=0.4,
+    description="Find destinations that fit the traveller's interests, age and budget.",
+    expected_output="Three destinations, the reason for each, and the one to take.",
+    thought="I should first look for destinations that match these interests and this budget.",
+)
+PLANNING = Step(
+    task_id="planning_task",
+    agent="Trip Planner",
+    share=0.6,
+    description="Turn the chosen destination into a plan, day by day.",
+    expected_output="An itinerary with a morning, an afternoon and an evening for each day.",
+    thought="The destination is settled; I should spread the interests over the days.",
+)
+TASKS = (RESEARCH, PLANNING)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    name: str
+    themes: str
+    why: str
+
 
 _PLACES = (
-    "Kyoto", "Lisbon", "Oaxaca", "Ljubljana", "Hoi An", "Porto", "Taipei", "Valparaíso", "Tbilisi", "Bergen",
-    "Seville", "Penang",
-)  # fmt: skip
+    _Place("Kyoto", "food temple history garden craft tea hik", "old workshops, gardens and quiet trails"),
+    _Place("Tokyo", "game tech ai food anime music shopping", "arcades, electronics quarters and tiny kitchens"),
+    _Place("Taipei", "tech food night game tea hik", "night markets, hot springs and makers' fairs"),
+    _Place("Lisbon", "food music beach sea art surf", "tiled hills, late dinners and the sea at the door"),
+    _Place("Porto", "wine river food book art", "wine cellars, bookshops and a river to walk along"),
+    _Place("Oaxaca", "food craft history market art", "markets, moles and weavers"),
+    _Place("Ljubljana", "hik nature relax book coffee kid famil", "a small car-free centre with mountains nearby"),
+    _Place("Bergen", "hik nature sea fish rain photo", "fjords, funiculars and fish soup"),
+    _Place("Tallinn", "tech ai startup history sauna", "a walled town full of young companies"),
+    _Place("Seville", "music dance history food sun flamenco", "courtyards, dance and long evenings"),
+    _Place("Penang", "food street art temple beach", "the best street kitchens of the strait"),
+    _Place("Québec", "history snow french kid famil ski", "ramparts, snow slides and maple everything"),
+    _Place("Cape Town", "surf wine nature hik beach photo", "a mountain, two oceans and vineyards"),
+    _Place("Berlin", "music tech ai art museum history club", "museums by day, music by night"),
+)
 _MORNINGS = (
     "a slow walk through the old town", "the market hall before the crowds", "a museum that opens early",
-    "a short hike to the viewpoint", "coffee with the locals", "a guided tour on foot", "a boat along the river",
+    "a short climb to the viewpoint", "breakfast where the locals queue", "a guided tour on foot",
+    "a boat along the water",
 )  # fmt: skip
 _EVENINGS = (
-    "dinner where the queue is", "live music in a small bar", "street food and a sunset", "a cooking class",
-    "an early night", "a night market", "a concert in the park",
+    "dinner at a counter with eight seats", "live music in a small bar", "street food and a sunset",
+    "a cooking class", "an early night", "a night market", "a concert in the park",
 )  # fmt: skip
 
 
@@ -31,20 +85,26 @@ def missing_inputs(inputs: Mapping[str, Any]) -> list[str]:
     return [name for name in INPUTS if name not in inputs]
 
 
-def research(inputs: Mapping[str, Any]) -> str:
+def trip(inputs: Mapping[str, Any]) -> dict[str, str]:
+    """What the crew reads of its inputs, whatever they are: four short lines of plain, printable text."""
+    return {name: _plain(inputs.get(name)) for name in INPUTS}
+
+
+def research(trip: Mapping[str, str]) -> str:
     """What the Researcher found."""
-    place = _place(inputs)
-    return (
-        f"Research findings: {place} fits {_said(inputs, 'interests')} for a traveller of {_said(inputs, 'age')}, "
-        f"and {_said(inputs, 'budget')} is enough for {_said(inputs, 'duration')}."
-    )
+    chosen, *others = _places(trip)
+    lines = [f"Research findings for a traveller of {trip['age']} who likes {trip['interests']}:"]
+    lines += [f"{rank}. {place.name}: {place.why}." for rank, place in enumerate((chosen, *others), 1)]
+    lines.append(f"{chosen.name} fits best for {trip['duration']} on {trip['budget']}.")
+    return "\n".join(lines)
 
 
-def plan(inputs: Mapping[str, Any]) -> str:
-    """The itinerary: the crew's output."""
-    place, days, number = _place(inputs), _days(inputs), _number(inputs)
-    interests = [part.strip() for part in _said(inputs, "interests").split(",") if part.strip()] or ["resting"]
-    lines = [f"{_said(inputs, 'duration')} in {place} on {_said(inputs, 'budget')}"]
+def plan(trip: Mapping[str, str]) -> str:
+    """The itinerary, day by day: the crew's output."""
+    place, number = _places(trip)[0], _number(trip)
+    interests = [part.strip() for part in trip["interests"].split(",") if part.strip()] or ["whatever the day brings"]
+    days = _days(trip)
+    lines = [f"{trip['duration']} in {place.name} on {trip['budget']}{_daily(trip, days)}"]
     for day in range(days):
         morning = _MORNINGS[(number + day) % len(_MORNINGS)]
         evening = _EVENINGS[(number // 7 + day) % len(_EVENINGS)]
@@ -52,25 +112,45 @@ def plan(inputs: Mapping[str, Any]) -> str:
     return "\n".join([*lines, NO_MODEL])
 
 
-def failure(inputs: Mapping[str, Any]) -> str:
+def failure(trip: Mapping[str, str]) -> str:
     """Why an execution that was told to fail did."""
-    return f"{TASKS[1][0]}: no flight to {_place(inputs)} could be found (a rehearsed failure, --fail-rate)"
+    return f"{PLANNING.task_id}: no way to {_places(trip)[0].name} could be found (a rehearsed failure, --fail-rate)"
 
 
-def _said(inputs: Mapping[str, Any], name: str) -> str:
-    text = str(inputs.get(name, ""))
-    return " ".join(text[:_SHOWN].split()) or "anything"
+def _plain(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        text = ", ".join(value)
+    elif isinstance(value, str):
+        text = value
+    else:
+        text = "" if value is None else json.dumps(value)
+    text = " ".join("".join(char if char.isprintable() else " " for char in text[: 4 * MAX_INPUT]).split())
+    return text if len(text) <= MAX_INPUT else text[: MAX_INPUT - 1] + "…"
 
 
-def _number(inputs: Mapping[str, Any]) -> int:
-    key = "|".join(_said(inputs, name) for name in INPUTS)
-    return int.from_bytes(hashlib.sha256(key.encode(errors="replace")).digest()[:4])
+def _number(trip: Mapping[str, str]) -> int:
+    """A number that hangs on the inputs only, so that the same trip gets the same text."""
+    return int.from_bytes(hashlib.sha256("|".join(trip[name] for name in INPUTS).encode()).digest()[:4])
 
 
-def _place(inputs: Mapping[str, Any]) -> str:
-    return _PLACES[_number(inputs) % len(_PLACES)]
+def _places(trip: Mapping[str, str]) -> list[_Place]:
+    """The three places that fit the interests best; among equals the inputs decide."""
+    interests, number = trip["interests"].lower(), _number(trip)
+
+    def rank(at: int) -> tuple[int, int]:
+        fits = sum(theme in interests for theme in _PLACES[at].themes.split())
+        return -fits, (at * 5 + number) % len(_PLACES)
+
+    return [_PLACES[at] for at in sorted(range(len(_PLACES)), key=rank)[:3]]
 
 
-def _days(inputs: Mapping[str, Any]) -> int:
-    match = re.search(r"\d{1,4}", _said(inputs, "duration"))
-    return min(max(int(match[0]) if match else 3, 1), MAX_DAYS)
+def _days(trip: Mapping[str, str]) -> int:
+    match = re.search(r"(\d{1,4})\s*(w?)", trip["duration"].lower(), re.ASCII)
+    days = int(match[1]) * (7 if match[2] else 1) if match else 3
+    return min(max(days, 1), MAX_DAYS)
+
+
+def _daily(trip: Mapping[str, str], days: int) -> str:
+    """What the budget is a day, where it says an amount."""
+    match = re.search(r"\d{1,9}", trip["budget"].replace(",", "").replace("'", ""), re.ASCII)
+    return f" (about {int(match[0]) // days} a day)" if match else ""

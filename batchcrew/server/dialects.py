@@ -1,12 +1,17 @@
 """What the answers look like: the guide's, those of live deployments, and those of older self-hosted ones."""
 
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeAlias
 
 from batchcrew.server import crew
+from batchcrew.server.crew import Step
 from batchcrew.server.execution import Task, View
 from batchcrew.server.options import Dialect
 
-Json = dict[str, Any]
+Json: TypeAlias = dict[str, Any]
+Meta: TypeAlias = Mapping[str, Any] | None
+MAX_SHOWN = 100
+"""Characters of an unknown id that an answer repeats."""
 
 
 class Speech(Protocol):
@@ -22,28 +27,32 @@ class Speech(Protocol):
 
     def unknown(self, kickoff_id: str) -> Json: ...
 
-    def error(self, error: str, message: str) -> Json: ...
+    def error(self, title: str, message: str, missing: list[str] | None = None) -> Json:
+        """`missing`: required inputs that a kickoff lacks."""
+        ...
 
-    def missing(self, names: list[str]) -> Json: ...
+    # Webhooks carry the kickoff's `meta`, where it had one.
 
-    def task_webhook(self, view: View, task: Task) -> Json: ...
+    def task_webhook(self, view: View, task: Task, meta: Meta) -> Json: ...
 
-    def step_webhook(self, view: View, task: Task) -> Json: ...
+    def step_webhook(self, view: View, step: Step, meta: Meta) -> Json:
+        """What the agent of `step` thinks while it is at it."""
+        ...
 
-    def crew_webhook(self, view: View) -> Json: ...
+    def crew_webhook(self, view: View, meta: Meta) -> Json: ...
 
 
 def _task(task: Task) -> Json:
     return {
-        "task_id": task.task_id,
+        "task_id": task.step.task_id,
         "output": task.output,
-        "agent": task.agent,
+        "agent": task.step.agent,
         "execution_time": task.execution_time,
     }
 
 
-def _thought(task: Task) -> str:
-    return f"I should finish {task.task_id} with what the inputs say."
+def _meta(meta: Meta) -> Json:
+    return {} if meta is None else {"meta": meta}
 
 
 class Guide:
@@ -57,44 +66,42 @@ class Guide:
 
     def status(self, view: View) -> Json:
         if view.failed:
-            return {"status": "error", "error": view.error}
+            return {"status": "error", "error": view.error, "execution_time": view.execution_time}
         if view.ended:
             return {
                 "status": "completed",
                 "result": {"output": view.output, "tasks": [_task(task) for task in view.tasks]},
-                "execution_time": round(view.record.duration, 3),
+                "execution_time": view.execution_time,
             }
         return {
             "status": "running",
-            "current_task": view.current_task,
-            "progress": {"completed_tasks": len(view.tasks), "total_tasks": len(crew.TASKS)},
+            "current_task": view.current.task_id,
+            "progress": {"completed_tasks": view.done, "total_tasks": len(crew.TASKS)},
         }
 
     def unknown(self, kickoff_id: str) -> Json:
-        return self.error("Not Found", f"there is no execution {kickoff_id[:100]}")
+        shown = kickoff_id[:MAX_SHOWN].encode("utf-8", "replace").decode()
+        return self.error("Not Found", f"there is no execution {shown}")
 
-    def error(self, error: str, message: str) -> Json:
-        return {"error": error, "message": message}
+    def error(self, title: str, message: str, missing: list[str] | None = None) -> Json:
+        body: Json = {"error": title, "message": message}
+        return {**body, "details": {"missing_inputs": missing}} if missing else body
 
-    def missing(self, names: list[str]) -> Json:
-        message = f"Missing required inputs: {', '.join(names)}"
-        return {**self.error("Validation Error", message), "details": {"missing_inputs": names}}
+    def task_webhook(self, view: View, task: Task, meta: Meta) -> Json:
+        return {"kickoff_id": view.record.kickoff_id, "status": "completed", **_task(task), **_meta(meta)}
 
-    def task_webhook(self, view: View, task: Task) -> Json:
-        return {"kickoff_id": view.record.kickoff_id, "status": "completed", **_task(task), "meta": view.record.meta}
-
-    def step_webhook(self, view: View, task: Task) -> Json:
+    def step_webhook(self, view: View, step: Step, meta: Meta) -> Json:
         return {
             "kickoff_id": view.record.kickoff_id,
-            "task_id": task.task_id,
-            "agent": task.agent,
+            "task_id": step.task_id,
+            "agent": step.agent,
             "step_type": "thought",
-            "content": _thought(task),
-            "meta": view.record.meta,
+            "content": step.thought,
+            **_meta(meta),
         }
 
-    def crew_webhook(self, view: View) -> Json:
-        return {"kickoff_id": view.record.kickoff_id, **self.status(view), "meta": view.record.meta}
+    def crew_webhook(self, view: View, meta: Meta) -> Json:
+        return {"kickoff_id": view.record.kickoff_id, **Guide.status(self, view), **_meta(meta)}
 
 
 class Live(Guide):
@@ -109,52 +116,59 @@ class Live(Guide):
         if view.failed:
             return self._status("FAILED", view.error, view)
         if view.ended:
-            usage = view.token_usage
-            return {**self._status("SUCCESS", view.output, view), "result_json": None, "token_usage": usage}
+            return self._status("SUCCESS", view.output, view)
         return self._status("PENDING" if view.waiting else "STARTED", None, view)
 
     def unknown(self, kickoff_id: str) -> Json:
-        return {"state": "NOT FOUND", "status": "NOT FOUND", "result": None, "last_step": None}
+        word = "NOT FOUND"
+        return {"state": word, "status": word, "result": None, "result_json": None, "last_step": None}
 
-    def task_webhook(self, view: View, task: Task) -> Json:
+    def task_webhook(self, view: View, task: Task, meta: Meta) -> Json:
         return {
-            "description": f"the {task.task_id} of a travel plan",
-            "name": task.task_id,
-            "expected_output": "a text",
-            "summary": task.output[:60],
-            "agent": task.agent,
+            "description": task.step.description,
+            "name": task.step.task_id,
+            "expected_output": task.step.expected_output,
+            "summary": task.step.description[:60],
+            "agent": task.step.agent,
             "output": task.output,
             "output_json": None,
             "kickoff_id": view.record.kickoff_id,
-            "meta": view.record.meta,
+            **_meta(meta),
         }
 
-    def step_webhook(self, view: View, task: Task) -> Json:
+    def step_webhook(self, view: View, step: Step, meta: Meta) -> Json:
         return {
-            "prompt": task.task_id,
-            "thought": _thought(task),
+            "prompt": step.description,
+            "thought": step.thought,
             "tool": None,
             "tool_input": None,
             "result": None,
             "kickoff_id": view.record.kickoff_id,
-            "meta": view.record.meta,
+            **_meta(meta),
         }
 
-    def crew_webhook(self, view: View) -> Json:
-        if view.failed:
-            return {"kickoff_id": view.record.kickoff_id, **self.status(view), "meta": view.record.meta}
-        return {
+    def crew_webhook(self, view: View, meta: Meta) -> Json:
+        """A success has no status word: that it comes with a result says it."""
+        body: Json = {
             "kickoff_id": view.record.kickoff_id,
-            "result": view.output,
+            "result": None if view.failed else view.output,
             "result_json": None,
             "token_usage": view.token_usage,
-            "meta": view.record.meta,
+            **_meta(meta),
         }
+        return {**body, "state": "FAILED", "error": view.error} if view.failed else body
 
     def _status(self, word: str, result: str | None, view: View) -> Json:
         last = view.tasks[-1] if view.tasks else None
-        step = None if last is None else {"prompt": last.task_id, "thought": _thought(last), "result": None}
-        return {"state": word, "status": word, "result": result, "last_step": step}
+        step = None if last is None else {"prompt": last.step.description, "thought": last.step.thought, "result": None}
+        return {
+            "state": word,
+            "status": word,
+            "result": result,
+            "result_json": None,
+            "last_step": step,
+            "token_usage": view.token_usage if view.ended else None,
+        }
 
 
 class Legacy(Guide):
@@ -172,12 +186,13 @@ class Legacy(Guide):
             return {"status": "success", "final_output": view.output}
         return {"status": "queued" if view.waiting else "in_progress"}
 
-    def error(self, error: str, message: str) -> Json:
-        return {"detail": message}
-
-    def missing(self, names: list[str]) -> Json:
+    def error(self, title: str, message: str, missing: list[str] | None = None) -> Json:
+        if not missing:
+            return {"detail": message}
         return {
-            "detail": [{"loc": ["body", "inputs", name], "msg": "field required", "type": "missing"} for name in names]
+            "detail": [
+                {"type": "missing", "loc": ["body", "inputs", name], "msg": "Field required"} for name in missing
+            ]
         }
 
 

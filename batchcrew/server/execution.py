@@ -1,10 +1,14 @@
 """One execution as a function of its record and the time: nothing runs, so nothing has to be kept running."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from batchcrew.server import crew
+from batchcrew.server.options import Spread
+
+WAITING_SHARE = 0.05
+"""Part of the time in which an execution waits to start, in the dialects that can say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,8 +16,8 @@ class Record:
     """What is kept of an execution. Moments are seconds since the epoch."""
 
     kickoff_id: str
-    inputs: Mapping[str, Any]
-    meta: Mapping[str, Any] | None
+    trip: Mapping[str, str]
+    """What the crew read of its inputs (`crew.trip`)."""
     started: float
     duration: float
     fails: bool
@@ -27,68 +31,97 @@ class Record:
 class Task:
     """One ended task."""
 
-    task_id: str
-    agent: str
+    step: crew.Step
     output: str
     execution_time: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """An execution at one moment."""
+    """An execution at one moment. Its texts are made when they are asked for."""
 
     record: Record
     waiting: bool
     ended: bool
-    tasks: tuple[Task, ...]
+    done: int
+    """Tasks that have ended well."""
 
     @property
     def failed(self) -> bool:
         return self.ended and self.record.fails
 
     @property
-    def current_task(self) -> str:
-        return crew.TASKS[min(len(self.tasks), len(crew.TASKS) - 1)][0]
+    def current(self) -> crew.Step:
+        return crew.TASKS[min(self.done, len(crew.TASKS) - 1)]
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        return tuple(self.task(number) for number in range(self.done))
+
+    def task(self, number: int) -> Task:
+        """One ended task, counted from 0."""
+        step = crew.TASKS[number]
+        write = crew.research if step is crew.RESEARCH else crew.plan
+        return Task(
+            step=step,
+            output=write(self.record.trip),
+            execution_time=round(step.share * self.record.duration, 3),
+        )
 
     @property
     def output(self) -> str:
-        return crew.plan(self.record.inputs)
+        return crew.plan(self.record.trip)
 
     @property
     def error(self) -> str:
-        return crew.failure(self.record.inputs)
+        return crew.failure(self.record.trip)
+
+    @property
+    def execution_time(self) -> float:
+        return round(self.record.duration, 3)
 
     @property
     def token_usage(self) -> dict[str, int]:
         """Made from lengths, so that a report has figures to show."""
-        prompt = sum(len(str(value)) for value in self.record.inputs.values())
+        prompt = sum(map(len, self.record.trip.values()))
         completion = len(self.output)
         return {"total_tokens": prompt + completion, "prompt_tokens": prompt, "completion_tokens": completion}
 
 
 def task_ends(record: Record) -> list[float]:
     """When each task ends (one that fails never does)."""
-    ends, passed = [], record.started
-    for number, (_, _, share) in enumerate(crew.TASKS):
-        passed += share * record.duration
-        if not (record.fails and number == len(crew.TASKS) - 1):
-            ends.append(passed)
-    return ends
+    ends, share = [], 0.0
+    for step in crew.TASKS[:-1]:
+        share += step.share
+        ends.append(record.started + share * record.duration)
+    return ends if record.fails else [*ends, record.ends]
 
 
 def view(record: Record, now: float) -> View:
     """The execution as it is at `now`."""
-    outputs = (crew.research(record.inputs), crew.plan(record.inputs))
     ended = now >= record.ends
-    done = len(task_ends(record)) if ended else sum(end <= now for end in task_ends(record))
-    tasks = tuple(
-        Task(
-            task_id=task_id,
-            agent=agent,
-            output=outputs[number],
-            execution_time=round(share * record.duration, 3),
-        )
-        for number, (task_id, agent, share) in enumerate(crew.TASKS[:done])
+    ends = task_ends(record)
+    return View(
+        record=record,
+        waiting=not ended and now < record.started + WAITING_SHARE * record.duration,
+        ended=ended,
+        done=len(ends) if ended else sum(end <= now for end in ends),
     )
-    waiting = not ended and now < record.started + 0.05 * record.duration
-    return View(record=record, waiting=waiting, ended=ended, tasks=tasks)
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """How an execution will go: settled at its kickoff."""
+
+    duration: float
+    fails: bool
+
+
+def fate(*, seed: int, work: bytes, turn: int, execution_time: Spread, fail_rate: float) -> Fate:
+    """The fate of the `turn`th execution (from 1) of the same `work`, the digest of its inputs.
+
+    It hangs on nothing else: with one seed a rehearsal repeats, in whatever order its kickoffs arrive.
+    """
+    digest = hashlib.sha256(b"%d:%b:%d" % (seed, work, turn)).digest()
+    of_time, of_failing = (int.from_bytes(digest[at : at + 8]) / 2**64 for at in (0, 8))
+    return Fate(execution_time.at(of_time), of_failing < fail_rate)

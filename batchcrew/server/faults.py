@@ -1,27 +1,69 @@
 """What goes wrong on purpose: scripted for tests, by chance for rehearsals."""
 
 import random
+import re
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from batchcrew.server.options import ServeOptions
 
 Route: TypeAlias = Literal["kickoff", "status"]
-Fault: TypeAlias = int | Literal["drop_before_accept", "drop_after_accept", "error_after_accept"]
-"""An HTTP status that is answered in place of the work (200: nothing goes wrong), or a connection that is
-dropped, or an error that is answered, before or after a kickoff has started its crew."""
+_WORD = re.compile(r"(\d{3}|drop|error)(?:_(before|after)_accept)?")
+_AFTER_ACCEPT = (500, 502)
+# A 503 means "not now": a server that says so has started no crew, and clients count on it.
+_BEFORE_ACCEPT = (500, 502, 503)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What one request gets in place of its answer."""
+
+    status: int | None
+    """HTTP status; None: the connection is dropped without an answer."""
+    started: bool = False
+    """The work is really done first: at a kickoff, the crew has started and its answer is lost."""
+    body: str | None = None
+    """What is sent; None: the dialect's own error (HTML with a 502, as a gateway answers)."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+FaultLike: TypeAlias = int | str | Fault
+"""An HTTP status (200: nothing goes wrong), or `drop_before_accept`, `drop_after_accept`, `error_after_accept`,
+`502_after_accept` and the like, or a `Fault`."""
+
+
+def fault(like: FaultLike) -> Fault | None:
+    """The fault that is meant; None for 200.
+
+    Raises:
+        ValueError: the word is none.
+    """
+    if isinstance(like, Fault):
+        return like
+    match = _WORD.fullmatch(str(like))
+    if match is None:
+        raise ValueError(f"{like!r} is no fault; give an HTTP status, drop_before_accept or drop_after_accept")
+    kind, when = match.groups()
+    if kind == "200":
+        return None
+    status = {"drop": None, "error": 500}[kind] if kind in {"drop", "error"} else int(kind)
+    headers = {"Retry-After": "1"} if status in {429, 503} else {}
+    return Fault(status=status, started=when == "after", headers=headers)
 
 
 class Faults:
     """Scripted faults, one a request, then none: `Faults(kickoff=[500, "drop_after_accept", 200])`."""
 
-    def __init__(self, *, kickoff: Iterable[Fault] = (), status: Iterable[Fault] = ()) -> None:
-        self._script: dict[Route, deque[Fault]] = {"kickoff": deque(kickoff), "status": deque(status)}
+    def __init__(self, *, kickoff: Iterable[FaultLike] = (), status: Iterable[FaultLike] = ()) -> None:
+        self._script: dict[Route, deque[Fault | None]] = {
+            "kickoff": deque(fault(like) for like in kickoff),
+            "status": deque(fault(like) for like in status),
+        }
 
     def next(self, route: Route) -> Fault | None:
-        """The fault of this request; None when the script has ended."""
+        """The fault of this request; None: it gets its answer."""
         script = self._script[route]
         return script.popleft() if script else None
 
@@ -36,10 +78,14 @@ class ChanceFaults:
     def next(self, route: Route) -> Fault | None:
         """The fault of this request, half of those of a kickoff after its crew has really started."""
         drawn = self.chance.random()
-        after = route == "kickoff" and self.chance.random() < 0.5
+        after = route == "kickoff" and self._coin()
         if drawn < self.options.http_error_rate:
-            # 503 says "refused": it would be a lie about a crew that has started
-            return "error_after_accept" if after else self.chance.choice((500, 502, 503))
+            status = self.chance.choice(_AFTER_ACCEPT if after else _BEFORE_ACCEPT)
+            headers = {"Retry-After": "1"} if status == 503 and self._coin() else {}
+            return Fault(status=status, started=after, headers=headers)
         if drawn < self.options.http_error_rate + self.options.drop_rate:
-            return "drop_after_accept" if after else "drop_before_accept"
+            return Fault(status=None, started=after)
         return None
+
+    def _coin(self) -> bool:
+        return self.chance.random() < 0.5

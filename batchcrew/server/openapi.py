@@ -1,115 +1,232 @@
-"""The OpenAPI description of exactly what is served."""
+"""The OpenAPI description of exactly what is served, in the dialect that is spoken."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from batchcrew.server import crew
+from batchcrew.server.options import Dialect
 
-_ANY: dict[str, Any] = {"type": "object"}
-_URL = {"type": ["string", "null"], "pattern": "^https?://"}
+Schema: TypeAlias = dict[str, Any]
+_TEXT: Schema = {"type": "string"}
+_NUMBER: Schema = {"type": "number", "minimum": 0}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_WEBHOOK: Schema = {
+    "type": ["string", "null"],
+    "pattern": "^https?://.+",
+    "description": "An http or https URL; redirects are not followed.",
+}
 
 
-def _answer(description: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {"description": description, "content": {"application/json": {"schema": schema or _ANY}}}
+def _object(required: Schema, optional: Schema | None = None) -> Schema:
+    """An object of these properties and no others."""
+    return {
+        "type": "object",
+        "required": list(required),
+        "properties": {**required, **(optional or {})},
+        "additionalProperties": False,
+    }
 
 
-def _error(description: str, dialect: str) -> dict[str, Any]:
-    required = ["detail"] if dialect == "legacy" else ["error", "message"]
-    return _answer(description, {"type": "object", "required": required})
+def _word(*words: str) -> Schema:
+    return {"type": "string", "enum": list(words)}
 
 
-def describe(dialect: str, *, id_first_only: bool) -> dict[str, Any]:
+def _optional(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def describe(dialect: Dialect, *, id_first_only: bool) -> Schema:
     """The document of `GET /openapi.json`."""
-    unauthorized = _error("The bearer token is missing or wrong.", dialect)
-    fault = _error("A rehearsed fault.", dialect)
-    status = {
-        "parameters": [
-            {"name": "kickoff_id", "in": "path", "required": True, "schema": {"type": "string"}},
-        ],
-        "get": {
-            "summary": "State and result of an execution",
-            "responses": {
-                "200": _answer("The execution as it is now."),
-                "401": unauthorized,
-                "404": _error("There is no such execution.", dialect),
-                "500": fault,
-                "502": fault,
-                "503": fault,
-            },
-        },
-    }
-    paths: dict[str, Any] = {
+    health: Schema = {"200": {"description": "It is up.", "content": {"text/plain": {"schema": _word("Healthy")}}}}
+    paths: Schema = {
         "/": {
-            "get": {
-                "summary": "Health",
-                "security": [],
-                "responses": {"200": {"description": "Healthy", "content": {"text/plain": {}}}},
-            }
+            "get": {"summary": "Health", "security": [], "responses": health},
+            "head": {"summary": "Health", "security": [], "responses": {"200": {"description": "It is up."}}},
         },
-        "/inputs": {
-            "get": {
-                "summary": "Inputs that the crew asks for",
-                "responses": {
-                    "200": _answer("Their names.", {"type": "object", "required": ["inputs"]}),
-                    "401": unauthorized,
-                },
-            }
-        },
-        "/kickoff": {"post": _kickoff(unauthorized, fault, dialect)},
-        "/kickoff/": {"post": _kickoff(unauthorized, fault, dialect)},
-        "/{kickoff_id}/status": status,
-        "/stats": {
-            "get": {
-                "summary": "What was asked and what runs (of the embedded server only)",
-                "responses": {"200": _answer("Counters."), "401": unauthorized},
-            }
-        },
-        "/openapi.json": {
-            "get": {"summary": "This document", "security": [], "responses": {"200": _answer("OpenAPI.")}}
-        },
+        "/inputs": _get("Inputs that the crew asks for", _inputs_answer(dialect), "401"),
+        "/kickoff": {"post": _kickoff("kickoff")},
+        "/kickoff/": {"post": _kickoff("kickoffWithSlash")},
+        "/{kickoff_id}/status": _status(dialect),
+        "/stats": _get("What was asked and what runs: of the embedded server only", _answer("Counts", "Stats"), "401"),
+        "/openapi.json": _get("This document", _answer("OpenAPI", {"type": "object"})),
     }
+    paths["/openapi.json"]["get"]["security"] = []
     if not id_first_only:
-        paths["/status/{kickoff_id}"] = status
+        paths["/status/{kickoff_id}"] = _status(dialect)
     return {
         "openapi": "3.1.0",
         "info": {"title": "batchcrew's embedded crew", "version": "1", "description": crew.NO_MODEL},
-        "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
         "security": [{"bearer": []}],
         "paths": paths,
-    }
-
-
-def _kickoff(unauthorized: dict[str, Any], fault: dict[str, Any], dialect: str) -> dict[str, Any]:
-    body = {
-        "type": "object",
-        "required": ["inputs"],
-        "properties": {
-            "inputs": {"type": "object", "required": list(crew.INPUTS)},
-            "meta": {"type": ["object", "null"]},
-            "taskWebhookUrl": _URL,
-            "stepWebhookUrl": _URL,
-            "crewWebhookUrl": _URL,
+        "components": {
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "responses": _refusals(),
+            "schemas": {
+                "Kickoff": _KICKOFF,
+                "Started": _object({"kickoff_id": _TEXT}),
+                "Status": _STATUS[dialect],
+                "Stats": _object(dict.fromkeys(_STATS, _COUNT)),
+                **_errors(dialect),
+            },
         },
     }
-    started = {
-        "type": "object",
-        "required": ["kickoff_id"],
-        "properties": {"kickoff_id": {"type": "string"}},
+
+
+def _answer(description: str, schema: Schema | str) -> Schema:
+    if isinstance(schema, str):
+        schema = {"$ref": f"#/components/schemas/{schema}"}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _refer(*codes: str) -> Schema:
+    return {code: {"$ref": f"#/components/responses/{code}"} for code in codes}
+
+
+def _get(summary: str, answer: Schema, *refusals: str) -> Schema:
+    return {"get": {"summary": summary, "responses": {"200": answer, **_refer(*refusals)}}}
+
+
+def _inputs_answer(dialect: Dialect) -> Schema:
+    entry = _object({"name": _TEXT, "type": _TEXT, "required": {"type": "boolean"}})
+    inputs: dict[str, Schema] = {
+        "guide": {"type": "array", "items": _TEXT},
+        "live": {"type": "object", "additionalProperties": _TEXT},
+        "legacy": {"type": "array", "items": entry},
     }
+    answer = _answer("What a kickoff must give.", _object({"inputs": inputs[dialect]}))
+    note = "The same Idempotency-Key starts one execution only. Not sent where that is switched off."
+    answer["headers"] = {"Idempotency-Key": {"description": note, "schema": _word("supported")}}
+    return answer
+
+
+def _status(dialect: Dialect) -> Schema:
+    path = _get("State and result of an execution", _answer("The execution as it is now.", "Status"))
+    codes = ("401", "500", "502", "503") if dialect == "live" else ("401", "404", "500", "502", "503")
+    path["get"]["responses"] |= _refer(*codes)
+    path["parameters"] = [{"name": "kickoff_id", "in": "path", "required": True, "schema": _TEXT}]
+    return path
+
+
+def _kickoff(operation: str) -> Schema:
+    key: Schema = {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": False,
+        "description": "A kickoff with a key that came before is answered with that key's execution.",
+        "schema": {"type": "string", "pattern": "^[\\x20-\\x7e]{1,255}$"},
+    }
+    body = {"$ref": "#/components/schemas/Kickoff"}
     return {
         "summary": "Start an execution",
-        "parameters": [
-            {"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string"}},
-        ],
+        "operationId": operation,
+        "parameters": [key],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {
-            "200": _answer("It has started.", started),
-            "400": _error("The body is not as it should be.", dialect),
-            "401": unauthorized,
-            "413": _error("The body is too large.", dialect),
-            "422": _error("Required inputs are missing.", dialect),
-            "429": _error("Too many executions are running.", dialect),
-            "500": fault,
-            "502": fault,
-            "503": fault,
+            "200": _answer("It has started.", "Started"),
+            **_refer("400", "401", "413", "422", "429", "500", "502", "503"),
         },
     }
+
+
+def _refusals() -> Schema:
+    said = {
+        "400": "The body is no kickoff: no JSON, or of wrong types.",
+        "401": "The bearer token is missing or wrong.",
+        "404": "There is no such execution.",
+        "413": "The body is too large.",
+        "429": "As many executions run as may (--max-running).",
+        "500": "An error on purpose (--http-error-rate), or a defect.",
+        "503": "An error on purpose (--http-error-rate).",
+    }
+    found = {code: _answer(text, "Error") for code, text in said.items()}
+    found["422"] = _answer("Required inputs are missing.", "MissingInputs")
+    found["502"] = {
+        "description": "An error on purpose (--http-error-rate): HTML, as a gateway answers.",
+        "content": {"text/html": {"schema": _TEXT}},
+    }
+    wait: Schema = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}}}
+    found["429"]["headers"] = found["503"]["headers"] = wait
+    return found
+
+
+def _errors(dialect: Dialect) -> Schema:
+    if dialect == "legacy":
+        place: Schema = {"type": "array", "items": _TEXT}
+        entry = _object({"type": _TEXT, "loc": place, "msg": _TEXT})
+        return {
+            "Error": _object({"detail": _TEXT}),
+            "MissingInputs": _object({"detail": {"type": "array", "items": entry, "minItems": 1}}),
+        }
+    names: Schema = {"type": "array", "items": _word(*crew.INPUTS), "minItems": 1}
+    return {
+        "Error": _object({"error": _TEXT, "message": _TEXT}),
+        "MissingInputs": _object({"error": _TEXT, "message": _TEXT, "details": _object({"missing_inputs": names})}),
+    }
+
+
+_STATS = (
+    "kickoffs",
+    "kickoff_requests",
+    "refused",
+    "repeated",
+    "disturbed",
+    "running",
+    "peak_running",
+    "max_kickoffs_per_job",
+)
+_KICKOFF: Schema = {
+    "type": "object",
+    "required": ["inputs"],
+    "properties": {
+        "inputs": {
+            "type": "object",
+            "required": list(crew.INPUTS),
+            "description": "Values of any type; other inputs are ignored.",
+        },
+        "meta": {"type": ["object", "null"], "description": "Comes back in every webhook."},
+        "taskWebhookUrl": _WEBHOOK,
+        "stepWebhookUrl": _WEBHOOK,
+        "crewWebhookUrl": _WEBHOOK,
+    },
+}
+_TASK = _object({"task_id": _TEXT, "output": _TEXT, "agent": _TEXT, "execution_time": _NUMBER})
+_LAST_STEP = _object({"prompt": _TEXT, "thought": _TEXT, "result": {"type": "null"}})
+_USAGE = _object({"total_tokens": _COUNT, "prompt_tokens": _COUNT, "completion_tokens": _COUNT})
+_LIVE_WORD = _word("PENDING", "STARTED", "SUCCESS", "FAILED", "NOT FOUND")
+_STATUS: dict[Dialect, Schema] = {
+    "guide": {
+        "oneOf": [
+            _object(
+                {
+                    "status": _word("running"),
+                    "current_task": _TEXT,
+                    "progress": _object({"completed_tasks": _COUNT, "total_tasks": _COUNT}),
+                }
+            ),
+            _object(
+                {
+                    "status": _word("completed"),
+                    "result": _object({"output": _TEXT, "tasks": {"type": "array", "items": _TASK}}),
+                    "execution_time": _NUMBER,
+                }
+            ),
+            _object({"status": _word("error"), "error": _TEXT, "execution_time": _NUMBER}),
+        ]
+    },
+    "live": _object(
+        {
+            "state": _LIVE_WORD,
+            "status": _LIVE_WORD,
+            "result": _optional(_TEXT),
+            "result_json": {"type": "null"},
+            "last_step": _optional(_LAST_STEP),
+        },
+        {"token_usage": _optional(_USAGE)},
+    ),
+    "legacy": {
+        "oneOf": [
+            _object({"status": _word("queued", "in_progress")}),
+            _object({"status": _word("success"), "final_output": _TEXT}),
+            _object({"status": _word("failure"), "error_message": _TEXT}),
+        ]
+    },
+}

@@ -1,7 +1,6 @@
 """What a person can set of the embedded crew server."""
 
 import math
-import random
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,32 +11,42 @@ from batchcrew.errors import UsageError
 Dialect: TypeAlias = Literal["guide", "live", "legacy"]
 DIALECTS: tuple[str, ...] = get_args(Dialect)
 MAX_BODY_BYTES = 2**20
-_SPREAD = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?\s*(?:(?:±|\+-|\+/-)\s*(\d+(?:\.\d+)?)\s*%)?")
+"""Largest kickoff body; a larger one is answered with 413."""
+MAX_EXECUTION_SECONDS = 86400.0
+_SPREAD = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?\s*(?:(?:±|\+-|\+/-)\s*(\d+(?:\.\d+)?)\s*%)?", re.ASCII)
+_TOKEN = re.compile(r"[\x21-\x7e]+")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A duration and how far it may differ: `2s±50%` is between 1 s and 3 s."""
+    """A duration and how far it may differ, evenly: `2s±50%` is between 1 s and 3 s."""
 
     seconds: float
     share: float = 0.0
+    """0 to 1."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seconds <= MAX_EXECUTION_SECONDS:
+            raise UsageError(f"an execution time of {self.seconds:g} s is out of range; give 0s to 24h")
+        if not 0 <= self.share <= 1:
+            raise UsageError(f"a spread of ±{self.share:.0%} is out of range; give ±0% to ±100%")
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """From `2s±50%`, `2s+-50%`, `500ms` or a number of seconds.
 
         Raises:
-            UsageError: the text is none of these.
+            UsageError: the text is none of these, or out of range.
         """
         match = _SPREAD.fullmatch(text.strip())
-        if match is None or float(match[3] or 0) > 100:
+        if match is None:
             raise UsageError(f"{text!r} is no execution time; write it like 2s, 500ms or 2s±50%")
         return cls(float(match[1]) * _UNITS[match[2] or "s"], float(match[3] or 0) / 100)
 
-    def draw(self, chance: random.Random) -> float:
-        """One duration in seconds."""
-        return self.seconds * chance.uniform(1 - self.share, 1 + self.share)
+    def at(self, chance: float) -> float:
+        """The duration in seconds for a `chance` of 0 (the shortest) to 1 (the longest)."""
+        return self.seconds * (1 + self.share * (2 * chance - 1))
 
 
 def parse_share(text: str) -> float:
@@ -57,7 +66,11 @@ def parse_share(text: str) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
-    """Where the server listens, whom it lets in, how it speaks, and what it gets wrong on purpose."""
+    """Where the server listens, whom it lets in, how it speaks, and what it gets wrong on purpose.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -75,8 +88,23 @@ class ServeOptions:
     max_running: int | None = None
     """Executions at once; beyond it a kickoff is answered with 429 and Retry-After."""
     seed: int | None = None
-    """Rehearsals that repeat."""
+    """The same seed and the same jobs give the same execution times and failures, in whatever order they come."""
     idempotency: bool = True
     """Honour `Idempotency-Key`; deployed crews do not."""
     state: Path | None = None
     """SQLite file where executions outlive the server; None: memory."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise UsageError(f"port {self.port} is out of range; give 1 to 65535, or 0 for any free one")
+        if self.token is not None and not _TOKEN.fullmatch(self.token):
+            raise UsageError("the token is empty, or has blanks or characters that no HTTP header can carry")
+        if self.dialect not in DIALECTS:
+            raise UsageError(f"{self.dialect!r} is no dialect; there are {', '.join(DIALECTS)}")
+        for name in ("fail_rate", "http_error_rate", "drop_rate"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; give a share between 0 and 1")
+        if self.http_error_rate + self.drop_rate > 1:
+            raise UsageError("http_error_rate and drop_rate are over 1 together; a request can go wrong only once")
+        if self.max_running is not None and self.max_running < 1:
+            raise UsageError(f"max_running is {self.max_running}; give 1 or more, or leave it out for no limit")

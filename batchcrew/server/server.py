@@ -1,10 +1,12 @@
 """Starting and stopping the embedded crew server."""
 
 import asyncio
+import errno
 import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
@@ -20,14 +22,24 @@ from batchcrew.server.webhooks import Webhooks
 
 SHUTDOWN_SECONDS = 5.0
 """How long requests that are being answered may take once the server stops."""
+BACKLOG = 1024
+"""Connections that may wait to be taken: a load test opens many at once."""
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - known, not listened on
+
+
+def steady_clock() -> Callable[[], float]:
+    """Seconds since the epoch, read from the wall once: setting the machine's time moves no execution."""
+    offset = time.time() - time.monotonic()
+    return lambda: offset + time.monotonic()
 
 
 class CrewServer:
     """The embedded crew server. Use as an async context manager.
 
     Args:
-        now: seconds since the epoch; executions are a function of it.
+        now: seconds since the epoch; executions are a function of it. Default: a `steady_clock`.
         sleep: used for webhooks only.
+        chance: what `http_error_rate` and `drop_rate` are drawn from; default: seeded with the options' seed.
         faults: what goes wrong; by chance at the options' rates if not given.
     """
 
@@ -35,7 +47,7 @@ class CrewServer:
         self,
         options: ServeOptions | None = None,
         *,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: random.Random | None = None,
         faults: FaultSource | None = None,
@@ -43,14 +55,14 @@ class CrewServer:
         self.options = options or ServeOptions()
         self.token = self.options.token or secrets.token_urlsafe(24)
         self.url = ""
-        self._now = now
+        """Known once it has started."""
+        self._now = now or steady_clock()
         self._sleep = sleep
         self._chance = chance or random.Random(self.options.seed)
         self._faults = faults or ChanceFaults(self.options, self._chance)
         self._executions: Executions | None = None
-        self._webhooks: Webhooks | None = None
         self._api: CrewApi | None = None
-        self._runner: web.AppRunner | None = None
+        self._open = AsyncExitStack()
 
     async def start(self) -> None:
         """Listen; `url` is known afterwards.
@@ -58,46 +70,59 @@ class CrewServer:
         Raises:
             UsageError: the address cannot be listened on, or the state file cannot be used.
         """
-        options = self.options
-        self._executions = Executions(options.state, now=self._now())
-        self._webhooks = Webhooks(SPEECHES[options.dialect], now=self._now, sleep=self._sleep)
-        self._api = CrewApi(
-            options,
-            token=self.token,
-            executions=self._executions,
-            webhooks=self._webhooks,
-            faults=self._faults,
-            chance=self._chance,
-            now=self._now,
-        )
-        self._runner = web.AppRunner(
-            self._api.application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, handle_signals=False
-        )
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, options.host, options.port, backlog=1024)
-        try:
-            await site.start()
-        except OSError as error:
-            await self.stop()
-            raise UsageError(
-                f"cannot listen on {options.host}:{options.port}: {error.strerror}; name another --host or --port"
-            ) from error
-        host, port = self._runner.addresses[0][:2]
+        async with AsyncExitStack() as stack:
+            executions = Executions(self.options.state, now=self._now())
+            stack.callback(executions.close)
+            webhooks = Webhooks(SPEECHES[self.options.dialect], executions, now=self._now, sleep=self._sleep)
+            stack.push_async_callback(webhooks.close)
+            api = CrewApi(
+                self.options,
+                token=self.token,
+                executions=executions,
+                webhooks=webhooks,
+                faults=self._faults,
+                chance=self._chance,
+                now=self._now,
+            )
+            runner = web.AppRunner(
+                api.application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, handle_signals=False
+            )
+            stack.push_async_callback(runner.cleanup)
+            await runner.setup()
+            await self._listen(runner)
+            webhooks.start()
+            self._open = stack.pop_all()
+        self._executions, self._api = executions, api
+        host, port = runner.addresses[0][:2]
+        host = _EVERYWHERE.get(host, host)
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
+    async def _listen(self, runner: web.AppRunner) -> None:
+        host, port = self.options.host, self.options.port
+        try:
+            await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise UsageError(
+                    f"port {port} on {host} is in use by another program; give another --port, or 0 for any free one"
+                ) from error
+            raise UsageError(
+                f"cannot listen on {host}:{port}: {error.strerror or error}; give another --host or --port"
+            ) from error
+
     async def stop(self) -> None:
-        """Stop listening, let requests be answered, close everything."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-        if self._webhooks is not None:
-            await self._webhooks.close()
-        if self._executions is not None:
-            self._executions.close()
+        """Stop listening, let requests be answered, close everything. Once is enough; twice does no harm."""
+        self._api = self._executions = None
+        await self._open.aclose()
 
     @property
     def stats(self) -> dict[str, int]:
-        """The same as `GET /stats`."""
+        """The same as `GET /stats`; empty when it is not started."""
         return self._api.stats() if self._api else {}
+
+    def kickoffs_of(self, job: str) -> int:
+        """Executions that were started for the batchcrew job of that id (from `meta.batchcrew.job`)."""
+        return self._executions.kickoffs_of(job) if self._executions else 0
 
     async def __aenter__(self) -> Self:
         await self.start()
