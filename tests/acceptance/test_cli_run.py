@@ -1,0 +1,309 @@
+"""The program as a person and cron call it: subprocesses, signals, exit codes, another process's crew server."""
+
+import csv
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TOKEN = "a-token-of-the-tests"
+JOB_FILE = """
+crew: {{url: "{url}", token: "${{CREW_TOKEN}}"}}
+run: {{concurrency: 6, poll: {{initial: 20ms, max: 100ms}}, retry: {{backoff: 20ms}}}}
+jobs: [{{rows: trips.csv}}]
+"""
+
+
+def environment(**more: str) -> dict[str, str]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("BATCHCREW_", "CREW_"))}
+    return {**plain, "CREW_TOKEN": TOKEN, **more}
+
+
+def call(folder: Path, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "batchcrew", *arguments],
+        check=False,
+        cwd=folder,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=50,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "batchcrew", *arguments],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+class Crew:
+    """`batchcrew serve` in its own process."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "batchcrew", "serve", "--port", "0", "--seed", "3", *options],
+            cwd=folder,
+            env=environment(BATCHCREW_SERVE_TOKEN=TOKEN),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().strip()
+
+    def stats(self) -> dict[str, Any]:
+        request = urllib.request.Request(f"{self.url}/stats", headers={"Authorization": f"Bearer {TOKEN}"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            stats: dict[str, Any] = json.load(answer)
+        return stats
+
+    def stop(self) -> str:
+        self.process.send_signal(signal.SIGTERM)
+        _, said = self.process.communicate(timeout=20)
+        assert self.process.returncode == 0, said
+        return said
+
+
+def write_trips(folder: Path, number: int) -> None:
+    with (folder / "trips.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "budget", "interests", "duration", "age"])
+        writer.writerows([f"trip-{n}", f"{n} USD", "games, food", "3 days", "35"] for n in range(number))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_trips(tmp_path, 40)
+    return tmp_path
+
+
+@pytest.fixture
+def crew(folder: Path) -> Iterator[Crew]:
+    made = Crew(folder, "--execution-time", "200ms±50%")
+    (folder / "jobs.yaml").write_text(JOB_FILE.format(url=made.url), encoding="utf-8")
+    yield made
+    made.stop()
+
+
+def test_a_batch_runs_to_its_end_and_then_has_nothing_to_do(folder: Path, crew: Crew) -> None:
+    first = call(folder, "run", "jobs.yaml")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == ""
+    assert "40 of 40 jobs succeeded" in first.stderr
+    stats = crew.stats()
+    assert (stats["kickoffs"], stats["max_kickoffs_per_job"]) == (40, 1)
+    assert stats["peak_running"] <= 6
+    again = call(folder, "run", "jobs.yaml", "--json")
+    assert again.returncode == 0
+    summary = json.loads(again.stdout)
+    assert (summary["exit_code"], summary["kickoffs"], summary["counts"]["succeeded"]) == (0, 0, 40)
+    assert crew.stats()["kickoffs"] == 40
+
+
+def test_ctrl_c_in_the_middle_and_the_same_command_again(folder: Path, crew: Crew) -> None:
+    first = start(folder, "run", "jobs.yaml")
+    assert first.stderr is not None
+    while "progress: " not in first.stderr.readline():
+        pass
+    first.send_signal(signal.SIGINT)
+    _, said = first.communicate(timeout=30)
+    assert first.returncode == 3, said
+    assert "batchcrew run jobs.yaml" in said
+    second = call(folder, "run", "jobs.yaml")
+    assert second.returncode == 0, second.stderr
+    stats = crew.stats()
+    assert (stats["kickoffs"], stats["max_kickoffs_per_job"]) == (40, 1)
+
+
+def test_killed_in_the_middle_and_the_same_command_again(folder: Path, crew: Crew) -> None:
+    first = start(folder, "run", "jobs.yaml")
+    assert first.stderr is not None
+    while "progress: " not in first.stderr.readline():
+        pass
+    first.kill()
+    first.communicate(timeout=30)
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    assert crew.stats()["max_kickoffs_per_job"] == 1
+
+
+@pytest.mark.parametrize("dialect", ["guide", "live", "legacy"])
+def test_with_failures_and_http_errors_the_exit_code_is_the_tables(folder: Path, dialect: str) -> None:
+    rates = ("--fail-rate", "0.2", "--http-error-rate", "0.1", "--max-running", "5")
+    crew = Crew(folder, "--dialect", dialect, "--execution-time", "20ms", *rates)
+    (folder / "jobs.yaml").write_text(JOB_FILE.format(url=crew.url), encoding="utf-8")
+    ended = call(folder, "run", "jobs.yaml", "--json")
+    counts = json.loads(ended.stdout)["counts"]
+    assert counts["pending"] == counts["open"] == 0
+    assert ended.returncode == (0 if counts["succeeded"] == 40 else 1)
+    assert crew.stats()["peak_running"] <= 5
+    crew.stop()
+
+
+def test_an_overlapping_run_changes_nothing(folder: Path, crew: Crew) -> None:
+    first = start(folder, "run", "jobs.yaml")
+    assert first.stderr is not None
+    assert "start: " in first.stderr.readline()
+    second = call(folder, "run", "jobs.yaml")
+    assert second.returncode == 4
+    assert f"pid {first.pid}" in second.stderr
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=30)
+    assert first.returncode == 3
+
+
+def test_a_bare_rows_file_runs_with_variables_alone(folder: Path, crew: Crew) -> None:
+    ended = call(folder, "run", "trips.csv", CREW_URL=crew.url, BATCHCREW_LIMIT="3", BATCHCREW_LEDGER="other.db")
+    assert ended.returncode == 3, ended.stderr
+    assert (folder / "other.db").exists()
+    assert crew.stats()["kickoffs"] == 3
+
+
+def test_a_token_comes_from_a_file_and_is_never_shown_or_kept(folder: Path, crew: Crew) -> None:
+    (folder / "token.txt").write_text(TOKEN + "\n", encoding="utf-8")
+    (folder / "leads.csv").write_bytes((folder / "trips.csv").read_bytes())
+    arguments = ("run", "leads.csv", "--crew-url", crew.url, "--token-file", "token.txt", "--limit", "2")
+    ended = call(folder, *arguments, CREW_TOKEN="")
+    assert ended.returncode == 3, ended.stderr
+    connection = sqlite3.connect(folder / "results" / "batchcrew.db")
+    assert TOKEN not in "".join(connection.iterdump())
+    connection.close()
+    assert TOKEN not in ended.stderr + ended.stdout
+
+
+def test_a_wrong_token_is_exit_5_and_fails_no_job(folder: Path, crew: Crew) -> None:
+    ended = call(folder, "run", "jobs.yaml", CREW_TOKEN="wrong-token")
+    assert ended.returncode == 5, ended.stderr
+    assert "401" in ended.stderr
+    assert "0 of 40 jobs succeeded" in ended.stderr
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+
+
+def test_every_mistake_of_a_file_is_one_line_and_nothing_is_started(folder: Path) -> None:
+    (folder / "jobs.yaml").write_text("crew: {url: embedded}\nrun: {concurency: 3, rate: fast}\njobs: []\n", "utf-8")
+    ended = call(folder, "run", "jobs.yaml")
+    assert ended.returncode == 2
+    assert "jobs.yaml:2:" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (folder / "results").exists()
+
+
+def test_duplicate_ids_are_told_with_both_lines(folder: Path, crew: Crew) -> None:
+    with (folder / "trips.csv").open("a", encoding="utf-8") as file:
+        file.write("trip-7,1 USD,x,1 day,3\n")
+    ended = call(folder, "run", "jobs.yaml")
+    assert ended.returncode == 2
+    assert "trips.csv:42" in ended.stderr
+    assert "trips.csv:9" in ended.stderr
+    assert crew.stats()["kickoffs"] == 0
+
+
+def test_check_shows_the_plan_and_kicks_nothing_off(folder: Path, crew: Crew) -> None:
+    checked = call(folder, "check", "jobs.yaml")
+    assert checked.returncode == 0, checked.stderr
+    assert "40 new" in checked.stdout
+    assert "budget, interests, duration, age" in checked.stdout
+    assert not (folder / "results").exists()
+    (folder / "lacking.csv").write_text("id,budget\na,1\n", encoding="utf-8")
+    lacking = call(folder, "check", "lacking.csv", "--json", CREW_URL=crew.url)
+    assert lacking.returncode == 2
+    assert json.loads(lacking.stdout)["crews"][0]["lacking"] == {"interests": 1, "duration": 1, "age": 1}
+    offline = call(folder, "check", "lacking.csv", "--offline", CREW_URL="http://127.0.0.1:9")
+    assert offline.returncode == 0, offline.stderr
+    assert crew.stats()["kickoffs"] == 0
+
+
+def test_the_spreadsheet_comes_back_as_itself_with_its_answers(folder: Path, crew: Crew) -> None:
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    assert call(folder, "export", "jobs", "-f", "csv", "-o", "answers.csv").returncode == 0
+    with (folder / "trips.csv").open(newline="", encoding="utf-8") as file:
+        given = list(csv.DictReader(file))
+    with (folder / "answers.csv").open(newline="", encoding="utf-8") as file:
+        answered = list(csv.DictReader(file))
+    assert [{name: row[name] for name in given[0]} for row in answered] == given
+    assert {row["batchcrew_state"] for row in answered} == {"succeeded"}
+    listed = json.loads(call(folder, "list", "--json").stdout)
+    assert [(line["batch"], line["counts"]["succeeded"]) for line in listed] == [("jobs", 40)]
+    shown = json.loads(call(folder, "show", "jobs", "trip-3", "--json").stdout)
+    assert shown["attempts"][0]["state"] == "succeeded"
+    assert "40 of 40" in call(folder, "status").stdout
+
+
+def test_failed_jobs_run_again_only_when_asked(folder: Path) -> None:
+    write_trips(folder, 4)
+    failing = Crew(folder, "--execution-time", "10ms", "--fail-rate", "1")
+    (folder / "jobs.yaml").write_text(JOB_FILE.format(url=failing.url), encoding="utf-8")
+    assert call(folder, "run", "jobs.yaml").returncode == 1
+    assert failing.stats()["kickoffs"] == 12
+    assert call(folder, "run", "jobs.yaml").returncode == 1
+    assert failing.stats()["kickoffs"] == 12
+    assert "2 jobs" in call(folder, "retry", "jobs", "trip-1", "trip-2").stdout
+    assert call(folder, "run", "jobs.yaml").returncode == 1
+    assert failing.stats()["kickoffs"] == 18
+    assert call(folder, "run", "jobs.yaml", "--retry-failed").returncode == 1
+    assert failing.stats()["kickoffs"] == 30
+    failing.stop()
+
+
+def test_the_embedded_crew_goes_on_after_an_interruption(folder: Path) -> None:
+    (folder / "jobs.yaml").write_text(JOB_FILE.format(url="embedded"), encoding="utf-8")
+    first = start(folder, "run", "jobs.yaml", "--concurrency", "20")
+    assert first.stderr is not None
+    while "progress: " not in first.stderr.readline():
+        pass
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=30)
+    assert first.returncode == 3
+    second = call(folder, "run", "jobs.yaml", "--concurrency", "20", "--json")
+    summary = json.loads(second.stdout)
+    assert second.returncode == 0
+    assert summary["kickoffs"] < 40
+    assert summary["counts"]["succeeded"] == 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run", "nowhere.yaml"], 2, "nowhere.yaml"),
+        (["run", "trips.csv"], 2, "CREW_URL"),
+        (["run", "jobs.yaml", "--rate", "fast"], 2, "--rate"),
+        (["run", "jobs.yaml", "--concurrency", "0"], 2, "--concurrency"),
+        (["status"], 2, "no ledger"),
+        (["status", "nobody"], 2, "no ledger"),
+        (["show", "a"], 2, "JOB"),
+        (["frobnicate"], 2, "frobnicate"),
+        (["serve", "my.crew:Crew"], 2, "demo"),
+        (["serve", "--fail-rate", "2"], 2, "share"),
+    ],
+)
+def test_wrong_usage_is_one_plain_message(folder: Path, arguments: list[str], code: int, words: str) -> None:
+    (folder / "jobs.yaml").write_text(JOB_FILE.format(url="embedded"), encoding="utf-8")
+    ended = call(folder, *arguments)
+    assert ended.returncode == code, ended.stderr
+    assert words in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys\nfrom batchcrew.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "print([name for name in ('aiohttp', 'pydantic', 'yaml', 'jinja2', 'rich', 'sqlite3') if name in sys.modules])"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stdout.endswith("[]\n")
