@@ -87,9 +87,8 @@ def _greet(options: ServeOptions, server: CrewServer) -> None:
     click.echo(
         f"serving the demo crew ({options.dialect} dialect) on {server.url}; no language model is asked", err=True
     )
-    token = "…"
     if options.token is None:
-        token = server.token
-        click.echo(f"its token, made for this server: {token}", err=True)
-    click.echo(f"  CREW_URL={server.url} CREW_TOKEN={token} batchcrew run leads.csv", err=True)
+        click.echo(f"its token, made for this server: {server.token}", err=True)
+    shown = server.token if options.token is None else "…"
+    click.echo(f"  CREW_URL={server.url} CREW_TOKEN={shown} batchcrew run leads.csv", err=True)
     click.echo(server.url)
