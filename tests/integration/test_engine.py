@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from batchcrew.engine import Stop
 from batchcrew.events import AttemptEnded, KickedOff, Progressed, Stopping, Warned
 from batchcrew.ledger import Ledger
-from batchcrew.models import AttemptState, JobState, StopReason
+from batchcrew.models import JobState, StopReason
 from batchcrew.server import CrewServer, Spread
 from batchcrew.settings import CrewSettings, FailureLimit, Rate, RetrySettings
 
@@ -96,7 +96,7 @@ async def test_a_failed_execution_is_tried_again_as_often_as_told(tmp_path: Path
         result = await made.run()
         assert (result.kickoffs, server.stats["max_kickoffs_per_job"]) == (6, 3)
     assert await attempts_of(made, "job-0") == ["failed", "failed", "failed"]
-    assert all(row.state is JobState.FAILED and "no flight" in (row.error or "") for row in await made.rows())
+    assert all(row.state is JobState.FAILED and "rehearsed failure" in (row.error or "") for row in await made.rows())
 
 
 async def test_what_retry_does_not_name_is_not_tried_again(tmp_path: Path) -> None:
@@ -331,16 +331,3 @@ async def test_max_runtime_ends_a_run_in_time_for_the_next(tmp_path: Path) -> No
     counts = await made.counts()
     assert made.stop.reason is StopReason.MAX_RUNTIME
     assert (counts.open, counts.pending) == (5, 5)
-
-
-async def test_meta_and_the_jobs_names_are_sent(tmp_path: Path) -> None:
-    async with CrewServer(serving()) as server:
-        made = bench(tmp_path, server)
-        await made.take_in(jobs(1))
-        await made.run()
-        (attempt,) = (await made.job("job-0")).attempts
-        assert server._executions is not None
-        record = server._executions.get(attempt.kickoff_id or "")
-    assert record is not None
-    assert record.meta == {"row": 0, "batchcrew": {"batch": "b", "job": "job-0", "attempt": attempt.attempt_id}}
-    assert attempt.state is AttemptState.SUCCEEDED
