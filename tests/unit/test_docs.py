@@ -1,0 +1,93 @@
+"""Documentation that cannot rot: help texts, exit codes, keys and links are held against the code.
+
+`BATCHCREW_WRITE_DOCS=1 pytest tests/unit/test_docs.py` writes docs/commands.md anew.
+"""
+
+import os
+import re
+import subprocess
+from datetime import date
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from batchcrew.cli import COMMANDS, batchcrew
+from batchcrew.errors import ExitCode
+from batchcrew.jobfile import load_jobfile
+from batchcrew.settings import CrewSettings, PollSettings, RetrySettings, RunSettings
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+HEAD = "# The commands\n\nEvery option has an environment variable. Results go to stdout, everything else to stderr.\n"
+
+
+def help_of(*words: str) -> str:
+    result = CliRunner().invoke(batchcrew, [*words, "--help"], prog_name="batchcrew", terminal_width=80)
+    assert result.exit_code == 0
+    return result.output
+
+
+def commands_page() -> str:
+    parts = [HEAD, f"```\n{help_of()}```\n"]
+    parts += [f"## {name}\n\n```\n{help_of(name)}```\n" for name in COMMANDS]
+    return "\n".join(parts)
+
+
+def test_the_commands_page_is_the_commands_help() -> None:
+    page = ROOT / "docs" / "commands.md"
+    if os.environ.get("BATCHCREW_WRITE_DOCS"):
+        page.write_text(commands_page(), encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == commands_page()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_its_variable_and_a_help_text(name: str) -> None:
+    command = batchcrew.get_command(click.Context(batchcrew), name)
+    assert command is not None
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help
+            assert str(parameter.envvar).startswith("BATCHCREW_")
+
+
+def test_the_readme_has_every_exit_code() -> None:
+    for code in ExitCode:
+        assert f"\n| {int(code)} | " in README
+
+
+def test_the_readmes_job_file_loads(tmp_path: Path) -> None:
+    match = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)
+    assert match is not None
+    (tmp_path / "jobs.yaml").write_text(match[1], encoding="utf-8")
+    (tmp_path / "leads.csv").write_text("email,hobby,age,country\na@example.com,Go,35,JP\n", encoding="utf-8")
+    environ = {"CREW_URL": "https://crew.example.com", "CREW_TOKEN": "t"}
+    jobfile = load_jobfile(tmp_path / "jobs.yaml", environ=environ, today=date(2026, 11, 24))
+    assert jobfile.batch == "leads-2026-11-24"
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("settings", [RunSettings, CrewSettings, RetrySettings, PollSettings])
+def test_every_setting_is_documented(settings: type[RunSettings]) -> None:
+    page = (ROOT / "docs" / "job-file.md").read_text(encoding="utf-8")
+    for name in settings.model_fields:
+        assert f"`{name}`" in page or f".{name}`" in page, name
+
+
+def test_no_file_names_a_registry_or_a_place_outside() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    hosts = ["pypi." + "org", "files." + "pythonhosted", "registry." + "npmjs", "deb." + "debian", "../" + "shared"]
+    for name in listed.stdout.split():
+        text = (ROOT / name).read_text(encoding="utf-8", errors="replace")
+        for host in hosts:
+            assert host not in text, name
