@@ -62,5 +62,5 @@ async def stage(ledger: Ledger, jobfile: JobFile, through: JobFilter) -> Staged:
 def _until_stopped(jobs: Iterator[Job], stop: Stop) -> Iterator[Job]:
     for job in jobs:
         if stop.requested:
-            raise StoppedEarly(f"{stop.detail} while the job file was read; nothing was started")
+            raise StoppedEarly(f"stopped {stop.detail} while the job file was read; nothing was started")
         yield job

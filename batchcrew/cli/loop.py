@@ -45,7 +45,7 @@ async def with_signals(work: Coroutine[Any, Any, T], stop: Stop) -> T:
         if first < math.inf:
             return
         first = loop.time()
-        stop.request(StopReason.SIGNAL, f"stopped by {number.name}", leave=True)
+        stop.request(StopReason.SIGNAL, f"by {number.name}", leave=True)
         click.echo(f"{number.name}: nothing new starts; a second signal ends at once", err=True)
 
     for number in SIGNALS:

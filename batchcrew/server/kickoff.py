@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, NoReturn
 
 from yarl import URL
@@ -11,6 +12,8 @@ from yarl import URL
 from batchcrew.server import crew
 
 URL_KEYS = ("taskWebhookUrl", "stepWebhookUrl", "crewWebhookUrl")
+SPARE_DEPTH = 100
+"""Levels that can be put around `meta` and still be written: it is kept and echoed inside other JSON."""
 MAX_JOB = 500
 """Longest names of batch and job together that are counted, in characters."""
 
@@ -56,10 +59,14 @@ def read(raw: bytes) -> Kickoff:
         raise BadBody(f"Missing required inputs: {', '.join(missing)}", missing=missing)
     try:
         work = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).digest()[:16]
-        json.dumps(meta)  # it is echoed in webhooks
+        json.dumps(reduce(_around, range(SPARE_DEPTH), meta))
         return Kickoff(trip=crew.trip(inputs), work=work, meta=meta, urls=urls, job=_job(meta))
     except RecursionError:
         raise BadBody("the body is nested too deep") from None
+
+
+def _around(value: Any, _: int) -> Any:
+    return [value]
 
 
 def _object(raw: bytes) -> dict[str, Any]:
