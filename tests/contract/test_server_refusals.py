@@ -94,7 +94,10 @@ async def test_depth_that_parses_and_cannot_be_written_again() -> None:
     async with stage() as on:
         for depth in range(100, 1200, 20):
             deep = b'{"a":' * depth + b"1" + b"}" * depth
-            for body in (b'{"inputs": %b, "meta": %b}' % (inputs, deep), b'{"inputs": {"x": %b, %b}' % (deep, inputs[1:])):
+            for body in (
+                b'{"inputs": %b, "meta": %b}' % (inputs, deep),
+                b'{"inputs": {"x": %b, %b}' % (deep, inputs[1:]),
+            ):
                 answer = await on.call("POST", "/kickoff", data=body)
                 seen.add((answer.status, answer.body.get("message")))
     assert {status for status, _ in seen} == {200, 400}
