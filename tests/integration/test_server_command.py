@@ -1,0 +1,169 @@
+"""`batchcrew serve` as a person or a script starts it: another process, its two streams, its signals."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+KICKOFF = {"inputs": {"budget": "1", "interests": "food", "duration": "2 days", "age": "35"}}
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("BATCHCREW_")}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "batchcrew", "serve", *arguments]
+
+
+class Served:
+    """A running `batchcrew serve`; after its end `err` holds what it said on stderr."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        assert process.stdout is not None
+        self.url = process.stdout.readline().strip()
+        self.err = ""
+        self.rest = ""
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        self.rest, self.err = self.process.communicate(timeout=30)
+        return self.process.returncode
+
+    def call(self, path: str, token: str, body: Any = None) -> tuple[int, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, {"Authorization": f"Bearer {token}"})
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+
+@contextmanager
+def serve(*arguments: str, **variables: str) -> Iterator[Served]:
+    environment = {**ENVIRONMENT, "BATCHCREW_PORT": "0", **variables}
+    process = subprocess.Popen(
+        command(*arguments), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield Served(process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def refused(*arguments: str, **variables: str) -> str:
+    """What it says when it does not start; the exit code is that of a wrong usage."""
+    done = subprocess.run(
+        command(*arguments), env={**ENVIRONMENT, **variables}, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 2, done
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_it_says_how_to_use_it_and_stops_well(number: signal.Signals) -> None:
+    with serve() as served:
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", served.url)
+        assert served.stop(number) == 0
+        assert served.rest == "", "stdout has the URL alone"
+        made = re.search(r"its token, made for this server: (\S{32})\n", served.err)
+        assert made
+        assert f"  CREW_URL={served.url} CREW_TOKEN={made[1]} batchcrew run leads.csv\n" in served.err
+        assert f"serving the demo crew (guide dialect) on {served.url}; no language model is asked\n" in served.err
+        assert served.err.endswith(
+            "served 0 kickoffs, at most 0 at once, at most 0 for one job; 0 refused, 0 requests went wrong on purpose\n"
+        )
+
+
+def test_a_token_from_a_file_or_a_variable_is_never_shown(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("from-the-file\n")
+    for arguments, variables, token in (
+        (("--token-file", str(file)), {"BATCHCREW_SERVE_TOKEN": "from-the-variable"}, "from-the-file"),
+        ((), {"BATCHCREW_SERVE_TOKEN": "from-the-variable"}, "from-the-variable"),
+    ):
+        with serve(*arguments, BATCHCREW_EXECUTION_TIME="1h", **variables) as served:
+            assert served.call("/kickoff", token, KICKOFF)[0] == 200
+            assert served.call("/kickoff", "another", KICKOFF)[0] == 401
+            meta = {"batchcrew": {"batch": "b", "job": "j"}}
+            assert served.call("/kickoff", token, {**KICKOFF, "meta": meta})[0] == 200
+            assert served.call("/stats", token)[1]["max_kickoffs_per_job"] == 1
+            assert served.call("/kickoff", token, {})[0] == 422
+            assert served.stop() == 0
+            assert token not in served.err
+            assert "served 2 kickoffs, at most 2 at once, at most 1 for one job; 1 refused" in served.err
+
+
+# Each option reaches the server (what it does there is in the contract tests).
+
+
+def test_options_reach_the_server(tmp_path: Path) -> None:
+    state = tmp_path / "state.db"
+    arguments = ("--dialect", "live", "--execution-time", "0", "--fail-rate", "100%", "--no-idempotency")
+    with serve(*arguments, "--state", str(state), BATCHCREW_SERVE_TOKEN="t") as served:
+        kickoff_id = served.call("/kickoff", "t", KICKOFF)[1]["kickoff_id"]
+        assert served.call(f"/status/{kickoff_id}", "t")[1]["state"] == "FAILED"
+        with urllib.request.urlopen(
+            urllib.request.Request(f"{served.url}/inputs", headers={"Authorization": "Bearer t"})
+        ) as answer:
+            assert "Idempotency-Key" not in answer.headers
+        served.stop()
+        assert "live dialect" in served.err
+    assert state.exists()
+    with serve("demo", "--state", str(state), BATCHCREW_SERVE_TOKEN="t", BATCHCREW_HTTP_ERROR_RATE="1") as served:
+        assert served.call("/kickoff", "t", KICKOFF)[0] in {500, 502, 503}
+        served.stop()
+        assert "1 requests went wrong on purpose" in served.err
+    with serve(
+        "--max-running", "1", "--host", "localhost", "--execution-time", "1h", BATCHCREW_SERVE_TOKEN="t"
+    ) as served:
+        assert served.call("/kickoff", "t", KICKOFF)[0] == 200
+        assert served.call("/kickoff", "t", KICKOFF)[0] == 429
+    dropped = pytest.raises((ConnectionError, urllib.error.URLError))
+    with serve("--drop-rate", "1.0", BATCHCREW_SERVE_TOKEN="t") as served, dropped:
+        served.call("/kickoff", "t", KICKOFF)
+
+
+def test_a_seed_reaches_the_server() -> None:
+    found = []
+    for seed in ("1", "1", "2"):
+        with serve("--seed", seed, "--fail-rate", "0.5", "--execution-time", "0", BATCHCREW_SERVE_TOKEN="t") as served:
+            words = []
+            for age in range(20):
+                body = {"inputs": {**KICKOFF["inputs"], "age": age}}
+                kickoff_id = served.call("/kickoff", "t", body)[1]["kickoff_id"]
+                words.append(served.call(f"/status/{kickoff_id}", "t")[1]["status"])
+            found.append(words)
+    assert found[0] == found[1] != found[2]
+
+
+def test_what_is_wrong_is_said_plainly(tmp_path: Path) -> None:
+    assert "only `demo` is built in" in refused("my_project.crew:TravelCrew")
+    assert "--fail-rate: '2' is no share" in refused("--fail-rate", "2")
+    assert "'soon' is no execution time" in refused("--execution-time", "soon")
+    assert "together" in refused("--drop-rate", "0.7", "--http-error-rate", "70%")
+    assert "'klingon' is not one of" in refused("--dialect", "klingon")
+    assert "the token" in refused(BATCHCREW_SERVE_TOKEN="with blank")
+    empty = tmp_path / "empty"
+    empty.touch()
+    assert "it is empty" in refused("--token-file", str(empty))
+    notes = tmp_path / "notes.txt"
+    notes.write_text("not a database, " * 100)
+    assert "file is not a database" in refused("--state", str(notes))
+    with serve() as served:
+        port = served.url.rsplit(":", 1)[1]
+        assert f"port {port} on 127.0.0.1 is in use by another program" in refused("--port", port)
