@@ -8,7 +8,7 @@ demo: .venv/installed
 	$(BIN)/batchcrew run jobs/demo.yaml
 
 test: .venv/installed-tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 4
 
 lint: .venv/installed-tests
 	$(BIN)/ruff check .

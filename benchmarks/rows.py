@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import os
 import resource
-import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -73,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from batchcrew.clock import Clock, SystemClock
 from batchcrew.crew import CrewClient
 from batchcrew.engine import EngineResult, Scheduler, Stop
@@ -129,7 +131,7 @@ class Bench:
 
 def bench(path: Path, server: CrewServer, **settings: Any) -> Bench:
     """A bench with one crew on the server."""
-    crew = CrewSettings(url="http://unused", token=server.token)
+    crew = CrewSettings(url="http://unused", token=SecretStr(server.token))
     return Bench(path / "ledger.db", server, run_settings(**settings), {"default": crew})
 
 
