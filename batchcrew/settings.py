@@ -154,7 +154,7 @@ class FailureLimit(Settings):
         return ended >= self.MIN_SAMPLE and failed > 0 and Decimal(failed) >= self.share * ended
 
     def __str__(self) -> str:
-        return f"{self.share * 100:g}%" if self.share is not None else str(self.count)
+        return f"{float(self.share * 100):g}%" if self.share is not None else str(self.count)
 
 
 def parse_failure_limit(value: object) -> Any:

@@ -1,0 +1,101 @@
+"""Durations, rates, limits and overrides: what a person may write, and what each means."""
+
+from decimal import Decimal
+
+import pytest
+from pydantic import ValidationError
+
+from batchcrew.errors import UsageError
+from batchcrew.settings import (
+    FailureLimit,
+    PollSettings,
+    RetrySettings,
+    RunSettings,
+    format_duration,
+    parse_duration,
+    parse_size,
+    with_overrides,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30s", 30), ("5m", 300), ("1h30m", 5400), ("500ms", 0.5), ("2d", 172800), (7, 7), ("1.5", 1.5)],
+)
+def test_durations(text: object, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["fast", "5 parsecs", "-1s", "", True, None, "nan", "inf", "400d", "1m30"])
+def test_what_is_no_duration_is_told(text: object) -> None:
+    with pytest.raises(ValueError, match=r"duration"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0s"), (9.94, "9.9s"), (59.6, "60s"), (200, "3m 20s"), (3720, "1h 02m")]
+)
+def test_durations_for_people(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+def test_sizes() -> None:
+    assert [parse_size(text) for text in ("64MiB", "10 MB", 5)] == [67108864, 10_000_000, 5]
+    with pytest.raises(ValueError, match="no size"):
+        parse_size("big")
+
+
+@pytest.mark.parametrize(("text", "interval"), [("2/s", 0.5), ("60/m", 1.0), ("500 / hour", 7.2)])
+def test_rates(text: str, interval: float) -> None:
+    rate = RunSettings.model_validate({"rate": text}).rate
+    assert rate is not None
+    assert rate.interval_seconds == interval
+
+
+@pytest.mark.parametrize("text", ["60", "0/m", "fast", "1/day", 5])
+def test_what_is_no_rate_is_told(text: object) -> None:
+    with pytest.raises(ValidationError, match="no rate"):
+        RunSettings.model_validate({"rate": text})
+
+
+def test_a_share_of_failures_needs_a_sample() -> None:
+    limit = FailureLimit(share=Decimal("0.1"))
+    assert not limit.reached(failed=2, ended=2)
+    assert limit.reached(failed=1, ended=10)
+    assert not limit.reached(failed=1, ended=11)
+    assert FailureLimit(count=2).reached(failed=2, ended=2)
+
+
+@pytest.mark.parametrize("text", ["0", "0%", "101%", "-3", "some", True])
+def test_what_is_no_limit_of_failures_is_told(text: object) -> None:
+    with pytest.raises(ValidationError, match="limit of failures"):
+        RunSettings.model_validate({"stop_after_failures": text})
+
+
+def test_waits_are_ordered() -> None:
+    with pytest.raises(ValidationError, match="longer than"):
+        RunSettings(retry=RetrySettings(backoff=10, max=5))
+    with pytest.raises(ValidationError, match="longer than"):
+        RunSettings(poll=PollSettings(initial=10, max=5))
+
+
+def test_an_option_wins_over_the_file() -> None:
+    given = RunSettings(concurrency=3, delivery="at_most_once", retry=RetrySettings(attempts=7))
+    options: dict[str, str | int] = {
+        "concurrency": 9,
+        "rate": "2/s",
+        "timeout": "1m",
+        "max_runtime": "5m",
+        "stop_after_failures": "10%",
+        "delivery": "at_least_once",
+    }
+    settings = with_overrides(given, options)
+    assert (settings.concurrency, str(settings.rate), settings.timeout) == (9, "2/s", 60)
+    assert (settings.max_runtime, str(settings.stop_after_failures)) == (300, "10%")
+    assert (settings.delivery, settings.retry.attempts) == ("at_least_once", 7)
+    assert with_overrides(given, {}) == given
+
+
+def test_a_wrong_option_is_told_by_its_name() -> None:
+    with pytest.raises(UsageError, match=r"--max-runtime: 'soon' is no duration"):
+        with_overrides(RunSettings(), {"max_runtime": "soon"})
