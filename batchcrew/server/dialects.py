@@ -80,8 +80,7 @@ class Guide:
         }
 
     def unknown(self, kickoff_id: str) -> Json:
-        shown = kickoff_id[:MAX_SHOWN].encode("utf-8", "replace").decode()
-        return self.error("Not Found", f"there is no execution {shown}")
+        return self.error("Not Found", f"there is no execution {kickoff_id[:MAX_SHOWN]}")
 
     def error(self, title: str, message: str, missing: list[str] | None = None) -> Json:
         body: Json = {"error": title, "message": message}

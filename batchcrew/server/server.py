@@ -39,7 +39,7 @@ class CrewServer:
     Args:
         now: seconds since the epoch; executions are a function of it. Default: a `steady_clock`.
         sleep: used for webhooks only.
-        chance: what `http_error_rate` and `drop_rate` are drawn from; default: seeded with the options' seed.
+        chance: what misbehaviour and the fate of executions are drawn from; default: seeded with the options' seed.
         faults: what goes wrong; by chance at the options' rates if not given.
     """
 

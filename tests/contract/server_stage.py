@@ -128,7 +128,7 @@ class Receiver:
     async def _take(self, request: web.Request) -> web.Response:
         self.heard.put_nowait((request.path, await request.json()))
         status = self._answers.pop(0) if self._answers else 200
-        headers = {"Location": "/elsewhere"} if status == 302 else None
+        headers = {"Location": "/elsewhere"} if status == 307 else None
         return web.Response(status=status, headers=headers)
 
     async def __aenter__(self) -> "Receiver":

@@ -140,13 +140,14 @@ async def test_each_comes_when_it_is_due_and_only_if_it_was_asked_for() -> None:
 
 
 async def test_a_delivery_that_fails_is_tried_again_and_then_given_up(caplog: pytest.LogCaptureFixture) -> None:
-    async with Receiver((500, 503, 302, 404)) as receiver, stage() as on:
+    async with Receiver((500, 503, 307, 404)) as receiver, stage() as on:
         body = wanted(receiver, "task", "crew")
         body["taskWebhookUrl"] = body["taskWebhookUrl"].replace("http://", "http://me:secret@") + "?key=secret"
         await on.started(body)
         on.clock.move(60)
         for wait in (0.5, 2.0, 5.0):
-            assert (await receiver.heard.get())[1]["task_id"] == "research_task"
+            path, heard = await receiver.heard.get()
+            assert (path, heard["task_id"]) == ("/task", "research_task"), "redirects are not followed"
             await on.clock.asked_for(wait)
             on.clock.move(wait)
         with caplog.at_level(logging.WARNING):
