@@ -22,6 +22,8 @@ from batchcrew.server.webhooks import Webhooks
 
 SHUTDOWN_SECONDS = 5.0
 """How long requests that are being answered may take once the server stops."""
+LINGERING_SECONDS = 1.0
+"""How long the rest of a body that was refused (413) is still read, so that the client sees why."""
 BACKLOG = 1024
 """Connections that may wait to be taken: a load test opens many at once."""
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - known, not listened on
@@ -85,7 +87,11 @@ class CrewServer:
                 now=self._now,
             )
             runner = web.AppRunner(
-                api.application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, handle_signals=False
+                api.application(),
+                access_log=None,
+                handle_signals=False,
+                shutdown_timeout=SHUTDOWN_SECONDS,
+                lingering_time=LINGERING_SECONDS,
             )
             stack.push_async_callback(runner.cleanup)
             await runner.setup()
