@@ -11,13 +11,15 @@ from pathlib import Path
 
 from batchcrew import __version__
 from batchcrew.clock import Clock, to_text
+from batchcrew.crew import Moment, ping
 from batchcrew.engine import EngineResult, Scheduler, Stop
+from batchcrew.errors import BatchBusy, BatchcrewError
 from batchcrew.events import Observe, RunStarted, Warned
 from batchcrew.intake import take_in
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
 from batchcrew.models import Counts, JobState, RunResult
-from batchcrew.reports.summary import exit_code
+from batchcrew.reports.summary import exit_code, needs_person
 from batchcrew.settings import RunSettings
 from batchcrew.wiring import Source, open_crews
 
@@ -41,6 +43,8 @@ class Surroundings:
     clock: Clock
     chance: random.Random
     observe: Observe
+    monitor: str | None = None
+    """URL that is told when the run begins and ends (`--ping`)."""
 
 
 async def run_batch(request: RunRequest, around: Surroundings) -> RunResult:
@@ -51,30 +55,49 @@ async def run_batch(request: RunRequest, around: Surroundings) -> RunResult:
         BatchBusy: another run holds the batch.
         LedgerError: the ledger cannot be written; what was in flight is as it says.
     """
+    try:
+        jobfile, settings = request.source.load()
+        async with BatchLock(request.ledger, jobfile.batch, since=to_text(around.clock.now())):
+            await _tell(around, "start")
+            result = await _continue(request, jobfile, settings, around)
+    except BatchBusy:  # that run tells the monitor itself
+        raise
+    except BatchcrewError:
+        await _tell(around, "failure")
+        raise
+    await _tell(around, "failure" if needs_person(result) else "success")
+    return result
+
+
+async def _tell(around: Surroundings, moment: Moment) -> None:
+    if around.monitor:
+        await ping(around.monitor, moment, warn=lambda message: around.observe(Warned(message)))
+
+
+async def _continue(request: RunRequest, jobfile: JobFile, settings: RunSettings, around: Surroundings) -> RunResult:
     began = around.clock.monotonic()
-    jobfile, settings = request.source.load()
-    lock = BatchLock(request.ledger, jobfile.batch, since=to_text(around.clock.now()))
-    async with lock, Ledger(request.ledger, clock=around.clock) as ledger:
+    async with Ledger(request.ledger, clock=around.clock) as ledger:
         for warning in jobfile.warnings:
             around.observe(Warned(warning))
         batch, plan = await take_in(ledger, jobfile, stop=around.stop, observe=around.observe)
         if request.retry_failed:
             await ledger.retry(batch, states=[JobState.FAILED])
-        counts = await ledger.counts(batch)
         result = RunResult(
             batch=batch.batch,
             run_id=None,
-            counts=counts,
+            counts=await ledger.counts(batch),
             ledger=str(request.ledger),
             jobfile=str(request.source.path),
             plan=plan,
         )
-        if counts.left:
+        if result.counts.left:
             result = await _run(request, jobfile, settings, ledger, batch, result, around)
-        failing = await ledger.failing(batch)
-        duplicates = await ledger.duplicates(batch)
-        wall = around.clock.monotonic() - began
-        return replace(result, failing=failing, duplicates=duplicates, wall_seconds=wall)
+        return replace(
+            result,
+            failing=await ledger.failing(batch),
+            duplicates=await ledger.duplicates(batch),
+            wall_seconds=around.clock.monotonic() - began,
+        )
 
 
 async def _run(

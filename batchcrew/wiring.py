@@ -9,13 +9,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
 
 from batchcrew.clock import Clock
 from batchcrew.crew import CrewClient
 from batchcrew.jobfile import JobFile, load_jobfile
 from batchcrew.progress import Progress
+from batchcrew.progress.json_log import JsonLogProgress
 from batchcrew.progress.plain import PlainProgress
+from batchcrew.progress.quiet import QuietProgress
 from batchcrew.settings import RunSettings, with_overrides
 
 if TYPE_CHECKING:
@@ -104,8 +106,21 @@ def _embedded_server(ledger: Path | None) -> "CrewServer":
     return server
 
 
-def open_progress(stream: TextIO | None, *, clock: Clock, environ: Mapping[str, str]) -> Progress:
-    """The live display on a terminal that can draw it, plain lines elsewhere (and nothing where stderr is closed)."""
+ProgressKind: TypeAlias = Literal["auto", "quiet", "json"]
+
+
+def open_progress(
+    stream: TextIO | None, *, clock: Clock, environ: Mapping[str, str], kind: ProgressKind = "auto"
+) -> Progress:
+    """What shows the run.
+
+    `auto`: the live display on a terminal that can draw it, plain lines elsewhere (nothing where stderr is closed);
+    `quiet`: only what needs a person; `json`: one object a line.
+    """
+    if kind == "quiet":
+        return QuietProgress(stream)
+    if kind == "json":
+        return JsonLogProgress(stream, clock)
     if stream is None or not stream.isatty() or environ.get("TERM", "dumb") in {"dumb", "unknown"}:
         return PlainProgress(stream, clock)
     room = importlib.import_module("batchcrew.progress.live")

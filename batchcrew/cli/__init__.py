@@ -17,6 +17,8 @@ COMMANDS = {
     "list": ("batchcrew.cli.list", "Every batch in the ledger."),
     "show": ("batchcrew.cli.show", "One job: attempts, tasks, output, errors."),
     "retry": ("batchcrew.cli.retry", "Put ended jobs back, for the next run."),
+    "attach": ("batchcrew.cli.attach", "Say under which kickoff_id a job runs."),
+    "adopt": ("batchcrew.cli.adopt", "Take in executions that another script started."),
     "export": ("batchcrew.cli.export", "The file's own rows with their answers beside them."),
     "serve": ("batchcrew.cli.serve", "The embedded crew server, for demos and rehearsals."),
     "schema": ("batchcrew.cli.schema", "The job file's JSON Schema, for editors."),

@@ -32,8 +32,11 @@ def call(coroutine: Coroutine[Any, Any, T]) -> T:
         return runner.run(coroutine)
 
 
-async def with_signals(work: Coroutine[Any, Any, T], stop: Stop) -> T:
-    """Run `work`; the first signal asks it to stop, the second cuts it off (the ledger stays consistent)."""
+async def with_signals(work: Coroutine[Any, Any, T], stop: Stop, *, drain: bool = False) -> T:
+    """Run `work`; the first signal asks it to stop, the second cuts it off (the ledger stays consistent).
+
+    `drain`: executions in flight are waited for; else they are left for the next run.
+    """
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
     first = math.inf
@@ -45,7 +48,7 @@ async def with_signals(work: Coroutine[Any, Any, T], stop: Stop) -> T:
         if first < math.inf:
             return
         first = loop.time()
-        stop.request(StopReason.SIGNAL, f"by {number.name}", leave=True)
+        stop.request(StopReason.SIGNAL, f"by {number.name}", leave=not drain)
         click.echo(f"{number.name}: nothing new starts; a second signal ends at once", err=True)
 
     for number in SIGNALS:

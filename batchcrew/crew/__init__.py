@@ -1,5 +1,6 @@
 """The crew API client: `CrewClient` kicks off, asks, and gives every answer a meaning. Open `client.py` first."""
 
 from batchcrew.crew.client import CrewClient
+from batchcrew.crew.ping import Moment, ping
 
-__all__ = ["CrewClient"]
+__all__ = ["CrewClient", "Moment", "ping"]

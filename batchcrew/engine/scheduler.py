@@ -52,7 +52,7 @@ class Scheduler:
     Args:
         clients: an open client for each crew.
         crews: their settings, by the same names.
-        limit: most kickoffs of this run; None is no limit.
+        limit: most kickoffs of this run; None is no limit, 0 only watches what is in flight.
         unreachable: seconds without any success after which a crew is given up.
     """
 
@@ -82,6 +82,7 @@ class Scheduler:
         self._chance = chance
         self._observe = observe
         self._left_to_start: float = math.inf if limit is None else limit
+        self._limit_words = "only watching" if limit == 0 else f"the limit of {limit} kickoffs for this run is reached"
         self._unreachable = unreachable
         self._pace = Pace(settings.rate, clock)
         self._gates = {
@@ -212,7 +213,7 @@ class Scheduler:
                 self._stop.request(StopReason.MAX_RUNTIME, f"max_runtime of {runtime} is over", leave=True)
                 return
             if self._left_to_start <= 0 and not self._kicking_off():
-                self._stop.request(StopReason.LIMIT, "the limit of kickoffs for this run is reached", leave=False)
+                self._stop.request(StopReason.LIMIT, self._limit_words, leave=False)
                 return
             if await self._fill(group):
                 continue

@@ -12,7 +12,7 @@ from typing import Self
 import aiosqlite
 
 from batchcrew.clock import Clock, to_text
-from batchcrew.errors import LedgerError, NotInLedger
+from batchcrew.errors import MAX_PROBLEMS, JobFileError, LedgerError, NotInLedger, Problem, UsageError
 from batchcrew.ledger import queries, staging, transitions
 from batchcrew.ledger.connection import open_ledger, plain_errors
 from batchcrew.ledger.lock import is_held
@@ -246,6 +246,41 @@ class Ledger:
                 cursor = await connection.execute(f"{again} AND job_id = ?", (now, key.id, *wanted, job_id))
                 put_back += cursor.rowcount
             return put_back
+
+        return await self._writing.call(work)
+
+    async def attach(self, key: BatchKey, run_id: str, pairs: Iterable[tuple[Location, str, str]]) -> int:
+        """Take in executions that somebody else started: (where it is said, job_id, kickoff_id). All or none.
+
+        Raises:
+            JobFileError: pairs that cannot be, with their places.
+        """
+        now = self._now()
+
+        async def work(connection: aiosqlite.Connection) -> int:
+            problems: list[Problem] = []
+            number = 0
+            for where, job_id, kickoff_id in pairs:
+                self._intents += 1
+                new_id = f"{run_id}-{self._intents:06d}"
+                try:
+                    await transitions.attach(
+                        connection,
+                        batch_id=key.id,
+                        run_id=run_id,
+                        job_id=job_id,
+                        kickoff_id=kickoff_id,
+                        now=now,
+                        new_id=new_id,
+                    )
+                    number += 1
+                except UsageError as error:
+                    problems.append(Problem(file=where.file, line=where.line, column=where.column, message=str(error)))
+                    if len(problems) > MAX_PROBLEMS:
+                        break
+            if problems:
+                raise JobFileError(problems)
+            return number
 
         return await self._writing.call(work)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiosqlite
 
+from batchcrew.errors import UsageError
 from batchcrew.ledger.staging import decode_json, encode_json
 from batchcrew.ledger.writer import Change, Statement
 from batchcrew.models import Attempt, AttemptState, Execution, JobState, Outcome
@@ -155,3 +156,57 @@ def plain_text(text: str | None) -> str | None:
     except UnicodeEncodeError:
         return text.encode(errors="replace").decode()
     return text
+
+
+async def attach(
+    connection: aiosqlite.Connection, *, batch_id: int, run_id: str, job_id: str, kickoff_id: str, now: str, new_id: str
+) -> None:
+    """A person says under which kickoff_id a job runs: (pending | held | failed | cancelled) -> open.
+
+    An attempt in doubt is found again by that: in_doubt -> kicked_off. Else an attempt is written for it.
+
+    Raises:
+        UsageError: the job cannot be attached to; the message says why.
+    """
+    job = await _first(
+        connection,
+        "SELECT id, state, attempts, charged FROM jobs WHERE batch_id = ? AND job_id = ?",
+        (batch_id, job_id),
+    )
+    if job is None:
+        raise UsageError(f"the batch has no job {job_id!r}")
+    key, state, number, charged = job
+    if state in {JobState.OPEN, JobState.SUCCEEDED}:
+        raise UsageError(f"job {job_id!r} is {state}: there is nothing to attach")
+    other = await _first(
+        connection,
+        "SELECT j.job_id FROM attempts AS a JOIN jobs AS j ON j.id = a.job WHERE a.kickoff_id = ? AND j.batch_id = ?",
+        (kickoff_id, batch_id),
+    )
+    if other is not None:
+        raise UsageError(f"kickoff_id {kickoff_id!r} belongs to job {other[0]!r} already")
+    in_doubt = await _first(
+        connection, "SELECT id FROM attempts WHERE job = ? AND number = ? AND state = 'in_doubt'", (key, number)
+    )
+    if in_doubt is not None:
+        await connection.execute_fetchall(
+            "UPDATE attempts SET state = 'kicked_off', kickoff_id = ?, kicked_off_at = ?, ended_at = NULL,"
+            " reason = NULL WHERE id = ?",
+            (kickoff_id, now, in_doubt[0]),
+        )
+    else:
+        number, charged = number + 1, charged + 1
+        await connection.execute_fetchall(
+            "INSERT INTO attempts (id, job, number, run_id, state, kickoff_id, intended_at, kicked_off_at)"
+            " VALUES (?, ?, ?, ?, 'kicked_off', ?, ?, ?)",
+            (new_id, key, number, run_id, kickoff_id, now, now),
+        )
+    await connection.execute_fetchall(
+        "UPDATE jobs SET state = 'open', attempts = ?, charged = ?, reason = NULL, updated_at = ? WHERE id = ?",
+        (number, charged, now, key),
+    )
+
+
+async def _first(connection: aiosqlite.Connection, query: str, parameters: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    rows = list(await connection.execute_fetchall(query, parameters))
+    return tuple(rows[0]) if rows else None

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import aiosqlite
 
-from batchcrew.errors import LedgerError
+from batchcrew.errors import BatchcrewError, LedgerError
 from batchcrew.ledger.connection import plain_errors
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class Writer:
         self._calls: list[tuple[Callable[[aiosqlite.Connection], Awaitable[Any]], asyncio.Future[Any]]] = []
         self._work = asyncio.Event()
         self._closing = False
-        self._failure: LedgerError | None = None
+        self._failure: BatchcrewError | None = None
         self._task = asyncio.create_task(self._run(), name="ledger-writer")
 
     async def change(self, *changes: Change) -> None:
@@ -127,7 +127,7 @@ class Writer:
                 future.set_result(result)
 
     def _fail(self, error: Exception, waiting: list[asyncio.Future[Any]]) -> None:
-        failure = error if isinstance(error, LedgerError) else LedgerError(f"a defect: {error!r}")
+        failure = error if isinstance(error, BatchcrewError) else LedgerError(f"a defect: {error!r}")
         if failure is not error:
             failure.__cause__ = error
         self._failure = failure

@@ -73,6 +73,17 @@ class Crew:
             stats: dict[str, Any] = json.load(answer)
         return stats
 
+    def kickoff(self) -> str:
+        """What another script does."""
+        inputs = {"budget": "1", "interests": "x", "duration": "1 day", "age": "3"}
+        request = urllib.request.Request(
+            f"{self.url}/kickoff",
+            data=json.dumps({"inputs": inputs}).encode(),
+            headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return str(json.load(answer)["kickoff_id"])
+
     def stop(self) -> str:
         self.process.send_signal(signal.SIGTERM)
         _, said = self.process.communicate(timeout=20)

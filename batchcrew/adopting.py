@@ -1,0 +1,81 @@
+"""What `adopt` and `attach` do: take in executions that somebody else started, under their kickoff ids."""
+
+import csv
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from batchcrew import __version__
+from batchcrew.clock import Clock, to_text
+from batchcrew.engine import Stop
+from batchcrew.errors import JobFileError, Problem, UsageError
+from batchcrew.events import Observe
+from batchcrew.intake import take_in
+from batchcrew.ledger import BatchKey, BatchLock, Ledger
+from batchcrew.models import Location
+from batchcrew.wiring import Source
+
+COLUMNS = ("job_id", "kickoff_id")
+MAX_ID = 1000
+
+Pairs = Iterable[tuple[Location, str, str]]
+
+
+def read_ids(path: Path) -> Iterator[tuple[Location, str, str]]:
+    """(place, job_id, kickoff_id) of each row of a CSV with these two columns, UTF-8.
+
+    Raises:
+        JobFileError: the file has no such columns, or a row lacks one of the two.
+        UsageError: it cannot be read.
+    """
+    name = str(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
+            if missing:
+                message = f"the column {' and '.join(missing)} is missing; its header is job_id,kickoff_id"
+                raise JobFileError([Problem(file=name, line=1, message=message)])
+            for row in rows:
+                job_id, kickoff_id = (row[column] or "" for column in COLUMNS)
+                where = Location(name, rows.line_num)
+                if not job_id or not kickoff_id or len(kickoff_id) > MAX_ID or not kickoff_id.isprintable():
+                    message = "a row needs a job_id and a kickoff_id of printable text"
+                    raise JobFileError([Problem(file=name, line=where.line, message=message)])
+                yield where, job_id, kickoff_id
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{name} cannot be read as CSV in UTF-8: {error}") from error
+
+
+async def adopt(source: Source, ids: Path, *, ledger: Path, stop: Stop, clock: Clock, observe: Observe) -> int:
+    """Take the job file in, and the executions of `ids` with it; returns how many. All of them or none.
+
+    Raises:
+        JobFileError: the job file, or a row of `ids`, is wrong.
+        BatchBusy: a run holds the batch.
+    """
+    jobfile, _ = source.load()
+    lock = BatchLock(ledger, jobfile.batch, since=to_text(clock.now()))
+    async with lock, Ledger(ledger, clock=clock) as opened:
+        batch, _ = await take_in(opened, jobfile, stop=stop, observe=observe)
+        return await _attach(opened, batch, read_ids(ids))
+
+
+async def attach(batch: BatchKey, job_id: str, kickoff_id: str, *, ledger: Ledger, clock: Clock) -> None:
+    """Say under which kickoff_id a job runs; the next run watches it.
+
+    Raises:
+        JobFileError: the job cannot be attached to.
+        BatchBusy: a run holds the batch.
+    """
+    assert ledger.path is not None  # noqa: S101 - opened by its path
+    async with BatchLock(ledger.path, batch.batch, since=to_text(clock.now())):
+        await _attach(ledger, batch, [(Location(batch.batch), job_id, kickoff_id)])
+
+
+async def _attach(ledger: Ledger, batch: BatchKey, pairs: Pairs) -> int:
+    run_id = await ledger.open_run(batch.id, pid=os.getpid(), host=socket.gethostname(), version=__version__)
+    number = await ledger.attach(batch, run_id, pairs)
+    await ledger.close_run(run_id, kickoffs=0, stopped=None, exit_code=0)
+    return number

@@ -1,0 +1,45 @@
+"""`batchcrew adopt`."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from batchcrew.adopting import adopt
+from batchcrew.cli.loop import call, with_signals
+from batchcrew.cli.options import ledger_option, option, source, source_options
+from batchcrew.cli.run import run_and_report
+from batchcrew.clock import SystemClock
+from batchcrew.engine import Stop
+from batchcrew.progress.quiet import QuietProgress
+from batchcrew.runner import RunRequest
+from batchcrew.wiring import Source
+
+
+@click.command()
+@source_options
+@option(
+    "--csv",
+    "ids",
+    required=True,
+    envvar="BATCHCREW_CSV",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The executions: columns job_id,kickoff_id.",
+)
+@ledger_option
+def command(jobfile: Path, *, ids: Path, ledger: Path, **options: Any) -> int:
+    """Take in executions of JOBFILE's jobs that another script started, all of them or none, and watch them.
+
+    Nothing is kicked off; `batchcrew run` then starts the jobs that are left.
+    """
+    jobs = source(jobfile, options, {})
+    number = call(_adopt(jobs, ids, ledger))
+    click.echo(f"{number} executions adopted", err=True)
+    return run_and_report(RunRequest(source=jobs, ledger=ledger, limit=0))
+
+
+async def _adopt(jobs: Source, ids: Path, ledger: Path) -> int:
+    stop = Stop()
+    observe = QuietProgress(sys.stderr).observe
+    return await with_signals(adopt(jobs, ids, ledger=ledger, stop=stop, clock=SystemClock(), observe=observe), stop)

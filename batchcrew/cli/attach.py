@@ -1,0 +1,31 @@
+"""`batchcrew attach`."""
+
+from pathlib import Path
+
+import click
+
+from batchcrew.adopting import attach
+from batchcrew.cli.loop import call
+from batchcrew.cli.options import batch_argument, existing, known_batch, ledger_option
+from batchcrew.clock import SystemClock
+from batchcrew.ledger import Ledger
+
+
+@click.command()
+@batch_argument
+@click.argument("job")
+@click.argument("kickoff_id")
+@ledger_option
+def command(batch: str, job: str, kickoff_id: str, *, ledger: Path) -> None:
+    """Say that JOB of BATCH runs under KICKOFF_ID, as the vendor's dashboard shows it; the next run watches it.
+
+    For a job that is held because its kickoff's answer was lost.
+    """
+    call(_attach(existing(ledger), batch, job, kickoff_id))
+    click.echo(f"job {job} of {batch} is watched under {kickoff_id} by the next run")
+
+
+async def _attach(path: Path, batch: str, job: str, kickoff_id: str) -> None:
+    clock = SystemClock()
+    async with Ledger(path, clock=clock) as ledger:
+        await attach(await known_batch(ledger, batch), job, kickoff_id, ledger=ledger, clock=clock)

@@ -1,0 +1,75 @@
+"""Progress as JSON lines, for `--log-format json`: one object an event, for a log collector.
+
+Every object has `time` (UTC ISO-8601), `event`, `batch` and `run`; those of an attempt `job`, `attempt`, `number`,
+`crew` and `kickoff_id` (null before the crew accepted it) beside.
+"""
+
+import json
+from typing import Any, Self, TextIO
+
+from batchcrew.clock import Clock, to_text
+from batchcrew.events import AttemptEnded, Event, KickedOff, Progressed, RunStarted, Stopping, Warned
+from batchcrew.models import Attempt
+from batchcrew.progress.lines import Lines
+
+
+class JsonLogProgress:
+    """Writes each event as one line."""
+
+    def __init__(self, stream: TextIO | None, clock: Clock) -> None:
+        self._lines = Lines(stream)
+        self._clock = clock
+        self._batch: str | None = None
+        self._run: str | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        return None
+
+    def observe(self, event: Event) -> None:
+        match event:
+            case RunStarted():
+                self._batch, self._run = event.batch, event.run_id
+                self._say("run_started", jobs=event.counts.total, left=event.counts.left, ledger=event.ledger)
+            case KickedOff(attempt, taken_up):
+                self._say("taken_up" if taken_up else "kicked_off", **_of(attempt))
+            case Progressed(attempt, execution):
+                self._say(
+                    "progress",
+                    **_of(attempt),
+                    word=execution.word,
+                    current_task=execution.current_task,
+                    completed_tasks=execution.completed_tasks,
+                    total_tasks=execution.total_tasks,
+                )
+            case AttemptEnded(attempt, outcome, seconds):
+                self._say(
+                    "attempt_ended",
+                    **_of(attempt),
+                    state=outcome.attempt_state.value,
+                    job_state=outcome.job_state.value,
+                    reason=outcome.reason,
+                    seconds=None if seconds is None else round(seconds, 3),
+                    retry_in=outcome.retry_in,
+                )
+            case Warned(message):
+                self._say("warning", message=message)
+            case Stopping(detail, in_flight):
+                self._say("stopping", detail=detail, in_flight=in_flight)
+
+    def _say(self, event: str, **values: Any) -> None:
+        said = {"time": to_text(self._clock.now()), "event": event, "batch": self._batch, "run": self._run, **values}
+        # ASCII: neither an escape nor a lone surrogate of a crew's reaches a terminal or breaks a reader
+        self._lines.write(json.dumps(said))
+
+
+def _of(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "job": attempt.job_id,
+        "attempt": attempt.attempt_id,
+        "number": attempt.number,
+        "crew": attempt.crew,
+        "kickoff_id": attempt.kickoff_id,
+    }

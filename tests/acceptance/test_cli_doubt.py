@@ -1,0 +1,156 @@
+"""What a person does about a kickoff in doubt, and what cron is told: held, attach, adopt, quiet, JSON logs, pings."""
+
+import asyncio
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from test_cli_run import JOB_FILE, Crew, call, start, write_trips
+
+from batchcrew.clock import SystemClock
+from batchcrew.ledger import Ledger
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_trips(tmp_path, 3)
+    return tmp_path
+
+
+@pytest.fixture
+def crew(folder: Path) -> Iterator[Crew]:
+    made = Crew(folder, "--no-idempotency", "--execution-time", "300ms")
+    (folder / "jobs.yaml").write_text(JOB_FILE.format(url=made.url), encoding="utf-8")
+    yield made
+    made.stop()
+
+
+def leave_in_doubt(folder: Path, delivery: str) -> None:
+    """A run that died between its commit and its POST, as the ledger shows it."""
+
+    async def die() -> None:
+        async with Ledger(folder / "results" / "batchcrew.db", clock=SystemClock()) as ledger:
+            key = await ledger.batch("jobs")
+            assert key is not None
+            run_id = await ledger.open_run(key.id, pid=1, host="h", version="v")
+            await ledger.claim(key, run_id, crew="default", limit=1)
+
+    assert call(folder, "run", "jobs.yaml", "--watch-only", "--delivery", delivery).returncode == 3
+    asyncio.run(die())
+
+
+def test_held_released(folder: Path, crew: Crew) -> None:
+    leave_in_doubt(folder, "at_most_once")
+    held = call(folder, "run", "jobs.yaml", "--delivery", "at_most_once")
+    assert held.returncode == 1
+    assert "batchcrew retry jobs --held" in held.stderr
+    assert crew.stats()["kickoffs"] == 2
+    assert "1 jobs of jobs" in call(folder, "retry", "jobs", "--held").stdout
+    assert call(folder, "run", "jobs.yaml", "--delivery", "at_most_once").returncode == 0
+    assert crew.stats()["kickoffs"] == 3
+
+
+def test_in_doubt_at_least_once_is_shown(folder: Path, crew: Crew) -> None:
+    leave_in_doubt(folder, "at_least_once")
+    ended = call(folder, "run", "jobs.yaml")
+    assert ended.returncode == 0
+    assert "possible duplicates: 1 (job trip-0)" in ended.stderr
+    status = json.loads(call(folder, "status", "jobs", "--json").stdout)
+    assert status["possible_duplicates"] == ["trip-0"]
+    rows = [json.loads(line) for line in call(folder, "export", "jobs", "-f", "jsonl").stdout.splitlines()]
+    assert [row["id"] for row in rows if row.get("possible_duplicate")] == ["trip-0"]
+
+
+def test_held_and_found_in_the_dashboard(folder: Path, crew: Crew) -> None:
+    leave_in_doubt(folder, "at_most_once")
+    assert call(folder, "run", "jobs.yaml", "--delivery", "at_most_once").returncode == 1
+    kickoff_id = json.loads(call(folder, "show", "jobs", "trip-1", "--json").stdout)["attempts"][0]["kickoff_id"]
+    twice = call(folder, "attach", "jobs", "trip-0", kickoff_id)
+    assert twice.returncode == 2
+    assert "belongs to job 'trip-1'" in twice.stderr
+    found = crew.kickoff()  # what the lost kickoff had started
+    assert call(folder, "attach", "jobs", "trip-0", found).returncode == 0
+    ended = call(folder, "run", "jobs.yaml", "--delivery", "at_most_once")
+    assert ended.returncode == 0, ended.stderr
+    assert "possible duplicates" not in ended.stderr
+    assert crew.stats()["kickoffs"] == 3
+
+
+def test_adopted_executions_are_watched_and_not_kicked_off_again(folder: Path, crew: Crew) -> None:
+    (folder / "ids.csv").write_text(f"job_id,kickoff_id\ntrip-2,{crew.kickoff()}\n", encoding="utf-8")
+    adopted = call(folder, "adopt", "jobs.yaml", "--csv", "ids.csv")
+    assert adopted.returncode == 3, adopted.stderr
+    assert "1 executions adopted" in adopted.stderr
+    assert "1 of 3 jobs succeeded" in adopted.stderr
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    assert crew.stats()["kickoffs"] == 3
+    (folder / "ids.csv").write_text("job_id,kickoff_id\nnobody,x\ntrip-2,y\n", encoding="utf-8")
+    wrong = call(folder, "adopt", "jobs.yaml", "--csv", "ids.csv")
+    assert wrong.returncode == 2
+    assert "ids.csv:2: the batch has no job 'nobody'" in wrong.stderr
+    assert "ids.csv:3: job 'trip-2' is succeeded" in wrong.stderr
+
+
+def test_quiet_is_silent_until_a_person_is_needed(folder: Path, crew: Crew) -> None:
+    ended = call(folder, "run", "jobs.yaml", "--quiet")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    failing = Crew(folder, "--execution-time", "10ms", "--fail-rate", "1")
+    (folder / "other.yaml").write_text(JOB_FILE.format(url=failing.url), encoding="utf-8")
+    assert "0 of 3 jobs succeeded" in call(folder, "run", "other.yaml", "-q").stderr
+    again = call(folder, "run", "other.yaml", "-q")
+    assert (again.returncode, again.stderr) == (1, "")
+    failing.stop()
+
+
+def test_the_json_log_is_one_object_a_line(folder: Path, crew: Crew) -> None:
+    ended = call(folder, "run", "jobs.yaml", "--log-format", "json")
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert [line["event"] for line in lines][:1] == ["run_started"]
+    assert lines[-1]["event"] == "run_ended"
+    kicked_off = [line for line in lines if line["event"] == "kicked_off"]
+    assert {line["job"] for line in kicked_off} == {"trip-0", "trip-1", "trip-2"}
+    assert all(line["batch"] == "jobs" and line["attempt"] and line["kickoff_id"] for line in kicked_off)
+
+
+def test_a_drained_run_waits_for_what_is_in_flight(folder: Path, crew: Crew) -> None:
+    write_trips(folder, 40)
+    run = start(folder, "run", "jobs.yaml", "--drain")
+    assert run.stderr is not None
+    while "progress: " not in run.stderr.readline():
+        pass
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=30)
+    assert run.returncode == 3
+    assert json.loads(call(folder, "status", "jobs", "--json").stdout)["counts"]["open"] == 0
+
+
+@pytest.mark.parametrize(("rates", "last"), [((), "/abc"), (("--fail-rate", "1"), "/abc/fail")])
+def test_a_monitor_is_told(folder: Path, rates: tuple[str, ...], last: str) -> None:
+    told: list[str] = []
+
+    class Monitor(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            told.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            pass
+
+    crew = Crew(folder, "--execution-time", "10ms", *rates)
+    (folder / "jobs.yaml").write_text(JOB_FILE.format(url=crew.url), encoding="utf-8")
+    server = HTTPServer(("127.0.0.1", 0), Monitor)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        call(folder, "run", "jobs.yaml", "--ping", f"http://127.0.0.1:{server.server_port}/abc")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+        crew.stop()
+    assert told == ["/abc/start", last]
