@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint constraints clean
+.PHONY: demo test crash lint constraints clean
 
 demo: .venv/installed
 	$(BIN)/batchcrew run jobs/demo.yaml
 
 test: .venv/installed-tests
-	$(BIN)/pytest -n 4
+	$(BIN)/pytest -n 4 -m "not crash"
+
+crash: .venv/installed-tests
+	$(BIN)/pytest -n 4 -m crash
 
 lint: .venv/installed-tests
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """Fixtures that rooms share."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -14,3 +15,21 @@ def no_blocking_calls() -> Iterator[BlockBuster]:
     """
     with blockbuster_ctx(scanned_modules=["batchcrew"], excluded_modules=["batchcrew.server"]) as blockbuster:
         yield blockbuster
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the crash matrix and the storms counted."""
+    cells: Counter[str] = Counter()
+    sums: dict[str, Counter[str]] = {}
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, value in report.user_properties:
+            if name == "storm":
+                terminalreporter.write_line(f"kill storm, {value}")
+            elif name == "crash":
+                way, *figures = value
+                cells[way] += 1
+                names = ("jobs", "kickoffs", "duplicates", "held", "lost")
+                sums.setdefault(way, Counter()).update(dict(zip(names, figures, strict=True)))
+    for way, sum_ in sorted(sums.items()):
+        figures = ", ".join(f"{number} {name}" for name, number in sum_.items())
+        terminalreporter.write_line(f"crash matrix, {way}: {cells[way]} kills, {figures}")

@@ -1,0 +1,105 @@
+"""A storm: a batch is killed (SIGKILL) again and again at random moments, and must still lose and repeat nothing.
+
+python tests/acceptance/kill_storm.py --kills 100 --jobs 500 --delivery at_most_once
+"""
+
+import argparse
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from test_cli_run import JOB_FILE, Crew, call, environment, write_trips
+
+
+@dataclass(frozen=True)
+class Storm:
+    """What came of it."""
+
+    kills: int
+    jobs: int
+    kickoffs: int
+    most_of_one_job: int
+    succeeded: int
+    held: int
+    lost: int
+    possible_duplicates: int
+    runs: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kills} kills in {self.runs} runs, {self.jobs} jobs: {self.kickoffs} kickoffs, at most "
+            f"{self.most_of_one_job} of one job, {self.succeeded} succeeded, {self.held} held, "
+            f"possible duplicates {self.possible_duplicates}, lost {self.lost}"
+        )
+
+
+def rage(folder: Path, *, kills: int, jobs: int, delivery: str, idempotent: bool, seed: int) -> Storm:
+    """Run until so many kills have hit, then to the end."""
+    chance = random.Random(seed)
+    crew = Crew(folder, "--execution-time", "150ms±60%", *(() if idempotent else ("--no-idempotency",)))
+    write_trips(folder, jobs)
+    (folder / "jobs.yaml").write_text(JOB_FILE.format(url=crew.url), encoding="utf-8")
+    run = ("run", "jobs.yaml", "--delivery", delivery, "--concurrency", "8")
+    hit = runs = 0
+    while hit < kills and runs < 3 * kills:
+        runs += 1
+        process = subprocess.Popen(
+            [sys.executable, "-m", "batchcrew", *run, "--limit", str(max(1, jobs // kills))],
+            cwd=folder,
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        process.stderr.readline()  # it has started
+        try:
+            process.wait(timeout=chance.uniform(0.0, 0.5))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            hit += 1
+        process.communicate()
+    ended = call(folder, *run, "--json")
+    counts = json.loads(ended.stdout)["counts"]
+    stats = crew.stats()
+    crew.stop()
+    return Storm(
+        kills=hit,
+        jobs=jobs,
+        kickoffs=stats["kickoffs"],
+        most_of_one_job=stats["max_kickoffs_per_job"],
+        succeeded=counts["succeeded"],
+        held=counts["held"],
+        lost=jobs - counts["succeeded"] - counts["held"],
+        possible_duplicates=counts["possible_duplicates"],
+        runs=runs + 1,
+    )
+
+
+def main() -> None:
+    """The long storm, by a command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--jobs", type=int, default=500)
+    parser.add_argument("--delivery", choices=["at_most_once", "at_least_once"], default="at_most_once")
+    parser.add_argument("--idempotent", action="store_true")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        storm = rage(
+            Path(folder),
+            kills=given.kills,
+            jobs=given.jobs,
+            delivery=given.delivery,
+            idempotent=given.idempotent,
+            seed=given.seed,
+        )
+    print(storm)
+
+
+if __name__ == "__main__":
+    main()
