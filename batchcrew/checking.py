@@ -12,7 +12,7 @@ from batchcrew.jobfile import JobFile
 from batchcrew.ledger import Ledger
 from batchcrew.models import Counts, CrewInputs, Job, NotSent, Plan, Unclear, Unusable
 from batchcrew.reports.crew_check import CrewCheck
-from batchcrew.settings import Delivery
+from batchcrew.settings import Delivery, cost
 from batchcrew.wiring import Source, open_crews
 
 SHOWN_LACKING = 5
@@ -79,6 +79,10 @@ async def check_batch(source: Source, *, ledger: Path, offline: bool, clock: Clo
         plan = (await stage(opened, jobfile, watch.through)).plan
         counts = await opened.counts(known) if known else Counts()
     to_kick_off = plan.new + plan.changed + counts.pending
+    prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
+    # which crew the pending jobs are for matters only where several have prices: then all of the file's are counted
+    counted = dict.fromkeys(prices, to_kick_off) if len(prices) == 1 else watch.jobs
+    money = cost(prices, counted)
     return CheckResult(
         batch=jobfile.batch,
         jobfile=str(source.path),
@@ -86,7 +90,8 @@ async def check_batch(source: Source, *, ledger: Path, offline: bool, clock: Clo
         to_kick_off=to_kick_off,
         crews=tuple(_checked(name, crew.url, answers.get(name), watch) for name, crew in jobfile.crews.items()),
         notes=(
-            _next_run(to_kick_off, counts, settings.concurrency),
+            _next_run(to_kick_off, counts, settings.concurrency, money if len(prices) == 1 else None),
+            *([f"every job of the file once would cost {money}"] if money and len(prices) > 1 else []),
             _meaning(settings.delivery, answers.values()),
             *(f"warning: {warning}" for warning in warnings),
         ),
@@ -114,9 +119,10 @@ def _checked(name: str, url: str, answer: InputsAnswer | None, watch: InputsWatc
     )
 
 
-def _next_run(to_kick_off: int, counts: Counts, concurrency: int) -> str:
+def _next_run(to_kick_off: int, counts: Counts, concurrency: int, money: str | None) -> str:
+    price = f" for {money}" if money else ""
     taken_up = f", take up {counts.open} in flight" if counts.open else ""
-    return f"a run would kick off {to_kick_off} jobs{taken_up}, at most {concurrency} at a time"
+    return f"a run would kick off {to_kick_off} jobs{price}{taken_up}, at most {concurrency} at a time"
 
 
 def _meaning(delivery: Delivery, answers: Iterable[InputsAnswer]) -> str:

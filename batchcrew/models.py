@@ -301,6 +301,8 @@ class StopReason(StrEnum):
     STOP_AFTER_FAILURES = "stop_after_failures"
     LIMIT = "limit"
     CREW_UNUSABLE = "crew_unusable"
+    CANARY = "canary"  # too few of the first jobs succeeded
+    BUDGET = "budget"  # max_kickoffs of the batch, or of a crew's month, is spent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,6 +326,8 @@ class RunResult:
     jobfile: str = ""
     plan: Plan | None = None
     warnings: tuple[str, ...] = field(default=())
+    cost: str | None = None
+    """What this run's kickoffs cost, where their price is known: `12.50 USD`."""
 
 
 # What the ledger tells of a batch, for `status`, `list`, `show` and exports.

@@ -20,7 +20,7 @@ from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
 from batchcrew.models import Counts, JobState, RunResult
 from batchcrew.reports.summary import exit_code, needs_person
-from batchcrew.settings import RunSettings
+from batchcrew.settings import RunSettings, cost
 from batchcrew.wiring import Source, open_crews
 
 
@@ -109,7 +109,13 @@ async def _run(
     result: RunResult,
     around: Surroundings,
 ) -> RunResult:
-    run_id = await ledger.open_run(batch.id, pid=os.getpid(), host=socket.gethostname(), version=__version__)
+    run_id = await ledger.open_run(
+        batch.id,
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        version=__version__,
+        urls={name: crew.url for name, crew in jobfile.crews.items()},
+    )
     around.observe(_started(result.counts, run_id, request, jobfile, settings))
     clients = open_crews(
         jobfile,
@@ -133,6 +139,8 @@ async def _run(
             limit=request.limit,
         ).run()
     result = _ended(result, run_id, engine, await ledger.counts(batch), around.stop)
+    prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
+    result = replace(result, cost=cost(prices, engine.by_crew))
     stopped = result.stopped.value if result.stopped else None
     await ledger.close_run(run_id, kickoffs=result.kickoffs, stopped=stopped, exit_code=int(exit_code(result)))
     return result

@@ -179,6 +179,84 @@ FailureLimitText = Annotated[
     ),
 ]
 
+
+def parse_share(value: object) -> Any:
+    """A share between 0 and 1 from `80%` or `0.8`."""
+    if isinstance(value, Decimal):
+        return value
+    text = str(value).strip()
+    percent = text.endswith("%")
+    if not isinstance(value, bool) and re.fullmatch(r"\d+(?:\.\d+)?", text.removesuffix("%").strip()):
+        share = Decimal(text.removesuffix("%").strip()) / (100 if percent else 1)
+        if share <= 1:
+            return share
+    raise ValueError(f"{value!r} is no share; write it like 80% or 0.8")
+
+
+Share = Annotated[
+    Decimal,
+    BeforeValidator(
+        parse_share,
+        json_schema_input_type=Annotated[str, Field(description="A share: 80%.")]
+        | Annotated[float, Field(ge=0, le=1, description="A share: 0.8.")],
+    ),
+]
+
+
+class Canary(Settings):
+    """The first jobs of a batch must end well before the rest may start."""
+
+    jobs: int = Field(ge=1)
+    """How many jobs go first."""
+    succeed: Share = Decimal(1)
+    """Share of them that must succeed."""
+
+
+def parse_canary(value: object) -> Any:
+    """A `Canary` from a number of jobs or its mapping."""
+    return {"jobs": value} if isinstance(value, int | str) and not isinstance(value, bool) else value
+
+
+class MaxKickoffs(Settings):
+    """How many kickoffs may be spent."""
+
+    run: int | None = Field(default=None, ge=1)
+    """In one run."""
+    batch: int | None = Field(default=None, ge=1)
+    """In the batch, over all its runs."""
+
+
+def parse_max_kickoffs(value: object) -> Any:
+    """A `MaxKickoffs` from a number (of one run) or its mapping."""
+    return {"run": value} if isinstance(value, int | str) and not isinstance(value, bool) else value
+
+
+class Price(Settings):
+    """What one kickoff costs."""
+
+    amount: Decimal = Field(ge=0)
+    currency: str = ""
+
+
+def parse_price(value: object) -> Any:
+    """A `Price` from `0.50`, or `0.50 USD`."""
+    if isinstance(value, Price):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z€$£¥]{0,8})", str(value).strip())
+    if isinstance(value, bool) or match is None:
+        raise ValueError(f"{value!r} is no price; write it like 0.50 or 0.50 USD")
+    return Price(amount=Decimal(match[1]), currency=match[2])
+
+
+PriceText = Annotated[
+    Price,
+    BeforeValidator(
+        parse_price,
+        json_schema_input_type=Annotated[str, Field(description="A price: 0.50 USD.")]
+        | Annotated[float, Field(ge=0, description="A price without its currency: 0.5.")],
+    ),
+]
+
 RetryClass = Literal["crew_error", "lost", "timeout"]
 Delivery = Literal["at_least_once", "at_most_once"]
 
@@ -229,6 +307,13 @@ class RunSettings(Settings):
     stop_after_failures: FailureLimitText | None = None
     """Stop starting after so many failed jobs (20) or such a share (10%) in this run."""
 
+    canary: Annotated[Canary, BeforeValidator(parse_canary, json_schema_input_type=int | Canary)] | None = None
+    """So many jobs first; the rest start only when enough of these have succeeded."""
+    max_kickoffs: (
+        Annotated[MaxKickoffs, BeforeValidator(parse_max_kickoffs, json_schema_input_type=int | MaxKickoffs)] | None
+    ) = None
+    """Most kickoffs of one run, or {run: …, batch: …}."""
+
     @model_validator(mode="after")
     def _waits_are_ordered(self) -> Self:
         if self.retry.backoff > self.retry.max:
@@ -256,9 +341,23 @@ class CrewSettings(Settings):
     max_answer: Size = 64 * 2**20
     """Largest answer that is read; a larger one is an error of that answer."""
 
+    max_kickoffs_per_month: int | None = Field(default=None, ge=1)
+    """Most kickoffs of this crew (by its url) in a calendar month (UTC), over all batches of the ledger."""
+    price_per_kickoff: PriceText | None = None
+    """What one kickoff costs: 0.50 USD. Shown by check and in the summary."""
+
     @property
     def embedded(self) -> bool:
         return self.url == EMBEDDED
+
+
+def cost(prices: Mapping[str, Price | None], kickoffs: Mapping[str, int]) -> str | None:
+    """`12.50 USD` for the kickoffs of each crew whose price is known, by currency; None where none is."""
+    sums: dict[str, Decimal] = {}
+    for crew, price in prices.items():
+        if price is not None:
+            sums[price.currency] = sums.get(price.currency, Decimal(0)) + price.amount * kickoffs.get(crew, 0)
+    return " + ".join(f"{amount:.2f} {currency}".rstrip() for currency, amount in sums.items()) or None
 
 
 def with_overrides(run: RunSettings, overrides: Mapping[str, str | int]) -> RunSettings:

@@ -21,7 +21,16 @@ from batchcrew.reports.summary import exit_code, needs_person, render_summary
 from batchcrew.runner import RunRequest, Surroundings, run_batch
 from batchcrew.wiring import ProgressKind, open_progress
 
-OVERRIDES = ("concurrency", "rate", "timeout", "max_runtime", "delivery", "stop_after_failures")
+OVERRIDES = (
+    "concurrency",
+    "rate",
+    "timeout",
+    "max_runtime",
+    "delivery",
+    "stop_after_failures",
+    "canary",
+    "max_kickoffs",
+)
 
 
 @click.command()
@@ -37,6 +46,8 @@ OVERRIDES = ("concurrency", "rate", "timeout", "max_runtime", "delivery", "stop_
     help="What becomes of a kickoff in doubt: sent again, or held for a person.",
 )
 @option("--stop-after-failures", help="Stop starting after so many failed jobs (20) or such a share (10%).")
+@option("--canary", type=click.IntRange(min=1), help="So many jobs first; the rest start when these have succeeded.")
+@option("--max-kickoffs", type=click.IntRange(min=1), help="Most kickoffs of this run.")
 @option("--limit", type=click.IntRange(min=1), help="Kick off at most so many in this run.")
 @option("--watch-only", is_flag=True, help="Kick nothing off: only watch what is in flight to its end.")
 @option("--retry-failed", is_flag=True, help="Put failed jobs back first.")

@@ -80,7 +80,7 @@ class AttemptRunner:
         clock: Clock,
         chance: random.Random,
         observe: Observe,
-        count_kickoff: Callable[[], None],
+        count_kickoff: Callable[[str], None],
     ) -> None:
         self._client = client
         self._gate = gate
@@ -106,7 +106,7 @@ class AttemptRunner:
                 when = await self._ledger.kicked_off(life.attempt, kickoff_id)
                 life.attempt = replace(life.attempt, kickoff_id=kickoff_id, kicked_off_at=when)
                 self._gate.accepted()
-                self._count_kickoff()
+                self._count_kickoff(self._gate.name)
                 self._observe(KickedOff(life.attempt))
                 return await self.watch(life)
             case Busy(reason, retry_after, too_many):

@@ -68,6 +68,8 @@ class Gate:
         self.idempotent = False
         self.exhausted = False
         """Nothing is pending now; a retry may fall due, or a job may come back."""
+        self.spent = False
+        """The crew's month is spent: nothing of it starts in this run."""
         self.came_back = 0
         """Jobs that became pending again: tells whether `exhausted` was found out before or after."""
         self._clock = clock
@@ -122,7 +124,7 @@ class Gate:
 
     def job_came_back(self) -> None:
         """A job of this crew is pending again."""
-        self.exhausted = False
+        self.exhausted = self.spent
         self.came_back += 1
 
     def reached(self) -> None:

@@ -1,6 +1,7 @@
 """What one run did, counted as it goes: bounded, whatever the number of jobs."""
 
 import heapq
+from collections import Counter
 from dataclasses import dataclass, field
 
 from batchcrew.models import Attempt, JobLine, JobState, Outcome
@@ -13,6 +14,7 @@ class EngineResult:
     """What one run did, for its summary."""
 
     kickoffs: int = 0
+    by_crew: Counter[str] = field(default_factory=Counter)
     ended: int = 0
     failed: int = 0
     slowest: list[tuple[float, str, JobLine]] = field(default_factory=list)

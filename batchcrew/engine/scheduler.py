@@ -15,8 +15,9 @@ import math
 import random
 from collections.abc import Awaitable, Callable, Mapping
 
-from batchcrew.clock import Clock, from_text
+from batchcrew.clock import Clock, from_text, to_text
 from batchcrew.crew import CrewClient
+from batchcrew.engine.allowance import Allowance, CanaryWatch, Limit
 from batchcrew.engine.attempt import AttemptRunner, Life, Phase
 from batchcrew.engine.limits import Gate, Pace
 from batchcrew.engine.result import EngineResult
@@ -24,7 +25,7 @@ from batchcrew.engine.retry import jittered
 from batchcrew.engine.stopping import GRACE_SECONDS, Stop
 from batchcrew.errors import BatchcrewError
 from batchcrew.events import AttemptEnded, KickedOff, Observe, Stopping, Warned
-from batchcrew.ledger import BatchKey, Ledger
+from batchcrew.ledger import BatchKey, Ledger, MonthBudget
 from batchcrew.models import (
     Attempt,
     AttemptState,
@@ -81,8 +82,9 @@ class Scheduler:
         self._clock = clock
         self._chance = chance
         self._observe = observe
-        self._left_to_start: float = math.inf if limit is None else limit
-        self._limit_words = "only watching" if limit == 0 else f"the limit of {limit} kickoffs for this run is reached"
+        self._crews = crews
+        self._limit = limit
+        self._allowance = Allowance([], None)
         self._unreachable = unreachable
         self._pace = Pace(settings.rate, clock)
         self._gates = {
@@ -113,6 +115,7 @@ class Scheduler:
         try:
             async with asyncio.TaskGroup() as group:
                 leaving = group.create_task(self._leave_when_told(), name="leave")
+                self._allowance = await self._allow()
                 await self._take_up(group)
                 await self._start_jobs(group)
                 await self._drain()
@@ -120,6 +123,23 @@ class Scheduler:
         except* BatchcrewError as errors:
             raise _first(errors) from errors
         return self.result
+
+    async def _allow(self) -> Allowance:
+        """What this run may spend, by its options, the job file and what the batch has spent before."""
+        limits = []
+        most = self._settings.max_kickoffs
+        if self._limit is not None:
+            words = f"the limit of {self._limit} kickoffs for this run is reached" if self._limit else "only watching"
+            limits.append(Limit(self._limit, StopReason.LIMIT, words))
+        if most is not None and most.run is not None:
+            limits.append(Limit(most.run, StopReason.LIMIT, f"max_kickoffs of a run ({most.run}) is reached"))
+        if most is not None and most.batch is not None:
+            left = most.batch - await self._ledger.kickoffs(self._batch)
+            limits.append(Limit(left, StopReason.BUDGET, f"max_kickoffs of the batch ({most.batch}) is spent"))
+        canary = self._settings.canary
+        if canary is None or await self._ledger.canary_passed(self._batch):
+            return Allowance(limits, None)
+        return Allowance(limits, CanaryWatch.of(canary, await self._ledger.counts(self._batch)))
 
     # Work of an earlier run
 
@@ -212,14 +232,18 @@ class Scheduler:
                 runtime = format_duration(self._settings.max_runtime or 0)
                 self._stop.request(StopReason.MAX_RUNTIME, f"max_runtime of {runtime} is over", leave=True)
                 return
-            if self._left_to_start <= 0 and not self._kicking_off():
-                self._stop.request(StopReason.LIMIT, self._limit_words, leave=False)
+            if self._allowance.canary_just_passed():
+                await self._ledger.pass_canary(self._batch)
+            spent = self._allowance.spent()
+            if spent is not None and not self._kicking_off():
+                self._stop.request(*spent, leave=False)
                 return
             if await self._fill(group):
                 continue
             retries = await self._next_start()
             nothing_runs = not self._lives and not self._preparing
             if nothing_runs and retries is None and all(gate.exhausted for gate in self._gates.values()):
+                self._say_what_is_spent()
                 return
             await self._clock.wait(self._wake, self._time_to_wake(retries))
 
@@ -233,25 +257,44 @@ class Scheduler:
         # the crew with the fewest in flight goes first, so that none starves another
         for gate in sorted(self._gates.values(), key=lambda gate: gate.in_use):
             free = self._settings.concurrency - sum(each.in_use for each in self._gates.values())
-            number = min(gate.room(), free, self._pace.allowed(), self._left_to_start)
+            number = min(gate.room(), free, self._pace.allowed(), self._allowance.left())
             if number < 1 or gate.exhausted:
                 continue
             came_back = gate.came_back
-            attempts = await self._ledger.claim(self._batch, self._run_id, crew=gate.name, limit=int(number))
+            attempts = await self._ledger.claim(
+                self._batch, self._run_id, crew=gate.name, limit=int(number), budget=self._month(gate.name)
+            )
+            if attempts is None:
+                gate.spent = gate.exhausted = True
+                continue
             gate.exhausted = len(attempts) < number and gate.came_back == came_back
             gate.take(len(attempts))
             self._pace.spend(len(attempts))
-            self._left_to_start -= len(attempts)
+            self._allowance.spend(len(attempts))
             for attempt in attempts:
                 self._spawn(group, attempt, lambda runner, life: runner.kick_off(life))
             started = started or bool(attempts)
         return started
 
+    def _month(self, crew: str) -> MonthBudget | None:
+        settings = self._crews[crew]
+        if settings.max_kickoffs_per_month is None:
+            return None
+        since = self._clock.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        return MonthBudget(settings.url, to_text(since), settings.max_kickoffs_per_month)
+
+    def _say_what_is_spent(self) -> None:
+        for gate in self._gates.values():
+            if gate.spent:
+                most = self._crews[gate.name].max_kickoffs_per_month
+                words = f"crew {gate.name}: max_kickoffs_per_month ({most}) is spent"
+                self._stop.request(StopReason.BUDGET, words, leave=False)
+
     async def _next_start(self) -> float | None:
         """Seconds until the next waiting retry of a crew that has nothing else to start."""
         waits: list[float] = []
         for name, gate in self._gates.items():
-            if gate.exhausted and gate.ready:
+            if gate.exhausted and gate.ready and not gate.spent:
                 due = await self._ledger.next_start(self._batch, name)
                 if due is not None:
                     wait = (from_text(due) - self._clock.now()).total_seconds() if due else 0.0
@@ -286,8 +329,9 @@ class Scheduler:
             count_kickoff=self._count_kickoff,
         )
 
-    def _count_kickoff(self) -> None:
+    def _count_kickoff(self, crew: str) -> None:
         self.result.kickoffs += 1
+        self.result.by_crew[crew] += 1
         self._wake.set()
 
     def _spawn(
@@ -325,8 +369,9 @@ class Scheduler:
             seconds = max(0.0, (self._clock.now() - kicked_off).total_seconds())
         if outcome.job_state is JobState.PENDING:
             gate.job_came_back()
-        if outcome.attempt_state is AttemptState.REJECTED:
-            self._left_to_start += 1
+        refused = outcome.attempt_state is AttemptState.REJECTED
+        self._allowance.count(outcome, refused=refused)
+        if refused:
             self._gave_up(gate, outcome.reason or "")
         self.result.count(life.attempt, outcome, seconds)
         self._observe(AttemptEnded(life.attempt, outcome, seconds))

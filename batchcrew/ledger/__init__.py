@@ -7,5 +7,6 @@ writes, `lock.py` the lock that makes one run per batch.
 
 from batchcrew.ledger.ledger import BatchKey, Ledger, Staged
 from batchcrew.ledger.lock import BatchLock
+from batchcrew.ledger.transitions import MonthBudget
 
-__all__ = ["BatchKey", "BatchLock", "Ledger", "Staged"]
+__all__ = ["BatchKey", "BatchLock", "Ledger", "MonthBudget", "Staged"]

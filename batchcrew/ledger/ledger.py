@@ -16,6 +16,7 @@ from batchcrew.errors import MAX_PROBLEMS, JobFileError, LedgerError, NotInLedge
 from batchcrew.ledger import queries, staging, transitions
 from batchcrew.ledger.connection import open_ledger, plain_errors
 from batchcrew.ledger.lock import is_held
+from batchcrew.ledger.transitions import MonthBudget
 from batchcrew.ledger.writer import Statement, Writer
 from batchcrew.models import (
     Attempt,
@@ -37,6 +38,8 @@ from batchcrew.models import (
 _OPEN_RUN = Statement(
     "INSERT INTO runs (id, batch_id, started_at, pid, host, version) VALUES (?, ?, ?, ?, ?, ?)", strict=True
 )
+_ADD_CREW = Statement("INSERT INTO run_crews (run_id, crew, url) VALUES (?, ?, ?)")
+_PASS_CANARY = Statement("UPDATE batches SET canary_passed = 1 WHERE id = ?")
 _CLOSE_RUN = Statement(
     "UPDATE runs SET ended_at = ?, kickoffs = ?, stopped = ?, exit_code = ? WHERE id = ? AND ended_at IS NULL"
 )
@@ -167,11 +170,36 @@ class Ledger:
 
     # Runs
 
-    async def open_run(self, batch_id: int, *, pid: int, host: str, version: str) -> str:
-        """Record that a run begins; returns its id."""
+    async def open_run(
+        self, batch_id: int, *, pid: int, host: str, version: str, urls: Mapping[str, str] | None = None
+    ) -> str:
+        """Record that a run begins, and the url of each of its crews; returns its id."""
         run_id = self._new_id()
-        await self._writing.change((_OPEN_RUN, [(run_id, batch_id, self._now(), pid, host, version)]))
+        crews = [(run_id, crew, url) for crew, url in (urls or {}).items()]
+        opened = (_OPEN_RUN, [(run_id, batch_id, self._now(), pid, host, version)])
+        await self._writing.change(opened, *([(_ADD_CREW, crews)] if crews else []))
         return run_id
+
+    async def canary_passed(self, key: BatchKey) -> bool:
+        """Whether the batch's first jobs have ended well before."""
+        with plain_errors(self._name):
+            row = await queries.one(self._reader, "SELECT canary_passed FROM batches WHERE id = ?", (key.id,))
+        return bool(row and row[0])
+
+    async def pass_canary(self, key: BatchKey) -> None:
+        """Record that the batch's first jobs have ended well."""
+        await self._writing.change((_PASS_CANARY, [(key.id,)]))
+
+    async def kickoffs(self, key: BatchKey) -> int:
+        """Kickoffs that the batch has spent: every attempt that was not refused."""
+        with plain_errors(self._name):
+            row = await queries.one(
+                self._reader,
+                "SELECT count(*) FROM jobs AS j JOIN attempts AS a ON a.job = j.id"
+                " WHERE j.batch_id = ? AND a.state <> 'rejected'",
+                (key.id,),
+            )
+        return int(row[0]) if row else 0
 
     async def close_run(self, run_id: str, *, kickoffs: int, stopped: str | None, exit_code: int) -> None:
         """Record how a run ended."""
@@ -179,8 +207,13 @@ class Ledger:
 
     # Transitions
 
-    async def claim(self, key: BatchKey, run_id: str, *, crew: str, limit: int) -> list[Attempt]:
-        """Open up to `limit` pending jobs of a crew; their intents are durable when this returns."""
+    async def claim(
+        self, key: BatchKey, run_id: str, *, crew: str, limit: int, budget: MonthBudget | None = None
+    ) -> list[Attempt] | None:
+        """Open up to `limit` pending jobs of a crew; their intents are durable when this returns.
+
+        None when the month's budget is spent; it is counted in the same transaction, over all batches.
+        """
         now = self._now()
 
         def attempt_id() -> str:
@@ -188,18 +221,24 @@ class Ledger:
             self._intents += 1
             return f"{run_id}-{self._intents:06d}"
 
-        return await self._writing.call(
-            lambda connection: transitions.claim(
+        async def work(connection: aiosqlite.Connection) -> list[Attempt] | None:
+            most = limit
+            if budget is not None:
+                most = min(limit, await transitions.budget_left(connection, budget))
+                if not most:
+                    return None
+            return await transitions.claim(
                 connection,
                 batch_id=key.id,
                 batch=key.batch,
                 run_id=run_id,
                 crew=crew,
-                limit=limit,
+                limit=most,
                 now=now,
                 new_id=attempt_id,
             )
-        )
+
+        return await self._writing.call(work)
 
     async def kicked_off(self, attempt: Attempt, kickoff_id: str) -> str:
         """The crew accepted the attempt. Returns the moment that was written."""

@@ -111,7 +111,19 @@ SELECT b.batch, j.job_id, j.crew, a.number, a.state, a.kickoff_id, a.intended_at
 FROM attempts AS a JOIN jobs AS j ON j.id = a.job JOIN batches AS b ON b.id = j.batch_id;
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+_VERSION_2 = """
+ALTER TABLE batches ADD COLUMN canary_passed INTEGER NOT NULL DEFAULT 0;
+-- which server a run's crews were, so that a month's kickoffs can be counted over all batches
+CREATE TABLE run_crews (
+    run_id TEXT NOT NULL REFERENCES runs (id),
+    crew   TEXT NOT NULL,
+    url    TEXT NOT NULL,
+    PRIMARY KEY (run_id, crew)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX run_crews_by_url ON run_crews (url);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
 """Script n brings a ledger from version n to n + 1; a script that has been released never changes."""
 
 APPLICATION_ID = 0x62637277  # "bcrw": a stranger's SQLite file is not taken for a ledger

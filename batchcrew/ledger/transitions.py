@@ -6,6 +6,7 @@ attempt: intended -> kicked_off -> succeeded | failed | timed_out | lost | in_do
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import aiosqlite
@@ -48,6 +49,29 @@ _END_JOB = Statement(
 )
 _ADD_TASK = Statement("INSERT INTO task_results VALUES (?, ?, ?, ?, ?, ?)")
 _PROGRESS = Statement("UPDATE attempts SET progress = ? WHERE id = ? AND state = 'kicked_off'", strict=False)
+
+
+_KICKOFFS_OF_URL = """
+SELECT count(*) FROM run_crews AS c
+JOIN attempts AS a ON a.id >= c.run_id || '-' AND a.id < c.run_id || '.' -- ids begin with their run's
+JOIN jobs AS j ON j.id = a.job AND j.crew = c.crew
+WHERE c.url = ? AND a.intended_at >= ? AND a.state <> 'rejected'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MonthBudget:
+    """Most kickoffs of the crew at `url` since `since` (UTC text), over all batches of the ledger."""
+
+    url: str
+    since: str
+    most: int
+
+
+async def budget_left(connection: aiosqlite.Connection, budget: MonthBudget) -> int:
+    """Kickoffs that the month still has."""
+    row = await _first(connection, _KICKOFFS_OF_URL, (budget.url, budget.since))
+    return max(0, budget.most - (row[0] if row else 0))
 
 
 async def claim(

@@ -113,6 +113,8 @@ def _time(result: RunResult) -> str:
         text += f", {result.kickoffs} {'kickoff' if result.kickoffs == 1 else 'kickoffs'}"
         if result.wall_seconds > 0:
             text += f" ({result.kickoffs / result.wall_seconds * 60:.1f}/min)"
+        if result.cost:
+            text += f", {result.cost}"
     return text
 
 

@@ -193,6 +193,7 @@ def test_the_summary_as_json_has_stable_keys() -> None:
         },
         "wall_seconds": 80.0,
         "kickoffs": 24,
+        "cost": None,
         "slowest": [
             {
                 "job_id": "tokyo",
