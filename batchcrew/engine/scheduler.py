@@ -261,12 +261,13 @@ class Scheduler:
             if number < 1 or gate.exhausted:
                 continue
             came_back = gate.came_back
-            attempts = await self._ledger.claim(
+            claim = await self._ledger.claim(
                 self._batch, self._run_id, crew=gate.name, limit=int(number), budget=self._month(gate.name)
             )
-            if attempts is None:
+            if claim.spent:
                 gate.spent = gate.exhausted = True
                 continue
+            attempts = claim.attempts
             gate.exhausted = len(attempts) < number and gate.came_back == came_back
             gate.take(len(attempts))
             self._pace.spend(len(attempts))

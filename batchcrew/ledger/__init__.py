@@ -5,8 +5,8 @@ and how, `staging.py` how a job file is taken in, `queries.py` what is read, `wr
 writes, `lock.py` the lock that makes one run per batch.
 """
 
-from batchcrew.ledger.ledger import BatchKey, Ledger, Staged
+from batchcrew.ledger.ledger import BatchKey, Claim, Ledger, Staged
 from batchcrew.ledger.lock import BatchLock
 from batchcrew.ledger.transitions import MonthBudget
 
-__all__ = ["BatchKey", "BatchLock", "Ledger", "MonthBudget", "Staged"]
+__all__ = ["BatchKey", "BatchLock", "Claim", "Ledger", "MonthBudget", "Staged"]

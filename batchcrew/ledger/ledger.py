@@ -17,7 +17,7 @@ from batchcrew.ledger import queries, staging, transitions
 from batchcrew.ledger.connection import open_ledger, plain_errors
 from batchcrew.ledger.lock import is_held
 from batchcrew.ledger.transitions import MonthBudget
-from batchcrew.ledger.writer import Statement, Writer
+from batchcrew.ledger.writer import Change, Statement, Writer
 from batchcrew.models import (
     Attempt,
     AttemptState,
@@ -52,6 +52,14 @@ class Staged:
     plan: Plan
     duplicates: tuple[tuple[str, Location, Location], ...]
     """job_id, where it stands first, where it stands again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The jobs that were opened, and whether the month's budget is why there are none."""
+
+    attempts: list[Attempt]
+    spent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +183,10 @@ class Ledger:
     ) -> str:
         """Record that a run begins, and the url of each of its crews; returns its id."""
         run_id = self._new_id()
-        crews = [(run_id, crew, url) for crew, url in (urls or {}).items()]
-        opened = (_OPEN_RUN, [(run_id, batch_id, self._now(), pid, host, version)])
-        await self._writing.change(opened, *([(_ADD_CREW, crews)] if crews else []))
+        changes: list[Change] = [(_OPEN_RUN, [(run_id, batch_id, self._now(), pid, host, version)])]
+        if urls:
+            changes.append((_ADD_CREW, [(run_id, crew, url) for crew, url in urls.items()]))
+        await self._writing.change(*changes)
         return run_id
 
     async def canary_passed(self, key: BatchKey) -> bool:
@@ -209,10 +218,10 @@ class Ledger:
 
     async def claim(
         self, key: BatchKey, run_id: str, *, crew: str, limit: int, budget: MonthBudget | None = None
-    ) -> list[Attempt] | None:
+    ) -> Claim:
         """Open up to `limit` pending jobs of a crew; their intents are durable when this returns.
 
-        None when the month's budget is spent; it is counted in the same transaction, over all batches.
+        A `budget` is counted in the same transaction, over all batches: two of them cannot overspend it.
         """
         now = self._now()
 
@@ -221,13 +230,13 @@ class Ledger:
             self._intents += 1
             return f"{run_id}-{self._intents:06d}"
 
-        async def work(connection: aiosqlite.Connection) -> list[Attempt] | None:
+        async def work(connection: aiosqlite.Connection) -> Claim:
             most = limit
             if budget is not None:
                 most = min(limit, await transitions.budget_left(connection, budget))
                 if not most:
-                    return None
-            return await transitions.claim(
+                    return Claim([], spent=True)
+            attempts = await transitions.claim(
                 connection,
                 batch_id=key.id,
                 batch=key.batch,
@@ -237,6 +246,7 @@ class Ledger:
                 now=now,
                 new_id=attempt_id,
             )
+            return Claim(attempts)
 
         return await self._writing.call(work)
 

@@ -100,7 +100,7 @@ async def again(ledger: Ledger, jobs: Iterable[Job], clock: StillClock) -> tuple
 
 async def started(ledger: Ledger, key: BatchKey, limit: int = 10, crew: str = "default") -> list[Attempt]:
     run_id = await ledger.open_run(key.id, pid=1, host="h", version="v")
-    return await ledger.claim(key, run_id, crew=crew, limit=limit)
+    return (await ledger.claim(key, run_id, crew=crew, limit=limit)).attempts
 
 
 async def test_a_job_goes_from_pending_to_its_results(ledger: Ledger, clock: StillClock) -> None:
@@ -138,7 +138,7 @@ async def test_jobs_are_claimed_in_the_files_order_by_crew_and_never_twice(ledge
     assert await ledger.pending_crews(key) == {"x": 5, "y": 5}
     run_id = await ledger.open_run(key.id, pid=1, host="h", version="v")
     claims = await asyncio.gather(*(ledger.claim(key, run_id, crew="x", limit=2) for _ in range(4)))
-    assert [attempt.job_id for claim in claims for attempt in claim] == ["j1", "j3", "j5", "j7", "j9"]
+    assert [attempt.job_id for claim in claims for attempt in claim.attempts] == ["j1", "j3", "j5", "j7", "j9"]
 
 
 async def test_a_retry_waits_for_its_time_and_then_goes_first(ledger: Ledger, clock: StillClock) -> None:
