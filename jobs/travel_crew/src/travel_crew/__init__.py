@@ -1,0 +1,1 @@
+"""Two agents plan a trip."""
