@@ -2,16 +2,20 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test crash lint constraints clean
+.PHONY: demo test crash real lint constraints clean
 
 demo: .venv/installed
 	$(BIN)/batchcrew run jobs/demo.yaml
 
 test: .venv/installed-tests
-	$(BIN)/pytest -n 4 -m "not crash"
+	$(BIN)/pytest -n 4 -m "not crash and not crewai"
 
 crash: .venv/installed-tests
 	$(BIN)/pytest -n 4 -m crash
+
+# real crews: the extra, and other clients of the crew API; more than a gigabyte
+real: .venv/installed-real
+	$(BIN)/pytest -n 2 -m crewai
 
 lint: .venv/installed-tests
 	$(BIN)/ruff check .
@@ -31,7 +35,14 @@ lint: .venv/installed-tests
 	$(BIN)/pip install --quiet -c constraints.txt -r tests/requirements.txt
 	@touch $@
 
-constraints: .venv/installed-tests
+.venv/installed-real: .venv/installed-tests tests/real/requirements.txt tests/real/requirements-semantic-kernel.txt
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[crewai]' -r tests/real/requirements.txt
+	$(BIN)/pip check
+	$(PYTHON) -m venv .venv/semantic-kernel
+	.venv/semantic-kernel/bin/pip install --quiet -r tests/real/requirements-semantic-kernel.txt
+	@touch $@
+
+constraints: .venv/installed-real
 	( sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable --exclude batchcrew ) > .venv/constraints.txt
 	mv .venv/constraints.txt constraints.txt
 

@@ -1,0 +1,29 @@
+"""Kicks a crew off with semantic-kernel's CrewAI client, and prints what it gets.
+
+    .venv/semantic-kernel/bin/python semantic_kernel_client.py URL TOKEN '{"budget": …}'
+
+It has an environment of its own (requirements-semantic-kernel.txt says why).
+"""
+
+import asyncio
+import json
+import sys
+
+import aiohttp
+from semantic_kernel.core_plugins.crew_ai import CrewAIEnterprise
+
+
+async def main(url: str, token: str, inputs: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        # given a session it makes one of its own, given none it makes none
+        crew = CrewAIEnterprise(url, token, polling_interval=0.2, polling_timeout=200, session=session)
+        async with crew.client:
+            asked = await crew.client.get_inputs()
+            kickoff_id = await crew.kickoff(json.loads(inputs))
+            result = await crew.wait_for_crew_completion(kickoff_id)
+            state = (await crew.get_crew_kickoff_status(kickoff_id)).state
+            print(json.dumps({"inputs": sorted(asked.inputs), "result": result, "state": str(state.value)}))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
