@@ -20,7 +20,7 @@ COMMANDS = {
     "attach": ("batchcrew.cli.attach", "Say under which kickoff_id a job runs."),
     "adopt": ("batchcrew.cli.adopt", "Take in executions that another script started."),
     "export": ("batchcrew.cli.export", "The file's own rows with their answers beside them."),
-    "serve": ("batchcrew.cli.serve", "The embedded crew server, for demos and rehearsals."),
+    "serve": ("batchcrew.cli.serve", "The crew API on this machine: of real CrewAI crews, or of a demo crew."),
     "schema": ("batchcrew.cli.schema", "The job file's JSON Schema, for editors."),
 }
 

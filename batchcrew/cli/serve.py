@@ -3,19 +3,34 @@
 import asyncio
 import logging
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from batchcrew.cli.loop import SIGNALS, call
 from batchcrew.cli.options import option, read_token
 from batchcrew.errors import UsageError
-from batchcrew.server import DIALECTS, CrewServer, ServeOptions, Spread, parse_share
+from batchcrew.server import DIALECTS, CrewOptions, CrewServer, ServeOptions, Spread, parse_share, parse_target
+from batchcrew.settings import parse_duration
 
 TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name
 RATES = ("fail_rate", "http_error_rate", "drop_rate")
+OF_DEMO = ("execution_time", "fail_rate", "max_running", "seed")
+OF_CREWS = (
+    "workers",
+    "threads",
+    "max_queue",
+    "execution_timeout",
+    "stop_timeout",
+    "webhook_allow",
+    "keep",
+    "keep_count",
+)
+IN_MEMORY = Path(":memory:")
 
 
 @click.command()
@@ -28,29 +43,86 @@ RATES = ("fail_rate", "http_error_rate", "drop_rate")
     help=f"File that holds the bearer token; else ${TOKEN_VARIABLE}; else one is made and printed.",
 )
 @option("--dialect", type=click.Choice(DIALECTS), default="guide", show_default=True, help="How answers look.")
-@option("--execution-time", default="2s±50%", show_default=True, help="Of one execution: 2s, 500ms, 2s±50%.")
-@option("--fail-rate", default="0", help="Share of executions that end as failed: 0.2 or 20%.")
+@option("--workers", type=int, default=2, show_default=True, help="Crews: processes that run them.")
+@option("--threads", type=int, default=4, show_default=True, help="Crews: executions at once in each process.")
+@option("--max-queue", type=int, default=1000, show_default=True, help="Crews: kickoffs that may wait; 429 beyond it.")
+@option("--execution-timeout", default="30m", show_default=True, help="Crews: longest time of one execution.")
+@option(
+    "--stop-timeout", default="10s", show_default=True, help="Crews: on SIGTERM or Ctrl-C, how long to let them end."
+)
+@option("--webhook-allow", multiple=True, help="Crews: pattern of URLs that may be called back; may be repeated.")
+@option("--keep", default="30d", show_default=True, help="Crews: age at which ended executions are forgotten.")
+@option("--keep-count", type=int, default=100_000, show_default=True, help="Crews: ended executions that are kept.")
+@option("--execution-time", default="2s±50%", show_default=True, help="Demo: of one execution: 2s, 500ms, 2s±50%.")
+@option("--fail-rate", default="0", help="Demo: share of executions that end as failed: 0.2 or 20%.")
 @option("--http-error-rate", default="0", help="Share of kickoffs and status calls answered with 500, 502 or 503.")
 @option("--drop-rate", default="0", help="Share of kickoffs and status calls dropped without an answer.")
-@option("--max-running", type=click.IntRange(min=1), help="Executions at once; 429 with Retry-After beyond it.")
-@option("--seed", type=int, help="For a rehearsal that repeats.")
+@option("--max-running", type=click.IntRange(min=1), help="Demo: executions at once; 429 with Retry-After beyond it.")
+@option("--seed", type=int, help="Demo: for a rehearsal that repeats.")
 @option(
     "--no-idempotency",
     is_flag=True,
     help="Ignore Idempotency-Key, as deployed crews do: a lost answer is really in doubt.",
 )
-@option("--state", type=click.Path(dir_okay=False, path_type=Path), help="SQLite file to keep executions in.")
-def command(target: str, *, token_file: Path | None, no_idempotency: bool, **options: Any) -> None:
-    """The embedded crew server, for demos and rehearsals. TARGET is `demo`, a travel planner.
+@option(
+    "--state",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="SQLite file to keep executions in; `:memory:` for none. Default: none for the demo, results/… for crews.",
+)
+@click.pass_context
+def command(
+    context: click.Context, /, *, target: str, token_file: Path | None, no_idempotency: bool, **options: Any
+) -> None:
+    """The crew API on this machine: of real CrewAI crews, or of a demo crew.
 
-    It asks no language model. Its URL is printed on stdout once it listens; GET /stats counts what was asked.
+    TARGET is a crew (my_project.crew:TravelCrew, path/to/file.py:crew), a CrewAI project's folder, or `demo`, a
+    travel planner that asks no language model. The server's URL is printed on stdout once it listens.
     """
-    if target != "demo":
-        raise UsageError(f"{target!r} is no crew that can be served: only `demo` is built in")
+    crew = None
+    if target == "demo":
+        _refuse_given(context, OF_CREWS, "is for real crews, and the demo crew is served")
+    else:
+        _refuse_given(context, OF_DEMO, f"is for the demo crew, and {target} is served")
+        crew = _crew(target, options)
+    if crew and options["state"] is None:
+        options["state"] = Path("results") / f"served-{re.sub(r'[^A-Za-z0-9.]+', '-', target).strip('-.') or 'crew'}.db"
+    if options["state"] == IN_MEMORY:
+        options["state"] = None
     shares = {name: _share(name, options.pop(name)) for name in RATES}
     spread = Spread.parse(options.pop("execution_time"))
     token = read_token(token_file) or os.environ.get(TOKEN_VARIABLE) or None
-    call(_serve(ServeOptions(token=token, execution_time=spread, idempotency=not no_idempotency, **shares, **options)))
+    kept = {name: value for name, value in options.items() if name not in OF_CREWS}
+    serve = ServeOptions(
+        token=token, execution_time=spread, idempotency=not no_idempotency, crew=crew, **shares, **kept
+    )
+    call(_serve(serve))
+
+
+def _refuse_given(context: click.Context, names: tuple[str, ...], why: str) -> None:
+    for name in names:
+        if context.get_parameter_source(name) not in {ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP}:
+            raise UsageError(f"--{name.replace('_', '-')} {why}")
+
+
+def _crew(target: str, options: dict[str, Any]) -> CrewOptions:
+    return CrewOptions(
+        target=parse_target(target, Path.cwd()),
+        workers=options["workers"],
+        threads=options["threads"],
+        max_queue=options["max_queue"],
+        execution_timeout=_duration("execution_timeout", options),
+        stop_timeout=_duration("stop_timeout", options),
+        webhook_allow=tuple(options["webhook_allow"]),
+        keep_seconds=_duration("keep", options),
+        keep_count=options["keep_count"],
+    )
+
+
+def _duration(name: str, options: dict[str, Any]) -> float:
+    try:
+        return parse_duration(options[name])
+    except ValueError as error:
+        raise UsageError(f"--{name.replace('_', '-')}: {error}") from error
 
 
 def _share(name: str, text: str) -> Any:
@@ -71,22 +143,57 @@ async def _serve(options: ServeOptions) -> None:
 
     for number in SIGNALS:
         loop.add_signal_handler(number, stop, number)
-    async with CrewServer(options) as server:
+    if options.crew is not None:
+        click.echo(f"loading {options.crew.target.name} …", err=True)
+    server = CrewServer(options)
+    if not await _started(server, stopped):
+        return
+    try:
         _greet(options, server)
         await stopped.wait()
+        if server.stats.get("running") and options.crew is not None:
+            click.echo(
+                f"stopping: what runs has {options.crew.stop_timeout:g} s; a second signal ends at once", err=True
+            )
+        await server.drain()
         stats = server.stats
+    finally:
+        await server.stop()
+    _sum_up(options, stats)
+
+
+async def _started(server: CrewServer, stopped: asyncio.Event) -> bool:
+    """False: it was stopped while the crew was being loaded."""
+    starting, stopping = asyncio.ensure_future(server.start()), asyncio.ensure_future(stopped.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not starting.done():
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        return False
+    await starting
+    return True
+
+
+def _sum_up(options: ServeOptions, stats: dict[str, int]) -> None:
     click.echo(
         f"served {stats['kickoffs']} kickoffs, at most {stats['peak_running']} at once, "
         f"at most {stats['max_kickoffs_per_job']} for one job; "
         f"{stats['refused']} refused, {stats['disturbed']} requests went wrong on purpose",
         err=True,
     )
+    left = stats.get("running", 0) + stats.get("paused", 0)
+    if options.crew is not None and left:
+        click.echo(f"{left} were interrupted by this stop", err=True)
 
 
 def _greet(options: ServeOptions, server: CrewServer) -> None:
-    click.echo(
-        f"serving the demo crew ({options.dialect} dialect) on {server.url}; no language model is asked", err=True
-    )
+    what = f"serving {server.name} ({options.dialect} dialect) on {server.url}"
+    if options.crew is None:
+        what += "; no language model is asked"
+    elif options.state is not None:
+        what += f"; executions are kept in {options.state}"
+    click.echo(what, err=True)
     if options.token is None:
         click.echo(f"its token, made for this server: {server.token}", err=True)
     shown = server.token if options.token is None else "…"

@@ -1,15 +1,33 @@
-"""The embedded crew server: the crew API with a demo travel planner behind it. No language model is asked.
+"""The crew server: the crew API with real CrewAI crews behind it, or a demo travel planner for rehearsals.
 
-`app.py` has the routes, `kickoff.py` reads what a client asks for, `dialects.py` says what answers look like,
-`crew.py` is the demo crew, `execution.py` one execution as a function of time, `state.py` where executions are
-kept, `faults.py` what goes wrong on purpose, `webhooks.py` the calls back, `openapi.py` the description,
-`server.py` start and stop.
+`app.py` has the routes, `kickoff.py` and `resume.py` read what a client asks for, `dialects.py` says what answers look
+like, `executor.py` what the routes know of a crew, `openapi.py` the description, `faults.py` what goes wrong on
+purpose, `server.py` start and stop.
+
+Real crews: `crews.py` follows executions, `processes.py` runs them in `worker.py` processes (`library.py` and
+`listening.py` are all that knows CrewAI), `following.py` says what a worker's message makes of an execution,
+`archive.py` keeps them, `callbacks.py`, `event_stream.py` and `outbox.py` call back.
+
+The demo: `demo.py`, `crew.py` its texts, `execution.py` one execution as a function of time, `state.py` where they
+are kept, `webhooks.py` the calls back.
 
 It imports nothing of batchcrew but `errors`: it shares no parsing with the client, so they cannot share a bug.
 """
 
 from batchcrew.server.faults import Fault, Faults
-from batchcrew.server.options import DIALECTS, ServeOptions, Spread, parse_share
+from batchcrew.server.options import DIALECTS, CrewOptions, ServeOptions, Spread, parse_share
 from batchcrew.server.server import CrewServer
+from batchcrew.server.targets import Target, parse_target
 
-__all__ = ["DIALECTS", "CrewServer", "Fault", "Faults", "ServeOptions", "Spread", "parse_share"]
+__all__ = [
+    "DIALECTS",
+    "CrewOptions",
+    "CrewServer",
+    "Fault",
+    "Faults",
+    "ServeOptions",
+    "Spread",
+    "Target",
+    "parse_share",
+    "parse_target",
+]

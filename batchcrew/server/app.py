@@ -1,27 +1,23 @@
 """The routes of the crew API."""
 
+import asyncio
 import hmac
 import json
 import logging
-import math
-import random
 import re
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from aiohttp import web
 
-from batchcrew.server import kickoff
+from batchcrew.server import kickoff, resume
 from batchcrew.server.dialects import SPEECHES, Speech
-from batchcrew.server.execution import Record, fate, view
+from batchcrew.server.executor import Accepted, Busy, Executor, NoExecution, NotPaused
 from batchcrew.server.faults import Fault, Route
-from batchcrew.server.kickoff import BadBody, Kickoff
+from batchcrew.server.kickoff import BadBody
 from batchcrew.server.openapi import describe
 from batchcrew.server.options import MAX_BODY_BYTES, ServeOptions
-from batchcrew.server.state import Callbacks, Executions
-from batchcrew.server.webhooks import Webhooks
 
 LOG = logging.getLogger("batchcrew.server")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -33,6 +29,8 @@ _TITLES = {
     401: "Unauthorized",
     404: "Not Found",
     405: "Method Not Allowed",
+    408: "Request Timeout",
+    409: "Conflict",
     413: "Payload Too Large",
     422: "Validation Error",
     429: "Too Many Requests",
@@ -45,7 +43,18 @@ _MESSAGES = {
     405: "this path does not take that method",
     413: f"the body is over {MAX_BODY_BYTES} bytes",
 }
+BODY_SECONDS = 30.0
+"""How long a body may take to arrive."""
+MAX_REQUESTS = 256
+"""Requests to a real crew that may be on their way in at once: each may hold a body."""
 _GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"
+
+
+OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+RESUMED = {
+    "resumed": "The answer is approved; the execution goes on.",
+    "retrying": "The task is done again with this feedback, and then waits again.",
+}
 
 
 class FaultSource(Protocol):
@@ -91,21 +100,16 @@ class CrewApi:
         options: ServeOptions,
         *,
         token: str,
-        executions: Executions,
-        webhooks: Webhooks,
+        executor: Executor,
         faults: FaultSource,
-        chance: random.Random,
-        now: Callable[[], float],
     ) -> None:
         self.counters = Counters()
         self._options = options
         self._token = token.encode()
-        self._executions = executions
-        self._webhooks = webhooks
+        self._executor = executor
         self._faults = faults
-        self._seed = chance.getrandbits(63)
-        self._now = now
         self._speech: Speech = SPEECHES[options.dialect]
+        self._requests = 0
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -119,20 +123,20 @@ class CrewApi:
         app.router.add_get("/{kickoff_id}/status", self._status, allow_head=False)
         app.router.add_get("/stats", self._stats, allow_head=False)
         app.router.add_get("/openapi.json", self._openapi, allow_head=False)
+        if self._executor.real:
+            app.router.add_post("/resume", self._resume)
+            app.router.add_get("/metrics", self._metrics, allow_head=False)
         return app
 
     def stats(self) -> dict[str, int]:
-        """What was asked and what runs; `kickoffs` and `max_kickoffs_per_job` are of the state file's whole life."""
-        return {
-            "kickoffs": self._executions.kickoffs(),
+        """What was asked and what runs."""
+        asked = {
             "kickoff_requests": self.counters.requests,
             "refused": self.counters.refused,
             "repeated": self.counters.repeated,
             "disturbed": self.counters.disturbed,
-            "running": self._executions.running(self._now()),
-            "peak_running": self._executions.peak_running,
-            "max_kickoffs_per_job": self._executions.most_of_one_job,
         }
+        return {**asked, **self._executor.stats()}
 
     def _middleware(self) -> Any:
         @web.middleware
@@ -140,7 +144,7 @@ class CrewApi:
             try:
                 if request.path not in OPEN_PATHS:
                     self._let_in(request)
-                return await handler(request)
+                return await self._counted(request, handler)
             except Refused as refused:
                 return self._error(refused.status, refused.message, missing=refused.missing, headers=refused.headers)
             except web.HTTPException as error:  # unknown paths, wrong methods, bodies over the limit
@@ -152,6 +156,16 @@ class CrewApi:
 
         return answer
 
+    async def _counted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self._executor.real and self._requests >= MAX_REQUESTS:
+            message = f"{MAX_REQUESTS} requests are being answered, and no more may"
+            raise Refused(503, message, headers={"Retry-After": "1"})
+        self._requests += 1
+        try:
+            return await handler(request)
+        finally:
+            self._requests -= 1
+
     def _let_in(self, request: web.Request) -> None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         given = token.strip().encode(errors="surrogateescape")
@@ -162,33 +176,50 @@ class CrewApi:
         return web.Response(text="Healthy")
 
     async def _openapi(self, request: web.Request) -> web.Response:
-        return _json(describe(self._options.dialect, id_first_only=self._speech.id_first_only))
+        return _json(describe(self._options.dialect, self._executor, id_first_only=self._speech.id_first_only))
 
     async def _stats(self, request: web.Request) -> web.Response:
         return _json(self.stats())
 
     async def _inputs(self, request: web.Request) -> web.Response:
         headers = {"Idempotency-Key": "supported"} if self._options.idempotency else None
-        return _json({"inputs": self._speech.inputs()}, headers=headers)
+        return _json({"inputs": self._speech.inputs(self._executor.inputs)}, headers=headers)
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         fault = self._faults.next("status")
         if fault is not None:
             return self._disturb(request, fault)
         kickoff_id = request.match_info["kickoff_id"]
-        record = self._executions.get(kickoff_id)
-        if record is None:
+        seen = self._executor.report(kickoff_id)
+        if seen is None:
             return _json(self._speech.unknown(kickoff_id), status=404 if self._speech.unknown_is_404 else 200)
-        return _json(self._speech.status(view(record, self._now())))
+        return _json(self._speech.status(seen))
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        text = self._executor.metrics().encode()
+        return web.Response(body=text, headers={"Content-Type": OPEN_METRICS})
+
+    async def _resume(self, request: web.Request) -> web.Response:
+        try:
+            wanted = resume.read(await self._body(request))
+        except BadBody as error:
+            raise Refused(400, str(error)) from None
+        try:
+            word = self._executor.resume(wanted)
+        except NoExecution:
+            raise Refused(404, f"there is no execution {wanted.execution_id[:100]}") from None
+        except (NotPaused, BadBody) as error:
+            raise Refused(400, str(error)) from None
+        return _json({"status": word, "message": RESUMED[word]})
 
     async def _kickoff(self, request: web.Request) -> web.StreamResponse:
         self.counters.requests += 1
         try:
-            raw = await request.read()
+            raw = await self._body(request)
             fault = self._faults.next("kickoff")
             if fault is not None and not fault.started:
                 return self._disturb(request, fault)
-            record = self._started(kickoff.read(raw), self._key(request))
+            taken = self._accepted(raw, self._key(request))
         except BadBody as error:
             self.counters.refused += 1
             raise Refused(422 if error.missing else 400, str(error), missing=error.missing) from None
@@ -197,7 +228,7 @@ class CrewApi:
             raise
         if fault is not None:
             return self._disturb(request, fault)
-        return _json({"kickoff_id": record.kickoff_id})
+        return _json({"kickoff_id": taken.kickoff_id})
 
     def _key(self, request: web.Request) -> str | None:
         key = request.headers.get("Idempotency-Key")
@@ -207,53 +238,21 @@ class CrewApi:
             raise Refused(400, "the Idempotency-Key is not 1 to 255 printable ASCII characters")
         return key
 
-    def _started(self, wanted: Kickoff, key: str | None) -> Record:
-        """The execution of a kickoff: a new one, or the one that its key has started before."""
-        known = self._repeated(key)
-        if known is not None:
-            return known
-        now = self._now()
-        self._make_room(now)
-        turn = self._executions.turn(wanted.work)
-        destiny = fate(
-            seed=self._seed,
-            work=wanted.work,
-            turn=turn,
-            execution_time=self._options.execution_time,
-            fail_rate=self._options.fail_rate,
-        )
-        record = Record(
-            kickoff_id=str(uuid.uuid4()),
-            trip=wanted.trip,
-            started=now,
-            duration=destiny.duration,
-            fails=destiny.fails,
-        )
-        callbacks = Callbacks(urls=wanted.urls, meta=wanted.meta) if wanted.urls else None
-        while not self._executions.add(
-            record, work=wanted.work, turn=turn, key=key, job=wanted.job, callbacks=callbacks
-        ):
-            known = self._repeated(key)  # another server on the same state file was quicker
-            if known is not None:
-                return known
-        if callbacks is not None:
-            self._webhooks.follow(record, callbacks)
-        return record
+    def _accepted(self, raw: bytes, key: str | None) -> Accepted:
+        try:
+            taken = self._executor.accept(kickoff.parse(raw), key)
+        except Busy as busy:
+            status = 503 if busy.stopping else 429
+            raise Refused(status, str(busy), headers={"Retry-After": str(busy.retry_after)}) from None
+        self.counters.repeated += taken.repeated
+        return taken
 
-    def _repeated(self, key: str | None) -> Record | None:
-        known = None if key is None else self._executions.by_key(key)
-        self.counters.repeated += known is not None
-        return known
-
-    def _make_room(self, now: float) -> None:
-        most = self._options.max_running
-        if most is None or self._executions.running(now) < most:
-            return
-        next_end = self._executions.next_end()
-        wait = max(1, math.ceil((next_end or now) - now))
-        raise Refused(
-            429, f"{most} executions are running, and no more may (--max-running)", headers={"Retry-After": str(wait)}
-        )
+    async def _body(self, request: web.Request) -> bytes:
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await request.read()
+        except TimeoutError:
+            raise Refused(408, f"the body did not arrive within {BODY_SECONDS:g} s") from None
 
     def _disturb(self, request: web.Request, fault: Fault) -> web.Response:
         """Answer wrongly on purpose."""

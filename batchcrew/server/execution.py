@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from batchcrew.server import crew
+from batchcrew.server.executor import Phase, Report, StepReport, TaskReport
 from batchcrew.server.options import Spread
 
 WAITING_SHARE = 0.05
@@ -107,6 +108,46 @@ def view(record: Record, now: float) -> View:
         ended=ended,
         done=len(ends) if ended else sum(end <= now for end in ends),
     )
+
+
+def report(seen: View) -> Report:
+    """The view as the routes and webhooks speak of it."""
+    phase: Phase = "waiting" if seen.waiting else "running"
+    if seen.ended:
+        phase = "failed" if seen.failed else "succeeded"
+    tasks = tuple(task_report(task) for task in seen.tasks)
+    return Report(
+        kickoff_id=seen.record.kickoff_id,
+        phase=phase,
+        current_task=seen.current.task_id,
+        done=seen.done,
+        total=len(crew.TASKS),
+        tasks=tasks,
+        output=seen.output if phase == "succeeded" else "",
+        error=seen.error if phase == "failed" else "",
+        execution_time=seen.execution_time,
+        token_usage=seen.token_usage if seen.ended else None,
+        last_step=step_report(seen.tasks[-1].step) if seen.tasks else None,
+        real=False,
+    )
+
+
+def task_report(task: Task) -> TaskReport:
+    """One ended task."""
+    return TaskReport(
+        task_id=task.step.task_id,
+        agent=task.step.agent,
+        output=task.output,
+        execution_time=task.execution_time,
+        description=task.step.description,
+        expected_output=task.step.expected_output,
+        summary=task.step.description[:60],
+    )
+
+
+def step_report(step: crew.Step) -> StepReport:
+    """What an agent thinks while it is at `step`."""
+    return StepReport(task_id=step.task_id, agent=step.agent, prompt=step.description, thought=step.thought)
 
 
 @dataclass(frozen=True, slots=True)

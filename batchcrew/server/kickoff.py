@@ -14,6 +14,7 @@ from batchcrew.server import crew
 URL_KEYS = ("taskWebhookUrl", "stepWebhookUrl", "crewWebhookUrl")
 SPARE_DEPTH = 100
 """Levels that can be put around `meta` and still be written: it is kept and echoed inside other JSON."""
+TOO_DEEP = "the body is nested too deep"
 MAX_JOB = 500
 """Longest names of batch and job together that are counted, in characters."""
 
@@ -27,55 +28,103 @@ class BadBody(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """What a client asks of any crew."""
+
+    inputs: Mapping[str, Any]
+    meta: Mapping[str, Any] | None
+    urls: Mapping[str, str]
+    """The webhooks asked for, by their key in the body."""
+    job: str | None
+    """`[batch, job]`, as batchcrew says it in `meta`, so that `/stats` can count kickoffs per job."""
+    whole: Mapping[str, Any]
+    """The body as it came, for what only real crews understand."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kickoff:
-    """What a client asks for."""
+    """What a client asks of the demo crew."""
 
     trip: Mapping[str, str]
     work: bytes
     """Digest of the inputs."""
     meta: Mapping[str, Any] | None
     urls: Mapping[str, str]
-    """The webhooks asked for, by their key in the body."""
     job: str | None
-    """`[batch, job]`, as batchcrew says it in `meta`, so that `/stats` can count kickoffs per job."""
 
 
 def read(raw: bytes) -> Kickoff:
-    """The kickoff in a request's body. Keys that are not known are ignored, as deployed crews do.
+    """The demo crew's kickoff in a request's body.
 
     Raises:
         BadBody: it is no kickoff.
     """
-    body = _object(raw)
+    return demand(parse(raw))
+
+
+def parse(raw: bytes) -> Body:
+    """The kickoff in a request's body. Keys that are not known are ignored, as deployed crews do.
+
+    Raises:
+        BadBody: it is none.
+    """
+    body = read_object(raw)
     inputs = body.get("inputs", {})
     if not isinstance(inputs, dict):
         raise BadBody("inputs is no JSON object")
     meta = body.get("meta")
     if not isinstance(meta, dict | None):
         raise BadBody("meta is no JSON object")
-    urls = {name: _url(name, body[name]) for name in URL_KEYS if body.get(name) is not None}
-    missing = crew.missing_inputs(inputs)
+    urls = read_urls(body)
+    try:
+        json.dumps(reduce(_around, range(SPARE_DEPTH), body))
+    except RecursionError:
+        raise BadBody(TOO_DEEP) from None
+    return Body(inputs=inputs, meta=meta, urls=urls, job=_job(meta), whole=body)
+
+
+def read_urls(body: Mapping[str, Any]) -> dict[str, str]:
+    """The webhooks that a body names.
+
+    Raises:
+        BadBody: one is no http or https URL.
+    """
+    return {name: read_url(name, body[name]) for name in URL_KEYS if body.get(name) is not None}
+
+
+def demand(body: Body) -> Kickoff:
+    """What the demo crew takes of it.
+
+    Raises:
+        BadBody: inputs are missing.
+    """
+    refuse_missing(crew.missing_inputs(body.inputs))
+    work = hashlib.sha256(json.dumps(body.inputs, sort_keys=True).encode()).digest()[:16]
+    return Kickoff(trip=crew.trip(body.inputs), work=work, meta=body.meta, urls=body.urls, job=body.job)
+
+
+def refuse_missing(missing: list[str]) -> None:
+    """Raises BadBody: these inputs are missing."""
     if missing:
         raise BadBody(f"Missing required inputs: {', '.join(missing)}", missing=missing)
-    try:
-        work = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).digest()[:16]
-        json.dumps(reduce(_around, range(SPARE_DEPTH), meta))
-        return Kickoff(trip=crew.trip(inputs), work=work, meta=meta, urls=urls, job=_job(meta))
-    except RecursionError:
-        raise BadBody("the body is nested too deep") from None
 
 
 def _around(value: Any, _: int) -> Any:
     return [value]
 
 
-def _object(raw: bytes) -> dict[str, Any]:
+def read_object(raw: bytes) -> dict[str, Any]:
+    """The JSON object in a request's body.
+
+    Raises:
+        BadBody: there is none.
+    """
     try:
         body = json.loads(raw.decode("utf-8-sig"), parse_constant=_no_constant)
     except UnicodeDecodeError:
         raise BadBody("the body is no UTF-8") from None
     except RecursionError:
-        raise BadBody("the body is nested too deep") from None
+        raise BadBody(TOO_DEEP) from None
     except ValueError:
         raise BadBody("the body is no JSON") from None
     if not isinstance(body, dict):
@@ -87,7 +136,12 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def _url(name: str, value: Any) -> str:
+def read_url(name: str, value: Any) -> str:
+    """The http or https URL under `name`.
+
+    Raises:
+        BadBody: it is none.
+    """
     try:
         url = URL(value) if isinstance(value, str) and value.isprintable() else None
         usable = url is not None and url.scheme in {"http", "https"} and bool(url.host) and url.port != 0

@@ -2,17 +2,21 @@
 
 import math
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, TypeAlias, get_args
 
 from batchcrew.errors import UsageError
+from batchcrew.server.targets import Target
 
 Dialect: TypeAlias = Literal["guide", "live", "legacy"]
 DIALECTS: tuple[str, ...] = get_args(Dialect)
 MAX_BODY_BYTES = 2**20
 """Largest kickoff body; a larger one is answered with 413."""
 MAX_EXECUTION_SECONDS = 86400.0
+WORKER = (sys.executable, "-P", "-c", "from batchcrew.server.worker import main; main()")
+"""`-P`: the folder that the server was started in shadows no library; the worker adds the target's own."""
 _SPREAD = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?\s*(?:(?:±|\+-|\+/-)\s*(\d+(?:\.\d+)?)\s*%)?", re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -65,6 +69,49 @@ def parse_share(text: str) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CrewOptions:
+    """Real crews: which, how many at once, and for how long. Durations are in seconds.
+
+    Raises:
+        UsageError: a value is out of its range.
+    """
+
+    target: Target
+    workers: int = 2
+    """Processes that run crews."""
+    threads: int = 4
+    """Executions at once in each."""
+    max_queue: int = 1000
+    """Executions that may wait for a free thread; beyond it a kickoff is answered with 429 and Retry-After."""
+    execution_timeout: float | None = 1800.0
+    """Longest time of one execution; waiting for a thread or a person does not count."""
+    stop_timeout: float = 10.0
+    """How long what runs may take to come to its end once the server is asked to stop."""
+    keep_seconds: float = 30 * 86400.0
+    """Age at which ended executions are forgotten."""
+    keep_count: int = 100_000
+    """Ended executions that are kept."""
+    webhook_allow: tuple[str, ...] = ()
+    """Patterns of URLs that may be called back (`https://*.example.com/*`); none: every http and https URL."""
+    log: Path | None = None
+    """What crews print goes to this file; None: to stderr."""
+    command: tuple[str, ...] = WORKER
+    """What starts a worker."""
+
+    def __post_init__(self) -> None:
+        for name, most in (("workers", 256), ("threads", 256), ("max_queue", 10**7), ("keep_count", 10**9)):
+            if not 1 <= getattr(self, name) <= most:
+                raise UsageError(f"{name} is {getattr(self, name)}; give 1 to {most}")
+        if self.execution_timeout is not None and self.execution_timeout <= 0:
+            raise UsageError("the execution timeout is 0; give a duration, or leave it out")
+        for pattern in self.webhook_allow:
+            if not pattern.lower().startswith(("http://", "https://")):
+                raise UsageError(
+                    f"{pattern!r} is no pattern of webhook URLs; write it like https://hooks.example.com/*"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
     """Where the server listens, whom it lets in, how it speaks, and what it gets wrong on purpose.
 
@@ -93,6 +140,8 @@ class ServeOptions:
     """Honour `Idempotency-Key`; deployed crews do not."""
     state: Path | None = None
     """SQLite file where executions outlive the server; None: memory."""
+    crew: CrewOptions | None = None
+    """Real crews; None: the demo crew."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

@@ -14,11 +14,11 @@ from aiohttp import web
 
 from batchcrew.errors import UsageError
 from batchcrew.server.app import CrewApi, FaultSource
-from batchcrew.server.dialects import SPEECHES
+from batchcrew.server.crews import CrewExecutor
+from batchcrew.server.demo import DemoExecutor
+from batchcrew.server.executor import Executor
 from batchcrew.server.faults import ChanceFaults
 from batchcrew.server.options import ServeOptions
-from batchcrew.server.state import Executions
-from batchcrew.server.webhooks import Webhooks
 
 SHUTDOWN_SECONDS = 5.0
 """How long requests that are being answered may take once the server stops."""
@@ -40,7 +40,7 @@ class CrewServer:
 
     Args:
         now: seconds since the epoch; executions are a function of it. Default: a `steady_clock`.
-        sleep: used for webhooks only.
+        sleep: used for webhooks, time limits and new workers.
         chance: what misbehaviour and the fate of executions are drawn from; default: seeded with the options' seed.
         faults: what goes wrong; by chance at the options' rates if not given.
     """
@@ -62,7 +62,7 @@ class CrewServer:
         self._sleep = sleep
         self._chance = chance or random.Random(self.options.seed)
         self._faults = faults or ChanceFaults(self.options, self._chance)
-        self._executions: Executions | None = None
+        self._executor: Executor | None = None
         self._api: CrewApi | None = None
         self._open = AsyncExitStack()
 
@@ -73,19 +73,10 @@ class CrewServer:
             UsageError: the address cannot be listened on, or the state file cannot be used.
         """
         async with AsyncExitStack() as stack:
-            executions = Executions(self.options.state, now=self._now())
-            stack.callback(executions.close)
-            webhooks = Webhooks(SPEECHES[self.options.dialect], executions, now=self._now, sleep=self._sleep)
-            stack.push_async_callback(webhooks.close)
-            api = CrewApi(
-                self.options,
-                token=self.token,
-                executions=executions,
-                webhooks=webhooks,
-                faults=self._faults,
-                chance=self._chance,
-                now=self._now,
-            )
+            executor = self._made()
+            stack.push_async_callback(executor.close)
+            await executor.open()
+            api = CrewApi(self.options, token=self.token, executor=executor, faults=self._faults)
             runner = web.AppRunner(
                 api.application(),
                 access_log=None,
@@ -96,9 +87,8 @@ class CrewServer:
             stack.push_async_callback(runner.cleanup)
             await runner.setup()
             await self._listen(runner)
-            webhooks.start()
             self._open = stack.pop_all()
-        self._executions, self._api = executions, api
+        self._executor, self._api = executor, api
         host, port = runner.addresses[0][:2]
         host = _EVERYWHERE.get(host, host)
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -116,9 +106,24 @@ class CrewServer:
                 f"cannot listen on {host}:{port}: {error.strerror or error}; give another --host or --port"
             ) from error
 
+    def _made(self) -> Executor:
+        if self.options.crew is not None:
+            return CrewExecutor(self.options, self.options.crew, now=self._now, sleep=self._sleep)
+        return DemoExecutor(self.options, chance=self._chance, now=self._now, sleep=self._sleep)
+
+    @property
+    def name(self) -> str:
+        """What is served, for people."""
+        return self._executor.name if self._executor else ""
+
+    async def drain(self) -> None:
+        """Accept no more kickoffs; return when nothing runs any more, or after the options' time to stop."""
+        if self._executor is not None:
+            await self._executor.drain()
+
     async def stop(self) -> None:
         """Stop listening, let requests be answered, close everything. Once is enough; twice does no harm."""
-        self._api = self._executions = None
+        self._api = self._executor = None
         await self._open.aclose()
 
     @property
@@ -128,7 +133,7 @@ class CrewServer:
 
     def kickoffs_of(self, job: str) -> int:
         """Executions that were started for the batchcrew job of that id (from `meta.batchcrew.job`)."""
-        return self._executions.kickoffs_of(job) if self._executions else 0
+        return self._executor.kickoffs_of(job) if self._executor else 0
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -16,7 +16,7 @@ from yarl import URL
 
 from batchcrew.server import crew
 from batchcrew.server.dialects import Speech
-from batchcrew.server.execution import Record, task_ends, view
+from batchcrew.server.execution import Record, report, step_report, task_ends, task_report, view
 from batchcrew.server.state import Callbacks, Executions
 
 LOG = logging.getLogger("batchcrew.server")
@@ -153,35 +153,35 @@ class Webhooks:
         if record is None or callbacks is None:
             return
         call = calls(record, callbacks.urls)[callbacks.sent]
-        problem = await _post(session, call.url, self._body(record, call, callbacks.meta))
+        problem = await post(session, call.url, json.dumps(self._body(record, call, callbacks.meta)).encode())
         if problem and tries < len(RETRY_WAITS):
             self._add(self._now() + RETRY_WAITS[tries], kickoff_id, tries + 1)
             return
         if problem:
-            LOG.warning("a webhook of %s to %s was given up: %s", kickoff_id, _shown(call.url), problem)
+            LOG.warning("a webhook of %s to %s was given up: %s", kickoff_id, shown(call.url), problem)
         self._executions.set_callbacks(kickoff_id, replace(callbacks, sent=callbacks.sent + 1))
         self._next(kickoff_id)
 
     def _body(self, record: Record, call: Call, meta: Mapping[str, Any] | None) -> dict[str, Any]:
         seen = view(record, max(call.at, self._now()))
+        told = report(seen)
         if call.task is None:
-            return self._speech.crew_webhook(seen, meta)
+            return self._speech.crew_webhook(told, meta)
         if call.thought:
-            return self._speech.step_webhook(seen, crew.TASKS[call.task], meta)
-        return self._speech.task_webhook(seen, seen.task(call.task), meta)
+            return self._speech.step_webhook(told, step_report(crew.TASKS[call.task]), meta)
+        return self._speech.task_webhook(told, task_report(seen.task(call.task)), meta)
 
 
-async def _post(session: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> str | None:
-    """What was wrong; None when it was taken."""
-    headers = {"Content-Type": "application/json"}
+async def post(session: aiohttp.ClientSession, url: str, body: bytes, authorization: str | None = None) -> str | None:
+    """What was wrong; None when it was taken. Redirects are not followed: they could lead anywhere."""
+    headers = {"Content-Type": "application/json", **({"Authorization": authorization} if authorization else {})}
     try:
-        data = json.dumps(body).encode()
-        async with session.post(url, data=data, headers=headers, allow_redirects=False) as answer:
+        async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
             return None if answer.status < 300 else f"HTTP {answer.status}"
     except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
         return str(error) or type(error).__name__
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """The URL without what may be a secret in it."""
     return str(URL(url).with_user(None).with_query(None).with_fragment(None))

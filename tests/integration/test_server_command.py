@@ -152,7 +152,12 @@ def test_a_seed_reaches_the_server() -> None:
 
 
 def test_what_is_wrong_is_said_plainly(tmp_path: Path) -> None:
-    assert "only `demo` is built in" in refused("my_project.crew:TravelCrew")
+    assert "'my_project.crew' is no folder that is there, and a module needs its crew" in refused("my_project.crew")
+    assert "--workers is for real crews, and the demo crew is served" in refused("--workers", "2")
+    assert "--seed is for the demo crew, and a.crew:Crew is served" in refused("a.crew:Crew", "--seed", "1")
+    assert "--execution-timeout: 'soon' is no duration" in refused("a.crew:Crew", "--execution-timeout", "soon")
+    assert "workers is 0; give 1 to 256" in refused("a.crew:Crew", "--workers", "0")
+    assert "'ftp://x' is no pattern of webhook URLs" in refused("a.crew:Crew", "--webhook-allow", "ftp://x")
     assert "--fail-rate: '2' is no share" in refused("--fail-rate", "2")
     assert "'soon' is no execution time" in refused("--execution-time", "soon")
     assert "together" in refused("--drop-rate", "0.7", "--http-error-rate", "70%")

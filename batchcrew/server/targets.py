@@ -1,0 +1,136 @@
+"""What `batchcrew serve TARGET` may name, told from its text and the files that are there.
+
+Nothing of the target is imported here: that is the workers' work.
+"""
+
+import re
+import tomllib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from batchcrew.errors import UsageError
+
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_ATTRIBUTE = _MODULE
+_HINT = "write my_project.crew:TravelCrew, path/to/file.py:crew, or a CrewAI project folder"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where the crew is found."""
+
+    name: str
+    """As it was written."""
+    folder: str
+    """The working folder of the workers, absolute; its `.env` is read."""
+    paths: tuple[str, ...]
+    """Put in front of `sys.path`, absolute."""
+    modules: tuple[str, ...]
+    """The first of these that is there is imported."""
+    file: str = ""
+    """A file that is imported as the module, where it is no part of a package."""
+    attribute: str = ""
+    """In the module; empty: its one crew class or flow class."""
+    kind: str = ""
+    """`crew` or `flow`, where the project says so; only that is looked for."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For a worker."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> Self:
+        """What `to_json` has made."""
+        return cls(**{**said, "paths": tuple(said["paths"]), "modules": tuple(said["modules"])})
+
+
+def parse_target(text: str, base: Path) -> Target:
+    """The target that `text` names, with paths relative to the folder `base`.
+
+    Raises:
+        UsageError: it names nothing that could be served.
+    """
+    text, base = text.strip(), base.resolve()
+    place, colon, attribute = text.rpartition(":")
+    if not colon:
+        place, attribute = text, ""
+    if colon and not _ATTRIBUTE.fullmatch(attribute):
+        raise UsageError(f"{text!r} is no target: {attribute!r} is no name of Python; {_HINT}")
+    path = base / place
+    if place.endswith(".py"):
+        return _file(text, path, attribute)
+    if place and path.is_dir():
+        if attribute:
+            raise UsageError(f"{text!r} is no target: {place} is a folder; name it alone, or a file in it")
+        return _project(text, path)
+    if not _MODULE.fullmatch(place):
+        raise UsageError(f"{text!r} is no target and no folder that is there; {_HINT}")
+    if not attribute:
+        raise UsageError(f"{text!r} is no folder that is there, and a module needs its crew: {text}:crew; {_HINT}")
+    source = base / "src"
+    paths = (str(base), str(source)) if source.is_dir() else (str(base),)
+    return Target(name=text, folder=str(base), paths=paths, modules=(place,), attribute=attribute)
+
+
+def _file(text: str, path: Path, attribute: str) -> Target:
+    if not path.is_file():
+        raise UsageError(f"{text!r} is no target: there is no file {path}")
+    top, parts = path.parent, [path.stem]
+    while (top / "__init__.py").is_file() and top != top.parent:  # its relative imports work only as part of a package
+        parts.insert(0, top.name)
+        top = top.parent
+    package = len(parts) > 1
+    return Target(
+        name=text,
+        folder=str(path.parent if not package else top),
+        paths=(str(top),),
+        modules=(".".join(parts),),
+        file="" if package else str(path),
+        attribute=attribute,
+    )
+
+
+def _project(text: str, path: Path) -> Target:
+    folder = next((at for at in (path, *path.parents) if _crewai_settings(at) is not None), None)
+    if folder is None:
+        raise UsageError(
+            f"{text!r} is no CrewAI project: no pyproject.toml with [tool.crewai] is in {path} or above it; {_HINT}"
+        )
+    kind = str((_crewai_settings(folder) or {}).get("type", "crew"))
+    if kind not in {"crew", "flow"}:
+        raise UsageError(f"{folder / 'pyproject.toml'}: [tool.crewai] type is {kind!r}; only crew and flow are served")
+    name = str(_pyproject(folder).get("project", {}).get("name", folder.name)).replace("-", "_").replace(".", "_")
+    source = folder / "src"
+    roots = [root for root in (source, folder) if (root / name).is_dir()]
+    if not roots:
+        packages = sorted(found.parent for found in source.glob(f"*/{'main' if kind == 'flow' else 'crew'}.py"))
+        if len(packages) != 1:
+            raise UsageError(
+                f"the CrewAI project {folder} has no package src/{name}; name its crew: path/to/crew.py:TravelCrew"
+            )
+        roots, name = [source], packages[0].name
+    order = ("main", "crew", "flow") if kind == "flow" else ("crew", "main")
+    return Target(
+        name=text,
+        folder=str(folder),
+        paths=tuple(dict.fromkeys((str(roots[0]), str(folder)))),
+        modules=tuple(f"{name}.{module}" for module in order if (roots[0] / name / f"{module}.py").is_file()),
+        kind=kind,
+    )
+
+
+def _crewai_settings(folder: Path) -> dict[str, Any] | None:
+    found = _pyproject(folder).get("tool", {}).get("crewai")
+    return found if isinstance(found, dict) else None
+
+
+def _pyproject(folder: Path) -> dict[str, Any]:
+    """Raises UsageError: it is there and cannot be read."""
+    file = folder / "pyproject.toml"
+    if not file.is_file():
+        return {}
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{file} cannot be read: {error}") from error
