@@ -323,11 +323,42 @@ class RunSettings(Settings):
         return self
 
 
+class ServeSettings(Settings):
+    """A CrewAI crew of this machine, served for the run."""
+
+    target: str
+    """`module:Crew`, `path/file.py:Crew` or a CrewAI project's folder, relative to the job file."""
+    workers: int = Field(default=2, ge=1, le=256)
+    """Processes that run crews."""
+    threads: int = Field(default=4, ge=1, le=256)
+    """Executions at once in each of them."""
+    timeout: PositiveDuration = 1800.0
+    """Longest time of one execution; then it is ended as an error."""
+    state: str | None = None
+    """SQLite file, relative to the job file, in which executions outlive the run; default memory."""
+
+
+def parse_serve(value: object) -> Any:
+    """A `ServeSettings` from its target or its mapping."""
+    return {"target": value} if isinstance(value, str) else value
+
+
+def _url_or_serve(schema: dict[str, Any]) -> None:
+    schema.pop("required", None)
+    schema["oneOf"] = [{"required": ["url"]}, {"required": ["serve"]}]
+
+
 class CrewSettings(Settings):
     """How one crew is reached."""
 
+    model_config = ConfigDict(json_schema_extra=_url_or_serve)
+
     url: str
     """Base URL of the deployed crew, or `embedded` for the local demo crew."""
+    serve: Annotated[ServeSettings, BeforeValidator(parse_serve, json_schema_input_type=str | ServeSettings)] | None = (
+        None
+    )
+    """In place of `url`: a CrewAI crew, flow or project of this machine, started for the run."""
     token: SecretStr | None = None
     """Bearer token; write ${CREW_TOKEN}, never the token itself."""
     concurrency: int | None = Field(default=None, ge=1, le=10_000)
@@ -345,6 +376,18 @@ class CrewSettings(Settings):
     """Most kickoffs of this crew (by its url) in a calendar month (UTC), over all batches of the ledger."""
     price_per_kickoff: PriceText | None = None
     """What one kickoff costs: 0.50 USD. Shown by check and in the summary."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _served_or_reached(cls, data: Any) -> Any:
+        """A crew that is served is known by its target where others are by their URL: in the ledger, and to people."""
+        if not isinstance(data, dict) or data.get("serve") is None:
+            return data
+        if data.get("url") is not None:
+            raise ValueError("`url` and `serve` are both there; keep one")
+        serve = parse_serve(data["serve"])
+        target = serve.get("target") if isinstance(serve, dict) else getattr(serve, "target", None)
+        return {**data, "url": f"serve:{target}"}
 
     @property
     def embedded(self) -> bool:

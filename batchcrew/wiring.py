@@ -18,7 +18,7 @@ from batchcrew.progress import Progress
 from batchcrew.progress.json_log import JsonLogProgress
 from batchcrew.progress.plain import PlainProgress
 from batchcrew.progress.quiet import QuietProgress
-from batchcrew.settings import RunSettings, with_overrides
+from batchcrew.settings import RunSettings, ServeSettings, with_overrides
 
 if TYPE_CHECKING:
     from batchcrew.server import CrewServer
@@ -75,9 +75,9 @@ async def open_crews(
     warn: Callable[[str], None],
     keep: bool = True,
 ) -> AsyncIterator[dict[str, CrewClient]]:
-    """A client for each crew of the job file; the embedded crew server is started for those that name it.
+    """A client for each crew of the job file; a crew server is started for those that are of this machine.
 
-    `keep`: the embedded crew's executions outlive this run, in a file beside the ledger.
+    `keep`: executions of such a crew may outlive this run, and what it prints goes to a file beside the ledger.
     """
     async with AsyncExitStack() as stack:
         server = None
@@ -86,6 +86,11 @@ async def open_crews(
         clients = {}
         for name, crew in jobfile.crews.items():
             embedded = server if crew.embedded else None
+            if crew.serve is not None:
+                log = ledger.with_name(f"served-{name}.log") if keep else None
+                embedded = await stack.enter_async_context(
+                    _served_crew(crew.serve, jobfile.path.parent, log=log, keep=keep)
+                )
             client = CrewClient(
                 name,
                 crew,
@@ -103,6 +108,21 @@ def _embedded_server(ledger: Path | None) -> "CrewServer":
     room = importlib.import_module("batchcrew.server")
     state = None if ledger is None else ledger.with_name(EMBEDDED_STATE)
     server: CrewServer = room.CrewServer(room.ServeOptions(state=state))
+    return server
+
+
+def _served_crew(serve: ServeSettings, folder: Path, *, log: Path | None, keep: bool) -> "CrewServer":
+    """Raises UsageError: the target is none."""
+    room = importlib.import_module("batchcrew.server")
+    crew = room.CrewOptions(
+        target=room.parse_target(serve.target, folder),
+        workers=serve.workers if keep else 1,
+        threads=serve.threads,
+        execution_timeout=serve.timeout,
+        log=log,
+    )
+    state = folder / serve.state if serve.state and keep else None
+    server: CrewServer = room.CrewServer(room.ServeOptions(state=state, crew=crew))
     return server
 
 

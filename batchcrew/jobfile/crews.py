@@ -36,6 +36,7 @@ def override(root: MapNode, url: str | None, token: str | None, problems: Proble
     if url is not None:
         crew.items["url"] = ScalarNode(_URL_OPTION, url.strip(), url)
         crew.keys["url"] = _URL_OPTION
+        crew.items.pop("serve", None)
         if url.strip() == EMBEDDED:
             crew.items.pop("token", None)
     if token is not None:

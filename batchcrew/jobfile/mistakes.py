@@ -1,6 +1,6 @@
 """pydantic's errors about a part of the document, as sentences with the place of the value they are about."""
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -168,10 +168,18 @@ def _follow(node: Node, path: tuple[str | int, ...]) -> tuple[Node, Node, int]:
     return parent, target, len(path)
 
 
+def _section(annotation: Any) -> type[Settings] | None:
+    """The settings that a field holds, whatever else it may be."""
+    if isinstance(annotation, type):
+        return annotation if issubclass(annotation, Settings) else None
+    return next(filter(None, map(_section, get_args(annotation))), None)
+
+
 def _known_keys(model: type[Settings], path: list[str]) -> list[str]:
     for step in path:
         field = model.model_fields.get(step)
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, Settings):
+        part = None if field is None else _section(field.annotation)
+        if part is None:
             return []
-        model = field.annotation
+        model = part
     return [field.alias or name for name, field in model.model_fields.items()]

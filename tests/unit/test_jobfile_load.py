@@ -261,3 +261,19 @@ class TestDigest:
             jobfile.digest()
         with pytest.raises(JobFileError, match=r"r\.csv: cannot be read: No such file or directory"):
             ids(jobfile)
+
+
+def test_a_crew_that_is_served(tmp_path: Path) -> None:
+    crew = load(tmp_path / "x.yaml", 'crew: {serve: "my_project.crew:TravelCrew"}\n' + JOBS).crews["default"]
+    assert crew.serve is not None
+    assert (crew.serve.target, crew.serve.workers, crew.serve.threads) == ("my_project.crew:TravelCrew", 2, 4)
+    assert crew.url == "serve:my_project.crew:TravelCrew"
+    text = "crew: {serve: {target: ., workers: 3, threads: 1, timeout: 5m, state: s.db}, concurrency: 3}\n"
+    crew = load(tmp_path / "x.yaml", text + JOBS).crews["default"]
+    assert crew.serve is not None
+    assert (crew.serve.target, crew.serve.timeout, crew.serve.state) == (".", 300.0, "s.db")
+
+
+def test_an_option_wins_over_a_crew_that_is_served(tmp_path: Path) -> None:
+    crew = load(tmp_path / "x.yaml", "crew: {serve: a:b}\n" + JOBS, crew_url="embedded").crews["default"]
+    assert (crew.embedded, crew.serve) == (True, None)

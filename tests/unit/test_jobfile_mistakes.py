@@ -59,6 +59,18 @@ HEAD = {
         "crew: https://x.example\n" + JOBS,
         "x.yaml:1:7: `crew` must be a mapping; write `crew: {url: https://x.example}`",
     ),
+    "url and serve": (
+        "crew: {serve: a:b, url: embedded}\n" + JOBS,
+        "x.yaml:1:1: `crew` is wrong: `url` and `serve` are both there; keep one",
+    ),
+    "a key of serve": (
+        "crew: {serve: {target: a, worker: 1}}\n" + JOBS,
+        "x.yaml:1:27: `worker` is no key of `crew.serve`; did you mean `workers`?",
+    ),
+    "workers of serve": (
+        "crew: {serve: {target: a, workers: 0}}\n" + JOBS,
+        "x.yaml:1:36: `crew.serve.workers` must be 1 or more, '0' was found",
+    ),
     "no url": ("crew:\n" + JOBS, "x.yaml:1:1: `crew` has no `url`"),
     "no scheme": (
         "crew: {url: x.example}\n" + JOBS,
