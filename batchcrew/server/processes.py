@@ -26,7 +26,7 @@ from batchcrew.server.pool import Description, Ear
 LOG = logging.getLogger("batchcrew.server")
 MAX_PAUSED = 100
 """Executions of one worker that may wait for a person beside those that run: each keeps a thread."""
-RESTART_WAITS = (0.0, 1.0, 2.0, 5.0, 15.0, 30.0)
+RESTART_WAITS = (1.0, 2.0, 5.0, 15.0, 30.0)
 """Seconds before a worker is started again that ended before it was ready; the last one stays."""
 
 
@@ -144,7 +144,8 @@ class ProcessPool:
         """Keep one worker at work."""
         misses = 0
         while True:
-            await self._sleep(RESTART_WAITS[min(misses, len(RESTART_WAITS) - 1)])
+            if misses:
+                await self._sleep(RESTART_WAITS[min(misses, len(RESTART_WAITS)) - 1])
             worker = await self._begun()
             self._workers.append(worker)
             follow = asyncio.create_task(self._follow(worker), name=f"worker {worker.process.pid}")

@@ -1,0 +1,152 @@
+"""A worker with a crew that does what its inputs say, so that tests need no CrewAI: run as a script."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from batchcrew.server.targets import Target
+from batchcrew.server.worker import Result, Running, TargetError, work
+
+TASK = {
+    "agent": "Researcher",
+    "output": "found",
+    "execution_time": 1.5,
+    "description": "Find it.",
+    "expected_output": "It.",
+    "summary": "Find it...",
+    "output_json": {"a": 1},
+}
+STEP = {"task_id": "research", "agent": "Researcher", "prompt": "Find it.", "thought": "It must be here."}
+TOOL = {**STEP, "prompt": "", "thought": "", "tool": "search", "tool_input": "{'q': 'it'}", "result": "here"}
+
+
+class Obedient:
+    """Implements `Served`."""
+
+    def description(self) -> dict[str, Any]:
+        return {
+            "name": "the stage",
+            "what": "crew",
+            "inputs": [
+                {"name": "do", "type": "string", "required": True},
+                {"name": "topic", "type": "string", "required": False},
+            ],
+            "total": 2,
+            "events": ["task_started", "task_completed", "llm_call_completed"],
+        }
+
+    def run(self, running: Running) -> Result:
+        wanted = running.inputs
+        found: Result = getattr(self, f"do_{wanted['do']}")(running, wanted)
+        return found
+
+    def do_echo(self, running: Running, wanted: Any) -> Result:
+        running.usage = {"total_tokens": 3, "prompt_tokens": 2, "completion_tokens": 1}
+        return Result(output=str(wanted.get("topic", "")), result_json={"topic": wanted.get("topic")})
+
+    def do_hold(self, running: Running, wanted: Any) -> Result:
+        """Wait until somebody has opened and closed the pipe for writing; its reader says the process's id first."""
+        Path(wanted["pipe"]).read_text()
+        return self.do_echo(running, wanted)
+
+    def do_tasks(self, running: Running, wanted: Any) -> Result:
+        running.tell("task_started", task_id="research")
+        self._event(running, "task_started", {"n": 1})
+        running.tell("step", step=STEP)
+        running.tell("step", step=TOOL)
+        running.tell("task_ended", task={**TASK, "task_id": "research"})
+        self._event(running, "task_completed", {"n": 2})
+        running.tell("task_started", task_id="planning")
+        if "pipe" in wanted:
+            Path(wanted["pipe"]).read_text()
+        running.tell("task_ended", task={**TASK, "task_id": "planning", "output": "planned"})
+        return self.do_echo(running, wanted)
+
+    def do_flow(self, running: Running, wanted: Any) -> Result:
+        for method in ("begin", "go_on", "end"):
+            running.tell("method_started", method=method)
+            if method == "go_on":
+                running.tell("task_started", task_id="research")
+                Path(wanted["pipe"]).read_text()
+                running.tell("task_ended", task={**TASK, "task_id": "research"})
+            running.tell("method_ended", method=method)
+        return self.do_echo(running, wanted)
+
+    def do_flood(self, running: Running, wanted: Any) -> Result:
+        for number in range(wanted["count"]):
+            self._event(running, "llm_call_completed", {"n": number})
+        return self.do_echo(running, wanted)
+
+    def _event(self, running: Running, kind: str, data: Any) -> None:
+        if kind in running.events:
+            event = {"id": f"{kind}-{data['n']}", "timestamp": "2027-01-15T08:00:00+00:00", "type": kind, "data": data}
+            running.tell("event", event=event)
+
+    def do_ask(self, running: Running, wanted: Any) -> Result:
+        """Ask until it is approved."""
+        said = []
+        while answer := running.ask(task_id="planning", agent="Planner", output=f"draft {len(said) + 1}"):
+            said.append(answer)
+        return Result(output="; ".join(said) or "at once")
+
+    def do_fail(self, running: Running, wanted: Any) -> Result:
+        raise ValueError("no luck")
+
+    def do_leave(self, running: Running, wanted: Any) -> Result:
+        sys.exit("enough")
+
+    def do_starve(self, running: Running, wanted: Any) -> Result:
+        raise MemoryError
+
+    def do_exit(self, running: Running, wanted: Any) -> Result:
+        os._exit(7)
+
+    def do_die(self, running: Running, wanted: Any) -> Result:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    def do_odd(self, running: Running, wanted: Any) -> Result:
+        value = {"nan": float("nan"), 1: "one", "path": Path("/x"), "half": "\ud800"}
+        return Result(output="\ud800 and \x00", result_json=value)
+
+    def do_huge(self, running: Running, wanted: Any) -> Result:
+        return Result(output="x" * 9_000_000)
+
+    def do_print(self, running: Running, wanted: Any) -> Result:
+        print("said by a crew", flush=True)
+        read = sys.stdin.read()
+        return Result(output=f"read {read!r}")
+
+    def do_pid(self, running: Running, wanted: Any) -> Result:
+        """The worker's id and that of a process that it has started."""
+        child = subprocess.Popen(["sleep", "3600"])  # noqa: S607
+        return Result(output=f"{os.getpid()} {child.pid}")
+
+    def do_where(self, running: Running, wanted: Any) -> Result:
+        names = (
+            "CREWAI_DISABLE_TELEMETRY",
+            "CREWAI_TRACING_ENABLED",
+            "CREWAI_STORAGE_DIR",
+            "OTEL_SDK_DISABLED",
+            "OF_ENV",
+        )
+        environment = {name: os.environ.get(name) for name in names}
+        return Result(output=os.getcwd(), result_json={**environment, "path": sys.path[:2]})
+
+
+def load(target: Target) -> Obedient:
+    match target.attribute:
+        case "refused":
+            raise TargetError("the stage is closed; open it")
+        case "raises":
+            raise KeyError("missing")
+        case "exits":
+            os._exit(3)
+    return Obedient()
+
+
+if __name__ == "__main__":
+    work(load)

@@ -1,0 +1,230 @@
+"""Executions in worker processes: what comes back, what goes wrong, and that it costs nobody else."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from crews_stage import Gate, crew_stage
+from server_stage import StageClock
+
+from batchcrew.errors import UsageError
+
+
+async def test_a_kickoff_and_its_end(tmp_path: Path) -> None:
+    async with crew_stage(tmp_path) as on:
+        assert (await on.get("/inputs")).body == {"inputs": ["do"]}
+        found = await on.run("echo", topic="food")
+        seconds = found.pop("execution_time")
+        assert seconds >= 0
+        assert found == {
+            "status": "completed",
+            "result": {"output": "food", "tasks": []},
+            "result_json": {"topic": "food"},
+            "token_usage": {"total_tokens": 3, "prompt_tokens": 2, "completion_tokens": 1},
+        }
+
+
+async def test_missing_inputs_are_named(tmp_path: Path) -> None:
+    async with crew_stage(tmp_path) as on:
+        answer = await on.kickoff({"inputs": {"topic": "x"}})
+        assert (answer.status, answer.body["details"]) == (422, {"missing_inputs": ["do"]})
+
+
+async def test_forty_at_once_get_their_own_answers(tmp_path: Path) -> None:
+    async with crew_stage(tmp_path, workers=2, threads=4) as on:
+        ids = await asyncio.gather(*(on.start("echo", topic=f"topic {number}") for number in range(40)))
+        found = await on.ended(*ids)
+        assert [one["result"]["output"] for one in found] == [f"topic {number}" for number in range(40)]
+        assert (await on.get("/stats")).body["succeeded"] == 40
+
+
+async def test_progress_is_live(tmp_path: Path) -> None:
+    gate = Gate(tmp_path)
+    async with crew_stage(tmp_path) as on:
+        kickoff_id = await on.start("tasks", pipe=str(gate.path))
+        await gate.waited_at()
+        assert await on.status(kickoff_id) == {
+            "status": "running",
+            "current_task": "planning",
+            "progress": {"completed_tasks": 1, "total_tasks": 2},
+        }
+        gate.open()
+        (found,) = await on.ended(kickoff_id)
+        assert found["result"]["tasks"] == [
+            {"task_id": "research", "agent": "Researcher", "output": "found", "execution_time": 1.5},
+            {"task_id": "planning", "agent": "Researcher", "output": "planned", "execution_time": 1.5},
+        ]
+
+
+async def test_a_flow_progresses_by_its_methods(tmp_path: Path) -> None:
+    gate = Gate(tmp_path)
+    async with crew_stage(tmp_path) as on:
+        kickoff_id = await on.start("flow", pipe=str(gate.path))
+        await gate.waited_at()
+        found = await on.status(kickoff_id)
+        assert (found["current_task"], found["progress"]) == ("research", {"completed_tasks": 1, "total_tasks": 2})
+        gate.open()
+        (found,) = await on.ended(kickoff_id)
+        assert [task["task_id"] for task in found["result"]["tasks"]] == ["research"]
+
+
+@pytest.mark.parametrize(
+    ("do", "error"),
+    [
+        ("fail", "ValueError: no luck"),
+        ("leave", "SystemExit: enough"),
+        ("starve", "it has run out of memory (MemoryError)"),
+        ("exit", "its worker process ended by itself with exit code 7"),
+        ("die", "its worker process was killed by SIGKILL (the machine may have run out of memory)"),
+        ("huge", "its output is too large to be kept: 9000"),
+    ],
+)
+async def test_a_failure_says_why_and_the_next_one_runs(tmp_path: Path, do: str, error: str) -> None:
+    async with crew_stage(tmp_path) as on:
+        found = await on.run(do)
+        assert found["status"] == "error"
+        assert found["error"].startswith(error)
+        assert (await on.run("echo", topic="next"))["result"]["output"] == "next"
+        assert (await on.get("/stats")).body["workers_lost"] == (do in {"exit", "die"})
+
+
+async def test_a_worker_that_is_killed_ends_its_own_executions_only(tmp_path: Path) -> None:
+    gate = Gate(tmp_path)
+    async with crew_stage(tmp_path, workers=2, threads=1) as on:
+        held = await on.start("hold", pipe=str(gate.path), topic="lives")
+        await gate.waited_at()
+        died = await on.start("die")
+        (found,) = await on.ended(died)
+        assert found["status"] == "error"
+        gate.open()
+        (found,) = await on.ended(held)
+        assert found["result"]["output"] == "lives"
+
+
+async def test_output_that_json_has_no_form_for(tmp_path: Path) -> None:
+    async with crew_stage(tmp_path) as on:
+        found = await on.run("odd")
+        assert found["result"]["output"] == "\ud800 and \x00"
+        assert found["result_json"] == {"nan": None, "1": "one", "path": "/x", "half": "\ud800"}
+
+
+async def test_crews_print_to_the_log_and_read_nothing(tmp_path: Path) -> None:
+    async with crew_stage(tmp_path, log=tmp_path / "crew.log") as on:
+        assert (await on.run("print"))["result"]["output"] == "read ''"
+    assert "said by a crew" in (tmp_path / "crew.log").read_text()
+
+
+async def test_a_worker_finds_its_folder_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("OF_ENV=1\nOTEL_SDK_DISABLED=of-env\n")
+    monkeypatch.setenv("CREWAI_TRACING_ENABLED", "of-the-user")
+    async with crew_stage(tmp_path, state=tmp_path / "s.db") as on:
+        found = await on.run("where")
+    assert found["result"]["output"] == str(tmp_path)
+    assert found["result_json"] | {"path": []} == {
+        "CREWAI_DISABLE_TELEMETRY": "true",
+        "CREWAI_TRACING_ENABLED": "of-the-user",
+        "CREWAI_STORAGE_DIR": f"{tmp_path}/s.db.crewai",
+        "OTEL_SDK_DISABLED": "of-env",
+        "OF_ENV": "1",
+        "path": [],
+    }
+
+
+async def test_nothing_is_left_running(tmp_path: Path) -> None:
+    async with crew_stage(tmp_path) as on:
+        found = await on.run("pid")
+        worker, child = map(int, found["result"]["output"].split())
+    for pid in (worker, child):
+        assert not runs(pid), pid
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("attribute", "message"),
+    [
+        ("refused", "the stage is closed; open it"),
+        ("raises", "the stage cannot be loaded: KeyError: 'missing'"),
+        ("exits", "the stage cannot be served: its worker ended by itself with exit code 3 while it was loaded"),
+    ],
+)
+async def test_a_target_that_cannot_be_loaded(tmp_path: Path, attribute: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        async with crew_stage(tmp_path, attribute=attribute):
+            pass
+    assert str(caught.value) == message
+
+
+async def test_beyond_the_queue_is_429(tmp_path: Path) -> None:
+    gate = Gate(tmp_path)
+    async with crew_stage(tmp_path, threads=1, max_queue=1) as on:
+        running = await on.start("hold", pipe=str(gate.path))
+        await gate.waited_at()
+        waiting = await on.start("echo", topic="waited")
+        assert (await on.status(waiting))["status"] == "pending"
+        refused = await on.kickoff({"inputs": {"do": "echo"}})
+        assert refused.status == 429
+        assert int(refused.headers["Retry-After"]) >= 1
+        assert "(--max-queue)" in refused.body["message"]
+        gate.open()
+        found = await on.ended(running, waiting)
+        assert found[1]["result"]["output"] == "waited"
+        assert (await on.kickoff({"inputs": {"do": "echo"}})).status == 200
+
+
+async def test_a_repeated_key_is_the_same_execution(tmp_path: Path) -> None:
+    async with crew_stage(tmp_path) as on:
+        first = await on.start("echo", key="k")
+        await on.ended(first)
+        assert await on.start("fail", key="k") == first
+        assert await on.start("echo", key="other") != first
+        stats = (await on.get("/stats")).body
+        assert (stats["kickoffs"], stats["repeated"]) == (2, 1)
+        assert (await on.get("/inputs")).headers["Idempotency-Key"] == "supported"
+
+
+async def test_over_its_time_it_is_ended_and_the_others_in_its_worker_go_on(tmp_path: Path) -> None:
+    clock, slow, other = StageClock(), Gate(tmp_path, "slow"), Gate(tmp_path, "other")
+    async with crew_stage(tmp_path, clock=clock, threads=2, execution_timeout=60) as on:
+        overdue = await on.start("hold", pipe=str(slow.path))
+        await slow.waited_at()
+        clock.move(30)
+        neighbour = await on.start("hold", pipe=str(other.path), topic="goes on")
+        await other.waited_at()
+        clock.move(30)
+        (found,) = await on.ended(overdue)
+        slow.open()
+        assert found["error"] == "it took longer than 60 s (--execution-timeout) and was ended"
+        assert (await on.run("echo", topic="in the new worker"))["status"] == "completed"
+        other.open()
+        (found,) = await on.ended(neighbour)
+        assert found["result"]["output"] == "goes on"
+
+
+async def test_a_server_that_is_killed_takes_its_workers_along(tmp_path: Path) -> None:
+    """A worker ends when its pipe does: the server need not do anything for it."""
+    async with crew_stage(tmp_path) as on:
+        found = await on.run("pid")
+        worker, child = map(int, found["result"]["output"].split())
+        executor = on.server._executor
+        assert executor is not None
+        (process,) = [one.process for one in executor._pool._workers]  # type: ignore[attr-defined]
+        process.stdin.close()
+        await process.wait()
+        assert not runs(worker)
+        assert not runs(child)
+
+
+async def test_ctrl_c_on_the_terminal_is_not_for_workers(tmp_path: Path) -> None:
+    async with crew_stage(tmp_path) as on:
+        worker = int((await on.run("pid"))["result"]["output"].split()[0])
+        assert os.getpgid(worker) == worker
+        os.kill(worker, signal.SIGINT)
+        assert int((await on.run("pid"))["result"]["output"].split()[0]) == worker
