@@ -57,7 +57,7 @@ class CrewStage(Stage):
         return [await self.status(kickoff_id) for kickoff_id in kickoff_ids]
 
     async def status(self, kickoff_id: str) -> Any:
-        answer: Answer = await self.get(f"/status/{kickoff_id}")
+        answer: Answer = await self.get(f"/{kickoff_id}/status")
         assert answer.status == 200, answer
         return answer.body
 

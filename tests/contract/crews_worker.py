@@ -87,7 +87,7 @@ class Obedient:
 
     def do_ask(self, running: Running, wanted: Any) -> Result:
         """Ask until it is approved."""
-        said = []
+        said: list[str] = []
         while answer := running.ask(task_id="planning", agent="Planner", output=f"draft {len(said) + 1}"):
             said.append(answer)
         return Result(output="; ".join(said) or "at once")
@@ -122,7 +122,7 @@ class Obedient:
 
     def do_pid(self, running: Running, wanted: Any) -> Result:
         """The worker's id and that of a process that it has started."""
-        child = subprocess.Popen(["sleep", "3600"])  # noqa: S607
+        child = subprocess.Popen(["sleep", "3600"])
         return Result(output=f"{os.getpid()} {child.pid}")
 
     def do_where(self, running: Running, wanted: Any) -> Result:
@@ -134,7 +134,7 @@ class Obedient:
             "OF_ENV",
         )
         environment = {name: os.environ.get(name) for name in names}
-        return Result(output=os.getcwd(), result_json={**environment, "path": sys.path[:2]})
+        return Result(output=str(Path.cwd()), result_json={**environment, "path": sys.path[:2]})
 
 
 def load(target: Target) -> Obedient:
@@ -145,7 +145,8 @@ def load(target: Target) -> Obedient:
             raise KeyError("missing")
         case "exits":
             os._exit(3)
-    return Obedient()
+        case _:
+            return Obedient()
 
 
 if __name__ == "__main__":

@@ -120,12 +120,16 @@ class Receiver:
         self._answers = list(answers)
         self.heard: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
         """Path and body, in the order in which they came."""
+        self.authorized: list[str] = []
+        """The Authorization headers that came."""
         self.url = ""
         app = web.Application()
         app.router.add_post("/{path:.*}", self._take)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
 
     async def _take(self, request: web.Request) -> web.Response:
+        if "Authorization" in request.headers:
+            self.authorized.append(request.headers["Authorization"])
         self.heard.put_nowait((request.path, await request.json()))
         status = self._answers.pop(0) if self._answers else 200
         headers = {"Location": "/elsewhere"} if status == 307 else None
