@@ -1,5 +1,7 @@
 """Fixtures that rooms share."""
 
+import importlib.util
+import os
 from collections import Counter
 from collections.abc import Iterator
 
@@ -15,6 +17,15 @@ def no_blocking_calls() -> Iterator[BlockBuster]:
     """
     with blockbuster_ctx(scanned_modules=["batchcrew"], excluded_modules=["batchcrew.server"]) as blockbuster:
         yield blockbuster
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Real crews are optional for a person and required in CI."""
+    if item.get_closest_marker("crewai") and importlib.util.find_spec("crewai") is None:
+        said = "crewai is not installed; `make real` installs it and runs this"
+        if os.environ.get("CI") == "true":
+            pytest.fail(said, pytrace=False)
+        pytest.skip(said)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
