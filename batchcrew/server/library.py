@@ -6,9 +6,11 @@ This and `listening.py` are the only rooms that import crewai, and only worker p
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,17 +18,26 @@ from batchcrew.server.targets import Target
 from batchcrew.server.worker import Result, Running, TargetError
 
 MISSING = "crewai is not installed beside batchcrew; pip install 'batchcrew[crewai]'"
+_NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_\-]*)\}")
+"""What the library puts a value in place of."""
 _TYPES = {"string": "string", "integer": "integer", "number": "number", "boolean": "boolean", "array": "array"}
 
 
-def load(target: Target) -> "Loaded":
+def load(target: Target, storage: Path | None = None) -> "Loaded":
     """Import the target.
+
+    Args:
+        storage: the folder for what the library keeps, if no other process has it.
 
     Raises:
         TargetError: it is no crew that can be served.
     """
     if importlib.util.find_spec("crewai") is None:
         raise TargetError(MISSING)
+    if storage is not None:
+        from batchcrew.server.locking import lock_within
+
+        lock_within(storage)
     module = _import(target)
     found = _attribute(module, target) if target.attribute else _only_one(module, target)
     return Loaded(target.name, _maker(found, target))
@@ -106,6 +117,8 @@ def _maker(found: Any, target: Target) -> Callable[[], Any]:
         raise TargetError(f"{target.name} is a flow that is made already; name its class {type(found).__name__}")
     if not callable(found):
         raise TargetError(f"{target.name} is {type(found).__name__}, neither a crew, a flow class nor what makes one")
+    if inspect.isclass(found):
+        return lambda: _made(found, target)
     first, second = _made(found, target), _made(found, target)
     if first is not second:
         return lambda: _made(found, target)
@@ -167,7 +180,10 @@ class Loaded:
 
 
 def _crew_inputs(crew: Any) -> list[dict[str, Any]]:
-    return [{"name": name, "type": "string", "required": True} for name in sorted(crew.fetch_inputs())]
+    """What the crew says, without the JSON that it takes for a name: `{"a": "{topic}"}` asks for `topic` only."""
+    found = (_NAME.search(f"{{{said}}}") for said in crew.fetch_inputs())
+    names = sorted({match[1] for match in found if match})
+    return [{"name": name, "type": "string", "required": True} for name in names]
 
 
 def _flow_inputs(flow: Any) -> list[dict[str, Any]]:

@@ -33,8 +33,10 @@ RESTART_WAITS = (1.0, 2.0, 5.0, 15.0, 30.0)
 class Worker:
     """One process and what runs in it."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, number: int) -> None:
         self.process = process
+        self.number = number
+        """Of no other one that lives: a folder goes with it."""
         self.ready = False
         self.retired = False
         """True: it starts nothing more."""
@@ -65,7 +67,7 @@ class ProcessPool:
     """Implements `Pool`.
 
     Args:
-        storage: an absolute folder for what the library keeps by itself.
+        storage: an absolute folder; in it each worker has one for what the library keeps by itself.
         sleep: before a worker that cannot start is started again.
     """
 
@@ -164,9 +166,14 @@ class ProcessPool:
             limit=2 * MAX_MESSAGE,
             start_new_session=True,  # Ctrl-C on the terminal is for the server
         )
-        worker = Worker(process)
-        worker.send({"target": target.to_json(), "storage": str(self._storage)})
+        worker = Worker(process, self._free_number())
+        storage = self._storage / f"worker-{worker.number}"
+        worker.send({"target": target.to_json(), "storage": str(storage)})
         return worker
+
+    def _free_number(self) -> int:
+        taken = {worker.number for worker in self._workers}
+        return next(number for number in range(1, len(taken) + 2) if number not in taken)
 
     async def _follow(self, worker: Worker) -> None:
         """Hear a worker until it has gone."""

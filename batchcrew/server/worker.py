@@ -97,14 +97,18 @@ def main() -> None:
     work(_load_crewai)
 
 
-def _load_crewai(target: Target) -> Served:
+def _load_crewai(target: Target, storage: Path | None) -> Served:
     from batchcrew.server import library  # noqa: PLC0415 - crewai is imported once its environment is set
 
-    return library.load(target)
+    return library.load(target, storage)
 
 
-def work(load: Callable[[Target], Served]) -> None:
-    """Serve until the server has gone."""
+def work(load: Callable[[Target, Path | None], Served]) -> None:
+    """Serve until the server has gone.
+
+    Args:
+        load: takes the target, and the folder for the library's files if it is this worker's own.
+    """
     line = _take_streams()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     order = line.receive()
@@ -112,8 +116,8 @@ def work(load: Callable[[Target], Served]) -> None:
         return
     target = Target.from_json(order["target"])
     try:
-        _settle(target, order["storage"])
-        served = load(target)
+        storage = _settle(target, order["storage"])
+        served = load(target, storage)
         description = served.description()
     except TargetError as error:
         line.send({"kind": "refused", "message": str(error)})
@@ -136,14 +140,20 @@ def _take_streams() -> Line:
     return line
 
 
-def _settle(target: Target, storage: str) -> None:
-    """Folder, environment and import paths, before anything of the target is imported."""
+def _settle(target: Target, storage: str) -> Path | None:
+    """Folder, environment and import paths, before anything of the target is imported.
+
+    The storage folder is returned, unless the user has named another.
+    """
     os.chdir(target.folder)
     _read_env(Path(target.folder) / ".env")
-    for name, value in {**ENVIRONMENT, "CREWAI_STORAGE_DIR": storage}.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     sys.path[:0] = target.paths
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no dump of prompts and keys
+    if os.environ.setdefault("CREWAI_STORAGE_DIR", storage) != storage:
+        return None
+    return Path(storage)
 
 
 def _read_env(file: Path) -> None:

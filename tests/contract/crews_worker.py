@@ -137,7 +137,7 @@ class Obedient:
         return Result(output=str(Path.cwd()), result_json={**environment, "path": sys.path[:2]})
 
 
-def load(target: Target) -> Obedient:
+def load(target: Target, storage: Path | None) -> Obedient:
     match target.attribute:
         case "refused":
             raise TargetError("the stage is closed; open it")

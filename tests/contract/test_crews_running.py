@@ -125,7 +125,7 @@ async def test_a_worker_finds_its_folder_and_environment(tmp_path: Path, monkeyp
     assert found["result_json"] | {"path": []} == {
         "CREWAI_DISABLE_TELEMETRY": "true",
         "CREWAI_TRACING_ENABLED": "of-the-user",
-        "CREWAI_STORAGE_DIR": f"{tmp_path}/s.db.crewai",
+        "CREWAI_STORAGE_DIR": f"{tmp_path}/s.db.crewai/worker-1",
         "OTEL_SDK_DISABLED": "of-env",
         "OF_ENV": "1",
         "path": [],

@@ -1,0 +1,70 @@
+"""Loads each target in one process, runs it twice with other inputs, and prints what came of it as JSON."""
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from batchcrew.server import parse_target
+from batchcrew.server.channel import Line
+from batchcrew.server.worker import ENVIRONMENT, Running, TargetError
+
+
+def main(folder: Path, names: list[str]) -> None:
+    os.environ.update({**ENVIRONMENT, "CREWAI_STORAGE_DIR": str(folder / "storage")})
+    sys.path.insert(0, str(folder))
+    found = {name: one(folder, name) for name in names}
+    print(json.dumps(found))
+
+
+def one(folder: Path, name: str) -> Any:
+    from batchcrew.server import library
+
+    try:
+        loaded = library.load(parse_target(f"crews_of_all_kinds:{name}", folder))
+    except TargetError as error:
+        return {"refused": str(error)}
+    description = loaded.description()
+    return {
+        "inputs": description["inputs"],
+        "what": description["what"],
+        "total": description["total"],
+        "runs": [run(loaded, topic) for topic in ("salt", "pepper")],
+    }
+
+
+def run(loaded: Any, topic: str) -> Any:
+    there, back = os.pipe()
+    listener = Line(there, os.open(os.devnull, os.O_WRONLY))
+    heard: list[Any] = []
+
+    def listen() -> None:
+        while (message := listener.receive()) is not None:
+            heard.append(message)
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    running = Running(
+        kickoff_id="k",
+        inputs={"topic": topic},
+        events=frozenset({"task_started", "crew_kickoff_completed"}),
+        line=Line(os.open(os.devnull, os.O_RDONLY), back),
+    )
+    result = loaded.run(running)
+    os.close(back)
+    thread.join()
+    return {
+        "output": result.output,
+        "json": result.result_json,
+        "usage": running.usage,
+        "kinds": [message["kind"] for message in heard],
+        "steps": [message["step"] for message in heard if message["kind"] == "step"],
+        "tasks": [message["task"] for message in heard if message["kind"] == "task_ended"],
+        "events": sorted(message["event"]["type"] for message in heard if message["kind"] == "event"),
+    }
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:])

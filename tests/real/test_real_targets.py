@@ -1,0 +1,108 @@
+"""Each kind of target with real crewai: what it asks for, what comes of it, and that nothing leaks from run to run."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_stage import environment, served
+
+pytestmark = [pytest.mark.crewai, pytest.mark.timeout(300)]
+HERE = Path(__file__).parent
+KINDS = [
+    "crew", "make", "cached", "typed", "with_tool", "needs", "nothing", "TypedFlow", "PlainFlow", "made_flow", "absent",
+]  # fmt: skip
+USAGE = {
+    "total_tokens": 15,
+    "prompt_tokens": 10,
+    "completion_tokens": 5,
+    "cached_prompt_tokens": 0,
+    "successful_requests": 1,
+}
+TOPIC = {"name": "topic", "type": "string", "required": True}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Each kind, run twice in one process."""
+    folder = tmp_path_factory.mktemp("kinds")
+    command = [sys.executable, str(HERE / "targets_driver.py"), str(folder), *KINDS]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    kinds: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return kinds
+
+
+@pytest.mark.parametrize("kind", ["crew", "make", "cached"])
+def test_a_crew_is_pristine_each_time(found: dict[str, Any], kind: str) -> None:
+    said = found[kind]
+    assert (said["what"], said["inputs"], said["total"]) == ("crew", [TOPIC], 1)
+    for run, topic in zip(said["runs"], ("salt", "pepper"), strict=True):
+        assert (run["output"], run["json"], run["usage"]) == (topic, None, USAGE)
+        (task,) = run["tasks"]
+        assert (task["task_id"], task["agent"], task["output"]) == ("say", "Parrot", topic)
+        assert task["description"] == f"Say: {topic}"
+        assert task["execution_time"] > 0
+        assert run["steps"] == [{"task_id": "say", "agent": "Parrot", "prompt": f"Say: {topic}", "thought": topic}]
+        assert run["events"] == ["crew_kickoff_completed", "task_started"]
+
+
+def test_typed_output_is_json_too_and_braces_are_no_inputs(found: dict[str, Any]) -> None:
+    assert found["typed"]["inputs"] == [TOPIC]
+    assert [run["json"] for run in found["typed"]["runs"]] == [{"word": "salt"}, {"word": "pepper"}]
+    assert found["typed"]["runs"][0]["tasks"][0]["output_json"] == {"word": "salt"}
+
+
+def test_a_tool_is_a_step(found: dict[str, Any]) -> None:
+    first, last = found["with_tool"]["runs"][0]["steps"]
+    assert (first["tool"], first["result"], first["task_id"]) == ("shout", "HEY", "say")
+    assert json.loads(first["tool_input"].replace("'", '"')) == {"text": "hey"}
+    assert last["thought"] == "salt"
+    assert found["with_tool"]["runs"][0]["usage"] == {name: 2 * count for name, count in USAGE.items()}
+
+
+def test_flows(found: dict[str, Any]) -> None:
+    typed = found["TypedFlow"]
+    assert (typed["what"], typed["total"]) == ("flow", 2)
+    assert typed["inputs"] == [
+        {"name": "topic", "type": "string", "required": False},
+        {"name": "times", "type": "integer", "required": False},
+    ]
+    assert [run["json"] for run in typed["runs"]] == [{"said": ["salt"] * 2}, {"said": ["pepper"] * 2}]
+    for run in typed["runs"]:
+        assert run["usage"] == USAGE
+        assert [kind for kind in run["kinds"] if kind.startswith("method")] == ["method_started", "method_ended"] * 2
+        assert [task["task_id"] for task in run["tasks"]] == ["say"]
+    assert found["PlainFlow"]["inputs"] == []
+    assert [run["output"] for run in found["PlainFlow"]["runs"]] == ["plain salt", "plain pepper"]
+
+
+def test_what_cannot_be_served_is_said(found: dict[str, Any]) -> None:
+    at = "crews_of_all_kinds"
+    assert found["needs"]["refused"] == f"{at}:needs needs arguments; name a function that needs none"
+    assert found["nothing"]["refused"] == f"{at}:nothing makes str, neither a crew nor a flow"
+    assert found["made_flow"]["refused"] == f"{at}:made_flow is a flow that is made already; name its class PlainFlow"
+    assert found["absent"]["refused"] == f"{at}:absent: {at} has no absent; it has PlainFlow, TypedFlow, crew, flow"
+
+
+def test_a_person_is_asked_until_the_answer_is_approved(tmp_path: Path) -> None:
+    with served(tmp_path, f"{HERE}/crews_of_all_kinds.py:asking", "--workers", "1") as server:
+        kickoff_id = server.kickoff({"topic": "salt"})
+        asked = until(server, kickoff_id, "Pending Human Input")
+        assert asked["current_task"] == "say"
+        word = {"execution_id": kickoff_id, "task_id": "say", "is_approve": False, "human_feedback": "better please"}
+        code, answer = server.call("/resume", word)
+        assert (code, answer["status"]) == (200, "retrying")
+        until(server, kickoff_id, "Pending Human Input")
+        code, answer = server.call("/resume", {**word, "is_approve": True})
+        assert (code, answer["status"]) == (200, "resumed")
+        assert until(server, kickoff_id, "completed")["result"]["output"] == "a better word"
+
+
+def until(server: Any, kickoff_id: str, word: str) -> Any:
+    """Ask until the execution is there; the test's own time limit is the end of patience."""
+    while (found := server.status(kickoff_id))["status"] != word:
+        assert found["status"] not in {"completed", "error"}, found
+    return found
