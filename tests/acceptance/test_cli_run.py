@@ -298,7 +298,7 @@ def test_the_embedded_crew_goes_on_after_an_interruption(folder: Path) -> None:
         (["status", "nobody"], 2, "no ledger"),
         (["show", "a"], 2, "JOB"),
         (["frobnicate"], 2, "frobnicate"),
-        (["serve", "my.crew:Crew"], 2, "demo"),
+        (["serve", "no/such"], 2, "no target"),
         (["serve", "--fail-rate", "2"], 2, "share"),
     ],
 )
