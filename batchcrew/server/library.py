@@ -34,9 +34,10 @@ def load(target: Target, storage: Path | None = None) -> "Loaded":
     """
     if importlib.util.find_spec("crewai") is None:
         raise TargetError(MISSING)
-    if storage is not None:
-        from batchcrew.server.locking import lock_within
+    from batchcrew.server.keeping import leave_out_the_log, lock_within
 
+    leave_out_the_log()
+    if storage is not None:
         lock_within(storage)
     module = _import(target)
     found = _attribute(module, target) if target.attribute else _only_one(module, target)

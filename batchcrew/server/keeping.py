@@ -1,7 +1,7 @@
-"""CrewAI's named locks in a worker: quick where a folder is the worker's own, the library's way elsewhere.
+"""What CrewAI keeps by itself in a worker: what is left out, and how the rest is locked.
 
-The library guards its log of task outputs by a lock file that is polled every quarter of a second. In a folder that
-one process has for itself, a lock of that process is as safe and costs nothing.
+The library guards its files by lock files that are polled every quarter of a second. In a folder that one process
+has for itself, a lock of that process is as safe and costs nothing.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import portalocker
+from crewai.utilities.task_output_storage_handler import TaskOutputStorageHandler
 from crewai_core.lock_store import set_lock_backend
 
 
@@ -45,3 +46,13 @@ def _file(name: str) -> Path:
     """The library's own file for the name, so that its other processes are kept out too."""
     digest = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
     return Path(tempfile.gettempdir()) / f"crewai:{digest}.lock"
+
+
+def leave_out_the_log() -> None:
+    """No log of task outputs for `crewai replay`.
+
+    It is of the last kickoff only: each one deletes what is there. Where several run at once it would hold parts of
+    each, and half of a kickoff's time goes into writing it.
+    """
+    TaskOutputStorageHandler.reset = lambda self: None
+    TaskOutputStorageHandler.update = lambda self, task_index, log: None
