@@ -175,6 +175,8 @@ class Loaded:
         from batchcrew.server.listening import listening
 
         made = self.make()
+        if getattr(made, "stream", False):
+            made.stream = False  # else the answer is a stream that nobody reads, and nothing runs
         with listening(running, made):
             found = made.kickoff(inputs=dict(running.inputs))
         return _result(found)

@@ -80,6 +80,12 @@ def typed() -> Crew:
     return build('Say: {"word": "{topic}"}', output_pydantic=Word)
 
 
+def streaming() -> Crew:
+    made = build()
+    made.stream = True
+    return made
+
+
 def asking() -> Crew:
     return build(human_input=True)
 

@@ -12,7 +12,8 @@ from real_stage import environment, served
 pytestmark = [pytest.mark.crewai, pytest.mark.timeout(300)]
 HERE = Path(__file__).parent
 KINDS = [
-    "crew", "make", "cached", "typed", "with_tool", "needs", "nothing", "TypedFlow", "PlainFlow", "made_flow", "absent",
+    "crew", "make", "cached", "streaming", "typed", "with_tool", "needs", "nothing",
+    "TypedFlow", "PlainFlow", "made_flow", "absent",
 ]  # fmt: skip
 USAGE = {
     "total_tokens": 15,
@@ -35,7 +36,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return kinds
 
 
-@pytest.mark.parametrize("kind", ["crew", "make", "cached"])
+@pytest.mark.parametrize("kind", ["crew", "make", "cached", "streaming"])
 def test_a_crew_is_pristine_each_time(found: dict[str, Any], kind: str) -> None:
     said = found[kind]
     assert (said["what"], said["inputs"], said["total"]) == ("crew", [TOPIC], 1)
