@@ -26,13 +26,15 @@ from batchcrew.wiring import Source, open_crews
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """One call of `batchcrew run`."""
+    """One call of `batchcrew run` or `batchcrew tick`."""
 
     source: Source
     ledger: Path
     limit: int | None = None
     """Most kickoffs of this run."""
     retry_failed: bool = False
+    once: bool = False
+    """A tick: do what is due now and end, whatever is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,7 @@ async def _run(
             chance=around.chance,
             observe=around.observe,
             limit=request.limit,
+            once=request.once,
         ).run()
     result = _ended(result, run_id, engine, await ledger.counts(batch), around.stop)
     prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}

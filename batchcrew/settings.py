@@ -258,6 +258,7 @@ PriceText = Annotated[
 ]
 
 RetryClass = Literal["crew_error", "lost", "timeout"]
+BreakerClass = Literal["api", "crew_error"]
 Delivery = Literal["at_least_once", "at_most_once"]
 
 
@@ -287,6 +288,23 @@ class PollSettings(Settings):
     """Longest wait."""
 
 
+class BreakerSettings(Settings):
+    """When a crew that is ill is left alone, and for how long."""
+
+    failures: int = Field(default=5, ge=1)
+    """So many calls in a row that went wrong open it."""
+    rate: Share = Decimal("0.5")
+    """So large a share of the latest calls opens it as well."""
+    sample: int = Field(default=20, ge=1, le=10_000)
+    """How many calls the share is of; it opens by its rate only once there were so many."""
+    pause: PositiveDuration = 5.0
+    """Wait before the first probe; each further wait is twice as long, up to a minute."""
+    give_up: PositiveDuration = 600.0
+    """Open for so long, it ends the run (exit 5)."""
+    on: tuple[BreakerClass, ...] = ("api",)
+    """What counts: calls of the API that went wrong, and (crew_error) executions that did not succeed."""
+
+
 class RunSettings(Settings):
     """The `run:` section of a job file; a command-line option of the same name wins over it."""
 
@@ -306,13 +324,14 @@ class RunSettings(Settings):
     """How executions are watched."""
     stop_after_failures: FailureLimitText | None = None
     """Stop starting after so many failed jobs (20) or such a share (10%) in this run."""
-
     canary: Annotated[Canary, BeforeValidator(parse_canary, json_schema_input_type=int | Canary)] | None = None
     """So many jobs first; the rest start only when enough of these have succeeded."""
     max_kickoffs: (
         Annotated[MaxKickoffs, BeforeValidator(parse_max_kickoffs, json_schema_input_type=int | MaxKickoffs)] | None
     ) = None
     """Most kickoffs of one run, or {run: …, batch: …}."""
+    breaker: BreakerSettings = BreakerSettings()
+    """When a crew that is ill is left alone."""
 
     @model_validator(mode="after")
     def _waits_are_ordered(self) -> Self:
@@ -320,6 +339,8 @@ class RunSettings(Settings):
             raise ValueError("retry.backoff is longer than retry.max")
         if self.poll.initial > self.poll.max:
             raise ValueError("poll.initial is longer than poll.max")
+        if self.breaker.rate == 0:
+            raise ValueError("breaker.rate is 0: it would never let a kickoff through")
         return self
 
 
@@ -340,7 +361,6 @@ class CrewSettings(Settings):
     """Longest silence while waiting for an answer."""
     max_answer: Size = 64 * 2**20
     """Largest answer that is read; a larger one is an error of that answer."""
-
     max_kickoffs_per_month: int | None = Field(default=None, ge=1)
     """Most kickoffs of this crew (by its url) in a calendar month (UTC), over all batches of the ledger."""
     price_per_kickoff: PriceText | None = None

@@ -12,6 +12,7 @@ from batchcrew.errors import BatchcrewError, ExitCode
 
 COMMANDS = {
     "run": ("batchcrew.cli.run", "Start or continue a batch; the one command cron needs."),
+    "tick": ("batchcrew.cli.tick", "One step of a batch, for cron every minute: no resident process."),
     "check": ("batchcrew.cli.check", "Read everything, ask each crew for its inputs, print the plan."),
     "status": ("batchcrew.cli.status", "Counts of a batch and what is in flight."),
     "list": ("batchcrew.cli.list", "Every batch in the ledger."),

@@ -9,7 +9,7 @@ import click
 from batchcrew.adopting import adopt
 from batchcrew.cli.loop import call, with_signals
 from batchcrew.cli.options import ledger_option, option, source, source_options
-from batchcrew.cli.run import run_and_report
+from batchcrew.cli.running import Reporting, run_and_report
 from batchcrew.clock import SystemClock
 from batchcrew.engine import Stop
 from batchcrew.progress.quiet import QuietProgress
@@ -36,7 +36,7 @@ def command(jobfile: Path, *, ids: Path, ledger: Path, **options: Any) -> int:
     jobs = source(jobfile, options, {})
     number = call(_adopt(jobs, ids, ledger))
     click.echo(f"{number} executions adopted", err=True)
-    return run_and_report(RunRequest(source=jobs, ledger=ledger, limit=0))
+    return run_and_report(RunRequest(source=jobs, ledger=ledger, limit=0), Reporting())
 
 
 async def _adopt(jobs: Source, ids: Path, ledger: Path) -> int:

@@ -2,7 +2,7 @@
 
 `Ledger` is the door; `schema.py` holds the tables and their migrations, `transitions.py` what may change
 and how, `staging.py` how a job file is taken in, `queries.py` what is read, `writer.py` the one task that
-writes, `lock.py` the lock that makes one run per batch.
+writes, `lock.py` the lock that makes one run per batch, `clock_jumps.py` what a clock that was set must not change.
 """
 
 from batchcrew.ledger.ledger import BatchKey, Claim, Ledger, Staged

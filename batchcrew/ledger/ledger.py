@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiosqlite
 
-from batchcrew.clock import Clock, to_text
+from batchcrew.clock import Clock, Uptime, from_text, machine_uptime, to_text
 from batchcrew.errors import MAX_PROBLEMS, JobFileError, LedgerError, NotInLedger, Problem, UsageError
 from batchcrew.ledger import queries, staging, transitions
+from batchcrew.ledger.clock_jumps import carry_over
 from batchcrew.ledger.connection import open_ledger, plain_errors
 from batchcrew.ledger.lock import is_held
 from batchcrew.ledger.transitions import MonthBudget
-from batchcrew.ledger.writer import Change, Statement, Writer
+from batchcrew.ledger.writer import Parameters, Statement, Writer
 from batchcrew.models import (
     Attempt,
     AttemptState,
@@ -33,12 +34,10 @@ from batchcrew.models import (
     Outcome,
     Plan,
     ResultRow,
+    Watch,
 )
 
-_OPEN_RUN = Statement(
-    "INSERT INTO runs (id, batch_id, started_at, pid, host, version) VALUES (?, ?, ?, ?, ?, ?)", strict=True
-)
-_ADD_CREW = Statement("INSERT INTO run_crews (run_id, crew, url) VALUES (?, ?, ?)")
+_KEEP_PACE = Statement("INSERT OR REPLACE INTO paces (batch_id, crew, state, saved_at) VALUES (?, ?, ?, ?)")
 _PASS_CANARY = Statement("UPDATE batches SET canary_passed = 1 WHERE id = ?")
 _CLOSE_RUN = Statement(
     "UPDATE runs SET ended_at = ?, kickoffs = ?, stopped = ?, exit_code = ? WHERE id = ? AND ended_at IS NULL"
@@ -84,14 +83,23 @@ class Ledger:
         path: the SQLite file; None is an empty ledger in memory (for a plan without a ledger).
         clock: where the moments that are written come from.
         new_id: makes the ids of runs; those of attempts are made from them.
+        uptime: the machine's, by which a clock that was set is found out.
 
     Every method raises `LedgerError` when the file cannot be read or written.
     """
 
-    def __init__(self, path: Path | None, *, clock: Clock, new_id: Callable[[], str] = _new_id) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        clock: Clock,
+        new_id: Callable[[], str] = _new_id,
+        uptime: Callable[[], Uptime | None] = machine_uptime,
+    ) -> None:
         self.path = path
         self._clock = clock
         self._new_id = new_id
+        self._uptime = uptime
         self._name = ":memory:" if path is None else str(path)
         self._write: aiosqlite.Connection | None = None
         self._read: aiosqlite.Connection | None = None
@@ -181,12 +189,36 @@ class Ledger:
     async def open_run(
         self, batch_id: int, *, pid: int, host: str, version: str, urls: Mapping[str, str] | None = None
     ) -> str:
-        """Record that a run begins, and the url of each of its crews; returns its id."""
-        run_id = self._new_id()
-        changes: list[Change] = [(_OPEN_RUN, [(run_id, batch_id, self._now(), pid, host, version)])]
-        if urls:
-            changes.append((_ADD_CREW, [(run_id, crew, url) for crew, url in urls.items()]))
-        await self._writing.change(*changes)
+        """Record that a run begins, and the url of each of its crews; returns its id.
+
+        Where the machine's clock was set since the batch's latest run, the moments that waits and ages are
+        measured from are carried over first.
+        """
+        run_id, now = self._new_id(), self._clock.now()
+        uptime = await asyncio.to_thread(self._uptime)
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            if uptime is not None:
+                await carry_over(connection, batch_id, now, uptime)
+            await connection.execute_fetchall(
+                "INSERT INTO runs (id, batch_id, started_at, pid, host, version, boot_id, uptime)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    run_id,
+                    batch_id,
+                    to_text(now),
+                    pid,
+                    host,
+                    version,
+                    *((uptime.boot_id, uptime.seconds) if uptime else (None, None)),
+                ),
+            )
+            await connection.executemany(
+                "INSERT INTO run_crews (run_id, crew, url) VALUES (?, ?, ?)",
+                [(run_id, crew, url) for crew, url in (urls or {}).items()],
+            )
+
+        await self._writing.call(work)
         return run_id
 
     async def canary_passed(self, key: BatchKey) -> bool:
@@ -266,6 +298,28 @@ class Ledger:
     def progressed(self, attempt: Attempt, execution: Execution) -> None:
         """Note what an execution is at; goes with the next commit."""
         self._writing.change_soon(transitions.progress(attempt, execution))
+
+    def watched(self, attempt: Attempt, watch: Watch) -> None:
+        """Note how far a tick came with watching; goes with the next commit."""
+        self._writing.change_soon(transitions.watch(attempt, watch))
+
+    async def keep_paces(self, key: BatchKey, states: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep what holds each crew's kickoffs back, for the next run; '' is the whole batch."""
+        now = self._now()
+        rows: list[Parameters] = [(key.id, crew, staging.encode_json(state), now) for crew, state in states.items()]
+        await self._writing.change((_KEEP_PACE, rows))
+
+    async def paces(self, key: BatchKey) -> dict[str, tuple[dict[str, Any], float]]:
+        """What was kept, by crew, each with how many seconds ago."""
+        with plain_errors(self._name):
+            rows = await self._reader.execute_fetchall(
+                "SELECT crew, state, saved_at FROM paces WHERE batch_id = ?", (key.id,)
+            )
+        now = self._clock.now()
+        return {
+            crew: (staging.decode_json(state), max(0.0, (now - from_text(saved)).total_seconds()))
+            for crew, state, saved in rows
+        }
 
     async def retry(self, key: BatchKey, *, states: Iterable[JobState], job_ids: Iterable[str] = ()) -> int:
         """Put ended jobs back to pending, with their full allowance of attempts. Returns how many.

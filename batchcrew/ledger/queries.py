@@ -17,6 +17,7 @@ from batchcrew.models import (
     JobState,
     ResultRow,
     TaskResult,
+    Watch,
 )
 
 # kicked off again after an attempt whose answer was lost: the crew may have run twice
@@ -66,7 +67,7 @@ async def open_attempts(
     rows = await connection.execute_fetchall(
         """
         SELECT a.state, a.id, j.id, j.job_id, j.crew, a.number, j.charged, j.inputs, j.meta, a.intended_at,
-               a.kickoff_id, a.kicked_off_at
+               a.kickoff_id, a.kicked_off_at, a.watch
         FROM attempts AS a JOIN jobs AS j ON j.id = a.job
         WHERE a.state IN ('intended', 'kicked_off') AND j.batch_id = ? ORDER BY j.position
         """,
@@ -88,6 +89,7 @@ async def open_attempts(
                 intended_at=row[9],
                 kickoff_id=row[10],
                 kicked_off_at=row[11],
+                watch=Watch(**decode_json(row[12])) if row[12] else None,
             ),
         )
         for row in rows

@@ -59,6 +59,17 @@ def render_summary(result: RunResult) -> str:
     return "\n".join(lines)
 
 
+def render_tick(result: RunResult) -> str:
+    """The summary of a tick: one line while the batch goes on, the whole summary when it has ended or stopped."""
+    counts = result.counts
+    if result.stopped is not None or (result.run_id is not None and not counts.left):
+        return render_summary(result)
+    if result.run_id is None:
+        return headline(result)
+    kickoffs = "1 kickoff" if result.kickoffs == 1 else f"{result.kickoffs} kickoffs"
+    return f"{clean_text(result.batch)}: {kickoffs} now; of {_jobs(counts.total)}: {count_words(counts)}"
+
+
 def headline(result: RunResult) -> str:
     """`travel: 24 of 24 jobs succeeded`."""
     counts, batch = result.counts, clean_text(result.batch)
