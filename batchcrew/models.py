@@ -343,6 +343,8 @@ class RunResult:
     jobfile: str = ""
     plan: Plan | None = None
     warnings: tuple[str, ...] = field(default=())
+    repeated: bool = False
+    """A tick that stopped for the reason of the last one and changed nothing: a person knows already."""
     cost: str | None = None
     """What this run's kickoffs cost, where their price is known: `12.50 USD`."""
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from batchcrew import __version__
+from batchcrew.cli.leaving import leave
 from batchcrew.errors import BatchcrewError, ExitCode
 
 COMMANDS = {
@@ -57,7 +58,7 @@ def batchcrew() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The `batchcrew` program: exits with a code of the table."""
-    sys.exit(_call(arguments))
+    leave(_call(arguments))
 
 
 def _call(arguments: Sequence[str] | None) -> int:

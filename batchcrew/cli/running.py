@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from batchcrew.cli.loop import call, with_signals
+from batchcrew.cli.loop import ENDED_AT_ONCE, call, say, with_signals
 from batchcrew.cli.options import json_option, option
 from batchcrew.clock import SystemClock
 from batchcrew.engine import Stop
@@ -107,14 +107,14 @@ def run_and_report(request: RunRequest, reporting: Reporting, *, drain: bool = F
             return ExitCode.BUSY
         raise
     except asyncio.CancelledError:
-        click.echo("batchcrew: ended at once; run it again to go on", err=True)
+        say(ENDED_AT_ONCE)
         return ExitCode.STOPPED
     if reporting.as_json:
         click.echo(json_document(summary_json(result)))
     elif kind == "json":
-        click.echo(json.dumps({"event": "run_ended", **summary_json(result)}), err=True)
+        say(json.dumps({"event": "run_ended", **summary_json(result)}))
     elif not reporting.quiet or needs_person(result):
-        click.echo(render_tick(result) if request.once else render_summary(result), err=True)
+        say(render_tick(result) if request.once else render_summary(result))
     return exit_code(result)
 
 

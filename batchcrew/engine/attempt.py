@@ -4,6 +4,7 @@ The intent is durable before `live` is called (the ledger's claim), the kickoff_
 done with it, the outcome before its slot is free.
 """
 
+import asyncio
 import math
 import random
 from collections.abc import Callable
@@ -80,6 +81,7 @@ class AttemptRunner:
     Args:
         once: a tick: what is not due now is left for the next tick.
         count_kickoff: told the crew's name at each kickoff that was accepted.
+        wake: set when the loop should look again at what may start.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class AttemptRunner:
         chance: random.Random,
         observe: Observe,
         count_kickoff: Callable[[str], None],
+        wake: asyncio.Event,
         once: bool = False,
     ) -> None:
         self._client = client
@@ -105,6 +108,7 @@ class AttemptRunner:
         self._chance = chance
         self._observe = observe
         self._count_kickoff = count_kickoff
+        self._wake = wake
         self._once = once
         self._longest_wait = 0.0 if once else math.inf
 
@@ -142,7 +146,6 @@ class AttemptRunner:
                 self._give_crew_up(reason)
                 return retry.rejected(reason)
             case Doubtful(reason):
-                self._went_wrong("api", self._gate.kickoffs, reason)
                 if self._gate.idempotent and (self._once or self._stop.leaving()):
                     life.left = True  # still intended: the next run sends the same key again
                     return None
@@ -266,25 +269,29 @@ class AttemptRunner:
 
     def _went_well(self, breaker: Breaker) -> None:
         if breaker.succeeded():
+            self._wake.set()
             self._observe(Warned(f"crew {self._gate.name}: {breaker.what} go well again, kickoffs go on"))
 
     def _went_wrong(self, kind: BreakerClass, breaker: Breaker, reason: str) -> None:
         if kind in self._settings.breaker.on and breaker.failed(reason):
+            self._wake.set()
             pause = format_duration(breaker.opens_in() or 0.0)
-            self._observe(Warned(f"crew {self._gate.name}: {breaker}; kickoffs pause, one is tried in {pause}"))
+            self._observe(Warned(f"crew {self._gate.name}: {breaker}; kickoffs pause, the next is tried in {pause}"))
 
     async def _send(self, life: Life) -> KickoffAnswer:
         """POST the kickoff; to a server that honours the key, until its answer is known."""
-        for resend in range(RESENDS):
+        for resend in range(RESENDS + 1):
             life.phase = Phase.KICKING_OFF
             answer = await self._client.kickoff(life.attempt)
-            if not (isinstance(answer, Doubtful) and self._gate.idempotent) or self._once or self._stop.leaving():
+            if not isinstance(answer, Doubtful):
+                return answer
+            self._went_wrong("api", self._gate.kickoffs, answer.reason)
+            if not self._gate.idempotent or resend == RESENDS or self._once or self._stop.leaving():
                 return answer
             # the same key gives the same kickoff_id: asking again is safe, and so is leaving it for the next run
             life.phase = Phase.WATCHING
             await self._clock.sleep(retry.jittered(min(0.5 * 2**resend, LONGEST_RESEND_SECONDS), self._chance))
-        life.phase = Phase.KICKING_OFF
-        return await self._client.kickoff(life.attempt)
+        raise AssertionError("the last answer was returned")
 
     def _show(self, attempt: Attempt, execution: Execution, shown: tuple[object, ...]) -> tuple[object, ...]:
         seen = (execution.word, execution.current_task, execution.completed_tasks, execution.total_tasks)

@@ -196,7 +196,7 @@ class Gate:
         return {
             "pause": self._pause,
             "paused_for": self.pause_seconds(),
-            "pace": self.pace.wait_seconds(),
+            "pace": self.pace.next_in(),
             "limit": self.limit,
             "round": self._round,
             "rounds": self._rounds,
@@ -208,7 +208,7 @@ class Gate:
     def recall_waits(self, state: Mapping[str, Any], ago: float) -> None:
         """Keep what the server asked for (Retry-After) and the rate, as remembered so many seconds ago."""
         self._paused_until = self._clock.monotonic() + state["paused_for"] - ago
-        self.pace.wait(state["pace"] - ago)
+        self.pace.recall(state["pace"], ago)
 
     def recall(self, state: Mapping[str, Any], ago: float) -> None:
         """Go on as remembered so many seconds ago."""

@@ -21,8 +21,11 @@ class Pace:
     def __init__(self, rate: Rate | None, clock: Clock, *, burst: bool = False) -> None:
         self._interval = rate.interval_seconds if rate else 0.0
         self._at_once = 1
+        self._credit = CATCH_UP_SECONDS
         if rate is not None:
             self._at_once = max(1, int(rate.count if burst else CATCH_UP_SECONDS / self._interval))
+            if burst:  # a tick comes when it comes, mostly a little late
+                self._credit = self._interval
         self._clock = clock
         self._next = -math.inf
 
@@ -39,13 +42,18 @@ class Pace:
         """So many have left."""
         if self._interval:
             now = self._clock.monotonic()
-            start = now if self._next == -math.inf else max(self._next, now - CATCH_UP_SECONDS)
+            start = now if self._next == -math.inf else max(self._next, now - self._credit)
             self._next = start + kickoffs * self._interval
 
     def wait_seconds(self) -> float:
         """Until the next may leave."""
         return max(0.0, self._next - self._clock.monotonic()) if self._interval else 0.0
 
-    def wait(self, seconds: float) -> None:
-        """Let none leave for so long: what an earlier run spent."""
-        self._next = max(self._next, self._clock.monotonic() + seconds)
+    def next_in(self) -> float | None:
+        """Seconds until the next may leave, negative when it might have left before; None: none has left yet."""
+        return None if self._next == -math.inf else self._next - self._clock.monotonic()
+
+    def recall(self, next_in: float | None, ago: float) -> None:
+        """Go on with what an earlier run had spent so many seconds ago."""
+        if next_in is not None:
+            self._next = max(self._next, self._clock.monotonic() + next_in - ago)

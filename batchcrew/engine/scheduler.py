@@ -84,8 +84,8 @@ class Scheduler:
             clients, stop=stop, clock=clock, chance=chance, observe=observe, unreachable=unreachable, once=once
         )
         self.result = EngineResult()
-        self._runners = {name: self._runner(name) for name in crews}
         self._wake = asyncio.Event()
+        self._runners = {name: self._runner(name) for name in crews}
         self._lives = Lives(self._gates, live=self._live, wake=self._wake)
         self._preparing: set[asyncio.Task[None]] = set()
         self._deadline = math.inf
@@ -150,14 +150,14 @@ class Scheduler:
         """Waits that a server asked for and rates hold from run to run; for ticks, so does all that was learned."""
         for name, (state, ago) in (await self._ledger.paces(self._batch)).items():
             if name == "":
-                self._pace.wait(state["pace"] - ago)
+                self._pace.recall(state["pace"], ago)
             elif name in self._gates:
                 gate = self._gates[name]
                 (gate.recall if self._once else gate.recall_waits)(state, ago)
 
     async def _remember(self) -> None:
         states: dict[str, dict[str, Any]] = {name: gate.remember() for name, gate in self._gates.items()}
-        states[""] = {"pace": self._pace.wait_seconds()}
+        states[""] = {"pace": self._pace.next_in()}
         await self._ledger.keep_paces(self._batch, states)
 
     # Work of an earlier run
@@ -332,6 +332,7 @@ class Scheduler:
             chance=self._chance,
             observe=self._observe,
             count_kickoff=self._count_kickoff,
+            wake=self._wake,
             once=self._once,
         )
 

@@ -221,6 +221,14 @@ class Ledger:
         await self._writing.call(work)
         return run_id
 
+    async def latest_stop(self, key: BatchKey) -> str | None:
+        """Why the batch's latest run stopped with work left; None when it did not, or there was none."""
+        with plain_errors(self._name):
+            row = await queries.one(
+                self._reader, "SELECT stopped FROM runs WHERE batch_id = ? ORDER BY rowid DESC LIMIT 1", (key.id,)
+            )
+        return row[0] if row else None
+
     async def canary_passed(self, key: BatchKey) -> bool:
         """Whether the batch's first jobs have ended well before."""
         with plain_errors(self._name):

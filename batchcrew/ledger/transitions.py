@@ -35,7 +35,8 @@ _INTEND = "INSERT INTO attempts (id, job, number, run_id, state, intended_at) VA
 
 # intended -> kicked_off: durable before anything is done with the kickoff_id
 _KICK_OFF = Statement(
-    "UPDATE attempts SET state = 'kicked_off', kickoff_id = ?, kicked_off_at = ? WHERE id = ? AND state = 'intended'"
+    "UPDATE attempts SET state = 'kicked_off', kickoff_id = ?, kicked_off_at = ? WHERE id = ? AND state = 'intended'",
+    precious=True,
 )
 
 # (intended | kicked_off) -> ended, in one transaction with the job: open -> ended | pending

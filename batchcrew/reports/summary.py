@@ -35,12 +35,13 @@ def exit_code(result: RunResult) -> ExitCode:
 def needs_person(result: RunResult) -> bool:
     """Whether `--quiet` should speak: jobs failed or are held, or the run stopped for a reason that stays.
 
+    Ticks that stop again and again for one reason tell it once.
     Work that is left by `max_runtime`, `--limit` or a signal is the next run's, not a person's.
     """
     counts = result.counts
     going_on = {None, StopReason.SIGNAL, StopReason.MAX_RUNTIME, StopReason.LIMIT}
     if result.stopped not in going_on:
-        return True
+        return not result.repeated
     # told once: a finished batch that cron calls again is not mailed again
     return result.run_id is not None and not counts.left and counts.succeeded < counts.total
 
