@@ -17,6 +17,11 @@ def retry_command(batch: str, ledger: str, *options: str) -> str:
     return _command("retry", [batch], options, ledger)
 
 
+def attach_command(batch: str, job_id: str, ledger: str) -> str:
+    """The command that says under which kickoff_id a held job runs; the id is the person's to fill in."""
+    return _command("attach", [batch, job_id, "KICKOFF_ID"], (), ledger)
+
+
 def status_command(batch: str, ledger: str) -> str:
     """The command that shows where the batch stands."""
     return _command("status", [batch], (), ledger)

@@ -4,9 +4,16 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from batchcrew.errors import ExitCode
-from batchcrew.models import Counts, JobLine, RunResult, StopReason
+from batchcrew.models import Counts, JobLine, JobState, RunResult, StopReason
 from batchcrew.reports.clean import clean_text
-from batchcrew.reports.commands import export_command, retry_command, run_command, show_command, status_command
+from batchcrew.reports.commands import (
+    attach_command,
+    export_command,
+    retry_command,
+    run_command,
+    show_command,
+    status_command,
+)
 from batchcrew.settings import format_duration
 
 SHOWN_SLOWEST = 3
@@ -176,6 +183,9 @@ def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
     if counts.held:
         retry = retry_command(batch, ledger, "--held")
         yield "release the held", f"{retry} && {run}" if run else retry
+        held = next((line for line in result.failing if line.state is JobState.HELD), None)
+        if held is not None:
+            yield "or attach one", attach_command(batch, held.job_id, ledger)
     if result.failing:
         yield "look at one", show_command(batch, result.failing[0].job_id, ledger)
     if counts.succeeded:
