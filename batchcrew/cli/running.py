@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import click
 
-from batchcrew.cli.loop import ENDED_AT_ONCE, call, say, with_signals
+from batchcrew.cli.loop import call, say
 from batchcrew.cli.options import json_option, option
+from batchcrew.cli.signals import ENDED_AT_ONCE, with_signals
 from batchcrew.clock import SystemClock
 from batchcrew.engine import Stop
 from batchcrew.errors import BatchBusy, ExitCode

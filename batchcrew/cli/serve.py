@@ -9,8 +9,10 @@ from typing import Any
 
 import click
 
-from batchcrew.cli.loop import SIGNALS, call
-from batchcrew.cli.options import option, read_token
+from batchcrew.cli.loop import call
+from batchcrew.cli.options import option
+from batchcrew.cli.signals import SIGNALS
+from batchcrew.cli.sources import read_token
 from batchcrew.errors import UsageError
 from batchcrew.server import DIALECTS, CrewServer, ServeOptions, Spread, parse_share
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from batchcrew.cli.options import ledger_option, source, source_options
+from batchcrew.cli.options import ledger_option
 from batchcrew.cli.running import Reporting, overrides, reporting_options, run_and_report, settings_options
+from batchcrew.cli.sources import source, source_options
 from batchcrew.runner import RunRequest
 
 

@@ -40,7 +40,8 @@ from batchcrew.models import (
     Unusable,
     Watch,
 )
-from batchcrew.settings import BreakerClass, RetrySettings, RunSettings, format_duration
+from batchcrew.quantities import format_duration
+from batchcrew.settings import BreakerClass, RetrySettings, RunSettings
 
 RESENDS = 8
 """How often a kickoff in doubt is sent again to a server that honours its Idempotency-Key."""

@@ -10,7 +10,7 @@ from batchcrew.engine.retry import jittered
 from batchcrew.engine.stopping import Stop
 from batchcrew.events import Observe, Warned
 from batchcrew.models import CrewInputs, NotSent, StopReason, Unclear, Unusable
-from batchcrew.settings import format_duration
+from batchcrew.quantities import format_duration
 
 UNREACHABLE_SECONDS = 60.0
 """A crew that cannot be reached for so long, without a single success, is given up for this run."""

@@ -31,7 +31,8 @@ from batchcrew.errors import BatchcrewError, LedgerError
 from batchcrew.events import AttemptEnded, KickedOff, Observe, Stopping, Warned
 from batchcrew.ledger import BatchKey, Ledger, MonthBudget
 from batchcrew.models import Attempt, AttemptState, JobState, Outcome, StopReason
-from batchcrew.settings import CrewSettings, RunSettings, format_duration
+from batchcrew.quantities import format_duration
+from batchcrew.settings import CrewSettings, RunSettings
 
 TICK_SECONDS = 5.0
 """A tick stops asking and starting after so long; only kickoffs on the wire are still waited for."""

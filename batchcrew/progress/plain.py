@@ -12,9 +12,9 @@ from batchcrew.events import AttemptEnded, Event, Progressed, RunStarted, Stoppi
 from batchcrew.models import AttemptState, ExecutionState, JobState
 from batchcrew.progress.lines import Lines
 from batchcrew.progress.tally import Tally
+from batchcrew.quantities import format_duration
 from batchcrew.reports.clean import clean_text
 from batchcrew.reports.commands import status_command
-from batchcrew.settings import format_duration
 
 MOST_LINES = 50
 """Lines of one kind (failures, retries, warnings) before the rest is left to the ledger."""

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from batchcrew.settings import DEFAULT_LEDGER
+from batchcrew.quantities import DEFAULT_LEDGER
 
 
 def run_command(jobfile: str, ledger: str, *options: str) -> str:

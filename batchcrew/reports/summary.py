@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from batchcrew.errors import ExitCode
 from batchcrew.models import Counts, JobLine, JobState, RunResult, StopReason
+from batchcrew.quantities import format_duration
 from batchcrew.reports.clean import clean_text
 from batchcrew.reports.commands import (
     attach_command,
@@ -14,7 +15,6 @@ from batchcrew.reports.commands import (
     show_command,
     status_command,
 )
-from batchcrew.settings import format_duration
 
 SHOWN_SLOWEST = 3
 SHOWN_FAILING = 5
