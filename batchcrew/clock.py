@@ -6,7 +6,9 @@ machine's time back or forward in the middle changes no decision.
 
 import asyncio
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 
@@ -52,6 +54,24 @@ class SystemClock:
                 return await event.wait()
         except TimeoutError:
             return False
+
+
+@dataclass(frozen=True, slots=True)
+class Uptime:
+    """How long the machine has been up: time that nobody can set, from one process to the next."""
+
+    boot_id: str
+    """Of this start of the machine; another id, and nothing can be compared."""
+    seconds: float
+
+
+def machine_uptime() -> Uptime | None:
+    """The machine's own, sleep included; None where the system does not tell (it is Linux's)."""
+    try:
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return Uptime(boot_id, time.clock_gettime(time.CLOCK_BOOTTIME))
+    except (OSError, AttributeError):
+        return None
 
 
 def to_text(moment: datetime) -> str:

@@ -202,6 +202,20 @@ class CrewInputs:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """How far the watching of an execution is, from one tick to the next."""
+
+    asked: int
+    """Questions for its status so far."""
+    absent: int
+    """Of those, how many in a row were answered with `not found`."""
+    unclear: int
+    """Questions without a clear answer since it is overdue."""
+    next_at: str
+    """UTC text: not to be asked again before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One kickoff of one job, with what the engine needs to live it through.
 
@@ -223,6 +237,8 @@ class Attempt:
     intended_at: str
     kickoff_id: str | None = None
     kicked_off_at: str | None = None
+    watch: Watch | None = None
+    """Where an earlier tick left off; None when no tick has asked yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,6 +319,7 @@ class StopReason(StrEnum):
     CREW_UNUSABLE = "crew_unusable"
     CANARY = "canary"  # too few of the first jobs succeeded
     BUDGET = "budget"  # max_kickoffs of the batch, or of a crew's month, is spent
+    LEDGER = "ledger"  # it cannot be written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,6 +343,8 @@ class RunResult:
     jobfile: str = ""
     plan: Plan | None = None
     warnings: tuple[str, ...] = field(default=())
+    repeated: bool = False
+    """A tick that stopped for the reason of the last one and changed nothing: a person knows already."""
     cost: str | None = None
     """What this run's kickoffs cost, where their price is known: `12.50 USD`."""
 

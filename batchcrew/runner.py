@@ -26,13 +26,15 @@ from batchcrew.wiring import Source, open_crews
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """One call of `batchcrew run`."""
+    """One call of `batchcrew run` or `batchcrew tick`."""
 
     source: Source
     ledger: Path
     limit: int | None = None
     """Most kickoffs of this run."""
     retry_failed: bool = False
+    once: bool = False
+    """A tick: do what is due now and end, whatever is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ async def _run(
     result: RunResult,
     around: Surroundings,
 ) -> RunResult:
+    stopped_before = await ledger.latest_stop(batch)
     run_id = await ledger.open_run(
         batch.id,
         pid=os.getpid(),
@@ -137,11 +140,17 @@ async def _run(
             chance=around.chance,
             observe=around.observe,
             limit=request.limit,
+            once=request.once,
         ).run()
+    before = result.counts
     result = _ended(result, run_id, engine, await ledger.counts(batch), around.stop)
-    prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
-    result = replace(result, cost=cost(prices, engine.by_crew))
     stopped = result.stopped.value if result.stopped else None
+    prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
+    result = replace(
+        result,
+        cost=cost(prices, engine.by_crew),
+        repeated=request.once and stopped == stopped_before and result.counts == before,
+    )
     await ledger.close_run(run_id, kickoffs=result.kickoffs, stopped=stopped, exit_code=int(exit_code(result)))
     return result
 

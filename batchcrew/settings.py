@@ -12,65 +12,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from batchcrew.errors import UsageError
+from batchcrew.quantities import UNITS, parse_duration, parse_size
 
-DEFAULT_LEDGER = "results/batchcrew.db"
 EMBEDDED = "embedded"
 """`crew.url: embedded` starts a local demo crew for the run."""
 DEFAULT_CREW = "default"
 """Name of the crew of a job file that has a single one."""
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|m|h|sec|min|second|minute|hour)")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KiB|MiB|GiB)?", re.IGNORECASE)
-_SIZE_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-MAX_DURATION_SECONDS = 366 * 86400.0
-
-
-def parse_duration(value: object) -> float:
-    """Seconds from `30s`, `5m`, `1h30m`, `500ms` or a number of seconds.
-
-    Raises:
-        ValueError: the text is no duration, is negative or over a year.
-    """
-    seconds: float
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"{value!r} is no duration; write it like 30s, 5m or 1h30m")
-    if isinstance(value, str):
-        text = value.strip().replace(" ", "")
-        if _DURATION.fullmatch(text):
-            seconds = sum(float(number) * _UNITS[unit] for number, unit in _DURATION_PART.findall(text))
-        else:
-            try:
-                seconds = float(text)
-            except ValueError:
-                raise ValueError(f"{value!r} is no duration; write it like 30s, 5m or 1h30m") from None
-    else:
-        seconds = float(value)
-    if not 0 <= seconds <= MAX_DURATION_SECONDS:
-        raise ValueError(f"{value!r} is out of range; a duration is between 0s and 366d")
-    return seconds
-
-
-def format_duration(seconds: float) -> str:
-    """`1h 02m`, `3m 20s`, `12.3s`: for people."""
-    if seconds < 60:
-        return f"{seconds:.1f}s" if seconds < 10 else f"{seconds:.0f}s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}m {rest:02d}s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h {minutes:02d}m"
-
-
-def parse_size(value: object) -> int:
-    """Bytes from `64MiB`, `10 MB` or a number of bytes."""
-    match = _SIZE.fullmatch(str(value).strip())
-    if isinstance(value, bool) or match is None:
-        raise ValueError(f"{value!r} is no size; write it like 64MiB")
-    return int(float(match[1]) * _SIZE_UNITS[(match[2] or "B").lower()])
-
 
 Duration = Annotated[
     float,
@@ -121,7 +70,7 @@ def parse_rate(value: object) -> Any:
     match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None or float(match[1]) <= 0:
         raise ValueError(f"{value!r} is no rate; write it like 2/s, 60/m or 500/h")
-    return Rate(count=float(match[1]), period_seconds=_UNITS[match[2][0]])
+    return Rate(count=float(match[1]), period_seconds=UNITS[match[2][0]])
 
 
 RateText = Annotated[
@@ -258,6 +207,7 @@ PriceText = Annotated[
 ]
 
 RetryClass = Literal["crew_error", "lost", "timeout"]
+BreakerClass = Literal["api", "crew_error"]
 Delivery = Literal["at_least_once", "at_most_once"]
 
 
@@ -287,6 +237,23 @@ class PollSettings(Settings):
     """Longest wait."""
 
 
+class BreakerSettings(Settings):
+    """When a crew that is ill is left alone, and for how long."""
+
+    failures: int = Field(default=5, ge=1)
+    """So many calls in a row that went wrong open it."""
+    rate: Share = Decimal("0.5")
+    """So large a share of the latest calls opens it as well."""
+    sample: int = Field(default=20, ge=1, le=10_000)
+    """How many calls the share is of; it opens by its rate only once there were so many."""
+    pause: PositiveDuration = 5.0
+    """Wait before the first probe; each further wait is twice as long, up to a minute."""
+    give_up: PositiveDuration = 600.0
+    """Open for so long, it ends the run (exit 5)."""
+    on: tuple[BreakerClass, ...] = ("api",)
+    """What counts: calls of the API that went wrong, and (crew_error) executions that did not succeed."""
+
+
 class RunSettings(Settings):
     """The `run:` section of a job file; a command-line option of the same name wins over it."""
 
@@ -306,13 +273,14 @@ class RunSettings(Settings):
     """How executions are watched."""
     stop_after_failures: FailureLimitText | None = None
     """Stop starting after so many failed jobs (20) or such a share (10%) in this run."""
-
     canary: Annotated[Canary, BeforeValidator(parse_canary, json_schema_input_type=int | Canary)] | None = None
     """So many jobs first; the rest start only when enough of these have succeeded."""
     max_kickoffs: (
         Annotated[MaxKickoffs, BeforeValidator(parse_max_kickoffs, json_schema_input_type=int | MaxKickoffs)] | None
     ) = None
     """Most kickoffs of one run, or {run: …, batch: …}."""
+    breaker: BreakerSettings = BreakerSettings()
+    """When a crew that is ill is left alone."""
 
     @model_validator(mode="after")
     def _waits_are_ordered(self) -> Self:
@@ -320,6 +288,8 @@ class RunSettings(Settings):
             raise ValueError("retry.backoff is longer than retry.max")
         if self.poll.initial > self.poll.max:
             raise ValueError("poll.initial is longer than poll.max")
+        if self.breaker.rate == 0:
+            raise ValueError("breaker.rate is 0: it would never let a kickoff through")
         return self
 
 
@@ -371,7 +341,6 @@ class CrewSettings(Settings):
     """Longest silence while waiting for an answer."""
     max_answer: Size = 64 * 2**20
     """Largest answer that is read; a larger one is an error of that answer."""
-
     max_kickoffs_per_month: int | None = Field(default=None, ge=1)
     """Most kickoffs of this crew (by its url) in a calendar month (UTC), over all batches of the ledger."""
     price_per_kickoff: PriceText | None = None

@@ -126,7 +126,7 @@ def _served_crew(serve: ServeSettings, folder: Path, *, log: Path | None, keep: 
     return server
 
 
-ProgressKind: TypeAlias = Literal["auto", "quiet", "json"]
+ProgressKind: TypeAlias = Literal["auto", "brief", "quiet", "json"]
 
 
 def open_progress(
@@ -135,12 +135,14 @@ def open_progress(
     """What shows the run.
 
     `auto`: the live display on a terminal that can draw it, plain lines elsewhere (nothing where stderr is closed);
-    `quiet`: only what needs a person; `json`: one object a line.
+    `brief`: plain lines without progress, for a tick; `quiet`: only what needs a person; `json`: one object a line.
     """
     if kind == "quiet":
         return QuietProgress(stream)
     if kind == "json":
         return JsonLogProgress(stream, clock)
+    if kind == "brief":
+        return PlainProgress(stream, clock, brief=True)
     if stream is None or not stream.isatty() or environ.get("TERM", "dumb") in {"dumb", "unknown"}:
         return PlainProgress(stream, clock)
     room = importlib.import_module("batchcrew.progress.live")

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 import click
 
 from batchcrew import __version__
+from batchcrew.cli.leaving import leave
 from batchcrew.errors import BatchcrewError, ExitCode
 
 COMMANDS = {
     "run": ("batchcrew.cli.run", "Start or continue a batch; the one command cron needs."),
+    "tick": ("batchcrew.cli.tick", "One step of a batch, for cron every minute: no resident process."),
     "check": ("batchcrew.cli.check", "Read everything, ask each crew for its inputs, print the plan."),
     "status": ("batchcrew.cli.status", "Counts of a batch and what is in flight."),
     "list": ("batchcrew.cli.list", "Every batch in the ledger."),
@@ -56,7 +58,7 @@ def batchcrew() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The `batchcrew` program: exits with a code of the table."""
-    sys.exit(_call(arguments))
+    leave(_call(arguments))
 
 
 def _call(arguments: Sequence[str] | None) -> int:

@@ -7,9 +7,11 @@ from typing import Any
 import click
 
 from batchcrew.adopting import adopt
-from batchcrew.cli.loop import call, with_signals
-from batchcrew.cli.options import ledger_option, option, source, source_options
-from batchcrew.cli.run import run_and_report
+from batchcrew.cli.loop import call
+from batchcrew.cli.options import ledger_option, option
+from batchcrew.cli.running import Reporting, run_and_report
+from batchcrew.cli.signals import with_signals
+from batchcrew.cli.sources import source, source_options
 from batchcrew.clock import SystemClock
 from batchcrew.engine import Stop
 from batchcrew.progress.quiet import QuietProgress
@@ -36,7 +38,7 @@ def command(jobfile: Path, *, ids: Path, ledger: Path, **options: Any) -> int:
     jobs = source(jobfile, options, {})
     number = call(_adopt(jobs, ids, ledger))
     click.echo(f"{number} executions adopted", err=True)
-    return run_and_report(RunRequest(source=jobs, ledger=ledger, limit=0))
+    return run_and_report(RunRequest(source=jobs, ledger=ledger, limit=0), Reporting())
 
 
 async def _adopt(jobs: Source, ids: Path, ledger: Path) -> int:

@@ -7,7 +7,8 @@ import click
 
 from batchcrew.checking import check_batch
 from batchcrew.cli.loop import call
-from batchcrew.cli.options import json_option, ledger_option, option, source, source_options
+from batchcrew.cli.options import json_option, ledger_option, option
+from batchcrew.cli.sources import source, source_options
 from batchcrew.clock import SystemClock
 from batchcrew.errors import ExitCode
 from batchcrew.reports.as_json import json_document, plan_json

@@ -1,21 +1,27 @@
-"""Running a command's coroutine, and what signals mean to a run."""
+"""Running a command's coroutine."""
 
 import asyncio
 import importlib.util
-import math
-import signal
+import sys
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import click
-
-from batchcrew.engine import Stop
-from batchcrew.models import StopReason
+from batchcrew.progress.lines import Lines
 
 T = TypeVar("T")
-SAME_SIGNAL_SECONDS = 0.5
-"""`timeout`, make and terminals may send one signal to a process and to its group: that is one."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def say(text: str) -> None:
+    """Write to standard error; a terminal that went away is no reason to fail."""
+    Lines(sys.stderr).write(text)
+
+
+class _Threads(ThreadPoolExecutor):
+    """The loop's threads. A name server that does not answer holds one for a minute: nobody waits for it."""
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001 - the base's own
+        super().shutdown(wait=False, cancel_futures=True)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -29,32 +35,5 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def call(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run one coroutine to its end."""
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.get_loop().set_default_executor(_Threads(thread_name_prefix="batchcrew"))
         return runner.run(coroutine)
-
-
-async def with_signals(work: Coroutine[Any, Any, T], stop: Stop, *, drain: bool = False) -> T:
-    """Run `work`; the first signal asks it to stop, the second cuts it off (the ledger stays consistent).
-
-    `drain`: executions in flight are waited for; else they are left for the next run.
-    """
-    task = asyncio.ensure_future(work)
-    loop = asyncio.get_running_loop()
-    first = math.inf
-
-    def told(number: signal.Signals) -> None:
-        nonlocal first
-        if loop.time() - first > SAME_SIGNAL_SECONDS:
-            task.cancel()
-        if first < math.inf:
-            return
-        first = loop.time()
-        stop.request(StopReason.SIGNAL, f"by {number.name}", leave=not drain)
-        click.echo(f"{number.name}: nothing new starts; a second signal ends at once", err=True)
-
-    for number in SIGNALS:
-        loop.add_signal_handler(number, told, number)
-    try:
-        return await task
-    finally:
-        for number in SIGNALS:
-            loop.remove_signal_handler(number)

@@ -11,11 +11,13 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from batchcrew.cli.loop import SIGNALS, call
-from batchcrew.cli.options import option, read_token
+from batchcrew.cli.loop import call
+from batchcrew.cli.options import option
+from batchcrew.cli.signals import SIGNALS
+from batchcrew.cli.sources import read_token
 from batchcrew.errors import UsageError
+from batchcrew.quantities import parse_duration
 from batchcrew.server import DIALECTS, CrewOptions, CrewServer, ServeOptions, Spread, parse_share, parse_target
-from batchcrew.settings import parse_duration
 
 TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name
 RATES = ("fail_rate", "http_error_rate", "drop_rate")

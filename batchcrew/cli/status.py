@@ -31,8 +31,7 @@ def command(batch: str | None, *, ledger: Path, as_json: bool) -> None:
 async def _status(path: Path, batch: str | None, clock: SystemClock) -> BatchStatus:
     async with Ledger(path, clock=clock) as ledger:
         if batch is None:
-            lines = await ledger.list()
-            if not lines:
+            batch = await ledger.latest()
+            if batch is None:
                 raise NotInLedger(f"the ledger {path} has no batch yet")
-            batch = lines[0].batch
         return await ledger.status(await known_batch(ledger, batch))

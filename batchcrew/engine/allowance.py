@@ -5,9 +5,11 @@ A refused kickoff cost nothing and is given back.
 
 import math
 from dataclasses import dataclass
+from typing import Self
 
+from batchcrew.ledger import BatchKey, Ledger
 from batchcrew.models import Counts, JobState, Outcome, StopReason
-from batchcrew.settings import Canary
+from batchcrew.settings import Canary, RunSettings
 
 
 @dataclass(slots=True)
@@ -66,6 +68,24 @@ class Allowance:
     def __init__(self, limits: list[Limit], canary: CanaryWatch | None) -> None:
         self._limits = limits
         self._canary = canary
+
+    @classmethod
+    async def read(cls, ledger: Ledger, batch: BatchKey, settings: RunSettings, limit: int | None) -> Self:
+        """What this run may spend, by its options, the job file and what the batch has spent before."""
+        limits = []
+        most = settings.max_kickoffs
+        if limit is not None:
+            words = f"the limit of {limit} kickoffs for this run is reached" if limit else "only watching"
+            limits.append(Limit(limit, StopReason.LIMIT, words))
+        if most is not None and most.run is not None:
+            limits.append(Limit(most.run, StopReason.LIMIT, f"max_kickoffs of a run ({most.run}) is reached"))
+        if most is not None and most.batch is not None:
+            left = most.batch - await ledger.kickoffs(batch)
+            limits.append(Limit(left, StopReason.BUDGET, f"max_kickoffs of the batch ({most.batch}) is spent"))
+        canary = settings.canary
+        if canary is None or await ledger.canary_passed(batch):
+            return cls(limits, None)
+        return cls(limits, CanaryWatch.of(canary, await ledger.counts(batch)))
 
     def left(self) -> float:
         """Kickoffs that may leave now."""

@@ -4,23 +4,29 @@ The intent is durable before `live` is called (the ledger's claim), the kickoff_
 done with it, the outcome before its slot is free.
 """
 
+import asyncio
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import Enum, auto
 from typing import TypedDict
 
-from batchcrew.clock import Clock, from_text
+from batchcrew.clock import Clock, from_text, to_text
 from batchcrew.crew import CrewClient
 from batchcrew.engine import retry
-from batchcrew.engine.limits import Gate
+from batchcrew.engine.breaker import Breaker
+from batchcrew.engine.gate import Gate
 from batchcrew.engine.polling import Patience, Waits
 from batchcrew.engine.stopping import Stop
+from batchcrew.errors import LedgerError
 from batchcrew.events import KickedOff, Observe, Progressed, Warned
 from batchcrew.ledger import Ledger
 from batchcrew.models import (
     Accepted,
     Attempt,
+    AttemptState,
     BadInputs,
     Busy,
     Doubtful,
@@ -32,8 +38,10 @@ from batchcrew.models import (
     StopReason,
     Unclear,
     Unusable,
+    Watch,
 )
-from batchcrew.settings import RetrySettings, RunSettings, format_duration
+from batchcrew.quantities import format_duration
+from batchcrew.settings import BreakerClass, RetrySettings, RunSettings
 
 RESENDS = 8
 """How often a kickoff in doubt is sent again to a server that honours its Idempotency-Key."""
@@ -60,6 +68,8 @@ class Life:
     phase: Phase
     ended: bool = False
     """Its outcome is durable and its slot free."""
+    left: bool = False
+    """This tick does no more for it; it keeps its slot."""
 
     @property
     def accepted(self) -> bool:
@@ -67,7 +77,13 @@ class Life:
 
 
 class AttemptRunner:
-    """Lives attempts of one crew through. Holds nothing of a single attempt."""
+    """Lives attempts of one crew through. Holds nothing of a single attempt.
+
+    Args:
+        once: a tick: what is not due now is left for the next tick.
+        count_kickoff: told the crew's name at each kickoff that was accepted.
+        wake: set when the loop should look again at what may start.
+    """
 
     def __init__(
         self,
@@ -81,6 +97,8 @@ class AttemptRunner:
         chance: random.Random,
         observe: Observe,
         count_kickoff: Callable[[str], None],
+        wake: asyncio.Event,
+        once: bool = False,
     ) -> None:
         self._client = client
         self._gate = gate
@@ -91,6 +109,9 @@ class AttemptRunner:
         self._chance = chance
         self._observe = observe
         self._count_kickoff = count_kickoff
+        self._wake = wake
+        self._once = once
+        self._longest_wait = 0.0 if once else math.inf
 
     async def kick_off(self, life: Life, *, again: bool = False) -> Outcome | None:
         """From the intent to the outcome; None when the run leaves before the end.
@@ -103,30 +124,51 @@ class AttemptRunner:
         answer = await self._send(life)
         match answer:
             case Accepted(kickoff_id):
-                when = await self._ledger.kicked_off(life.attempt, kickoff_id)
-                life.attempt = replace(life.attempt, kickoff_id=kickoff_id, kicked_off_at=when)
-                self._gate.accepted()
-                self._count_kickoff(self._gate.name)
-                self._observe(KickedOff(life.attempt))
+                await self._accept(life, kickoff_id)
                 return await self.watch(life)
             case Busy(reason, retry_after, too_many):
                 self._gate.busy(retry_after, sent_at=sent_at, too_many=too_many)
+                if too_many:  # it counts what runs, so it is well
+                    self._gate.kickoffs.undecided()
+                else:
+                    self._went_wrong("api", self._gate.kickoffs, reason)
                 self._warn_of_pause(f"asks to slow down ({reason})")
                 return retry.rejected(reason)
             case NotSent(reason):
                 self._gate.not_sent(sent_at=sent_at)
+                self._went_wrong("api", self._gate.kickoffs, reason)
                 self._warn_of_pause(f"cannot be reached ({reason})")
                 return retry.rejected(reason)
             case BadInputs(reason):
                 self._gate.reached()
+                self._went_well(self._gate.kickoffs)
                 return retry.rejected(reason, for_good=True)
             case Unusable(reason):
                 self._give_crew_up(reason)
                 return retry.rejected(reason)
             case Doubtful(reason):
-                if self._gate.idempotent and self._stop.leaving():
-                    return None  # still intended: the next run sends the same key again
+                if self._gate.idempotent and (self._once or self._stop.leaving()):
+                    life.left = True  # still intended: the next run sends the same key again
+                    return None
                 return self.doubt(life.attempt, reason)
+
+    async def _accept(self, life: Life, kickoff_id: str) -> None:
+        """Nothing is done with a kickoff_id before it is durable."""
+        attempt = life.attempt
+        try:
+            when = await self._ledger.kicked_off(attempt, kickoff_id)
+        except LedgerError:
+            # paid for and not recorded: a person can still say so, once the ledger can be written again
+            told = (
+                f"its kickoff_id {kickoff_id} could not be recorded: see `batchcrew attach` once the ledger is mended"
+            )
+            self._observe(Warned(f"job {attempt.job_id} of {attempt.batch} was accepted, but {told}"))
+            raise
+        life.attempt = replace(attempt, kickoff_id=kickoff_id, kicked_off_at=when)
+        self._gate.accepted()
+        self._went_well(self._gate.kickoffs)
+        self._count_kickoff(self._gate.name)
+        self._observe(KickedOff(life.attempt))
 
     def doubt(self, attempt: Attempt, reason: str) -> Outcome:
         """The kickoff's answer is lost for good."""
@@ -139,54 +181,118 @@ class AttemptRunner:
         )
 
     async def watch(self, life: Life, *, taken_up: bool = False) -> Outcome | None:
-        """Ask for the execution's status until it ends; None when the run leaves before."""
+        """Ask for the execution's status until it ends; None when the run leaves before, or a tick has asked."""
         life.phase = Phase.WATCHING
         if self._stop.leaving():
             return None
         attempt, began = life.attempt, self._clock.monotonic()
-        waits = Waits(self._settings.poll, self._chance)
-        patience = Patience(self._settings.timeout, self._age(attempt))
-        wait = waits.first(taken_up=taken_up)
+        before = attempt.watch or Watch(asked=0, absent=0, unclear=0, next_at="")
+        waits = Waits(self._settings.poll, self._chance, asked=before.asked)
+        patience = Patience(self._settings.timeout, self._age(attempt), before.absent, before.unclear)
+        wait = self._first_wait(attempt, waits, taken_up=taken_up)
+        asked = 0
         shown: tuple[object, ...] = ()
         while True:
             remaining = patience.remaining(self._clock.monotonic() - began)
-            await self._clock.sleep(min(wait, remaining) if remaining > 0 else wait)
+            wait = min(wait, remaining) if remaining > 0 else wait
+            if wait > self._longest_wait:
+                self._leave(life, before.asked, asked, patience, wait)
+                return None
+            await self._clock.sleep(wait)
             answer = await self._client.status(attempt.kickoff_id or "")
+            asked += 1
             watched = self._clock.monotonic() - began
-            at_least, execution = None, None
-            match answer:
-                case Unusable(reason):
-                    self._give_crew_up(reason)
-                    return None
-                case Unclear(_, retry_after):
-                    at_least = retry_after
-                case Execution(state=ExecutionState.SUCCEEDED | ExecutionState.FAILED):
-                    return retry.ended(answer, charged=attempt.charged, **self._decisions())
-                case Execution(state=ExecutionState.NOT_FOUND):
-                    if patience.is_lost(watched):
-                        reason = f"the crew no longer knows kickoff {attempt.kickoff_id}"
-                        return retry.lost(reason, charged=attempt.charged, **self._decisions())
-                case Execution():
-                    execution = answer
-                    patience.absent = 0
-                    shown = self._show(attempt, execution, shown)
-            if patience.is_over(watched, clear=execution is not None):
+            if isinstance(answer, Unusable):
+                self._give_crew_up(answer.reason)
+                return None
+            execution, at_least = self._clear(answer, patience)
+            if isinstance(answer, Execution):
+                ended = self._ended(attempt, answer, patience, watched)
+                if ended is not None:
+                    return ended
+            if execution is not None:
+                shown = self._show(attempt, execution, shown)
+            if patience.is_over(watched, clear=execution is not None) or (self._once and patience.is_over_for_ticks()):
                 timeout = self._settings.timeout
                 return retry.timed_out(timeout, execution, charged=attempt.charged, **self._decisions())
             wait = waits.next(at_least=at_least)
 
+    def _clear(self, answer: Execution | Unclear, patience: Patience) -> tuple[Execution | None, float | None]:
+        """The execution, if the answer tells of it, and how long the server wants not to be asked."""
+        if isinstance(answer, Unclear):
+            self._went_wrong("api", self._gate.questions, answer.reason)
+            return None, answer.retry_after
+        self._went_well(self._gate.questions)
+        if answer.state is ExecutionState.NOT_FOUND:
+            return None, None
+        patience.absent = 0
+        return answer, None
+
+    def _ended(self, attempt: Attempt, execution: Execution, patience: Patience, watched: float) -> Outcome | None:
+        match execution.state:
+            case ExecutionState.SUCCEEDED | ExecutionState.FAILED:
+                return retry.ended(execution, charged=attempt.charged, **self._decisions())
+            case ExecutionState.NOT_FOUND if patience.is_lost(watched):
+                reason = f"the crew no longer knows kickoff {attempt.kickoff_id}"
+                return retry.lost(reason, charged=attempt.charged, **self._decisions())
+            case _:
+                return None
+
+    def _first_wait(self, attempt: Attempt, waits: Waits, *, taken_up: bool) -> float:
+        if not taken_up:
+            return waits.next()
+        if not self._once:
+            return waits.spread()
+        if attempt.watch is None:
+            return max(0.0, self._settings.poll.initial - self._age(attempt))
+        return max(0.0, (from_text(attempt.watch.next_at) - self._clock.now()).total_seconds())
+
+    def _leave(self, life: Life, before: int, asked: int, patience: Patience, wait: float) -> None:
+        """A tick does not wait: say to the next one when the execution is due."""
+        life.left = True
+        if asked:
+            next_at = to_text(self._clock.now() + timedelta(seconds=wait))
+            watch = Watch(asked=before + asked, absent=patience.absent, unclear=patience.unclear, next_at=next_at)
+            self._ledger.watched(life.attempt, watch)
+
+    def learn(self, attempt: Attempt, outcome: Outcome) -> None:
+        """What an attempt's end says about its crew's health."""
+        gate = self._gate
+        if attempt.kickoff_id is None:
+            gate.questions.undecided()  # it was to be the execution that is asked about
+        match outcome.attempt_state:
+            case AttemptState.SUCCEEDED:
+                self._went_well(gate.executions)
+            case AttemptState.FAILED | AttemptState.LOST | AttemptState.TIMED_OUT:
+                self._went_wrong("crew_error", gate.executions, outcome.reason or "")
+            case _:
+                gate.executions.undecided()
+
+    def _went_well(self, breaker: Breaker) -> None:
+        if breaker.succeeded():
+            self._wake.set()
+            self._observe(Warned(f"crew {self._gate.name}: {breaker.what} go well again, kickoffs go on"))
+
+    def _went_wrong(self, kind: BreakerClass, breaker: Breaker, reason: str) -> None:
+        if kind in self._settings.breaker.on and breaker.failed(reason):
+            self._wake.set()
+            pause = format_duration(breaker.opens_in() or 0.0)
+            self._observe(Warned(f"crew {self._gate.name}: {breaker}; kickoffs pause, the next is tried in {pause}"))
+
     async def _send(self, life: Life) -> KickoffAnswer:
         """POST the kickoff; to a server that honours the key, until its answer is known."""
-        for resend in range(RESENDS):
+        for resend in range(RESENDS + 1):
             life.phase = Phase.KICKING_OFF
             answer = await self._client.kickoff(life.attempt)
-            if not (isinstance(answer, Doubtful) and self._gate.idempotent) or self._stop.leaving():
+            if not isinstance(answer, Doubtful):
+                return answer
+            self._went_wrong("api", self._gate.kickoffs, answer.reason)
+            if not self._gate.idempotent or resend == RESENDS or self._once or self._stop.leaving():
                 return answer
             # the same key gives the same kickoff_id: asking again is safe, and so is leaving it for the next run
             life.phase = Phase.WATCHING
             await self._clock.sleep(retry.jittered(min(0.5 * 2**resend, LONGEST_RESEND_SECONDS), self._chance))
-        life.phase = Phase.KICKING_OFF
-        return await self._client.kickoff(life.attempt)
+        raise AssertionError("the last answer was returned")
 
     def _show(self, attempt: Attempt, execution: Execution, shown: tuple[object, ...]) -> tuple[object, ...]:
         seen = (execution.word, execution.current_task, execution.completed_tasks, execution.total_tasks)

@@ -12,21 +12,23 @@ ABSENT_TIMES = 3
 """So many `not found` in a row, after that, and the execution is lost."""
 OVERDUE_GRACE_SECONDS = 60.0
 """An execution that is found overdue gets so long to give a clear answer: its server may be coming up too."""
+MOST_GROWTH = 64
+"""A wait that grew so often has reached its cap (or has a factor of 1)."""
+OVERDUE_QUESTIONS = 3
+"""A tick does not wait: it is asked so often in that state, by as many ticks."""
 
 
 class Waits:
     """The waits between two questions: exponential, capped, with jitter."""
 
-    def __init__(self, poll: PollSettings, chance: random.Random) -> None:
+    def __init__(self, poll: PollSettings, chance: random.Random, *, asked: int = 0) -> None:
         self._poll = poll
         self._chance = chance
-        self._wait = poll.initial
+        self._wait = min(poll.initial * poll.factor ** min(asked, MOST_GROWTH), poll.max)
 
-    def first(self, *, taken_up: bool) -> float:
-        """Before the first question; those taken up are spread over one wait, as many may begin at once."""
-        if taken_up:
-            return self._chance.uniform(0, self._wait)
-        return self.next()
+    def spread(self) -> float:
+        """Before the first question about an execution taken up: spread over one wait, as many may begin at once."""
+        return self._chance.uniform(0, self._wait)
 
     def next(self, *, at_least: float | None = None) -> float:
         """Seconds to wait; `at_least` is what the server asked for."""
@@ -41,11 +43,14 @@ class Patience:
     Args:
         timeout: seconds from its kickoff.
         age: seconds since its kickoff when watching began.
+        absent: how often it was unknown in a row so far.
+        unclear: how often earlier ticks found it overdue and got no clear answer.
     """
 
     timeout: float
     age: float
     absent: int = 0
+    unclear: int = 0
 
     def remaining(self, watched: float) -> float:
         """Seconds to the timeout, after `watched` seconds of watching; negative when it is over."""
@@ -61,4 +66,11 @@ class Patience:
         """True when it is timed out. `clear`: the last answer was a status."""
         if self.remaining(watched) > 0:
             return False
-        return clear or self.age < self.timeout or watched >= OVERDUE_GRACE_SECONDS
+        if clear or self.age < self.timeout or watched >= OVERDUE_GRACE_SECONDS:
+            return True
+        self.unclear += 1
+        return False
+
+    def is_over_for_ticks(self) -> bool:
+        """True when enough ticks in a row found it overdue and got no clear answer."""
+        return self.unclear >= OVERDUE_QUESTIONS

@@ -3,7 +3,8 @@
 import random
 
 from batchcrew.models import AttemptState, Execution, ExecutionState, JobState, Outcome
-from batchcrew.settings import Delivery, RetryClass, RetrySettings, format_duration
+from batchcrew.quantities import format_duration
+from batchcrew.settings import Delivery, RetryClass, RetrySettings
 
 JITTER = 0.1
 """Waits differ by up to this share, so that jobs that failed together do not come back together."""

@@ -8,43 +8,34 @@ Invariants:
   is not paused, the pace allows it.
 - Work that an earlier run left comes first: watched attempts are taken up, then those whose kickoff may
   have been sent are settled, then new work starts.
+- A tick is the same loop that waits for nothing: what is not due keeps its slot and is left to the next tick.
 """
 
 import asyncio
 import math
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from batchcrew.clock import Clock, from_text, to_text
 from batchcrew.crew import CrewClient
-from batchcrew.engine.allowance import Allowance, CanaryWatch, Limit
+from batchcrew.engine.allowance import Allowance
 from batchcrew.engine.attempt import AttemptRunner, Life, Phase
-from batchcrew.engine.limits import Gate, Pace
+from batchcrew.engine.gate import Gate
+from batchcrew.engine.greeting import UNREACHABLE_SECONDS, Greeter
+from batchcrew.engine.lives import Live, Lives
+from batchcrew.engine.pace import Pace
 from batchcrew.engine.result import EngineResult
-from batchcrew.engine.retry import jittered
-from batchcrew.engine.stopping import GRACE_SECONDS, Stop
-from batchcrew.errors import BatchcrewError
+from batchcrew.engine.stopping import Stop
+from batchcrew.errors import BatchcrewError, LedgerError
 from batchcrew.events import AttemptEnded, KickedOff, Observe, Stopping, Warned
 from batchcrew.ledger import BatchKey, Ledger, MonthBudget
-from batchcrew.models import (
-    Attempt,
-    AttemptState,
-    CrewInputs,
-    JobState,
-    NotSent,
-    Outcome,
-    StopReason,
-    Unclear,
-    Unusable,
-)
-from batchcrew.settings import CrewSettings, RunSettings, format_duration
+from batchcrew.models import Attempt, AttemptState, JobState, Outcome, StopReason
+from batchcrew.quantities import format_duration
+from batchcrew.settings import CrewSettings, RunSettings
 
-UNREACHABLE_SECONDS = 60.0
-"""A crew that cannot be reached for so long, without a single success, is given up for this run."""
-LEAVING_TICK_SECONDS = 0.05
-"""How often a run that leaves looks which kickoffs have their answer."""
-PROBES = 3
-"""How often a crew's inputs are asked for when the answer makes no sense."""
+TICK_SECONDS = 5.0
+"""A tick stops asking and starting after so long; only kickoffs on the wire are still waited for."""
 
 
 class Scheduler:
@@ -54,6 +45,7 @@ class Scheduler:
         clients: an open client for each crew.
         crews: their settings, by the same names.
         limit: most kickoffs of this run; None is no limit, 0 only watches what is in flight.
+        once: a tick: do what is due now and return.
         unreachable: seconds without any success after which a crew is given up.
     """
 
@@ -71,6 +63,7 @@ class Scheduler:
         chance: random.Random,
         observe: Observe,
         limit: int | None = None,
+        once: bool = False,
         unreachable: float = UNREACHABLE_SECONDS,
     ) -> None:
         self._ledger = ledger
@@ -84,25 +77,31 @@ class Scheduler:
         self._observe = observe
         self._crews = crews
         self._limit = limit
+        self._once = once
         self._allowance = Allowance([], None)
-        self._unreachable = unreachable
-        self._pace = Pace(settings.rate, clock)
-        self._gates = {
-            name: Gate(
-                name,
-                slots=min(crew.concurrency or settings.concurrency, settings.concurrency),
-                rate=crew.rate,
-                clock=clock,
-                chance=chance,
-            )
-            for name, crew in crews.items()
-        }
+        self._pace = Pace(settings.rate, clock, burst=once)
+        self._gates = {name: self._gate(name, crew) for name, crew in crews.items()}
+        self._greeter = Greeter(
+            clients, stop=stop, clock=clock, chance=chance, observe=observe, unreachable=unreachable, once=once
+        )
         self.result = EngineResult()
-        self._runners = {name: self._runner(name) for name in crews}
-        self._lives: dict[asyncio.Task[None], Life] = {}
-        self._preparing: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        self._runners = {name: self._runner(name) for name in crews}
+        self._lives = Lives(self._gates, live=self._live, wake=self._wake)
+        self._preparing: set[asyncio.Task[None]] = set()
         self._deadline = math.inf
+        self._broken: LedgerError | None = None
+
+    def _gate(self, name: str, crew: CrewSettings) -> Gate:
+        return Gate(
+            name,
+            slots=min(crew.concurrency or self._settings.concurrency, self._settings.concurrency),
+            rate=crew.rate,
+            breaker=self._settings.breaker,
+            clock=self._clock,
+            chance=self._chance,
+            burst=self._once,
+        )
 
     async def run(self) -> EngineResult:
         """Returns when every job has ended, or when a stop was asked for and what is in flight is dealt with.
@@ -110,36 +109,57 @@ class Scheduler:
         Raises:
             LedgerError: the ledger cannot be written; what was in flight is as it says.
         """
-        if self._settings.max_runtime is not None:
-            self._deadline = self._clock.monotonic() + self._settings.max_runtime
+        longest = TICK_SECONDS if self._once else math.inf
+        longest = min(longest, self._settings.max_runtime or math.inf)
+        self._deadline = self._clock.monotonic() + longest
         try:
             async with asyncio.TaskGroup() as group:
-                leaving = group.create_task(self._leave_when_told(), name="leave")
-                self._allowance = await self._allow()
-                await self._take_up(group)
-                await self._start_jobs(group)
+                leaving = group.create_task(
+                    self._lives.leave_when_told(self._stop, self._clock, self._preparing), name="leave"
+                )
+                try:
+                    await self._work(group)
+                except LedgerError as error:
+                    self._break(error)
                 await self._drain()
                 leaving.cancel()
-        except* BatchcrewError as errors:
+            if self._broken is None:
+                await self._remember()
+        except BaseExceptionGroup as errors:
             raise _first(errors) from errors
+        if self._broken is not None:
+            raise self._broken
         return self.result
 
-    async def _allow(self) -> Allowance:
-        """What this run may spend, by its options, the job file and what the batch has spent before."""
-        limits = []
-        most = self._settings.max_kickoffs
-        if self._limit is not None:
-            words = f"the limit of {self._limit} kickoffs for this run is reached" if self._limit else "only watching"
-            limits.append(Limit(self._limit, StopReason.LIMIT, words))
-        if most is not None and most.run is not None:
-            limits.append(Limit(most.run, StopReason.LIMIT, f"max_kickoffs of a run ({most.run}) is reached"))
-        if most is not None and most.batch is not None:
-            left = most.batch - await self._ledger.kickoffs(self._batch)
-            limits.append(Limit(left, StopReason.BUDGET, f"max_kickoffs of the batch ({most.batch}) is spent"))
-        canary = self._settings.canary
-        if canary is None or await self._ledger.canary_passed(self._batch):
-            return Allowance(limits, None)
-        return Allowance(limits, CanaryWatch.of(canary, await self._ledger.counts(self._batch)))
+    async def _work(self, group: asyncio.TaskGroup) -> None:
+        await self._recall()
+        limits = await Allowance.read(self._ledger, self._batch, self._settings, self._limit)
+        self._allowance = limits
+        if self._once:  # a batch's ticks are one long run
+            counts = await self._ledger.counts(self._batch)
+            self.result.ended, self.result.failed = counts.ended, counts.failed
+            self._stop_after_failures()
+        await self._take_up(group)
+        await self._start_jobs(group)
+
+    def _break(self, error: LedgerError) -> None:
+        """The ledger cannot be written: start nothing; kickoffs on the wire still get their answers, to be told."""
+        self._broken = self._broken or error
+        self._stop.request(StopReason.LEDGER, "the ledger cannot be written", leave=True)
+
+    async def _recall(self) -> None:
+        """Waits that a server asked for and rates hold from run to run; for ticks, so does all that was learned."""
+        for name, (state, ago) in (await self._ledger.paces(self._batch)).items():
+            if name == "":
+                self._pace.recall(state["pace"], ago)
+            elif name in self._gates:
+                gate = self._gates[name]
+                (gate.recall if self._once else gate.recall_waits)(state, ago)
+
+    async def _remember(self) -> None:
+        states: dict[str, dict[str, Any]] = {name: gate.remember() for name, gate in self._gates.items()}
+        states[""] = {"pace": self._pace.next_in()}
+        await self._ledger.keep_paces(self._batch, states)
 
     # Work of an earlier run
 
@@ -152,7 +172,7 @@ class Scheduler:
             elif state is AttemptState.KICKED_OFF:
                 self._gates[attempt.crew].take_up()
                 self._observe(KickedOff(attempt, taken_up=True))
-                self._spawn(group, attempt, lambda runner, life: runner.watch(life, taken_up=True))
+                self._lives.spawn(group, attempt, lambda runner, life: runner.watch(life, taken_up=True))
             else:
                 in_doubt.setdefault(attempt.crew, []).append(attempt)
         pending = await self._ledger.pending_crews(self._batch)
@@ -166,62 +186,25 @@ class Scheduler:
                 gate.ready = True  # nothing to kick off now; a retry may come back to it
 
     async def _prepare(self, group: asyncio.TaskGroup, gate: Gate, in_doubt: list[Attempt]) -> None:
-        """Ask the crew for its inputs (is it there, does it know us, may a kickoff be repeated?), then settle
-        what was intended and perhaps sent."""
-        if not await self._probe(gate):
+        """Ask the crew for its inputs, then settle what was intended and perhaps sent."""
+        if not await self._greeter.greet(gate):
             return
-        for attempt in in_doubt:
-            gate.in_use += 1
-            if gate.idempotent:
-                self._spawn(group, attempt, lambda runner, life: runner.kick_off(life, again=True))
-            else:
-                life = Life(attempt, Phase.WATCHING)
-                outcome = self._runners[gate.name].doubt(attempt, "an earlier run ended before its answer came")
-                await self._end(life, gate, outcome)
+        try:
+            for attempt in in_doubt:
+                gate.in_use += 1
+                if gate.idempotent:
+                    self._lives.spawn(group, attempt, lambda runner, life: runner.kick_off(life, again=True))
+                else:
+                    life = Life(attempt, Phase.WATCHING)
+                    outcome = self._runners[gate.name].doubt(attempt, "an earlier run ended before its answer came")
+                    await self._end(life, gate, outcome)
+        except LedgerError as error:
+            self._break(error)
         gate.ready = True
 
     def _prepared(self, task: asyncio.Task[None]) -> None:
         self._preparing.discard(task)
         self._wake.set()
-
-    async def _probe(self, gate: Gate) -> bool:
-        """True when the crew answers and takes our token."""
-        unclear = 0
-        while not self._stop.requested:
-            asked_at = self._clock.monotonic()
-            answer = await self._clients[gate.name].inputs()
-            match answer:
-                case CrewInputs():
-                    gate.idempotent = answer.idempotent_kickoff
-                    gate.reached()
-                    return True
-                case Unusable(reason):
-                    detail = f"crew {gate.name}: {reason}"
-                    self._stop.request(StopReason.CREW_UNUSABLE, detail, leave=True)
-                    return False
-                case NotSent(reason):
-                    gate.not_sent(sent_at=asked_at)
-                    if self._gave_up(gate, reason):
-                        return False
-                    if gate.should_warn():
-                        give_up = format_duration(self._unreachable)
-                        self._observe(
-                            Warned(f"crew {gate.name} cannot be reached ({reason}); tried again for {give_up}")
-                        )
-                    await self._clock.sleep(gate.pause_seconds())
-                case Unclear():
-                    unclear += 1
-                    if unclear >= PROBES:
-                        return True  # it may still take kickoffs: some deployments have no /inputs
-                    await self._clock.sleep(jittered(0.2 * unclear, self._chance))
-        return False
-
-    def _gave_up(self, gate: Gate, reason: str) -> bool:
-        if gate.silent_since is None or self._clock.monotonic() - gate.silent_since < self._unreachable:
-            return False
-        detail = f"crew {gate.name} could not be reached for {format_duration(self._unreachable)}: {reason}"
-        self._stop.request(StopReason.CREW_UNUSABLE, detail, leave=True)
-        return True
 
     # New work
 
@@ -229,27 +212,49 @@ class Scheduler:
         while not self._stop.requested:
             self._wake.clear()
             if self._clock.monotonic() >= self._deadline:
-                runtime = format_duration(self._settings.max_runtime or 0)
-                self._stop.request(StopReason.MAX_RUNTIME, f"max_runtime of {runtime} is over", leave=True)
+                self._time_is_over()
                 return
             if self._allowance.canary_just_passed():
                 await self._ledger.pass_canary(self._batch)
             spent = self._allowance.spent()
-            if spent is not None and not self._kicking_off():
+            if spent is not None and not self._lives.on_the_wire():
                 self._stop.request(*spent, leave=False)
                 return
-            if await self._fill(group):
+            if self._a_crew_is_ill() or await self._fill(group):
                 continue
-            retries = await self._next_start()
+            retries = None if self._once else await self._next_start()
             nothing_runs = not self._lives and not self._preparing
-            if nothing_runs and retries is None and all(gate.exhausted for gate in self._gates.values()):
+            if nothing_runs and (self._once or self._nothing_comes(retries)):
                 self._say_what_is_spent()
                 return
             await self._clock.wait(self._wake, self._time_to_wake(retries))
 
-    def _kicking_off(self) -> bool:
-        """A kickoff on the wire may yet be refused, and then another may leave in its place."""
-        return any(life.phase is Phase.KICKING_OFF for life in self._lives.values())
+    def _nothing_comes(self, retries: float | None) -> bool:
+        return retries is None and all(gate.exhausted for gate in self._gates.values())
+
+    def _a_crew_is_ill(self) -> bool:
+        """End the run when a crew's breaker has been open for too long."""
+        for gate in self._gates.values():
+            breaker = gate.ill()
+            if breaker is not None:
+                for each in gate.breakers:
+                    each.start_over()
+                patience = format_duration(self._settings.breaker.give_up)
+                self._stop.request(
+                    StopReason.CREW_UNUSABLE, f"crew {gate.name}: {breaker}; no better for {patience}", leave=True
+                )
+                return True
+        return False
+
+    def _time_is_over(self) -> None:
+        """`max_runtime` leaves everything for the next run; a tick still waits for its kickoffs' answers."""
+        if self._once:
+            for task in self._preparing:
+                task.cancel()
+            self._lives.cut_off(on_the_wire=False)
+            return
+        runtime = format_duration(self._settings.max_runtime or 0)
+        self._stop.request(StopReason.MAX_RUNTIME, f"max_runtime of {runtime} is over", leave=True)
 
     async def _fill(self, group: asyncio.TaskGroup) -> bool:
         """Claim and start what may start now. True when anything did."""
@@ -273,7 +278,7 @@ class Scheduler:
             self._pace.spend(len(attempts))
             self._allowance.spend(len(attempts))
             for attempt in attempts:
-                self._spawn(group, attempt, lambda runner, life: runner.kick_off(life))
+                self._lives.spawn(group, attempt, lambda runner, life: runner.kick_off(life))
             started = started or bool(attempts)
         return started
 
@@ -304,7 +309,7 @@ class Scheduler:
         return min(waits) if waits else None
 
     def _time_to_wake(self, retry_in: float | None) -> float | None:
-        waits = [self._deadline - self._clock.monotonic()]
+        waits = [self._deadline - self._clock.monotonic(), *(gate.gives_up_in() for gate in self._gates.values())]
         if retry_in is not None:
             waits.append(retry_in + 0.001)
         free = self._settings.concurrency - sum(gate.in_use for gate in self._gates.values())
@@ -328,6 +333,8 @@ class Scheduler:
             chance=self._chance,
             observe=self._observe,
             count_kickoff=self._count_kickoff,
+            wake=self._wake,
+            once=self._once,
         )
 
     def _count_kickoff(self, crew: str) -> None:
@@ -335,29 +342,14 @@ class Scheduler:
         self.result.by_crew[crew] += 1
         self._wake.set()
 
-    def _spawn(
-        self,
-        group: asyncio.TaskGroup,
-        attempt: Attempt,
-        live: Callable[[AttemptRunner, Life], Awaitable[Outcome | None]],
-    ) -> None:
-        phase = Phase.KICKING_OFF if attempt.kickoff_id is None else Phase.WATCHING
-        life = Life(attempt, phase)
-        task = group.create_task(self._live(life, live))
-        self._lives[task] = life
-        task.add_done_callback(self._forget)  # a task that is cancelled before it began runs no finally
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        life = self._lives.pop(task)
-        if not life.ended:  # it is left for the next run
-            self._gates[life.attempt.crew].give_back(accepted=life.accepted)
-        self._wake.set()
-
-    async def _live(self, life: Life, live: Callable[[AttemptRunner, Life], Awaitable[Outcome | None]]) -> None:
+    async def _live(self, life: Life, live: Live) -> None:
         gate = self._gates[life.attempt.crew]
-        outcome = await live(self._runners[gate.name], life)
-        if outcome is not None:
-            await self._end(life, gate, outcome)
+        try:
+            outcome = await live(self._runners[gate.name], life)
+            if outcome is not None:
+                await self._end(life, gate, outcome)
+        except LedgerError as error:
+            self._break(error)
 
     async def _end(self, life: Life, gate: Gate, outcome: Outcome) -> None:
         """Make the outcome durable, then free its slot and say it."""
@@ -373,14 +365,18 @@ class Scheduler:
         refused = outcome.attempt_state is AttemptState.REJECTED
         self._allowance.count(outcome, refused=refused)
         if refused:
-            self._gave_up(gate, outcome.reason or "")
+            self._greeter.gave_up(gate, outcome.reason or "")
+        self._runners[gate.name].learn(life.attempt, outcome)
         self.result.count(life.attempt, outcome, seconds)
         self._observe(AttemptEnded(life.attempt, outcome, seconds))
+        self._stop_after_failures()
+        self._wake.set()
+
+    def _stop_after_failures(self) -> None:
         limit = self._settings.stop_after_failures
         if limit is not None and limit.reached(failed=self.result.failed, ended=self.result.ended):
             detail = f"{self.result.failed} of {self.result.ended} jobs failed (stop_after_failures: {limit})"
             self._stop.request(StopReason.STOP_AFTER_FAILURES, detail, leave=False)
-        self._wake.set()
 
     # Stopping
 
@@ -392,26 +388,8 @@ class Scheduler:
             self._wake.clear()
             remaining = self._deadline - self._clock.monotonic()
             if not await self._clock.wait(self._wake, None if remaining == math.inf else max(0.0, remaining)):
-                runtime = format_duration(self._settings.max_runtime or 0)
-                self._stop.request(StopReason.MAX_RUNTIME, f"max_runtime of {runtime} is over", leave=True)
+                self._time_is_over()
                 self._deadline = math.inf
-
-    async def _leave_when_told(self) -> None:
-        """Carry a stop out: wake the loop; when the run is to leave, cut watching off at once and what is on
-        the wire after its grace."""
-        while not self._stop.leave:
-            await self._stop.changed.wait()
-            self._stop.changed.clear()
-            for task in self._preparing:
-                task.cancel()
-            self._wake.set()
-        until = self._clock.monotonic() + GRACE_SECONDS
-        while self._lives:
-            over = self._clock.monotonic() >= until
-            for task, life in list(self._lives.items()):
-                if over or life.phase is Phase.WATCHING:
-                    task.cancel()
-            await self._clock.sleep(LEAVING_TICK_SECONDS)
 
 
 def _first(errors: BaseExceptionGroup[BatchcrewError]) -> BatchcrewError:

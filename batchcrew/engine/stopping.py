@@ -4,9 +4,6 @@ import asyncio
 
 from batchcrew.models import StopReason
 
-GRACE_SECONDS = 10.0
-"""How long kickoffs that are on the wire may take to get their answer once a run is leaving."""
-
 
 class Stop:
     """A run's stop, asked for by a signal, a limit or a crew that cannot be worked with.

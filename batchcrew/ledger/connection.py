@@ -14,9 +14,16 @@ from batchcrew.errors import LedgerError
 from batchcrew.ledger.lock import ledger_lock
 from batchcrew.ledger.schema import is_current, migrate
 
-BUSY_SECONDS = 60
+BUSY_SECONDS = 15
 """How long another program may hold the ledger before we give up."""
+BUSY_TRY_SECONDS = 1
+"""One try of the writer: between two of them it can be told to end."""
 MINIMUM_SQLITE = (3, 37)  # STRICT tables
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether another program holds the ledger: a moment later it may be free."""
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 @contextlib.contextmanager
@@ -36,8 +43,8 @@ def plain_errors(path: str) -> Iterator[None]:
             sqlite3.SQLITE_CORRUPT: "it is damaged: keep a copy, then try `sqlite3 LEDGER .recover`",
             sqlite3.SQLITE_NOTADB: "it is no SQLite file: name another --ledger",
         }
-        hint = hints.get(code, "what was in flight is taken up by the next run")
-        raise LedgerError(f"ledger {path}: {error} ({hint})") from error
+        hint = hints.get(code, "run the same command again")
+        raise LedgerError(f"ledger {path}: {error} ({hint}); what was in flight is taken up by the next run") from error
 
 
 async def open_ledger(path: Path | None, *, write: bool) -> aiosqlite.Connection:
@@ -62,8 +69,8 @@ async def open_ledger(path: Path | None, *, write: bool) -> aiosqlite.Connection
                 await connection.execute_fetchall(f"PRAGMA {pragma}")
             if not await is_current(connection, name):
                 await _make_current(connection, path, name)
-            if not write:
-                await connection.execute_fetchall("PRAGMA query_only = ON")
+            last = f"busy_timeout = {BUSY_TRY_SECONDS * 1000}" if write else "query_only = ON"
+            await connection.execute_fetchall(f"PRAGMA {last}")
     except BaseException:
         await connection.close()
         raise

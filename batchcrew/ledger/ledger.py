@@ -2,43 +2,35 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiosqlite
 
-from batchcrew.clock import Clock, to_text
+from batchcrew.clock import Clock, Uptime, machine_uptime, to_text
 from batchcrew.errors import MAX_PROBLEMS, JobFileError, LedgerError, NotInLedger, Problem, UsageError
 from batchcrew.ledger import queries, staging, transitions
+from batchcrew.ledger.clock_jumps import carry_over
 from batchcrew.ledger.connection import open_ledger, plain_errors
-from batchcrew.ledger.lock import is_held
+from batchcrew.ledger.reading import BatchKey, Reading
 from batchcrew.ledger.transitions import MonthBudget
-from batchcrew.ledger.writer import Change, Statement, Writer
+from batchcrew.ledger.writer import Parameters, Statement, Writer
 from batchcrew.models import (
     Attempt,
-    AttemptState,
-    BatchLine,
-    BatchStatus,
-    Counts,
     Execution,
     Job,
-    JobDetail,
-    JobLine,
     JobState,
     Location,
     Outcome,
     Plan,
-    ResultRow,
+    Watch,
 )
 
-_OPEN_RUN = Statement(
-    "INSERT INTO runs (id, batch_id, started_at, pid, host, version) VALUES (?, ?, ?, ?, ?, ?)", strict=True
-)
-_ADD_CREW = Statement("INSERT INTO run_crews (run_id, crew, url) VALUES (?, ?, ?)")
+_KEEP_PACE = Statement("INSERT OR REPLACE INTO paces (batch_id, crew, state, saved_at) VALUES (?, ?, ?, ?)")
 _PASS_CANARY = Statement("UPDATE batches SET canary_passed = 1 WHERE id = ?")
 _CLOSE_RUN = Statement(
     "UPDATE runs SET ended_at = ?, kickoffs = ?, stopped = ?, exit_code = ? WHERE id = ? AND ended_at IS NULL"
@@ -62,39 +54,34 @@ class Claim:
     spent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class BatchKey:
-    """A batch as the ledger knows it."""
-
-    id: int
-    batch: str
-    digest: str | None
-    columns: tuple[str, ...]
-    jobfile: str
-
-
 def _new_id() -> str:
     return uuid.uuid4().hex
 
 
-class Ledger:
+class Ledger(Reading):
     """One open ledger. Use as an async context manager.
 
     Args:
         path: the SQLite file; None is an empty ledger in memory (for a plan without a ledger).
         clock: where the moments that are written come from.
         new_id: makes the ids of runs; those of attempts are made from them.
+        uptime: the machine's, by which a clock that was set is found out.
 
     Every method raises `LedgerError` when the file cannot be read or written.
     """
 
-    def __init__(self, path: Path | None, *, clock: Clock, new_id: Callable[[], str] = _new_id) -> None:
-        self.path = path
-        self._clock = clock
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        clock: Clock,
+        new_id: Callable[[], str] = _new_id,
+        uptime: Callable[[], Uptime | None] = machine_uptime,
+    ) -> None:
+        super().__init__(path, clock=clock)
         self._new_id = new_id
-        self._name = ":memory:" if path is None else str(path)
+        self._uptime = uptime
         self._write: aiosqlite.Connection | None = None
-        self._read: aiosqlite.Connection | None = None
         self._writer: Writer | None = None
         self._intents = 0
 
@@ -121,16 +108,6 @@ class Ledger:
                 await connection.close()
 
     # Taking a job file in
-
-    async def batch(self, batch: str) -> BatchKey | None:
-        """The batch of that name, or None."""
-        with plain_errors(self._name):
-            row = await queries.one(
-                self._reader, "SELECT id, batch, digest, columns, jobfile FROM batches WHERE batch = ?", (batch,)
-            )
-        if row is None:
-            return None
-        return BatchKey(row[0], row[1], row[2], tuple(staging.decode_json(row[3])), row[4])
 
     async def stage(self, batch: str, jobs: Iterable[Job]) -> Staged:
         """Stream a job file's jobs beside the batch and compare; changes nothing yet.
@@ -181,34 +158,41 @@ class Ledger:
     async def open_run(
         self, batch_id: int, *, pid: int, host: str, version: str, urls: Mapping[str, str] | None = None
     ) -> str:
-        """Record that a run begins, and the url of each of its crews; returns its id."""
-        run_id = self._new_id()
-        changes: list[Change] = [(_OPEN_RUN, [(run_id, batch_id, self._now(), pid, host, version)])]
-        if urls:
-            changes.append((_ADD_CREW, [(run_id, crew, url) for crew, url in urls.items()]))
-        await self._writing.change(*changes)
-        return run_id
+        """Record that a run begins, and the url of each of its crews; returns its id.
 
-    async def canary_passed(self, key: BatchKey) -> bool:
-        """Whether the batch's first jobs have ended well before."""
-        with plain_errors(self._name):
-            row = await queries.one(self._reader, "SELECT canary_passed FROM batches WHERE id = ?", (key.id,))
-        return bool(row and row[0])
+        Where the machine's clock was set since the batch's latest run, the moments that waits and ages are
+        measured from are carried over first.
+        """
+        run_id, now = self._new_id(), self._clock.now()
+        uptime = await asyncio.to_thread(self._uptime)
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            if uptime is not None:
+                await carry_over(connection, batch_id, now, uptime)
+            await connection.execute_fetchall(
+                "INSERT INTO runs (id, batch_id, started_at, pid, host, version, boot_id, uptime)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    run_id,
+                    batch_id,
+                    to_text(now),
+                    pid,
+                    host,
+                    version,
+                    *((uptime.boot_id, uptime.seconds) if uptime else (None, None)),
+                ),
+            )
+            await connection.executemany(
+                "INSERT INTO run_crews (run_id, crew, url) VALUES (?, ?, ?)",
+                [(run_id, crew, url) for crew, url in (urls or {}).items()],
+            )
+
+        await self._writing.call(work)
+        return run_id
 
     async def pass_canary(self, key: BatchKey) -> None:
         """Record that the batch's first jobs have ended well."""
         await self._writing.change((_PASS_CANARY, [(key.id,)]))
-
-    async def kickoffs(self, key: BatchKey) -> int:
-        """Kickoffs that the batch has spent: every attempt that was not refused."""
-        with plain_errors(self._name):
-            row = await queries.one(
-                self._reader,
-                "SELECT count(*) FROM jobs AS j JOIN attempts AS a ON a.job = j.id"
-                " WHERE j.batch_id = ? AND a.state <> 'rejected'",
-                (key.id,),
-            )
-        return int(row[0]) if row else 0
 
     async def close_run(self, run_id: str, *, kickoffs: int, stopped: str | None, exit_code: int) -> None:
         """Record how a run ended."""
@@ -266,6 +250,16 @@ class Ledger:
     def progressed(self, attempt: Attempt, execution: Execution) -> None:
         """Note what an execution is at; goes with the next commit."""
         self._writing.change_soon(transitions.progress(attempt, execution))
+
+    def watched(self, attempt: Attempt, watch: Watch) -> None:
+        """Note how far a tick came with watching; goes with the next commit."""
+        self._writing.change_soon(transitions.watch(attempt, watch))
+
+    async def keep_paces(self, key: BatchKey, states: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep what holds each crew's kickoffs back, for the next run; '' is the whole batch."""
+        now = self._now()
+        rows: list[Parameters] = [(key.id, crew, staging.encode_json(state), now) for crew, state in states.items()]
+        await self._writing.change((_KEEP_PACE, rows))
 
     async def retry(self, key: BatchKey, *, states: Iterable[JobState], job_ids: Iterable[str] = ()) -> int:
         """Put ended jobs back to pending, with their full allowance of attempts. Returns how many.
@@ -333,97 +327,8 @@ class Ledger:
 
         return await self._writing.call(work)
 
-    # Questions
-
-    async def counts(self, key: BatchKey) -> Counts:
-        """Jobs by state."""
-        with plain_errors(self._name):
-            return await queries.counts(self._reader, key.id)
-
-    async def duplicates(self, key: BatchKey, limit: int = 5) -> tuple[str, ...]:
-        """The first job ids that may have run twice."""
-        with plain_errors(self._name):
-            return await queries.duplicates(self._reader, key.id, limit)
-
-    async def open_attempts(self, key: BatchKey) -> list[tuple[AttemptState, Attempt]]:
-        """What an earlier run left `intended` or `kicked_off`."""
-        with plain_errors(self._name):
-            return await queries.open_attempts(self._reader, key.id, key.batch)
-
-    async def next_start(self, key: BatchKey, crew: str) -> str | None:
-        """When the crew's next pending job may start: UTC text, empty for at once; None when there is none."""
-        with plain_errors(self._name):
-            return await queries.next_start(self._reader, key.id, crew)
-
-    async def pending_crews(self, key: BatchKey) -> Mapping[str, int]:
-        """Pending jobs by crew."""
-        with plain_errors(self._name):
-            return await queries.pending_crews(self._reader, key.id)
-
-    async def failing(self, key: BatchKey, limit: int = 5) -> tuple[JobLine, ...]:
-        """The first failed and held jobs."""
-        with plain_errors(self._name):
-            return await queries.failing(self._reader, key.id, limit)
-
-    async def status(self, key: BatchKey) -> BatchStatus:
-        """Everything `status` shows."""
-        lines = [line for line in await self.list() if line.batch == key.batch]
-        with plain_errors(self._name):
-            return BatchStatus(
-                line=lines[0],
-                in_flight=await queries.in_flight(self._reader, key.id),
-                failing=await queries.failing(self._reader, key.id, 5),
-                duplicates=await queries.duplicates(self._reader, key.id, 5),
-            )
-
-    async def list(self) -> list[BatchLine]:
-        """Every batch, the one that ran last first."""
-        with plain_errors(self._name):
-            rows = await self._reader.execute_fetchall(
-                """
-                SELECT b.id, b.batch, b.jobfile, b.created_at,
-                       (SELECT max(started_at) FROM runs AS r WHERE r.batch_id = b.id) AS last_run
-                FROM batches AS b ORDER BY coalesce(last_run, b.created_at) DESC, b.id DESC
-                """
-            )
-            return [
-                BatchLine(
-                    batch=row[1],
-                    counts=await queries.counts(self._reader, row[0]),
-                    jobfile=row[2],
-                    created_at=row[3],
-                    last_run_at=row[4],
-                    running=self.path is not None and await asyncio.to_thread(is_held, self.path, row[1]),
-                )
-                for row in rows
-            ]
-
-    async def job(self, key: BatchKey, job_id: str) -> JobDetail:
-        """One job with its attempts.
-
-        Raises:
-            NotInLedger: the batch has no such job.
-        """
-        with plain_errors(self._name):
-            detail = await queries.job_detail(self._reader, key.id, key.batch, job_id)
-        if detail is None:
-            raise NotInLedger(f"batch {key.batch} has no job {job_id!r}; `batchcrew export` shows them all")
-        return detail
-
-    async def results(self, key: BatchKey, *, with_gone: bool = False) -> AsyncIterator[ResultRow]:
-        """Every job in the file's order, a page at a time."""
-        with plain_errors(self._name):
-            async for row in queries.results(self._reader, key.id, with_gone=with_gone):
-                yield row
-
     def _now(self) -> str:
         return to_text(self._clock.now())
-
-    @property
-    def _reader(self) -> aiosqlite.Connection:
-        if self._read is None:
-            raise LedgerError("a defect: the ledger is not open")
-        return self._read
 
     @property
     def _writing(self) -> Writer:

@@ -17,14 +17,17 @@ from batchcrew.models import (
     JobState,
     ResultRow,
     TaskResult,
+    Watch,
 )
 
 # kicked off again after an attempt whose answer was lost: the crew may have run twice
+# (CROSS JOIN: the few in doubt or in flight are looked up first, never all jobs of a batch)
 _DUPLICATES = """
-FROM jobs AS j WHERE j.batch_id = ? AND j.id IN (
-    SELECT d.job FROM attempts AS d WHERE d.state = 'in_doubt' AND EXISTS (
+FROM (
+    SELECT DISTINCT d.job FROM attempts AS d WHERE d.state = 'in_doubt' AND EXISTS (
         SELECT 1 FROM attempts AS again WHERE again.job = d.job AND again.number > d.number
-        AND (again.kicked_off_at IS NOT NULL OR again.state = 'in_doubt')))
+        AND (again.kicked_off_at IS NOT NULL OR again.state = 'in_doubt'))
+) AS doubted CROSS JOIN jobs AS j ON j.id = doubted.job WHERE j.batch_id = ?
 """
 _SECONDS = "(julianday(a.ended_at) - julianday(a.kicked_off_at)) * 86400.0"
 
@@ -33,6 +36,21 @@ async def one(connection: aiosqlite.Connection, query: str, parameters: tuple[An
     """The first row, or None."""
     rows = list(await connection.execute_fetchall(query, parameters))
     return tuple(rows[0]) if rows else None
+
+
+async def batches(
+    connection: aiosqlite.Connection, where: str = "", parameters: tuple[Any, ...] = ()
+) -> list[tuple[Any, ...]]:
+    """(id, batch, jobfile, created_at, last run) of batches, the one that ran last first."""
+    rows = await connection.execute_fetchall(
+        f"""
+        SELECT b.id, b.batch, b.jobfile, b.created_at,
+               (SELECT max(started_at) FROM runs AS r WHERE r.batch_id = b.id) AS last_run
+        FROM batches AS b {where} ORDER BY coalesce(last_run, b.created_at) DESC, b.id DESC
+        """,
+        parameters,
+    )
+    return [tuple(row) for row in rows]
 
 
 async def counts(connection: aiosqlite.Connection, batch_id: int) -> Counts:
@@ -66,8 +84,8 @@ async def open_attempts(
     rows = await connection.execute_fetchall(
         """
         SELECT a.state, a.id, j.id, j.job_id, j.crew, a.number, j.charged, j.inputs, j.meta, a.intended_at,
-               a.kickoff_id, a.kicked_off_at
-        FROM attempts AS a JOIN jobs AS j ON j.id = a.job
+               a.kickoff_id, a.kicked_off_at, a.watch
+        FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job
         WHERE a.state IN ('intended', 'kicked_off') AND j.batch_id = ? ORDER BY j.position
         """,
         (batch_id,),
@@ -88,6 +106,7 @@ async def open_attempts(
                 intended_at=row[9],
                 kickoff_id=row[10],
                 kicked_off_at=row[11],
+                watch=Watch(**decode_json(row[12])) if row[12] else None,
             ),
         )
         for row in rows
@@ -121,7 +140,7 @@ async def failing(connection: aiosqlite.Connection, batch_id: int, limit: int) -
             f"""
             SELECT j.job_id, j.crew, j.state, j.reason, {_SECONDS}, j.charged, a.kickoff_id
             FROM jobs AS j LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
-            WHERE j.batch_id = ? AND j.present = 1 AND j.state = ? ORDER BY j.position LIMIT ?
+            WHERE j.batch_id = ? AND j.present = 1 AND j.state = ? ORDER BY +j.position LIMIT ?
             """,
             (batch_id, state, limit - len(found)),
         )
@@ -145,7 +164,7 @@ async def in_flight(connection: aiosqlite.Connection, batch_id: int) -> tuple[In
     rows = await connection.execute_fetchall(
         """
         SELECT j.job_id, j.crew, a.kickoff_id, coalesce(a.kicked_off_at, a.intended_at), a.progress
-        FROM attempts AS a JOIN jobs AS j ON j.id = a.job
+        FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job
         WHERE a.state IN ('intended', 'kicked_off') AND j.batch_id = ? ORDER BY a.intended_at, j.position
         """,
         (batch_id,),

@@ -121,6 +121,20 @@ CREATE TABLE run_crews (
     PRIMARY KEY (run_id, crew)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX run_crews_by_url ON run_crews (url);
+
+-- where the watching of an execution is, from one tick to the next
+ALTER TABLE attempts ADD COLUMN watch TEXT;      -- JSON: asked, absent, unclear, next_at
+-- what holds a crew's kickoffs back, from one tick (or run) to the next; crew '' is the whole batch
+CREATE TABLE paces (
+    batch_id INTEGER NOT NULL REFERENCES batches (id),
+    crew     TEXT NOT NULL,
+    state    TEXT NOT NULL,                       -- JSON; moments are seconds from saved_at
+    saved_at TEXT NOT NULL,
+    PRIMARY KEY (batch_id, crew)
+) STRICT, WITHOUT ROWID;
+-- seconds since the machine started tell how far its clock was set between two runs
+ALTER TABLE runs ADD COLUMN boot_id TEXT;        -- of the machine's start
+ALTER TABLE runs ADD COLUMN uptime REAL;         -- seconds, at started_at
 """
 
 MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)

@@ -6,7 +6,7 @@ attempt: intended -> kicked_off -> succeeded | failed | timed_out | lost | in_do
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import aiosqlite
@@ -14,7 +14,7 @@ import aiosqlite
 from batchcrew.errors import UsageError
 from batchcrew.ledger.staging import decode_json, encode_json
 from batchcrew.ledger.writer import Change, Statement
-from batchcrew.models import Attempt, AttemptState, Execution, JobState, Outcome
+from batchcrew.models import Attempt, AttemptState, Execution, JobState, Outcome, Watch
 
 # pending -> open, and the attempt's intent: durable before the POST leaves
 _NEXT_JOBS = """
@@ -35,7 +35,8 @@ _INTEND = "INSERT INTO attempts (id, job, number, run_id, state, intended_at) VA
 
 # intended -> kicked_off: durable before anything is done with the kickoff_id
 _KICK_OFF = Statement(
-    "UPDATE attempts SET state = 'kicked_off', kickoff_id = ?, kicked_off_at = ? WHERE id = ? AND state = 'intended'"
+    "UPDATE attempts SET state = 'kicked_off', kickoff_id = ?, kicked_off_at = ? WHERE id = ? AND state = 'intended'",
+    precious=True,
 )
 
 # (intended | kicked_off) -> ended, in one transaction with the job: open -> ended | pending
@@ -49,7 +50,7 @@ _END_JOB = Statement(
 )
 _ADD_TASK = Statement("INSERT INTO task_results VALUES (?, ?, ?, ?, ?, ?)")
 _PROGRESS = Statement("UPDATE attempts SET progress = ? WHERE id = ? AND state = 'kicked_off'", strict=False)
-
+_WATCH = Statement("UPDATE attempts SET watch = ? WHERE id = ? AND state = 'kicked_off'", strict=False)
 
 _KICKOFFS_OF_URL = """
 SELECT count(*) FROM run_crews AS c
@@ -157,6 +158,11 @@ def progress(attempt: Attempt, execution: Execution) -> Change:
         "total_tasks": execution.total_tasks,
     }
     return (_PROGRESS, [(encode_json(said), attempt.attempt_id)])
+
+
+def watch(attempt: Attempt, watch: Watch) -> Change:
+    """How far a tick came with watching."""
+    return (_WATCH, [(encode_json(asdict(watch)), attempt.attempt_id)])
 
 
 def _results(execution: Execution | None) -> tuple[Any, ...]:

@@ -2,36 +2,93 @@
 
 Everything that waits when a commit ends goes into the next commit together: one fsync serves many
 transitions, and each caller goes on only when its own is durable. Nobody waits for a group to fill.
-A group that cannot be committed fails every caller in it: nothing of it happened.
+A group that cannot be committed fails every caller in it: nothing of it happened. Only what is paid for already
+(a kickoff_id) is then tried once more by itself, and for longer where another program holds the ledger.
 """
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import aiosqlite
 
 from batchcrew.errors import BatchcrewError, LedgerError
-from batchcrew.ledger.connection import plain_errors
+from batchcrew.ledger.connection import BUSY_SECONDS, BUSY_TRY_SECONDS, is_busy, plain_errors
 
 T = TypeVar("T")
 Parameters: TypeAlias = Sequence[Any]
 Change: TypeAlias = "tuple[Statement, list[Parameters]]"
+BUSY_TRIES = BUSY_SECONDS // BUSY_TRY_SECONDS
+PRECIOUS_TRIES = 60 // BUSY_TRY_SECONDS
+"""A kickoff_id waits a minute for a ledger that another program holds: losing it may cost a second kickoff."""
 
 
 class Statement:
     """One SQL statement of a transition.
 
     `strict` ones must change exactly one row for each set of parameters: anything else is a transition
-    from a state that it does not start from, and the whole group is refused.
+    from a state that it does not start from, and the whole group is refused. `precious` ones record what is paid
+    for: they are not given up with their group.
     """
 
-    __slots__ = ("sql", "strict")
+    __slots__ = ("precious", "sql", "strict")
 
-    def __init__(self, sql: str, *, strict: bool = True) -> None:
+    def __init__(self, sql: str, *, strict: bool = True, precious: bool = False) -> None:
         self.sql = sql
         self.strict = strict
+        self.precious = precious
+
+
+Call: TypeAlias = "tuple[Callable[[aiosqlite.Connection], Awaitable[Any]], asyncio.Future[Any]]"
+
+
+class Group:
+    """What goes into one commit, and who waits for it."""
+
+    __slots__ = ("calls", "changes", "waiting")
+
+    def __init__(self) -> None:
+        self.changes: dict[Statement, list[Parameters]] = {}
+        self.waiting: list[tuple[asyncio.Future[None], bool]] = []
+        """Those who wait for their changes, and whether all of these are precious."""
+        self.calls: list[Call] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.changes or self.calls)
+
+    def add(self, changes: tuple[Change, ...]) -> None:
+        for statement, rows in changes:
+            self.changes.setdefault(statement, []).extend(rows)
+
+    def committed(self, results: Sequence[Any] = ()) -> None:
+        """Let everyone go on; `results` are of the calls."""
+        for future, _ in self.waiting:
+            if not future.done():
+                future.set_result(None)
+        for (_, future), result in zip(self.calls, results, strict=True):
+            if not future.done():
+                future.set_result(result)
+
+    def failed(self, error: Exception) -> None:
+        """Tell everyone: nothing of it happened."""
+        futures: list[asyncio.Future[Any]] = [
+            *(future for future, _ in self.waiting),
+            *(each for _, each in self.calls),
+        ]
+        for future in futures:
+            if not future.done():
+                future.set_exception(error)
+
+    def precious(self) -> "Group":
+        """Takes the precious part out."""
+        kept = Group()
+        for statement in [each for each in self.changes if each.precious]:
+            kept.changes[statement] = self.changes.pop(statement)
+        kept.waiting = [entry for entry in self.waiting if entry[1]]
+        self.waiting = [entry for entry in self.waiting if not entry[1]]
+        return kept
 
 
 class Writer:
@@ -40,9 +97,7 @@ class Writer:
     def __init__(self, connection: aiosqlite.Connection, name: str) -> None:
         self._connection = connection
         self._name = name
-        self._changes: dict[Statement, list[Parameters]] = {}
-        self._changed: list[asyncio.Future[None]] = []
-        self._calls: list[tuple[Callable[[aiosqlite.Connection], Awaitable[Any]], asyncio.Future[Any]]] = []
+        self._group = Group()
         self._work = asyncio.Event()
         self._closing = False
         self._failure: BatchcrewError | None = None
@@ -51,19 +106,20 @@ class Writer:
     async def change(self, *changes: Change) -> None:
         """Make the changes of one transition durable; returns after their commit."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._enqueue(changes)
-        self._changed.append(future)
+        precious = all(statement.precious for statement, _ in changes)
+        self._enqueue(changes, precious=precious)
+        self._group.waiting.append((future, precious))
         await future
 
     def change_soon(self, *changes: Change) -> None:
         """Changes that nobody waits for (progress): they go with the next commit."""
-        self._enqueue(changes)
+        self._enqueue(changes, precious=False)
 
     async def call(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
         """Run `work` inside the next group's transaction; its result is given after the commit."""
-        self._check_open()
+        self._check_open(precious=False)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._calls.append((work, future))
+        self._group.calls.append((work, future))
         self._work.set()
         return await future
 
@@ -73,14 +129,13 @@ class Writer:
         self._work.set()
         await self._task
 
-    def _enqueue(self, changes: tuple[Change, ...]) -> None:
-        self._check_open()
-        for statement, rows in changes:
-            self._changes.setdefault(statement, []).extend(rows)
+    def _enqueue(self, changes: tuple[Change, ...], *, precious: bool) -> None:
+        self._check_open(precious=precious)
+        self._group.add(changes)
         self._work.set()
 
-    def _check_open(self) -> None:
-        if self._failure is not None:
+    def _check_open(self, *, precious: bool) -> None:
+        if self._failure is not None and not precious:
             raise self._failure
         if self._closing:
             raise LedgerError("the ledger is closed")
@@ -89,51 +144,64 @@ class Writer:
         while True:
             await self._work.wait()
             self._work.clear()
-            changes, self._changes = self._changes, {}
-            changed, self._changed = self._changed, []
-            calls, self._calls = self._calls, []
-            if changes or calls:
-                await self._commit(changes, changed, calls)
+            group, self._group = self._group, Group()
+            if group:
+                await self._write(group)
             elif self._closing:
                 return
             if self._closing:
                 self._work.set()
 
-    async def _commit(
-        self,
-        changes: dict[Statement, list[Parameters]],
-        changed: list[asyncio.Future[None]],
-        calls: list[tuple[Callable[[aiosqlite.Connection], Awaitable[Any]], asyncio.Future[Any]]],
-    ) -> None:
+    async def _write(self, group: Group) -> None:
+        try:
+            group.committed(await self._commit(group, tries=BUSY_TRIES))
+        except Exception as error:  # noqa: BLE001 - whatever it is, every caller of this group must hear of it
+            precious = group.precious()
+            self._fail(error, group)
+            if precious:
+                await self._write_precious(precious)
+
+    async def _write_precious(self, group: Group) -> None:
+        try:
+            await self._commit(group, tries=PRECIOUS_TRIES)
+            group.committed()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fail(error, group)
+
+    async def _commit(self, group: Group, *, tries: int) -> list[Any]:
+        """One transaction. Raises what SQLite raised, in plain words, after a rollback."""
         connection = self._connection
         try:
             with plain_errors(self._name):
-                await connection.execute_fetchall("BEGIN IMMEDIATE")
-                for statement, rows in changes.items():
+                await self._begin(tries)
+                for statement, rows in group.changes.items():
                     await _apply(connection, statement, rows)
                 # after the changes: jobs that just became pending can be claimed in the same commit
-                results = [await work(connection) for work, _ in calls]
+                results = [await work(connection) for work, _ in group.calls]
                 await connection.commit()
-        except Exception as error:  # noqa: BLE001 - whatever it is, every caller of this group must hear of it
+        except Exception:
             with contextlib.suppress(Exception):  # the first error is the one to tell
                 await connection.rollback()
-            self._fail(error, [*changed, *(future for _, future in calls)])
-            return
-        for future in changed:
-            if not future.done():
-                future.set_result(None)
-        for (_, future), result in zip(calls, results, strict=True):
-            if not future.done():
-                future.set_result(result)
+            raise
+        return results
 
-    def _fail(self, error: Exception, waiting: list[asyncio.Future[Any]]) -> None:
+    async def _begin(self, tries: int) -> None:
+        for left in reversed(range(tries)):
+            try:
+                await self._connection.execute_fetchall("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if not (left and is_busy(error)):
+                    raise
+
+    def _fail(self, error: Exception, group: Group) -> None:
         failure = error if isinstance(error, BatchcrewError) else LedgerError(f"a defect: {error!r}")
         if failure is not error:
             failure.__cause__ = error
         self._failure = failure
-        for future in waiting:
-            if not future.done():
-                future.set_exception(failure)
+        late, self._group = self._group, self._group.precious()  # they came while this group was tried
+        for each in (group, late):
+            each.failed(failure)
 
 
 async def _apply(connection: aiosqlite.Connection, statement: Statement, rows: list[Parameters]) -> None:

@@ -7,8 +7,8 @@ from rich.text import Text
 
 from batchcrew.models import JobState
 from batchcrew.progress.tally import Tally, Watched
+from batchcrew.quantities import format_duration
 from batchcrew.reports.clean import clean_text, display_width, pad, shorten
-from batchcrew.settings import format_duration
 
 _MOST_FAILURES = 5
 _MOST_ID_COLUMNS = 32

@@ -12,9 +12,9 @@ from batchcrew.events import AttemptEnded, Event, Progressed, RunStarted, Stoppi
 from batchcrew.models import AttemptState, ExecutionState, JobState
 from batchcrew.progress.lines import Lines
 from batchcrew.progress.tally import Tally
+from batchcrew.quantities import format_duration
 from batchcrew.reports.clean import clean_text
 from batchcrew.reports.commands import status_command
-from batchcrew.settings import format_duration
 
 MOST_LINES = 50
 """Lines of one kind (failures, retries, warnings) before the rest is left to the ledger."""
@@ -24,10 +24,15 @@ _MINUTE = 60.0
 
 
 class PlainProgress:
-    """A line at the start, at each tenth of the run's work or minute, and for each failure, retry and warning."""
+    """A line at the start, at each tenth of the run's work or minute, and for each failure, retry and warning.
 
-    def __init__(self, stream: TextIO | None, clock: Clock) -> None:
+    Args:
+        brief: leave the start and the progress out: a tick is over in a moment.
+    """
+
+    def __init__(self, stream: TextIO | None, clock: Clock, *, brief: bool = False) -> None:
         self._lines = Lines(stream)
+        self._brief = brief
         self._clock = clock
         self._tally = Tally(clock)
         self._said = {"failures": 0, "retries": 0, "warnings": 0, "jobs that wait for a person": 0}
@@ -45,7 +50,7 @@ class PlainProgress:
             self._person(event)
         self._tally.observe(event)
         match event:
-            case RunStarted():
+            case RunStarted() if not self._brief:
                 self._start(event)
             case AttemptEnded():
                 self._ended(event)
@@ -85,7 +90,7 @@ class PlainProgress:
 
     def _progress(self) -> None:
         tally, now = self._tally, self._clock.monotonic()
-        if tally.run is None:
+        if tally.run is None or self._brief:
             return
         to_do = tally.run.counts.left
         tenths = tally.pace.ended * _TENTHS // to_do if to_do else 0

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from batchcrew.settings import DEFAULT_LEDGER
+from batchcrew.quantities import DEFAULT_LEDGER
 
 
 def run_command(jobfile: str, ledger: str, *options: str) -> str:
@@ -15,6 +15,11 @@ def run_command(jobfile: str, ledger: str, *options: str) -> str:
 def retry_command(batch: str, ledger: str, *options: str) -> str:
     """The command that puts ended jobs back for the next run."""
     return _command("retry", [batch], options, ledger)
+
+
+def attach_command(batch: str, job_id: str, ledger: str) -> str:
+    """The command that says under which kickoff_id a held job runs; the id is the person's to fill in."""
+    return _command("attach", [batch, job_id, "KICKOFF_ID"], (), ledger)
 
 
 def status_command(batch: str, ledger: str) -> str:

@@ -4,10 +4,17 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from batchcrew.errors import ExitCode
-from batchcrew.models import Counts, JobLine, RunResult, StopReason
+from batchcrew.models import Counts, JobLine, JobState, RunResult, StopReason
+from batchcrew.quantities import format_duration
 from batchcrew.reports.clean import clean_text
-from batchcrew.reports.commands import export_command, retry_command, run_command, show_command, status_command
-from batchcrew.settings import format_duration
+from batchcrew.reports.commands import (
+    attach_command,
+    export_command,
+    retry_command,
+    run_command,
+    show_command,
+    status_command,
+)
 
 SHOWN_SLOWEST = 3
 SHOWN_FAILING = 5
@@ -35,12 +42,13 @@ def exit_code(result: RunResult) -> ExitCode:
 def needs_person(result: RunResult) -> bool:
     """Whether `--quiet` should speak: jobs failed or are held, or the run stopped for a reason that stays.
 
+    Ticks that stop again and again for one reason tell it once.
     Work that is left by `max_runtime`, `--limit` or a signal is the next run's, not a person's.
     """
     counts = result.counts
     going_on = {None, StopReason.SIGNAL, StopReason.MAX_RUNTIME, StopReason.LIMIT}
     if result.stopped not in going_on:
-        return True
+        return not result.repeated
     # told once: a finished batch that cron calls again is not mailed again
     return result.run_id is not None and not counts.left and counts.succeeded < counts.total
 
@@ -57,6 +65,17 @@ def render_summary(result: RunResult) -> str:
     width = max((len(purpose) for purpose, _ in commands), default=0)
     lines += [f"  {purpose + ':':<{width + 1}} {command}" for purpose, command in commands]
     return "\n".join(lines)
+
+
+def render_tick(result: RunResult) -> str:
+    """The summary of a tick: one line while the batch goes on, the whole summary when it has ended or stopped."""
+    counts = result.counts
+    if result.stopped is not None or (result.run_id is not None and not counts.left):
+        return render_summary(result)
+    if result.run_id is None:
+        return headline(result)
+    kickoffs = "1 kickoff" if result.kickoffs == 1 else f"{result.kickoffs} kickoffs"
+    return f"{clean_text(result.batch)}: {kickoffs} now; of {_jobs(counts.total)}: {count_words(counts)}"
 
 
 def headline(result: RunResult) -> str:
@@ -164,6 +183,9 @@ def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
     if counts.held:
         retry = retry_command(batch, ledger, "--held")
         yield "release the held", f"{retry} && {run}" if run else retry
+        held = next((line for line in result.failing if line.state is JobState.HELD), None)
+        if held is not None:
+            yield "or attach one", attach_command(batch, held.job_id, ledger)
     if result.failing:
         yield "look at one", show_command(batch, result.failing[0].job_id, ledger)
     if counts.succeeded:

@@ -8,11 +8,11 @@ from typing import Any
 
 from batchcrew.clock import from_text
 from batchcrew.models import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail, JobLine, Plan
+from batchcrew.quantities import format_duration
 from batchcrew.reports.cells import json_text, writable
 from batchcrew.reports.clean import clean_block, clean_text, display_width, pad
 from batchcrew.reports.crew_check import CrewCheck
 from batchcrew.reports.summary import count_words, duplicates_line
-from batchcrew.settings import format_duration
 
 MOST_IN_FLIGHT = 50
 """Executions that `status` shows as text; `--json` has them all."""

@@ -11,6 +11,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
+import aiosqlite
+
 from batchcrew.cli import main
 from batchcrew.crew import CrewClient
 from batchcrew.ledger import Ledger, writer
@@ -19,11 +22,14 @@ STEPS: dict[str, tuple[Any, str]] = {
     "take_in": (Ledger, "take_in"),  # the job file is merged
     "open_run": (Ledger, "open_run"),
     "intend": (Ledger, "claim"),  # intents are committed
-    "post": (CrewClient, "kickoff"),  # the POST leaves; after: its answer is here, the kickoff_id is not committed
+    "post": (CrewClient, "kickoff"),  # after: its answer is here, the kickoff_id is not committed
+    "send": (aiohttp.ClientRequest, "send"),  # the POST's bytes leave; after: they have left, no answer is here
     "kicked_off": (Ledger, "kicked_off"),  # the kickoff_id is committed
     "ask": (CrewClient, "status"),  # after: the outcome is known and not committed
     "end": (Ledger, "ended"),  # outcome and job are committed
-    "statement": (writer, "_apply"),  # inside a commit, between its statements
+    "statement": (writer, "_apply"),  # inside a transaction, between its statements
+    "commit": (aiosqlite.Connection, "commit"),  # of whatever is committed
+    "keep": (Ledger, "keep_paces"),  # what the next tick needs
     "close_run": (Ledger, "close_run"),
 }
 
@@ -41,6 +47,8 @@ def arm(point: str, times: int) -> None:
 
     async def wrapped(*arguments: Any, **named: Any) -> Any:
         nonlocal reached
+        if isinstance(arguments[0], aiohttp.ClientRequest) and arguments[0].method != "POST":
+            return await real(*arguments, **named)
         reached += 1
         mine = reached
         if moment == "before" and mine == times:

@@ -4,16 +4,55 @@ python tests/acceptance/kill_storm.py --kills 100 --jobs 500 --delivery at_most_
 """
 
 import argparse
+import asyncio
 import json
 import random
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from test_cli_run import JOB_FILE, Crew, call, environment, write_trips
+
+
+class LongLine:
+    """A server's address from far away: every answer arrives 50 ms late, also when who asked is dead by then."""
+
+    SECONDS = 0.05
+
+    def __init__(self, url: str) -> None:
+        self._to = urlsplit(url)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="long-line")
+        self._thread.start()
+        server = asyncio.run_coroutine_threadsafe(self._serve(), self._loop).result()
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    async def _serve(self) -> asyncio.Server:
+        return await asyncio.start_server(self._meet, "127.0.0.1", 0)
+
+    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(self._to.hostname, self._to.port)
+        await asyncio.gather(self._pass_on(reader, far_writer, 0), self._pass_on(far_reader, writer, self.SECONDS))
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
+        try:
+            while data := await reader.read(65536):
+                await asyncio.sleep(seconds)
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass  # the run was killed: that is what the storm is for
+        finally:
+            writer.close()
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
 
 
 @dataclass(frozen=True)
@@ -30,42 +69,48 @@ class Storm:
     possible_duplicates: int
     runs: int
 
+    @property
+    def duplicates(self) -> int:
+        """Kickoffs beyond one a job, by the server's own count; a held job may have none."""
+        return 0 if self.most_of_one_job == 1 else max(1, self.kickoffs - (self.jobs - self.held))
+
     def __str__(self) -> str:
         return (
-            f"{self.kills} kills in {self.runs} runs, {self.jobs} jobs: {self.kickoffs} kickoffs, at most "
-            f"{self.most_of_one_job} of one job, {self.succeeded} succeeded, {self.held} held, "
-            f"possible duplicates {self.possible_duplicates}, lost {self.lost}"
+            f"{self.kills} kills in {self.runs} runs, {self.jobs} jobs: {self.kickoffs} kickoffs, "
+            f"{self.duplicates} duplicates (at most {self.most_of_one_job} kickoffs of one job, "
+            f"possible duplicates told: {self.possible_duplicates}), "
+            f"{self.succeeded} succeeded, {self.held} held, {self.lost} lost"
         )
 
 
 def rage(folder: Path, *, kills: int, jobs: int, delivery: str, idempotent: bool, seed: int) -> Storm:
-    """Run until so many kills have hit, then to the end."""
+    """Run, and tick, until so many kills have hit, then run to the end."""
     chance = random.Random(seed)
     crew = Crew(folder, "--execution-time", "150ms±60%", *(() if idempotent else ("--no-idempotency",)))
     write_trips(folder, jobs)
-    (folder / "jobs.yaml").write_text(JOB_FILE.format(url=crew.url), encoding="utf-8")
-    run = ("run", "jobs.yaml", "--delivery", delivery, "--concurrency", "8")
+    line = LongLine(crew.url)  # a kickoff is on the wire for a while, and many kills hit it there
+    (folder / "jobs.yaml").write_text(JOB_FILE.format(url=line.url), encoding="utf-8")
+    options = ("jobs.yaml", "--delivery", delivery, "--concurrency", "8")
     hit = runs = 0
     while hit < kills and runs < 3 * kills:
         runs += 1
+        few = ("--max-kickoffs", str(max(1, jobs // kills)))
         process = subprocess.Popen(
-            [sys.executable, "-m", "batchcrew", *run, "--limit", str(max(1, jobs // kills))],
+            [sys.executable, "-m", "batchcrew", chance.choice(("run", "run", "tick")), *options, *few],
             cwd=folder,
             env=environment(),
-            stderr=subprocess.PIPE,
-            text=True,
+            stderr=subprocess.DEVNULL,
         )
-        assert process.stderr is not None
-        process.stderr.readline()  # it has started
         try:
-            process.wait(timeout=chance.uniform(0.0, 0.5))
+            process.wait(timeout=chance.uniform(0.1, 1.2))  # it takes a third of that to begin
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
-            hit += 1
-        process.communicate()
+            hit += process.wait() == -signal.SIGKILL
+    run = ("run", *options)
     ended = call(folder, *run, "--json")
     counts = json.loads(ended.stdout)["counts"]
     stats = crew.stats()
+    line.stop()
     crew.stop()
     return Storm(
         kills=hit,

@@ -74,7 +74,8 @@ class Bench:
         async with AsyncExitStack() as stack:
             ledger = await stack.enter_async_context(Ledger(self.path, clock=self.clock))
             key = await self._key(ledger)
-            run_id = await ledger.open_run(key.id, pid=1, host="h", version="v")
+            urls = {name: crew.url for name, crew in self.crews.items()}
+            run_id = await ledger.open_run(key.id, pid=1, host="h", version="v", urls=urls)
             clients = {}
             for name, crew in self.crews.items():
                 client = CrewClient(

@@ -78,7 +78,7 @@ def clock() -> StillClock:
 
 @pytest.fixture
 async def ledger(tmp_path: Path, clock: StillClock) -> AsyncIterator[Ledger]:
-    async with Ledger(tmp_path / "ledger.db", clock=clock) as opened:
+    async with Ledger(tmp_path / "ledger.db", clock=clock, uptime=lambda: None) as opened:
         yield opened
 
 

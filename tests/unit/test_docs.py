@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from batchcrew.cli import COMMANDS, batchcrew
 from batchcrew.errors import ExitCode
 from batchcrew.jobfile import load_jobfile
-from batchcrew.settings import CrewSettings, PollSettings, RetrySettings, RunSettings
+from batchcrew.settings import BreakerSettings, CrewSettings, PollSettings, RetrySettings, RunSettings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -75,7 +75,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("settings", [RunSettings, CrewSettings, RetrySettings, PollSettings])
+@pytest.mark.parametrize("settings", [RunSettings, CrewSettings, RetrySettings, PollSettings, BreakerSettings])
 def test_every_setting_is_documented(settings: type[RunSettings]) -> None:
     page = (ROOT / "docs" / "job-file.md").read_text(encoding="utf-8")
     for name in settings.model_fields:

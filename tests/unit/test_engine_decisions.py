@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from batchcrew.engine import retry
-from batchcrew.engine.limits import Gate, Pace
+from batchcrew.engine.gate import Gate
+from batchcrew.engine.pace import Pace
 from batchcrew.engine.polling import Patience, Waits
 from batchcrew.models import AttemptState, Execution, ExecutionState, JobState
-from batchcrew.settings import PollSettings, Rate, RetrySettings
+from batchcrew.settings import BreakerSettings, PollSettings, Rate, RetrySettings
 
 
 class Middle(random.Random):
@@ -113,14 +114,14 @@ def test_jitter_is_kept_after_the_cap() -> None:
 
 def test_polls_grow_to_their_cap() -> None:
     waits = Waits(PollSettings(initial=2.0, factor=2.0, max=10.0), MIDDLE)
-    assert waits.first(taken_up=False) == 2.0
+    assert waits.next() == 2.0
     assert [waits.next() for _ in range(4)] == [4.0, 8.0, 10.0, 10.0]
     assert waits.next(at_least=60.0) == 60.0
 
 
 def test_those_taken_up_are_spread_over_one_wait() -> None:
     chance = random.Random(2)
-    firsts = {Waits(PollSettings(initial=4.0), chance).first(taken_up=True) for _ in range(50)}
+    firsts = {Waits(PollSettings(initial=4.0), chance).spread() for _ in range(50)}
     assert len(firsts) == 50
     assert all(0 <= first <= 4 for first in firsts)
 
@@ -171,7 +172,7 @@ def test_without_a_rate_there_is_no_pace() -> None:
 
 
 def gate(clock: HandClock, slots: int = 10) -> Gate:
-    made = Gate("c", slots=slots, rate=None, clock=clock, chance=MIDDLE)
+    made = Gate("c", slots=slots, rate=None, breaker=BreakerSettings(), clock=clock, chance=MIDDLE)
     made.ready = True
     return made
 

@@ -104,6 +104,7 @@ def test_a_run_that_stopped_with_everything_to_tell() -> None:
         "  try the failed again: batchcrew run 'my jobs.yaml' --retry-failed --ledger my.db",
         "  release the held:     batchcrew retry travel --held --ledger my.db"
         " && batchcrew run 'my jobs.yaml' --ledger my.db",
+        "  or attach one:        batchcrew attach travel job-0 KICKOFF_ID --ledger my.db",
         "  look at one:          batchcrew show travel job-0 --ledger my.db",
         "  results:              batchcrew export travel -f csv -o travel-results.csv --ledger my.db",
     ]

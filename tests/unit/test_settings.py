@@ -6,16 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from batchcrew.errors import UsageError
-from batchcrew.settings import (
-    FailureLimit,
-    PollSettings,
-    RetrySettings,
-    RunSettings,
-    format_duration,
-    parse_duration,
-    parse_size,
-    with_overrides,
-)
+from batchcrew.quantities import format_duration, parse_duration, parse_size
+from batchcrew.settings import FailureLimit, PollSettings, RetrySettings, RunSettings, with_overrides
 
 
 @pytest.mark.parametrize(

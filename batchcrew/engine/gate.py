@@ -1,50 +1,21 @@
-"""How many executions may be in flight, and how fast kickoffs may follow each other."""
+"""How many executions of one crew may be in flight, and what holds its kickoffs back."""
 
 import math
 import random
+from collections.abc import Mapping
+from typing import Any
 
 from batchcrew.clock import Clock
+from batchcrew.engine.breaker import Breaker
+from batchcrew.engine.pace import Pace
 from batchcrew.engine.retry import jittered
-from batchcrew.settings import Rate
+from batchcrew.settings import BreakerSettings, Rate
 
-CATCH_UP_SECONDS = 0.05
-"""A loop that was late may send at once what it missed in so much time: only felt above 20 kickoffs/s."""
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 WARN_EVERY_SECONDS = 60.0
 MOST_ROUNDS = 8
 """Rounds of accepted kickoffs, at most, before a crew that said 429 is tried with one slot more."""
-
-
-class Pace:
-    """Kickoffs of a rate, evenly spaced: no window of a period sees more than its count and one."""
-
-    def __init__(self, rate: Rate | None, clock: Clock) -> None:
-        self._interval = rate.interval_seconds if rate else 0.0
-        self._clock = clock
-        self._next = -math.inf
-
-    def allowed(self) -> float:
-        """How many kickoffs may leave now (`inf` without a rate)."""
-        if not self._interval:
-            return math.inf
-        now = self._clock.monotonic()
-        if now < self._next:
-            return 0
-        burst = max(1, int(CATCH_UP_SECONDS / self._interval))
-        return min(burst, int((now - max(self._next, now - 86400)) / self._interval) + 1)
-
-    def spend(self, kickoffs: int) -> None:
-        """So many have left."""
-        if self._interval:
-            start = max(self._next, self._clock.monotonic() - CATCH_UP_SECONDS)
-            if self._next == -math.inf:
-                start = self._clock.monotonic()
-            self._next = start + kickoffs * self._interval
-
-    def wait_seconds(self) -> float:
-        """Until the next may leave."""
-        return max(0.0, self._next - self._clock.monotonic()) if self._interval else 0.0
 
 
 class Gate:
@@ -53,14 +24,31 @@ class Gate:
     Slots: at most `slots` executions in flight; a slot is held from before the kickoff to the end.
     A server that says 429 cuts the slots in use to what it did accept and pauses kickoffs; then the limit
     grows by one after some rounds of accepted kickoffs, more of them each time it says 429 again. A server
-    that cannot be reached, or says 503, pauses them.
+    that cannot be reached, or says 503, pauses them. A crew whose calls go wrong again and again is only probed.
+
+    Args:
+        burst: see `Pace`.
     """
 
-    def __init__(self, name: str, *, slots: int, rate: Rate | None, clock: Clock, chance: random.Random) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        slots: int,
+        rate: Rate | None,
+        breaker: BreakerSettings,
+        clock: Clock,
+        chance: random.Random,
+        burst: bool = False,
+    ) -> None:
         self.name = name
         self.slots = slots
         self.limit = slots
-        self.pace = Pace(rate, clock)
+        self.pace = Pace(rate, clock, burst=burst)
+        self.kickoffs = Breaker("kickoffs", breaker, clock=clock, chance=chance)
+        self.questions = Breaker("questions for a status", breaker, clock=clock, chance=chance)
+        self.executions = Breaker("executions", breaker, clock=clock, chance=chance)
+        """Told of only where `breaker.on` names crew_error."""
         self.in_use = 0
         self.accepted_in_flight = 0
         self.ready = False
@@ -82,23 +70,46 @@ class Gate:
         self._warned_at = -math.inf
         self.silent_since: float | None = None
         """Monotonic moment since when the crew could not be reached, without a single success."""
+        self.was_reached = False
+        """It has answered in this run: from then on its breakers say when it is given up."""
 
     def room(self) -> float:
         """How many kickoffs may leave now."""
         if not self.ready or self._clock.monotonic() < self._paused_until:
             return 0
-        return max(0, min(self.limit - self.in_use, self.pace.allowed()))
+        if self.questions.is_open and self.in_use:  # the questions that are asked anyway are its probes
+            return 0
+        probes = min(breaker.room() for breaker in self.breakers)
+        return max(0, min(self.limit - self.in_use, self.pace.allowed(), probes))
 
     def opens_in(self) -> float | None:
-        """Seconds until time alone makes room; None when a slot must be given back first."""
-        if not self.ready or self.in_use >= self.limit:
+        """Seconds until time alone makes room; None when a slot must be given back, or an answer come, first."""
+        if not self.ready or self.in_use >= self.limit or (self.questions.is_open and self.in_use):
             return None
-        return max(0.0, self._paused_until - self._clock.monotonic(), self.pace.wait_seconds())
+        probes = [breaker.opens_in() for breaker in self.breakers]
+        if None in probes:
+            return None
+        waits = [wait for wait in probes if wait is not None]
+        return max(0.0, self._paused_until - self._clock.monotonic(), self.pace.wait_seconds(), *waits)
+
+    @property
+    def breakers(self) -> tuple[Breaker, ...]:
+        return (self.kickoffs, self.questions, self.executions)
+
+    def ill(self) -> Breaker | None:
+        """The breaker that has been open for too long, if any."""
+        return next((breaker for breaker in self.breakers if breaker.gives_up_in() == 0), None)
+
+    def gives_up_in(self) -> float:
+        """Seconds until one is, `inf` while all are closed."""
+        return min((wait for b in self.breakers if (wait := b.gives_up_in()) is not None), default=math.inf)
 
     def take(self, slots: int) -> None:
         """So many kickoffs are about to leave."""
         self.in_use += slots
         self.pace.spend(slots)
+        for breaker in self.breakers:
+            breaker.take()
 
     def take_up(self) -> None:
         """An execution of an earlier run holds a slot, even above the limit."""
@@ -130,6 +141,7 @@ class Gate:
     def reached(self) -> None:
         """The server answered at all."""
         self.silent_since = None
+        self.was_reached = True
 
     def busy(self, retry_after: float | None, *, sent_at: float, too_many: bool) -> None:
         """The server refused a kickoff for now.
@@ -176,3 +188,35 @@ class Gate:
         # what the server asks for is kept; jitter only lengthens it
         wait = jittered(self._pause, self._chance) if seconds is None else seconds * self._chance.uniform(1.0, 1.1)
         self._paused_until = max(self._paused_until, self._clock.monotonic() + wait)
+
+    # From one tick to the next
+
+    def remember(self) -> dict[str, Any]:
+        """What the next tick, or a run that follows soon, needs; moments as seconds from now."""
+        return {
+            "pause": self._pause,
+            "paused_for": self.pause_seconds(),
+            "pace": self.pace.next_in(),
+            "limit": self.limit,
+            "round": self._round,
+            "rounds": self._rounds,
+            "silent_for": None if self.silent_since is None else self._clock.monotonic() - self.silent_since,
+            "was_reached": self.was_reached,
+            "breakers": [breaker.remember() for breaker in self.breakers],
+        }
+
+    def recall_waits(self, state: Mapping[str, Any], ago: float) -> None:
+        """Keep what the server asked for (Retry-After) and the rate, as remembered so many seconds ago."""
+        self._paused_until = self._clock.monotonic() + state["paused_for"] - ago
+        self.pace.recall(state["pace"], ago)
+
+    def recall(self, state: Mapping[str, Any], ago: float) -> None:
+        """Go on as remembered so many seconds ago."""
+        self.recall_waits(state, ago)
+        self._pause, self._round, self._rounds = state["pause"], state["round"], state["rounds"]
+        self.limit = min(self.slots, state["limit"])
+        self.was_reached = state["was_reached"]
+        if state["silent_for"] is not None:
+            self.silent_since = self._clock.monotonic() - state["silent_for"] - ago
+        for breaker, remembered in zip(self.breakers, state["breakers"], strict=True):
+            breaker.recall(remembered, ago)

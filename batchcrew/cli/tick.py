@@ -1,0 +1,36 @@
+"""`batchcrew tick`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from batchcrew.cli.options import ledger_option
+from batchcrew.cli.running import Reporting, overrides, reporting_options, run_and_report, settings_options
+from batchcrew.cli.sources import source, source_options
+from batchcrew.runner import RunRequest
+
+
+@click.command()
+@source_options
+@ledger_option
+@settings_options
+@reporting_options
+def command(
+    jobfile: Path,
+    *,
+    ledger: Path,
+    monitor: str | None,
+    quiet: bool,
+    log_format: str,
+    as_json: bool,
+    **options: Any,
+) -> int:
+    """One step of the batch of JOBFILE: settle what is due, ask what is due, start what has a free slot, end.
+
+    A run without a resident process: called by cron every minute it finishes the same batch with the same
+    guarantees and limits. Exit 3 while work is left.
+    """
+    settings = overrides(options)
+    request = RunRequest(source=source(jobfile, options, settings), ledger=ledger, once=True)
+    return run_and_report(request, Reporting(quiet=quiet, log_format=log_format, as_json=as_json, monitor=monitor))

@@ -1,0 +1,88 @@
+"""Asking a crew for its inputs before its first kickoff: is it there, does it know us, may a kickoff be repeated?"""
+
+import random
+from collections.abc import Mapping
+
+from batchcrew.clock import Clock
+from batchcrew.crew import CrewClient
+from batchcrew.engine.gate import Gate
+from batchcrew.engine.retry import jittered
+from batchcrew.engine.stopping import Stop
+from batchcrew.events import Observe, Warned
+from batchcrew.models import CrewInputs, NotSent, StopReason, Unclear, Unusable
+from batchcrew.quantities import format_duration
+
+UNREACHABLE_SECONDS = 60.0
+"""A crew that cannot be reached for so long, without a single success, is given up for this run."""
+TRIES = 3
+"""How often a crew's inputs are asked for when the answer makes no sense."""
+
+
+class Greeter:
+    """Asks, and gives a crew up that was never reached.
+
+    Args:
+        unreachable: seconds without any success after which a crew is given up.
+        once: a tick: what does not answer is left for the next one.
+    """
+
+    def __init__(
+        self,
+        clients: Mapping[str, CrewClient],
+        *,
+        stop: Stop,
+        clock: Clock,
+        chance: random.Random,
+        observe: Observe,
+        unreachable: float,
+        once: bool,
+    ) -> None:
+        self._clients = clients
+        self._stop = stop
+        self._clock = clock
+        self._chance = chance
+        self._observe = observe
+        self._unreachable = unreachable
+        self._once = once
+
+    async def greet(self, gate: Gate) -> bool:
+        """True when the crew answers and takes our token."""
+        unclear = 0
+        while not self._stop.requested:
+            asked_at = self._clock.monotonic()
+            answer = await self._clients[gate.name].inputs()
+            match answer:
+                case CrewInputs():
+                    gate.idempotent = answer.idempotent_kickoff
+                    gate.reached()
+                    return True
+                case Unusable(reason):
+                    detail = f"crew {gate.name}: {reason}"
+                    self._stop.request(StopReason.CREW_UNUSABLE, detail, leave=True)
+                    return False
+                case NotSent(reason):
+                    gate.not_sent(sent_at=asked_at)
+                    if self.gave_up(gate, reason):
+                        return False
+                    if gate.should_warn():
+                        give_up = format_duration(self._unreachable)
+                        tried = f"tried again for {give_up}"
+                        self._observe(Warned(f"crew {gate.name} cannot be reached ({reason}); {tried}"))
+                    if self._once:
+                        return False
+                    await self._clock.sleep(gate.pause_seconds())
+                case Unclear():
+                    unclear += 1
+                    if unclear >= TRIES:
+                        return True  # it may still take kickoffs: some deployments have no /inputs
+                    await self._clock.sleep(jittered(0.2 * unclear, self._chance))
+        return False
+
+    def gave_up(self, gate: Gate, reason: str) -> bool:
+        """End the run when the crew was never reached, for long enough; one that was is its breakers' matter."""
+        silent = gate.silent_since
+        if silent is None or gate.was_reached or self._clock.monotonic() - silent < self._unreachable:
+            return False
+        detail = f"crew {gate.name} could not be reached for {format_duration(self._unreachable)}: {reason}"
+        self._stop.request(StopReason.CREW_UNUSABLE, detail, leave=True)
+        return True

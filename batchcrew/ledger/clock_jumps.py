@@ -1,0 +1,48 @@
+"""A wall clock that was set between two runs: what waits or grows old is measured from moments in the ledger.
+
+Within a run the clock is steady (`clock.py`). Between two runs on one machine its uptime tells how far the wall clock
+was set; the moments of what is still open are moved by as much, so that nothing is due, or timed out, for that alone.
+"""
+
+from datetime import datetime
+
+import aiosqlite
+
+from batchcrew.clock import Uptime, from_text
+
+TOLERATED_SECONDS = 2.0
+"""A clock that is kept right by NTP drifts by less between two runs."""
+
+_MOVED = "strftime('%Y-%m-%dT%H:%M:%fZ', {0}, :by)"
+_OPEN = (
+    "state IN ('intended', 'kicked_off') AND job IN (SELECT id FROM jobs WHERE batch_id = :batch AND state = 'open')"
+)
+_KICKED_OFF = _MOVED.format("kicked_off_at")
+_NEXT_AT = _MOVED.format("json_extract(watch, '$.next_at')")
+_CHANGES = (
+    f"UPDATE jobs SET not_before = {_MOVED.format('not_before')}"
+    " WHERE batch_id = :batch AND state = 'pending' AND not_before > ''",
+    f"UPDATE attempts SET intended_at = {_MOVED.format('intended_at')}, kicked_off_at = {_KICKED_OFF} WHERE {_OPEN}",
+    f"UPDATE attempts SET watch = json_set(watch, '$.next_at', {_NEXT_AT}) WHERE watch IS NOT NULL AND {_OPEN}",
+    f"UPDATE paces SET saved_at = {_MOVED.format('saved_at')} WHERE batch_id = :batch",
+)
+
+
+async def carry_over(connection: aiosqlite.Connection, batch_id: int, now: datetime, uptime: Uptime) -> float:
+    """Move the batch's open moments by what the clock was set since its latest run; returns the seconds (0: none)."""
+    rows = list(
+        await connection.execute_fetchall(
+            "SELECT started_at, boot_id, uptime FROM runs WHERE batch_id = ? AND boot_id IS NOT NULL"
+            " ORDER BY rowid DESC LIMIT 1",
+            (batch_id,),
+        )
+    )
+    if not rows or rows[0][1] != uptime.boot_id:
+        return 0.0
+    by_the_wall: float = (now - from_text(rows[0][0])).total_seconds()
+    jump: float = by_the_wall - (uptime.seconds - rows[0][2])
+    if abs(jump) <= TOLERATED_SECONDS:
+        return 0.0
+    for change in _CHANGES:
+        await connection.execute_fetchall(change, {"batch": batch_id, "by": f"{jump:+.3f} seconds"})
+    return jump

@@ -1,0 +1,59 @@
+"""Quantities as people write them, and as they read them; and where the ledger is unless somebody says.
+
+Apart from `settings.py`, so that the commands that only read the ledger start without pydantic.
+"""
+
+import re
+
+DEFAULT_LEDGER = "results/batchcrew.db"
+
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|KiB|MiB|GiB)?", re.IGNORECASE)
+_SIZE_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+MAX_DURATION_SECONDS = 366 * 86400.0
+
+
+def parse_duration(value: object) -> float:
+    """Seconds from `30s`, `5m`, `1h30m`, `500ms` or a number of seconds.
+
+    Raises:
+        ValueError: the text is no duration, is negative or over a year.
+    """
+    seconds: float
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"{value!r} is no duration; write it like 30s, 5m or 1h30m")
+    if isinstance(value, str):
+        text = value.strip().replace(" ", "")
+        if _DURATION.fullmatch(text):
+            seconds = sum(float(number) * UNITS[unit] for number, unit in _DURATION_PART.findall(text))
+        else:
+            try:
+                seconds = float(text)
+            except ValueError:
+                raise ValueError(f"{value!r} is no duration; write it like 30s, 5m or 1h30m") from None
+    else:
+        seconds = float(value)
+    if not 0 <= seconds <= MAX_DURATION_SECONDS:
+        raise ValueError(f"{value!r} is out of range; a duration is between 0s and 366d")
+    return seconds
+
+
+def format_duration(seconds: float) -> str:
+    """`1h 02m`, `3m 20s`, `12.3s`: for people."""
+    if seconds < 60:
+        return f"{seconds:.1f}s" if seconds < 10 else f"{seconds:.0f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m {rest:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02d}m"
+
+
+def parse_size(value: object) -> int:
+    """Bytes from `64MiB`, `10 MB` or a number of bytes."""
+    match = _SIZE.fullmatch(str(value).strip())
+    if isinstance(value, bool) or match is None:
+        raise ValueError(f"{value!r} is no size; write it like 64MiB")
+    return int(float(match[1]) * _SIZE_UNITS[(match[2] or "B").lower()])

@@ -1,0 +1,92 @@
+"""A batch of 200,000 ended jobs: what the commands that cron and people call on it cost.
+
+.venv/bin/python benchmarks/ended.py [--jobs 200000]
+"""
+
+import argparse
+import csv
+import json
+import os
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+JOB_FILE = """
+batch: ended
+crew: {url: "http://127.0.0.1:9", token: t}
+jobs: [{rows: rows.csv}]
+"""
+
+
+def measured(folder: Path, *arguments: str) -> tuple[float, float]:
+    """Wall seconds and peak memory (MB) of one call."""
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "batchcrew", *arguments],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode in {0, 1}, (arguments, process.returncode)
+    return wall, usage.ru_maxrss / 1024
+
+
+def fill(folder: Path, jobs: int) -> None:
+    """Take the file in, then end every job as a run would have."""
+    with (folder / "rows.csv").open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["id", "budget", "interests", "duration", "age"])
+        rows.writerows([f"job-{n}", f"{n} USD", "games, food", "7 days", "35"] for n in range(jobs))
+    (folder / "jobs.yaml").write_text(JOB_FILE, encoding="utf-8")
+    subprocess.run(
+        [sys.executable, "-m", "batchcrew", "run", "jobs.yaml", "--watch-only"],
+        cwd=folder,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    ledger = sqlite3.connect(folder / "results" / "batchcrew.db")
+    (run_id,) = ledger.execute("SELECT id FROM runs").fetchone()
+    now = "2026-01-01T00:00:00.000Z"
+    answer = json.dumps({"status": "completed", "result": {"output": "x" * 500}})
+    ledger.execute(
+        "INSERT INTO attempts (id, job, number, run_id, state, kickoff_id, intended_at, kicked_off_at, ended_at,"
+        " output, answer) SELECT ? || '-' || printf('%06d', id), id, 1, ?, 'succeeded', 'k' || id, ?, ?, ?, ?, ?"
+        " FROM jobs",
+        (run_id, run_id, now, now, now, "x" * 500, answer),
+    )
+    ledger.execute("UPDATE jobs SET state = 'succeeded', attempts = 1, charged = 1")
+    ledger.commit()
+    ledger.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=200_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        fill(folder, given.jobs)
+        empty, _ = measured(folder, "--version")
+        print(f"{given.jobs} ended jobs; python -m batchcrew --version: {empty:.2f} s")
+        for arguments in (
+            ["run", "jobs.yaml"],
+            ["tick", "jobs.yaml"],
+            ["status"],
+            ["status", "ended", "--json"],
+            ["list"],
+        ):
+            figures = [measured(folder, *arguments) for _ in range(given.rounds)]
+            wall = statistics.median(wall for wall, _ in figures)
+            print(f"{' '.join(arguments):<22} {wall:.2f} s, {max(memory for _, memory in figures):.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""`batchcrew tick`: the run without a resident process, called again and again as cron does."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_cli_run import JOB_FILE, Crew, call, start, write_trips
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_trips(tmp_path, 100)
+    return tmp_path
+
+
+def serve(folder: Path, *options: str, job_file: str = JOB_FILE) -> Crew:
+    crew = Crew(folder, "--no-idempotency", "--seed", "3", *options)
+    (folder / "jobs.yaml").write_text(job_file.format(url=crew.url), encoding="utf-8")
+    return crew
+
+
+def tick_to_the_end(folder: Path, *options: str, most: int = 80) -> list[int]:
+    codes = []
+    for _ in range(most):
+        ended = call(folder, "tick", "jobs.yaml", *options)
+        codes.append(ended.returncode)
+        if ended.returncode != 3:
+            break
+    return codes
+
+
+def contents(ledger: Path) -> list[tuple[Any, ...]]:
+    """What the ledger says of each job, without ids and moments."""
+    connection = sqlite3.connect(ledger)
+    rows = connection.execute(
+        "SELECT r.position, r.job_id, r.crew, r.state, r.output, r.error, r.attempts, r.inputs, r.row,"
+        " (SELECT group_concat(h.number || h.state) FROM attempt_history AS h WHERE h.job_id = r.job_id),"
+        " (SELECT count(*) FROM task_results AS t JOIN attempts AS a ON a.id = t.attempt_id JOIN jobs AS j ON"
+        "  j.id = a.job WHERE j.job_id = r.job_id)"
+        " FROM results AS r ORDER BY r.position"
+    ).fetchall()
+    connection.close()
+    return rows
+
+
+def test_ticks_end_with_the_ledger_of_a_run_and_one_kickoff_a_job(folder: Path) -> None:
+    crew = serve(folder, "--execution-time", "400ms±50%")
+    codes = tick_to_the_end(folder, "--concurrency", "25", "--ledger", "ticks.db")
+    assert codes == [*[3] * (len(codes) - 1), 0]
+    stats = crew.stats()
+    assert (stats["kickoffs"], stats["max_kickoffs_per_job"]) == (100, 1)
+    assert stats["peak_running"] <= 25
+    assert call(folder, "run", "jobs.yaml", "--concurrency", "25", "--ledger", "run.db").returncode == 0
+    crew.stop()
+    assert contents(folder / "ticks.db") == contents(folder / "run.db")
+
+
+def test_a_tick_keeps_to_the_slots_and_starts_in_the_slots_that_are_free(folder: Path) -> None:
+    crew = serve(folder, "--execution-time", "60s")
+    first = call(folder, "tick", "jobs.yaml", "--concurrency", "4")
+    assert first.stderr == "jobs: 4 kickoffs now; of 100 jobs: 4 in flight, 96 pending\n"
+    ended = call(folder, "tick", "jobs.yaml", "--concurrency", "4")
+    assert (first.returncode, ended.returncode) == (3, 3)
+    assert ended.stderr == "jobs: 0 kickoffs now; of 100 jobs: 4 in flight, 96 pending\n"
+    assert crew.stats()["kickoffs"] == 4
+    crew.stop()
+
+
+def test_a_question_is_not_asked_again_before_it_is_due(folder: Path) -> None:
+    lazy = JOB_FILE.replace("initial: 20ms, max: 100ms", "initial: 1ms, factor: 100, max: 10m")
+    crew = serve(folder, "--execution-time", "60s", job_file=lazy)
+    for _ in range(5):
+        assert call(folder, "tick", "jobs.yaml", "--concurrency", "1").returncode == 3
+    connection = sqlite3.connect(folder / "results" / "batchcrew.db")
+    asked = [json.loads(watch)["asked"] for (watch,) in connection.execute("SELECT watch FROM attempts")]
+    connection.close()
+    assert asked == [3]  # at 1 ms, 0.1 s and 10 s: the next would be minutes away
+    crew.stop()
+
+
+def test_a_tick_while_another_run_holds_the_batch_changes_nothing(folder: Path) -> None:
+    crew = serve(folder, "--execution-time", "60s")
+    run = start(folder, "run", "jobs.yaml")
+    assert run.stderr is not None
+    run.stderr.readline()
+    ended = call(folder, "tick", "jobs.yaml")
+    assert (ended.returncode, f"pid {run.pid}" in ended.stderr) == (4, True)
+    quiet = call(folder, "tick", "jobs.yaml", "--quiet")
+    assert (quiet.returncode, quiet.stderr) == (4, "")
+    run.kill()
+    run.communicate()
+    crew.stop()
+
+
+def test_a_stop_is_told_a_person_once(folder: Path) -> None:
+    crew = serve(folder, "--execution-time", "1ms", "--fail-rate", "1")
+    told = ""
+    while not told:
+        told = call(folder, "tick", "jobs.yaml", "--quiet", "--canary", "2").stderr
+    assert "0 of the first 2 jobs succeeded" in told
+    again = [call(folder, "tick", "jobs.yaml", "--quiet", "--canary", "2") for _ in range(3)]
+    assert [(ended.returncode, ended.stderr) for ended in again] == [(3, "")] * 3
+    crew.stop()
+
+
+def test_ticks_stop_after_failures_of_the_whole_batch(folder: Path) -> None:
+    crew = serve(
+        folder,
+        "--execution-time",
+        "1ms",
+        "--fail-rate",
+        "1",
+        job_file=JOB_FILE.replace("20ms}}}}", "20ms, attempts: 1}}}}"),
+    )
+    codes = tick_to_the_end(folder, "--concurrency", "2", "--stop-after-failures", "3", most=6)
+    assert codes == [3] * 6
+    assert 3 <= crew.stats()["kickoffs"] <= 4
+    assert "stop_after_failures" in call(folder, "tick", "jobs.yaml", "--stop-after-failures", "3").stderr
+    crew.stop()
+
+
+@pytest.mark.parametrize("token", ["wrong-token"])
+def test_a_wrong_token_is_exit_5_and_fails_no_job(folder: Path, token: str) -> None:
+    crew = serve(folder)
+    ended = call(folder, "tick", "jobs.yaml", CREW_TOKEN=token)
+    assert ended.returncode == 5
+    assert "401" in ended.stderr
+    assert json.loads(call(folder, "status", "--json").stdout)["counts"]["pending"] == 100
+    crew.stop()
+
+
+def test_a_tick_of_a_crew_that_is_away_ends_and_the_next_goes_on(folder: Path) -> None:
+    crew = serve(folder, "--execution-time", "10ms")
+    (folder / "away.yaml").write_text(JOB_FILE.format(url="http://127.0.0.1:9"), encoding="utf-8")
+    away = call(folder, "tick", "away.yaml")
+    assert away.returncode == 3
+    assert "cannot be reached" in away.stderr
+    assert call(folder, "tick", "jobs.yaml").returncode == 3
+    assert crew.stats()["kickoffs"] == 6
+    crew.stop()

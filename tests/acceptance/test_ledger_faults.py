@@ -1,0 +1,178 @@
+"""A ledger that cannot be written, read or understood: a plain message, exit 70, and the next run goes on."""
+
+import json
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from test_cli_run import JOB_FILE, Crew, call, environment, start, write_trips
+
+JOBS = 30
+PROMISE = "what was in flight is taken up by the next run"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_trips(tmp_path, JOBS)
+    return tmp_path
+
+
+@pytest.fixture
+def crew(folder: Path) -> Iterator[Crew]:
+    made = Crew(folder, "--execution-time", "300ms±50%", "--no-idempotency")
+    (folder / "jobs.yaml").write_text(JOB_FILE.format(url=made.url), encoding="utf-8")
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 300 KiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
+        if os.environ.get("CI"):
+            pytest.fail("CI must be able to mount a small disk (root, in its sandbox)")
+        pytest.skip("only root can mount a small disk")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def plain(ended: "subprocess.CompletedProcess[str]", words: str) -> None:
+    assert ended.returncode == 70, ended.stderr
+    assert words in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def finished(folder: Path, crew: Crew, ledger: str, *, held: int = 0) -> None:
+    """The next run ends the batch: no job is lost, none was kicked off twice."""
+    ended = call(folder, "run", "jobs.yaml", "--delivery", "at_most_once", "--ledger", ledger, "--json")
+    counts = json.loads(ended.stdout)["counts"]
+    assert counts["succeeded"] + counts["held"] == JOBS
+    assert counts["held"] <= held
+    assert crew.stats()["max_kickoffs_per_job"] == 1
+
+
+def test_a_full_disk(folder: Path, crew: Crew, small_disk: Path) -> None:
+    ledger = str(small_disk / "ledger.db")
+    run = ("run", "jobs.yaml", "--delivery", "at_most_once", "--ledger", ledger)
+    full = call(folder, *run)
+    plain(full, "the disk is full: make room and run the same command again")
+    assert PROMISE in full.stderr
+    began = crew.stats()["kickoffs"]
+    plain(call(folder, *run), ledger)  # it stays full: as plain, and nothing more is paid for
+    assert crew.stats()["kickoffs"] == began
+    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    finished(folder, crew, ledger, held=6)  # at most what was on the wire as the disk got full
+
+
+def test_a_file_that_may_not_grow(folder: Path, crew: Crew) -> None:
+    """A quota or `ulimit -f`: the kernel's other way to refuse a write."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (220_000, 220_000))
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "batchcrew", "run", "jobs.yaml", "--delivery", "at_most_once"],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+        preexec_fn=limit,
+    )
+    plain(ended, "results/batchcrew.db")
+    assert PROMISE in ended.stderr
+    finished(folder, crew, "results/batchcrew.db", held=6)
+
+
+def test_a_ledger_that_another_program_holds_for_20_seconds(folder: Path, crew: Crew) -> None:
+    run = start(folder, "run", "jobs.yaml", "--delivery", "at_most_once")
+    assert run.stderr is not None
+    while "progress: " not in run.stderr.readline():
+        pass
+    other = sqlite3.connect(folder / "results" / "batchcrew.db", isolation_level=None, timeout=20)
+    other.execute("BEGIN IMMEDIATE")
+    time.sleep(20)  # the other program's time, not ours
+    other.execute("ROLLBACK")
+    other.close()
+    _, said = run.communicate(timeout=50)
+    assert run.returncode == 70, said
+    assert "another program has locked it for over 15 s: close that and run again" in said
+    assert PROMISE in said
+    finished(folder, crew, "results/batchcrew.db")
+
+
+def test_a_ledger_that_another_program_holds_for_a_moment_is_waited_for(folder: Path, crew: Crew) -> None:
+    run = start(folder, "run", "jobs.yaml", "--delivery", "at_most_once")
+    assert run.stderr is not None
+    while "progress: " not in run.stderr.readline():
+        pass
+    other = sqlite3.connect(folder / "results" / "batchcrew.db", isolation_level=None, timeout=20)
+    other.execute("BEGIN IMMEDIATE")
+    time.sleep(3)
+    other.execute("ROLLBACK")
+    other.close()
+    run.communicate(timeout=50)
+    assert run.returncode == 0
+
+
+def test_a_ledger_of_a_later_batchcrew(folder: Path, crew: Crew) -> None:
+    assert call(folder, "run", "jobs.yaml", "--limit", "2").returncode == 3
+    connection = sqlite3.connect(folder / "results" / "batchcrew.db")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute("PRAGMA user_version = 99")
+    for command in (("run", "jobs.yaml"), ("tick", "jobs.yaml"), ("status",), ("export", "jobs")):
+        plain(call(folder, *command), "was written by a later batchcrew")
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+    finished(folder, crew, "results/batchcrew.db")
+
+
+def no_sqlite(data: bytearray) -> None:
+    data[:100] = b"\0" * 100
+
+
+def torn_pages(data: bytearray) -> None:
+    data[4096 : len(data) - 4096] = b"\xa5" * (len(data) - 8192)
+
+
+@pytest.mark.parametrize("damage", [no_sqlite, torn_pages])
+def test_a_damaged_ledger(folder: Path, crew: Crew, damage: Callable[[bytearray], None]) -> None:
+    assert call(folder, "run", "jobs.yaml", "--limit", "10").returncode == 3
+    ledger = folder / "results" / "batchcrew.db"
+    whole = ledger.read_bytes()
+    data = bytearray(whole)
+    damage(data)
+    ledger.write_bytes(data)
+    began = crew.stats()["kickoffs"]
+    plain(call(folder, "run", "jobs.yaml"), "ledger results/batchcrew.db: ")
+    assert crew.stats()["kickoffs"] == began
+    ledger.write_bytes(whole)  # the copy that somebody kept
+    finished(folder, crew, "results/batchcrew.db")
+
+
+def test_a_read_only_ledger(folder: Path, crew: Crew) -> None:
+    assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
+    place = folder / "results"
+    if os.geteuid() == 0:  # permissions do not hold root back; a read-only mount does
+        subprocess.run(["mount", "--bind", str(place), str(place)], check=True)
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(place)], check=True)
+    else:
+        (place / "batchcrew.db").chmod(0o400)
+    try:
+        plain(call(folder, "run", "jobs.yaml"), "owner and permissions")
+    finally:
+        if os.geteuid() == 0:
+            subprocess.run(["umount", "-l", str(place)], check=True)
+        else:
+            (place / "batchcrew.db").chmod(0o600)
+    finished(folder, crew, "results/batchcrew.db")

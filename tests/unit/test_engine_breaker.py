@@ -1,0 +1,203 @@
+"""When a crew that is ill is left alone, probed, and given up; what a tick remembers of it."""
+
+import asyncio
+import random
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from batchcrew.engine.breaker import Breaker
+from batchcrew.engine.gate import Gate
+from batchcrew.engine.pace import Pace
+from batchcrew.settings import BreakerSettings, Rate
+
+
+class Middle(random.Random):
+    """No jitter."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return (a + b) / 2
+
+
+class HandClock:
+    """Moves when told."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    async def wait(self, event: asyncio.Event, seconds: float | None) -> bool:
+        self.seconds += seconds or 0
+        return event.is_set()
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+def breaker(clock: HandClock, **settings: object) -> Breaker:
+    return Breaker("kickoffs", BreakerSettings.model_validate(settings), clock=clock, chance=Middle())
+
+
+def test_it_opens_after_so_many_failures_in_a_row_and_not_before(clock: HandClock) -> None:
+    made = breaker(clock, failures=3)
+    assert [made.failed("500"), made.failed("500"), made.succeeded(), made.failed("500"), made.failed("x")] == [
+        False
+    ] * 5
+    assert made.room() == float("inf")
+    assert made.failed("502 Bad Gateway")
+    assert (made.room(), made.opens_in()) == (0, 5.0)
+    assert str(made) == "3 kickoffs in a row went wrong (502 Bad Gateway)"
+
+
+def test_it_opens_by_its_rate_once_the_sample_is_whole(clock: HandClock) -> None:
+    made = breaker(clock, failures=100, rate="50%", sample=6)
+    for wrong in (True, False, True, False, True):
+        assert not (made.failed("x") if wrong else made.succeeded())
+    assert made.failed("x")
+    assert str(made) == "4 of the last 6 kickoffs went wrong (x)"
+
+
+def test_a_smaller_share_leaves_it_closed(clock: HandClock) -> None:
+    made = breaker(clock, failures=100, rate=Decimal("0.5"), sample=6)
+    for number in range(40):
+        assert not (made.failed("x") if number % 3 == 0 else made.succeeded())
+
+
+def test_one_probe_at_a_time_with_growing_waits_and_a_success_closes_it(clock: HandClock) -> None:
+    made = breaker(clock, failures=1, pause=5)
+    assert made.failed("x")
+    waits = []
+    for _ in range(6):
+        waits.append(made.opens_in())
+        clock.seconds += made.opens_in() or 0
+        assert made.room() == 1
+        made.take()
+        assert (made.room(), made.opens_in()) == (0, None)
+        assert not made.failed("x")
+    assert waits == [5, 10, 20, 40, 60, 60]
+    clock.seconds += 60
+    made.take()
+    assert made.succeeded()
+    assert made.room() == float("inf")
+    assert made.failed("x")
+    assert made.opens_in() == 5
+
+
+def test_what_left_before_it_opened_does_not_lengthen_its_pause(clock: HandClock) -> None:
+    made = breaker(clock, failures=2)
+    assert [made.failed("x"), made.failed("x"), made.failed("x"), made.failed("x")] == [False, True, False, False]
+    assert made.opens_in() == 5
+
+
+def test_a_probe_that_tells_nothing_is_followed_by_another(clock: HandClock) -> None:
+    made = breaker(clock, failures=1)
+    made.failed("x")
+    clock.seconds += 5
+    made.take()
+    made.undecided()
+    assert (made.room(), made.opens_in()) == (0, 10)
+
+
+def test_it_gives_up_after_its_time_and_not_while_a_probe_is_on_its_way(clock: HandClock) -> None:
+    made = breaker(clock, failures=1, give_up=60)
+    assert made.gives_up_in() is None
+    made.failed("x")
+    assert made.gives_up_in() == 60
+    clock.seconds += 59
+    made.take()
+    clock.seconds += 2
+    assert made.gives_up_in() is None
+    made.failed("x")
+    assert made.gives_up_in() == 0
+    made.start_over()
+    assert made.gives_up_in() == 60
+    assert made.is_open
+
+
+def test_the_next_tick_goes_on_with_what_was_learned(clock: HandClock) -> None:
+    first, second = breaker(clock, failures=3), breaker(clock, failures=3)
+    for each in ("a", "b"):
+        first.failed(each)
+    second.recall(first.remember(), 60)
+    assert second.failed("c")
+    third = breaker(clock, failures=3, give_up=100)
+    clock.seconds += 1
+    third.recall(second.remember(), 2)
+    assert (third.opens_in(), third.gives_up_in()) == (2, 97)
+    assert str(third) == "3 kickoffs in a row went wrong (c)"
+
+
+def gate(clock: HandClock, *, burst: bool = False, rate: Rate | None = None, **settings: object) -> Gate:
+    breaker = BreakerSettings.model_validate(settings)
+    made = Gate("c", slots=10, rate=rate, breaker=breaker, clock=clock, chance=Middle(), burst=burst)
+    made.ready = True
+    return made
+
+
+def test_a_gate_lets_one_through_as_a_probe(clock: HandClock) -> None:
+    made = gate(clock, failures=1)
+    made.kickoffs.failed("x")
+    assert (made.room(), made.opens_in(), made.gives_up_in()) == (0, 5, 600)
+    clock.seconds += 5
+    assert made.room() == 1
+    made.take(1)
+    assert (made.room(), made.opens_in()) == (0, None)
+    made.kickoffs.succeeded()
+    assert made.room() == 9
+
+
+def test_while_questions_go_wrong_those_in_flight_are_the_probe(clock: HandClock) -> None:
+    made = gate(clock, failures=1)
+    made.take(1)
+    made.questions.failed("x")
+    clock.seconds += 100
+    assert (made.room(), made.opens_in()) == (0, None)
+    made.give_back(accepted=False)
+    assert made.room() == 1
+
+
+def test_a_gate_is_ill_when_one_of_its_breakers_is_given_up(clock: HandClock) -> None:
+    made = gate(clock, failures=1, give_up=10)
+    made.questions.failed("x")
+    assert made.ill() is None
+    clock.seconds += 10
+    assert made.ill() is made.questions
+
+
+def test_what_the_server_asked_for_holds_in_the_next_run(clock: HandClock) -> None:
+    first = gate(clock)
+    first.take(4)
+    first.busy(120, sent_at=clock.seconds, too_many=True)
+    ran, ticked = gate(clock), gate(clock)
+    ran.recall_waits(first.remember(), 20)
+    ticked.recall(first.remember(), 20)
+    assert ran.opens_in() == ticked.opens_in() == pytest.approx(106)
+    assert (ran.limit, ticked.limit) == (10, first.limit)
+    assert first.limit < 10
+
+
+def test_a_tick_may_send_what_the_rate_allows_since_the_last_and_no_window_sees_more(clock: HandClock) -> None:
+    rate = Rate(count=6, period_seconds=60)
+    sent: list[float] = []
+    kept: tuple[float | None, float] = (None, 0)
+    for _ in range(100):  # a tick every 7 s
+        pace = Pace(rate, clock, burst=True)
+        pace.recall(*kept)
+        allowed = int(pace.allowed())
+        pace.spend(allowed)
+        sent += [clock.seconds] * allowed
+        kept = (pace.next_in(), 7)
+        clock.seconds += 7
+    assert all(sum(start <= moment < start + 60 for moment in sent) <= 7 for start in sent)
+    assert len(sent) >= 65
