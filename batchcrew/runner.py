@@ -13,7 +13,7 @@ from batchcrew import __version__
 from batchcrew.clock import Clock, to_text
 from batchcrew.crew import Moment, ping
 from batchcrew.engine import EngineResult, Scheduler, Stop
-from batchcrew.errors import BatchBusy, BatchcrewError
+from batchcrew.errors import BatchBusy, BatchcrewError, UsageError
 from batchcrew.events import Observe, RunStarted, Warned
 from batchcrew.intake import take_in
 from batchcrew.jobfile import JobFile
@@ -59,6 +59,8 @@ async def run_batch(request: RunRequest, around: Surroundings) -> RunResult:
     """
     try:
         jobfile, settings = request.source.load()
+        if request.once:
+            _refuse_served(jobfile)
         async with BatchLock(request.ledger, jobfile.batch, since=to_text(around.clock.now())):
             await _tell(around, "start")
             result = await _continue(request, jobfile, settings, around)
@@ -69,6 +71,16 @@ async def run_batch(request: RunRequest, around: Surroundings) -> RunResult:
         raise
     await _tell(around, "failure" if needs_person(result) else "success")
     return result
+
+
+def _refuse_served(jobfile: JobFile) -> None:
+    """Raises UsageError: a crew would end with the tick, and with it all that the tick has started."""
+    served = [name for name, crew in jobfile.crews.items() if crew.serve is not None]
+    if served:
+        raise UsageError(
+            f"crew {served[0]} is served for a run only, and a tick leaves what it starts to the crew;"
+            " use `batchcrew run`, or let `batchcrew serve` run beside it and give its `url`"
+        )
 
 
 async def _tell(around: Surroundings, moment: Moment) -> None:

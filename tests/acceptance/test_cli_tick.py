@@ -140,3 +140,9 @@ def test_a_tick_of_a_crew_that_is_away_ends_and_the_next_goes_on(folder: Path) -
     assert call(folder, "tick", "jobs.yaml").returncode == 3
     assert crew.stats()["kickoffs"] == 6
     crew.stop()
+
+
+def test_a_crew_that_is_served_for_a_run_is_none_for_a_tick(folder: Path) -> None:
+    (folder / "jobs.yaml").write_text("crew: {serve: a:b}\njobs: [{inputs: {a: 1}}]\n", encoding="utf-8")
+    ended = call(folder, "tick", "jobs.yaml")
+    assert (ended.returncode, "crew default is served for a run only" in ended.stderr) == (2, True), ended.stderr
