@@ -26,6 +26,8 @@ from batchcrew.server.pool import Description, Ear
 LOG = logging.getLogger("batchcrew.server")
 MAX_PAUSED = 100
 """Executions of one worker that may wait for a person beside those that run: each keeps a thread."""
+MAX_LOG = 10 * 2**20
+"""Bytes of a log; a larger one is begun anew."""
 RESTART_WAITS = (1.0, 2.0, 5.0, 15.0, 30.0)
 """Seconds before a worker is started again that ended before it was ready; the last one stays."""
 
@@ -90,7 +92,7 @@ class ProcessPool:
         self._ear = ear
         self._described = asyncio.get_running_loop().create_future()
         if self._options.log is not None:
-            self._log = self._options.log.open("ab")
+            self._log = _open_log(self._options.log)
         self._places = [
             asyncio.create_task(self._place(), name=f"worker-{number}") for number in range(self._options.workers)
         ]
@@ -260,6 +262,20 @@ class ProcessPool:
             self._described.set_exception(UsageError(reason))
         else:
             LOG.warning("%s; it is tried again", reason)
+
+
+def _open_log(path: Path) -> IO[bytes]:
+    """Goes on with the file, or begins it anew when it has grown large.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        large = path.exists() and path.stat().st_size > MAX_LOG
+        return path.open("wb" if large else "ab")
+    except OSError as error:
+        raise UsageError(f"the crew's log {path} cannot be written: {error}") from error
 
 
 def _way(code: int) -> str:

@@ -10,6 +10,8 @@ from crews_stage import CrewStage, Gate, crew_stage
 from crews_worker import STEP, TOOL
 from server_stage import Receiver, StageClock
 
+from batchcrew.server import outbox
+
 META = {"requestId": "user-request-12345", "batchcrew": {"batch": "b", "job": "j", "attempt": "a"}}
 TASK = {"task_id": "research", "agent": "Researcher", "output": "found", "execution_time": 1.5}
 PLANNED = {**TASK, "task_id": "planning", "output": "planned"}
@@ -187,6 +189,20 @@ async def test_at_its_end_the_stream_is_sent_and_each_batch_has_its_bounds(tmp_p
         )
         found = [len(body["events"]) for path, body in await heard(on.receiver, 4) if path == "/e"]
         assert sorted(found) == [20, 50, 50]
+
+
+async def test_a_receiver_that_stays_ill_is_owed_so_much_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(outbox, "MAX_WAITING", 3)
+    async with crew_stage(tmp_path, clock=StageClock(), answers=(500,)) as on, Receiver() as well:
+        realtime = {"url": f"{on.receiver.url}/e", "events": ["llm_call_completed"], "realtime": True}
+        await on.start("flood", count=10, body={"webhooks": realtime, "crewWebhookUrl": None})
+        await on.start("echo", body={"crewWebhookUrl": f"{well.url}/well"})
+        assert (await well.heard.get())[0] == "/well"
+        while "webhooks of" not in caplog.text:
+            await on.get("/stats")
+        assert caplog.text.count("wait for their receiver; more are left out") == 1
 
 
 BAD: list[tuple[dict[str, Any], str]] = [

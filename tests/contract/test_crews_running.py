@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from crews_stage import Gate, crew_stage
 from server_stage import StageClock
 
 from batchcrew.errors import UsageError
+from batchcrew.server import app, processes
 
 
 async def test_a_kickoff_and_its_end(tmp_path: Path) -> None:
@@ -206,6 +208,73 @@ async def test_over_its_time_it_is_ended_and_the_others_in_its_worker_go_on(tmp_
         other.open()
         (found,) = await on.ended(neighbour)
         assert found["result"]["output"] == "goes on"
+
+
+async def test_a_worker_that_cannot_start_again_is_tried_ever_less_often(tmp_path: Path) -> None:
+    clock = StageClock()
+    async with crew_stage(tmp_path, clock=clock, attribute="once") as on:
+        await on.run("die")
+        for wait in (1.0, 2.0, 5.0):
+            await clock.asked_for(wait)
+            clock.move(wait)
+        waiting = await on.start("echo", topic="patient")
+        await clock.asked_for(15.0)
+        (tmp_path / "loaded").unlink()
+        clock.move(15)
+        (found,) = await on.ended(waiting)
+        assert found["result"]["output"] == "patient"
+
+
+async def test_a_log_that_has_grown_large_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "logs" / "crew.log"
+    for text in ("first", "second"):
+        async with crew_stage(tmp_path, log=log):
+            pass
+        with log.open("a") as stream:
+            stream.write(text)
+    assert log.read_text() == "firstsecond"
+    monkeypatch.setattr(processes, "MAX_LOG", 5)
+    async with crew_stage(tmp_path, log=log):
+        pass
+    assert log.read_text() == ""
+
+
+async def test_what_waits_for_a_person_beyond_a_bound_keeps_its_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "MAX_PAUSED", 1)
+    async with crew_stage(tmp_path, threads=1) as on:
+        human = {"humanInputWebhook": {"url": f"{on.receiver.url}/ask"}}
+        asking = []
+        for _ in range(2):
+            asking.append(await on.start("ask", body=human))
+            assert (await on.receiver.heard.get())[0] == "/ask"
+        waiting = await on.start("echo", topic="at last")
+        assert (await on.status(waiting))["status"] == "pending"
+        word = {"execution_id": asking[0], "task_id": "planning", "is_approve": True}
+        assert (await on.call("POST", "/resume", json=word)).status == 200
+        (found,) = await on.ended(waiting)
+        assert found["result"]["output"] == "at last"
+
+
+async def test_too_many_requests_at_once_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with crew_stage(tmp_path) as on:
+        monkeypatch.setattr(app, "MAX_REQUESTS", 0)
+        answer = await on.get("/inputs")
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "BODY_SECONDS", 0.01)
+    never = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{"
+        await never.wait()
+
+    async with crew_stage(tmp_path) as on:
+        answer = await on.call("POST", "/kickoff", data=body())
+        assert (answer.status, answer.body["error"]) == (408, "Request Timeout")
 
 
 async def test_a_server_that_is_killed_takes_its_workers_along(tmp_path: Path) -> None:
