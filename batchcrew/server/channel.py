@@ -29,14 +29,17 @@ def encode(message: Message) -> bytes:
 
 
 def plain_json(value: Any) -> str:
-    """JSON of whatever a crew has put into an output: what JSON has no form for is its text, NaN is null."""
+    """JSON of whatever a crew has put into an output: what JSON has no form for is its text, NaN is null.
+
+    Raises:
+        ValueError: it holds itself.
+        RecursionError: it is nested too deep.
+    """
     try:
         return json.dumps(value, default=str, allow_nan=False)
-    except ValueError:
+    except (ValueError, TypeError):  # NaN, or keys that are no text
         text = json.dumps(value, default=str, skipkeys=True)
         return json.dumps(json.loads(text, parse_constant=lambda _: None))
-    except TypeError:  # keys that are no text
-        return json.dumps(value, default=str, skipkeys=True)
 
 
 async def receive(reader: asyncio.StreamReader) -> Message | None:

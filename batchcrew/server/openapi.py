@@ -61,7 +61,7 @@ def describe(dialect: Dialect, executor: Executor, *, id_first_only: bool) -> Sc
         paths["/status/{kickoff_id}"] = _status(dialect)
     if real:
         _say_busy(paths)
-    description = f"{executor.name}, run by batchcrew" if real else crew.NO_MODEL
+    description = "CrewAI, run by batchcrew." if real else crew.NO_MODEL  # no token is asked for: nothing is given away
     return {
         "openapi": "3.1.0",
         "info": {"title": "batchcrew's embedded crew", "version": "1", "description": description},

@@ -155,5 +155,7 @@ class ServeOptions:
                 raise UsageError(f"{name} is {getattr(self, name)}; give a share between 0 and 1")
         if self.http_error_rate + self.drop_rate > 1:
             raise UsageError("http_error_rate and drop_rate are over 1 together; a request can go wrong only once")
+        if self.crew is not None and (self.fail_rate or self.max_running is not None or self.seed is not None):
+            raise UsageError("fail_rate, max_running and seed are of the demo crew; real crews are given")
         if self.max_running is not None and self.max_running < 1:
             raise UsageError(f"max_running is {self.max_running}; give 1 or more, or leave it out for no limit")

@@ -196,10 +196,11 @@ def _run(running: Running, served: Served, executions: dict[str, Running]) -> No
     executions.pop(running.kickoff_id, None)
     try:
         running.line.send(ended)
-    except MessageTooLarge as error:
+    except Exception as error:  # noqa: BLE001 - too large, circular, or a __str__ that raises: an end is told always
+        why = "is too large" if isinstance(error, MessageTooLarge) else "is nothing that can be written as JSON"
         for name in ("output", "result_json"):
             ended.pop(name, None)
-        running.line.send({**ended, "error": f"its output is too large to be kept: {error}"})
+        running.line.send({**ended, "error": f"its output {why}: {told(error)}"})
 
 
 def told(error: BaseException) -> str:

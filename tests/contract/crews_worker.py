@@ -109,8 +109,13 @@ class Obedient:
         raise AssertionError
 
     def do_odd(self, running: Running, wanted: Any) -> Result:
-        value = {"nan": float("nan"), 1: "one", "path": Path("/x"), "half": "\ud800"}
+        value = {"nan": float("nan"), 1: "one", (1, 2): "left out", "path": Path("/x"), "half": "\ud800"}
         return Result(output="\ud800 and \x00", result_json=value)
+
+    def do_circular(self, running: Running, wanted: Any) -> Result:
+        value: list[Any] = [float("nan"), {(1, 2): 3}]
+        value.append(value)
+        return Result(output="x", result_json=value)
 
     def do_huge(self, running: Running, wanted: Any) -> Result:
         return Result(output="x" * 9_000_000)

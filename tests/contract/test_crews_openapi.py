@@ -67,7 +67,7 @@ async def test_every_route_is_in_it_and_nothing_else(tmp_path: Path, dialect: st
         document = (await on.get("/openapi.json")).body
         for schema in document["components"]["schemas"].values():
             Draft202012Validator.check_schema(schema)
-        assert document["info"]["description"] == "the crew the stage, run by batchcrew"
+        assert document["info"]["description"] == "CrewAI, run by batchcrew."
         assert {"/resume", "/metrics"} <= set(document["paths"])
         for path, operations in document["paths"].items():
             for method in ("get", "head", "post", "put", "patch", "delete", "options"):

@@ -5,13 +5,14 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from crews_stage import Gate, crew_stage
+from crews_stage import Gate, crew_stage, target
 from server_stage import StageClock
 
 from batchcrew.errors import UsageError
-from batchcrew.server import app, processes
+from batchcrew.server import CrewOptions, ServeOptions, app, processes
 
 
 async def test_a_kickoff_and_its_end(tmp_path: Path) -> None:
@@ -80,7 +81,8 @@ async def test_a_flow_progresses_by_its_methods(tmp_path: Path) -> None:
         ("starve", "it has run out of memory (MemoryError)"),
         ("exit", "its worker process ended by itself with exit code 7"),
         ("die", "its worker process was killed by SIGKILL (the machine may have run out of memory)"),
-        ("huge", "its output is too large to be kept: 9000"),
+        ("huge", "its output is too large: MessageTooLarge: 9000"),
+        ("circular", "its output is nothing that can be written as JSON: ValueError: Circular reference detected"),
     ],
 )
 async def test_a_failure_says_why_and_the_next_one_runs(tmp_path: Path, do: str, error: str) -> None:
@@ -297,3 +299,26 @@ async def test_ctrl_c_on_the_terminal_is_not_for_workers(tmp_path: Path) -> None
         assert os.getpgid(worker) == worker
         os.kill(worker, signal.SIGINT)
         assert int((await on.run("pid"))["result"]["output"].split()[0]) == worker
+
+
+@pytest.mark.parametrize("of_demo", [{"fail_rate": 0.1}, {"max_running": 1}, {"seed": 1}], ids=str)
+def test_what_is_of_the_demo_crew_is_none_of_real_ones(tmp_path: Path, of_demo: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="are of the demo crew"):
+        ServeOptions(crew=CrewOptions(target=target(tmp_path)), **of_demo)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"workers": 0}, "workers is 0; give 1 to 256"),
+        ({"threads": 257}, "threads is 257; give 1 to 256"),
+        ({"max_queue": 0}, "max_queue is 0"),
+        ({"keep_count": 0}, "keep_count is 0"),
+        ({"execution_timeout": 0.0}, "the execution timeout is 0"),
+        ({"webhook_allow": ("example.com",)}, "'example.com' is no pattern of webhook URLs"),
+    ],
+    ids=str,
+)
+def test_options_out_of_range(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        CrewOptions(target=target(tmp_path), **wrong)
