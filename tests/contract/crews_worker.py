@@ -92,6 +92,10 @@ class Obedient:
             said.append(answer)
         return Result(output="; ".join(said) or "at once")
 
+    def do_ask_and_hold(self, running: Running, wanted: Any) -> Result:
+        running.ask(task_id="planning", agent="Planner", output="draft")
+        return self.do_hold(running, wanted)
+
     def do_fail(self, running: Running, wanted: Any) -> Result:
         raise ValueError("no luck")
 

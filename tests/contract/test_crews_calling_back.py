@@ -171,9 +171,11 @@ async def test_the_event_stream_in_batches(tmp_path: Path) -> None:
     gate, clock = Gate(tmp_path), StageClock()
     async with crew_stage(tmp_path, clock=clock) as on:
         authentication = {"strategy": "bearer", "token": "for-events"}
-        await on.start("tasks", pipe=str(gate.path), body=stream(on, authentication=authentication))
+        kickoff_id = await on.start("tasks", pipe=str(gate.path), body=stream(on, authentication=authentication))
         await gate.waited_at()
         await clock.asked_for(2.0)
+        while (await on.status(kickoff_id))["current_task"] != "planning":
+            pass  # both events have been heard before that
         assert on.receiver.heard.empty()
         clock.move(2)
         path, body = await on.receiver.heard.get()
@@ -366,6 +368,21 @@ async def test_waiting_for_a_person_does_not_count_against_the_time_limit(tmp_pa
         await on.call("POST", "/resume", json=word(kickoff_id, on))
         (found,) = await on.ended(kickoff_id)
         assert found["result"]["output"] == "at once"
+
+
+async def test_after_a_person_has_answered_the_time_limit_goes_on(tmp_path: Path) -> None:
+    clock, gate = StageClock(), Gate(tmp_path)
+    async with crew_stage(tmp_path, clock=clock, execution_timeout=60) as on:
+        human = {"humanInputWebhook": {"url": f"{on.receiver.url}/ask"}}
+        kickoff_id = await on.start("ask_and_hold", pipe=str(gate.path), body=human)
+        assert (await on.receiver.heard.get())[0] == "/ask"
+        clock.move(3600)
+        await on.call("POST", "/resume", json=word(kickoff_id, on))
+        await gate.waited_at()
+        clock.move(60)
+        (found,) = await on.ended(kickoff_id)
+        gate.open()
+        assert found["error"] == "it took longer than 60 s (--execution-timeout) and was ended"
 
 
 async def test_a_paused_execution_ends_with_its_worker(tmp_path: Path) -> None:
