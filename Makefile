@@ -8,10 +8,10 @@ demo: .venv/installed
 	$(BIN)/batchcrew run jobs/demo.yaml
 
 test: .venv/installed-tests
-	$(BIN)/pytest -n 4 -m "not crash"
+	$(BIN)/pytest -n 4 -m "not crash and not cron"
 
 crash: .venv/installed-tests
-	$(BIN)/pytest -n 4 -m crash
+	$(BIN)/pytest -n 4 -m "crash or cron"
 
 lint: .venv/installed-tests
 	$(BIN)/ruff check .
