@@ -80,6 +80,20 @@ def test_held_and_found_in_the_dashboard(folder: Path, crew: Crew) -> None:
     assert crew.stats()["kickoffs"] == 3
 
 
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
+def test_attached_before_the_next_run_nothing_is_in_doubt(folder: Path, crew: Crew, delivery: str) -> None:
+    """The id was told on stderr because the ledger could not be written: the person is quicker than cron."""
+    leave_in_doubt(folder, delivery)
+    found = crew.kickoff()
+    assert call(folder, "attach", "jobs", "trip-0", found).returncode == 0
+    twice = call(folder, "attach", "jobs", "trip-0", "another")
+    assert (twice.returncode, "is open" in twice.stderr) == (2, True)
+    ended = call(folder, "run", "jobs.yaml", "--delivery", delivery)
+    assert ended.returncode == 0, ended.stderr
+    assert crew.stats()["kickoffs"] == 3
+    assert json.loads(call(folder, "status", "--json").stdout)["counts"]["possible_duplicates"] == 0
+
+
 def test_adopted_executions_are_watched_and_not_kicked_off_again(folder: Path, crew: Crew) -> None:
     (folder / "ids.csv").write_text(f"job_id,kickoff_id\ntrip-2,{crew.kickoff()}\n", encoding="utf-8")
     adopted = call(folder, "adopt", "jobs.yaml", "--csv", "ids.csv")
