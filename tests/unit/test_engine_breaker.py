@@ -182,9 +182,17 @@ def test_what_the_server_asked_for_holds_in_the_next_run(clock: HandClock) -> No
     ran, ticked = gate(clock), gate(clock)
     ran.recall_waits(first.remember(), 20)
     ticked.recall(first.remember(), 20)
-    assert ran.opens_in() == ticked.opens_in() == pytest.approx(106)
+    assert (ran.opens_in(), ticked.opens_in()) == (100, pytest.approx(106))
     assert (ran.limit, ticked.limit) == (10, first.limit)
     assert first.limit < 10
+
+
+def test_a_run_does_not_wait_for_the_backoff_of_an_earlier_one(clock: HandClock) -> None:
+    first, ran, ticked = gate(clock), gate(clock), gate(clock)
+    first.not_sent(sent_at=clock.seconds)
+    ran.recall_waits(first.remember(), 0)
+    ticked.recall(first.remember(), 0)
+    assert (ran.opens_in(), ticked.opens_in()) == (0, 1)
 
 
 def test_a_tick_may_send_what_the_rate_allows_since_the_last_and_no_window_sees_more(clock: HandClock) -> None:
