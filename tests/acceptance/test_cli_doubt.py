@@ -130,6 +130,29 @@ def test_the_json_log_is_one_object_a_line(folder: Path, crew: Crew) -> None:
     assert all(line["batch"] == "jobs" and line["attempt"] and line["kickoff_id"] for line in kicked_off)
 
 
+@pytest.mark.parametrize("command", ["run", "tick"])
+def test_the_json_log_stays_json_when_a_run_cannot_begin(folder: Path, crew: Crew, command: str) -> None:
+    (folder / "broken.yaml").write_text("crew: {url: embedded}\nrun: {rate: fast}\njobs: []\n", encoding="utf-8")
+    ended = call(folder, command, "broken.yaml", "--log-format", "json")
+    (line,) = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert (ended.returncode, line["event"], line["exit_code"]) == (2, "error", 2)
+    assert "broken.yaml:2:" in line["message"]
+
+
+def test_the_json_log_stays_json_under_signals_and_quiet_stays_quiet(folder: Path, crew: Crew) -> None:
+    write_trips(folder, 40)
+    for how in (("--log-format", "json"), ("--quiet",)):
+        run = start(folder, "run", "jobs.yaml", *how)
+        before = crew.stats()["kickoffs"]
+        while crew.stats()["kickoffs"] == before:
+            pass
+        run.send_signal(signal.SIGTERM)
+        _, said = run.communicate(timeout=30)
+        assert run.returncode == 3
+        events = [json.loads(line)["event"] for line in said.splitlines()]
+        assert ("signal" in events) == (how[0] == "--log-format")
+
+
 def test_a_drained_run_waits_for_what_is_in_flight(folder: Path, crew: Crew) -> None:
     write_trips(folder, 40)
     run = start(folder, "run", "jobs.yaml", "--drain")
