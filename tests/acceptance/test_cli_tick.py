@@ -75,6 +75,8 @@ def test_a_question_is_not_asked_again_before_it_is_due(folder: Path) -> None:
         assert call(folder, "tick", "jobs.yaml", "--concurrency", "1").returncode == 3
     connection = sqlite3.connect(folder / "results" / "batchcrew.db")
     asked = [json.loads(watch)["asked"] for (watch,) in connection.execute("SELECT watch FROM attempts")]
+    runs = connection.execute("SELECT kind, kickoffs FROM runs ORDER BY rowid").fetchall()
+    assert runs == [("tick", 1), ("tick", 0)]  # ticks that started nothing leave no row but the latest
     connection.close()
     assert asked == [3]  # at 1 ms, 0.1 s and 10 s: the next would be minutes away
     crew.stop()

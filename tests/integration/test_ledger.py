@@ -412,8 +412,8 @@ async def test_a_ledger_of_the_first_version_is_brought_up_and_keeps_its_jobs(tm
     path = tmp_path / "old.db"
     old = sqlite3.connect(path)
     old.executescript(schema.MIGRATIONS[0])
+    old.executescript(f"PRAGMA application_id = {schema.APPLICATION_ID}; PRAGMA user_version = 1;")
     old.executescript(
-        f"PRAGMA application_id = {schema.APPLICATION_ID}; PRAGMA user_version = 1;"
         "INSERT INTO batches (id, batch, jobfile, created_at) VALUES (1, 'b', 'j', '2026-01-01T00:00:00.000Z');"
         "INSERT INTO runs (id, batch_id, started_at, pid, host, version)"
         " VALUES ('r', 1, '2026-01-01T00:00:00.000Z', 1, 'h', '0');"
