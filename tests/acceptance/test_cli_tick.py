@@ -1,6 +1,7 @@
 """`batchcrew tick`: the run without a resident process, called again and again as cron does."""
 
 import json
+import socket
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -142,3 +143,13 @@ def test_a_tick_of_a_crew_that_is_away_ends_and_the_next_goes_on(folder: Path) -
     assert call(folder, "tick", "jobs.yaml").returncode == 3
     assert crew.stats()["kickoffs"] == 6
     crew.stop()
+
+
+def test_a_tick_does_not_wait_for_a_server_that_never_answers(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        (folder / "jobs.yaml").write_text(JOB_FILE.format(url=url), encoding="utf-8")
+        ended = call(folder, "tick", "jobs.yaml")
+    assert ended.returncode == 3
+    assert "no answer within 5.0s" in ended.stderr
+    assert json.loads(call(folder, "status", "--json").stdout)["counts"]["pending"] == 100
