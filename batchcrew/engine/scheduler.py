@@ -133,8 +133,7 @@ class Scheduler:
 
     async def _work(self, group: asyncio.TaskGroup) -> None:
         await self._recall()
-        limits = await Allowance.read(self._ledger, self._batch, self._settings, self._limit)
-        self._allowance = limits
+        self._allowance = await Allowance.read(self._ledger, self._batch, self._settings, self._limit)
         if self._once:  # a batch's ticks are one long run
             counts = await self._ledger.counts(self._batch)
             self.result.ended, self.result.failed = counts.ended, counts.failed

@@ -1,43 +1,14 @@
 """When a crew that is ill is left alone, probed, and given up; what a tick remembers of it."""
 
-import asyncio
-import random
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from hand_clock import HandClock, Middle
 
 from batchcrew.engine.breaker import Breaker
 from batchcrew.engine.gate import Gate
 from batchcrew.engine.pace import Pace
 from batchcrew.settings import BreakerSettings, Rate
-
-
-class Middle(random.Random):
-    """No jitter."""
-
-    def uniform(self, a: float, b: float) -> float:
-        return (a + b) / 2
-
-
-class HandClock:
-    """Moves when told."""
-
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def now(self) -> datetime:
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    async def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-
-    async def wait(self, event: asyncio.Event, seconds: float | None) -> bool:
-        self.seconds += seconds or 0
-        return event.is_set()
 
 
 @pytest.fixture
