@@ -8,10 +8,10 @@ demo: .venv/installed
 	$(BIN)/batchcrew run jobs/demo.yaml
 
 test: .venv/installed-tests
-	$(BIN)/pytest -n 4 -m "not crash and not crewai"
+	$(BIN)/pytest -n 4 -m "not crash and not cron and not crewai"
 
 crash: .venv/installed-tests
-	$(BIN)/pytest -n 4 -m crash
+	$(BIN)/pytest -n 4 -m "crash or cron"
 
 # real crews: the extra, and other clients of the crew API; more than a gigabyte
 real: .venv/installed-real

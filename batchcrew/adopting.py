@@ -75,7 +75,9 @@ async def attach(batch: BatchKey, job_id: str, kickoff_id: str, *, ledger: Ledge
 
 
 async def _attach(ledger: Ledger, batch: BatchKey, pairs: Pairs) -> int:
-    run_id = await ledger.open_run(batch.id, pid=os.getpid(), host=socket.gethostname(), version=__version__)
+    run_id = await ledger.open_run(
+        batch.id, pid=os.getpid(), host=socket.gethostname(), version=__version__, kind="attach"
+    )
     number = await ledger.attach(batch, run_id, pairs)
     await ledger.close_run(run_id, kickoffs=0, stopped=None, exit_code=0)
     return number

@@ -12,7 +12,7 @@ from batchcrew.jobfile import JobFile
 from batchcrew.ledger import Ledger
 from batchcrew.models import Counts, CrewInputs, Job, NotSent, Plan, Unclear, Unusable
 from batchcrew.reports.crew_check import CrewCheck
-from batchcrew.settings import Delivery, cost
+from batchcrew.settings import Delivery, RunSettings, cost
 from batchcrew.wiring import Source, open_crews
 
 SHOWN_LACKING = 5
@@ -78,6 +78,7 @@ async def check_batch(source: Source, *, ledger: Path, offline: bool, clock: Clo
         known = await opened.batch(jobfile.batch)
         plan = (await stage(opened, jobfile, watch.through)).plan
         counts = await opened.counts(known) if known else Counts()
+        spent = await opened.kickoffs(known) if known else 0
     to_kick_off = plan.new + plan.changed + counts.pending
     prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
     # which crew the pending jobs are for matters only where several have prices: then all of the file's are counted
@@ -92,6 +93,7 @@ async def check_batch(source: Source, *, ledger: Path, offline: bool, clock: Clo
         notes=(
             _next_run(to_kick_off, counts, settings.concurrency, money if len(prices) == 1 else None),
             *([f"every job of the file once would cost {money}"] if money and len(prices) > 1 else []),
+            *_limits(settings, spent),
             _meaning(settings.delivery, answers.values()),
             *(f"warning: {warning}" for warning in warnings),
         ),
@@ -123,6 +125,18 @@ def _next_run(to_kick_off: int, counts: Counts, concurrency: int, money: str | N
     price = f" for {money}" if money else ""
     taken_up = f", take up {counts.open} in flight" if counts.open else ""
     return f"a run would kick off {to_kick_off} jobs{price}{taken_up}, at most {concurrency} at a time"
+
+
+def _limits(settings: RunSettings, spent: int) -> Iterator[str]:
+    """What holds a run back before its last job."""
+    if settings.canary is not None:
+        share = f"{float(settings.canary.succeed * 100):g}%"
+        yield f"canary: {settings.canary.jobs} jobs go first; {share} of them must succeed before the rest may start"
+    most = settings.max_kickoffs
+    if most is not None and most.run is not None:
+        yield f"at most {most.run} kickoffs a run (max_kickoffs)"
+    if most is not None and most.batch is not None:
+        yield f"at most {most.batch} kickoffs of the batch (max_kickoffs), {spent} are spent"
 
 
 def _meaning(delivery: Delivery, answers: Iterable[InputsAnswer]) -> str:

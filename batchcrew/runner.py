@@ -129,6 +129,7 @@ async def _run(
         pid=os.getpid(),
         host=socket.gethostname(),
         version=__version__,
+        kind="tick" if request.once else "run",
         urls={name: crew.url for name, crew in jobfile.crews.items()},
     )
     around.observe(_started(result.counts, run_id, request, jobfile, settings))

@@ -7,6 +7,7 @@ import random
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
@@ -14,9 +15,9 @@ import click
 from batchcrew.cli.loop import call, say
 from batchcrew.cli.options import json_option, option
 from batchcrew.cli.signals import ENDED_AT_ONCE, with_signals
-from batchcrew.clock import SystemClock
+from batchcrew.clock import SystemClock, to_text
 from batchcrew.engine import Stop
-from batchcrew.errors import BatchBusy, ExitCode
+from batchcrew.errors import BatchBusy, BatchcrewError, ExitCode
 from batchcrew.models import RunResult
 from batchcrew.reports.as_json import json_document, summary_json
 from batchcrew.reports.summary import exit_code, needs_person, render_summary, render_tick
@@ -103,24 +104,38 @@ def run_and_report(request: RunRequest, reporting: Reporting, *, drain: bool = F
     kind = reporting.kind(tick=request.once)
     try:
         result = call(_run(request, kind, drain=drain, monitor=reporting.monitor))
-    except BatchBusy:
-        if reporting.quiet:  # the other run goes on: nothing for a person
+    except BatchcrewError as error:
+        if kind == "json":
+            _log("error", message=str(error), exit_code=int(error.exit_code))
+            return error.exit_code
+        if kind == "quiet" and isinstance(error, BatchBusy):  # the other run goes on: nothing for a person
             return ExitCode.BUSY
         raise
     except asyncio.CancelledError:
-        say(ENDED_AT_ONCE)
+        _tell(kind)(ENDED_AT_ONCE)
         return ExitCode.STOPPED
     if reporting.as_json:
         click.echo(json_document(summary_json(result)))
     elif kind == "json":
-        say(json.dumps({"event": "run_ended", **summary_json(result)}))
+        _log("run_ended", **summary_json(result))
     elif not reporting.quiet or needs_person(result):
         say(render_tick(result) if request.once else render_summary(result))
     return exit_code(result)
+
+
+def _log(event: str, **values: Any) -> None:
+    say(json.dumps({"time": to_text(datetime.now(UTC)), "event": event, **values}))
+
+
+def _tell(kind: ProgressKind) -> Callable[[str], None]:
+    """How a signal is answered: as a log's line; not at all where only a person's matters are said."""
+    if kind == "quiet":
+        return lambda text: None
+    return (lambda text: _log("signal", message=text)) if kind == "json" else say
 
 
 async def _run(request: RunRequest, kind: ProgressKind, *, drain: bool, monitor: str | None) -> RunResult:
     clock, stop = SystemClock(), Stop()
     with open_progress(sys.stderr, clock=clock, environ=os.environ, kind=kind) as progress:
         around = Surroundings(stop=stop, clock=clock, chance=random.Random(), observe=progress.observe, monitor=monitor)
-        return await with_signals(run_batch(request, around), stop, drain=drain)
+        return await with_signals(run_batch(request, around), stop, drain=drain, tell=_tell(kind))

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
 
 from batchcrew.cli.leaving import end_now
@@ -21,10 +21,14 @@ ENDED_AT_ONCE = "batchcrew: ended at once; run it again to go on"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-async def with_signals(work: Coroutine[Any, Any, T], stop: Stop, *, drain: bool = False) -> T:
+async def with_signals(
+    work: Coroutine[Any, Any, T], stop: Stop, *, drain: bool = False, tell: Callable[[str], None] = say
+) -> T:
     """Run `work`; the first signal asks it to stop, the second cuts it off (the ledger stays consistent).
 
-    `drain`: executions in flight are waited for; else they are left for the next run.
+    Args:
+        drain: executions in flight are waited for; else they are left for the next run.
+        tell: says to a person what the signal did.
     """
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
@@ -35,12 +39,12 @@ async def with_signals(work: Coroutine[Any, Any, T], stop: Stop, *, drain: bool 
         nonlocal first, cut_off
         if loop.time() - first > SAME_SIGNAL_SECONDS and cut_off is None:
             task.cancel()
-            cut_off = loop.call_later(CUT_OFF_SECONDS, cut_down)
+            cut_off = loop.call_later(CUT_OFF_SECONDS, cut_down, tell)
         if first < math.inf:
             return
         first = loop.time()
         stop.request(StopReason.SIGNAL, f"by {number.name}", leave=not drain)
-        say(f"{number.name}: nothing new starts; a second signal ends at once")
+        tell(f"{number.name}: nothing new starts; a second signal ends at once")
 
     for number in SIGNALS:
         loop.add_signal_handler(number, told, number)
@@ -53,7 +57,7 @@ async def with_signals(work: Coroutine[Any, Any, T], stop: Stop, *, drain: bool 
             loop.remove_signal_handler(number)
 
 
-def cut_down() -> NoReturn:
+def cut_down(tell: Callable[[str], None]) -> NoReturn:
     """Ended at once, with something that would not let go (a ledger that another program holds)."""
-    say(ENDED_AT_ONCE)
+    tell(ENDED_AT_ONCE)
     end_now(ExitCode.STOPPED)

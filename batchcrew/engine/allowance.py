@@ -5,11 +5,13 @@ A refused kickoff cost nothing and is given back.
 
 import math
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 
-from batchcrew.ledger import BatchKey, Ledger
+from batchcrew.clock import to_text
+from batchcrew.ledger import BatchKey, Ledger, MonthBudget
 from batchcrew.models import Counts, JobState, Outcome, StopReason
-from batchcrew.settings import Canary, RunSettings
+from batchcrew.settings import Canary, CrewSettings, RunSettings
 
 
 @dataclass(slots=True)
@@ -122,3 +124,11 @@ class Allowance:
             if limit.left <= 0:
                 return limit.reason, limit.words
         return None
+
+
+def month_budget(crew: CrewSettings, now: datetime) -> MonthBudget | None:
+    """What a crew may still spend in the calendar month (UTC) of `now`; None where nothing bounds it."""
+    if crew.max_kickoffs_per_month is None:
+        return None
+    since = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return MonthBudget(crew.url, to_text(since), crew.max_kickoffs_per_month)

@@ -63,6 +63,8 @@ class Gate:
         self._clock = clock
         self._chance = chance
         self._paused_until = -math.inf
+        self._asked_until = -math.inf
+        """The part of the pause that the server asked for (Retry-After)."""
         self._pause = 0.0
         self._cut_at = -math.inf
         self._round = 0
@@ -188,6 +190,8 @@ class Gate:
         # what the server asks for is kept; jitter only lengthens it
         wait = jittered(self._pause, self._chance) if seconds is None else seconds * self._chance.uniform(1.0, 1.1)
         self._paused_until = max(self._paused_until, self._clock.monotonic() + wait)
+        if seconds is not None:
+            self._asked_until = max(self._asked_until, self._clock.monotonic() + seconds)
 
     # From one tick to the next
 
@@ -196,6 +200,7 @@ class Gate:
         return {
             "pause": self._pause,
             "paused_for": self.pause_seconds(),
+            "asked_for": max(0.0, self._asked_until - self._clock.monotonic()),
             "pace": self.pace.next_in(),
             "limit": self.limit,
             "round": self._round,
@@ -207,12 +212,13 @@ class Gate:
 
     def recall_waits(self, state: Mapping[str, Any], ago: float) -> None:
         """Keep what the server asked for (Retry-After) and the rate, as remembered so many seconds ago."""
-        self._paused_until = self._clock.monotonic() + state["paused_for"] - ago
+        self._paused_until = self._asked_until = self._clock.monotonic() + state["asked_for"] - ago
         self.pace.recall(state["pace"], ago)
 
     def recall(self, state: Mapping[str, Any], ago: float) -> None:
         """Go on as remembered so many seconds ago."""
         self.recall_waits(state, ago)
+        self._paused_until = self._clock.monotonic() + state["paused_for"] - ago
         self._pause, self._round, self._rounds = state["pause"], state["round"], state["rounds"]
         self.limit = min(self.slots, state["limit"])
         self.was_reached = state["was_reached"]

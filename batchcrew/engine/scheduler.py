@@ -17,9 +17,9 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from batchcrew.clock import Clock, from_text, to_text
+from batchcrew.clock import Clock, from_text
 from batchcrew.crew import CrewClient
-from batchcrew.engine.allowance import Allowance
+from batchcrew.engine.allowance import Allowance, month_budget
 from batchcrew.engine.attempt import AttemptRunner, Life, Phase
 from batchcrew.engine.gate import Gate
 from batchcrew.engine.greeting import UNREACHABLE_SECONDS, Greeter
@@ -29,7 +29,7 @@ from batchcrew.engine.result import EngineResult
 from batchcrew.engine.stopping import Stop
 from batchcrew.errors import BatchcrewError, LedgerError
 from batchcrew.events import AttemptEnded, KickedOff, Observe, Stopping, Warned
-from batchcrew.ledger import BatchKey, Ledger, MonthBudget
+from batchcrew.ledger import BatchKey, Ledger
 from batchcrew.models import Attempt, AttemptState, JobState, Outcome, StopReason
 from batchcrew.quantities import format_duration
 from batchcrew.settings import CrewSettings, RunSettings
@@ -133,8 +133,7 @@ class Scheduler:
 
     async def _work(self, group: asyncio.TaskGroup) -> None:
         await self._recall()
-        limits = await Allowance.read(self._ledger, self._batch, self._settings, self._limit)
-        self._allowance = limits
+        self._allowance = await Allowance.read(self._ledger, self._batch, self._settings, self._limit)
         if self._once:  # a batch's ticks are one long run
             counts = await self._ledger.counts(self._batch)
             self.result.ended, self.result.failed = counts.ended, counts.failed
@@ -249,9 +248,15 @@ class Scheduler:
     def _time_is_over(self) -> None:
         """`max_runtime` leaves everything for the next run; a tick still waits for its kickoffs' answers."""
         if self._once:
+            self._lives.cut_off(on_the_wire=False)
             for task in self._preparing:
                 task.cancel()
-            self._lives.cut_off(on_the_wire=False)
+            for gate in self._gates.values() if self._preparing else ():
+                if not gate.ready:
+                    gate.not_sent(sent_at=self._clock.monotonic() - TICK_SECONDS)
+                    said = f"no answer within {format_duration(TICK_SECONDS)}"
+                    if not self._greeter.gave_up(gate, said):
+                        self._observe(Warned(f"crew {gate.name} cannot be asked for its inputs: {said}"))
             return
         runtime = format_duration(self._settings.max_runtime or 0)
         self._stop.request(StopReason.MAX_RUNTIME, f"max_runtime of {runtime} is over", leave=True)
@@ -267,7 +272,11 @@ class Scheduler:
                 continue
             came_back = gate.came_back
             claim = await self._ledger.claim(
-                self._batch, self._run_id, crew=gate.name, limit=int(number), budget=self._month(gate.name)
+                self._batch,
+                self._run_id,
+                crew=gate.name,
+                limit=int(number),
+                budget=month_budget(self._crews[gate.name], self._clock.now()),
             )
             if claim.spent:
                 gate.spent = gate.exhausted = True
@@ -281,13 +290,6 @@ class Scheduler:
                 self._lives.spawn(group, attempt, lambda runner, life: runner.kick_off(life))
             started = started or bool(attempts)
         return started
-
-    def _month(self, crew: str) -> MonthBudget | None:
-        settings = self._crews[crew]
-        if settings.max_kickoffs_per_month is None:
-            return None
-        since = self._clock.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        return MonthBudget(settings.url, to_text(since), settings.max_kickoffs_per_month)
 
     def _say_what_is_spent(self) -> None:
         for gate in self._gates.values():

@@ -247,6 +247,8 @@ def _check_keys(root: MapNode, problems: Problems) -> None:
     for key in root.items:
         if key not in known:
             hint = nearest(key, known) or f"; its keys are {listed(known)}"
+            if key in RunSettings.model_fields:
+                hint = "; it belongs under `run:`"
             problems.at(root.keys[key], f"{named(key)} is no key of a job file{hint}")
 
 

@@ -13,7 +13,7 @@ import aiosqlite
 
 from batchcrew.clock import Clock, Uptime, machine_uptime, to_text
 from batchcrew.errors import MAX_PROBLEMS, JobFileError, LedgerError, NotInLedger, Problem, UsageError
-from batchcrew.ledger import queries, staging, transitions
+from batchcrew.ledger import queries, runs, staging, transitions
 from batchcrew.ledger.clock_jumps import carry_over
 from batchcrew.ledger.connection import open_ledger, plain_errors
 from batchcrew.ledger.reading import BatchKey, Reading
@@ -156,7 +156,14 @@ class Ledger(Reading):
     # Runs
 
     async def open_run(
-        self, batch_id: int, *, pid: int, host: str, version: str, urls: Mapping[str, str] | None = None
+        self,
+        batch_id: int,
+        *,
+        pid: int,
+        host: str,
+        version: str,
+        kind: runs.Kind = "run",
+        urls: Mapping[str, str] | None = None,
     ) -> str:
         """Record that a run begins, and the url of each of its crews; returns its id.
 
@@ -169,22 +176,16 @@ class Ledger(Reading):
         async def work(connection: aiosqlite.Connection) -> None:
             if uptime is not None:
                 await carry_over(connection, batch_id, now, uptime)
-            await connection.execute_fetchall(
-                "INSERT INTO runs (id, batch_id, started_at, pid, host, version, boot_id, uptime)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    run_id,
-                    batch_id,
-                    to_text(now),
-                    pid,
-                    host,
-                    version,
-                    *((uptime.boot_id, uptime.seconds) if uptime else (None, None)),
-                ),
-            )
-            await connection.executemany(
-                "INSERT INTO run_crews (run_id, crew, url) VALUES (?, ?, ?)",
-                [(run_id, crew, url) for crew, url in (urls or {}).items()],
+            await runs.forget_an_idle_tick(connection, batch_id)
+            await runs.begin(
+                connection,
+                run_id,
+                batch_id=batch_id,
+                kind=kind,
+                now=to_text(now),
+                process=(pid, host, version),
+                uptime=uptime,
+                urls=urls or {},
             )
 
         await self._writing.call(work)

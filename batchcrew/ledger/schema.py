@@ -132,6 +132,7 @@ CREATE TABLE paces (
     saved_at TEXT NOT NULL,
     PRIMARY KEY (batch_id, crew)
 ) STRICT, WITHOUT ROWID;
+ALTER TABLE runs ADD COLUMN kind TEXT NOT NULL DEFAULT 'run' CHECK (kind IN ('run', 'tick', 'attach'));
 -- seconds since the machine started tell how far its clock was set between two runs
 ALTER TABLE runs ADD COLUMN boot_id TEXT;        -- of the machine's start
 ALTER TABLE runs ADD COLUMN uptime REAL;         -- seconds, at started_at

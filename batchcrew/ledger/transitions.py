@@ -193,7 +193,8 @@ async def attach(
 ) -> None:
     """A person says under which kickoff_id a job runs: (pending | held | failed | cancelled) -> open.
 
-    An attempt in doubt is found again by that: in_doubt -> kicked_off. Else an attempt is written for it.
+    An attempt in doubt, or one that a dead run left intended, is found again by that: -> kicked_off. Else an attempt
+    is written for it. The caller holds the batch's lock, so nobody lives such an attempt now.
 
     Raises:
         UsageError: the job cannot be attached to; the message says why.
@@ -206,7 +207,12 @@ async def attach(
     if job is None:
         raise UsageError(f"the batch has no job {job_id!r}")
     key, state, number, charged = job
-    if state in {JobState.OPEN, JobState.SUCCEEDED}:
+    doubtful = await _first(
+        connection,
+        "SELECT id FROM attempts WHERE job = ? AND number = ? AND state IN ('in_doubt', 'intended')",
+        (key, number),
+    )
+    if state == JobState.SUCCEEDED or (state == JobState.OPEN and doubtful is None):
         raise UsageError(f"job {job_id!r} is {state}: there is nothing to attach")
     other = await _first(
         connection,
@@ -215,14 +221,11 @@ async def attach(
     )
     if other is not None:
         raise UsageError(f"kickoff_id {kickoff_id!r} belongs to job {other[0]!r} already")
-    in_doubt = await _first(
-        connection, "SELECT id FROM attempts WHERE job = ? AND number = ? AND state = 'in_doubt'", (key, number)
-    )
-    if in_doubt is not None:
+    if doubtful is not None:
         await connection.execute_fetchall(
             "UPDATE attempts SET state = 'kicked_off', kickoff_id = ?, kicked_off_at = ?, ended_at = NULL,"
             " reason = NULL WHERE id = ?",
-            (kickoff_id, now, in_doubt[0]),
+            (kickoff_id, now, doubtful[0]),
         )
     else:
         number, charged = number + 1, charged + 1

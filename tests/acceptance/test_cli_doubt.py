@@ -80,6 +80,20 @@ def test_held_and_found_in_the_dashboard(folder: Path, crew: Crew) -> None:
     assert crew.stats()["kickoffs"] == 3
 
 
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
+def test_attached_before_the_next_run_nothing_is_in_doubt(folder: Path, crew: Crew, delivery: str) -> None:
+    """The id was told on stderr because the ledger could not be written: the person is quicker than cron."""
+    leave_in_doubt(folder, delivery)
+    found = crew.kickoff()
+    assert call(folder, "attach", "jobs", "trip-0", found).returncode == 0
+    twice = call(folder, "attach", "jobs", "trip-0", "another")
+    assert (twice.returncode, "is open" in twice.stderr) == (2, True)
+    ended = call(folder, "run", "jobs.yaml", "--delivery", delivery)
+    assert ended.returncode == 0, ended.stderr
+    assert crew.stats()["kickoffs"] == 3
+    assert json.loads(call(folder, "status", "--json").stdout)["counts"]["possible_duplicates"] == 0
+
+
 def test_adopted_executions_are_watched_and_not_kicked_off_again(folder: Path, crew: Crew) -> None:
     (folder / "ids.csv").write_text(f"job_id,kickoff_id\ntrip-2,{crew.kickoff()}\n", encoding="utf-8")
     adopted = call(folder, "adopt", "jobs.yaml", "--csv", "ids.csv")
@@ -114,6 +128,29 @@ def test_the_json_log_is_one_object_a_line(folder: Path, crew: Crew) -> None:
     kicked_off = [line for line in lines if line["event"] == "kicked_off"]
     assert {line["job"] for line in kicked_off} == {"trip-0", "trip-1", "trip-2"}
     assert all(line["batch"] == "jobs" and line["attempt"] and line["kickoff_id"] for line in kicked_off)
+
+
+@pytest.mark.parametrize("command", ["run", "tick"])
+def test_the_json_log_stays_json_when_a_run_cannot_begin(folder: Path, crew: Crew, command: str) -> None:
+    (folder / "broken.yaml").write_text("crew: {url: embedded}\nrun: {rate: fast}\njobs: []\n", encoding="utf-8")
+    ended = call(folder, command, "broken.yaml", "--log-format", "json")
+    (line,) = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert (ended.returncode, line["event"], line["exit_code"]) == (2, "error", 2)
+    assert "broken.yaml:2:" in line["message"]
+
+
+def test_the_json_log_stays_json_under_signals_and_quiet_stays_quiet(folder: Path, crew: Crew) -> None:
+    write_trips(folder, 40)
+    for how in (("--log-format", "json"), ("--quiet",)):
+        run = start(folder, "run", "jobs.yaml", *how)
+        before = crew.stats()["kickoffs"]
+        while crew.stats()["kickoffs"] == before:
+            pass
+        run.send_signal(signal.SIGTERM)
+        _, said = run.communicate(timeout=30)
+        assert run.returncode == 3
+        events = [json.loads(line)["event"] for line in said.splitlines()]
+        assert ("signal" in events) == (how[0] == "--log-format")
 
 
 def test_a_drained_run_waits_for_what_is_in_flight(folder: Path, crew: Crew) -> None:

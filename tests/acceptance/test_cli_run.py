@@ -239,6 +239,23 @@ def test_check_shows_the_plan_and_kicks_nothing_off(folder: Path, crew: Crew) ->
     assert crew.stats()["kickoffs"] == 0
 
 
+def test_check_shows_money_and_what_bounds_it(folder: Path) -> None:
+    (folder / "jobs.yaml").write_text(
+        "crew: {url: embedded, price_per_kickoff: 0.25 EUR}\n"
+        "run: {canary: {jobs: 5, succeed: 80%}, max_kickoffs: {run: 10, batch: 30}}\n"
+        "jobs: [{rows: trips.csv}]\n",
+        encoding="utf-8",
+    )
+    checked = call(folder, "check", "jobs.yaml", "--offline").stdout
+    for words in (
+        "kick off 40 jobs for 10.00 EUR",
+        "canary: 5 jobs go first; 80% of them must succeed",
+        "at most 10 kickoffs a run",
+        "at most 30 kickoffs of the batch (max_kickoffs), 0 are spent",
+    ):
+        assert words in " ".join(checked.split())
+
+
 def test_the_spreadsheet_comes_back_as_itself_with_its_answers(folder: Path, crew: Crew) -> None:
     assert call(folder, "run", "jobs.yaml").returncode == 0
     assert call(folder, "export", "jobs", "-f", "csv", "-o", "answers.csv").returncode == 0

@@ -63,12 +63,7 @@ def test_the_second_signal_ends_at_once_and_the_ledger_is_whole(folder: Path, cr
     for line in run.stderr:  # it waits for 60 s executions
         if "SIGINT" in line:
             break
-    while run.poll() is None:
-        run.send_signal(signal.SIGINT)
-        try:
-            run.wait(timeout=0.6)
-        except subprocess.TimeoutExpired:
-            continue
+    interrupt_until_it_ends(run)
     assert run.returncode == 3
     assert "ended at once" in run.communicate()[1]
     assert_whole(folder, crew)
@@ -79,17 +74,22 @@ def test_the_second_signal_ends_also_while_another_program_holds_the_ledger(fold
     other = sqlite3.connect(folder / "results" / "batchcrew.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     run.send_signal(signal.SIGINT)
+    interrupt_until_it_ends(run)
+    other.execute("ROLLBACK")
+    other.close()
+    assert run.returncode == 3
+    run.communicate()
+    assert_whole(folder, crew)
+
+
+def interrupt_until_it_ends(run: "subprocess.Popen[str]") -> None:
+    """As a person does who is in a hurry."""
     while run.poll() is None:
         run.send_signal(signal.SIGINT)
         try:
             run.wait(timeout=0.6)
         except subprocess.TimeoutExpired:
             continue
-    other.execute("ROLLBACK")
-    other.close()
-    assert run.returncode == 3
-    run.communicate()
-    assert_whole(folder, crew)
 
 
 def assert_whole(folder: Path, crew: Crew) -> None:

@@ -1,6 +1,7 @@
 """`batchcrew tick`: the run without a resident process, called again and again as cron does."""
 
 import json
+import socket
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,8 @@ def test_a_question_is_not_asked_again_before_it_is_due(folder: Path) -> None:
         assert call(folder, "tick", "jobs.yaml", "--concurrency", "1").returncode == 3
     connection = sqlite3.connect(folder / "results" / "batchcrew.db")
     asked = [json.loads(watch)["asked"] for (watch,) in connection.execute("SELECT watch FROM attempts")]
+    runs = connection.execute("SELECT kind, kickoffs FROM runs ORDER BY rowid").fetchall()
+    assert runs == [("tick", 1), ("tick", 0)]  # ticks that started nothing leave no row but the latest
     connection.close()
     assert asked == [3]  # at 1 ms, 0.1 s and 10 s: the next would be minutes away
     crew.stop()
@@ -146,3 +149,13 @@ def test_a_crew_that_is_served_for_a_run_is_none_for_a_tick(folder: Path) -> Non
     (folder / "jobs.yaml").write_text("crew: {serve: a:b}\njobs: [{inputs: {a: 1}}]\n", encoding="utf-8")
     ended = call(folder, "tick", "jobs.yaml")
     assert (ended.returncode, "crew default is served for a run only" in ended.stderr) == (2, True), ended.stderr
+
+
+def test_a_tick_does_not_wait_for_a_server_that_never_answers(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        (folder / "jobs.yaml").write_text(JOB_FILE.format(url=url), encoding="utf-8")
+        ended = call(folder, "tick", "jobs.yaml")
+    assert ended.returncode == 3
+    assert "no answer within 5.0s" in ended.stderr
+    assert json.loads(call(folder, "status", "--json").stdout)["counts"]["pending"] == 100

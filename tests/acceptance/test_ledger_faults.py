@@ -94,16 +94,22 @@ def test_a_file_that_may_not_grow(folder: Path, crew: Crew) -> None:
     finished(folder, crew, "results/batchcrew.db", held=6)
 
 
-def test_a_ledger_that_another_program_holds_for_20_seconds(folder: Path, crew: Crew) -> None:
+def held_in_the_middle(folder: Path, *, seconds: float) -> "subprocess.Popen[str]":
+    """A run whose ledger another program held for so long."""
     run = start(folder, "run", "jobs.yaml", "--delivery", "at_most_once")
     assert run.stderr is not None
     while "progress: " not in run.stderr.readline():
         pass
     other = sqlite3.connect(folder / "results" / "batchcrew.db", isolation_level=None, timeout=20)
     other.execute("BEGIN IMMEDIATE")
-    time.sleep(20)  # the other program's time, not ours
+    time.sleep(seconds)  # the other program's time, not ours
     other.execute("ROLLBACK")
     other.close()
+    return run
+
+
+def test_a_ledger_that_another_program_holds_for_20_seconds(folder: Path, crew: Crew) -> None:
+    run = held_in_the_middle(folder, seconds=20)
     _, said = run.communicate(timeout=50)
     assert run.returncode == 70, said
     assert "another program has locked it for over 15 s: close that and run again" in said
@@ -112,15 +118,7 @@ def test_a_ledger_that_another_program_holds_for_20_seconds(folder: Path, crew: 
 
 
 def test_a_ledger_that_another_program_holds_for_a_moment_is_waited_for(folder: Path, crew: Crew) -> None:
-    run = start(folder, "run", "jobs.yaml", "--delivery", "at_most_once")
-    assert run.stderr is not None
-    while "progress: " not in run.stderr.readline():
-        pass
-    other = sqlite3.connect(folder / "results" / "batchcrew.db", isolation_level=None, timeout=20)
-    other.execute("BEGIN IMMEDIATE")
-    time.sleep(3)
-    other.execute("ROLLBACK")
-    other.close()
+    run = held_in_the_middle(folder, seconds=3)
     run.communicate(timeout=50)
     assert run.returncode == 0
 

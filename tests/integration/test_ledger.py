@@ -12,7 +12,7 @@ import pytest
 
 from batchcrew.clock import to_text
 from batchcrew.errors import BatchBusy, LedgerError, LedgerTooNew, NotInLedger
-from batchcrew.ledger import BatchKey, BatchLock, Ledger
+from batchcrew.ledger import BatchKey, BatchLock, Ledger, schema
 from batchcrew.models import (
     Attempt,
     AttemptState,
@@ -406,3 +406,29 @@ async def test_a_batch_is_held_by_one_run(tmp_path: Path, clock: StillClock) -> 
             async with BatchLock(path, "other", since="now"):
                 pass
         assert [line.running for line in await ledger.list()] == [False]
+
+
+async def test_a_ledger_of_the_first_version_is_brought_up_and_keeps_its_jobs(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    old = sqlite3.connect(path)
+    old.executescript(schema.MIGRATIONS[0])
+    old.executescript(f"PRAGMA application_id = {schema.APPLICATION_ID}; PRAGMA user_version = 1;")
+    old.executescript(
+        "INSERT INTO batches (id, batch, jobfile, created_at) VALUES (1, 'b', 'j', '2026-01-01T00:00:00.000Z');"
+        "INSERT INTO runs (id, batch_id, started_at, pid, host, version)"
+        " VALUES ('r', 1, '2026-01-01T00:00:00.000Z', 1, 'h', '0');"
+        "INSERT INTO jobs (batch_id, job_id, crew, position, state, attempts, charged, fingerprint, inputs, meta, row,"
+        " source, updated_at) VALUES (1, 'a', 'default', 0, 'open', 1, 1, 'f', '{}', '{}', '{}', 'f:1', '');"
+        "INSERT INTO attempts (id, job, number, run_id, state, kickoff_id, intended_at, kicked_off_at)"
+        " VALUES ('r-1', 1, 1, 'r', 'kicked_off', 'k', '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z');"
+    )
+    old.close()
+    async with Ledger(path, clock=StillClock()) as ledger:
+        key = await ledger.batch("b")
+        assert key is not None
+        ((state, attempt),) = await ledger.open_attempts(key)
+        assert (state, attempt.kickoff_id, attempt.watch) == (AttemptState.KICKED_OFF, "k", None)
+        assert await ledger.paces(key) == {}
+        await ledger.open_run(key.id, pid=1, host="h", version="v")
+        await ledger.ended(attempt, SUCCEEDED)
+        assert (await ledger.counts(key)).succeeded == 1

@@ -5,6 +5,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from datetime import date
 from pathlib import Path
@@ -91,3 +92,25 @@ def test_no_file_names_a_registry_or_a_place_outside() -> None:
         text = (ROOT / name).read_text(encoding="utf-8", errors="replace")
         for host in hosts:
             assert host not in text, name
+
+
+def test_every_test_that_the_promises_name_exists() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+    assert len(named) > 40
+    for file, test in named:
+        assert re.search(rf"^(async )?def {test}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), test
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    units = []
+    for kind in ("service", "timer"):
+        text = (ROOT / "docs" / "systemd" / f"batchcrew@.{kind}").read_text(encoding="utf-8")
+        unit = tmp_path / f"batchcrew@leads.{kind}"
+        unit.write_text(text.replace("%h/.local/bin/batchcrew", "/bin/true"), encoding="utf-8")
+        units.append(str(unit))
+    ended = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -1,10 +1,9 @@
 """What an ending means for the job, when to ask next, and how fast kickoffs may follow: pure decisions."""
 
-import asyncio
 import random
-from datetime import UTC, datetime, timedelta
 
 import pytest
+from hand_clock import HandClock, Middle
 
 from batchcrew.engine import retry
 from batchcrew.engine.gate import Gate
@@ -12,34 +11,6 @@ from batchcrew.engine.pace import Pace
 from batchcrew.engine.polling import Patience, Waits
 from batchcrew.models import AttemptState, Execution, ExecutionState, JobState
 from batchcrew.settings import BreakerSettings, PollSettings, Rate, RetrySettings
-
-
-class Middle(random.Random):
-    """No jitter: the middle of every range."""
-
-    def uniform(self, a: float, b: float) -> float:
-        return (a + b) / 2
-
-
-class HandClock:
-    """Moves when told."""
-
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def now(self) -> datetime:
-        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    async def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
-
-    async def wait(self, event: asyncio.Event, seconds: float | None) -> bool:
-        self.seconds += seconds or 0
-        return event.is_set()
-
 
 MIDDLE = Middle()
 FAILED = Execution(state=ExecutionState.FAILED, word="error", error="no model")

@@ -124,6 +124,10 @@ HEAD = {
         "x.yaml:2:15: `crew: alfa` needs `crews:` with that name; this job file has a single `crew:`",
     ),
     "unknown key": (RIGHT + "job: 1\n", "x.yaml:3:1: `job` is no key of a job file; did you mean `jobs`?"),
+    "a key of run at the top": (
+        RIGHT + "canary: 5\n",
+        "x.yaml:3:1: `canary` is no key of a job file; it belongs under `run:`",
+    ),
     "escapes in a key": (
         RIGHT + "j\u202eobs: 1\n",
         "x.yaml:3:1: 'j\\u202eobs' is no key of a job file; did you mean `jobs`?",
