@@ -129,7 +129,9 @@ class Archive:
         return Order(kickoff_id=kickoff_id, inputs=json.loads(row[0]), wishes=json.loads(row[1]))
 
     def report(self, kickoff_id: str) -> Report | None:
-        """What was kept last of an execution."""
+        """What was kept last of an execution; None: there is none of that id, whatever it is."""
+        if not kickoff_id.isascii():  # ours all are, and half a character is nothing that SQLite takes
+            return None
         row = self._connection.execute("SELECT report FROM executions WHERE kickoff_id = ?", (kickoff_id,)).fetchone()
         return None if row is None else _report(kickoff_id, row[0])
 
@@ -218,7 +220,9 @@ def _lock(path: Path) -> FileLock:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
-        raise UsageError(f"the state {path} is in use by another server; name another file with --state") from None
+        raise UsageError(
+            f"the state {path} is in use by another server; name another file (--state, or `state` of `serve`)"
+        ) from None
     except OSError as error:
         raise UsageError(f"the state {path} cannot be used: {error}; name another file with --state") from error
     return lock

@@ -334,6 +334,7 @@ async def test_resume_that_is_wrong(tmp_path: Path) -> None:
         kickoff_id = await paused(on)
         for body, status, message in (
             (word("nobody", on), 404, "there is no execution nobody"),
+            (word("\ud800", on), 404, "there is no execution \ud800"),
             (word(kickoff_id, on, task_id="other"), 400, "the execution waits at another task: task_id planning"),
             (word(kickoff_id, on, is_approve="yes"), 400, "is_approve is neither true nor false"),
             (

@@ -44,7 +44,7 @@ async def test_after_a_restart_what_ended_is_still_answered_and_what_ran_is_inte
 async def test_one_server_has_a_state_at_a_time(tmp_path: Path) -> None:
     state = tmp_path / "state.db"
     async with crew_stage(tmp_path, state=state):
-        with pytest.raises(UsageError, match=r"state\.db is in use by another server; name another file with --state"):
+        with pytest.raises(UsageError, match=r"state\.db is in use by another server; name another file"):
             async with crew_stage(tmp_path, state=state):
                 pass
     async with crew_stage(tmp_path, state=state) as on:
