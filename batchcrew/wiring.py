@@ -91,6 +91,7 @@ async def open_crews(
                 embedded = await stack.enter_async_context(
                     _served_crew(crew.serve, jobfile.path.parent, log=log, keep=keep)
                 )
+                stack.callback(_tell_what_ends, name, embedded, warn)
             client = CrewClient(
                 name,
                 crew,
@@ -124,6 +125,13 @@ def _served_crew(serve: ServeSettings, folder: Path, *, log: Path | None, keep: 
     state = folder / serve.state if serve.state and keep else None
     server: CrewServer = room.CrewServer(room.ServeOptions(state=state, crew=crew))
     return server
+
+
+def _tell_what_ends(name: str, server: "CrewServer", warn: Callable[[str], None]) -> None:
+    stats = server.stats
+    left = sum(stats.get(phase, 0) for phase in ("running", "paused", "waiting"))
+    if left:
+        warn(f"crew {name} was served for this run and ends with it: {left} executions are cut short")
 
 
 ProgressKind: TypeAlias = Literal["auto", "brief", "quiet", "json"]

@@ -1,13 +1,15 @@
 """Each kind of target with real crewai: what it asks for, what comes of it, and that nothing leaks from run to run."""
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from real_stage import environment, served
+from real_stage import PROJECT, environment, served, workers_of
+from test_real_crew import start_run, until_first_tenth, write_forty
 
 pytestmark = [pytest.mark.crewai, pytest.mark.timeout(300)]
 HERE = Path(__file__).parent
@@ -100,6 +102,17 @@ def test_a_person_is_asked_until_the_answer_is_approved(tmp_path: Path) -> None:
         code, answer = server.call("/resume", {**word, "is_approve": True})
         assert (code, answer["status"]) == (200, "resumed")
         assert until(server, kickoff_id, "completed")["result"]["output"] == "a better word"
+
+
+def test_a_run_that_is_stopped_says_what_ends_with_it(tmp_path: Path) -> None:
+    write_forty(tmp_path, str(PROJECT))
+    run = start_run(tmp_path, tmp_path / "jobs.yaml", OFFLINE_SECONDS="0.5")
+    until_first_tenth(run)
+    run.send_signal(signal.SIGINT)
+    _, said = run.communicate(timeout=250)
+    assert run.returncode == 3, said
+    assert "crew default was served for this run and ends with it: " in said
+    assert workers_of(run.pid) == []
 
 
 def until(server: Any, kickoff_id: str, word: str) -> Any:
