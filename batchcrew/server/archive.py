@@ -6,6 +6,7 @@ always that of the machine (`synchronous = NORMAL`).
 """
 
 import json
+import logging
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from filelock import FileLock, Timeout
 from batchcrew.errors import UsageError
 from batchcrew.server.executor import ENDED, Phase, Report, StepReport, TaskReport
 
+LOG = logging.getLogger("batchcrew.server")
 APPLICATION_ID = 0x62636B65
 """In the file's head: a file of anything else is left alone."""
 SCHEMA_VERSION = 1
@@ -80,6 +82,8 @@ class Archive:
 
     def __init__(self, path: Path | None, *, now: float) -> None:
         self._close = ExitStack()
+        self._unkept: dict[str, tuple[Report, float]] = {}
+        """What could not be written, and its moment."""
         try:
             if path is not None:
                 self._close.callback(_lock(path).release)
@@ -132,11 +136,31 @@ class Archive:
         """What was kept last of an execution; None: there is none of that id, whatever it is."""
         if not kickoff_id.isascii():  # ours all are, and half a character is nothing that SQLite takes
             return None
+        if kickoff_id in self._unkept:
+            return self._unkept[kickoff_id][0]
         row = self._connection.execute("SELECT report FROM executions WHERE kickoff_id = ?", (kickoff_id,)).fetchone()
         return None if row is None else _report(kickoff_id, row[0])
 
     def keep(self, report: Report, *, now: float) -> None:
-        """Keep where an execution stands; of one that has ended, inputs and wishes are forgotten."""
+        """Keep where an execution stands; of one that has ended, inputs and wishes are forgotten.
+
+        A disk that is full takes no paid result away: it waits in memory until it can be written.
+        """
+        try:
+            self._keep(report, now)
+        except sqlite3.OperationalError as error:
+            if report.kickoff_id not in self._unkept:
+                LOG.warning("%s could not be written, and is in memory only: %s", report.kickoff_id, error)
+            self._unkept[report.kickoff_id] = (report, now)
+        else:
+            self._unkept.pop(report.kickoff_id, None)
+
+    def keep_what_waits(self) -> None:
+        """Write what could not be written before."""
+        for report, now in list(self._unkept.values()):
+            self.keep(report, now=now)
+
+    def _keep(self, report: Report, now: float) -> None:
         if report.phase in ENDED:
             self._connection.execute(
                 "UPDATE executions SET phase = ?, report = ?, ended_at = ?, inputs = NULL, wishes = NULL"

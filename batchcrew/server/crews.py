@@ -126,11 +126,11 @@ class CrewExecutor:
 
     def accept(self, body: Body, key: str | None) -> Accepted:
         """Start an execution or let it wait, or find the one that `key` has started."""
+        known = None if key is None else self._archive.by_key(key)
+        if known is not None:  # whatever the body says: it is the same kickoff, sent again
+            return Accepted(known, repeated=True)
         refuse_missing([entry.name for entry in self.inputs if entry.required and entry.name not in body.inputs])
         callbacks = read_callbacks(body, allow=self._options.webhook_allow, events=self._described.events)
-        known = None if key is None else self._archive.by_key(key)
-        if known is not None:
-            return Accepted(known, repeated=True)
         self._make_room()
         kickoff_id = str(uuid.uuid4())
         report = Report(kickoff_id=kickoff_id, phase="waiting", total=self._described.total)
@@ -246,6 +246,7 @@ class CrewExecutor:
         if kind == "paused":
             live.left = self._deadlines.clear(kickoff_id)
             self._running -= 1
+            self._note_idle()
         if kind == "ended":
             self._end(live)
         if kind in KEPT_AT:
@@ -298,6 +299,7 @@ class CrewExecutor:
             self._outbox.put(kickoff_id, calls)
 
     def _forget(self) -> None:
+        self._archive.keep_what_waits()
         self._archive.forget(ended_before=self._now() - self._options.keep_seconds, kept=self._options.keep_count)
 
     async def _keep_house(self) -> None:

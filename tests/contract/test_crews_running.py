@@ -192,9 +192,11 @@ async def test_a_repeated_key_is_the_same_execution(tmp_path: Path) -> None:
         first = await on.start("echo", key="k")
         await on.ended(first)
         assert await on.start("fail", key="k") == first
+        again = await on.kickoff({"inputs": {}}, headers={"Idempotency-Key": "k"})
+        assert again.body == {"kickoff_id": first}
         assert await on.start("echo", key="other") != first
         stats = (await on.get("/stats")).body
-        assert (stats["kickoffs"], stats["repeated"]) == (2, 1)
+        assert (stats["kickoffs"], stats["repeated"]) == (2, 2)
         assert (await on.get("/inputs")).headers["Idempotency-Key"] == "supported"
 
 

@@ -109,6 +109,29 @@ async def test_retention_is_kept_up(tmp_path: Path) -> None:
         assert (await on.get(f"/status/{second}")).status == 404
 
 
+async def test_a_disk_that_is_full_takes_no_result_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    clock, state, gate = StageClock(), tmp_path / "state.db", Gate(tmp_path)
+    async with crew_stage(tmp_path, clock=clock, state=state) as on:
+        await clock.asked_for(600.0)
+        kickoff_id = await on.start("hold", pipe=str(gate.path), topic="paid", body={"crewWebhookUrl": None})
+        await gate.waited_at()
+        executor = on.server._executor
+        assert executor is not None
+        connection = executor._archive._connection  # type: ignore[attr-defined]
+        connection.execute("PRAGMA query_only = ON")
+        gate.open()
+        while (found := await on.status(kickoff_id))["status"] != "completed":
+            pass
+        assert found["result"]["output"] == "paid"
+        assert "could not be written, and is in memory only" in caplog.text
+        assert (await on.kickoff({"inputs": {"do": "echo"}})).status == 500  # nothing is begun that cannot be kept
+        connection.execute("PRAGMA query_only = OFF")
+        clock.move(600)
+        await clock.asked_for(600.0)
+    async with crew_stage(tmp_path, state=state) as on:
+        assert await on.status(kickoff_id) == found
+
+
 def test_inputs_are_forgotten_when_it_has_ended(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     archive = Archive(path, now=0.0)
