@@ -69,7 +69,9 @@ class Life:
     ended: bool = False
     """Its outcome is durable and its slot free."""
     left: bool = False
-    """This tick does no more for it; it keeps its slot."""
+    """This run does no more for it; it keeps its slot."""
+    maybe_sent: bool = False
+    """The crew may have it already, under its key: no refusal says that it was never started."""
 
     @property
     def accepted(self) -> bool:
@@ -120,6 +122,7 @@ class AttemptRunner:
         """
         if self._stop.leaving() or self._stop.reason is StopReason.STOP_AFTER_FAILURES:
             return None if again else retry.rejected("not sent: the run was stopping")
+        life.maybe_sent = again
         sent_at = self._clock.monotonic()
         answer = await self._send(life)
         match answer:
@@ -145,10 +148,11 @@ class AttemptRunner:
                 return retry.rejected(reason, for_good=True)
             case Unusable(reason):
                 self._give_crew_up(reason)
-                return retry.rejected(reason)
+                life.left = life.maybe_sent  # still intended: the next run sends the same key again
+                return None if life.left else retry.rejected(reason)
             case Doubtful(reason):
                 if self._gate.idempotent and (self._once or self._stop.leaving()):
-                    life.left = True  # still intended: the next run sends the same key again
+                    life.left = True
                     return None
                 return self.doubt(life.attempt, reason)
 
@@ -280,18 +284,29 @@ class AttemptRunner:
             self._observe(Warned(f"crew {self._gate.name}: {breaker}; kickoffs pause, the next is tried in {pause}"))
 
     async def _send(self, life: Life) -> KickoffAnswer:
-        """POST the kickoff; to a server that honours the key, until its answer is known."""
+        """POST the kickoff; to a server that honours the key, until its answer is known.
+
+        An attempt that may be with the crew already is not ended by a refusal, or by a server that is away: a new
+        attempt would be paid for beside it.
+        """
         for resend in range(RESENDS + 1):
             life.phase = Phase.KICKING_OFF
+            sent_at = self._clock.monotonic()
             answer = await self._client.kickoff(life.attempt)
-            if not isinstance(answer, Doubtful):
+            if isinstance(answer, Doubtful):
+                life.maybe_sent = True
+            if not life.maybe_sent or isinstance(answer, Accepted | BadInputs | Unusable):
                 return answer
             self._went_wrong("api", self._gate.kickoffs, answer.reason)
+            wait = min(0.5 * 2**resend, LONGEST_RESEND_SECONDS)
+            if isinstance(answer, Busy):
+                self._gate.busy(answer.retry_after, sent_at=sent_at, too_many=answer.too_many)
+                wait = max(wait, answer.retry_after or 0.0)
             if not self._gate.idempotent or resend == RESENDS or self._once or self._stop.leaving():
-                return answer
+                return Doubtful(answer.reason)
             # the same key gives the same kickoff_id: asking again is safe, and so is leaving it for the next run
             life.phase = Phase.WATCHING
-            await self._clock.sleep(retry.jittered(min(0.5 * 2**resend, LONGEST_RESEND_SECONDS), self._chance))
+            await self._clock.sleep(retry.jittered(wait, self._chance))
         raise AssertionError("the last answer was returned")
 
     def _show(self, attempt: Attempt, execution: Execution, shown: tuple[object, ...]) -> tuple[object, ...]:

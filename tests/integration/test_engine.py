@@ -118,6 +118,35 @@ async def test_a_kickoff_in_doubt_is_sent_again_under_its_key(tmp_path: Path) ->
     assert await attempts_of(made, "job-0") == ["succeeded"]
 
 
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
+@pytest.mark.parametrize("later", [429, 503, "drop_before_accept", 500])
+async def test_a_refusal_of_a_key_that_was_sent_before_ends_no_attempt(
+    tmp_path: Path, later: Any, delivery: Any
+) -> None:
+    """The crew runs already under that key: a new attempt would be paid for beside it."""
+    async with CrewServer(serving(), faults=Faults(kickoff=["drop_after_accept", later, later])) as server:
+        made = bench(tmp_path, server, delivery=delivery)
+        made.clock = RateClock(20)
+        await made.take_in(jobs(1))
+        await made.run()
+        assert server.stats["kickoffs"] == 1
+    assert await attempts_of(made, "job-0") == ["succeeded"]
+
+
+async def test_a_401_for_a_key_that_was_sent_before_leaves_it_for_the_next_run(tmp_path: Path) -> None:
+    async with CrewServer(serving(), faults=Faults(kickoff=["drop_after_accept", 401])) as server:
+        made = bench(tmp_path, server)
+        made.clock = RateClock(20)
+        await made.take_in(jobs(1))
+        await made.run()
+        assert made.stop.reason is StopReason.CREW_UNUSABLE
+        assert await attempts_of(made, "job-0") == ["intended"]
+        made.stop = Stop()
+        await made.run()
+        assert server.stats["kickoffs"] == 1
+    assert await attempts_of(made, "job-0") == ["succeeded"]
+
+
 async def test_in_doubt_at_least_once_kicks_off_again_and_counts_it(tmp_path: Path) -> None:
     faults = Faults(kickoff=["drop_after_accept"])
     async with CrewServer(serving(idempotency=False), faults=faults) as server:
