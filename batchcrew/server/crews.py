@@ -164,7 +164,7 @@ class CrewExecutor:
         self._archive.keep(live.report, now=self._now())
         self._running += 1
         self._limit(kickoff_id, live.left)
-        self._pool.answer(kickoff_id, "" if resume.approved else resume.feedback)
+        self._pool.answer(kickoff_id, approved=resume.approved, text=resume.feedback)
         return "resumed" if resume.approved else "retrying"
 
     def stats(self) -> dict[str, int]:

@@ -22,8 +22,9 @@ from crewai.events.types.llm_events import LLMCallCompletedEvent
 from crewai.events.types.task_events import TaskCompletedEvent, TaskStartedEvent
 from crewai.events.types.tool_usage_events import ToolUsageErrorEvent, ToolUsageFinishedEvent
 from crewai.events.utils.console_formatter import set_suppress_console_output
+from crewai.flow.flow_config import flow_config
 
-from batchcrew.server.worker import Running
+from batchcrew.server.worker import Answer, Running
 
 FLUSH_SECONDS = 30.0
 """How long the last events of an execution are waited for."""
@@ -98,6 +99,7 @@ def listening(running: Running, made: Any) -> Iterator[None]:
     heard = Heard(running, made)
     token = _heard.set(heard)
     set_provider(Person())
+    flow_config.hitl_provider = flow_config.input_provider = FlowPerson()
     try:
         yield
     finally:
@@ -244,8 +246,7 @@ class Person(SyncHumanInputProvider):
         """Ask until the person approves."""
         answer = formatted_answer
         while context.ask_for_human_input:
-            feedback = _ask(answer, context)
-            if _approved(feedback, context):
+            if _approved(_ask(answer, context), context):
                 break
             answer = context._invoke_loop()  # noqa: SLF001 - the library's protocol for providers names it so
         return answer
@@ -254,27 +255,44 @@ class Person(SyncHumanInputProvider):
         """The same for crews that run in a loop."""
         answer = formatted_answer
         while context.ask_for_human_input:
-            feedback = await asyncio.to_thread(_ask, answer, context)  # the context goes along
-            if _approved(feedback, context):
+            said = await asyncio.to_thread(_ask, answer, context)  # the context goes along
+            if _approved(said, context):
                 break
             answer = await context._ainvoke_loop()  # noqa: SLF001 - as above
         return answer
 
 
-def _approved(feedback: str, context: Any) -> bool:
-    """True: the answer stands. Else the feedback is in the agent's messages."""
-    if feedback.strip():
-        context.messages.append(context._format_feedback_message(feedback))  # noqa: SLF001 - as above
+def _approved(said: Answer, context: Any) -> bool:
+    """True: the agent's answer stands. Else the feedback is in its messages."""
+    if not said.approved:
+        context.messages.append(context._format_feedback_message(said.text))  # noqa: SLF001 - as above
         return False
     context.ask_for_human_input = False
     return True
 
 
-def _ask(answer: Any, context: Any) -> str:
+def _current() -> Heard:
     heard = _heard.get()
     if heard is None:
         raise EOFError("no person can be asked: this is no execution of the server")
-    task = context.task
+    return heard
+
+
+class FlowPerson:
+    """The same for flows: `@human_feedback` and `Flow.ask`. What was said is the answer, approved or not."""
+
+    def request_feedback(self, context: Any, flow: Any) -> str:
+        """Ask about what a method has made."""
+        shown = f"{context.message}\n{context.method_output}"
+        return _current().running.ask(task_id=context.method_name, agent=flow.name or "", output=_cut(shown)).text
+
+    def request_input(self, message: str, flow: Any, metadata: Any = None) -> str:
+        """Ask a question."""
+        return _current().running.ask(task_id="ask", agent=flow.name or "", output=_cut(message)).text
+
+
+def _ask(answer: Any, context: Any) -> Answer:
+    heard, task = _current(), context.task
     return heard.running.ask(
         task_id=heard.name(task) if task is not None else "",
         agent=str(getattr(context.agent, "role", "")).strip(),

@@ -57,8 +57,8 @@ class Pool(Protocol):
         """Start an execution; there must be room."""
         ...
 
-    def answer(self, kickoff_id: str, text: str) -> None:
-        """Give a person's answer to an execution that has asked: empty approves."""
+    def answer(self, kickoff_id: str, *, approved: bool, text: str) -> None:
+        """Give a person's answer to an execution that has asked."""
         ...
 
     def cancel(self, kickoff_id: str, reason: str) -> None:

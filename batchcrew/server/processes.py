@@ -131,11 +131,11 @@ class ProcessPool:
         worker.running.add(kickoff_id)
         worker.send({"kind": "start", "id": kickoff_id, "inputs": inputs, "events": sorted(events)})
 
-    def answer(self, kickoff_id: str, text: str) -> None:
+    def answer(self, kickoff_id: str, *, approved: bool, text: str) -> None:
         """Pass a person's answer on."""
         worker = self._of[kickoff_id]
         worker.paused.discard(kickoff_id)
-        worker.send({"kind": "answer", "id": kickoff_id, "text": text})
+        worker.send({"kind": "answer", "id": kickoff_id, "approved": approved, "text": text})
 
     def cancel(self, kickoff_id: str, reason: str) -> None:
         """Give the execution up; its worker ends when nothing else runs in it."""

@@ -35,12 +35,13 @@ class TargetError(Exception):
     """The target cannot be served; the text says why and what to do."""
 
 
-class Asking(Protocol):
-    """Asks the person who watches an execution."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a person has said."""
 
-    def __call__(self, *, task_id: str, agent: str, output: str) -> str:
-        """Wait for the answer to a task's output: empty approves, a text asks for another round."""
-        ...
+    approved: bool
+    text: str
+    """Never empty where it is not approved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ class Running:
     events: frozenset[str]
     """Names of the library's events that are passed on."""
     line: Line
-    answers: "queue.SimpleQueue[str]" = field(default_factory=queue.SimpleQueue)
+    answers: "queue.SimpleQueue[Answer]" = field(default_factory=queue.SimpleQueue)
     asking: threading.Lock = field(default_factory=threading.Lock)
     """A person is asked one thing at a time."""
     usage: dict[str, int] = field(default_factory=dict)
@@ -73,8 +74,8 @@ class Running:
         except MessageTooLarge as error:
             self.line.send({"kind": "note", "id": self.kickoff_id, "text": f"a {kind} message was left out: {error}"})
 
-    def ask(self, *, task_id: str, agent: str, output: str) -> str:
-        """Implements `Asking`."""
+    def ask(self, *, task_id: str, agent: str, output: str) -> Answer:
+        """Wait for a person's answer to a task's output."""
         with self.asking:
             self.tell("paused", task_id=task_id, agent=agent, output=output)
             return self.answers.get()
@@ -174,7 +175,7 @@ def _serve(line: Line, served: Served) -> None:
             executions[running.kickoff_id] = running
             threading.Thread(target=_run, args=(running, served, executions), name=message["id"], daemon=True).start()
         elif message["kind"] == "answer" and message["id"] in executions:
-            executions[message["id"]].answers.put(message["text"])
+            executions[message["id"]].answers.put(Answer(message["approved"], message["text"]))
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)  # the server has gone: what the crews have started goes too
     os._exit(1)

@@ -88,8 +88,11 @@ class Obedient:
     def do_ask(self, running: Running, wanted: Any) -> Result:
         """Ask until it is approved."""
         said: list[str] = []
-        while answer := running.ask(task_id="planning", agent="Planner", output=f"draft {len(said) + 1}"):
-            said.append(answer)
+        while True:
+            answer = running.ask(task_id="planning", agent="Planner", output=f"draft {len(said) + 1}")
+            said += [answer.text] if answer.text else []
+            if answer.approved:
+                break
         return Result(output="; ".join(said) or "at once")
 
     def do_ask_and_hold(self, running: Running, wanted: Any) -> Result:

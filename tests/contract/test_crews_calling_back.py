@@ -310,10 +310,10 @@ async def test_a_person_rejects_then_approves(tmp_path: Path) -> None:
         answer = await on.call("POST", "/resume", json=rejected)
         assert (answer.status, answer.body["status"]) == (200, "retrying")
         assert await on.receiver.heard.get() == ("/ask", {**asked, "output": "draft 2"})
-        answer = await on.call("POST", "/resume", json=word(kickoff_id, on))
+        answer = await on.call("POST", "/resume", json=word(kickoff_id, on, human_feedback="thanks"))
         assert (answer.status, answer.body["status"]) == (200, "resumed")
         (found,) = await on.ended(kickoff_id)
-        assert found["result"]["output"] == "shorter"
+        assert found["result"]["output"] == "shorter; thanks"
         answer = await on.call("POST", "/resume", json=word(kickoff_id, on))
         assert (answer.status, answer.body["message"]) == (
             400,

@@ -7,6 +7,7 @@ from typing import Any
 from crewai import Agent, Crew, Task
 from crewai.events.types.llm_events import LLMCallType
 from crewai.flow.flow import Flow, listen, start
+from crewai.flow.human_feedback import human_feedback
 from crewai.llms.base_llm import BaseLLM, llm_call_context
 from crewai.tools import tool
 from pydantic import BaseModel
@@ -121,6 +122,17 @@ class PlainFlow(Flow):
     @start()
     def say(self) -> str:
         return f"plain {self.state.get('topic')}"
+
+
+class AskingFlow(Flow):
+    @start()
+    @human_feedback(message="Is it good?")
+    def write(self) -> str:
+        return "a draft"
+
+    @listen(write)
+    def end(self, found: Any) -> str:
+        return f"{found.output}, {found.feedback}, {self.ask('How many?')}"
 
 
 flow = PlainFlow

@@ -87,7 +87,10 @@ def test_what_cannot_be_served_is_said(found: dict[str, Any]) -> None:
     assert found["needs"]["refused"] == f"{at}:needs needs arguments; name a function that needs none"
     assert found["nothing"]["refused"] == f"{at}:nothing makes str, neither a crew nor a flow"
     assert found["made_flow"]["refused"] == f"{at}:made_flow is a flow that is made already; name its class PlainFlow"
-    assert found["absent"]["refused"] == f"{at}:absent: {at} has no absent; it has PlainFlow, TypedFlow, crew, flow"
+    assert (
+        found["absent"]["refused"]
+        == f"{at}:absent: {at} has no absent; it has AskingFlow, PlainFlow, TypedFlow, crew, flow"
+    )
 
 
 def test_a_person_is_asked_until_the_answer_is_approved(tmp_path: Path) -> None:
@@ -102,6 +105,17 @@ def test_a_person_is_asked_until_the_answer_is_approved(tmp_path: Path) -> None:
         code, answer = server.call("/resume", {**word, "is_approve": True})
         assert (code, answer["status"]) == (200, "resumed")
         assert until(server, kickoff_id, "completed")["result"]["output"] == "a better word"
+
+
+def test_a_flow_asks_a_person(tmp_path: Path) -> None:
+    with served(tmp_path, f"{HERE}/crews_of_all_kinds.py:AskingFlow", "--workers", "1") as server:
+        kickoff_id = server.kickoff({})
+        for task, said in (("write", "quite"), ("ask", "three")):
+            while until(server, kickoff_id, "Pending Human Input")["current_task"] != task:
+                pass
+            word = {"execution_id": kickoff_id, "task_id": task, "is_approve": True, "human_feedback": said}
+            assert server.call("/resume", word)[0] == 200
+        assert until(server, kickoff_id, "completed")["result"]["output"] == "a draft, quite, three"
 
 
 def test_a_run_that_is_stopped_says_what_ends_with_it(tmp_path: Path) -> None:
