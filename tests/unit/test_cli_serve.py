@@ -1,0 +1,76 @@
+"""What the options of `batchcrew serve` make of the server: each reaches its setting."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from batchcrew.cli import serve
+from batchcrew.server import ServeOptions
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Calls the command; the options with which it would serve."""
+    monkeypatch.chdir(tmp_path)
+    taken: list[ServeOptions] = []
+    monkeypatch.setattr(serve, "_serve", taken.append)
+    monkeypatch.setattr(serve, "call", lambda nothing: nothing)
+
+    def call(*arguments: str, **variables: str) -> ServeOptions:
+        ended = CliRunner().invoke(serve.command, arguments, env=variables, catch_exceptions=False)
+        assert ended.exit_code == 0, ended.output
+        return taken.pop()
+
+    return call
+
+
+def test_crews_by_default(given: Any, tmp_path: Path) -> None:
+    options = given("my_project.crew:TravelCrew")
+    crew = options.crew
+    assert (crew.target.name, crew.target.folder) == ("my_project.crew:TravelCrew", str(tmp_path))
+    assert (crew.workers, crew.threads, crew.max_queue) == (2, 4, 1000)
+    assert (crew.execution_timeout, crew.stop_timeout) == (1800.0, 10.0)
+    assert (crew.keep_seconds, crew.keep_count, crew.webhook_allow) == (30 * 86400.0, 100_000, ())
+    assert options.state == Path("results/served-my-project.crew-TravelCrew.db")
+    assert (options.host, options.port, options.dialect, options.idempotency) == ("127.0.0.1", 8000, "guide", True)
+
+
+def test_each_option_of_crews(given: Any) -> None:
+    options = given(
+        "a.b:c", "--workers", "3", "--threads", "5", "--max-queue", "7", "--execution-timeout", "2m", "--stop-timeout",
+        "1s", "--keep", "1h", "--keep-count", "9", "--webhook-allow", "https://a/*", "--webhook-allow", "https://b/*",
+        "--state", ":memory:", "--dialect", "live", "--no-idempotency", "--host", "::1", "--port", "1",
+        "--http-error-rate", "10%", "--drop-rate", "20%",
+    )  # fmt: skip
+    crew = options.crew
+    assert (crew.workers, crew.threads, crew.max_queue) == (3, 5, 7)
+    assert (crew.execution_timeout, crew.stop_timeout) == (120.0, 1.0)
+    assert (crew.keep_seconds, crew.keep_count) == (3600.0, 9)
+    assert crew.webhook_allow == ("https://a/*", "https://b/*")
+    assert options.state is None
+    assert (options.host, options.port, options.dialect, options.idempotency) == ("::1", 1, "live", False)
+    assert (options.http_error_rate, options.drop_rate) == (0.1, 0.2)
+
+
+def test_variables(given: Any) -> None:
+    options = given(
+        "a.b:c", BATCHCREW_WORKERS="6", BATCHCREW_WEBHOOK_ALLOW="http://x/* http://y/*", BATCHCREW_SERVE_TOKEN="t"
+    )
+    assert (options.crew.workers, options.crew.webhook_allow) == (6, ("http://x/*", "http://y/*"))
+    assert options.token == "t"
+
+
+def test_the_demo_crew_is_kept_in_memory_and_has_no_workers(given: Any) -> None:
+    options = given("--fail-rate", "0.5", "--seed", "1")
+    assert (options.crew, options.state, options.fail_rate, options.seed) == (None, None, 0.5, 1)
+
+
+@pytest.mark.parametrize(("target", "name"), [(".", "crew"), ("../x y", "x-y"), ("a/b.py:C", "a-b.py-C")])
+def test_the_state_is_named_after_the_target(given: Any, tmp_path: Path, target: str, name: str) -> None:
+    folder = tmp_path / target.partition("/b.py")[0]
+    (folder / "p").mkdir(parents=True, exist_ok=True)
+    (folder / "pyproject.toml").write_text('[project]\nname = "p"\n[tool.crewai]\n')
+    (folder / "b.py").touch()
+    assert given(target).state == Path(f"results/served-{name}.db")
