@@ -8,6 +8,7 @@ from pathlib import Path
 
 from batchcrew import __version__
 from batchcrew.clock import Clock, to_text
+from batchcrew.crew import wrong_kickoff_id
 from batchcrew.engine import Stop
 from batchcrew.errors import JobFileError, Problem, UsageError
 from batchcrew.events import Observe
@@ -17,7 +18,6 @@ from batchcrew.models import Location
 from batchcrew.wiring import Source
 
 COLUMNS = ("job_id", "kickoff_id")
-MAX_ID = 1000
 
 Pairs = Iterable[tuple[Location, str, str]]
 
@@ -38,14 +38,21 @@ def read_ids(path: Path) -> Iterator[tuple[Location, str, str]]:
                 message = f"the column {' and '.join(missing)} is missing; its header is job_id,kickoff_id"
                 raise JobFileError([Problem(file=name, line=1, message=message)])
             for row in rows:
-                job_id, kickoff_id = (row[column] or "" for column in COLUMNS)
+                job_id, kickoff_id = ((row[column] or "").strip() for column in COLUMNS)
                 where = Location(name, rows.line_num)
-                if not job_id or not kickoff_id or len(kickoff_id) > MAX_ID or not kickoff_id.isprintable():
-                    message = "a row needs a job_id and a kickoff_id of printable text"
-                    raise JobFileError([Problem(file=name, line=where.line, message=message)])
+                wrong = "has more cells than the header" if None in row else _wrong(job_id, kickoff_id)
+                if wrong is not None:
+                    raise JobFileError([Problem(file=name, line=where.line, message=f"the row {wrong}")])
                 yield where, job_id, kickoff_id
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{name} cannot be read as CSV in UTF-8: {error}") from error
+
+
+def _wrong(job_id: str, kickoff_id: str) -> str | None:
+    wrong = wrong_kickoff_id(kickoff_id)
+    if wrong is not None:
+        return f"has a kickoff_id {wrong}"
+    return None if job_id else "has no job_id"
 
 
 async def adopt(source: Source, ids: Path, *, ledger: Path, stop: Stop, clock: Clock, observe: Observe) -> int:
@@ -66,10 +73,14 @@ async def attach(batch: BatchKey, job_id: str, kickoff_id: str, *, ledger: Ledge
     """Say under which kickoff_id a job runs; the next run watches it.
 
     Raises:
-        JobFileError: the job cannot be attached to.
+        JobFileError, UsageError: the job cannot be attached to, or the id is none.
         BatchBusy: a run holds the batch.
     """
     assert ledger.path is not None  # noqa: S101 - opened by its path
+    kickoff_id = kickoff_id.strip()
+    wrong = _wrong(job_id, kickoff_id)
+    if wrong is not None:
+        raise UsageError(f"the call {wrong}; copy the id from the vendor's dashboard")
     async with BatchLock(ledger.path, batch.batch, since=to_text(clock.now())):
         await _attach(ledger, batch, [(Location(batch.batch), job_id, kickoff_id)])
 

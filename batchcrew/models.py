@@ -239,6 +239,8 @@ class Attempt:
     kicked_off_at: str | None = None
     watch: Watch | None = None
     """Where an earlier tick left off; None when no tick has asked yet."""
+    attached: bool = False
+    """Its kickoff_id came from a person, who may have mistyped it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,7 +282,7 @@ class Counts:
     cancelled: int = 0
     gone: int = 0
     possible_duplicates: int = 0
-    """Jobs that were kicked off again after an attempt in doubt."""
+    """Jobs that were kicked off again after an attempt that was in doubt, lost or timed out."""
 
     @property
     def total(self) -> int:

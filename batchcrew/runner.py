@@ -11,7 +11,7 @@ from pathlib import Path
 
 from batchcrew import __version__
 from batchcrew.clock import Clock, to_text
-from batchcrew.crew import Moment, ping
+from batchcrew.crew import Moment, crew_address, ping
 from batchcrew.engine import EngineResult, Scheduler, Stop
 from batchcrew.errors import BatchBusy, BatchcrewError, UsageError
 from batchcrew.events import Observe, RunStarted, Warned
@@ -130,7 +130,7 @@ async def _run(
         host=socket.gethostname(),
         version=__version__,
         kind="tick" if request.once else "run",
-        urls={name: crew.url for name, crew in jobfile.crews.items()},
+        urls={name: crew_address(crew.url) for name, crew in jobfile.crews.items()},
     )
     around.observe(_started(result.counts, run_id, request, jobfile, settings))
     clients = open_crews(

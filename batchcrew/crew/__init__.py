@@ -1,6 +1,8 @@
 """The crew API client: `CrewClient` kicks off, asks, and gives every answer a meaning. Open `client.py` first."""
 
 from batchcrew.crew.client import CrewClient
+from batchcrew.crew.connect import crew_address
+from batchcrew.crew.dialect import wrong_kickoff_id
 from batchcrew.crew.ping import Moment, ping
 
-__all__ = ["CrewClient", "Moment", "ping"]
+__all__ = ["CrewClient", "Moment", "crew_address", "ping", "wrong_kickoff_id"]

@@ -149,6 +149,8 @@ class CrewClient:
             accepted = Accepted(dialect.kickoff_id(reply.body))
         except NotUnderstood as error:
             return Doubtful(f"the kickoff was answered with {reply.code}, but {self._clean(str(error))}")
+        if self._secret and self._secret in accepted.kickoff_id.encode():
+            return Doubtful(f"the kickoff was answered with {reply.code}, but its kickoff_id holds the token")
         if reply.moved_to is not None:
             self._kickoff_url = reply.moved_to
         return accepted

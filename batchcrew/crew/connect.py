@@ -50,6 +50,12 @@ class Endpoints:
         return URL(self._prefix + STATUS_ROUTES[route].replace("{id}", segment), encoded=True)
 
 
+def crew_address(url: str) -> str:
+    """One spelling of a crew's URL, whichever way it was written; what is no URL (`embedded`) stays as it is."""
+    parsed = _http_url(url.strip())
+    return url.strip() if parsed is None else str(parsed).rstrip("/")
+
+
 def _base_url(crew: str, text: str) -> URL:
     text = text.strip()
     url = _http_url(text)

@@ -94,11 +94,21 @@ def kickoff_id(body: bytes) -> str:
         return str(found)
     if not isinstance(found, str) or not found.strip():
         raise NotUnderstood(f"the answer has no kickoff_id: {server_words(body)[:200]}")
-    if len(found) > MAX_KICKOFF_ID:
-        raise NotUnderstood(f"the answer has a kickoff_id of {len(found)} characters")
-    if not found.isprintable() or found in {".", ".."}:
-        raise NotUnderstood("the answer has a kickoff_id that cannot stand in a URL")
+    wrong = wrong_kickoff_id(found)
+    if wrong is not None:
+        raise NotUnderstood(f"the answer has a kickoff_id {wrong}")
     return found
+
+
+def wrong_kickoff_id(text: str) -> str | None:
+    """Why `text` can be no kickoff_id, as the end of a sentence; None when it can."""
+    if not text.strip():
+        return "that is empty"
+    if len(text) > MAX_KICKOFF_ID:
+        return f"of {len(text)} characters"
+    if not text.isprintable() or text in {".", ".."}:
+        return "that cannot stand in a URL"
+    return None
 
 
 def not_found(body: bytes) -> Execution:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Self
 
 from batchcrew.clock import to_text
+from batchcrew.crew import crew_address
 from batchcrew.ledger import BatchKey, Ledger, MonthBudget
 from batchcrew.models import Counts, JobState, Outcome, StopReason
 from batchcrew.settings import Canary, CrewSettings, RunSettings
@@ -131,4 +132,4 @@ def month_budget(crew: CrewSettings, now: datetime) -> MonthBudget | None:
     if crew.max_kickoffs_per_month is None:
         return None
     since = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return MonthBudget(crew.url, to_text(since), crew.max_kickoffs_per_month)
+    return MonthBudget(crew_address(crew.url), to_text(since), crew.max_kickoffs_per_month)

@@ -238,7 +238,13 @@ class AttemptRunner:
                 return retry.ended(execution, charged=attempt.charged, **self._decisions())
             case ExecutionState.NOT_FOUND if patience.is_lost(watched):
                 reason = f"the crew no longer knows kickoff {attempt.kickoff_id}"
-                return retry.lost(reason, charged=attempt.charged, **self._decisions())
+                return retry.lost(
+                    reason,
+                    charged=attempt.charged,
+                    delivery=self._settings.delivery,
+                    attached=attempt.attached,
+                    **self._decisions(),
+                )
             case _:
                 return None
 

@@ -13,6 +13,8 @@ from batchcrew.settings import BreakerSettings, Rate
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
+LONGEST_OWN_SECONDS = 10.0
+"""Most that is waited on top of what the server asks for: `Retry-After: 0` for ever is no reason to ask for ever."""
 WARN_EVERY_SECONDS = 60.0
 MOST_ROUNDS = 8
 """Rounds of accepted kickoffs, at most, before a crew that said 429 is tried with one slot more."""
@@ -187,8 +189,9 @@ class Gate:
 
     def _pause_for(self, seconds: float | None) -> None:
         self._pause = min(max(FIRST_PAUSE_SECONDS, self._pause * 2), LONGEST_PAUSE_SECONDS)
-        # what the server asks for is kept; jitter only lengthens it
-        wait = jittered(self._pause, self._chance) if seconds is None else seconds * self._chance.uniform(1.0, 1.1)
+        own = jittered(self._pause, self._chance)
+        # what the server asks for is kept and only lengthened, by jitter and where it says "at once" again and again
+        wait = own if seconds is None else max(seconds * self._chance.uniform(1.0, 1.1), min(own, LONGEST_OWN_SECONDS))
         self._paused_until = max(self._paused_until, self._clock.monotonic() + wait)
         if seconds is not None:
             self._asked_until = max(self._asked_until, self._clock.monotonic() + seconds)

@@ -34,8 +34,18 @@ def ended(execution: Execution, *, charged: int, retry: RetrySettings, chance: r
     return _failed(AttemptState.FAILED, "crew_error", reason, charged, retry, chance, execution)
 
 
-def lost(reason: str, *, charged: int, retry: RetrySettings, chance: random.Random) -> Outcome:
-    """The crew no longer knows the execution."""
+def lost(
+    reason: str, *, charged: int, delivery: Delivery, attached: bool, retry: RetrySettings, chance: random.Random
+) -> Outcome:
+    """The crew no longer knows the execution: it was paid for, and what came of it is gone.
+
+    Another kickoff may be paid twice, so at_most_once leaves that to a person; and so does an id that a person gave,
+    which may be mistyped.
+    """
+    if attached:
+        reason += "; if that is the wrong id, `batchcrew attach` the right one"
+    if attached or delivery == "at_most_once":
+        return Outcome(attempt_state=AttemptState.LOST, job_state=JobState.HELD, reason=reason)
     return _failed(AttemptState.LOST, "lost", reason, charged, retry, chance, None)
 
 

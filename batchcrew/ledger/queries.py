@@ -20,14 +20,14 @@ from batchcrew.models import (
     Watch,
 )
 
-# kicked off again after an attempt whose answer was lost: the crew may have run twice
-# (CROSS JOIN: the few in doubt or in flight are looked up first, never all jobs of a batch)
+# kicked off again after an attempt whose crew may have run or may be running still: it may have run twice
+# (CROSS JOIN: the few that are unsure or in flight are looked up first, never all jobs of a batch)
 _DUPLICATES = """
 FROM (
-    SELECT DISTINCT d.job FROM attempts AS d WHERE d.state = 'in_doubt' AND EXISTS (
+    SELECT DISTINCT d.job FROM attempts AS d WHERE d.state IN ('in_doubt', 'lost', 'timed_out') AND EXISTS (
         SELECT 1 FROM attempts AS again WHERE again.job = d.job AND again.number > d.number
         AND (again.kicked_off_at IS NOT NULL OR again.state = 'in_doubt'))
-) AS doubted CROSS JOIN jobs AS j ON j.id = doubted.job WHERE j.batch_id = ?
+) AS unsure CROSS JOIN jobs AS j ON j.id = unsure.job WHERE j.batch_id = ?
 """
 _SECONDS = "(julianday(a.ended_at) - julianday(a.kicked_off_at)) * 86400.0"
 
@@ -84,7 +84,7 @@ async def open_attempts(
     rows = await connection.execute_fetchall(
         """
         SELECT a.state, a.id, j.id, j.job_id, j.crew, a.number, j.charged, j.inputs, j.meta, a.intended_at,
-               a.kickoff_id, a.kicked_off_at, a.watch
+               a.kickoff_id, a.kicked_off_at, a.watch, a.attached
         FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job
         WHERE a.state IN ('intended', 'kicked_off') AND j.batch_id = ? ORDER BY j.position
         """,
@@ -107,6 +107,7 @@ async def open_attempts(
                 kickoff_id=row[10],
                 kicked_off_at=row[11],
                 watch=Watch(**decode_json(row[12])) if row[12] else None,
+                attached=bool(row[13]),
             ),
         )
         for row in rows

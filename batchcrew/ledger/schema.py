@@ -124,6 +124,10 @@ CREATE INDEX run_crews_by_url ON run_crews (url);
 
 -- where the watching of an execution is, from one tick to the next
 ALTER TABLE attempts ADD COLUMN watch TEXT;      -- JSON: asked, absent, unclear, next_at
+ALTER TABLE attempts ADD COLUMN attached INTEGER NOT NULL DEFAULT 0; -- 1: its kickoff_id came from a person
+-- after these the crew may have run, or may be running still: kicked off again, it may have run twice
+DROP INDEX attempts_in_doubt;
+CREATE INDEX attempts_unsure ON attempts (job) WHERE state IN ('in_doubt', 'lost', 'timed_out');
 -- what holds a crew's kickoffs back, from one tick (or run) to the next; crew '' is the whole batch
 CREATE TABLE paces (
     batch_id INTEGER NOT NULL REFERENCES batches (id),

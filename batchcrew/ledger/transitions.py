@@ -193,8 +193,9 @@ async def attach(
 ) -> None:
     """A person says under which kickoff_id a job runs: (pending | held | failed | cancelled) -> open.
 
-    An attempt in doubt, or one that a dead run left intended, is found again by that: -> kicked_off. Else an attempt
-    is written for it. The caller holds the batch's lock, so nobody lives such an attempt now.
+    An attempt in doubt, or one that a dead run left intended, is found again by that: -> kicked_off; one that was
+    attached before gets its right id. Else an attempt is written for it. The caller holds the batch's lock, so nobody
+    lives such an attempt now.
 
     Raises:
         UsageError: the job cannot be attached to; the message says why.
@@ -209,7 +210,8 @@ async def attach(
     key, state, number, charged = job
     doubtful = await _first(
         connection,
-        "SELECT id FROM attempts WHERE job = ? AND number = ? AND state IN ('in_doubt', 'intended')",
+        "SELECT id FROM attempts WHERE job = ? AND number = ?"
+        " AND (state IN ('in_doubt', 'intended') OR (attached AND state IN ('kicked_off', 'lost')))",
         (key, number),
     )
     if state == JobState.SUCCEEDED or (state == JobState.OPEN and doubtful is None):
@@ -224,14 +226,14 @@ async def attach(
     if doubtful is not None:
         await connection.execute_fetchall(
             "UPDATE attempts SET state = 'kicked_off', kickoff_id = ?, kicked_off_at = ?, ended_at = NULL,"
-            " reason = NULL WHERE id = ?",
+            " reason = NULL, watch = NULL, progress = NULL, attached = 1 WHERE id = ?",
             (kickoff_id, now, doubtful[0]),
         )
     else:
         number, charged = number + 1, charged + 1
         await connection.execute_fetchall(
-            "INSERT INTO attempts (id, job, number, run_id, state, kickoff_id, intended_at, kicked_off_at)"
-            " VALUES (?, ?, ?, ?, 'kicked_off', ?, ?, ?)",
+            "INSERT INTO attempts (id, job, number, run_id, state, kickoff_id, intended_at, kicked_off_at, attached)"
+            " VALUES (?, ?, ?, ?, 'kicked_off', ?, ?, ?, 1)",
             (new_id, key, number, run_id, kickoff_id, now, now),
         )
     await connection.execute_fetchall(

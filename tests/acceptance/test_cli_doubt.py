@@ -85,13 +85,23 @@ def test_attached_before_the_next_run_nothing_is_in_doubt(folder: Path, crew: Cr
     """The id was told on stderr because the ledger could not be written: the person is quicker than cron."""
     leave_in_doubt(folder, delivery)
     found = crew.kickoff()
-    assert call(folder, "attach", "jobs", "trip-0", found).returncode == 0
-    twice = call(folder, "attach", "jobs", "trip-0", "another")
-    assert (twice.returncode, "is open" in twice.stderr) == (2, True)
+    assert call(folder, "attach", "jobs", "trip-0", "a typo").returncode == 0
+    assert call(folder, "attach", "jobs", "trip-0", f" {found} ").returncode == 0  # mended
     ended = call(folder, "run", "jobs.yaml", "--delivery", delivery)
     assert ended.returncode == 0, ended.stderr
     assert crew.stats()["kickoffs"] == 3
     assert json.loads(call(folder, "status", "--json").stdout)["counts"]["possible_duplicates"] == 0
+
+
+@pytest.mark.parametrize("wrong", ["", " ", "..", "a\x1b[31mb", "a\nb", "x" * 20_000])
+def test_what_is_no_id_is_not_attached(folder: Path, crew: Crew, wrong: str) -> None:
+    leave_in_doubt(folder, "at_most_once")
+    ended = call(folder, "attach", "jobs", "trip-0", wrong)
+    assert (ended.returncode, "kickoff_id" in ended.stderr) == (2, True)
+    (folder / "ids.csv").write_text(f'job_id,kickoff_id\ntrip-0,"{wrong}"\n', encoding="utf-8")
+    assert call(folder, "adopt", "jobs.yaml", "--csv", "ids.csv").returncode == 2
+    (folder / "ids.csv").write_text("job_id,kickoff_id\ntrip-0,a,b\n", encoding="utf-8")
+    assert "more cells" in call(folder, "adopt", "jobs.yaml", "--csv", "ids.csv").stderr
 
 
 def test_adopted_executions_are_watched_and_not_kicked_off_again(folder: Path, crew: Crew) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from batchcrew.clock import Clock, SystemClock
-from batchcrew.crew import CrewClient
+from batchcrew.crew import CrewClient, crew_address
 from batchcrew.engine import EngineResult, Scheduler, Stop
 from batchcrew.events import Event, KickedOff, Warned
 from batchcrew.ledger import BatchKey, Ledger
@@ -74,7 +74,7 @@ class Bench:
         async with AsyncExitStack() as stack:
             ledger = await stack.enter_async_context(Ledger(self.path, clock=self.clock))
             key = await self._key(ledger)
-            urls = {name: crew.url for name, crew in self.crews.items()}
+            urls = {name: crew_address(crew.url) for name, crew in self.crews.items()}
             run_id = await ledger.open_run(key.id, pid=1, host="h", version="v", urls=urls)
             clients = {}
             for name, crew in self.crews.items():

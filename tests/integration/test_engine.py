@@ -262,9 +262,15 @@ async def test_an_execution_over_its_timeout_is_timed_out(tmp_path: Path) -> Non
     assert await attempts_of(made, "job-0") == ["timed_out"]
 
 
-async def test_an_execution_that_the_crew_forgot_is_lost_and_tried_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("delivery", "attempts", "duplicates"),
+    [("at_least_once", ["lost", "succeeded"], 1), ("at_most_once", ["lost"], 0)],
+)
+async def test_an_execution_that_the_crew_forgot_is_tried_again_or_held(
+    tmp_path: Path, delivery: Any, attempts: list[str], duplicates: int
+) -> None:
     async with CrewServer(serving(execution_time=Spread(60))) as first:
-        made = bench(tmp_path, first)
+        made = bench(tmp_path, first, delivery=delivery)
         made.stop_after_kickoffs = 1
         await made.take_in(jobs(1))
         await made.run()
@@ -272,7 +278,10 @@ async def test_an_execution_that_the_crew_forgot_is_lost_and_tried_again(tmp_pat
         made.server, made.stop, made.stop_after_kickoffs = second, Stop(), None
         made.clock = RateClock(100)
         await made.run()
-    assert await attempts_of(made, "job-0") == ["lost", "succeeded"]
+    assert await attempts_of(made, "job-0") == attempts
+    counts = await made.counts()
+    assert counts.possible_duplicates == duplicates
+    assert (counts.succeeded, counts.held) == ((1, 0) if duplicates else (0, 1))
 
 
 async def test_progress_is_told(tmp_path: Path) -> None:

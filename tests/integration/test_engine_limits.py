@@ -70,8 +70,9 @@ async def test_a_crews_month_is_counted_over_all_batches_of_the_ledger(tmp_path:
     async with CrewServer(serving()) as server:
         first, second = bench(tmp_path, server), bench(tmp_path, server)
         second.batch = "other"
-        for made in (first, second):
-            made.crews = {"default": made.crews["default"].model_copy(update={"max_kickoffs_per_month": 5})}
+        for made, url in ((first, "http://crew.example.com"), (second, "HTTP://Crew.example.com:80/")):
+            limited = {"max_kickoffs_per_month": 5, "url": url}  # however its address is written
+            made.crews = {"default": made.crews["default"].model_copy(update=limited)}
             await made.take_in(jobs(4))
             await made.run()
         assert first.stop.reason is None

@@ -159,6 +159,16 @@ def test_what_the_server_asked_for_holds_in_the_next_run(clock: HandClock) -> No
     assert first.limit < 10
 
 
+def test_a_server_that_says_at_once_for_ever_is_asked_ever_less_often(clock: HandClock) -> None:
+    made = gate(clock)
+    waits = []
+    for _ in range(7):
+        made.busy(0.0, sent_at=clock.seconds, too_many=True)
+        waits.append(made.opens_in())
+        clock.seconds += made.opens_in() or 0
+    assert waits == [1, 2, 4, 8, 10, 10, 10]
+
+
 def test_a_run_does_not_wait_for_the_backoff_of_an_earlier_one(clock: HandClock) -> None:
     first, ran, ticked = gate(clock), gate(clock), gate(clock)
     first.not_sent(sent_at=clock.seconds)

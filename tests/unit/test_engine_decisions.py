@@ -1,6 +1,7 @@
 """What an ending means for the job, when to ask next, and how fast kickoffs may follow: pure decisions."""
 
 import random
+from typing import Any
 
 import pytest
 from hand_clock import HandClock, Middle
@@ -54,8 +55,17 @@ def test_a_timeout_is_not_tried_again_unless_asked_for() -> None:
 
 
 def test_a_lost_execution_is_tried_again() -> None:
-    outcome = retry.lost("gone", charged=1, retry=RetrySettings(), chance=MIDDLE)
+    outcome = retry.lost(
+        "gone", charged=1, delivery="at_least_once", attached=False, retry=RetrySettings(), chance=MIDDLE
+    )
     assert (outcome.attempt_state, outcome.job_state) == (AttemptState.LOST, JobState.PENDING)
+
+
+@pytest.mark.parametrize(("delivery", "attached"), [("at_most_once", False), ("at_least_once", True)])
+def test_a_lost_execution_is_a_persons_matter_where_it_might_be_paid_twice(delivery: Any, attached: bool) -> None:
+    outcome = retry.lost("gone", charged=1, delivery=delivery, attached=attached, retry=RetrySettings(), chance=MIDDLE)
+    assert (outcome.attempt_state, outcome.job_state) == (AttemptState.LOST, JobState.HELD)
+    assert ("batchcrew attach" in (outcome.reason or "")) == attached
 
 
 def test_delivery_decides_what_becomes_of_doubt() -> None:
