@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from batchcrew.cli import serve
+from batchcrew.cli import batchcrew, serve
 from batchcrew.server import ServeOptions
 
 
@@ -19,7 +19,7 @@ def given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setattr(serve, "call", lambda nothing: nothing)
 
     def call(*arguments: str, **variables: str) -> ServeOptions:
-        ended = CliRunner().invoke(serve.command, arguments, env=variables, catch_exceptions=False)
+        ended = CliRunner().invoke(batchcrew, ["serve", *arguments], env=variables, catch_exceptions=False)
         assert ended.exit_code == 0, ended.output
         return taken.pop()
 
