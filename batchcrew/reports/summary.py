@@ -111,7 +111,10 @@ def _body(result: RunResult) -> Iterator[str]:
         yield f"stopped: {why}"
     if counts.succeeded < counts.total:
         yield f"jobs: {count_words(counts)}"
-    if counts.open and result.run_id is not None:
+    if result.unanswered:
+        have = "kickoff has" if result.unanswered == 1 else "kickoffs have"
+        yield f"{result.unanswered} {have} no answer yet: in doubt, the next run settles them"
+    if counts.open > result.unanswered and result.run_id is not None:
         yield "what is in flight goes on at the crew; the next run takes it up"
     if counts.gone:
         yield f"no longer in the file, left alone: {_jobs(counts.gone)}"
