@@ -96,9 +96,9 @@ def plan_json(plan: Plan, *, batch: str, jobfile: str, crews: Sequence[CrewCheck
 def summary_json(result: RunResult) -> JsonDict:
     """How a run ended.
 
-    `{"batch", "run_id", "exit_code", "stopped", "stop_detail", "counts", "wall_seconds", "kickoffs", "cost", "unanswered",
-    "slowest", "failing", "possible_duplicates", "ledger", "jobfile", "warnings", "next"}`; `next` is a list of
-    `{"purpose", "command"}`.
+    `{"batch", "run_id", "exit_code", "stopped", "stop_detail", "counts", "wall_seconds", "kickoffs", "cost",
+    "unanswered", "slowest", "failing", "possible_duplicates", "ledger", "jobfile", "warnings", "next"}`; `next` is a
+    list of `{"purpose", "command"}`.
     """
     return {
         "batch": result.batch,
