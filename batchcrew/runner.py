@@ -19,7 +19,7 @@ from batchcrew.intake import take_in, tell_what_was_left
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
 from batchcrew.models import Counts, JobState, RunResult
-from batchcrew.reports.summary import exit_code, needs_person
+from batchcrew.reports.summary import exit_code, went_well
 from batchcrew.settings import RunSettings, cost
 from batchcrew.telling import Telling
 from batchcrew.wiring import Source, open_crews
@@ -68,7 +68,7 @@ async def run_batch(request: RunRequest, around: Surroundings) -> RunResult:
     except BatchcrewError:
         await _tell(around, "failure")
         raise
-    await _tell(around, "failure" if needs_person(result) else "success")
+    await _tell(around, "success" if went_well(result) else "failure")
     return result
 
 
