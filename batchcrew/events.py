@@ -52,6 +52,8 @@ class Warned:
     """Something a person may want to know, in one line."""
 
     message: str
+    repeated: bool = False
+    """The batch's last run said it too: a person knows already."""
 
 
 @dataclass(frozen=True, slots=True)

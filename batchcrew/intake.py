@@ -1,6 +1,7 @@
 """Taking a job file into the ledger: stream, compare, and merge whole or not at all."""
 
 import asyncio
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
@@ -10,7 +11,9 @@ from batchcrew.events import Observe, Warned
 from batchcrew.jobfile import JobFile, Problems
 from batchcrew.ledger import BatchKey, Ledger, Staged
 from batchcrew.models import Job, Plan
+from batchcrew.reports.commands import run_command
 
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 JobFilter: TypeAlias = Callable[[Iterator[Job]], Iterable[Job]]
 """Looks at each job as it streams by."""
 
@@ -36,6 +39,16 @@ async def take_in(ledger: Ledger, jobfile: JobFile, *, stop: Stop, observe: Obse
     if staged.plan.changed:
         observe(Warned(f"{staged.plan.changed} jobs changed in the file since they ended: they run again"))
     return batch, staged.plan
+
+
+async def tell_what_was_left(ledger: Ledger, batch: BatchKey, observe: Observe) -> None:
+    """An earlier day's batch of the same job file (`batch: leads-{date}`) may have work left that nobody runs now."""
+    for name, counts in (await ledger.left_behind(batch)).items():
+        day = _DAY.search(name)
+        if day is not None and _DAY.sub("", name) == _DAY.sub("", batch.batch):
+            left = f"{counts.open} executions in flight and {counts.pending} jobs pending"
+            finish = run_command(batch.jobfile, str(ledger.path), f"--date {day[0]}")
+            observe(Warned(f"batch {name} of this job file has {left}; to finish it: {finish}"))
 
 
 async def stage(ledger: Ledger, jobfile: JobFile, through: JobFilter) -> Staged:

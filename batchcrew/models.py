@@ -345,6 +345,8 @@ class RunResult:
     jobfile: str = ""
     plan: Plan | None = None
     warnings: tuple[str, ...] = field(default=())
+    unanswered: int = 0
+    """Of the open jobs, those whose kickoff has no answer yet: the next run settles them."""
     repeated: bool = False
     """A tick that stopped for the reason of the last one and changed nothing: a person knows already."""
     cost: str | None = None

@@ -15,12 +15,13 @@ from batchcrew.crew import Moment, crew_address, ping
 from batchcrew.engine import EngineResult, Scheduler, Stop
 from batchcrew.errors import BatchBusy, BatchcrewError, UsageError
 from batchcrew.events import Observe, RunStarted, Warned
-from batchcrew.intake import take_in
+from batchcrew.intake import take_in, tell_what_was_left
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
 from batchcrew.models import Counts, JobState, RunResult
-from batchcrew.reports.summary import exit_code, needs_person
+from batchcrew.reports.summary import exit_code, went_well
 from batchcrew.settings import RunSettings, cost
+from batchcrew.telling import Telling
 from batchcrew.wiring import Source, open_crews
 
 
@@ -69,7 +70,7 @@ async def run_batch(request: RunRequest, around: Surroundings) -> RunResult:
     except BatchcrewError:
         await _tell(around, "failure")
         raise
-    await _tell(around, "failure" if needs_person(result) else "success")
+    await _tell(around, "success" if went_well(result) else "failure")
     return result
 
 
@@ -91,9 +92,12 @@ async def _tell(around: Surroundings, moment: Moment) -> None:
 async def _continue(request: RunRequest, jobfile: JobFile, settings: RunSettings, around: Surroundings) -> RunResult:
     began = around.clock.monotonic()
     async with Ledger(request.ledger, clock=around.clock) as ledger:
+        telling = Telling(around.observe, await ledger.told(jobfile.batch))
+        around = replace(around, observe=telling.observe)
         for warning in jobfile.warnings:
             around.observe(Warned(warning))
         batch, plan = await take_in(ledger, jobfile, stop=around.stop, observe=around.observe)
+        await tell_what_was_left(ledger, batch, around.observe)
         if request.retry_failed:
             await ledger.retry(batch, states=[JobState.FAILED])
         result = RunResult(
@@ -106,10 +110,13 @@ async def _continue(request: RunRequest, jobfile: JobFile, settings: RunSettings
         )
         if result.counts.left:
             result = await _run(request, jobfile, settings, ledger, batch, result, around)
+        if telling.changed:
+            await ledger.keep_told(batch, telling.kept)
         return replace(
             result,
             failing=await ledger.failing(batch),
             duplicates=await ledger.duplicates(batch),
+            unanswered=await ledger.unanswered(batch),
             wall_seconds=around.clock.monotonic() - began,
         )
 

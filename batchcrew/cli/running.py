@@ -117,7 +117,7 @@ def run_and_report(request: RunRequest, reporting: Reporting, *, drain: bool = F
     if reporting.as_json:
         click.echo(json_document(summary_json(result)))
     elif kind == "json":
-        _log("run_ended", **summary_json(result))
+        _log("run_ended", run=result.run_id, **summary_json(result))
     elif not reporting.quiet or needs_person(result):
         say(render_tick(result) if request.once else render_summary(result))
     return exit_code(result)

@@ -23,6 +23,12 @@ _SOURCE_OPTIONS = [
     ),
     option("--encoding", help="Encoding of CSV and TSV files; UTF-8 if not said."),
     option("--delimiter", help="Delimiter of CSV files; detected if not said."),
+    option(
+        "--date",
+        type=click.DateTime(["%Y-%m-%d"]),
+        metavar="YYYY-MM-DD",
+        help="What {date} is in the job file: to finish an earlier day's batch. Today if not said.",
+    ),
     option("--allow-outside", is_flag=True, help="Let `rows:` name files outside the job file's folder."),
 ]
 
@@ -39,7 +45,7 @@ def source(jobfile: Path, options: dict[str, Any], overrides: dict[str, Any]) ->
     return Source(
         path=jobfile,
         environ=dict(os.environ),
-        today=datetime.now().astimezone().date(),
+        today=(options["date"] or datetime.now().astimezone()).date(),
         crew_url=options["crew_url"],
         crew_token=read_token(options["token_file"]),
         encoding=options["encoding"],

@@ -65,8 +65,9 @@ class Greeter:
                     if self.gave_up(gate, reason):
                         return False
                     if gate.should_warn():
-                        give_up = format_duration(self._unreachable)
-                        tried = f"tried again for {give_up}"
+                        tried = f"tried again for {format_duration(self._unreachable)}"
+                        if self._once:
+                            tried = "the next tick tries again"
                         self._observe(Warned(f"crew {gate.name} cannot be reached ({reason}); {tried}"))
                     if self._once:
                         return False

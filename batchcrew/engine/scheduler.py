@@ -14,8 +14,8 @@ Invariants:
 import asyncio
 import math
 import random
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 from batchcrew.clock import Clock, from_text
 from batchcrew.crew import CrewClient
@@ -25,6 +25,7 @@ from batchcrew.engine.gate import Gate
 from batchcrew.engine.greeting import UNREACHABLE_SECONDS, Greeter
 from batchcrew.engine.lives import Live, Lives
 from batchcrew.engine.pace import Pace
+from batchcrew.engine.remembering import recall, remember
 from batchcrew.engine.result import EngineResult
 from batchcrew.engine.stopping import Stop
 from batchcrew.errors import BatchcrewError, LedgerError
@@ -124,7 +125,7 @@ class Scheduler:
                 await self._drain()
                 leaving.cancel()
             if self._broken is None:
-                await self._remember()
+                await remember(self._ledger, self._batch, self._pace, self._gates)
         except BaseExceptionGroup as errors:
             raise _first(errors) from errors
         if self._broken is not None:
@@ -132,7 +133,7 @@ class Scheduler:
         return self.result
 
     async def _work(self, group: asyncio.TaskGroup) -> None:
-        await self._recall()
+        await recall(self._ledger, self._batch, self._pace, self._gates, everything=self._once)
         self._allowance = await Allowance.read(self._ledger, self._batch, self._settings, self._limit)
         if self._once:  # a batch's ticks are one long run
             counts = await self._ledger.counts(self._batch)
@@ -146,34 +147,23 @@ class Scheduler:
         self._broken = self._broken or error
         self._stop.request(StopReason.LEDGER, "the ledger cannot be written", leave=True)
 
-    async def _recall(self) -> None:
-        """Waits that a server asked for and rates hold from run to run; for ticks, so does all that was learned."""
-        for name, (state, ago) in (await self._ledger.paces(self._batch)).items():
-            if name == "":
-                self._pace.recall(state["pace"], ago)
-            elif name in self._gates:
-                gate = self._gates[name]
-                (gate.recall if self._once else gate.recall_waits)(state, ago)
-
-    async def _remember(self) -> None:
-        states: dict[str, dict[str, Any]] = {name: gate.remember() for name, gate in self._gates.items()}
-        states[""] = {"pace": self._pace.next_in()}
-        await self._ledger.keep_paces(self._batch, states)
-
     # Work of an earlier run
 
     async def _take_up(self, group: asyncio.TaskGroup) -> None:
         in_doubt: dict[str, list[Attempt]] = {}
+        nobodys: Counter[str] = Counter()
         for state, attempt in await self._ledger.open_attempts(self._batch):
             if attempt.crew not in self._gates:
-                message = f"job {attempt.job_id}: its execution is left alone, the job file has no crew {attempt.crew}"
-                self._observe(Warned(message))
+                nobodys[attempt.crew] += 1
             elif state is AttemptState.KICKED_OFF:
                 self._gates[attempt.crew].take_up()
                 self._observe(KickedOff(attempt, taken_up=True))
                 self._lives.spawn(group, attempt, lambda runner, life: runner.watch(life, taken_up=True))
             else:
                 in_doubt.setdefault(attempt.crew, []).append(attempt)
+        for name, number in nobodys.items():
+            left = f"{number} executions of crew {name} are left alone: the job file no longer has it"
+            self._observe(Warned(f"{left}; put it back under that name, and the next run goes on with them"))
         pending = await self._ledger.pending_crews(self._batch)
         for name, gate in self._gates.items():
             gate.exhausted = not pending.get(name)

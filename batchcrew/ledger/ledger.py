@@ -31,6 +31,7 @@ from batchcrew.models import (
 )
 
 _KEEP_PACE = Statement("INSERT OR REPLACE INTO paces (batch_id, crew, state, saved_at) VALUES (?, ?, ?, ?)")
+_KEEP_TOLD = Statement("UPDATE batches SET told = ? WHERE id = ?")
 _PASS_CANARY = Statement("UPDATE batches SET canary_passed = 1 WHERE id = ?")
 _CLOSE_RUN = Statement(
     "UPDATE runs SET ended_at = ?, kickoffs = ?, stopped = ?, exit_code = ? WHERE id = ? AND ended_at IS NULL"
@@ -261,6 +262,10 @@ class Ledger(Reading):
         now = self._now()
         rows: list[Parameters] = [(key.id, crew, staging.encode_json(state), now) for crew, state in states.items()]
         await self._writing.change((_KEEP_PACE, rows))
+
+    async def keep_told(self, key: BatchKey, warnings: Iterable[str]) -> None:
+        """Keep the warnings that this run said."""
+        await self._writing.change((_KEEP_TOLD, [(staging.encode_json(list(warnings)), key.id)]))
 
     async def retry(self, key: BatchKey, *, states: Iterable[JobState], job_ids: Iterable[str] = ()) -> int:
         """Put ended jobs back to pending, with their full allowance of attempts. Returns how many.

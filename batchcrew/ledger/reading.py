@@ -15,6 +15,8 @@ from batchcrew.ledger.connection import plain_errors
 from batchcrew.ledger.lock import is_held
 from batchcrew.models import Attempt, AttemptState, BatchLine, BatchStatus, Counts, JobDetail, JobLine, ResultRow
 
+LOOKED_BACK = 7
+"""Other batches of a job file that are looked at for work that was left."""
 SHOWN_DUPLICATES = 1000
 """Possible duplicates that are named in a status; all are counted, and every export marks them."""
 
@@ -50,12 +52,42 @@ class Reading:
         return BatchKey(row[0], row[1], row[2], tuple(staging.decode_json(row[3])), row[4])
 
     async def latest_stop(self, key: BatchKey) -> str | None:
-        """Why the batch's latest run stopped with work left; None when it did not, or there was none."""
+        """Why the batch stopped last, if no run has kicked anything off since."""
         with plain_errors(self._name):
             row = await queries.one(
-                self._reader, "SELECT stopped FROM runs WHERE batch_id = ? ORDER BY rowid DESC LIMIT 1", (key.id,)
+                self._reader,
+                "SELECT stopped FROM runs WHERE batch_id = ? AND (stopped IS NOT NULL OR kickoffs > 0)"
+                " ORDER BY rowid DESC LIMIT 1",
+                (key.id,),
             )
         return row[0] if row else None
+
+    async def told(self, batch: str) -> "frozenset[str]":
+        """The warnings that the batch's latest run said."""
+        with plain_errors(self._name):
+            row = await queries.one(self._reader, "SELECT told FROM batches WHERE batch = ?", (batch,))
+        return frozenset(staging.decode_json(row[0])) if row else frozenset()
+
+    async def left_behind(self, key: BatchKey) -> Mapping[str, Counts]:
+        """Other batches of the same job file (yesterday's, by `{date}`) that have work left; the latest few."""
+        with plain_errors(self._name):
+            rows = await self._reader.execute_fetchall(
+                "SELECT id, batch FROM batches WHERE jobfile = ? AND id <> ? ORDER BY id DESC LIMIT ?",
+                (key.jobfile, key.id, LOOKED_BACK),
+            )
+            counts = {row[1]: await queries.counts(self._reader, row[0]) for row in rows}
+        return {batch: each for batch, each in counts.items() if each.left}
+
+    async def unanswered(self, key: BatchKey) -> int:
+        """Kickoffs that have left, perhaps, and whose answer is not here."""
+        with plain_errors(self._name):
+            row = await queries.one(
+                self._reader,
+                "SELECT count(*) FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job"
+                " WHERE a.state IN ('intended', 'kicked_off') AND a.state = 'intended' AND j.batch_id = ?",
+                (key.id,),
+            )
+        return int(row[0]) if row else 0
 
     async def canary_passed(self, key: BatchKey) -> bool:
         """Whether the batch's first jobs have ended well before."""

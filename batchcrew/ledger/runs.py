@@ -36,16 +36,20 @@ async def begin(
 async def forget_an_idle_tick(connection: aiosqlite.Connection, batch_id: int) -> None:
     """Drop the batch's latest run where it was a tick that started nothing: there may be one a minute.
 
-    Only just before a new row is written: the latest row tells why the batch stopped, and of the machine's clock.
+    Only just before a new row is written: the latest row tells of the machine's clock. One that stopped for another
+    reason than the row before it stays.
     """
-    rows = list(
-        await connection.execute_fetchall(
-            "SELECT id, kind FROM runs WHERE batch_id = ? ORDER BY rowid DESC LIMIT 1", (batch_id,)
+    rows = [
+        tuple(row)
+        for row in await connection.execute_fetchall(
+            "SELECT id, kind, stopped FROM runs WHERE batch_id = ? ORDER BY rowid DESC LIMIT 2", (batch_id,)
         )
-    )
+    ]
     if not rows or rows[0][1] != "tick":
         return
-    run_id = rows[0][0]
+    run_id, _, stopped = rows[0]
+    if stopped is not None and (len(rows) == 1 or rows[1][2] != stopped):
+        return
     started = list(  # the ids of attempts begin with their run's
         await connection.execute_fetchall(
             "SELECT EXISTS (SELECT 1 FROM attempts WHERE id >= ? || '-' AND id < ? || '.')", (run_id, run_id)

@@ -113,6 +113,7 @@ FROM attempts AS a JOIN jobs AS j ON j.id = a.job JOIN batches AS b ON b.id = j.
 
 _VERSION_2 = """
 ALTER TABLE batches ADD COLUMN canary_passed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batches ADD COLUMN told TEXT NOT NULL DEFAULT '[]'; -- JSON array: warnings that its latest run said
 -- which server a run's crews were, so that a month's kickoffs can be counted over all batches
 CREATE TABLE run_crews (
     run_id TEXT NOT NULL REFERENCES runs (id),

@@ -13,7 +13,7 @@ _LONGEST = 300
 
 
 class QuietProgress:
-    """Says warnings and which jobs wait for a person's answer, and nothing else."""
+    """Says warnings that are new and which jobs wait for a person's answer, and nothing else."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._lines = Lines(stream)
@@ -32,7 +32,7 @@ class QuietProgress:
         match event:
             case RunStarted():
                 self._batch = clean_text(event.batch, limit=80)
-            case Warned(message):
+            case Warned(message, repeated) if not repeated:
                 self._say(f"warning: {clean_text(message, limit=_LONGEST)}")
             case Progressed(attempt, execution):
                 if execution.state is not ExecutionState.WAITING_FOR_PERSON:

@@ -96,9 +96,9 @@ def plan_json(plan: Plan, *, batch: str, jobfile: str, crews: Sequence[CrewCheck
 def summary_json(result: RunResult) -> JsonDict:
     """How a run ended.
 
-    `{"batch", "run_id", "exit_code", "stopped", "stop_detail", "counts", "wall_seconds", "kickoffs", "cost", "slowest",
-    "failing", "possible_duplicates", "ledger", "jobfile", "warnings", "next"}`; `next` is a list of
-    `{"purpose", "command"}`.
+    `{"batch", "run_id", "exit_code", "stopped", "stop_detail", "counts", "wall_seconds", "kickoffs", "cost",
+    "unanswered", "slowest", "failing", "possible_duplicates", "ledger", "jobfile", "warnings", "next"}`; `next` is a
+    list of `{"purpose", "command"}`.
     """
     return {
         "batch": result.batch,
@@ -110,6 +110,7 @@ def summary_json(result: RunResult) -> JsonDict:
         "wall_seconds": round(result.wall_seconds, 3),
         "kickoffs": result.kickoffs,
         "cost": result.cost,
+        "unanswered": result.unanswered,
         "slowest": [_job(line) for line in result.slowest],
         "failing": [_job(line) for line in result.failing],
         "possible_duplicates": list(result.duplicates),

@@ -39,18 +39,23 @@ def exit_code(result: RunResult) -> ExitCode:
     return ExitCode.SUCCEEDED
 
 
-def needs_person(result: RunResult) -> bool:
-    """Whether `--quiet` should speak: jobs failed or are held, or the run stopped for a reason that stays.
+def went_well(result: RunResult) -> bool:
+    """What a monitor is told: no job failed or is held at the end, and no stop that stays.
 
-    Ticks that stop again and again for one reason tell it once.
     Work that is left by `max_runtime`, `--limit` or a signal is the next run's, not a person's.
     """
     counts = result.counts
-    going_on = {None, StopReason.SIGNAL, StopReason.MAX_RUNTIME, StopReason.LIMIT}
-    if result.stopped not in going_on:
-        return not result.repeated
-    # told once: a finished batch that cron calls again is not mailed again
-    return result.run_id is not None and not counts.left and counts.succeeded < counts.total
+    if result.stopped not in {None, StopReason.SIGNAL, StopReason.MAX_RUNTIME, StopReason.LIMIT}:
+        return False
+    return bool(counts.left) or counts.succeeded == counts.total
+
+
+def needs_person(result: RunResult) -> bool:
+    """Whether `--quiet` should speak: it did not go well, and a person was not told before.
+
+    A finished batch that cron calls again, and ticks that stop again and again for one reason, are told once.
+    """
+    return not went_well(result) and result.run_id is not None and not result.repeated
 
 
 def render_summary(result: RunResult) -> str:
@@ -111,7 +116,10 @@ def _body(result: RunResult) -> Iterator[str]:
         yield f"stopped: {why}"
     if counts.succeeded < counts.total:
         yield f"jobs: {count_words(counts)}"
-    if counts.open and result.run_id is not None:
+    if result.unanswered:
+        have = "kickoff has" if result.unanswered == 1 else "kickoffs have"
+        yield f"{result.unanswered} {have} no answer yet: in doubt, the next run settles them"
+    if counts.open > result.unanswered and result.run_id is not None:
         yield "what is in flight goes on at the crew; the next run takes it up"
     if counts.gone:
         yield f"no longer in the file, left alone: {_jobs(counts.gone)}"

@@ -159,3 +159,44 @@ def test_a_tick_does_not_wait_for_a_server_that_never_answers(folder: Path) -> N
     assert ended.returncode == 3
     assert "no answer within 5.0s" in ended.stderr
     assert json.loads(call(folder, "status", "--json").stdout)["counts"]["pending"] == 100
+
+
+def test_quiet_ticks_say_a_warning_that_lasts_once(folder: Path) -> None:
+    (folder / "jobs.yaml").write_text(JOB_FILE.format(url="http://127.0.0.1:9"), encoding="utf-8")
+    first = call(folder, "tick", "jobs.yaml", "--quiet")
+    assert "cannot be reached" in first.stderr
+    for _ in range(3):
+        assert call(folder, "tick", "jobs.yaml", "--quiet").stderr == ""
+    crew = serve(folder, "--execution-time", "1ms")
+    assert call(folder, "tick", "jobs.yaml", "--quiet").stderr == ""
+    crew.stop()
+    (folder / "jobs.yaml").write_text(JOB_FILE.format(url="http://127.0.0.1:9"), encoding="utf-8")
+    assert "cannot be reached" in call(folder, "tick", "jobs.yaml", "--quiet").stderr  # it is news again
+
+
+def test_what_yesterdays_batch_left_is_told_and_can_be_finished(folder: Path) -> None:
+    write_trips(folder, 6)
+    crew = serve(folder, "--execution-time", "1ms", job_file="batch: 'trips-{{date}}'\n" + JOB_FILE)
+    assert call(folder, "tick", "jobs.yaml", "--date", "2026-01-30", "--concurrency", "2").returncode == 3
+    today = call(folder, "run", "jobs.yaml")
+    assert today.returncode == 0
+    assert (
+        "batch trips-2026-01-30 of this job file has 2 executions in flight and 4 jobs pending; to finish it:"
+        " batchcrew run jobs.yaml --date 2026-01-30" in today.stderr
+    )
+    assert call(folder, "run", "jobs.yaml", "--date", "2026-01-30").returncode == 0
+    assert "to finish it" not in call(folder, "run", "jobs.yaml").stderr
+    assert crew.stats()["kickoffs"] == 12
+    crew.stop()
+
+
+def test_executions_of_a_crew_that_left_the_file_are_told_with_what_to_do(folder: Path) -> None:
+    crew = serve(folder, "--execution-time", "1ms")
+    text = (folder / "jobs.yaml").read_text(encoding="utf-8")
+    old = text.replace("crew: {", "crews: {old: {").replace('"}\n', '"}}\n')
+    (folder / "jobs.yaml").write_text(old, encoding="utf-8")
+    assert call(folder, "tick", "jobs.yaml").returncode == 3
+    (folder / "jobs.yaml").write_text(old.replace("old:", "new:"), encoding="utf-8")
+    ended = call(folder, "tick", "jobs.yaml")
+    assert "6 executions of crew old are left alone: the job file no longer has it; put it back" in ended.stderr
+    crew.stop()

@@ -195,6 +195,7 @@ def test_the_summary_as_json_has_stable_keys() -> None:
         "wall_seconds": 80.0,
         "kickoffs": 24,
         "cost": None,
+        "unanswered": 0,
         "slowest": [
             {
                 "job_id": "tokyo",
@@ -227,3 +228,11 @@ def test_the_summary_as_json_has_stable_keys() -> None:
             {"purpose": "results", "command": "batchcrew export travel -f csv -o travel-results.csv"},
         ],
     }
+
+
+def test_a_kickoff_without_an_answer_is_not_said_to_go_on_at_the_crew() -> None:
+    result = replace(DONE, counts=Counts(open=3, pending=1), stopped=StopReason.SIGNAL, unanswered=3)
+    said = render_summary(result)
+    assert "3 kickoffs have no answer yet: in doubt, the next run settles them" in said
+    assert "goes on at the crew" not in said
+    assert "goes on at the crew" in render_summary(replace(result, unanswered=2))
