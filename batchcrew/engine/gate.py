@@ -75,7 +75,7 @@ class Gate:
         self.silent_since: float | None = None
         """Monotonic moment since when the crew could not be reached, without a single success."""
         self.was_reached = False
-        """It has answered in this run: from then on its breakers say when it is given up."""
+        """It has answered in this run, or an earlier tick: from then on `breaker.give_up` says when it is given up."""
 
     def room(self) -> float:
         """How many kickoffs may leave now."""

@@ -22,7 +22,8 @@ class Greeter:
     """Asks, and gives a crew up that was never reached.
 
     Args:
-        unreachable: seconds without any success after which a crew is given up.
+        unreachable: seconds after which a crew is given up that was never reached.
+        give_up: the same for one that was.
         once: a tick: what does not answer is left for the next one.
     """
 
@@ -35,6 +36,7 @@ class Greeter:
         chance: random.Random,
         observe: Observe,
         unreachable: float,
+        give_up: float,
         once: bool,
     ) -> None:
         self._clients = clients
@@ -43,6 +45,7 @@ class Greeter:
         self._chance = chance
         self._observe = observe
         self._unreachable = unreachable
+        self._give_up = give_up
         self._once = once
 
     async def greet(self, gate: Gate) -> bool:
@@ -65,7 +68,8 @@ class Greeter:
                     if self.gave_up(gate, reason):
                         return False
                     if gate.should_warn():
-                        tried = f"tried again for {format_duration(self._unreachable)}"
+                        patience = self._give_up if gate.was_reached else self._unreachable
+                        tried = f"tried again for {format_duration(patience)}"
                         if self._once:
                             tried = "the next tick tries again"
                         self._observe(Warned(f"crew {gate.name} cannot be reached ({reason}); {tried}"))
@@ -80,10 +84,10 @@ class Greeter:
         return False
 
     def gave_up(self, gate: Gate, reason: str) -> bool:
-        """End the run when the crew was never reached, for long enough; one that was is its breakers' matter."""
-        silent = gate.silent_since
-        if silent is None or gate.was_reached or self._clock.monotonic() - silent < self._unreachable:
+        """End the run when nothing of the crew was reached for long enough."""
+        patience = self._give_up if gate.was_reached else self._unreachable
+        if gate.silent_since is None or self._clock.monotonic() - gate.silent_since < patience:
             return False
-        detail = f"crew {gate.name} could not be reached for {format_duration(self._unreachable)}: {reason}"
+        detail = f"crew {gate.name} could not be reached for {format_duration(patience)}: {reason}"
         self._stop.request(StopReason.CREW_UNUSABLE, detail, leave=True)
         return True

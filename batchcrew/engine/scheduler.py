@@ -83,7 +83,14 @@ class Scheduler:
         self._pace = Pace(settings.rate, clock, burst=once)
         self._gates = {name: self._gate(name, crew) for name, crew in crews.items()}
         self._greeter = Greeter(
-            clients, stop=stop, clock=clock, chance=chance, observe=observe, unreachable=unreachable, once=once
+            clients,
+            stop=stop,
+            clock=clock,
+            chance=chance,
+            observe=observe,
+            unreachable=unreachable,
+            give_up=settings.breaker.give_up,
+            once=once,
         )
         self.result = EngineResult()
         self._wake = asyncio.Event()

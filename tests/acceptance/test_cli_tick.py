@@ -200,3 +200,15 @@ def test_executions_of_a_crew_that_left_the_file_are_told_with_what_to_do(folder
     ended = call(folder, "tick", "jobs.yaml")
     assert "6 executions of crew old are left alone: the job file no longer has it; put it back" in ended.stderr
     crew.stop()
+
+
+def test_ticks_give_a_crew_up_that_has_gone_away(folder: Path) -> None:
+    soon = JOB_FILE.replace("20ms}}}}", "20ms}}, breaker: {{give_up: 1s}}}}")
+    crew = serve(folder, "--execution-time", "60s", job_file=soon)
+    assert call(folder, "tick", "jobs.yaml", "--concurrency", "1").returncode == 3
+    crew.stop()
+    codes = [call(folder, "tick", "jobs.yaml", "--concurrency", "2").returncode for _ in range(6)]
+    assert codes[0] == 3
+    assert 5 in codes
+    counts = json.loads(call(folder, "status", "--json").stdout)["counts"]
+    assert (counts["open"], counts["pending"], counts["failed"]) == (1, 99, 0)
