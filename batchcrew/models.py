@@ -347,6 +347,8 @@ class RunResult:
     warnings: tuple[str, ...] = field(default=())
     unanswered: int = 0
     """Of the open jobs, those whose kickoff has no answer yet: the next run settles them."""
+    crew_ended: bool = False
+    """A crew was served for this run only: its executions in flight ended with it."""
     repeated: bool = False
     """A tick that stopped for the reason of the last one and changed nothing: a person knows already."""
     cost: str | None = None

@@ -169,6 +169,7 @@ async def _run(
     result = replace(
         result,
         cost=cost(prices, engine.by_crew),
+        crew_ended=any(crew.serve is not None for crew in jobfile.crews.values()),
         repeated=request.once and stopped == stopped_before and result.counts == before,
     )
     await ledger.close_run(run_id, kickoffs=result.kickoffs, stopped=stopped, exit_code=int(exit_code(result)))

@@ -120,7 +120,10 @@ def _body(result: RunResult) -> Iterator[str]:
         have = "kickoff has" if result.unanswered == 1 else "kickoffs have"
         yield f"{result.unanswered} {have} no answer yet: in doubt, the next run settles them"
     if counts.open > result.unanswered and result.run_id is not None:
-        yield "what is in flight goes on at the crew; the next run takes it up"
+        if result.crew_ended:
+            yield "what was in flight ended with the crew that was served for this run; the next run starts it again"
+        else:
+            yield "what is in flight goes on at the crew; the next run takes it up"
     if counts.gone:
         yield f"no longer in the file, left alone: {_jobs(counts.gone)}"
     if result.run_id is not None:

@@ -273,7 +273,9 @@ def _open_log(path: Path) -> IO[bytes]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         large = path.exists() and path.stat().st_size > MAX_LOG
-        return path.open("wb" if large else "ab")
+        mode = os.O_TRUNC if large else os.O_APPEND
+        # what a crew prints may hold prompts: it is its owner's only
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | mode, 0o600), "wb" if large else "ab")
     except OSError as error:
         raise UsageError(f"the crew's log {path} cannot be written: {error}") from error
 

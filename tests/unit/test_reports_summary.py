@@ -236,3 +236,6 @@ def test_a_kickoff_without_an_answer_is_not_said_to_go_on_at_the_crew() -> None:
     assert "3 kickoffs have no answer yet: in doubt, the next run settles them" in said
     assert "goes on at the crew" not in said
     assert "goes on at the crew" in render_summary(replace(result, unanswered=2))
+    ended = render_summary(replace(result, unanswered=0, crew_ended=True))
+    assert "ended with the crew that was served for this run" in ended
+    assert "goes on at the crew" not in ended
