@@ -7,11 +7,12 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/batchcrew run jobs/demo.yaml
 
+# more processes than cores: most tests wait for processes of their own
 test: .venv/installed-tests
-	$(BIN)/pytest -n 4 -m "not crash and not cron and not crewai"
+	$(BIN)/pytest -n 6 --dist worksteal -m "not crash and not cron and not crewai"
 
 crash: .venv/installed-tests
-	$(BIN)/pytest -n 4 -m "crash or cron"
+	$(BIN)/pytest -n 4 --dist worksteal -m "crash or cron"
 
 # real crews: the extra, and other clients of the crew API; more than a gigabyte
 real: .venv/installed-real
