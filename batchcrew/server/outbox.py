@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import aiohttp
 
 from batchcrew.server.archive import Archive, Delivery
-from batchcrew.server.webhooks import MAX_DELIVERIES, TIMEOUT, post, shown
+from batchcrew.server.webhooks import MAX_DELIVERIES, TIMEOUT, post, rest, shown
 
 LOG = logging.getLogger("batchcrew.server")
 RETRY_WAITS = (0.5, 2.0, 5.0, 15.0, 60.0)
@@ -101,19 +101,7 @@ class Outbox:
                     _, _, kickoff_id, url = heapq.heappop(self._due)
                     await queue.put((kickoff_id, url))
                 else:
-                    await self._rest(self._due[0][0] - self._now() if self._due else None)
-
-    async def _rest(self, seconds: float | None) -> None:
-        """Wait until the next one is due or there is a new one."""
-        waits: list[asyncio.Future[None]] = [asyncio.ensure_future(_set(self._changed))]
-        if seconds is not None:
-            waits.append(asyncio.ensure_future(self._sleep(seconds)))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+                    await rest(self._changed, self._due[0][0] - self._now() if self._due else None, self._sleep)
 
     async def _send(self, queue: asyncio.Queue[tuple[str, str]], session: aiohttp.ClientSession) -> None:
         while True:
@@ -145,7 +133,3 @@ class Outbox:
             self.sent += 1
         self._archive.done(delivery)
         return 0.0
-
-
-async def _set(event: asyncio.Event) -> None:
-    await event.wait()

@@ -126,19 +126,7 @@ class Webhooks:
                     _, _, kickoff_id, tries = heapq.heappop(self._due)
                     await queue.put((kickoff_id, tries))
                 else:
-                    await self._rest(self._due[0][0] - self._now() if self._due else None)
-
-    async def _rest(self, seconds: float | None) -> None:
-        """Wait until the next call is due or the list has changed."""
-        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._changed.wait())]
-        if seconds is not None:
-            waits.append(asyncio.ensure_future(self._sleep(seconds)))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
+                    await rest(self._changed, self._due[0][0] - self._now() if self._due else None, self._sleep)
 
     async def _send(self, queue: asyncio.Queue[tuple[str, int]], session: aiohttp.ClientSession) -> None:
         while True:
@@ -170,6 +158,19 @@ class Webhooks:
         if call.thought:
             return self._speech.step_webhook(told, step_report(crew.TASKS[call.task]), meta)
         return self._speech.task_webhook(told, task_report(seen.task(call.task)), meta)
+
+
+async def rest(changed: asyncio.Event, seconds: float | None, sleep: Callable[[float], Awaitable[None]]) -> None:
+    """Wait until there is a change, or `seconds` have passed (None: no time alone ends it)."""
+    waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(changed.wait())]
+    if seconds is not None:
+        waits.append(asyncio.ensure_future(sleep(seconds)))
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
 
 
 async def post(session: aiohttp.ClientSession, url: str, body: bytes, authorization: str | None = None) -> str | None:
