@@ -26,18 +26,35 @@ class LongLine:
 
     def __init__(self, url: str) -> None:
         self._to = urlsplit(url)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="long-line")
+        self.url = ""
+        self._ready = threading.Event()
+        self._meetings: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="long-line")
         self._thread.start()
-        server = asyncio.run_coroutine_threadsafe(self._serve(), self._loop).result()
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self._ready.wait()
 
-    async def _serve(self) -> asyncio.Server:
-        return await asyncio.start_server(self._meet, "127.0.0.1", 0)
+    async def _serve(self) -> None:
+        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self._welcome, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self._ready.set()
+        await self._over.wait()
+        server.close()
+        for meeting in self._meetings:
+            meeting.cancel()
+        await asyncio.gather(*self._meetings, return_exceptions=True)
+
+    def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        meeting = asyncio.create_task(self._meet(reader, writer))
+        self._meetings.add(meeting)
+        meeting.add_done_callback(self._meetings.discard)
 
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(self._to.hostname, self._to.port)
-        await asyncio.gather(self._pass_on(reader, far_writer, 0), self._pass_on(far_reader, writer, self.SECONDS))
+        try:
+            far_reader, far_writer = await asyncio.open_connection(self._to.hostname, self._to.port)
+            await asyncio.gather(self._pass_on(reader, far_writer, 0), self._pass_on(far_reader, writer, self.SECONDS))
+        finally:
+            writer.close()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seconds: float) -> None:
         try:
@@ -51,7 +68,7 @@ class LongLine:
             writer.close()
 
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join()
 
 
