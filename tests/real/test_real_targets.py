@@ -76,7 +76,9 @@ def test_flows(found: dict[str, Any]) -> None:
     assert [run["json"] for run in typed["runs"]] == [{"said": ["salt"] * 2}, {"said": ["pepper"] * 2}]
     for run in typed["runs"]:
         assert run["usage"] == USAGE
-        assert [kind for kind in run["kinds"] if kind.startswith("method")] == ["method_started", "method_ended"] * 2
+        # the library calls its listeners in threads of its own: a method may be heard to end after the next has begun
+        methods = [kind for kind in run["kinds"] if kind.startswith("method")]
+        assert sorted(methods) == ["method_ended"] * 2 + ["method_started"] * 2
         assert [task["task_id"] for task in run["tasks"]] == ["say"]
     assert found["PlainFlow"]["inputs"] == []
     assert [run["output"] for run in found["PlainFlow"]["runs"]] == ["plain salt", "plain pepper"]
