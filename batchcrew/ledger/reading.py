@@ -80,6 +80,7 @@ class Reading:
 
     async def unanswered(self, key: BatchKey) -> int:
         """Kickoffs that have left, perhaps, and whose answer is not here."""
+        # both states are named so that the small index of open attempts serves
         with plain_errors(self._name):
             row = await queries.one(
                 self._reader,

@@ -12,6 +12,7 @@ from typing import Any
 import aiosqlite
 
 from batchcrew.errors import UsageError
+from batchcrew.ledger.queries import one
 from batchcrew.ledger.staging import decode_json, encode_json
 from batchcrew.ledger.writer import Change, Statement
 from batchcrew.models import Attempt, AttemptState, Execution, JobState, Outcome, Watch
@@ -71,7 +72,7 @@ class MonthBudget:
 
 async def budget_left(connection: aiosqlite.Connection, budget: MonthBudget) -> int:
     """Kickoffs that the month still has."""
-    row = await _first(connection, _KICKOFFS_OF_URL, (budget.url, budget.since))
+    row = await one(connection, _KICKOFFS_OF_URL, (budget.url, budget.since))
     return max(0, budget.most - (row[0] if row else 0))
 
 
@@ -200,7 +201,7 @@ async def attach(
     Raises:
         UsageError: the job cannot be attached to; the message says why.
     """
-    job = await _first(
+    job = await one(
         connection,
         "SELECT id, state, attempts, charged FROM jobs WHERE batch_id = ? AND job_id = ?",
         (batch_id, job_id),
@@ -208,7 +209,7 @@ async def attach(
     if job is None:
         raise UsageError(f"the batch has no job {job_id!r}")
     key, state, number, charged = job
-    doubtful = await _first(
+    doubtful = await one(
         connection,
         "SELECT id FROM attempts WHERE job = ? AND number = ?"
         " AND (state IN ('in_doubt', 'intended') OR (attached AND state IN ('kicked_off', 'lost')))",
@@ -216,7 +217,7 @@ async def attach(
     )
     if state == JobState.SUCCEEDED or (state == JobState.OPEN and doubtful is None):
         raise UsageError(f"job {job_id!r} is {state}: there is nothing to attach")
-    other = await _first(
+    other = await one(
         connection,
         "SELECT j.job_id FROM attempts AS a JOIN jobs AS j ON j.id = a.job WHERE a.kickoff_id = ? AND j.batch_id = ?",
         (kickoff_id, batch_id),
@@ -240,8 +241,3 @@ async def attach(
         "UPDATE jobs SET state = 'open', attempts = ?, charged = ?, reason = NULL, updated_at = ? WHERE id = ?",
         (number, charged, now, key),
     )
-
-
-async def _first(connection: aiosqlite.Connection, query: str, parameters: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    rows = list(await connection.execute_fetchall(query, parameters))
-    return tuple(rows[0]) if rows else None
