@@ -7,7 +7,7 @@ import aiosqlite
 
 from batchcrew.clock import Uptime
 
-Kind: TypeAlias = Literal["run", "tick", "attach"]
+Kind: TypeAlias = Literal["run", "tick", "attach", "recheck"]
 
 
 async def begin(

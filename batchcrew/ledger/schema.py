@@ -3,6 +3,7 @@
 import aiosqlite
 
 from batchcrew.errors import LedgerError, LedgerTooNew
+from batchcrew.reasons import reason_fingerprint
 
 _VERSION_1 = """
 CREATE TABLE batches (
@@ -143,7 +144,45 @@ ALTER TABLE runs ADD COLUMN boot_id TEXT;        -- of the machine's start
 ALTER TABLE runs ADD COLUMN uptime REAL;         -- seconds, at started_at
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
+_VERSION_3 = """
+ALTER TABLE batches ADD COLUMN jobfile_path TEXT;     -- absolute, as given (links are not resolved)
+ALTER TABLE batches ADD COLUMN failure_streak TEXT;   -- JSON: failures in a row with one fingerprint, see engine
+-- the same text for reasons that differ only in numbers, ids, quoted text and addresses
+ALTER TABLE jobs ADD COLUMN reason_fingerprint TEXT;
+ALTER TABLE attempts ADD COLUMN reason_fingerprint TEXT;
+UPDATE jobs SET reason_fingerprint = reason_fingerprint_of(reason) WHERE reason IS NOT NULL;
+UPDATE attempts SET reason_fingerprint = reason_fingerprint_of(reason) WHERE reason IS NOT NULL;
+
+ALTER TABLE runs ADD COLUMN cost TEXT;                -- of its kickoffs, as shown: 12.50 USD
+ALTER TABLE runs ADD COLUMN stop_detail TEXT;         -- why it stopped, in words
+ALTER TABLE runs ADD COLUMN new_kind TEXT NOT NULL DEFAULT 'run'
+    CHECK (new_kind IN ('run', 'tick', 'attach', 'recheck'));
+UPDATE runs SET new_kind = kind;
+ALTER TABLE runs DROP COLUMN kind;
+ALTER TABLE runs RENAME COLUMN new_kind TO kind;
+
+-- kickoffs of batches that were deleted: a month's budget still counts them
+CREATE TABLE deleted_kickoffs (
+    url      TEXT NOT NULL,
+    day      TEXT NOT NULL,                           -- UTC date
+    kickoffs INTEGER NOT NULL,
+    PRIMARY KEY (url, day)
+) STRICT, WITHOUT ROWID;
+
+DROP VIEW failures;
+CREATE VIEW failures AS
+SELECT b.batch, j.job_id, j.crew, j.state, j.reason, j.charged AS attempts, j.updated_at, j.reason_fingerprint
+FROM jobs AS j JOIN batches AS b ON b.id = j.batch_id
+WHERE j.state IN ('failed', 'held') AND j.present = 1;
+
+DROP VIEW attempt_history;
+CREATE VIEW attempt_history AS
+SELECT b.batch, j.job_id, j.crew, a.number, a.state, a.kickoff_id, a.intended_at, a.kicked_off_at, a.ended_at,
+       a.reason, a.execution_time, a.id AS attempt, a.run_id, a.reason_fingerprint
+FROM attempts AS a JOIN jobs AS j ON j.id = a.job JOIN batches AS b ON b.id = j.batch_id;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """Script n brings a ledger from version n to n + 1; a script that has been released never changes."""
 
 APPLICATION_ID = 0x62637277  # "bcrw": a stranger's SQLite file is not taken for a ledger
@@ -175,6 +214,7 @@ async def migrate(connection: aiosqlite.Connection, name: str) -> None:
     """
     if await is_current(connection, name):
         return
+    await connection.create_function("reason_fingerprint_of", 1, reason_fingerprint, deterministic=True)
     version = await _number(connection, "PRAGMA user_version")
     if version == 0 and await _number(connection, "SELECT count(*) FROM sqlite_schema"):
         raise LedgerError(f"{name} is a SQLite file of another program: name another --ledger")
