@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchcrew.clock import Clock
-from batchcrew.intake import stage
+from batchcrew.intake import plan_with
 from batchcrew.jobfile import JobFile
-from batchcrew.ledger import Ledger
+from batchcrew.ledger import LedgerReader
 from batchcrew.models import Counts, CrewInputs, Job, NotSent, Plan, Unclear, Unusable
 from batchcrew.reports.crew_check import CrewCheck
 from batchcrew.settings import Delivery, RunSettings, cost
@@ -49,7 +49,11 @@ class InputsWatch:
     first: dict[str, list[str]] = field(default_factory=dict)
 
     def through(self, jobs: Iterator[Job]) -> Iterable[Job]:
-        """The same jobs."""
+        """The same jobs, counted anew at each call."""
+        self.jobs.clear()
+        self.lacking.clear()
+        self.first.clear()
+        self.lacking_total = 0
         for job in jobs:
             self.jobs[job.crew] += 1
             missing = [name for name in self.required.get(job.crew, ()) if name not in job.inputs]
@@ -74,9 +78,9 @@ async def check_batch(source: Source, *, ledger: Path, offline: bool, clock: Clo
     answers = {} if offline else await _ask(jobfile, ledger, clock, warnings)
     watch = InputsWatch({name: answer.required for name, answer in answers.items() if isinstance(answer, CrewInputs)})
     there = await asyncio.to_thread(ledger.exists)
-    async with Ledger(ledger if there else None, clock=clock) as opened:
+    async with LedgerReader(ledger if there else None, clock=clock) as opened:
         known = await opened.batch(jobfile.batch)
-        plan = (await stage(opened, jobfile, watch.through)).plan
+        plan = (await plan_with(opened, jobfile, watch.through)).plan
         counts = await opened.counts(known) if known else Counts()
         spent = await opened.kickoffs(known) if known else 0
     to_kick_off = plan.new + plan.changed + counts.pending

@@ -7,6 +7,8 @@
     ├── CrewUnusable (5)        no crew can be worked with: unreachable, 401/403, wrong URL
     └── LedgerError (70)        the ledger cannot be read or written
         ├── LedgerTooNew        written by a later batchcrew
+        ├── LedgerTooOld (2)    to be upgraded before it can be read
+        ├── NotRecorded         a kickoff_id that the ledger could not take
         └── NotInLedger (2)     no such batch or job
 
 A job that fails is not an exception: it is an outcome (see `models`).
@@ -99,6 +101,20 @@ class LedgerError(BatchcrewError):
 
 class LedgerTooNew(LedgerError):
     """The ledger was written by a later version of batchcrew."""
+
+
+class LedgerTooOld(LedgerError):
+    """An earlier version wrote the ledger, and a command that only reads does not upgrade it."""
+
+    exit_code = ExitCode.USAGE
+
+
+class NotRecorded(LedgerError):
+    """The ledger could not take a kickoff_id. `spilled` says whether it is in the spill file instead."""
+
+    def __init__(self, message: str, *, spilled: bool) -> None:
+        super().__init__(message)
+        self.spilled = spilled
 
 
 class NotInLedger(LedgerError):

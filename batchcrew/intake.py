@@ -9,7 +9,7 @@ from batchcrew.engine import Stop
 from batchcrew.errors import BatchcrewError, ExitCode, JobFileError, Problem
 from batchcrew.events import Observe, Warned
 from batchcrew.jobfile import JobFile, Problems
-from batchcrew.ledger import BatchKey, Ledger, Staged
+from batchcrew.ledger import BatchKey, Ledger, LedgerReader, Staged
 from batchcrew.models import Job, Plan
 from batchcrew.reports.commands import run_command
 
@@ -52,9 +52,24 @@ async def tell_what_was_left(ledger: Ledger, batch: BatchKey, observe: Observe) 
 
 
 async def stage(ledger: Ledger, jobfile: JobFile, through: JobFilter) -> Staged:
-    """Stream the job file beside the ledger and compare; all its mistakes are one error, nothing is changed."""
+    """Stream the job file next to the ledger and compare; all its mistakes are one error, nothing is changed."""
     problems = Problems()
-    staged = await ledger.stage(jobfile.batch, through(jobfile.jobs(problems)))
+    return _without_mistakes(await ledger.stage(jobfile.batch, through(jobfile.jobs(problems))), problems)
+
+
+async def plan_with(ledger: LedgerReader, jobfile: JobFile, through: JobFilter) -> Staged:
+    """Compare the job file with a ledger that is only read; the same errors."""
+    problems = Problems()
+
+    def jobs() -> Iterable[Job]:
+        nonlocal problems
+        problems = Problems()
+        return through(jobfile.jobs(problems))
+
+    return _without_mistakes(await ledger.stage(jobfile.batch, jobs), problems)
+
+
+def _without_mistakes(staged: Staged, problems: Problems) -> Staged:
     problems.raise_if_any()
     if staged.duplicates:
         raise JobFileError(

@@ -393,6 +393,28 @@ class BatchLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunLine:
+    """One call that worked on a batch, for `runs`."""
+
+    run_id: str
+    batch: str
+    kind: str
+    """run, tick, attach (also of `adopt`) or recheck."""
+    started_at: str
+    ended_at: str | None = None
+    """None while it runs, or when it was killed."""
+    running: bool = False
+    kickoffs: int = 0
+    cost: str | None = None
+    """Of its kickoffs, as text (`12.50 USD`); None where no price is known, or it was killed."""
+    exit_code: int | None = None
+    stopped: str | None = None
+    """Why it stopped with work left: a word of `StopReason`."""
+    stop_detail: str | None = None
+    """The same in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InFlight:
     """One execution that is watched."""
 

@@ -51,6 +51,16 @@ def format_duration(seconds: float) -> str:
     return f"{hours}h {minutes:02d}m"
 
 
+def format_size(size: int) -> str:
+    """`512 B`, `136 KiB`, `2.4 MiB`: for people."""
+    amount, unit = float(size), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if amount < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return f"{amount:.1f} {unit}" if unit != "B" and amount < 100 else f"{amount:.0f} {unit}"
+
+
 def parse_size(value: object) -> int:
     """Bytes from `64MiB`, `10 MB` or a number of bytes."""
     match = _SIZE.fullmatch(str(value).strip())

@@ -21,7 +21,12 @@ COMMANDS = {
     "retry": ("batchcrew.cli.retry", "Put ended jobs back, for the next run."),
     "attach": ("batchcrew.cli.attach", "Say under which kickoff_id a job runs."),
     "adopt": ("batchcrew.cli.adopt", "Take in executions that another script started."),
+    "runs": ("batchcrew.cli.runs", "The history of a batch: what each run did, and why it stopped."),
     "export": ("batchcrew.cli.export", "The file's own rows with their answers beside them."),
+    "backup": ("batchcrew.cli.backup", "Copy the ledger, also while runs use it."),
+    "upgrade": ("batchcrew.cli.upgrade", "Upgrade a ledger that an earlier version wrote."),
+    "delete": ("batchcrew.cli.delete", "Delete a batch with its answers."),
+    "vacuum": ("batchcrew.cli.vacuum", "Make the ledger's file as small as what is in it."),
     "serve": ("batchcrew.cli.serve", "The crew API on this machine: of real CrewAI crews, or of a demo crew."),
     "schema": ("batchcrew.cli.schema", "The job file's JSON Schema, for editors."),
 }

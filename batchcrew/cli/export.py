@@ -9,8 +9,10 @@ import click
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_argument, existing, known_batch, ledger_option, option
 from batchcrew.clock import SystemClock
-from batchcrew.ledger import Ledger
+from batchcrew.errors import UsageError
+from batchcrew.ledger import LedgerReader
 from batchcrew.reports.export import Format, export
+from batchcrew.sqlite_files import is_database_file
 
 
 @click.command()
@@ -24,13 +26,15 @@ from batchcrew.reports.export import Format, export
 @ledger_option
 def command(batch: str, *, format_: Format, output: Path | None, with_gone: bool, ledger: Path) -> None:
     """One row per job of BATCH in the file's order: the file's own columns, then what came of it."""
+    if output is not None and is_database_file(output, ledger):
+        raise UsageError(f"{output} is the ledger, or a file of it: name another file")
     number = call(_export(existing(ledger), batch, format_, output, with_gone=with_gone))
     if output is not None:
         click.echo(f"{number} rows in {output}", err=True)
 
 
 async def _export(path: Path, batch: str, format_: Format, output: Path | None, *, with_gone: bool) -> int:
-    async with Ledger(path, clock=SystemClock()) as ledger:
+    async with LedgerReader(path, clock=SystemClock()) as ledger:
         key = await known_batch(ledger, batch)
         rows = ledger.results(key, with_gone=with_gone)
         return await export(rows, key.columns, format=format_, path=output, stdout=sys.stdout.buffer)

@@ -7,7 +7,7 @@ import click
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import existing, json_option, ledger_option
 from batchcrew.clock import SystemClock
-from batchcrew.ledger import Ledger
+from batchcrew.ledger import LedgerReader
 from batchcrew.models import BatchLine
 from batchcrew.reports.as_json import json_document, list_json
 from batchcrew.reports.tables import render_list
@@ -26,5 +26,5 @@ def command(*, ledger: Path, as_json: bool) -> None:
 
 
 async def _lines(path: Path) -> list[BatchLine]:
-    async with Ledger(path, clock=SystemClock()) as ledger:
-        return await ledger.list()
+    async with LedgerReader(path, clock=SystemClock()) as ledger:
+        return await ledger.batches()

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from batchcrew.errors import NotInLedger
-from batchcrew.ledger import BatchKey, Ledger
+from batchcrew.ledger import BatchKey, Reading
 from batchcrew.quantities import DEFAULT_LEDGER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -50,7 +50,7 @@ def existing(ledger: Path) -> Path:
     return ledger
 
 
-async def known_batch(ledger: Ledger, name: str) -> BatchKey:
+async def known_batch(ledger: Reading, name: str) -> BatchKey:
     """The batch of that name.
 
     Raises:
@@ -58,7 +58,7 @@ async def known_batch(ledger: Ledger, name: str) -> BatchKey:
     """
     found = await ledger.batch(name)
     if found is None:
-        names = [line.batch for line in await ledger.list()]
+        names = [line.batch for line in await ledger.batches()]
         known = f"it has {', '.join(names[:10])}" if names else "it is empty"
         raise NotInLedger(f"the ledger {ledger.path} has no batch {name!r}; {known}")
     return found

@@ -8,7 +8,7 @@ import click
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_argument, existing, json_option, known_batch, ledger_option
 from batchcrew.clock import SystemClock
-from batchcrew.ledger import Ledger
+from batchcrew.ledger import LedgerReader
 from batchcrew.models import JobDetail
 from batchcrew.reports.as_json import job_json, json_document
 from batchcrew.reports.tables import render_job
@@ -29,5 +29,5 @@ def command(batch: str, job: str, *, ledger: Path, as_json: bool) -> None:
 
 
 async def _detail(path: Path, batch: str, job: str) -> JobDetail:
-    async with Ledger(path, clock=SystemClock()) as ledger:
+    async with LedgerReader(path, clock=SystemClock()) as ledger:
         return await ledger.job(await known_batch(ledger, batch), job)

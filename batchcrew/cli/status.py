@@ -8,7 +8,7 @@ from batchcrew.cli.loop import call
 from batchcrew.cli.options import existing, json_option, known_batch, ledger_option
 from batchcrew.clock import SystemClock
 from batchcrew.errors import NotInLedger
-from batchcrew.ledger import Ledger
+from batchcrew.ledger import LedgerReader
 from batchcrew.models import BatchStatus
 from batchcrew.reports.as_json import json_document, status_json
 from batchcrew.reports.tables import render_status
@@ -29,7 +29,7 @@ def command(batch: str | None, *, ledger: Path, as_json: bool) -> None:
 
 
 async def _status(path: Path, batch: str | None, clock: SystemClock) -> BatchStatus:
-    async with Ledger(path, clock=clock) as ledger:
+    async with LedgerReader(path, clock=clock) as ledger:
         if batch is None:
             batch = await ledger.latest()
             if batch is None:

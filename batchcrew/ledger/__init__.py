@@ -1,14 +1,30 @@
-"""The ledger: the SQLite file that knows every job, attempt and outcome. The only room with SQL.
+"""The ledger: the SQLite file that knows every job, attempt and outcome. The only package with SQL.
 
-`Ledger` is the door, with the questions of `reading.py`. `schema.py` holds the tables and their migrations,
-`transitions.py` what may change and how, `runs.py` a run's own row, `staging.py` how a job file is taken in,
-`queries.py` what is read, `writer.py` the one task that writes, `lock.py` the lock that makes one run per batch,
-`clock_jumps.py` what a clock that was set must not change.
+`Ledger` (ledger.py) writes, `LedgerReader` (reader.py) reads and never writes; both have the methods of `reading.py`.
+`connection.py` opens the file, `schema.py` holds tables and migrations, `writer.py` the one task that writes,
+`transitions.py` what may change and how, `staging.py` how a job file is compared and merged, `queries.py` what is
+read, `runs.py` a run's own row, `upkeep.py` backup, deletion and vacuum, `spill.py` the kickoff ids that the ledger
+could not take, `lock.py` the lock that makes one run per batch, `clock_jumps.py` the effect of a clock that was set.
 """
 
-from batchcrew.ledger.ledger import Claim, Ledger, Staged
+from batchcrew.ledger.connection import lock_schema as schema_lock
+from batchcrew.ledger.ledger import Claim, Ledger
 from batchcrew.ledger.lock import BatchLock
-from batchcrew.ledger.reading import BatchKey
+from batchcrew.ledger.reader import LedgerReader
+from batchcrew.ledger.reading import BatchKey, Reading
+from batchcrew.ledger.schema import CURRENT as CURRENT_SCHEMA
+from batchcrew.ledger.staging import Staged
 from batchcrew.ledger.transitions import MonthBudget
 
-__all__ = ["BatchKey", "BatchLock", "Claim", "Ledger", "MonthBudget", "Staged"]
+__all__ = [
+    "CURRENT_SCHEMA",
+    "BatchKey",
+    "BatchLock",
+    "Claim",
+    "Ledger",
+    "LedgerReader",
+    "MonthBudget",
+    "Reading",
+    "Staged",
+    "schema_lock",
+]

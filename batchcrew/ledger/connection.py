@@ -1,8 +1,7 @@
-"""Opening the SQLite file, and SQLite's errors in plain words."""
+"""Connections to the ledger that write, and SQLite's errors in plain words. `reader.py` opens those that only read."""
 
 import asyncio
 import contextlib
-import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +12,14 @@ from filelock import BaseFileLock, Timeout
 from batchcrew.errors import LedgerError
 from batchcrew.ledger.lock import ledger_lock
 from batchcrew.ledger.schema import is_current, migrate
+from batchcrew.sqlite_files import create_private, database_uri
 
 BUSY_SECONDS = 15
 """How long another program may hold the ledger before we give up."""
 BUSY_TRY_SECONDS = 1
 """One try of the writer: between two of them it can be told to end."""
 MINIMUM_SQLITE = (3, 37)  # STRICT tables
+NEXT_RUN_RESUMES = "what was in flight is taken up by the next run"
 
 
 def is_busy(error: Exception) -> bool:
@@ -27,8 +28,13 @@ def is_busy(error: Exception) -> bool:
 
 
 @contextlib.contextmanager
-def plain_errors(path: str) -> Iterator[None]:
-    """Turn SQLite's errors into `LedgerError`s that say what a person can do."""
+def plain_errors(path: str, *, consequence: str = NEXT_RUN_RESUMES) -> Iterator[None]:
+    """Turn SQLite's errors into `LedgerError`s that say what you can do.
+
+    Args:
+        path: the ledger, as you know it.
+        consequence: what the error means for your batches; empty where nothing was being changed.
+    """
     try:
         yield
     except sqlite3.Error as error:
@@ -37,27 +43,46 @@ def plain_errors(path: str) -> Iterator[None]:
             sqlite3.SQLITE_FULL: "the disk is full: make room and run the same command again",
             sqlite3.SQLITE_READONLY: "it cannot be written: check its owner and permissions",
             sqlite3.SQLITE_CANTOPEN: "it cannot be opened: check the folder, its owner and permissions",
+            sqlite3.SQLITE_PERM: "it cannot be opened: check the folder, its owner and permissions",
             sqlite3.SQLITE_BUSY: f"another program has locked it for over {BUSY_SECONDS} s: close that and run again",
             sqlite3.SQLITE_LOCKED: "another program has locked it: close that and run again",
             sqlite3.SQLITE_IOERR: "the disk answers with errors: check it, then run the same command again",
             sqlite3.SQLITE_CORRUPT: "it is damaged: keep a copy, then try `sqlite3 LEDGER .recover`",
-            sqlite3.SQLITE_NOTADB: "it is no SQLite file: name another --ledger",
+            sqlite3.SQLITE_NOTADB: "it is not a SQLite file: name another --ledger",
         }
         hint = hints.get(code, "run the same command again")
-        raise LedgerError(f"ledger {path}: {error} ({hint}); what was in flight is taken up by the next run") from error
+        end = f"; {consequence}" if consequence else ""
+        raise LedgerError(f"ledger {path}: {error} ({hint}){end}") from error
 
 
-async def open_ledger(path: Path | None, *, write: bool) -> aiosqlite.Connection:
-    """A connection to the ledger at `path`, at this version's schema; None is an empty one in memory.
-
-    A new file is readable by its owner only. `write=False` refuses every change.
-    """
+def check_sqlite() -> None:
+    """Raise LedgerError where this Python's SQLite is too old."""
     if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
         raise LedgerError(f"SQLite {sqlite3.sqlite_version} is too old: batchcrew needs 3.37 or later")
-    name = ":memory:" if path is None else str(path)
-    if path is not None:
-        await asyncio.to_thread(_prepare_file, path)
-    connection = await _connect(name)
+
+
+async def open_writer(path: Path) -> aiosqlite.Connection:
+    """Open the ledger at `path` for its one writer, at this version's schema; create or migrate it where needed.
+
+    A new file is readable by its owner only.
+
+    Raises:
+        LedgerError: it cannot be opened, or is another program's file.
+        LedgerTooNew: a later batchcrew wrote it.
+    """
+    check_sqlite()
+    name = str(path)
+    try:
+        with plain_errors(name):
+            await asyncio.to_thread(create_private, path)
+    except OSError as error:
+        raise LedgerError(
+            f"ledger {path}: {error.strerror}: check the folder's and the file's owner and permissions, "
+            "or name another --ledger"
+        ) from error
+    with plain_errors(name):
+        # no implicit transactions: the writer says BEGIN and COMMIT itself
+        connection = await aiosqlite.connect(name, isolation_level=None)
     try:
         with plain_errors(name):
             for pragma in (
@@ -68,47 +93,55 @@ async def open_ledger(path: Path | None, *, write: bool) -> aiosqlite.Connection
             ):
                 await connection.execute_fetchall(f"PRAGMA {pragma}")
             if not await is_current(connection, name):
-                await _make_current(connection, path, name)
-            last = f"busy_timeout = {BUSY_TRY_SECONDS * 1000}" if write else "query_only = ON"
-            await connection.execute_fetchall(f"PRAGMA {last}")
+                await _make_current(connection, path)
+            await connection.execute_fetchall(f"PRAGMA busy_timeout = {BUSY_TRY_SECONDS * 1000}")
     except BaseException:
         await connection.close()
         raise
     return connection
 
 
-async def _connect(name: str) -> aiosqlite.Connection:
-    with plain_errors(name):
-        # no implicit transactions: the writer says BEGIN and COMMIT itself
-        return await aiosqlite.connect(name, isolation_level=None)
+async def open_beside_writer(path: Path) -> aiosqlite.Connection:
+    """Open a read-only connection in the process that writes, so that reads do not queue behind its fsync."""
+    with plain_errors(str(path)):
+        connection = await aiosqlite.connect(database_uri(path, mode="ro"), uri=True, isolation_level=None)
+        try:
+            await connection.execute_fetchall(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+        except BaseException:
+            await connection.close()
+            raise
+    return connection
 
 
-async def _make_current(connection: aiosqlite.Connection, path: Path | None, name: str) -> None:
+async def close_writer(connection: aiosqlite.Connection) -> None:
+    """Move everything from the WAL into the one file, then close; other connections of the process are closed."""
+    try:
+        # another program that reads keeps the WAL's file, not what is in it; one that reads just now keeps both
+        with contextlib.suppress(sqlite3.Error):
+            await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        await connection.close()
+
+
+async def _make_current(connection: aiosqlite.Connection, path: Path) -> None:
     # two first runs at once: SQLite does not wait for another's switch to WAL, so one of them does it for both
-    lock = None if path is None else await asyncio.to_thread(_locked, path)
+    lock = await asyncio.to_thread(lock_schema, path)
     try:
         await connection.execute_fetchall("PRAGMA journal_mode = WAL")
-        await migrate(connection, name)
+        await migrate(connection, str(path))
     finally:
-        if lock is not None:
-            await asyncio.to_thread(lock.release)
+        await asyncio.to_thread(lock.release)
 
 
-def _locked(path: Path) -> BaseFileLock:
+def lock_schema(path: Path) -> BaseFileLock:
+    """Hold the lock under which the schema is made, changed or vacuumed; blocks, call it in a thread.
+
+    Raises:
+        LedgerError: another program holds it, or it cannot be made.
+    """
     try:
         lock = ledger_lock(path, timeout=BUSY_SECONDS)
         lock.acquire()
     except (OSError, Timeout) as error:  # Timeout is an OSError too, with a message of its own
         raise LedgerError(f"ledger {path}: its schema cannot be locked: {error}: check the folder's owner") from error
     return lock
-
-
-def _prepare_file(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    except OSError as error:
-        raise LedgerError(
-            f"ledger {path}: {error.strerror}: check the folder's and the file's owner and permissions, "
-            "or name another --ledger"
-        ) from error

@@ -13,10 +13,12 @@ import aiosqlite
 
 from batchcrew.clock import Clock, Uptime, machine_uptime, to_text
 from batchcrew.errors import MAX_PROBLEMS, JobFileError, LedgerError, NotInLedger, Problem, UsageError
-from batchcrew.ledger import queries, runs, staging, transitions
+from batchcrew.ledger import runs, staging, transitions, upkeep
 from batchcrew.ledger.clock_jumps import carry_over
-from batchcrew.ledger.connection import open_ledger, plain_errors
+from batchcrew.ledger.connection import close_writer, open_beside_writer, open_writer, plain_errors
+from batchcrew.ledger.fetch import one
 from batchcrew.ledger.reading import BatchKey, Reading
+from batchcrew.ledger.staging import Staged
 from batchcrew.ledger.transitions import MonthBudget
 from batchcrew.ledger.writer import Parameters, Statement, Writer
 from batchcrew.models import (
@@ -26,7 +28,6 @@ from batchcrew.models import (
     JobState,
     Location,
     Outcome,
-    Plan,
     Watch,
 )
 
@@ -36,15 +37,6 @@ _PASS_CANARY = Statement("UPDATE batches SET canary_passed = 1 WHERE id = ?")
 _CLOSE_RUN = Statement(
     "UPDATE runs SET ended_at = ?, kickoffs = ?, stopped = ?, exit_code = ? WHERE id = ? AND ended_at IS NULL"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """What a job file holds, compared with the ledger and not yet merged."""
-
-    plan: Plan
-    duplicates: tuple[tuple[str, Location, Location], ...]
-    """job_id, where it stands first, where it stands again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +52,12 @@ def _new_id() -> str:
 
 
 class Ledger(Reading):
-    """One open ledger. Use as an async context manager.
+    """One ledger, open for writing: created or upgraded where needed. Use as an async context manager.
+
+    At the end the WAL is checkpointed and truncated: the one file is everything, unless another program reads it.
 
     Args:
-        path: the SQLite file; None is an empty ledger in memory (for a plan without a ledger).
+        path: the SQLite file.
         clock: where the moments that are written come from.
         new_id: makes the ids of runs; those of attempts are made from them.
         uptime: the machine's, by which a clock that was set is found out.
@@ -73,13 +67,14 @@ class Ledger(Reading):
 
     def __init__(
         self,
-        path: Path | None,
+        path: Path,
         *,
         clock: Clock,
         new_id: Callable[[], str] = _new_id,
         uptime: Callable[[], Uptime | None] = machine_uptime,
     ) -> None:
         super().__init__(path, clock=clock)
+        self.path: Path = path
         self._new_id = new_id
         self._uptime = uptime
         self._write: aiosqlite.Connection | None = None
@@ -87,10 +82,9 @@ class Ledger(Reading):
         self._intents = 0
 
     async def __aenter__(self) -> Self:
-        self._write = await open_ledger(self.path, write=True)
+        self._write = await open_writer(self.path)
         try:
-            # readers do not queue behind the writer's fsync; in memory there is only one connection
-            self._read = self._write if self.path is None else await open_ledger(self.path, write=False)
+            self._read = await open_beside_writer(self.path)
         except BaseException:
             await self._write.close()
             raise
@@ -104,9 +98,10 @@ class Ledger(Reading):
                 await self._writer.close()
         finally:
             # a connection left open would keep the interpreter alive
-            for connection in {self._read, self._write} - {None}:
-                assert connection is not None  # noqa: S101 - for the type checker
-                await connection.close()
+            if self._read is not None:
+                await self._read.close()
+            if self._write is not None:
+                await close_writer(self._write)
 
     # Taking a job file in
 
@@ -117,12 +112,15 @@ class Ledger(Reading):
         """
         if self._writer is not None or self._write is None:
             raise LedgerError("a defect: jobs are staged before the writer starts")
-        known = await self.batch(batch)
         with plain_errors(self._name):
-            columns = await staging.stage(self._write, jobs)
-            twice = await staging.duplicates(self._write, 20)
-            plan = await staging.plan(self._write, known.id if known else None, columns)
-        return Staged(plan, tuple(twice))
+            await self._write.execute_fetchall("BEGIN")
+            try:
+                staged = await staging.compare(self._write, batch, jobs)
+                await self._write.commit()
+            except BaseException:
+                await self._write.rollback()
+                raise
+        return staged
 
     async def take_in(self, batch: str, *, jobfile: str, digest: str, columns: tuple[str, ...]) -> tuple[BatchKey, int]:
         """Merge what was staged into the batch (made if it is new), in one transaction.
@@ -137,7 +135,7 @@ class Ledger(Reading):
                 "INSERT INTO batches (batch, jobfile, created_at) VALUES (?, ?, ?) ON CONFLICT (batch) DO NOTHING",
                 (batch, jobfile, now),
             )
-            row = await queries.one(connection, "SELECT id FROM batches WHERE batch = ?", (batch,))
+            row = await one(connection, "SELECT id FROM batches WHERE batch = ?", (batch,))
             assert row is not None  # noqa: S101 - inserted above
             waiting = await staging.merge(connection, row[0], now)
             await connection.execute_fetchall(
@@ -288,9 +286,7 @@ class Ledger(Reading):
                 return cursor.rowcount
             put_back = 0
             for job_id in ids:
-                if not await queries.one(
-                    connection, "SELECT 1 FROM jobs WHERE batch_id = ? AND job_id = ?", (key.id, job_id)
-                ):
+                if not await one(connection, "SELECT 1 FROM jobs WHERE batch_id = ? AND job_id = ?", (key.id, job_id)):
                     raise NotInLedger(f"batch {key.batch} has no job {job_id!r}: nothing was put back")
                 cursor = await connection.execute(f"{again} AND job_id = ?", (now, key.id, *wanted, job_id))
                 put_back += cursor.rowcount
@@ -332,6 +328,33 @@ class Ledger(Reading):
             return number
 
         return await self._writing.call(work)
+
+    # The whole batch, the whole file
+
+    async def delete(self, batch: str) -> int:
+        """Delete a batch with all that belongs to it; returns how many jobs it had.
+
+        Raises:
+            NotInLedger: there is no such batch.
+        """
+
+        async def work(connection: aiosqlite.Connection) -> int:
+            row = await one(connection, "SELECT id FROM batches WHERE batch = ?", (batch,))
+            if row is None:
+                raise NotInLedger(f"the ledger {self._name} has no batch {batch!r}")
+            return await upkeep.delete_batch(connection, row[0])
+
+        return await self._writing.call(work)
+
+    async def vacuum(self) -> tuple[int, int]:
+        """Rebuild the file without its unused pages; returns its size in bytes before and after.
+
+        To be called before the first transition: it uses the writing connection itself.
+        """
+        if self._writer is not None or self._write is None:
+            raise LedgerError("a defect: a ledger is vacuumed before the writer starts")
+        with plain_errors(self._name, consequence=""):
+            return await upkeep.vacuum(self._write)
 
     def _now(self) -> str:
         return to_text(self._clock.now())

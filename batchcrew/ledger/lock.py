@@ -1,6 +1,8 @@
 """One run per batch: an OS file lock that dies with its process."""
 
 import asyncio
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -12,6 +14,9 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from batchcrew.errors import BatchBusy, LedgerError
+
+BRIEF_SECONDS = 0.5
+"""How long a run waits for a lock that may only be looked at: `status` looks for some microseconds."""
 
 
 class BatchLock:
@@ -43,7 +48,7 @@ class BatchLock:
     def _acquire(self) -> None:
         path = lock_path(self._ledger, self._batch)
         # acquired and released by whichever thread of the pool is free
-        lock = FileLock(path, timeout=0, mode=0o600, thread_local=False)
+        lock = FileLock(path, timeout=BRIEF_SECONDS, mode=0o600, thread_local=False)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire()
@@ -80,17 +85,38 @@ def _folder(ledger: Path) -> Path:
 
 
 def is_held(ledger: Path, batch: str) -> bool:
-    """Whether a run holds the batch now. Asks the operating system, so it belongs in a thread."""
+    """Whether a run holds the batch now. Asks the operating system, so it belongs in a thread.
+
+    Writes nothing. A run that begins at this very moment waits for it (`BRIEF_SECONDS`) instead of giving up.
+    """
     path = lock_path(ledger, batch)
-    if not path.exists():
-        return False
-    lock = FileLock(path, timeout=0, mode=0o600)
     try:
-        lock.acquire()
-    except (Timeout, OSError):
-        return True
-    lock.release()
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError:  # another user's
+        return _holder_is_alive(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in {errno.EACCES, errno.EAGAIN}
+    finally:
+        os.close(descriptor)  # this releases it as well
     return False
+
+
+def _holder_is_alive(path: Path) -> bool:
+    """Whether the process that a lock's holder file names still lives; that file is readable where the lock is not."""
+    try:
+        holder = json.loads(_holder(path).read_text(encoding="utf-8"))
+        if holder["host"] != socket.gethostname():
+            return True  # a holder file is removed at the end: nothing says that the run has ended
+        os.kill(holder["pid"], 0)
+    except PermissionError:
+        return True
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return True
 
 
 def _holder(path: Path) -> Path:

@@ -1,10 +1,11 @@
 """What is read from the ledger. Every function takes a connection that writes nothing."""
 
-from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeAlias
 
 import aiosqlite
 
+from batchcrew.ledger.fetch import one, value
 from batchcrew.ledger.staging import decode_json
 from batchcrew.models import (
     Attempt,
@@ -16,6 +17,7 @@ from batchcrew.models import (
     JobLine,
     JobState,
     ResultRow,
+    RunLine,
     TaskResult,
     Watch,
 )
@@ -32,25 +34,116 @@ FROM (
 _SECONDS = "(julianday(a.ended_at) - julianday(a.kicked_off_at)) * 86400.0"
 
 
-async def one(connection: aiosqlite.Connection, query: str, parameters: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """The first row, or None."""
-    rows = list(await connection.execute_fetchall(query, parameters))
-    return tuple(rows[0]) if rows else None
+async def batch(connection: aiosqlite.Connection, batch: str) -> tuple[Any, ...] | None:
+    """(id, batch, digest, columns as JSON, jobfile) of the batch of that name."""
+    return await one(connection, "SELECT id, batch, digest, columns, jobfile FROM batches WHERE batch = ?", (batch,))
 
 
-async def batches(
-    connection: aiosqlite.Connection, where: str = "", parameters: tuple[Any, ...] = ()
-) -> list[tuple[Any, ...]]:
-    """(id, batch, jobfile, created_at, last run) of batches, the one that ran last first."""
+async def batches(connection: aiosqlite.Connection, batch_id: int | None = None) -> list[tuple[Any, ...]]:
+    """(id, batch, jobfile, created_at, last run) of one batch or of all, the one that ran last first."""
     rows = await connection.execute_fetchall(
-        f"""
+        """
         SELECT b.id, b.batch, b.jobfile, b.created_at,
                (SELECT max(started_at) FROM runs AS r WHERE r.batch_id = b.id) AS last_run
-        FROM batches AS b {where} ORDER BY coalesce(last_run, b.created_at) DESC, b.id DESC
+        FROM batches AS b WHERE ?1 IS NULL OR b.id = ?1 ORDER BY coalesce(last_run, b.created_at) DESC, b.id DESC
         """,
-        parameters,
+        (batch_id,),
     )
     return [tuple(row) for row in rows]
+
+
+async def latest_stop(connection: aiosqlite.Connection, batch_id: int) -> str | None:
+    """Why the batch stopped last, if no run has kicked anything off since."""
+    stopped: str | None = await value(
+        connection,
+        "SELECT stopped FROM runs WHERE batch_id = ? AND (stopped IS NOT NULL OR kickoffs > 0)"
+        " ORDER BY rowid DESC LIMIT 1",
+        (batch_id,),
+    )
+    return stopped
+
+
+async def told(connection: aiosqlite.Connection, batch: str) -> str | None:
+    """The warnings that the batch's latest run said, as JSON."""
+    text: str | None = await value(connection, "SELECT told FROM batches WHERE batch = ?", (batch,))
+    return text
+
+
+async def others_of_jobfile(
+    connection: aiosqlite.Connection, jobfile: str, batch_id: int, limit: int
+) -> list[tuple[int, str]]:
+    """(id, batch) of the latest other batches of a job file."""
+    rows = await connection.execute_fetchall(
+        "SELECT id, batch FROM batches WHERE jobfile = ? AND id <> ? ORDER BY id DESC LIMIT ?",
+        (jobfile, batch_id, limit),
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+async def unanswered(connection: aiosqlite.Connection, batch_id: int) -> int:
+    """Kickoffs that have left, perhaps, and whose answer is not here."""
+    # both states are named so that the small index of open attempts serves
+    return int(
+        await value(
+            connection,
+            "SELECT count(*) FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job"
+            " WHERE a.state IN ('intended', 'kicked_off') AND a.state = 'intended' AND j.batch_id = ?",
+            (batch_id,),
+        )
+    )
+
+
+async def canary_passed(connection: aiosqlite.Connection, batch_id: int) -> bool:
+    """Whether enough of the batch's first jobs have succeeded before."""
+    return bool(await value(connection, "SELECT canary_passed FROM batches WHERE id = ?", (batch_id,)))
+
+
+async def kickoffs(connection: aiosqlite.Connection, batch_id: int) -> int:
+    """Kickoffs that the batch has spent: every attempt that was not refused."""
+    return int(
+        await value(
+            connection,
+            "SELECT count(*) FROM jobs AS j JOIN attempts AS a ON a.job = j.id"
+            " WHERE j.batch_id = ? AND a.state <> 'rejected'",
+            (batch_id,),
+        )
+    )
+
+
+async def paces(connection: aiosqlite.Connection, batch_id: int) -> list[tuple[str, str, str]]:
+    """(crew, state as JSON, saved_at) of what holds kickoffs back."""
+    rows = await connection.execute_fetchall("SELECT crew, state, saved_at FROM paces WHERE batch_id = ?", (batch_id,))
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+async def runs(connection: aiosqlite.Connection, batch_id: int | None, limit: int) -> list[RunLine]:
+    """The latest runs of one batch or of all, the newest first; the kickoffs of a run that was killed are counted."""
+    rows = await connection.execute_fetchall(
+        """
+        SELECT r.id, b.batch, r.kind, r.started_at, r.ended_at, r.cost, r.exit_code, r.stopped, r.stop_detail,
+               CASE WHEN r.ended_at IS NOT NULL THEN r.kickoffs ELSE (
+                   SELECT count(*) FROM attempts AS a -- their ids begin with their run's
+                   WHERE a.id >= r.id || '-' AND a.id < r.id || '.' AND a.state NOT IN ('intended', 'rejected')) END
+        FROM runs AS r JOIN batches AS b ON b.id = r.batch_id
+        WHERE ?1 IS NULL OR r.batch_id = ?1 ORDER BY r.started_at DESC, r.rowid DESC LIMIT ?2
+        """,
+        (batch_id, limit),
+    )
+    return [
+        RunLine(
+            run_id=row[0],
+            batch=row[1],
+            kind=row[2],
+            started_at=row[3],
+            ended_at=row[4],
+            cost=row[5],
+            exit_code=row[6],
+            stopped=row[7],
+            stop_detail=row[8],
+            kickoffs=row[9],
+        )
+        for row in rows
+    ]
 
 
 async def counts(connection: aiosqlite.Connection, batch_id: int) -> Counts:
@@ -176,41 +269,42 @@ async def in_flight(connection: aiosqlite.Connection, batch_id: int) -> tuple[In
     )
 
 
-async def results(
-    connection: aiosqlite.Connection, batch_id: int, *, with_gone: bool, page: int = 200
-) -> AsyncIterator[ResultRow]:
-    """Every job with its latest attempt, in the file's order; jobs that left the file come last."""
-    in_doubt = {
-        row[0]
-        for row in await connection.execute_fetchall(
-            f"SELECT j.id {_DUPLICATES}",
-            (batch_id,),
+PageKey: TypeAlias = tuple[int, int]
+Page: TypeAlias = tuple[list[tuple[int, ResultRow]], PageKey | None]
+FIRST_PAGE: PageKey = (-1, -1)
+PAGE_ROWS = 200
+
+
+async def duplicate_keys(connection: aiosqlite.Connection, batch_id: int) -> frozenset[int]:
+    """The ledger's row numbers of the possible duplicates."""
+    rows = await connection.execute_fetchall(f"SELECT j.id {_DUPLICATES}", (batch_id,))
+    return frozenset(row[0] for row in rows)
+
+
+async def results_page(connection: aiosqlite.Connection, batch_id: int, *, present: bool, after: PageKey) -> Page:
+    """The next jobs in the file's order, each with its row number and its latest attempt, and the key of the next page.
+
+    Args:
+        present: those in the file, or those that left it.
+        after: the key that the page before gave; `FIRST_PAGE` to begin.
+    """
+    rows = list(
+        await connection.execute_fetchall(
+            f"""
+            SELECT j.position, j.id, j.job_id, j.crew, j.row, j.state, a.output, a.result_json,
+                   coalesce(j.reason, a.reason), j.charged, a.kickoff_id, a.kicked_off_at, a.ended_at,
+                   coalesce(a.execution_time, round({_SECONDS}, 3))
+            FROM jobs AS j LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
+            WHERE j.batch_id = ? AND j.present = ? AND (j.position, j.id) > (?, ?)
+            ORDER BY j.position, j.id LIMIT ?
+            """,
+            (batch_id, int(present), *after, PAGE_ROWS),
         )
-    }
-    for present in (1, 0) if with_gone else (1,):
-        position, key = -1, -1
-        while True:
-            rows = list(
-                await connection.execute_fetchall(
-                    f"""
-                    SELECT j.position, j.id, j.job_id, j.crew, j.row, j.state, a.output, a.result_json,
-                           coalesce(j.reason, a.reason), j.charged, a.kickoff_id, a.kicked_off_at, a.ended_at,
-                           coalesce(a.execution_time, round({_SECONDS}, 3))
-                    FROM jobs AS j LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
-                    WHERE j.batch_id = ? AND j.present = ? AND (j.position, j.id) > (?, ?)
-                    ORDER BY j.position, j.id LIMIT ?
-                    """,
-                    (batch_id, present, position, key, page),
-                )
-            )
-            for row in rows:
-                yield _result(row, duplicate=row[1] in in_doubt)
-            if len(rows) < page:
-                break
-            position, key = rows[-1][0], rows[-1][1]
+    )
+    return [(row[1], _result(row)) for row in rows], (rows[-1][0], rows[-1][1]) if len(rows) == PAGE_ROWS else None
 
 
-def _result(row: Any, *, duplicate: bool) -> ResultRow:
+def _result(row: Any) -> ResultRow:
     state = JobState(row[5])
     return ResultRow(
         job_id=row[2],
@@ -225,7 +319,6 @@ def _result(row: Any, *, duplicate: bool) -> ResultRow:
         started_at=row[11],
         ended_at=row[12],
         execution_time=row[13],
-        possible_duplicate=duplicate,
     )
 
 

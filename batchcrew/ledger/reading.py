@@ -1,10 +1,11 @@
-"""The questions that the ledger answers. Nothing here changes it."""
+"""What can be read from a ledger, by whoever has a connection to it. Nothing here changes it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiosqlite
 
@@ -13,8 +14,19 @@ from batchcrew.errors import LedgerError, NotInLedger
 from batchcrew.ledger import queries, staging
 from batchcrew.ledger.connection import plain_errors
 from batchcrew.ledger.lock import is_held
-from batchcrew.models import Attempt, AttemptState, BatchLine, BatchStatus, Counts, JobDetail, JobLine, ResultRow
+from batchcrew.models import (
+    Attempt,
+    AttemptState,
+    BatchLine,
+    BatchStatus,
+    Counts,
+    JobDetail,
+    JobLine,
+    ResultRow,
+    RunLine,
+)
 
+T = TypeVar("T")
 LOOKED_BACK = 7
 """Other batches of a job file that are looked at for work that was left."""
 SHOWN_DUPLICATES = 1000
@@ -33,7 +45,10 @@ class BatchKey:
 
 
 class Reading:
-    """The half of `Ledger` that asks; its connection is the ledger's, which opens and closes it."""
+    """The read methods that `Ledger` and `LedgerReader` share; each of the two opens its own connection.
+
+    Every method raises `LedgerError` when the file cannot be read.
+    """
 
     def __init__(self, path: Path | None, *, clock: Clock) -> None:
         self.path = path
@@ -41,78 +56,57 @@ class Reading:
         self._name = ":memory:" if path is None else str(path)
         self._read: aiosqlite.Connection | None = None
 
+    async def _query(self, query: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
+        """Run one query, or several that belong together, on the reading connection."""
+        with plain_errors(self._name):
+            return await query(self._reader)
+
+    @property
+    def _reader(self) -> aiosqlite.Connection:
+        if self._read is None:
+            raise LedgerError("a defect: the ledger is not open")
+        return self._read
+
     async def batch(self, batch: str) -> BatchKey | None:
         """The batch of that name, or None."""
-        with plain_errors(self._name):
-            row = await queries.one(
-                self._reader, "SELECT id, batch, digest, columns, jobfile FROM batches WHERE batch = ?", (batch,)
-            )
+        row = await self._query(lambda connection: queries.batch(connection, batch))
         if row is None:
             return None
         return BatchKey(row[0], row[1], row[2], tuple(staging.decode_json(row[3])), row[4])
 
     async def latest_stop(self, key: BatchKey) -> str | None:
         """Why the batch stopped last, if no run has kicked anything off since."""
-        with plain_errors(self._name):
-            row = await queries.one(
-                self._reader,
-                "SELECT stopped FROM runs WHERE batch_id = ? AND (stopped IS NOT NULL OR kickoffs > 0)"
-                " ORDER BY rowid DESC LIMIT 1",
-                (key.id,),
-            )
-        return row[0] if row else None
+        return await self._query(lambda connection: queries.latest_stop(connection, key.id))
 
     async def told(self, batch: str) -> "frozenset[str]":
         """The warnings that the batch's latest run said."""
-        with plain_errors(self._name):
-            row = await queries.one(self._reader, "SELECT told FROM batches WHERE batch = ?", (batch,))
-        return frozenset(staging.decode_json(row[0])) if row else frozenset()
+        text = await self._query(lambda connection: queries.told(connection, batch))
+        return frozenset(staging.decode_json(text)) if text else frozenset()
 
     async def left_behind(self, key: BatchKey) -> Mapping[str, Counts]:
         """Other batches of the same job file (yesterday's, by `{date}`) that have work left; the latest few."""
-        with plain_errors(self._name):
-            rows = await self._reader.execute_fetchall(
-                "SELECT id, batch FROM batches WHERE jobfile = ? AND id <> ? ORDER BY id DESC LIMIT ?",
-                (key.jobfile, key.id, LOOKED_BACK),
-            )
-            counts = {row[1]: await queries.counts(self._reader, row[0]) for row in rows}
-        return {batch: each for batch, each in counts.items() if each.left}
+
+        async def query(connection: aiosqlite.Connection) -> dict[str, Counts]:
+            others = await queries.others_of_jobfile(connection, key.jobfile, key.id, LOOKED_BACK)
+            return {batch: await queries.counts(connection, batch_id) for batch_id, batch in others}
+
+        return {batch: counts for batch, counts in (await self._query(query)).items() if counts.left}
 
     async def unanswered(self, key: BatchKey) -> int:
         """Kickoffs that have left, perhaps, and whose answer is not here."""
-        # both states are named so that the small index of open attempts serves
-        with plain_errors(self._name):
-            row = await queries.one(
-                self._reader,
-                "SELECT count(*) FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job"
-                " WHERE a.state IN ('intended', 'kicked_off') AND a.state = 'intended' AND j.batch_id = ?",
-                (key.id,),
-            )
-        return int(row[0]) if row else 0
+        return await self._query(lambda connection: queries.unanswered(connection, key.id))
 
     async def canary_passed(self, key: BatchKey) -> bool:
-        """Whether the batch's first jobs have ended well before."""
-        with plain_errors(self._name):
-            row = await queries.one(self._reader, "SELECT canary_passed FROM batches WHERE id = ?", (key.id,))
-        return bool(row and row[0])
+        """Whether enough of the batch's first jobs have succeeded before."""
+        return await self._query(lambda connection: queries.canary_passed(connection, key.id))
 
     async def kickoffs(self, key: BatchKey) -> int:
         """Kickoffs that the batch has spent: every attempt that was not refused."""
-        with plain_errors(self._name):
-            row = await queries.one(
-                self._reader,
-                "SELECT count(*) FROM jobs AS j JOIN attempts AS a ON a.job = j.id"
-                " WHERE j.batch_id = ? AND a.state <> 'rejected'",
-                (key.id,),
-            )
-        return int(row[0]) if row else 0
+        return await self._query(lambda connection: queries.kickoffs(connection, key.id))
 
     async def paces(self, key: BatchKey) -> dict[str, tuple[dict[str, Any], float]]:
         """What was kept, by crew, each with how many seconds ago."""
-        with plain_errors(self._name):
-            rows = await self._reader.execute_fetchall(
-                "SELECT crew, state, saved_at FROM paces WHERE batch_id = ?", (key.id,)
-            )
+        rows = await self._query(lambda connection: queries.paces(connection, key.id))
         now = self._clock.now()
         return {
             crew: (staging.decode_json(state), max(0.0, (now - from_text(saved)).total_seconds()))
@@ -121,67 +115,77 @@ class Reading:
 
     async def counts(self, key: BatchKey) -> Counts:
         """Jobs by state."""
-        with plain_errors(self._name):
-            return await queries.counts(self._reader, key.id)
+        return await self._query(lambda connection: queries.counts(connection, key.id))
 
     async def duplicates(self, key: BatchKey, limit: int = 5) -> tuple[str, ...]:
         """The first job ids that may have run twice."""
-        with plain_errors(self._name):
-            return await queries.duplicates(self._reader, key.id, limit)
+        return await self._query(lambda connection: queries.duplicates(connection, key.id, limit))
 
     async def open_attempts(self, key: BatchKey) -> list[tuple[AttemptState, Attempt]]:
         """What an earlier run left `intended` or `kicked_off`."""
-        with plain_errors(self._name):
-            return await queries.open_attempts(self._reader, key.id, key.batch)
+        return await self._query(lambda connection: queries.open_attempts(connection, key.id, key.batch))
 
     async def next_start(self, key: BatchKey, crew: str) -> str | None:
         """When the crew's next pending job may start: UTC text, empty for at once; None when there is none."""
-        with plain_errors(self._name):
-            return await queries.next_start(self._reader, key.id, crew)
+        return await self._query(lambda connection: queries.next_start(connection, key.id, crew))
 
     async def pending_crews(self, key: BatchKey) -> Mapping[str, int]:
         """Pending jobs by crew."""
-        with plain_errors(self._name):
-            return await queries.pending_crews(self._reader, key.id)
+        return await self._query(lambda connection: queries.pending_crews(connection, key.id))
 
     async def failing(self, key: BatchKey, limit: int = 5) -> tuple[JobLine, ...]:
         """The first failed and held jobs."""
-        with plain_errors(self._name):
-            return await queries.failing(self._reader, key.id, limit)
+        return await self._query(lambda connection: queries.failing(connection, key.id, limit))
 
     async def status(self, key: BatchKey) -> BatchStatus:
-        """Everything `status` shows."""
-        with plain_errors(self._name):
+        """Everything `status` shows, as of one moment."""
+
+        async def query(connection: aiosqlite.Connection) -> BatchStatus:
             return BatchStatus(
-                line=(await self._lines("WHERE b.id = ?", (key.id,)))[0],
-                in_flight=await queries.in_flight(self._reader, key.id),
-                failing=await queries.failing(self._reader, key.id, 5),
-                duplicates=await queries.duplicates(self._reader, key.id, SHOWN_DUPLICATES),
+                line=(await self._lines(connection, key.id))[0],
+                in_flight=await queries.in_flight(connection, key.id),
+                failing=await queries.failing(connection, key.id, 5),
+                duplicates=await queries.duplicates(connection, key.id, SHOWN_DUPLICATES),
             )
 
-    async def list(self) -> list[BatchLine]:
+        return await self._query(query)
+
+    async def batches(self) -> list[BatchLine]:
         """Every batch, the one that ran last first."""
-        with plain_errors(self._name):
-            return [*await self._lines()]
+        return await self._query(self._lines)
 
     async def latest(self) -> str | None:
         """The name of the batch that ran last; None in an empty ledger."""
-        with plain_errors(self._name):
-            rows = await queries.batches(self._reader)
+        rows = await self._query(queries.batches)
         return rows[0][1] if rows else None
 
-    async def _lines(self, where: str = "", parameters: tuple[Any, ...] = ()) -> Sequence[BatchLine]:
+    async def runs(self, key: BatchKey | None, limit: int) -> list[RunLine]:
+        """The latest runs, ticks and other calls that worked on the batch (None: on any batch), the newest first."""
+        lines = await self._query(lambda connection: queries.runs(connection, key.id if key else None, limit))
+        held = {batch: await self._is_held(batch) for batch in {line.batch for line in lines if not line.ended_at}}
+        newest: set[str] = set()
+        seen: list[RunLine] = []
+        for line in lines:  # the newest row of a batch that is held is the one that runs
+            running = not line.ended_at and held[line.batch] and line.batch not in newest
+            newest.add(line.batch)
+            seen.append(replace(line, running=running))
+        return seen
+
+    async def _lines(self, connection: aiosqlite.Connection, batch_id: int | None = None) -> list[BatchLine]:
         return [
             BatchLine(
                 batch=row[1],
-                counts=await queries.counts(self._reader, row[0]),
+                counts=await queries.counts(connection, row[0]),
                 jobfile=row[2],
                 created_at=row[3],
                 last_run_at=row[4],
-                running=self.path is not None and await asyncio.to_thread(is_held, self.path, row[1]),
+                running=await self._is_held(row[1]),
             )
-            for row in await queries.batches(self._reader, where, parameters)
+            for row in await queries.batches(connection, batch_id)
         ]
+
+    async def _is_held(self, batch: str) -> bool:
+        return self.path is not None and await asyncio.to_thread(is_held, self.path, batch)
 
     async def job(self, key: BatchKey, job_id: str) -> JobDetail:
         """One job with its attempts.
@@ -189,20 +193,18 @@ class Reading:
         Raises:
             NotInLedger: the batch has no such job.
         """
-        with plain_errors(self._name):
-            detail = await queries.job_detail(self._reader, key.id, key.batch, job_id)
+        detail = await self._query(lambda connection: queries.job_detail(connection, key.id, key.batch, job_id))
         if detail is None:
             raise NotInLedger(f"batch {key.batch} has no job {job_id!r}; `batchcrew export` shows them all")
         return detail
 
     async def results(self, key: BatchKey, *, with_gone: bool = False) -> AsyncIterator[ResultRow]:
         """Every job in the file's order, a page at a time."""
-        with plain_errors(self._name):
-            async for row in queries.results(self._reader, key.id, with_gone=with_gone):
-                yield row
-
-    @property
-    def _reader(self) -> aiosqlite.Connection:
-        if self._read is None:
-            raise LedgerError("a defect: the ledger is not open")
-        return self._read
+        duplicates = await self._query(lambda connection: queries.duplicate_keys(connection, key.id))
+        for present in (True, False) if with_gone else (True,):
+            after: queries.PageKey | None = queries.FIRST_PAGE
+            while after is not None:
+                next_page = partial(queries.results_page, batch_id=key.id, present=present, after=after)
+                page, after = await self._query(next_page)
+                for job_key, row in page:
+                    yield replace(row, possible_duplicate=True) if job_key in duplicates else row

@@ -3,6 +3,7 @@
 import aiosqlite
 
 from batchcrew.errors import LedgerError, LedgerTooNew
+from batchcrew.ledger.fetch import one
 from batchcrew.reasons import reason_fingerprint
 
 _VERSION_1 = """
@@ -185,47 +186,56 @@ FROM attempts AS a JOIN jobs AS j ON j.id = a.job JOIN batches AS b ON b.id = j.
 MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 """Script n brings a ledger from version n to n + 1; a script that has been released never changes."""
 
+CURRENT = len(MIGRATIONS)
+"""The schema that this version writes and reads."""
 APPLICATION_ID = 0x62637277  # "bcrw": a stranger's SQLite file is not taken for a ledger
+
+
+async def version_of(connection: aiosqlite.Connection, name: str) -> int:
+    """The number of the ledger's schema; 0 for an empty one.
+
+    Raises:
+        LedgerTooNew: a later batchcrew wrote it.
+        LedgerError: it is another program's file.
+    """
+    # one statement: another program may be making the schema just now
+    row = await one(
+        connection,
+        "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_schema)"
+        " FROM pragma_user_version, pragma_application_id",
+    )
+    assert row is not None  # noqa: S101 - each pragma has one row
+    version, application, tables = (int(number) for number in row)
+    if version > CURRENT:
+        raise LedgerTooNew(
+            f"{name} was written by a later batchcrew (its schema is {version}, this one knows {CURRENT}): "
+            "update batchcrew, or name another --ledger"
+        )
+    if application != APPLICATION_ID and (version or tables):
+        raise LedgerError(f"{name} is a SQLite file of another program: name another --ledger")
+    return version
 
 
 async def is_current(connection: aiosqlite.Connection, name: str) -> bool:
     """Whether the ledger has this version's schema; False for an older or an empty one.
 
     Raises:
-        LedgerTooNew: it was written by a later batchcrew.
-        LedgerError: it is another program's file.
+        LedgerTooNew, LedgerError: see `version_of`.
     """
-    version = await _number(connection, "PRAGMA user_version")
-    if version > len(MIGRATIONS):
-        raise LedgerTooNew(
-            f"{name} was written by a later batchcrew (its schema is {version}, this one knows {len(MIGRATIONS)}): "
-            "update batchcrew, or name another --ledger"
-        )
-    if version and await _number(connection, "PRAGMA application_id") != APPLICATION_ID:
-        raise LedgerError(f"{name} is a SQLite file of another program: name another --ledger")
-    return version == len(MIGRATIONS)
+    return await version_of(connection, name) == CURRENT
 
 
 async def migrate(connection: aiosqlite.Connection, name: str) -> None:
     """Bring the ledger to this version's schema. The caller holds the lock that makes it the only one to do so.
 
     Raises:
-        LedgerTooNew, LedgerError: see `is_current`.
+        LedgerTooNew, LedgerError: see `version_of`.
     """
-    if await is_current(connection, name):
-        return
+    version = await version_of(connection, name)
     await connection.create_function("reason_fingerprint_of", 1, reason_fingerprint, deterministic=True)
-    version = await _number(connection, "PRAGMA user_version")
-    if version == 0 and await _number(connection, "SELECT count(*) FROM sqlite_schema"):
-        raise LedgerError(f"{name} is a SQLite file of another program: name another --ledger")
-    for number in range(version, len(MIGRATIONS)):
+    for number in range(version, CURRENT):
         # executescript would commit an open transaction first, so the script carries its own
         await connection.executescript(
             f"BEGIN IMMEDIATE; {MIGRATIONS[number]}; PRAGMA application_id = {APPLICATION_ID};"
             f" PRAGMA user_version = {number + 1}; COMMIT;"
         )
-
-
-async def _number(connection: aiosqlite.Connection, query: str) -> int:
-    rows = list(await connection.execute_fetchall(query))
-    return int(rows[0][0])

@@ -7,23 +7,25 @@ the merge is one transaction: a batch is taken in whole or not at all.
 import asyncio
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import aiosqlite
 import orjson
 
+from batchcrew.errors import MAX_PROBLEMS
+from batchcrew.ledger.fetch import one, value
 from batchcrew.models import Job, Location, Plan
 
 CHUNK_ROWS = 1000
 """Rows that are in memory at once while a file is taken in."""
 
 _CREATE = """
-DROP TABLE IF EXISTS temp.staged;
 CREATE TEMP TABLE staged (
     position INTEGER PRIMARY KEY, job_id TEXT NOT NULL, crew TEXT NOT NULL, fingerprint TEXT NOT NULL,
     inputs TEXT NOT NULL, meta TEXT NOT NULL, row TEXT NOT NULL, file TEXT NOT NULL, line INTEGER NOT NULL
-);
+)
 """
 _INSERT = "INSERT INTO temp.staged VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _JOIN = "FROM temp.staged AS s JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id"
@@ -69,18 +71,34 @@ class Columns:
             self.names.update(dict.fromkeys(shape))
 
 
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What a job file holds, compared with the ledger and not yet merged."""
+
+    plan: Plan
+    duplicates: tuple[tuple[str, Location, Location], ...]
+    """job_id, where it stands first, where it stands again."""
+
+
+async def compare(connection: aiosqlite.Connection, batch: str, jobs: Iterable[Job]) -> Staged:
+    """Stream `jobs` into the temporary table and compare them with the batch, inside the caller's transaction."""
+    columns = await stage(connection, jobs)
+    twice = await duplicates(connection, MAX_PROBLEMS)
+    known = await one(connection, "SELECT id FROM batches WHERE batch = ?", (batch,))
+    return Staged(await plan(connection, known[0] if known else None, columns), tuple(twice))
+
+
 async def stage(connection: aiosqlite.Connection, jobs: Iterable[Job]) -> tuple[str, ...]:
-    """Stream `jobs` into the temporary table; returns the file's own columns."""
-    await connection.executescript(_CREATE)
+    """Stream `jobs` into the temporary table, inside the caller's transaction; returns the file's own columns."""
+    await clear(connection)
+    await connection.execute_fetchall(_CREATE)
     await connection.execute_fetchall("PRAGMA temp.cache_size = -4000")
-    await connection.execute_fetchall("BEGIN")
     columns = Columns()
     rows = _rows(jobs, columns)
     # the file is read and decoded in a thread: the loop stays free for a signal
     while chunk := await asyncio.to_thread(lambda: list(islice(rows, CHUNK_ROWS))):
         await connection.executemany(_INSERT, chunk)
-    await connection.commit()
-    await connection.executescript("CREATE INDEX temp.staged_id ON staged (job_id);")
+    await connection.execute_fetchall("CREATE INDEX temp.staged_id ON staged (job_id)")
     return tuple(columns.names)
 
 
@@ -191,7 +209,7 @@ async def _update(connection: aiosqlite.Connection, batch_id: int, now: str) -> 
 
 async def clear(connection: aiosqlite.Connection) -> None:
     """Drop the temporary table."""
-    await connection.executescript("DROP TABLE IF EXISTS temp.staged;")
+    await connection.execute_fetchall("DROP TABLE IF EXISTS temp.staged")
 
 
 async def _has_jobs(connection: aiosqlite.Connection, batch_id: int) -> bool:
@@ -200,5 +218,4 @@ async def _has_jobs(connection: aiosqlite.Connection, batch_id: int) -> bool:
 
 
 async def _count(connection: aiosqlite.Connection, query: str, parameters: tuple[Any, ...] = ()) -> int:
-    rows = list(await connection.execute_fetchall(query, parameters))
-    return int(rows[0][0])
+    return int(await value(connection, query, parameters))

@@ -12,7 +12,7 @@ from typing import Any
 import aiosqlite
 
 from batchcrew.errors import UsageError
-from batchcrew.ledger.queries import one
+from batchcrew.ledger.fetch import one
 from batchcrew.ledger.staging import decode_json, encode_json
 from batchcrew.ledger.writer import Change, Statement
 from batchcrew.models import Attempt, AttemptState, Execution, JobState, Outcome, Watch
@@ -54,10 +54,12 @@ _PROGRESS = Statement("UPDATE attempts SET progress = ? WHERE id = ? AND state =
 _WATCH = Statement("UPDATE attempts SET watch = ? WHERE id = ? AND state = 'kicked_off'", strict=False)
 
 _KICKOFFS_OF_URL = """
-SELECT count(*) FROM run_crews AS c
-JOIN attempts AS a ON a.id >= c.run_id || '-' AND a.id < c.run_id || '.' -- ids begin with their run's
-JOIN jobs AS j ON j.id = a.job AND j.crew = c.crew
-WHERE c.url = ? AND a.intended_at >= ? AND a.state <> 'rejected'
+SELECT (
+    SELECT count(*) FROM run_crews AS c
+    JOIN attempts AS a ON a.id >= c.run_id || '-' AND a.id < c.run_id || '.' -- ids begin with their run's
+    JOIN jobs AS j ON j.id = a.job AND j.crew = c.crew
+    WHERE c.url = ?1 AND a.intended_at >= ?2 AND a.state <> 'rejected'
+) + (SELECT coalesce(sum(kickoffs), 0) FROM deleted_kickoffs WHERE url = ?1 AND day >= substr(?2, 1, 10))
 """
 
 

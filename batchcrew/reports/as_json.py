@@ -20,6 +20,7 @@ from batchcrew.models import (
     JobDetail,
     JobLine,
     Plan,
+    RunLine,
     RunResult,
 )
 from batchcrew.reports.cells import writable
@@ -39,6 +40,15 @@ def json_document(value: object) -> str:
 def list_json(lines: Sequence[BatchLine]) -> list[JsonDict]:
     """`[{"batch", "counts", "jobfile", "created_at", "last_run_at", "running"}]`."""
     return [_batch(line) for line in lines]
+
+
+def runs_json(lines: Sequence[RunLine]) -> list[JsonDict]:
+    """The newest first: every field of `RunLine`.
+
+    `[{"run_id", "batch", "kind", "started_at", "ended_at", "running", "kickoffs", "cost", "exit_code", "stopped",
+    "stop_detail"}]`; a run that neither runs nor has an `ended_at` was killed.
+    """
+    return [asdict(line) for line in lines]
 
 
 def status_json(status: BatchStatus) -> JsonDict:

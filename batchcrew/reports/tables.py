@@ -39,7 +39,7 @@ def render_list(lines: Sequence[BatchLine]) -> str:
         ]
         for line in lines
     ]
-    return "\n".join(_table(header, rows, right={1, 2, 3, 4, 5}))
+    return "\n".join(table(header, rows, right={1, 2, 3, 4, 5}))
 
 
 def render_status(status: BatchStatus, now: datetime) -> str:
@@ -60,7 +60,7 @@ def render_status(status: BatchStatus, now: datetime) -> str:
     if status.in_flight:
         lines.append("  in flight:")
         shown = [_watched(entry, now) for entry in status.in_flight[:MOST_IN_FLIGHT]]
-        lines += [f"    {row}" for row in _table(["job", "crew", "for", "tasks", "task"], shown, right={2})]
+        lines += [f"    {row}" for row in table(["job", "crew", "for", "tasks", "task"], shown, right={2})]
         if len(status.in_flight) > MOST_IN_FLIGHT:
             lines.append(f"    and {len(status.in_flight) - MOST_IN_FLIGHT} more")
     if status.failing:
@@ -153,7 +153,7 @@ def _failing(line: JobLine) -> str:
     return f"{clean_text(line.job_id, limit=_NAME_COLUMNS)} {line.state}: {reason}"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int]) -> Iterator[str]:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int]) -> Iterator[str]:
     """Columns as wide as their widest cell; those whose number is in `right` are set to the right."""
     kept = [number for number in range(len(header)) if any(row[number] for row in rows)]
     widths = {number: max(display_width(row[number]) for row in (header, *rows)) for number in kept}

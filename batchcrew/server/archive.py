@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from batchcrew.errors import UsageError
 from batchcrew.server.executor import ENDED, Phase, Report, StepReport, TaskReport
+from batchcrew.sqlite_files import create_private
 
 LOG = logging.getLogger("batchcrew.server")
 APPLICATION_ID = 0x62636B65
@@ -256,7 +257,7 @@ def _open(path: Path | None) -> sqlite3.Connection:
     connection = None
     try:
         if path is not None:
-            path.touch(mode=0o600)
+            create_private(path)
         connection = sqlite3.connect(path or ":memory:", isolation_level=None)
         _migrate(connection, path)
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL"):

@@ -16,6 +16,7 @@ from typing import Any
 
 from batchcrew.errors import UsageError
 from batchcrew.server.execution import Record
+from batchcrew.sqlite_files import create_private
 
 KEPT_IN_FILE = 100_000
 KEPT_IN_MEMORY = 20_000
@@ -193,8 +194,7 @@ def _open(path: Path | None) -> sqlite3.Connection:
     connection = None
     try:
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
+            create_private(path)
         connection = sqlite3.connect(path or ":memory:", isolation_level=None)
         for pragma in ("busy_timeout = 10000", "synchronous = OFF"):
             connection.execute(f"PRAGMA {pragma}")

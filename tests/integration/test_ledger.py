@@ -391,7 +391,7 @@ async def test_two_first_runs_at_once_make_one_ledger(tmp_path: Path, clock: Sti
 
     await asyncio.gather(*(make(f"b{n}") for n in range(6)))
     async with Ledger(tmp_path / "ledger.db", clock=clock) as ledger:
-        assert len(await ledger.list()) == 6
+        assert len(await ledger.batches()) == 6
 
 
 async def test_a_batch_is_held_by_one_run(tmp_path: Path, clock: StillClock) -> None:
@@ -399,13 +399,13 @@ async def test_a_batch_is_held_by_one_run(tmp_path: Path, clock: StillClock) -> 
     async with Ledger(path, clock=clock) as ledger:
         await taken_in(ledger, [job("a")])
         async with BatchLock(path, "b", since="2026-01-01T00:00:00Z"):
-            assert [line.running for line in await ledger.list()] == [True]
+            assert [line.running for line in await ledger.batches()] == [True]
             with pytest.raises(BatchBusy, match=r"pid \d+ on .* since 2026-01-01"):
                 async with BatchLock(path, "b", since="later"):
                     pass
             async with BatchLock(path, "other", since="now"):
                 pass
-        assert [line.running for line in await ledger.list()] == [False]
+        assert [line.running for line in await ledger.batches()] == [False]
 
 
 async def test_a_ledger_of_the_first_version_is_brought_up_and_keeps_its_jobs(tmp_path: Path) -> None:

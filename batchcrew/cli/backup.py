@@ -1,0 +1,23 @@
+"""`batchcrew backup`."""
+
+from pathlib import Path
+
+import click
+
+from batchcrew.cli.loop import call
+from batchcrew.cli.options import existing, ledger_option
+from batchcrew.clock import SystemClock
+from batchcrew.quantities import format_size
+from batchcrew.upkeep import backup
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@ledger_option
+def command(path: Path, *, ledger: Path) -> None:
+    """Copy the ledger to the new file PATH, also while runs use it.
+
+    The copy is complete as of one moment, checked, and readable by its owner only. An existing PATH is refused.
+    """
+    size = call(backup(existing(ledger), path, clock=SystemClock()))
+    click.echo(f"{path}: {format_size(size)}, a complete copy of {ledger}")

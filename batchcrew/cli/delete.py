@@ -1,0 +1,41 @@
+"""`batchcrew delete`."""
+
+from pathlib import Path
+
+import click
+
+from batchcrew.cli.loop import call
+from batchcrew.cli.options import batch_argument, existing, ledger_option, option
+from batchcrew.clock import SystemClock
+from batchcrew.errors import NotInLedger
+from batchcrew.models import Counts
+from batchcrew.reports.clean import clean_text
+from batchcrew.upkeep import counts_of, delete
+
+
+@click.command()
+@batch_argument
+@option("-y", "--yes", is_flag=True, help="Do not ask.")
+@ledger_option
+def command(batch: str, *, yes: bool, ledger: Path) -> None:
+    """Delete BATCH from the ledger: its jobs, attempts, answers and runs. Asks first.
+
+    Its job file and exports stay. If the job file is run again, every job is paid for again.
+    """
+    clock = SystemClock()
+    counts = call(counts_of(existing(ledger), batch, clock=clock))
+    if counts is None:
+        raise NotInLedger(f"the ledger {ledger} has no batch {batch!r}; `batchcrew list` shows those it has")
+    if not yes:
+        click.confirm(_question(batch, counts, ledger), abort=True, err=True)
+    jobs = call(delete(ledger, batch, clock=clock))
+    click.echo(f"deleted {clean_text(batch)} with {jobs} {'job' if jobs == 1 else 'jobs'} from {ledger}")
+
+
+def _question(batch: str, counts: Counts, ledger: Path) -> str:
+    jobs = counts.total + counts.gone
+    question = f"Delete {clean_text(batch)} with {jobs} {'job' if jobs == 1 else 'jobs'} from {ledger}?"
+    lost = [f"{counts.succeeded} {'answer' if counts.succeeded == 1 else 'answers'}"] if counts.succeeded else []
+    if counts.open:
+        lost.append(f"{counts.open} {'execution' if counts.open == 1 else 'executions'} still running on the crew")
+    return f"{question} It loses {' and '.join(lost)}." if lost else question

@@ -1,0 +1,39 @@
+"""`batchcrew runs`."""
+
+from pathlib import Path
+
+import click
+
+from batchcrew.cli.loop import call
+from batchcrew.cli.options import existing, json_option, known_batch, ledger_option, option
+from batchcrew.clock import SystemClock
+from batchcrew.ledger import LedgerReader
+from batchcrew.models import RunLine
+from batchcrew.reports.as_json import json_document, runs_json
+from batchcrew.reports.runs_table import render_runs
+
+
+@click.command()
+@click.argument("batch", required=False)
+@option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, envvar="BATCHCREW_RUNS_LIMIT",
+    help="How many of the latest.",
+)  # fmt: skip
+@ledger_option
+@json_option
+def command(batch: str | None, *, limit: int, ledger: Path, as_json: bool) -> None:
+    """The history of BATCH (of all batches, if none is named): what each run did, and why it stopped.
+
+    The newest comes first. Ticks that found nothing to start are not kept.
+    """
+    clock = SystemClock()
+    lines = call(_runs(existing(ledger), batch, limit, clock))
+    if as_json:
+        click.echo(json_document(runs_json(lines)))
+    else:
+        click.echo(render_runs(lines, clock.now(), with_batch=batch is None))
+
+
+async def _runs(path: Path, batch: str | None, limit: int, clock: SystemClock) -> list[RunLine]:
+    async with LedgerReader(path, clock=clock) as ledger:
+        return await ledger.runs(None if batch is None else await known_batch(ledger, batch), limit)

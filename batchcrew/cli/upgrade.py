@@ -1,0 +1,24 @@
+"""`batchcrew upgrade`."""
+
+from pathlib import Path
+
+import click
+
+from batchcrew.cli.loop import call
+from batchcrew.cli.options import existing, ledger_option
+from batchcrew.clock import SystemClock
+from batchcrew.upkeep import upgrade
+
+
+@click.command()
+@ledger_option
+def command(*, ledger: Path) -> None:
+    """Upgrade a ledger that an earlier version of batchcrew wrote.
+
+    A run upgrades its ledger automatically; commands that only read do not. No job changes, nothing is kicked off.
+    """
+    before, after = call(upgrade(existing(ledger), clock=SystemClock()))
+    if before == after:
+        click.echo(f"{ledger} is up to date (schema {after})")
+    else:
+        click.echo(f"{ledger} upgraded from schema {before} to {after}")

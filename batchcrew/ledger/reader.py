@@ -1,0 +1,258 @@
+"""Reading a ledger without ever writing to it: what `status`, `list`, `show`, `export`, `check` and `runs` use.
+
+No writer can be reached from here. How the file is opened depends on what is there, because SQLite needs the `-shm` of
+a database in WAL mode and would make it:
+
+| there is | opened | because |
+|---|---|---|
+| `-wal` and `-shm` | `mode=ro` | a run is writing, or another program reads |
+| no `-wal` (nor `-journal`) | `immutable=1` | the one file is everything; opened again when it changes |
+| `-wal` without `-shm` | `mode=ro` where file and folder are ours | a run was killed; SQLite makes the `-shm` |
+| the same, file or folder not ours | a private copy of both files | no file of ours is left in a folder of others |
+
+Another user's ledger is opened with `readonly_shm=1` where it is in use, and copied where that does not do.
+"""
+
+import asyncio
+import contextlib
+import enum
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeAlias, TypeVar, assert_never
+
+import aiosqlite
+
+from batchcrew.clock import Clock
+from batchcrew.errors import LedgerError, LedgerTooNew, LedgerTooOld, NotInLedger
+from batchcrew.ledger import schema, staging, upkeep
+from batchcrew.ledger.connection import BUSY_SECONDS, check_sqlite, plain_errors
+from batchcrew.ledger.reading import Reading
+from batchcrew.ledger.staging import Staged
+from batchcrew.models import Job
+from batchcrew.sqlite_files import companion, database_uri
+
+T = TypeVar("T")
+TRIES = 10
+"""How often a query is run again because the file changed under it."""
+
+Stamp: TypeAlias = tuple[int, int, int] | None
+"""Inode, size and time of change of a file; None where there is none."""
+
+
+class Access(enum.Enum):
+    """How the file is opened."""
+
+    SHARED = enum.auto()
+    """`mode=ro`, with SQLite's locks."""
+    FOREIGN = enum.auto()
+    """The same without making a file, for a ledger of another user."""
+    IMMUTABLE = enum.auto()
+    """`immutable=1`: no locks, no other file; only while nobody writes."""
+    COPY = enum.auto()
+    """A copy of the file and its WAL."""
+
+
+class LedgerReader(Reading):
+    """A ledger that is read and not changed, nor migrated. Use as an async context manager.
+
+    Args:
+        path: the SQLite file; None is an empty ledger in memory (for a plan without a ledger).
+        clock: what ages are measured by.
+        any_schema: also open a ledger of an older schema (`backup` and `upgrade` do).
+
+    Raises:
+        NotInLedger: there is no such file, or it is empty.
+        LedgerTooOld: it has to be upgraded first.
+        LedgerTooNew: a later batchcrew wrote it.
+        LedgerError: it cannot be read.
+    """
+
+    def __init__(self, path: Path | None, *, clock: Clock, any_schema: bool = False) -> None:
+        super().__init__(path, clock=clock)
+        self._any_schema = any_schema
+        self.version = schema.CURRENT
+        """The schema of the ledger that was opened."""
+        self._access = Access.SHARED
+        self._stamps: tuple[Stamp, ...] = ()
+        self._copies = contextlib.ExitStack()
+
+    async def __aenter__(self) -> Self:
+        check_sqlite()
+        await self._open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    async def stage(self, batch: str, jobs: Callable[[], Iterable[Job]]) -> Staged:
+        """Compare a job file with the batch; `jobs` streams its jobs, from the first one at each call."""
+
+        async def query(connection: aiosqlite.Connection) -> Staged:
+            return await staging.compare(connection, batch, jobs())
+
+        return await self._query(query)
+
+    async def backup(self, target: Path) -> str | None:
+        """Copy the whole ledger, as of one moment, into the database `target` (SQLite's online backup).
+
+        A run may go on meanwhile. Returns what is wrong with the copy: None.
+        """
+
+        async def query(connection: aiosqlite.Connection) -> str | None:
+            async with aiosqlite.connect(target) as copy:
+                await connection.backup(copy)
+                # a copy is one file: it is read, moved and attached to mails as such
+                await copy.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+                return await upkeep.damage(copy)
+
+        return await self._query(query)
+
+    async def _query(self, query: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
+        for _ in range(TRIES):
+            try:
+                result = await self._snapshot(query)
+            except LedgerError:  # a file that changed meanwhile may have looked damaged
+                if not await self._changed():
+                    raise
+            else:
+                if not await self._changed():
+                    return result
+            await self._close()
+            await self._open()
+        raise LedgerError(f"ledger {self._name}: it changes faster than it can be read; run the same command again")
+
+    async def _snapshot(self, query: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
+        """Run `query` in one read transaction: all it reads is of one moment."""
+        connection = self._reader
+        with plain_errors(self._name, consequence=""):
+            await connection.execute_fetchall("BEGIN")
+            try:
+                return await query(connection)
+            finally:
+                # an error of SQLite may have ended the transaction already
+                if connection.in_transaction:
+                    await connection.rollback()
+
+    async def _changed(self) -> bool:
+        """Whether what was read may be torn: somebody wrote to a file that was opened as immutable."""
+        if self.path is None or self._access is not Access.IMMUTABLE:
+            return False
+        return await asyncio.to_thread(_stamps, self.path) != self._stamps
+
+    async def _open(self) -> None:
+        if self.path is None:
+            self._read = await aiosqlite.connect(":memory:", isolation_level=None)
+            await schema.migrate(self._read, self._name)
+            return
+        self._stamps = await asyncio.to_thread(_stamps, self.path)
+        if self._stamps[0] is None:
+            raise NotInLedger(f"there is no ledger at {self.path}: run a batch first, or name it with --ledger")
+        self._access = await asyncio.to_thread(_access, self.path, self._stamps)
+        try:
+            await self._connect(self.path)
+        except LedgerError as error:
+            if self._access is not Access.FOREIGN or isinstance(error, LedgerTooOld | LedgerTooNew | NotInLedger):
+                raise
+            self._access = Access.COPY
+            await self._connect(self.path)
+
+    async def _connect(self, path: Path) -> None:
+        try:
+            with plain_errors(self._name, consequence=""):
+                self._read = await self._connection(path)
+                await self._read.execute_fetchall(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+                await self._read.execute_fetchall("PRAGMA temp_store = FILE")
+                await self._check_schema(self._read)
+        except BaseException:
+            await self._close()
+            raise
+
+    async def _connection(self, path: Path) -> aiosqlite.Connection:
+        match self._access:
+            case Access.SHARED:
+                uri = database_uri(path, mode="ro")
+            case Access.FOREIGN:
+                uri = database_uri(path, mode="ro", readonly_shm="1")
+            case Access.IMMUTABLE:
+                uri = database_uri(path, mode="ro", immutable="1")
+            case Access.COPY:
+                folder = Path(self._copies.enter_context(tempfile.TemporaryDirectory(prefix="batchcrew-")))
+                uri = database_uri(await asyncio.to_thread(_copy, path, folder))
+            case _:
+                assert_never(self._access)
+        return await aiosqlite.connect(uri, uri=True, isolation_level=None)
+
+    async def _check_schema(self, connection: aiosqlite.Connection) -> None:
+        version = await schema.version_of(connection, self._name)
+        if version == 0:
+            raise NotInLedger(f"the ledger {self._name} is empty: run a batch first, or name another --ledger")
+        self.version = version
+        if version < schema.CURRENT and not self._any_schema:
+            raise LedgerTooOld(
+                f"the ledger {self._name} has schema {version}, this batchcrew reads {schema.CURRENT}; upgrade it with"
+                f" `batchcrew upgrade --ledger {self._name}` (a run upgrades it automatically)"
+            )
+
+    async def _close(self) -> None:
+        connection, self._read = self._read, None
+        try:
+            if connection is not None:
+                await connection.close()  # left open it would keep the interpreter alive
+        finally:
+            await asyncio.to_thread(self._copies.close)
+
+
+def _stamps(path: Path) -> tuple[Stamp, ...]:
+    """What the ledger's files look like, from the outside: the database, its WAL, shared memory and journal."""
+    return tuple(_stamp(companion(path, suffix)) for suffix in ("", "-wal", "-shm", "-journal"))
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _access(path: Path, stamps: tuple[Stamp, ...]) -> Access:
+    """The table at the top of this module."""
+    _, wal, shm, journal = stamps
+    database = companion(path, "")
+    # what SQLite makes as root gets the database's owner
+    ours = os.geteuid() in {0, database.stat().st_uid}
+    if journal is not None or (wal is not None and shm is not None):
+        return Access.SHARED if ours else Access.FOREIGN
+    if wal is None:
+        return Access.IMMUTABLE
+    return Access.SHARED if ours and os.access(database.parent, os.W_OK) else Access.COPY
+
+
+_COPY_SCRIPT = "import shutil, sys; [shutil.copyfile(a, b) for a, b in zip(sys.argv[1::2], sys.argv[2::2])]"
+
+
+def _copy(path: Path, folder: Path) -> Path:
+    """Copy the database and its WAL into `folder`, again until neither has changed meanwhile.
+
+    Another process copies: this one may not open the files past SQLite.
+    """
+    target = folder / "ledger.db"
+    names = [(companion(path, suffix), companion(target, suffix)) for suffix in ("", "-wal")]
+    said = ""
+    for _ in range(TRIES):
+        before = _stamps(path)
+        pairs = [str(name) for pair in names for name in pair if pair[0].exists()]
+        copied = subprocess.run(  # noqa: S603 - this Python, on paths of ours
+            [sys.executable, "-I", "-c", _COPY_SCRIPT, *pairs], capture_output=True, text=True, check=False
+        )
+        if before == _stamps(path) and not copied.returncode:
+            return target
+        said = copied.stderr.strip().rpartition("\n")[2] or "it changes all the time"
+    raise LedgerError(f"ledger {path}: a run was killed and left its WAL, and a copy to read cannot be made: {said}")

@@ -1,0 +1,51 @@
+"""What is done to a whole ledger, or to a whole batch of it, apart from running it."""
+
+import aiosqlite
+
+from batchcrew.ledger.fetch import value
+
+# a month's budget (max_kickoffs_per_month) still counts what a deleted batch has spent
+_KEEP_KICKOFFS = """
+INSERT INTO deleted_kickoffs (url, day, kickoffs)
+SELECT c.url, substr(a.intended_at, 1, 10), count(*)
+FROM jobs AS j JOIN attempts AS a ON a.job = j.id JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = j.crew
+WHERE j.batch_id = ? AND a.state <> 'rejected' GROUP BY 1, 2
+ON CONFLICT (url, day) DO UPDATE SET kickoffs = kickoffs + excluded.kickoffs
+"""
+_ATTEMPTS = "SELECT a.id FROM jobs AS j JOIN attempts AS a ON a.job = j.id WHERE j.batch_id = ?"
+_DELETIONS = (
+    f"DELETE FROM task_results WHERE attempt_id IN ({_ATTEMPTS})",
+    "DELETE FROM attempts WHERE job IN (SELECT id FROM jobs WHERE batch_id = ?)",
+    "DELETE FROM jobs WHERE batch_id = ?",
+    "DELETE FROM paces WHERE batch_id = ?",
+    "DELETE FROM run_crews WHERE run_id IN (SELECT id FROM runs WHERE batch_id = ?)",
+    "DELETE FROM runs WHERE batch_id = ?",
+    "DELETE FROM batches WHERE id = ?",
+)
+
+
+async def delete_batch(connection: aiosqlite.Connection, batch_id: int) -> int:
+    """Delete a batch with all that belongs to it, inside the caller's transaction; returns how many jobs it had."""
+    jobs = int(await value(connection, "SELECT count(*) FROM jobs WHERE batch_id = ?", (batch_id,)))
+    await connection.execute_fetchall(_KEEP_KICKOFFS, (batch_id,))
+    for deletion in _DELETIONS:
+        await connection.execute_fetchall(deletion, (batch_id,))
+    return jobs
+
+
+async def vacuum(connection: aiosqlite.Connection) -> tuple[int, int]:
+    """Rebuild the file without its unused pages; returns its size in bytes before and after."""
+    before = await _size(connection)
+    await connection.execute_fetchall("VACUUM")
+    await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+    return before, await _size(connection)
+
+
+async def damage(connection: aiosqlite.Connection) -> str | None:
+    """The first thing that SQLite's quick check finds wrong with a database, or None."""
+    found = str(await value(connection, "PRAGMA quick_check(1)"))
+    return None if found == "ok" else found
+
+
+async def _size(connection: aiosqlite.Connection) -> int:
+    return int(await value(connection, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"))

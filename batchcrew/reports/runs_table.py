@@ -1,0 +1,40 @@
+"""What `runs` prints: one line a run."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from batchcrew.clock import from_text
+from batchcrew.models import RunLine
+from batchcrew.quantities import format_duration
+from batchcrew.reports.clean import clean_text
+from batchcrew.reports.tables import table
+
+_NAME_COLUMNS = 32
+_WHY_COLUMNS = 80
+
+
+def render_runs(lines: Sequence[RunLine], now: datetime, *, with_batch: bool) -> str:
+    """A table of runs, one a line, in their order; `now` is aware. Without a last newline."""
+    if not lines:
+        return "no runs yet"
+    header = ["batch", "kind", "started", "duration", "kickoffs", "cost", "exit", "why it stopped"]
+    rows = [_row(line, now, with_batch=with_batch) for line in lines]
+    return "\n".join(table(header, rows, right={3, 4, 5, 6}))
+
+
+def _row(line: RunLine, now: datetime, *, with_batch: bool) -> list[str]:
+    end = from_text(line.ended_at) if line.ended_at else now if line.running else None
+    duration = "" if end is None else format_duration(max(0.0, (end - from_text(line.started_at)).total_seconds()))
+    why = line.stop_detail or (line.stopped or "").replace("_", " ")
+    if line.ended_at is None:
+        why = "it runs now" if line.running else "killed: it did not end in order"
+    return [
+        clean_text(line.batch, limit=_NAME_COLUMNS) if with_batch else "",
+        line.kind,
+        f"{from_text(line.started_at):%Y-%m-%d %H:%M:%SZ}",
+        duration,
+        str(line.kickoffs),
+        clean_text(line.cost or ""),
+        "" if line.exit_code is None else str(line.exit_code),
+        clean_text(why, limit=_WHY_COLUMNS),
+    ]
