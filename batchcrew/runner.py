@@ -139,6 +139,9 @@ async def _run(
         kind="tick" if request.once else "run",
         urls={name: crew_address(crew.url) for name, crew in jobfile.crews.items()},
     )
+    if ledger.recovered:
+        around.observe(Warned(f"{_ids(ledger.recovered)} from the spill file; the executions are resumed"))
+    await ledger.reserve_spill(batch, settings.concurrency)
     around.observe(_started(result.counts, run_id, request, jobfile, settings))
     clients = open_crews(
         jobfile,
@@ -174,6 +177,10 @@ async def _run(
     )
     await ledger.close_run(run_id, kickoffs=result.kickoffs, stopped=stopped, exit_code=int(exit_code(result)))
     return result
+
+
+def _ids(number: int) -> str:
+    return "1 kickoff id was read" if number == 1 else f"{number} kickoff ids were read"
 
 
 def _started(counts: Counts, run_id: str, request: RunRequest, jobfile: JobFile, settings: RunSettings) -> RunStarted:

@@ -20,7 +20,7 @@ from batchcrew.engine.breaker import Breaker
 from batchcrew.engine.gate import Gate
 from batchcrew.engine.polling import Patience, Waits
 from batchcrew.engine.stopping import Stop
-from batchcrew.errors import LedgerError
+from batchcrew.errors import NotRecorded
 from batchcrew.events import KickedOff, Observe, Progressed, Warned
 from batchcrew.ledger import Ledger
 from batchcrew.models import (
@@ -161,12 +161,14 @@ class AttemptRunner:
         attempt = life.attempt
         try:
             when = await self._ledger.kicked_off(attempt, kickoff_id)
-        except LedgerError:
-            # paid for and not recorded: a person can still say so, once the ledger can be written again
-            told = (
-                f"its kickoff_id {kickoff_id} could not be recorded: see `batchcrew attach` once the ledger is mended"
+        except NotRecorded as error:
+            if error.spilled:  # paid for, and kept where the next run looks first
+                kept = "it is in the spill file next to the ledger, and the next run resumes it"
+            else:
+                kept = f"record it with `batchcrew attach` once the ledger can be written (job {attempt.job_id})"
+            self._observe(
+                Warned(f"job {attempt.job_id}: its kickoff_id {kickoff_id} cannot be written to the ledger; {kept}")
             )
-            self._observe(Warned(f"job {attempt.job_id} of {attempt.batch} was accepted, but {told}"))
             raise
         life.attempt = replace(attempt, kickoff_id=kickoff_id, kicked_off_at=when)
         self._gate.accepted()

@@ -12,12 +12,13 @@ from typing import Any, Self
 import aiosqlite
 
 from batchcrew.clock import Clock, Uptime, machine_uptime, to_text
-from batchcrew.errors import MAX_PROBLEMS, JobFileError, LedgerError, NotInLedger, Problem, UsageError
-from batchcrew.ledger import runs, staging, transitions, upkeep
+from batchcrew.errors import MAX_PROBLEMS, JobFileError, LedgerError, NotInLedger, NotRecorded, Problem, UsageError
+from batchcrew.ledger import queries, runs, staging, transitions, upkeep
 from batchcrew.ledger.clock_jumps import carry_over
 from batchcrew.ledger.connection import close_writer, open_beside_writer, open_writer, plain_errors
 from batchcrew.ledger.fetch import one
 from batchcrew.ledger.reading import BatchKey, Reading
+from batchcrew.ledger.spill import SpilledKickoff, SpillFile, read_spilled, spill_path
 from batchcrew.ledger.staging import Staged
 from batchcrew.ledger.transitions import MonthBudget
 from batchcrew.ledger.writer import Parameters, Statement, Writer
@@ -80,6 +81,9 @@ class Ledger(Reading):
         self._write: aiosqlite.Connection | None = None
         self._writer: Writer | None = None
         self._intents = 0
+        self._spill: SpillFile | None = None
+        self.recovered = 0
+        """Kickoff ids that `open_run` found in the spill file of an earlier run."""
 
     async def __aenter__(self) -> Self:
         self._write = await open_writer(self.path)
@@ -102,6 +106,8 @@ class Ledger(Reading):
                 await self._read.close()
             if self._write is not None:
                 await close_writer(self._write)
+            if self._spill is not None:
+                await asyncio.to_thread(self._spill.close)
 
     # Taking a job file in
 
@@ -166,13 +172,17 @@ class Ledger(Reading):
     ) -> str:
         """Record that a run begins, and the url of each of its crews; returns its id.
 
-        Where the machine's clock was set since the batch's latest run, the moments that waits and ages are
-        measured from are carried over first.
+        The kickoff ids that an earlier run could only spill are recorded first. Where the machine's clock was set
+        since the batch's latest run, the moments that waits and ages are measured from are carried over first.
         """
         run_id, now = self._new_id(), self._clock.now()
         uptime = await asyncio.to_thread(self._uptime)
+        batch = await self._query(lambda connection: queries.batch_name(connection, batch_id))
+        spilled = await asyncio.to_thread(spill_path, self.path, batch)
+        kickoffs = await asyncio.to_thread(read_spilled, spilled)
 
         async def work(connection: aiosqlite.Connection) -> None:
+            self.recovered = sum([await transitions.recover(connection, kickoff) for kickoff in kickoffs])
             if uptime is not None:
                 await carry_over(connection, batch_id, now, uptime)
             await runs.forget_an_idle_tick(connection, batch_id)
@@ -188,7 +198,19 @@ class Ledger(Reading):
             )
 
         await self._writing.call(work)
+        await asyncio.to_thread(spilled.unlink, missing_ok=True)
         return run_id
+
+    async def reserve_spill(self, key: BatchKey, kickoffs: int) -> None:
+        """Reserve the file for kickoff ids that the ledger cannot take, with room for so many at once.
+
+        To be called after `open_run`, before the first kickoff.
+
+        Raises:
+            LedgerError: there is no room for it.
+        """
+        self._spill = await asyncio.to_thread(SpillFile, self.path, key.batch)
+        await asyncio.to_thread(self._spill.reserve, kickoffs)
 
     async def pass_canary(self, key: BatchKey) -> None:
         """Record that the batch's first jobs have ended well."""
@@ -235,9 +257,18 @@ class Ledger(Reading):
         return await self._writing.call(work)
 
     async def kicked_off(self, attempt: Attempt, kickoff_id: str) -> str:
-        """The crew accepted the attempt. Returns the moment that was written."""
+        """The crew accepted the attempt. Returns the moment that was written.
+
+        Raises:
+            NotRecorded: the ledger cannot be written; the kickoff_id is in the spill file, if the error says so.
+        """
         now = self._now()
-        await self._writing.change(*transitions.kick_off(attempt, kickoff_id, now))
+        try:
+            await self._writing.change(*transitions.kick_off(attempt, kickoff_id, now))
+        except LedgerError as error:
+            kickoff = SpilledKickoff(attempt=attempt.attempt_id, kickoff_id=kickoff_id, at=now)
+            spilled = self._spill is not None and await asyncio.to_thread(self._spill.add, kickoff)
+            raise NotRecorded(str(error), spilled=spilled) from error
         return now
 
     async def ended(self, attempt: Attempt, outcome: Outcome) -> None:
@@ -344,7 +375,10 @@ class Ledger(Reading):
                 raise NotInLedger(f"the ledger {self._name} has no batch {batch!r}")
             return await upkeep.delete_batch(connection, row[0])
 
-        return await self._writing.call(work)
+        jobs = await self._writing.call(work)
+        spilled = await asyncio.to_thread(spill_path, self.path, batch)
+        await asyncio.to_thread(spilled.unlink, missing_ok=True)
+        return jobs
 
     async def vacuum(self) -> tuple[int, int]:
         """Rebuild the file without its unused pages; returns its size in bytes before and after.

@@ -39,6 +39,11 @@ async def batch(connection: aiosqlite.Connection, batch: str) -> tuple[Any, ...]
     return await one(connection, "SELECT id, batch, digest, columns, jobfile FROM batches WHERE batch = ?", (batch,))
 
 
+async def batch_name(connection: aiosqlite.Connection, batch_id: int) -> str:
+    """The name of the batch with that row number."""
+    return str(await value(connection, "SELECT batch FROM batches WHERE id = ?", (batch_id,)))
+
+
 async def batches(connection: aiosqlite.Connection, batch_id: int | None = None) -> list[tuple[Any, ...]]:
     """(id, batch, jobfile, created_at, last run) of one batch or of all, the one that ran last first."""
     rows = await connection.execute_fetchall(

@@ -13,6 +13,7 @@ import aiosqlite
 
 from batchcrew.errors import UsageError
 from batchcrew.ledger.fetch import one
+from batchcrew.ledger.spill import SpilledKickoff
 from batchcrew.ledger.staging import decode_json, encode_json
 from batchcrew.ledger.writer import Change, Statement
 from batchcrew.models import Attempt, AttemptState, Execution, JobState, Outcome, Watch
@@ -189,6 +190,31 @@ def plain_text(text: str | None) -> str | None:
     except UnicodeEncodeError:
         return text.encode(errors="replace").decode()
     return text
+
+
+async def recover(connection: aiosqlite.Connection, kickoff: SpilledKickoff) -> bool:
+    """Record a kickoff_id that an earlier run could only spill: (intended | in_doubt) -> kicked_off.
+
+    False where the ledger has it already, or where a later attempt was made of the job.
+    """
+    row = await one(
+        connection,
+        "SELECT a.job, a.state FROM attempts AS a JOIN jobs AS j ON j.id = a.job AND j.attempts = a.number"
+        " WHERE a.id = ? AND a.state IN ('intended', 'in_doubt') AND j.state IN ('open', 'held', 'pending', 'failed')",
+        (kickoff.attempt,),
+    )
+    if row is None:
+        return False
+    await connection.execute_fetchall(
+        "UPDATE attempts SET state = 'kicked_off', kickoff_id = ?, kicked_off_at = ?, ended_at = NULL, reason = NULL,"
+        " reason_fingerprint = NULL WHERE id = ?",
+        (kickoff.kickoff_id, kickoff.at, kickoff.attempt),
+    )
+    await connection.execute_fetchall(
+        "UPDATE jobs SET state = 'open', not_before = '', reason = NULL, reason_fingerprint = NULL WHERE id = ?",
+        (row[0],),
+    )
+    return True
 
 
 async def attach(
