@@ -39,7 +39,7 @@ class LazyGroup(click.Group):
     """Knows its commands by name and line; imports one when it is called, so that `--help` is quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS]  # `list` is a command of this package once it is imported
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         interruptible()
         guard_streams()
         try:
-            code = _call(sys.argv[1:] if arguments is None else list(arguments))
+            code = _call(sys.argv[1:] if arguments is None else [*arguments])
         finally:
             uninterruptible()
     except KeyboardInterrupt as error:
