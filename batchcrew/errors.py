@@ -5,6 +5,8 @@
     ├── JobFileError (2)        the job file, or a file it names, is wrong; carries up to 20 problems
     ├── BatchBusy (4)           another run holds this batch
     ├── CrewUnusable (5)        no crew can be worked with: unreachable, 401/403, wrong URL
+    ├── OutputError (2)         stdout, or the file of an export, cannot be written
+    │   └── OutputClosed (0)    the program that reads stdout has ended
     └── LedgerError (70)        the ledger cannot be read or written
         ├── LedgerTooNew        written by a later batchcrew
         ├── LedgerTooOld (2)    to be upgraded before it can be read
@@ -93,6 +95,18 @@ class CrewUnusable(BatchcrewError):
     """A crew cannot be worked with: unreachable, 401/403, or a URL that is no crew."""
 
     exit_code = ExitCode.CREW_UNUSABLE
+
+
+class OutputError(BatchcrewError):
+    """Standard output, or the file of an export, cannot be written."""
+
+    exit_code = ExitCode.USAGE
+
+
+class OutputClosed(OutputError):
+    """The program that reads standard output (`head`, `less`) has ended: it has what it wanted."""
+
+    exit_code = ExitCode.SUCCEEDED
 
 
 class LedgerError(BatchcrewError):

@@ -19,6 +19,8 @@ class RunStarted:
     """`name (url)` of each crew, without token."""
     concurrency: int
     counts: Counts
+    program: str = "batchcrew"
+    """How this batchcrew was called: commands that are shown start with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,13 +41,13 @@ async def take_in(ledger: Ledger, jobfile: JobFile, *, stop: Stop, observe: Obse
     return batch, staged.plan
 
 
-async def tell_what_was_left(ledger: Ledger, batch: BatchKey, observe: Observe) -> None:
+async def tell_what_was_left(ledger: Ledger, batch: BatchKey, observe: Observe, *, program: str) -> None:
     """An earlier day's batch of the same job file (`batch: leads-{date}`) may have work left that nobody runs now."""
     for name, counts in (await ledger.left_behind(batch)).items():
         day = _DAY.search(name)
         if day is not None and _DAY.sub("", name) == _DAY.sub("", batch.batch):
             left = f"{counts.open} executions in flight and {counts.pending} jobs pending"
-            finish = run_command(batch.jobfile, str(ledger.path), f"--date {day[0]}")
+            finish = run_command(batch.jobfile, str(ledger.path), f"--date {day[0]}", program=program)
             observe(Warned(f"batch {name} of this job file has {left}; to finish it: {finish}"))
 
 

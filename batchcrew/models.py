@@ -353,6 +353,8 @@ class RunResult:
     """A tick that stopped for the reason of the last one and changed nothing: a person knows already."""
     cost: str | None = None
     """What this run's kickoffs cost, where their price is known: `12.50 USD`."""
+    program: str = "batchcrew"
+    """How this batchcrew was called: commands that are shown start with it."""
 
 
 # What the ledger tells of a batch, for `status`, `list`, `show` and exports.

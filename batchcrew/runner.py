@@ -36,6 +36,8 @@ class RunRequest:
     retry_failed: bool = False
     once: bool = False
     """A tick: do what is due now and end, whatever is left."""
+    program: str = "batchcrew"
+    """How this batchcrew was called: commands that are shown start with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ async def _continue(request: RunRequest, jobfile: JobFile, settings: RunSettings
         for warning in jobfile.warnings:
             around.observe(Warned(warning))
         batch, plan = await take_in(ledger, jobfile, stop=around.stop, observe=around.observe)
-        await tell_what_was_left(ledger, batch, around.observe)
+        await tell_what_was_left(ledger, batch, around.observe, program=request.program)
         if request.retry_failed:
             await ledger.retry(batch, states=[JobState.FAILED])
         result = RunResult(
@@ -107,6 +109,7 @@ async def _continue(request: RunRequest, jobfile: JobFile, settings: RunSettings
             ledger=str(request.ledger),
             jobfile=str(request.source.path),
             plan=plan,
+            program=request.program,
         )
         if result.counts.left:
             result = await _run(request, jobfile, settings, ledger, batch, result, around)
@@ -192,6 +195,7 @@ def _started(counts: Counts, run_id: str, request: RunRequest, jobfile: JobFile,
         crews=tuple(f"{name} ({crew.url})" for name, crew in jobfile.crews.items()),
         concurrency=settings.concurrency,
         counts=counts,
+        program=request.program,
     )
 
 

@@ -4,9 +4,12 @@ import importlib.util
 import os
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+from cli_process import JOB_FILE, closing, write_trips
+from held_crew import HeldCrew
 
 
 @pytest.fixture(autouse=True)
@@ -17,6 +20,28 @@ def no_blocking_calls() -> Iterator[BlockBuster]:
     """
     with blockbuster_ctx(scanned_modules=["batchcrew"], excluded_modules=["batchcrew.server"]) as blockbuster:
         yield blockbuster
+
+
+@pytest.fixture(autouse=True)
+def no_process_stays() -> Iterator[None]:
+    """Kill what a test has left running, also when it failed."""
+    with closing():
+        yield
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the rows of 40 jobs."""
+    write_trips(tmp_path, 40)
+    return tmp_path
+
+
+@pytest.fixture
+def held(folder: Path) -> Iterator[HeldCrew]:
+    """A crew whose executions end when the test says so, and the job file for it."""
+    with HeldCrew() as crew:
+        (folder / "jobs.yaml").write_text(JOB_FILE.format(url=crew.url), encoding="utf-8")
+        yield crew
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,15 +1,23 @@
 """The command line: parse, call, print. One file per command; each is imported when it is called."""
 
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import click
 
 from batchcrew import __version__
+from batchcrew.cli.interruption import interruptible, uninterruptible
 from batchcrew.cli.leaving import leave
-from batchcrew.errors import BatchcrewError, ExitCode
+from batchcrew.cli.program import this_program
+from batchcrew.cli.streams import guard_streams
+from batchcrew.errors import BatchcrewError, ExitCode, OutputClosed
+
+COMPLETION = "_BATCHCREW_COMPLETE"
+"""The variable by which a shell asks click for completions."""
 
 COMMANDS = {
     "run": ("batchcrew.cli.run", "Start or continue a batch; the one command cron needs."),
@@ -36,7 +44,7 @@ class LazyGroup(click.Group):
     """Knows its commands by name and line; imports one when it is called, so that `--help` is quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS]  # `list` is a command of this package once it is imported
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
@@ -61,29 +69,49 @@ def batchcrew() -> None:
     """Run deployed CrewAI crews for every row of a file, without losing a job or paying for one twice."""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The `batchcrew` program: exits with a code of the table."""
-    leave(_call(arguments))
-
-
-def _call(arguments: Sequence[str] | None) -> int:
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The `batchcrew` program: exits with a code of the table, also when a signal comes at any moment."""
     try:
-        code = batchcrew.main(args=arguments, prog_name="batchcrew", standalone_mode=False)
+        interruptible()
+        guard_streams()
+        try:
+            code = _call(sys.argv[1:] if arguments is None else [*arguments])
+        finally:
+            uninterruptible()
+    except KeyboardInterrupt as error:
+        uninterruptible()
+        click.echo(f"batchcrew: interrupted by {error}", err=True)
+        code = ExitCode.STOPPED
+    leave(code)
+
+
+def _call(arguments: list[str]) -> int:
+    try:
+        code = _invoke(arguments)
         sys.stdout.flush()
+    except click.exceptions.Exit as ended:  # --help, --version
+        return ended.exit_code
     except click.ClickException as error:
         error.show()
         return ExitCode.USAGE
-    except click.Abort:  # Ctrl-C before a command had its own signal handlers
+    except click.Abort:  # a question was answered by Ctrl-C or the end of the input
         click.echo("batchcrew: interrupted", err=True)
         return ExitCode.STOPPED
+    except OutputClosed as error:  # the reader (head, less) has what it wanted
+        return error.exit_code
     except BatchcrewError as error:
         click.echo(f"batchcrew: {error}", err=True)
         return error.exit_code
-    except BrokenPipeError:  # the reader (head, less) has what it wanted
-        sys.stdout = None  # nothing is left to flush at exit
-        return ExitCode.SUCCEEDED
     except Exception:  # noqa: BLE001 - the last stop: a defect is told as one
         traceback.print_exc()
         click.echo("batchcrew: this is a defect of batchcrew; the ledger says what was in flight", err=True)
         return ExitCode.DEFECT
     return int(code or 0)
+
+
+def _invoke(arguments: list[str]) -> Any:
+    """What click's own `main` does, without its answers to signals and to a broken pipe (exit 1)."""
+    if COMPLETION in os.environ:  # a shell wants to know how a word may go on
+        return batchcrew.main(args=arguments, prog_name="batchcrew", standalone_mode=False)
+    with batchcrew.make_context(this_program(), arguments) as context:
+        return batchcrew.invoke(context)

@@ -7,8 +7,10 @@ from typing import Any
 import click
 
 from batchcrew.adopting import adopt
+from batchcrew.cli.interruption import interrupt
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import ledger_option, option
+from batchcrew.cli.program import current_program
 from batchcrew.cli.running import Reporting, run_and_report
 from batchcrew.cli.signals import with_signals
 from batchcrew.cli.sources import source, source_options
@@ -38,10 +40,11 @@ def command(jobfile: Path, *, ids: Path, ledger: Path, **options: Any) -> int:
     jobs = source(jobfile, options, {})
     number = call(_adopt(jobs, ids, ledger))
     click.echo(f"{number} executions adopted", err=True)
-    return run_and_report(RunRequest(source=jobs, ledger=ledger, limit=0), Reporting())
+    return run_and_report(RunRequest(source=jobs, ledger=ledger, limit=0, program=current_program()), Reporting())
 
 
 async def _adopt(jobs: Source, ids: Path, ledger: Path) -> int:
     stop = Stop()
     observe = QuietProgress(sys.stderr).observe
-    return await with_signals(adopt(jobs, ids, ledger=ledger, stop=stop, clock=SystemClock(), observe=observe), stop)
+    work = adopt(jobs, ids, ledger=ledger, stop=stop, clock=SystemClock(), observe=observe)
+    return await with_signals(work, stop, after=interrupt)

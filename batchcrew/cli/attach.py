@@ -7,6 +7,7 @@ import click
 from batchcrew.adopting import attach
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_argument, existing, known_batch, ledger_option
+from batchcrew.cli.output import confirm
 from batchcrew.clock import SystemClock
 from batchcrew.ledger import Ledger
 
@@ -22,7 +23,7 @@ def command(batch: str, job: str, kickoff_id: str, *, ledger: Path) -> None:
     For a job that is held because its kickoff's answer was lost.
     """
     call(_attach(existing(ledger), batch, job, kickoff_id))
-    click.echo(f"job {job} of {batch} is watched under {kickoff_id} by the next run")
+    confirm(f"job {job} of {batch} is watched under {kickoff_id} by the next run")
 
 
 async def _attach(path: Path, batch: str, job: str, kickoff_id: str) -> None:

@@ -1,15 +1,21 @@
 """Ending the process, also where a thread is stuck in a call of the system. Imports nothing heavy, as `--help`."""
 
 import os
+import signal
 import sys
 import threading
 from typing import NoReturn
+
+from batchcrew.errors import OutputError
 
 
 def leave(code: int) -> NoReturn:
     """End the process, also where a thread is stuck in a call of the system."""
     if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
         end_now(code)
+    # the interpreter, as it ends, puts the default action in the place of every handler but of this one
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     sys.exit(code)
 
 
@@ -19,6 +25,6 @@ def end_now(code: int) -> NoReturn:
         try:
             if stream is not None:
                 stream.flush()
-        except (OSError, ValueError):
-            continue  # it went away
+        except (OSError, ValueError, OutputError, RuntimeError):
+            continue  # it went away, or a signal came while it was being written
     os._exit(code)

@@ -6,10 +6,13 @@ import click
 
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_argument, existing, known_batch, ledger_option, option
+from batchcrew.cli.output import confirm
+from batchcrew.cli.program import current_program
 from batchcrew.clock import SystemClock, to_text
 from batchcrew.errors import UsageError
 from batchcrew.ledger import BatchLock, Ledger
 from batchcrew.models import ENDED_JOB_STATES, JobState
+from batchcrew.reports.commands import status_command
 
 STATES = sorted(state.value for state in ENDED_JOB_STATES)
 
@@ -36,8 +39,9 @@ def command(batch: str, jobs: tuple[str, ...], *, states: tuple[str, ...], held:
         wanted = set(ENDED_JOB_STATES) if jobs else {JobState.FAILED}
     put_back = call(_retry(existing(ledger), batch, jobs, sorted(wanted)))
     if jobs and not put_back:
-        raise UsageError(f"none of these jobs is {' or '.join(sorted(wanted))}: `batchcrew status {batch}` shows them")
-    click.echo(f"{put_back} jobs of {batch} are pending again")
+        shows = status_command(batch, str(ledger), current_program())
+        raise UsageError(f"none of these jobs is {' or '.join(sorted(wanted))}: `{shows}` shows them")
+    confirm(f"{put_back} jobs of {batch} are pending again")
 
 
 async def _retry(path: Path, batch: str, jobs: tuple[str, ...], states: list[JobState]) -> int:

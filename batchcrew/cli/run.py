@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from batchcrew.cli.options import ledger_option, option
+from batchcrew.cli.program import current_program
 from batchcrew.cli.running import Reporting, overrides, reporting_options, run_and_report, settings_options
 from batchcrew.cli.sources import source, source_options
 from batchcrew.runner import RunRequest
@@ -44,6 +45,7 @@ def command(
         ledger=ledger,
         limit=0 if watch_only else limit,
         retry_failed=retry_failed,
+        program=current_program(),
     )
     reporting = Reporting(quiet=quiet, log_format=log_format, as_json=as_json, monitor=monitor)
     return run_and_report(request, reporting, drain=drain)

@@ -14,6 +14,7 @@ import click
 
 from batchcrew.cli.loop import call, say
 from batchcrew.cli.options import json_option, option
+from batchcrew.cli.output import confirm
 from batchcrew.cli.signals import ENDED_AT_ONCE, with_signals
 from batchcrew.clock import SystemClock, to_text
 from batchcrew.engine import Stop
@@ -115,7 +116,7 @@ def run_and_report(request: RunRequest, reporting: Reporting, *, drain: bool = F
         _tell(kind)(ENDED_AT_ONCE)
         return ExitCode.STOPPED
     if reporting.as_json:
-        click.echo(json_document(summary_json(result)))
+        confirm(json_document(summary_json(result)))
     elif kind == "json":
         _log("run_ended", run=result.run_id, **summary_json(result))
     elif not reporting.quiet or needs_person(result):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import re
 import signal
@@ -11,11 +12,15 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from batchcrew.cli.interruption import uninterruptible
+from batchcrew.cli.leaving import end_now
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import option
-from batchcrew.cli.signals import SIGNALS
+from batchcrew.cli.output import confirm
+from batchcrew.cli.program import current_program
+from batchcrew.cli.signals import SAME_SIGNAL_SECONDS, handle_in_loop
 from batchcrew.cli.sources import read_token
-from batchcrew.errors import UsageError
+from batchcrew.errors import ExitCode, UsageError
 from batchcrew.quantities import parse_duration
 from batchcrew.server import DIALECTS, CrewOptions, CrewServer, ServeOptions, Spread, parse_share, parse_target
 
@@ -138,13 +143,23 @@ async def _serve(options: ServeOptions) -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)  # on stderr
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+    first = math.inf
 
     def stop(number: signal.Signals) -> None:
-        loop.remove_signal_handler(number)  # a second one ends at once
+        nonlocal first
+        if loop.time() - first > SAME_SIGNAL_SECONDS:
+            end_now(ExitCode.STOPPED)
+        first = min(first, loop.time())
         stopped.set()
 
-    for number in SIGNALS:
-        loop.add_signal_handler(number, stop, number)
+    handle_in_loop(stop)
+    try:
+        await _serve_until(stopped, options)
+    finally:
+        uninterruptible()
+
+
+async def _serve_until(stopped: asyncio.Event, options: ServeOptions) -> None:
     if options.crew is not None:
         click.echo(f"loading {options.crew.target.name} …", err=True)
     server = CrewServer(options)
@@ -199,5 +214,5 @@ def _greet(options: ServeOptions, server: CrewServer) -> None:
     if options.token is None:
         click.echo(f"its token, made for this server: {server.token}", err=True)
     shown = server.token if options.token is None else "…"
-    click.echo(f"  CREW_URL={server.url} CREW_TOKEN={shown} batchcrew run leads.csv", err=True)
-    click.echo(server.url)
+    click.echo(f"  CREW_URL={server.url} CREW_TOKEN={shown} {current_program()} run leads.csv", err=True)
+    confirm(server.url)

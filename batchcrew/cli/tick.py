@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from batchcrew.cli.options import ledger_option
+from batchcrew.cli.program import current_program
 from batchcrew.cli.running import Reporting, overrides, reporting_options, run_and_report, settings_options
 from batchcrew.cli.sources import source, source_options
 from batchcrew.runner import RunRequest
@@ -32,5 +33,5 @@ def command(
     guarantees and limits. Exit 3 while work is left.
     """
     settings = overrides(options)
-    request = RunRequest(source=source(jobfile, options, settings), ledger=ledger, once=True)
+    request = RunRequest(source=source(jobfile, options, settings), ledger=ledger, once=True, program=current_program())
     return run_and_report(request, Reporting(quiet=quiet, log_format=log_format, as_json=as_json, monitor=monitor))

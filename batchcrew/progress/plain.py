@@ -113,7 +113,7 @@ class PlainProgress:
         elif self._said[kind] == MOST_LINES + 1:
             run, where = self._tally.run, ""
             if run is not None and kind != "warnings":
-                where = f"; the ledger has them: {status_command(run.batch, run.ledger)}"
+                where = f"; the ledger has them: {status_command(run.batch, run.ledger, run.program)}"
             self._say(f"further {kind} are not shown{where}")
 
     def _say(self, text: str) -> None:

@@ -1,4 +1,7 @@
-"""The exact commands that a person goes on with, quoted for a shell."""
+"""The exact commands that you may call next, quoted for a shell.
+
+Each starts with `program`: how this batchcrew was called, so that the command works as it is printed.
+"""
 
 import shlex
 from collections.abc import Sequence
@@ -6,46 +9,48 @@ from pathlib import Path
 
 from batchcrew.quantities import DEFAULT_LEDGER
 
+PROGRAM = "batchcrew"
 
-def run_command(jobfile: str, ledger: str, *options: str) -> str:
+
+def run_command(jobfile: str, ledger: str, *options: str, program: str = PROGRAM) -> str:
     """The command that goes on with the batch of `jobfile`."""
-    return _command("run", [jobfile], options, ledger)
+    return _command(program, "run", [jobfile], options, ledger)
 
 
-def retry_command(batch: str, ledger: str, *options: str) -> str:
+def retry_command(batch: str, ledger: str, *options: str, program: str = PROGRAM) -> str:
     """The command that puts ended jobs back for the next run."""
-    return _command("retry", [batch], options, ledger)
+    return _command(program, "retry", [batch], options, ledger)
 
 
-def attach_command(batch: str, job_id: str, ledger: str) -> str:
+def attach_command(batch: str, job_id: str, ledger: str, program: str = PROGRAM) -> str:
     """The command that says under which kickoff_id a held job runs; the id is the person's to fill in."""
-    return _command("attach", [batch, job_id, "KICKOFF_ID"], (), ledger)
+    return _command(program, "attach", [batch, job_id, "KICKOFF_ID"], (), ledger)
 
 
-def status_command(batch: str, ledger: str) -> str:
+def status_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
     """The command that shows where the batch stands."""
-    return _command("status", [batch], (), ledger)
+    return _command(program, "status", [batch], (), ledger)
 
 
-def show_command(batch: str, job_id: str, ledger: str) -> str:
+def show_command(batch: str, job_id: str, ledger: str, program: str = PROGRAM) -> str:
     """The command that shows all of one job."""
-    return _command("show", [batch, job_id], (), ledger)
+    return _command(program, "show", [batch, job_id], (), ledger)
 
 
-def export_command(batch: str, ledger: str) -> str:
+def export_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
     """The command that writes the batch's results beside its own columns."""
     name = "".join(c if c.isalnum() or c in "-_." else "-" for c in batch).strip("-.") or "batch"
-    return _command("export", [batch], ("-f csv", f"-o {quoted(name + '-results.csv')}"), ledger)
+    return _command(program, "export", [batch], ("-f csv", f"-o {quoted(name + '-results.csv')}"), ledger)
 
 
-def _command(name: str, words: Sequence[str], options: Sequence[str], ledger: str) -> str:
+def _command(program: str, name: str, words: Sequence[str], options: Sequence[str], ledger: str) -> str:
     said = [*options]
     if ledger and Path(ledger) != Path(DEFAULT_LEDGER):
         said.append(f"--ledger {quoted(ledger)}")
     arguments = [quoted(word) for word in words]
     if any(word.startswith("-") for word in words):  # or it would be taken for an option
-        return " ".join(["batchcrew", name, *said, "--", *arguments])
-    return " ".join(["batchcrew", name, *arguments, *said])
+        return " ".join([program, name, *said, "--", *arguments])
+    return " ".join([program, name, *arguments, *said])
 
 
 def quoted(word: str) -> str:

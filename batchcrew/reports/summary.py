@@ -177,27 +177,29 @@ def _failing(result: RunResult) -> Iterator[str]:
         )
     more = max(counts.failed + counts.held, len(result.failing)) - len(shown)
     if more > 0:
-        yield f"  and {more} more: {status_command(result.batch, result.ledger)}"
+        yield f"  and {more} more: {status_command(result.batch, result.ledger, result.program)}"
 
 
 def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
     """(purpose, command) of what a person may do next, the likeliest first."""
-    counts, batch, ledger = result.counts, result.batch, result.ledger
-    run = run_command(result.jobfile, ledger) if result.jobfile else ""
+    counts, batch, ledger, program = result.counts, result.batch, result.ledger, result.program
+    run = run_command(result.jobfile, ledger, program=program) if result.jobfile else ""
     if counts.left and run:
         yield "go on", run
     if counts.failed:
         yield (
             "try the failed again",
-            run_command(result.jobfile, ledger, "--retry-failed") if run else retry_command(batch, ledger),
+            run_command(result.jobfile, ledger, "--retry-failed", program=program)
+            if run
+            else retry_command(batch, ledger, program=program),
         )
     if counts.held:
-        retry = retry_command(batch, ledger, "--held")
+        retry = retry_command(batch, ledger, "--held", program=program)
         yield "release the held", f"{retry} && {run}" if run else retry
         held = next((line for line in result.failing if line.state is JobState.HELD), None)
         if held is not None:
-            yield "or attach one", attach_command(batch, held.job_id, ledger)
+            yield "or attach one", attach_command(batch, held.job_id, ledger, program)
     if result.failing:
-        yield "look at one", show_command(batch, result.failing[0].job_id, ledger)
+        yield "look at one", show_command(batch, result.failing[0].job_id, ledger, program)
     if counts.succeeded:
-        yield "results", export_command(batch, ledger)
+        yield "results", export_command(batch, ledger, program)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol, TextIO
 
-from batchcrew.errors import BatchcrewError, UsageError
+from batchcrew.errors import OutputError, UsageError
 from batchcrew.reports.clean import clean_block, clean_text
 
 
@@ -161,7 +161,7 @@ class FileTarget:
         except OSError as error:
             kept = "; what stood there before is as it was" if self._temporary is not None else ""
             path = clean_text(str(self._asked))
-            raise BatchcrewError(f"{path} cannot be written: {error.strerror or error}{kept}") from error
+            raise OutputError(f"{path} cannot be written: {error.strerror or error}{kept}") from error
 
 
 def _close(file: io.BufferedWriter, *, unwanted: bool) -> None:

@@ -1,107 +1,18 @@
-"""The program as a person and cron call it: subprocesses, signals, exit codes, another process's crew server."""
+"""The program as you and cron call it: processes, signals, exit codes, another process's crew server."""
 
 import csv
 import json
-import os
 import signal
 import sqlite3
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from cli_process import JOB_FILE, TOKEN, Crew, Process, call, environment, read_until, start, write_trips
 
-TOKEN = "a-token-of-the-tests"
-JOB_FILE = """
-crew: {{url: "{url}", token: "${{CREW_TOKEN}}"}}
-run: {{concurrency: 6, poll: {{initial: 20ms, max: 100ms}}, retry: {{backoff: 20ms}}}}
-jobs: [{{rows: trips.csv}}]
-"""
-
-
-def environment(**more: str) -> dict[str, str]:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("BATCHCREW_", "CREW_"))}
-    return {**plain, "CREW_TOKEN": TOKEN, **more}
-
-
-def call(folder: Path, *arguments: str, **more: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "batchcrew", *arguments],
-        check=False,
-        cwd=folder,
-        env=environment(**more),
-        capture_output=True,
-        text=True,
-        timeout=50,
-        stdin=subprocess.DEVNULL,
-    )
-
-
-def start(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "batchcrew", *arguments],
-        cwd=folder,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
-
-
-class Crew:
-    """`batchcrew serve` in its own process."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "batchcrew", "serve", "--port", "0", "--seed", "3", *options],
-            cwd=folder,
-            env=environment(BATCHCREW_SERVE_TOKEN=TOKEN),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
-
-    def stats(self) -> dict[str, Any]:
-        request = urllib.request.Request(f"{self.url}/stats", headers={"Authorization": f"Bearer {TOKEN}"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            stats: dict[str, Any] = json.load(answer)
-        return stats
-
-    def kickoff(self) -> str:
-        """What another script does."""
-        inputs = {"budget": "1", "interests": "x", "duration": "1 day", "age": "3"}
-        request = urllib.request.Request(
-            f"{self.url}/kickoff",
-            data=json.dumps({"inputs": inputs}).encode(),
-            headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return str(json.load(answer)["kickoff_id"])
-
-    def stop(self) -> str:
-        self.process.send_signal(signal.SIGTERM)
-        _, said = self.process.communicate(timeout=20)
-        assert self.process.returncode == 0, said
-        return said
-
-
-def write_trips(folder: Path, number: int) -> None:
-    with (folder / "trips.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "budget", "interests", "duration", "age"])
-        writer.writerows([f"trip-{n}", f"{n} USD", "games, food", "3 days", "35"] for n in range(number))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write_trips(tmp_path, 40)
-    return tmp_path
+__all__ = ["JOB_FILE", "TOKEN", "Crew", "Process", "call", "environment", "read_until", "start", "write_trips"]
 
 
 @pytest.fixture

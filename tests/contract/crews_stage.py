@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from server_stage import TOKEN, Answer, Receiver, Stage, StageClock
+from manual_clock import ManualClock
+from server_stage import TOKEN, Answer, Receiver, Stage, manual_clock
 
 from batchcrew.server import CrewOptions, CrewServer, ServeOptions, Target
 
@@ -70,7 +71,7 @@ class CrewStage(Stage):
 async def crew_stage(
     folder: Path,
     *,
-    clock: StageClock | None = None,
+    clock: ManualClock | None = None,
     state: Path | None = None,
     dialect: Any = "guide",
     attribute: str = "",
@@ -80,12 +81,12 @@ async def crew_stage(
     """Without a `clock` time is real, and nothing of the test hangs on it."""
     options = CrewOptions(target=target(folder, attribute), **{"workers": 1, "command": WORKER, **crew})
     serve = ServeOptions(token=TOKEN, dialect=dialect, state=state, crew=options)
-    how: dict[str, Any] = {} if clock is None else {"now": clock.now, "sleep": clock.sleep}
+    how: dict[str, Any] = {} if clock is None else {"now": clock.epoch, "sleep": clock.sleep}
     async with (
         Receiver(answers) as receiver,
         CrewServer(serve, **how) as server,
         aiohttp.ClientSession() as session,
     ):
-        on = CrewStage(server, session, clock or StageClock())
+        on = CrewStage(server, session, clock or manual_clock())
         on.receiver = receiver
         yield on

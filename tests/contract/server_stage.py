@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 from aiohttp import web
+from manual_clock import ManualClock
 
 from batchcrew.server import CrewServer, Faults, ServeOptions, Spread
 
@@ -33,34 +35,9 @@ PLAN = (
 )
 
 
-class StageClock:
-    """Time stands still until the test moves it."""
-
-    def __init__(self) -> None:
-        self.time = START
-        self.asked: asyncio.Queue[float] = asyncio.Queue()
-        """The sleeps that were asked for, in seconds."""
-        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
-
-    def now(self) -> float:
-        return self.time
-
-    def move(self, seconds: float) -> None:
-        self.time += seconds
-        for until, sleeper in self._sleepers:
-            if until <= self.time and not sleeper.done():
-                sleeper.set_result(None)
-
-    async def sleep(self, seconds: float) -> None:
-        sleeper = asyncio.get_running_loop().create_future()
-        self._sleepers.append((self.time + seconds, sleeper))
-        self.asked.put_nowait(seconds)
-        await sleeper
-
-    async def asked_for(self, seconds: float) -> None:
-        """Wait until somebody wants to sleep for so long."""
-        while abs(await self.asked.get() - seconds) > 1e-3:
-            pass
+def manual_clock() -> ManualClock:
+    """The tests' clock, at START."""
+    return ManualClock(datetime.fromtimestamp(START, UTC))
 
 
 @dataclass
@@ -75,7 +52,7 @@ class Answer:
 class Stage:
     server: CrewServer
     session: aiohttp.ClientSession
-    clock: StageClock
+    clock: ManualClock
 
     async def call(self, method: str, path: str, **how: Any) -> Answer:
         how.setdefault("headers", {})
@@ -99,12 +76,12 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    *, clock: StageClock | None = None, faults: Faults | None = None, **options: Any
+    *, clock: ManualClock | None = None, faults: Faults | None = None, **options: Any
 ) -> AsyncIterator[Stage]:
-    clock = clock or StageClock()
+    clock = clock or manual_clock()
     settings = {"token": TOKEN, "execution_time": EXECUTION, **options}
     async with (
-        CrewServer(ServeOptions(**settings), now=clock.now, sleep=clock.sleep, faults=faults) as server,
+        CrewServer(ServeOptions(**settings), now=clock.epoch, sleep=clock.sleep, faults=faults) as server,
         aiohttp.ClientSession() as session,
     ):
         session._retry_connection = (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from crews_stage import CrewStage, Gate, crew_stage
 from crews_worker import STEP, TOOL
-from server_stage import Receiver, StageClock
+from server_stage import Receiver, manual_clock
 
 from batchcrew.server import outbox
 
@@ -95,28 +95,28 @@ async def test_a_failure_is_told(tmp_path: Path) -> None:
 
 
 async def test_an_ill_receiver_is_tried_again_and_nobody_waits_for_it(tmp_path: Path) -> None:
-    clock = StageClock()
+    clock = manual_clock()
     async with crew_stage(tmp_path, clock=clock, answers=(500, 307, 200)) as on, Receiver() as well:
         await on.start("echo", topic="patient")
         await on.receiver.heard.get()
         await on.start("echo", body={"crewWebhookUrl": f"{well.url}/well"})
         assert (await well.heard.get())[0] == "/well"  # meanwhile others are served
         for wait in (0.5, 2.0):
-            await clock.asked_for(wait)
-            clock.move(wait)
+            await clock.sleep_requested(wait)
+            clock.advance(wait)
             path, body = await on.receiver.heard.get()
             assert (path, body["result"]["output"]) == ("/end", "patient")  # a redirect is not followed
 
 
 async def test_a_receiver_that_stays_ill_is_given_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    clock = StageClock()
+    clock = manual_clock()
     async with crew_stage(tmp_path, clock=clock, answers=(500,) * 6) as on:
         with caplog.at_level(logging.WARNING):
             await on.start("echo", body={"crewWebhookUrl": f"{on.receiver.url}/end?token=secret"})
             await on.receiver.heard.get()
             for wait in (0.5, 2.0, 5.0, 15.0, 60.0):
-                await clock.asked_for(wait)
-                clock.move(wait)
+                await clock.sleep_requested(wait)
+                clock.advance(wait)
                 await on.receiver.heard.get()
             await on.run("echo")  # goes to the same receiver afterwards
         assert f"to {on.receiver.url}/end was given up: HTTP 500" in caplog.text
@@ -125,13 +125,13 @@ async def test_a_receiver_that_stays_ill_is_given_up(tmp_path: Path, caplog: pyt
 
 
 async def test_what_was_not_sent_is_sent_after_a_restart(tmp_path: Path) -> None:
-    state, clock = tmp_path / "state.db", StageClock()
+    state, clock = tmp_path / "state.db", manual_clock()
     async with Receiver(answers=(500,)) as receiver:
         body = {"crewWebhookUrl": f"{receiver.url}/late"}
         async with crew_stage(tmp_path, clock=clock, state=state) as on:
             kickoff_id = await on.start("echo", body=body)
             await receiver.heard.get()
-            await clock.asked_for(0.5)
+            await clock.sleep_requested(0.5)
         async with crew_stage(tmp_path, state=state):
             assert (await receiver.heard.get())[1]["kickoff_id"] == kickoff_id
 
@@ -168,16 +168,16 @@ async def test_the_event_stream_in_real_time(tmp_path: Path) -> None:
 
 
 async def test_the_event_stream_in_batches(tmp_path: Path) -> None:
-    gate, clock = Gate(tmp_path), StageClock()
+    gate, clock = Gate(tmp_path), manual_clock()
     async with crew_stage(tmp_path, clock=clock) as on:
         authentication = {"strategy": "bearer", "token": "for-events"}
         kickoff_id = await on.start("tasks", pipe=str(gate.path), body=stream(on, authentication=authentication))
         await gate.waited_at()
-        await clock.asked_for(2.0)
+        await clock.sleep_requested(2.0)
         while (await on.status(kickoff_id))["current_task"] != "planning":
             pass  # both events have been heard before that
         assert on.receiver.heard.empty()
-        clock.move(2)
+        clock.advance(2)
         path, body = await on.receiver.heard.get()
         assert (path, [event["type"] for event in body["events"]]) == ("/events", ["task_started", "task_completed"])
         assert on.receiver.authorized == ["Bearer for-events"]
@@ -185,7 +185,7 @@ async def test_the_event_stream_in_batches(tmp_path: Path) -> None:
 
 
 async def test_at_its_end_the_stream_is_sent_and_each_batch_has_its_bounds(tmp_path: Path) -> None:
-    async with crew_stage(tmp_path, clock=StageClock()) as on:
+    async with crew_stage(tmp_path, clock=manual_clock()) as on:
         await on.start(
             "flood", count=120, body={"webhooks": {"url": f"{on.receiver.url}/e", "events": ["llm_call_completed"]}}
         )
@@ -197,7 +197,7 @@ async def test_a_receiver_that_stays_ill_is_owed_so_much_and_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(outbox, "MAX_WAITING", 3)
-    async with crew_stage(tmp_path, clock=StageClock(), answers=(500,)) as on, Receiver() as well:
+    async with crew_stage(tmp_path, clock=manual_clock(), answers=(500,)) as on, Receiver() as well:
         realtime = {"url": f"{on.receiver.url}/e", "events": ["llm_call_completed"], "realtime": True}
         await on.start("flood", count=10, body={"webhooks": realtime, "crewWebhookUrl": None})
         await on.start("echo", body={"crewWebhookUrl": f"{well.url}/well"})
@@ -361,10 +361,10 @@ async def test_resume_that_is_wrong(tmp_path: Path) -> None:
 
 
 async def test_waiting_for_a_person_does_not_count_against_the_time_limit(tmp_path: Path) -> None:
-    clock = StageClock()
+    clock = manual_clock()
     async with crew_stage(tmp_path, clock=clock, execution_timeout=60) as on:
         kickoff_id = await paused(on)
-        clock.move(3600)
+        clock.advance(3600)
         assert (await on.run("echo"))["status"] == "completed"
         await on.call("POST", "/resume", json=word(kickoff_id, on))
         (found,) = await on.ended(kickoff_id)
@@ -372,15 +372,15 @@ async def test_waiting_for_a_person_does_not_count_against_the_time_limit(tmp_pa
 
 
 async def test_after_a_person_has_answered_the_time_limit_goes_on(tmp_path: Path) -> None:
-    clock, gate = StageClock(), Gate(tmp_path)
+    clock, gate = manual_clock(), Gate(tmp_path)
     async with crew_stage(tmp_path, clock=clock, execution_timeout=60) as on:
         human = {"humanInputWebhook": {"url": f"{on.receiver.url}/ask"}}
         kickoff_id = await on.start("ask_and_hold", pipe=str(gate.path), body=human)
         assert (await on.receiver.heard.get())[0] == "/ask"
-        clock.move(3600)
+        clock.advance(3600)
         await on.call("POST", "/resume", json=word(kickoff_id, on))
         await gate.waited_at()
-        clock.move(60)
+        clock.advance(60)
         (found,) = await on.ended(kickoff_id)
         gate.open()
         assert found["error"] == "it took longer than 60 s (--execution-timeout) and was ended"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from crews_stage import Gate, crew_stage, target
-from server_stage import StageClock
+from server_stage import manual_clock
 
 from batchcrew.errors import UsageError
 from batchcrew.server import CrewOptions, ServeOptions, app, processes
@@ -201,14 +201,14 @@ async def test_a_repeated_key_is_the_same_execution(tmp_path: Path) -> None:
 
 
 async def test_over_its_time_it_is_ended_and_the_others_in_its_worker_go_on(tmp_path: Path) -> None:
-    clock, slow, other = StageClock(), Gate(tmp_path, "slow"), Gate(tmp_path, "other")
+    clock, slow, other = manual_clock(), Gate(tmp_path, "slow"), Gate(tmp_path, "other")
     async with crew_stage(tmp_path, clock=clock, threads=2, execution_timeout=60) as on:
         overdue = await on.start("hold", pipe=str(slow.path))
         await slow.waited_at()
-        clock.move(30)
+        clock.advance(30)
         neighbour = await on.start("hold", pipe=str(other.path), topic="goes on")
         await other.waited_at()
-        clock.move(30)
+        clock.advance(30)
         (found,) = await on.ended(overdue)
         slow.open()
         assert found["error"] == "it took longer than 60 s (--execution-timeout) and was ended"
@@ -219,16 +219,16 @@ async def test_over_its_time_it_is_ended_and_the_others_in_its_worker_go_on(tmp_
 
 
 async def test_a_worker_that_cannot_start_again_is_tried_ever_less_often(tmp_path: Path) -> None:
-    clock = StageClock()
+    clock = manual_clock()
     async with crew_stage(tmp_path, clock=clock, attribute="once") as on:
         await on.run("die")
         for wait in (1.0, 2.0, 5.0):
-            await clock.asked_for(wait)
-            clock.move(wait)
+            await clock.sleep_requested(wait)
+            clock.advance(wait)
         waiting = await on.start("echo", topic="patient")
-        await clock.asked_for(15.0)
+        await clock.sleep_requested(15.0)
         (tmp_path / "loaded").unlink()
-        clock.move(15)
+        clock.advance(15)
         (found,) = await on.ended(waiting)
         assert found["result"]["output"] == "patient"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from crews_stage import Gate, crew_stage
-from server_stage import Receiver, StageClock
+from server_stage import Receiver, manual_clock
 
 from batchcrew.errors import UsageError
 from batchcrew.server.archive import Archive, Order
@@ -98,21 +98,21 @@ def test_retention_by_age_and_by_count() -> None:
 
 
 async def test_retention_is_kept_up(tmp_path: Path) -> None:
-    clock = StageClock()
+    clock = manual_clock()
     async with crew_stage(tmp_path, clock=clock, keep_seconds=100.0, keep_count=1) as on:
         first, second = await on.start("echo"), await on.start("echo")
         await on.ended(first, second)
-        await clock.asked_for(600.0)
-        clock.move(600)
-        await clock.asked_for(600.0)  # the next round waits: the first one is done
+        await clock.sleep_requested(600.0)
+        clock.advance(600)
+        await clock.sleep_requested(600.0)  # the next round waits: the first one is done
         assert (await on.get(f"/status/{first}")).status == 404
         assert (await on.get(f"/status/{second}")).status == 404
 
 
 async def test_a_disk_that_is_full_takes_no_result_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    clock, state, gate = StageClock(), tmp_path / "state.db", Gate(tmp_path)
+    clock, state, gate = manual_clock(), tmp_path / "state.db", Gate(tmp_path)
     async with crew_stage(tmp_path, clock=clock, state=state) as on:
-        await clock.asked_for(600.0)
+        await clock.sleep_requested(600.0)
         kickoff_id = await on.start("hold", pipe=str(gate.path), topic="paid", body={"crewWebhookUrl": None})
         await gate.waited_at()
         executor = on.server._executor
@@ -126,8 +126,8 @@ async def test_a_disk_that_is_full_takes_no_result_away(tmp_path: Path, caplog: 
         assert "could not be written, and is in memory only" in caplog.text
         assert (await on.kickoff({"inputs": {"do": "echo"}})).status == 500  # nothing is begun that cannot be kept
         connection.execute("PRAGMA query_only = OFF")
-        clock.move(600)
-        await clock.asked_for(600.0)
+        clock.advance(600)
+        await clock.sleep_requested(600.0)
     async with crew_stage(tmp_path, state=state) as on:
         assert await on.status(kickoff_id) == found
 
@@ -187,13 +187,13 @@ async def test_draining_lets_what_runs_end_and_refuses_the_rest(tmp_path: Path) 
 
 
 async def test_draining_ends_after_its_time(tmp_path: Path) -> None:
-    gate, clock = Gate(tmp_path), StageClock()
+    gate, clock = Gate(tmp_path), manual_clock()
     async with crew_stage(tmp_path, clock=clock, stop_timeout=20.0, execution_timeout=None) as on:
         await on.start("hold", pipe=str(gate.path))
         await gate.waited_at()
         draining = asyncio.create_task(on.server.drain())
-        await clock.asked_for(20.0)
+        await clock.sleep_requested(20.0)
         assert not draining.done()
-        clock.move(20)
+        clock.advance(20)
         await draining
     gate.open()

@@ -72,7 +72,7 @@ async def test_an_execution_from_its_start_to_its_success(dialect: str) -> None:
         kickoff_id = await on.started()
         passed = 0.0
         for at, expected in LIVES[dialect]:
-            on.clock.move(at - passed)
+            on.clock.advance(at - passed)
             passed = at
             answer = await on.get(f"/{kickoff_id}/status")
             assert (answer.status, answer.body) == (200, expected), at
@@ -89,10 +89,10 @@ async def test_an_execution_from_its_start_to_its_success(dialect: str) -> None:
 async def test_an_execution_that_fails(dialect: str, expected: Any) -> None:
     async with stage(dialect=dialect, fail_rate=1.0) as on:
         kickoff_id = await on.started()
-        on.clock.move(9.9)
+        on.clock.advance(9.9)
         running = (await on.get(f"/{kickoff_id}/status")).body
         assert running.get("state", running["status"]) in {"running", "STARTED", "in_progress"}
-        on.clock.move(0.2)
+        on.clock.advance(0.2)
         answer = await on.get(f"/{kickoff_id}/status")
         assert (answer.status, answer.body) == (200, expected)
 
@@ -113,7 +113,7 @@ async def test_an_execution_that_fails(dialect: str, expected: Any) -> None:
         ),
     ],
 )
-async def test_the_inputs_asked_for(dialect: str, inputs: Any) -> None:
+async def test_the_inputs_sleep_requested(dialect: str, inputs: Any) -> None:
     async with stage(dialect=dialect) as on:
         answer = await on.get("/inputs")
         assert (answer.status, answer.body) == (200, {"inputs": inputs})
@@ -186,6 +186,6 @@ async def test_stats() -> None:
             },
         )
         assert on.server.stats == answer.body
-        on.clock.move(10)
+        on.clock.advance(10)
         assert on.server.stats["running"] == 0
         assert on.server.stats["peak_running"] == 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from server_stage import INPUTS, KICKOFF, StageClock, stage
+from server_stage import INPUTS, KICKOFF, manual_clock, stage
 
 from batchcrew.errors import UsageError
 from batchcrew.server import CrewServer, Fault, Faults, ServeOptions, Spread, parse_share
@@ -18,7 +18,7 @@ GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Ga
 async def duration(on: Any, inputs: dict[str, Any]) -> float:
     """How long an execution of these inputs says that it took."""
     kickoff_id = await on.started({"inputs": inputs})
-    on.clock.move(3600)
+    on.clock.advance(3600)
     return float((await on.get(f"/status/{kickoff_id}")).body["execution_time"])
 
 
@@ -141,7 +141,7 @@ async def fates(seed: int | None, ages: list[int]) -> dict[int, list[Any]]:
         found: dict[int, list[Any]] = {}
         for age in ages:
             kickoff_id = await on.started({"inputs": {**INPUTS, "age": age}})
-            on.clock.move(60)
+            on.clock.advance(60)
             body = (await on.get(f"/status/{kickoff_id}")).body
             found.setdefault(age, []).append((body["status"], body["execution_time"]))
         return found
@@ -161,7 +161,7 @@ async def test_a_seed_repeats_the_rehearsal_in_whatever_order_the_jobs_come() ->
 async def test_fail_rate(rate: float, least: int, most: int) -> None:
     async with stage(fail_rate=rate, seed=3) as on:
         ids = [await on.started({"inputs": {**INPUTS, "age": age}}) for age in range(200)]
-        on.clock.move(60)
+        on.clock.advance(60)
         words = [(await on.get(f"/status/{kickoff_id}")).body["status"] for kickoff_id in ids]
         assert least <= words.count("error") <= most
 
@@ -289,10 +289,10 @@ async def test_chance_is_passed_in() -> None:
         def random(self) -> float:
             return 0.999
 
-    clock = StageClock()
+    clock = manual_clock()
     options = ServeOptions(token="t", drop_rate=0.9)
     async with (
-        CrewServer(options, now=clock.now, chance=Never()) as server,
+        CrewServer(options, now=clock.epoch, chance=Never()) as server,
         aiohttp.ClientSession(headers={"Authorization": "Bearer t"}) as session,
         session.post(f"{server.url}/kickoff", json=KICKOFF) as answer,
     ):
@@ -305,7 +305,7 @@ async def test_chance_is_passed_in() -> None:
 async def test_max_running() -> None:
     async with stage(max_running=2) as on:
         await on.started()
-        on.clock.move(4)
+        on.clock.advance(4)
         await on.started()
         answer = await on.kickoff()
         assert (answer.status, answer.body) == (
@@ -313,7 +313,7 @@ async def test_max_running() -> None:
             {"error": "Too Many Requests", "message": "2 executions are running, and no more may (--max-running)"},
         )
         assert answer.headers["Retry-After"] == "6"
-        on.clock.move(6)
+        on.clock.advance(6)
         await on.started()
         stats = on.server.stats
         assert (stats["running"], stats["peak_running"], stats["refused"], stats["kickoffs"]) == (2, 2, 1, 3)

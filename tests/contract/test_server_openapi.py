@@ -64,7 +64,7 @@ async def test_every_answer_is_as_described(dialect: str) -> None:
         await described.call("POST", "/kickoff", "/kickoff", data=io.BytesIO(b" " * (MAX_BODY_BYTES + 1)))
         await described.call("POST", "/kickoff", "/kickoff", json={"inputs": []})
         for at in (0, 1, 4, 5):
-            on.clock.move(at)
+            on.clock.advance(at)
             await described.call("GET", status.format(kickoff_id=first), status)
         await described.call("GET", f"/{first}/status", "/{kickoff_id}/status")
         await described.call("GET", status.format(kickoff_id="nobody"), status)
@@ -83,7 +83,7 @@ async def test_a_failure_is_as_described(dialect: str) -> None:
     async with stage(dialect=dialect, fail_rate=1.0) as on:
         described = Described(on, (await on.get("/openapi.json")).body)
         kickoff_id = await on.started()
-        on.clock.move(60)
+        on.clock.advance(60)
         await described.call("GET", f"/{kickoff_id}/status", "/{kickoff_id}/status")
 
 

@@ -129,7 +129,7 @@ async def test_depth_that_parses_and_cannot_be_written_again() -> None:
 async def test_inputs_of_any_kind_are_tolerated_and_their_output_stays_short_and_plain(value: Any) -> None:
     async with stage() as on:
         kickoff_id = await on.started({"inputs": dict.fromkeys(FOUR, value)})
-        on.clock.move(60)
+        on.clock.advance(60)
         answer = await on.get(f"/status/{kickoff_id}")
         output = answer.body["result"]["output"]
         assert len(output) < 8000
@@ -140,7 +140,7 @@ async def test_a_long_stay_is_cut_to_two_weeks() -> None:
     async with stage() as on:
         for duration, days in (("400 days", 14), ("2 weeks", 14), ("1 week", 7), ("3", 3), ("0 days", 1), ("long", 3)):
             kickoff_id = await on.started({"inputs": {**INPUTS, "duration": duration}})
-            on.clock.move(60)
+            on.clock.advance(60)
             output = (await on.get(f"/status/{kickoff_id}")).body["result"]["output"]
             assert output.count("\nDay ") == days, duration
 
@@ -158,7 +158,7 @@ async def test_a_body_over_the_limit(dialect: str) -> None:
     "authorization",
     [None, "", "Bearer", "Bearer ", "Bearer wrong", TOKEN, f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer \xe9\xff"],
 )
-async def test_the_token_is_asked_for(authorization: str | None) -> None:
+async def test_the_token_is_sleep_requested(authorization: str | None) -> None:
     async with stage() as on:
         for method, path in (
             ("GET", "/inputs"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from server_stage import INPUTS, PLAN, RESEARCH, Receiver, Stage, StageClock, stage
+from server_stage import INPUTS, PLAN, RESEARCH, Receiver, Stage, manual_clock, stage
 
 META = {"requestId": "user-request-12345", "batchcrew": {"batch": "b", "job": "j", "attempt": "a"}}
 FAILURE = "planning_task: no way to Tokyo could be found (a rehearsed failure, --fail-rate)"
@@ -90,7 +90,7 @@ def wanted(receiver: Receiver, *kinds: str, meta: Any = None) -> dict[str, Any]:
 
 async def hear(on: Stage, receiver: Receiver, count: int) -> list[tuple[str, Any]]:
     """Time goes on until so many webhooks have come."""
-    on.clock.move(60)
+    on.clock.advance(60)
     return [await receiver.heard.get() for _ in range(count)]
 
 
@@ -121,20 +121,20 @@ async def test_a_crew_that_fails_says_so_and_its_last_task_says_nothing(dialect:
         assert (path, body) == ("/crew", {"kickoff_id": kickoff_id, **crew, "meta": META})
 
 
-async def test_each_comes_when_it_is_due_and_only_if_it_was_asked_for() -> None:
+async def test_each_comes_when_it_is_due_and_only_if_it_was_sleep_requested() -> None:
     async with Receiver() as receiver, stage() as on:
         await on.started(wanted(receiver, "task"))
-        await on.clock.asked_for(4.0)
+        await on.clock.sleep_requested(4.0)
         assert receiver.heard.empty()
-        on.clock.move(4.0)
+        on.clock.advance(4.0)
         assert (await receiver.heard.get())[1]["task_id"] == "research_task"
-        await on.clock.asked_for(6.0)
-        on.clock.move(6.0)
+        await on.clock.sleep_requested(6.0)
+        on.clock.advance(6.0)
         assert (await receiver.heard.get())[1]["task_id"] == "planning_task"
-        on.clock.move(60)
+        on.clock.advance(60)
         await on.started({**wanted(receiver, "crew"), "taskWebhookUrl": None, "stepWebhookUrl": None})
-        await on.clock.asked_for(10.0)
-        on.clock.move(10)
+        await on.clock.sleep_requested(10.0)
+        on.clock.advance(10)
         assert (await receiver.heard.get())[0] == "/crew"
         assert receiver.heard.empty()
 
@@ -144,12 +144,12 @@ async def test_a_delivery_that_fails_is_tried_again_and_then_given_up(caplog: py
         body = wanted(receiver, "task", "crew")
         body["taskWebhookUrl"] = body["taskWebhookUrl"].replace("http://", "http://me:secret@") + "?key=secret"
         await on.started(body)
-        on.clock.move(60)
+        on.clock.advance(60)
         for wait in (0.5, 2.0, 5.0):
             path, heard = await receiver.heard.get()
             assert (path, heard["task_id"]) == ("/task", "research_task"), "redirects are not followed"
-            await on.clock.asked_for(wait)
-            on.clock.move(wait)
+            await on.clock.sleep_requested(wait)
+            on.clock.advance(wait)
         with caplog.at_level(logging.WARNING):
             assert (await receiver.heard.get())[1]["task_id"] == "research_task"
             # the next of the same execution is sent all the same, and well
@@ -168,15 +168,15 @@ async def test_a_receiver_that_is_not_there_holds_nobody_up(caplog: pytest.LogCa
 
 
 async def test_webhooks_that_were_not_sent_are_sent_after_a_restart(tmp_path: Path) -> None:
-    clock, state = StageClock(), tmp_path / "state.db"
+    clock, state = manual_clock(), tmp_path / "state.db"
     async with Receiver() as receiver:
         async with stage(clock=clock, state=state) as on:
             kickoff_id = await on.started(wanted(receiver, "task", "crew", meta=META))
-            await clock.asked_for(4.0)
-            clock.move(4.0)
+            await clock.sleep_requested(4.0)
+            clock.advance(4.0)
             assert (await receiver.heard.get())[1]["task_id"] == "research_task"
-            await clock.asked_for(6.0)  # then it is written down as sent
-        clock.move(100)
+            await clock.sleep_requested(6.0)  # then it is written down as sent
+        clock.advance(100)
         async with stage(clock=clock, state=state) as on:
             heard = await hear(on, receiver, 2)
             assert [path for path, _ in heard] == ["/task", "/crew"]

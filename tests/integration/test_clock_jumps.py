@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from engine_bench import bench, jobs, serving
+from manual_clock import ManualClock
 
 from batchcrew.clock import SystemClock, Uptime, from_text
 from batchcrew.engine import Stop
@@ -53,7 +54,7 @@ async def test_a_retry_is_due_when_it_would_have_been(tmp_path: Path, jump: floa
     begun = datetime.fromisoformat("2026-01-01T00:00:00Z")
 
     def ledger(moment: datetime, uptime: Uptime) -> Ledger:
-        return Ledger(path, clock=StillAt(moment), uptime=lambda: uptime)
+        return Ledger(path, clock=ManualClock(moment), uptime=lambda: uptime)
 
     async with ledger(begun, Uptime("the same", 100.0)) as opened:
         staged = await opened.stage("b", jobs(1))
@@ -69,14 +70,3 @@ async def test_a_retry_is_due_when_it_would_have_been(tmp_path: Path, jump: floa
     assert due is not None
     shift = jump if boot == "the same" else 0.0
     assert from_text(due) == begun + timedelta(seconds=30 + shift)
-
-
-class StillAt(SystemClock):
-    """A wall that stands still."""
-
-    def __init__(self, moment: datetime) -> None:
-        super().__init__()
-        self._moment = moment
-
-    def now(self) -> datetime:
-        return self._moment

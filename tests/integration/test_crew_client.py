@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from crew_wire import TOKEN, Request, WireServer, accepts, attempt, crew, http, says
+from manual_clock import ManualClock
 
 from batchcrew import __version__
 from batchcrew.clock import SystemClock
@@ -395,14 +396,11 @@ async def test_the_servers_words_are_clean_and_short() -> None:
 
 
 async def test_a_retry_after_date_is_compared_with_the_clock_that_was_passed_in() -> None:
-    class Stopped(SystemClock):
-        def now(self) -> datetime:
-            return datetime(2020, 1, 1, 12, 0, 0, tzinfo=UTC)
-
+    clock = ManualClock(datetime(2020, 1, 1, 12, 0, 0, tzinfo=UTC))
     answer = http(429, b"", "Retry-After: Wed, 01 Jan 2020 12:00:42 GMT")
     async with WireServer(says(answer)) as server:
         settings = CrewSettings(url=server.url)
-        async with CrewClient("research", settings, concurrency=1, clock=Stopped(), warn=print) as client:
+        async with CrewClient("research", settings, concurrency=1, clock=clock, warn=print) as client:
             assert await client.kickoff(attempt()) == Busy(
                 "refused for now: 429 Too Many Requests", 42.0, too_many=True
             )

@@ -4,11 +4,12 @@ import asyncio
 import sqlite3
 import stat
 from collections.abc import AsyncIterator, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from manual_clock import ManualClock
 
 from batchcrew.clock import to_text
 from batchcrew.errors import BatchBusy, LedgerError, LedgerTooNew, NotInLedger
@@ -24,25 +25,6 @@ from batchcrew.models import (
     Outcome,
     TaskResult,
 )
-
-
-class StillClock:
-    """A wall that moves only when a test says so."""
-
-    def __init__(self) -> None:
-        self.moment = datetime(2026, 1, 1, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self.moment
-
-    def monotonic(self) -> float:
-        return self.moment.timestamp()
-
-    async def sleep(self, seconds: float) -> None:
-        self.moment += timedelta(seconds=seconds)
-
-    async def wait(self, event: asyncio.Event, seconds: float | None) -> bool:
-        return await event.wait()
 
 
 def job(job_id: str, *, crew: str = "default", fingerprint: str | None = None, **inputs: Any) -> Job:
@@ -72,12 +54,12 @@ FAILED = Outcome(attempt_state=AttemptState.FAILED, job_state=JobState.FAILED, r
 
 
 @pytest.fixture
-def clock() -> StillClock:
-    return StillClock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path, clock: StillClock) -> AsyncIterator[Ledger]:
+async def ledger(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Ledger]:
     async with Ledger(tmp_path / "ledger.db", clock=clock, uptime=lambda: None) as opened:
         yield opened
 
@@ -89,7 +71,7 @@ async def taken_in(ledger: Ledger, jobs: Iterable[Job], *, batch: str = "b") -> 
     return key
 
 
-async def again(ledger: Ledger, jobs: Iterable[Job], clock: StillClock) -> tuple[Any, int]:
+async def again(ledger: Ledger, jobs: Iterable[Job], clock: ManualClock) -> tuple[Any, int]:
     """Another run takes the file in."""
     assert ledger.path is not None
     async with Ledger(ledger.path, clock=clock) as other:
@@ -103,13 +85,13 @@ async def started(ledger: Ledger, key: BatchKey, limit: int = 10, crew: str = "d
     return (await ledger.claim(key, run_id, crew=crew, limit=limit)).attempts
 
 
-async def test_a_job_goes_from_pending_to_its_results(ledger: Ledger, clock: StillClock) -> None:
+async def test_a_job_goes_from_pending_to_its_results(ledger: Ledger, clock: ManualClock) -> None:
     key = await taken_in(ledger, [job("a", city="Tokyo"), job("b")])
     first, second = await started(ledger, key)
     assert (first.job_id, first.number, first.charged, first.inputs) == ("a", 1, 1, {"city": "Tokyo"})
     assert (await ledger.counts(key)).open == 2
     await ledger.kicked_off(first, "k-1")
-    clock.moment += timedelta(seconds=30)
+    clock.advance(30)
     await asyncio.gather(ledger.ended(first, SUCCEEDED), ledger.ended(second, FAILED))
     counts = await ledger.counts(key)
     assert (counts.succeeded, counts.failed, counts.left) == (1, 1, 0)
@@ -124,11 +106,11 @@ async def test_a_job_goes_from_pending_to_its_results(ledger: Ledger, clock: Sti
     assert detail.attempts[0].token_usage == {"total_tokens": 3}
 
 
-async def test_execution_time_is_ours_when_the_crew_says_none(ledger: Ledger, clock: StillClock) -> None:
+async def test_execution_time_is_ours_when_the_crew_says_none(ledger: Ledger, clock: ManualClock) -> None:
     key = await taken_in(ledger, [job("a")])
     (attempt,) = await started(ledger, key)
     await ledger.kicked_off(attempt, "k")
-    clock.moment += timedelta(seconds=12.5)
+    clock.advance(12.5)
     await ledger.ended(attempt, FAILED)
     assert [row.execution_time async for row in ledger.results(key)] == [12.5]
 
@@ -141,20 +123,20 @@ async def test_jobs_are_claimed_in_the_files_order_by_crew_and_never_twice(ledge
     assert [attempt.job_id for claim in claims for attempt in claim.attempts] == ["j1", "j3", "j5", "j7", "j9"]
 
 
-async def test_a_retry_waits_for_its_time_and_then_goes_first(ledger: Ledger, clock: StillClock) -> None:
+async def test_a_retry_waits_for_its_time_and_then_goes_first(ledger: Ledger, clock: ManualClock) -> None:
     key = await taken_in(ledger, [job("a"), job("b"), job("c")])
     (attempt,) = await started(ledger, key, limit=1)
     again_in_10 = Outcome(attempt_state=AttemptState.FAILED, job_state=JobState.PENDING, reason="r", retry_in=10.0)
     await ledger.ended(attempt, again_in_10)
     assert [each.job_id for each in await started(ledger, key, limit=1)] == ["b"]
-    clock.moment += timedelta(seconds=10)
+    clock.advance(10)
     (retried,) = await started(ledger, key, limit=1)
     assert (retried.job_id, retried.number, retried.charged) == ("a", 2, 2)
     assert await ledger.next_start(key, "default") == ""
     await started(ledger, key, limit=1)
     assert await ledger.next_start(key, "default") is None
     await ledger.ended(retried, again_in_10)
-    assert await ledger.next_start(key, "default") == to_text(clock.moment + timedelta(seconds=10))
+    assert await ledger.next_start(key, "default") == to_text(clock.now() + timedelta(seconds=10))
 
 
 async def test_a_rejected_attempt_uses_up_none_of_the_jobs_attempts(ledger: Ledger) -> None:
@@ -226,7 +208,7 @@ async def test_progress_is_seen_from_outside(ledger: Ledger) -> None:
     assert (flight.current_task, flight.completed_tasks, flight.total_tasks) == ("research", 1, 2)
 
 
-async def test_a_changed_job_runs_again_and_a_gone_one_is_left_alone(ledger: Ledger, clock: StillClock) -> None:
+async def test_a_changed_job_runs_again_and_a_gone_one_is_left_alone(ledger: Ledger, clock: ManualClock) -> None:
     jobs = [job("a", n=1), job("b", n=1), job("c", n=1), job("d", n=1)]
     key = await taken_in(ledger, jobs)
     attempts = await started(ledger, key, limit=3)
@@ -244,7 +226,7 @@ async def test_a_changed_job_runs_again_and_a_gone_one_is_left_alone(ledger: Led
 
 
 async def test_a_job_that_changes_while_it_runs_keeps_its_inputs_until_the_next_run(
-    ledger: Ledger, clock: StillClock
+    ledger: Ledger, clock: ManualClock
 ) -> None:
     key = await taken_in(ledger, [job("a", n=1)])
     (attempt,) = await started(ledger, key)
@@ -321,7 +303,7 @@ async def test_columns_are_those_of_all_rows_in_order(ledger: Ledger) -> None:
     assert staged.plan.columns == ("id", "x", "y", "z")
 
 
-async def test_a_new_ledger_is_its_owners_alone_and_durable(tmp_path: Path, clock: StillClock) -> None:
+async def test_a_new_ledger_is_its_owners_alone_and_durable(tmp_path: Path, clock: ManualClock) -> None:
     path = tmp_path / "new" / "ledger.db"
     async with Ledger(path, clock=clock) as ledger:
         await taken_in(ledger, [job("a")])
@@ -349,7 +331,7 @@ async def test_the_views_need_no_manual(ledger: Ledger, tmp_path: Path) -> None:
     connection.close()
 
 
-async def test_a_newer_ledger_is_refused_and_left_as_it_is(tmp_path: Path, clock: StillClock) -> None:
+async def test_a_newer_ledger_is_refused_and_left_as_it_is(tmp_path: Path, clock: ManualClock) -> None:
     path = tmp_path / "ledger.db"
     async with Ledger(path, clock=clock):
         pass
@@ -362,7 +344,7 @@ async def test_a_newer_ledger_is_refused_and_left_as_it_is(tmp_path: Path, clock
 
 
 @pytest.mark.parametrize("content", [b"not a database at all, but long enough to be read as one" * 40, b"\0" * 4096])
-async def test_a_file_that_is_no_ledger_is_told_plainly(tmp_path: Path, clock: StillClock, content: bytes) -> None:
+async def test_a_file_that_is_no_ledger_is_told_plainly(tmp_path: Path, clock: ManualClock, content: bytes) -> None:
     path = tmp_path / "ledger.db"
     path.write_bytes(content)
     with pytest.raises(LedgerError, match=r"ledger|SQLite"):
@@ -370,7 +352,7 @@ async def test_a_file_that_is_no_ledger_is_told_plainly(tmp_path: Path, clock: S
             pass
 
 
-async def test_a_strangers_database_is_not_touched(tmp_path: Path, clock: StillClock) -> None:
+async def test_a_strangers_database_is_not_touched(tmp_path: Path, clock: ManualClock) -> None:
     path = tmp_path / "other.db"
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE mine (x)")
@@ -384,7 +366,7 @@ async def test_a_strangers_database_is_not_touched(tmp_path: Path, clock: StillC
     connection.close()
 
 
-async def test_two_first_runs_at_once_make_one_ledger(tmp_path: Path, clock: StillClock) -> None:
+async def test_two_first_runs_at_once_make_one_ledger(tmp_path: Path, clock: ManualClock) -> None:
     async def make(batch: str) -> None:
         async with Ledger(tmp_path / "ledger.db", clock=clock) as ledger:
             await taken_in(ledger, [job("a")], batch=batch)
@@ -394,7 +376,7 @@ async def test_two_first_runs_at_once_make_one_ledger(tmp_path: Path, clock: Sti
         assert len(await ledger.batches()) == 6
 
 
-async def test_a_batch_is_held_by_one_run(tmp_path: Path, clock: StillClock) -> None:
+async def test_a_batch_is_held_by_one_run(tmp_path: Path, clock: ManualClock) -> None:
     path = tmp_path / "ledger.db"
     async with Ledger(path, clock=clock) as ledger:
         await taken_in(ledger, [job("a")])
@@ -423,7 +405,7 @@ async def test_a_ledger_of_the_first_version_is_brought_up_and_keeps_its_jobs(tm
         " VALUES ('r-1', 1, 1, 'r', 'kicked_off', 'k', '2026-01-01T00:00:00.000Z', '2026-01-01T00:00:00.000Z');"
     )
     old.close()
-    async with Ledger(path, clock=StillClock()) as ledger:
+    async with Ledger(path, clock=ManualClock()) as ledger:
         key = await ledger.batch("b")
         assert key is not None
         ((state, attempt),) = await ledger.open_attempts(key)

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hand_clock import HandClock, Middle
+from manual_clock import ManualClock, Middle
 
 from batchcrew.engine.breaker import Breaker
 from batchcrew.engine.gate import Gate
@@ -12,15 +12,15 @@ from batchcrew.settings import BreakerSettings, Rate
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock() -> ManualClock:
+    return ManualClock(jumps=True)
 
 
-def breaker(clock: HandClock, **settings: object) -> Breaker:
+def breaker(clock: ManualClock, **settings: object) -> Breaker:
     return Breaker("kickoffs", BreakerSettings.model_validate(settings), clock=clock, chance=Middle())
 
 
-def test_it_opens_after_so_many_failures_in_a_row_and_not_before(clock: HandClock) -> None:
+def test_it_opens_after_so_many_failures_in_a_row_and_not_before(clock: ManualClock) -> None:
     made = breaker(clock, failures=3)
     assert [made.failed("500"), made.failed("500"), made.succeeded(), made.failed("500"), made.failed("x")] == [
         False
@@ -31,7 +31,7 @@ def test_it_opens_after_so_many_failures_in_a_row_and_not_before(clock: HandCloc
     assert str(made) == "3 kickoffs in a row went wrong (502 Bad Gateway)"
 
 
-def test_it_opens_by_its_rate_once_the_sample_is_whole(clock: HandClock) -> None:
+def test_it_opens_by_its_rate_once_the_sample_is_whole(clock: ManualClock) -> None:
     made = breaker(clock, failures=100, rate="50%", sample=6)
     for wrong in (True, False, True, False, True):
         assert not (made.failed("x") if wrong else made.succeeded())
@@ -39,13 +39,13 @@ def test_it_opens_by_its_rate_once_the_sample_is_whole(clock: HandClock) -> None
     assert str(made) == "4 of the last 6 kickoffs went wrong (x)"
 
 
-def test_a_smaller_share_leaves_it_closed(clock: HandClock) -> None:
+def test_a_smaller_share_leaves_it_closed(clock: ManualClock) -> None:
     made = breaker(clock, failures=100, rate=Decimal("0.5"), sample=6)
     for number in range(40):
         assert not (made.failed("x") if number % 3 == 0 else made.succeeded())
 
 
-def test_one_probe_at_a_time_with_growing_waits_and_a_success_closes_it(clock: HandClock) -> None:
+def test_one_probe_at_a_time_with_growing_waits_and_a_success_closes_it(clock: ManualClock) -> None:
     made = breaker(clock, failures=1, pause=5)
     assert made.failed("x")
     waits = []
@@ -65,13 +65,13 @@ def test_one_probe_at_a_time_with_growing_waits_and_a_success_closes_it(clock: H
     assert made.opens_in() == 5
 
 
-def test_what_left_before_it_opened_does_not_lengthen_its_pause(clock: HandClock) -> None:
+def test_what_left_before_it_opened_does_not_lengthen_its_pause(clock: ManualClock) -> None:
     made = breaker(clock, failures=2)
     assert [made.failed("x"), made.failed("x"), made.failed("x"), made.failed("x")] == [False, True, False, False]
     assert made.opens_in() == 5
 
 
-def test_a_probe_that_tells_nothing_is_followed_by_another(clock: HandClock) -> None:
+def test_a_probe_that_tells_nothing_is_followed_by_another(clock: ManualClock) -> None:
     made = breaker(clock, failures=1)
     made.failed("x")
     clock.seconds += 5
@@ -80,7 +80,7 @@ def test_a_probe_that_tells_nothing_is_followed_by_another(clock: HandClock) -> 
     assert (made.room(), made.opens_in()) == (0, 10)
 
 
-def test_it_gives_up_after_its_time_and_not_while_a_probe_is_on_its_way(clock: HandClock) -> None:
+def test_it_gives_up_after_its_time_and_not_while_a_probe_is_on_its_way(clock: ManualClock) -> None:
     made = breaker(clock, failures=1, give_up=60)
     assert made.gives_up_in() is None
     made.failed("x")
@@ -96,7 +96,7 @@ def test_it_gives_up_after_its_time_and_not_while_a_probe_is_on_its_way(clock: H
     assert made.is_open
 
 
-def test_the_next_tick_goes_on_with_what_was_learned(clock: HandClock) -> None:
+def test_the_next_tick_goes_on_with_what_was_learned(clock: ManualClock) -> None:
     first, second = breaker(clock, failures=3), breaker(clock, failures=3)
     for each in ("a", "b"):
         first.failed(each)
@@ -109,14 +109,14 @@ def test_the_next_tick_goes_on_with_what_was_learned(clock: HandClock) -> None:
     assert str(third) == "3 kickoffs in a row went wrong (c)"
 
 
-def gate(clock: HandClock, *, burst: bool = False, rate: Rate | None = None, **settings: object) -> Gate:
+def gate(clock: ManualClock, *, burst: bool = False, rate: Rate | None = None, **settings: object) -> Gate:
     breaker = BreakerSettings.model_validate(settings)
     made = Gate("c", slots=10, rate=rate, breaker=breaker, clock=clock, chance=Middle(), burst=burst)
     made.ready = True
     return made
 
 
-def test_a_gate_lets_one_through_as_a_probe(clock: HandClock) -> None:
+def test_a_gate_lets_one_through_as_a_probe(clock: ManualClock) -> None:
     made = gate(clock, failures=1)
     made.kickoffs.failed("x")
     assert (made.room(), made.opens_in(), made.gives_up_in()) == (0, 5, 600)
@@ -128,7 +128,7 @@ def test_a_gate_lets_one_through_as_a_probe(clock: HandClock) -> None:
     assert made.room() == 9
 
 
-def test_while_questions_go_wrong_those_in_flight_are_the_probe(clock: HandClock) -> None:
+def test_while_questions_go_wrong_those_in_flight_are_the_probe(clock: ManualClock) -> None:
     made = gate(clock, failures=1)
     made.take(1)
     made.questions.failed("x")
@@ -138,7 +138,7 @@ def test_while_questions_go_wrong_those_in_flight_are_the_probe(clock: HandClock
     assert made.room() == 1
 
 
-def test_a_gate_is_ill_when_one_of_its_breakers_is_given_up(clock: HandClock) -> None:
+def test_a_gate_is_ill_when_one_of_its_breakers_is_given_up(clock: ManualClock) -> None:
     made = gate(clock, failures=1, give_up=10)
     made.questions.failed("x")
     assert made.ill() is None
@@ -146,7 +146,7 @@ def test_a_gate_is_ill_when_one_of_its_breakers_is_given_up(clock: HandClock) ->
     assert made.ill() is made.questions
 
 
-def test_what_the_server_asked_for_holds_in_the_next_run(clock: HandClock) -> None:
+def test_what_the_server_asked_for_holds_in_the_next_run(clock: ManualClock) -> None:
     first = gate(clock)
     first.take(4)
     first.busy(120, sent_at=clock.seconds, too_many=True)
@@ -159,7 +159,7 @@ def test_what_the_server_asked_for_holds_in_the_next_run(clock: HandClock) -> No
     assert first.limit < 10
 
 
-def test_a_server_that_says_at_once_for_ever_is_asked_ever_less_often(clock: HandClock) -> None:
+def test_a_server_that_says_at_once_for_ever_is_asked_ever_less_often(clock: ManualClock) -> None:
     made = gate(clock)
     waits = []
     for _ in range(7):
@@ -169,7 +169,7 @@ def test_a_server_that_says_at_once_for_ever_is_asked_ever_less_often(clock: Han
     assert waits == [1, 2, 4, 8, 10, 10, 10]
 
 
-def test_a_run_does_not_wait_for_the_backoff_of_an_earlier_one(clock: HandClock) -> None:
+def test_a_run_does_not_wait_for_the_backoff_of_an_earlier_one(clock: ManualClock) -> None:
     first, ran, ticked = gate(clock), gate(clock), gate(clock)
     first.not_sent(sent_at=clock.seconds)
     ran.recall_waits(first.remember(), 0)
@@ -177,7 +177,7 @@ def test_a_run_does_not_wait_for_the_backoff_of_an_earlier_one(clock: HandClock)
     assert (ran.opens_in(), ticked.opens_in()) == (0, 1)
 
 
-def test_a_tick_may_send_what_the_rate_allows_since_the_last_and_no_window_sees_more(clock: HandClock) -> None:
+def test_a_tick_may_send_what_the_rate_allows_since_the_last_and_no_window_sees_more(clock: ManualClock) -> None:
     rate = Rate(count=6, period_seconds=60)
     sent: list[float] = []
     kept: tuple[float | None, float] = (None, 0)

@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 import pytest
-from hand_clock import HandClock, Middle
+from manual_clock import ManualClock, Middle
 
 from batchcrew.engine import retry
 from batchcrew.engine.gate import Gate
@@ -121,7 +121,7 @@ def test_an_execution_that_is_found_overdue_gets_a_moment() -> None:
 
 
 def test_a_rate_spaces_kickoffs_evenly() -> None:
-    clock = HandClock()
+    clock = ManualClock(jumps=True)
     pace = Pace(Rate(count=60, period_seconds=60.0), clock)
     left = 0
     for _ in range(1200):  # two minutes, looked at ten times a second
@@ -134,7 +134,7 @@ def test_a_rate_spaces_kickoffs_evenly() -> None:
 
 
 def test_a_fast_rate_catches_up_what_a_late_loop_missed() -> None:
-    clock = HandClock()
+    clock = ManualClock(jumps=True)
     pace = Pace(Rate(count=1000, period_seconds=1.0), clock)
     left = 0
     for _ in range(100):  # one second, looked at a hundred times
@@ -146,20 +146,20 @@ def test_a_fast_rate_catches_up_what_a_late_loop_missed() -> None:
 
 
 def test_without_a_rate_there_is_no_pace() -> None:
-    pace = Pace(None, HandClock())
+    pace = Pace(None, ManualClock(jumps=True))
     pace.spend(1000)
     assert pace.allowed() == float("inf")
     assert pace.wait_seconds() == 0
 
 
-def gate(clock: HandClock, slots: int = 10) -> Gate:
+def gate(clock: ManualClock, slots: int = 10) -> Gate:
     made = Gate("c", slots=slots, rate=None, breaker=BreakerSettings(), clock=clock, chance=MIDDLE)
     made.ready = True
     return made
 
 
 def test_a_gate_has_as_much_room_as_free_slots() -> None:
-    made = gate(HandClock(), slots=3)
+    made = gate(ManualClock(jumps=True), slots=3)
     assert made.room() == 3
     made.take(2)
     assert made.room() == 1
@@ -169,14 +169,14 @@ def test_a_gate_has_as_much_room_as_free_slots() -> None:
 
 
 def test_a_gate_that_is_not_ready_lets_nothing_through() -> None:
-    made = gate(HandClock())
+    made = gate(ManualClock(jumps=True))
     made.ready = False
     assert made.room() == 0
     assert made.opens_in() is None
 
 
 def test_a_429_cuts_to_what_was_accepted_and_pauses_for_what_was_asked() -> None:
-    clock = HandClock()
+    clock = ManualClock(jumps=True)
     made = gate(clock)
     made.take(10)
     for _ in range(4):
@@ -202,7 +202,7 @@ def fill(made: Gate, kickoffs: int) -> None:
 
 
 def test_the_limit_grows_back_one_slot_after_some_rounds() -> None:
-    clock = HandClock()
+    clock = ManualClock(jumps=True)
     made = gate(clock, slots=4)
     made.busy(None, sent_at=clock.seconds, too_many=True)
     assert made.limit == 2
@@ -222,7 +222,7 @@ def test_the_limit_grows_back_one_slot_after_some_rounds() -> None:
 
 
 def test_a_503_pauses_and_leaves_the_limit_alone() -> None:
-    clock = HandClock()
+    clock = ManualClock(jumps=True)
     made = gate(clock)
     made.busy(5.0, sent_at=clock.seconds, too_many=False)
     assert made.limit == 10
@@ -230,7 +230,7 @@ def test_a_503_pauses_and_leaves_the_limit_alone() -> None:
 
 
 def test_pauses_grow_until_a_kickoff_is_accepted() -> None:
-    clock = HandClock()
+    clock = ManualClock(jumps=True)
     made = gate(clock)
     pauses = []
     for _ in range(8):
@@ -247,7 +247,7 @@ def test_pauses_grow_until_a_kickoff_is_accepted() -> None:
 
 
 def test_silence_is_measured_from_its_first_failure_and_ended_by_any_answer() -> None:
-    clock = HandClock()
+    clock = ManualClock(jumps=True)
     made = gate(clock)
     made.not_sent(sent_at=clock.seconds)
     clock.seconds += 30
@@ -258,7 +258,7 @@ def test_silence_is_measured_from_its_first_failure_and_ended_by_any_answer() ->
 
 
 def test_a_pause_is_warned_of_once_a_minute() -> None:
-    clock = HandClock()
+    clock = ManualClock(jumps=True)
     made = gate(clock)
     assert [made.should_warn(), made.should_warn()] == [True, False]
     clock.seconds += 61

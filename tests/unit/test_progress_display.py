@@ -3,11 +3,12 @@
 import io
 import sys
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from manual_clock import ManualClock
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -28,20 +29,6 @@ HOSTILE = [
     "e\u0301" * 40,
     "🧳 trip",
 ]
-
-
-class ManualClock(SystemClock):
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds = 1000.0
-
-    def now(self) -> datetime:
-        return START + timedelta(seconds=self.seconds - 1000.0)
-
-    def monotonic(self) -> float:
-        return self.seconds
 
 
 def attempt(job_id: str, *, crew: str = "default") -> Attempt:
@@ -70,7 +57,7 @@ def failed(of: Attempt, reason: str, state: JobState = JobState.FAILED) -> Attem
 
 
 def tally_of(*events: Event, clock: ManualClock | None = None) -> Tally:
-    tally = Tally(clock or ManualClock())
+    tally = Tally(clock or ManualClock(START))
     for event in events:
         tally.observe(event)
     return tally
@@ -97,7 +84,7 @@ def busy_tally(in_flight: int = 30) -> Tally:
 
 
 def test_a_frame_shows_bar_counts_rate_eta_executions_and_failures() -> None:
-    clock = ManualClock()
+    clock = ManualClock(START)
     tokyo = attempt("tokyo")
     tally = tally_of(
         started(Counts(succeeded=4, pending=20)), KickedOff(tokyo), KickedOff(attempt("kyoto")), clock=clock

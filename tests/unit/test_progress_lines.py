@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from manual_clock import ManualClock
 
-from batchcrew.clock import SystemClock, to_text
+from batchcrew.clock import to_text
 from batchcrew.events import AttemptEnded, Event, KickedOff, Progressed, RunStarted, Stopping, Warned
 from batchcrew.models import Attempt, AttemptState, Counts, Execution, ExecutionState, JobState, Outcome
 from batchcrew.progress import Progress
@@ -15,20 +16,6 @@ from batchcrew.progress.quiet import QuietProgress
 from batchcrew.progress.tally import LATEST_FAILURES, Pace, Tally
 
 START = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
-
-
-class ManualClock(SystemClock):
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds = 1000.0
-
-    def now(self) -> datetime:
-        return START + timedelta(seconds=self.seconds - 1000.0)
-
-    def monotonic(self) -> float:
-        return self.seconds
 
 
 def attempt(job_id: str, *, number: int = 1, kicked_off_at: str | None = None) -> Attempt:
@@ -78,7 +65,7 @@ def running(of: Attempt, state: ExecutionState = ExecutionState.RUNNING, task: s
 
 @pytest.fixture
 def clock() -> ManualClock:
-    return ManualClock()
+    return ManualClock(START)
 
 
 @pytest.fixture

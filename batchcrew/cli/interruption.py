@@ -1,0 +1,59 @@
+"""What a signal does before and after a command handles signals itself. Imports nothing heavy, for `--help`.
+
+A process passes through three phases, and each change of phase replaces one handler by the next without a gap:
+
+1. `interruptible`: a signal raises `Interrupted`; the command ends with exit 3 and one line.
+2. `with_signals` (see `signals`): a run stops in order.
+3. `uninterruptible`: the work is done; nothing may cut its summary or change its exit code.
+"""
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, TypeAlias
+
+from batchcrew.cli.leaving import end_now
+from batchcrew.errors import ExitCode
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+Handler: TypeAlias = Callable[[int, FrameType | None], Any]
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal ended a command that does not handle signals itself."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number.name)
+        self.number = number
+
+
+def set_handler(handler: Handler | signal.Handlers) -> None:
+    """Handle the signals by `handler` from now on. `nohup` ignores SIGHUP: it stays ignored."""
+    for number in SIGNALS:
+        if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue
+        signal.signal(number, handler)
+
+
+def interruptible() -> None:
+    """Raise `Interrupted` on a signal."""
+    set_handler(interrupt)
+
+
+def uninterruptible() -> None:
+    """Let no signal change anything from now on."""
+    set_handler(ignore)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """End the command in order; a second signal ends it at once."""
+    set_handler(_end_at_once)
+    raise Interrupted(signal.Signals(number))
+
+
+def _end_at_once(number: int, frame: FrameType | None) -> None:
+    end_now(ExitCode.STOPPED)
+
+
+def ignore(number: int, frame: FrameType | None) -> None:
+    """Do nothing. Unlike SIG_IGN, it is not inherited by the processes that this one starts."""

@@ -1,0 +1,64 @@
+"""The embedded server in this process under the test's clock: an execution ends when the test says so."""
+
+import asyncio
+import threading
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Self
+
+from cli_process import TOKEN, Process, wait_until
+
+from batchcrew.server import CrewServer, ServeOptions, Spread
+
+START = 1_800_000_000.0
+EXECUTION_SECONDS = 10.0
+
+
+class HeldCrew:
+    """Use as a context manager. Nothing ends before `finish`."""
+
+    def __init__(self, **options: Any) -> None:
+        settings = {"token": TOKEN, "execution_time": Spread(EXECUTION_SECONDS), "idempotency": False, **options}
+        self._options = ServeOptions(**settings)
+        self._now = START
+        self._ready: Future[CrewServer] = Future()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="held-crew")
+
+    async def _serve(self) -> None:
+        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        async with CrewServer(self._options, now=lambda: self._now) as server:
+            self._ready.set_result(server)
+            await self._over.wait()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._server = self._ready.result()
+        self.url = self._server.url
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join()
+
+    def stats(self) -> dict[str, int]:
+        """What the server has counted."""
+
+        async def read() -> dict[str, int]:
+            return self._server.stats
+
+        return asyncio.run_coroutine_threadsafe(read(), self._loop).result()
+
+    @property
+    def kickoffs(self) -> int:
+        """Kickoffs that were accepted."""
+        return self.stats()["kickoffs"]
+
+    def finish(self) -> None:
+        """End every execution that runs."""
+        self._now += EXECUTION_SECONDS
+
+    def wait_for_kickoffs(self, number: int, process: Process) -> None:
+        """Wait until a process has kicked off so many."""
+        wait_until(lambda: self.kickoffs >= number, process)
