@@ -1,5 +1,6 @@
 """`batchcrew delete`."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -7,7 +8,7 @@ import click
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_argument, existing, ledger_option, option
 from batchcrew.clock import SystemClock
-from batchcrew.errors import NotInLedger
+from batchcrew.errors import NotInLedger, UsageError
 from batchcrew.models import Counts
 from batchcrew.reports.clean import clean_text
 from batchcrew.upkeep import counts_of, delete
@@ -26,10 +27,19 @@ def command(batch: str, *, yes: bool, ledger: Path) -> None:
     counts = call(counts_of(existing(ledger), batch, clock=clock))
     if counts is None:
         raise NotInLedger(f"the ledger {ledger} has no batch {batch!r}; `batchcrew list` shows those it has")
-    if not yes:
-        click.confirm(_question(batch, counts, ledger), abort=True, err=True)
+    if not (yes or _agreed(_question(batch, counts, ledger))):
+        raise UsageError("nothing was deleted")
     jobs = call(delete(ledger, batch, clock=clock))
     click.echo(f"deleted {clean_text(batch)} with {jobs} {'job' if jobs == 1 else 'jobs'} from {ledger}")
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin is not None and sys.stdin.isatty():
+            raise  # Ctrl-C
+        raise UsageError("nothing was deleted: nobody answered; --yes deletes without asking") from None
 
 
 def _question(batch: str, counts: Counts, ledger: Path) -> str:

@@ -1,0 +1,314 @@
+"""Other programs and the ledger: readers, neighbours, copies, and what SQLite's files look like meanwhile."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cli_process import JOB_FILE, Process, call, start, wait_until, write_trips
+from held_crew import HeldCrew
+
+LEDGER = "results/batchcrew.db"
+IN_PROGRESS = 6
+OPEN_AND_CLOSE = (
+    "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM jobs'); c.close()"
+)
+
+
+def by_python(folder: Path) -> None:
+    subprocess.run([sys.executable, "-c", OPEN_AND_CLOSE, LEDGER], cwd=folder, check=True)
+
+
+def by_shell(folder: Path, *options: str) -> None:
+    if shutil.which("sqlite3") is None:
+        by_python(folder)
+        return
+    command = ["sqlite3", *options, LEDGER, "SELECT count(*) FROM jobs"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+def by_command(folder: Path, *arguments: str) -> None:
+    ended = call(folder, *arguments)
+    assert ended.returncode in {0, 5}, ended.stderr
+
+
+READERS = {
+    "status": lambda folder: by_command(folder, "status"),
+    "list": lambda folder: by_command(folder, "list"),
+    "show": lambda folder: by_command(folder, "show", "jobs", "trip-0"),
+    "runs": lambda folder: by_command(folder, "runs"),
+    "export": lambda folder: by_command(folder, "export", "jobs", "-f", "json"),
+    "check": lambda folder: by_command(folder, "check", "jobs.yaml", "--offline"),
+    "backup": lambda folder: by_command(folder, "backup", "copy.db"),
+    "python": by_python,
+    "sqlite3": by_shell,
+    "sqlite3 -readonly": lambda folder: by_shell(folder, "-readonly"),
+}
+
+
+def in_progress(folder: Path, crew: HeldCrew, kickoffs: int = IN_PROGRESS) -> Process:
+    """A run with all its slots in use, each kickoff_id durable."""
+    run = start(folder, "run", "jobs.yaml")
+    wait_until(lambda: recorded(folder) >= kickoffs, run)
+    return run
+
+
+def recorded(folder: Path, query: str = "SELECT count(*) FROM attempts WHERE state = 'kicked_off'") -> int:
+    """Read by another process, as this one must not open and close what it looks at."""
+    if not (folder / LEDGER).exists():
+        return 0
+    script = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1], timeout=30).execute(sys.argv[2]).fetchone()[0])"
+    read = subprocess.run(
+        [sys.executable, "-c", script, LEDGER, query], cwd=folder, capture_output=True, text=True, check=False
+    )
+    return int(read.stdout) if not read.returncode else 0
+
+
+def unlinked(process: Process) -> list[str]:
+    """Files that the process has open and somebody has removed."""
+    links = [os.readlink(entry) for entry in Path(f"/proc/{process.pid}/fd").iterdir() if entry.is_symlink()]
+    return [link for link in links if link.endswith(" (deleted)") and "/results/" in link]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux shows what a process has open")
+@pytest.mark.parametrize("reader", READERS)
+def test_a_reader_leaves_the_wal_to_the_run_and_nothing_is_paid_twice(
+    folder: Path, held: HeldCrew, reader: str
+) -> None:
+    run = in_progress(folder, held)
+    inode = (folder / f"{LEDGER}-wal").stat().st_ino
+    READERS[reader](folder)
+    assert unlinked(run) == []
+    assert (folder / f"{LEDGER}-wal").stat().st_ino == inode
+    run.kill()
+    run.wait()
+    held.release()
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    assert (held.kickoffs, held.stats()["max_kickoffs_per_job"]) == (40, 1)
+
+
+def posix_locks(pid: int, path: Path) -> int:
+    """How many POSIX locks the kernel knows of a process on a file."""
+    found = path.stat()
+    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    return sum(f" {pid} {device} " in line for line in lines if "POSIX" in line)
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="only Linux lists its locks")
+def test_the_kernel_knows_the_locks_of_a_run_and_others_cannot_unlink_its_wal(folder: Path, held: HeldCrew) -> None:
+    run = in_progress(folder, held)
+    assert posix_locks(run.pid, folder / f"{LEDGER}-shm") >= 1
+    # a program that is the last to close a database removes its WAL, where no lock says that another has it open
+    by_python(folder)
+    assert (folder / f"{LEDGER}-wal").exists()
+    assert unlinked(run) == []
+    run.send_signal(signal.SIGTERM)
+    assert run.wait() == 3
+
+
+@pytest.fixture
+def neighbour(folder: Path) -> Iterator[HeldCrew]:
+    """The crew of another batch in the same ledger; its executions end at once."""
+    with HeldCrew() as crew:
+        crew.release()
+        (folder / "others.yaml").write_text(JOB_FILE.format(url=crew.url), encoding="utf-8")
+        yield crew
+
+
+def integrity(folder: Path) -> str:
+    with sqlite3.connect(folder / LEDGER) as connection:
+        return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
+
+
+def succeeded(folder: Path, batch: str) -> int:
+    return int(json.loads(call(folder, "status", batch, "--json").stdout)["counts"]["succeeded"])
+
+
+def test_a_status_and_a_second_batch_lose_nothing_of_either(folder: Path, held: HeldCrew, neighbour: HeldCrew) -> None:
+    run = in_progress(folder, held)
+    assert call(folder, "status", "jobs").returncode == 0
+    assert call(folder, "run", "others.yaml").returncode == 0
+    held.release()
+    assert run.wait() == 0
+    assert (succeeded(folder, "jobs"), succeeded(folder, "others")) == (40, 40)
+    assert (held.kickoffs, neighbour.kickoffs) == (40, 40)
+    assert integrity(folder) == "ok"
+
+
+def test_ticks_of_another_batch_and_a_run_share_one_ledger(folder: Path, held: HeldCrew, neighbour: HeldCrew) -> None:
+    run = in_progress(folder, held)
+    for _ in range(30):
+        if call(folder, "tick", "others.yaml").returncode == 0:
+            break
+    assert succeeded(folder, "others") == 40
+    assert unlinked(run) == []
+    run.kill()
+    run.wait()
+    held.release()
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    assert (held.kickoffs, neighbour.kickoffs) == (40, 40)
+    assert integrity(folder) == "ok"
+
+
+def test_after_a_clean_end_one_file_is_everything(folder: Path, held: HeldCrew) -> None:
+    held.release()
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    assert sorted(file.name for file in (folder / "results").iterdir()) == ["batchcrew.db", "batchcrew.db.locks"]
+    (folder / "elsewhere").mkdir()
+    shutil.copy(folder / LEDGER, folder / "elsewhere" / "copy.db")
+    ended = call(folder / "elsewhere", "status", "jobs", "--ledger", "copy.db", "--json")
+    assert json.loads(ended.stdout)["counts"]["succeeded"] == 40
+    assert [file.name for file in (folder / "elsewhere").iterdir()] == ["copy.db"]
+
+
+def test_a_backup_of_a_run_is_complete_and_overwrites_nothing(folder: Path, held: HeldCrew) -> None:
+    run = in_progress(folder, held)
+    ended = call(folder, "backup", "copy.db")
+    assert ended.returncode == 0, ended.stderr
+    assert (folder / "copy.db").stat().st_mode & 0o777 == 0o600
+    counts = json.loads(call(folder, "status", "jobs", "--ledger", "copy.db", "--json").stdout)["counts"]
+    assert (counts["open"], counts["pending"]) == (IN_PROGRESS, 40 - IN_PROGRESS)
+    before = (folder / "copy.db").read_bytes()
+    again = call(folder, "backup", "copy.db")
+    assert (again.returncode, (folder / "copy.db").read_bytes()) == (2, before)
+    assert call(folder, "backup", "missing/copy.db").returncode == 2
+    assert not [file for file in folder.iterdir() if file.name.startswith(".batchcrew-backup")]
+    run.kill()
+    run.wait()
+
+
+def test_the_history_of_a_batch(folder: Path, held: HeldCrew) -> None:
+    run = in_progress(folder, held)
+    running = json.loads(call(folder, "runs", "jobs", "--json").stdout)
+    assert [(line["running"], line["kickoffs"]) for line in running] == [(True, IN_PROGRESS)]
+    run.kill()
+    run.wait()
+    held.finish()
+    assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
+    held.release()
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    lines = json.loads(call(folder, "runs", "--json").stdout)
+    told = [(line["kind"], line["kickoffs"], line["exit_code"], line["stopped"], line["running"]) for line in lines]
+    assert told == [
+        ("run", 40 - IN_PROGRESS - 4, 0, None, False),
+        ("run", 4, 3, "limit", False),
+        ("run", IN_PROGRESS, None, None, False),
+    ]
+    text = call(folder, "runs", "jobs").stdout
+    assert "killed" in text
+    assert len(text.splitlines()) == 4
+
+
+def test_a_batch_is_deleted_when_you_say_so_and_only_then(folder: Path, held: HeldCrew, neighbour: HeldCrew) -> None:
+    held.release()
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    assert call(folder, "run", "others.yaml").returncode == 0
+    asked = call(folder, "delete", "jobs")  # without a terminal there is nobody to ask
+    assert asked.returncode == 2
+    assert "--yes" in asked.stderr
+    assert succeeded(folder, "jobs") == 40
+    assert call(folder, "delete", "jobs", "--yes").returncode == 0
+    assert call(folder, "status", "jobs").returncode == 2
+    assert succeeded(folder, "others") == 40
+    before = (folder / LEDGER).stat().st_size
+    assert call(folder, "vacuum").returncode == 0
+    assert (folder / LEDGER).stat().st_size < before
+    assert integrity(folder) == "ok"
+
+
+def test_neither_a_running_batch_is_deleted_nor_its_ledger_vacuumed(folder: Path, held: HeldCrew) -> None:
+    run = in_progress(folder, held)
+    assert call(folder, "delete", "jobs", "--yes").returncode == 4
+    assert call(folder, "vacuum").returncode == 4
+    held.release()
+    assert run.wait() == 0
+    assert held.kickoffs == 40
+
+
+def test_a_deleted_batch_still_counts_for_its_crews_month(folder: Path, held: HeldCrew) -> None:
+    held.release()
+    limited = JOB_FILE.format(url=held.url).replace('token: "', 'max_kickoffs_per_month: 50, token: "')
+    (folder / "jobs.yaml").write_text(limited, encoding="utf-8")
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    assert call(folder, "delete", "jobs", "--yes").returncode == 0
+    assert call(folder, "run", "jobs.yaml").returncode == 3
+    assert held.kickoffs == 50
+
+
+def test_an_export_does_not_write_over_the_ledger(folder: Path, held: HeldCrew) -> None:
+    held.release()
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    (folder / "link.db").symlink_to(folder / LEDGER)
+    for name in (LEDGER, f"{LEDGER}-wal", f"{LEDGER}-shm", "link.db"):
+        assert call(folder, "export", "jobs", "-o", name).returncode == 2
+    assert succeeded(folder, "jobs") == 40
+
+
+def test_status_in_a_loop_does_not_keep_a_run_from_starting(folder: Path, held: HeldCrew) -> None:
+    held.release()
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    lookers = [start(folder, "status", "jobs") for _ in range(8)]
+    assert [call(folder, "run", "jobs.yaml").returncode for _ in range(4)] == [0] * 4
+    assert [looker.wait() for looker in lookers] == [0] * 8
+
+
+def test_every_command_opens_the_database_through_sqlite_alone(folder: Path, held: HeldCrew) -> None:
+    """Python reports each file that is opened past SQLite; SQLite's own are not among them."""
+    driver = str(Path(__file__).with_name("open_driver.py"))
+    held.release()
+    (folder / "ids.csv").write_text("job_id,kickoff_id\n", encoding="utf-8")
+
+    def opened(*arguments: str) -> tuple[int, str]:
+        ended = subprocess.run(
+            [sys.executable, driver, *arguments],
+            cwd=folder,
+            env={**os.environ, "CREW_TOKEN": "a-token-of-the-tests"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return ended.returncode, ended.stdout.rpartition("opened: ")[2].strip() or ended.stderr
+
+    assert opened("run", "jobs.yaml", "--limit", "3") == (3, "[]")
+    for expected, *arguments in [
+        (3, "tick", "jobs.yaml"),
+        (0, "status"),
+        (0, "list"),
+        (0, "show", "jobs", "trip-0"),
+        (0, "runs"),
+        (0, "export", "jobs", "-o", "results.csv"),
+        (0, "check", "jobs.yaml"),
+        (0, "backup", "copy.db"),
+        (0, "upgrade"),
+        (0, "retry", "jobs"),
+        (2, "attach", "jobs", "trip-0", "some-id"),
+        (0, "run", "jobs.yaml"),
+        (0, "adopt", "jobs.yaml", "--csv", "ids.csv"),
+        (0, "vacuum"),
+        (0, "delete", "jobs", "--yes"),
+    ]:
+        assert opened(*arguments) == (expected, "[]"), arguments
+
+
+def write_embedded(folder: Path) -> None:
+    write_trips(folder, 2)
+    text = JOB_FILE.replace('token: "${{CREW_TOKEN}}"', "").format(url="embedded")
+    (folder / "demo.yaml").write_text(text, encoding="utf-8")
+
+
+def test_the_embedded_crews_state_is_opened_through_sqlite_alone(tmp_path: Path) -> None:
+    write_embedded(tmp_path)
+    driver = str(Path(__file__).with_name("open_driver.py"))
+    ended = subprocess.run(
+        [sys.executable, driver, "run", "demo.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout.strip()) == (0, "opened: []"), ended.stderr
+    assert (tmp_path / "results" / "embedded-crew.db").stat().st_mode & 0o777 == 0o600
