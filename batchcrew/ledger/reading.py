@@ -96,6 +96,24 @@ class Reading:
             row = await queries.one(self._reader, "SELECT canary_passed FROM batches WHERE id = ?", (key.id,))
         return bool(row and row[0])
 
+    async def failure_streaks(self, key: BatchKey) -> dict[str, Any]:
+        """Failures in a row by crew, as `ended` was given them."""
+        with plain_errors(self._name):
+            row = await queries.one(self._reader, "SELECT failure_streak FROM batches WHERE id = ?", (key.id,))
+        return dict(staging.decode_json(row[0])) if row and row[0] else {}
+
+    async def kickoffs_left(self, key: BatchKey, attempts: int) -> tuple[int, int]:
+        """Kickoffs that the pending and the open jobs take: at least, and with `attempts` for each job at most."""
+        with plain_errors(self._name):
+            row = await queries.one(
+                self._reader,
+                "SELECT coalesce(sum(state = 'pending'), 0), coalesce(sum(CASE state"
+                " WHEN 'pending' THEN max(1, ?1 - charged) ELSE max(0, ?1 - charged) END), 0)"
+                " FROM jobs WHERE batch_id = ?2 AND present = 1 AND state IN ('pending', 'open')",
+                (attempts, key.id),
+            )
+        return (int(row[0]), int(row[1])) if row else (0, 0)
+
     async def kickoffs(self, key: BatchKey) -> int:
         """Kickoffs that the batch has spent: every attempt that was not refused."""
         with plain_errors(self._name):
