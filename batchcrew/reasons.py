@@ -107,7 +107,7 @@ _VARYING: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"(?<![a-z0-9_-])(?:sk|pk|req|org|proj|msg|chatcmpl)[-_][a-z0-9_-]{8,}", "<id>"),
         (rf"(?<![\w-]){_NUMBER}{_UNIT}", "<number>"),
         # letters and digits in one word of ASCII; other scripts write words without blanks between them
-        (r"(?<![a-z0-9_-])(?=[a-z_-]*\d)(?=[0-9_-]*[a-z])[a-z0-9_-]{4,}", "<id>"),
+        (r"(?<![a-z0-9_-])(?=[a-z_-]*\d)(?=[0-9_-]*[a-z])[a-z0-9_-]{2,}", "<id>"),
         (rf"[$€£¥₹]\s?{_NUMBER}|{_NUMBER}\s?(?:[$€£¥₹]|(?:USD|EUR|GBP|JPY|CNY|INR|CHF)(?!\w))", "<amount>"),
         (rf"{_NUMBER}(?:{_UNIT})?", "<number>"),
     )

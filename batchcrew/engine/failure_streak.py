@@ -41,7 +41,7 @@ class Streak:
     alike: int = 0
     """The latest of them, as far back as their reasons are the same."""
     probes: int = 0
-    """Probes among them: executions that ended after the run had stopped for this row."""
+    """Probes among them: executions that started after a run had stopped for this row."""
     fingerprint: str | None = None
     reason: str = ""
     at: str = ""
@@ -91,15 +91,18 @@ class FailureStreaks:
             reason = outcome.reason or ""
             fingerprint = reason_fingerprint(reason)
             alike = before.alike if fingerprint == before.fingerprint else 0
-            tripped = self._tripped(before)
-            self._streaks[attempt.crew] = Streak(
+            # what was in progress at the stop is no probe: that starts after the latest failure
+            probe = self._tripped(before) and attempt.intended_at >= before.at
+            streak = self._streaks[attempt.crew] = Streak(
                 failed=before.failed + 1,
                 alike=alike + 1,
-                probes=before.probes + 1 if tripped else 0,
+                probes=before.probes + probe,
                 fingerprint=fingerprint,
                 reason=" ".join(reason[: 2 * _REASON_CHARACTERS].split())[:_REASON_CHARACTERS],
                 at=to_text(self._clock.now()),
             )
+            if not self._tripped(streak):
+                streak.probes = 0
         else:
             return None
         return json.dumps({crew: asdict(streak) for crew, streak in self._streaks.items()})
