@@ -11,7 +11,7 @@ from engine_bench import Bench, Faults, bench, jobs, serving
 from batchcrew.engine import Stop
 from batchcrew.events import Warned
 from batchcrew.ledger import Ledger
-from batchcrew.models import JobState, StopReason
+from batchcrew.models import JobState, Location, StopReason
 from batchcrew.reasons import reason_fingerprint
 from batchcrew.server import CrewServer
 from batchcrew.settings import Canary, CrewSettings, FailureLimit, MaxKickoffs, RetrySettings
@@ -197,3 +197,27 @@ async def test_fingerprints_are_written_and_reset_with_their_reasons(tmp_path: P
     assert ledger_rows(made.path, query) == [("succeeded", None, None)] * 2
     ended = "SELECT reason, reason_fingerprint FROM attempts WHERE state = 'succeeded'"
     assert ledger_rows(made.path, ended) == [(None, None)] * 2
+
+
+async def test_an_execution_that_is_attached_has_no_reason_any_more(tmp_path: Path) -> None:
+    async with CrewServer(serving(fail_rate=1.0)) as server:
+        made = bench(tmp_path, server, retry=ONCE)
+        await made.take_in(jobs(1))
+        await made.run()
+    async with Ledger(made.path, clock=made.clock) as ledger:
+        key = await ledger.batch("b")
+        assert key is not None
+        run_id = await ledger.open_run(key.id, pid=1, host="h", version="v", kind="attach")
+        await ledger.attach(key, run_id, [(Location("ids.csv", 2), "job-0", "another-id")])
+    query = "SELECT state, reason, reason_fingerprint FROM jobs"
+    assert ledger_rows(made.path, query) == [("open", None, None)]
+
+
+async def test_a_kickoff_in_doubt_may_have_cost_as_much_as_another(tmp_path: Path) -> None:
+    faults = Faults(kickoff=["drop_after_accept"])
+    async with CrewServer(serving(idempotency=False), faults=faults) as server:
+        made = bench(tmp_path, server)
+        await made.take_in(jobs(3))
+        result = await made.run()
+        assert server.stats["kickoffs"] == 4
+    assert (result.by_crew["default"], result.in_doubt["default"]) == (3, 1)
