@@ -11,8 +11,9 @@ from batchcrew.intake import plan_with
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import LedgerReader
 from batchcrew.models import Counts, CrewInputs, Job, NotSent, Plan, Unclear, Unusable
+from batchcrew.money import cost
 from batchcrew.reports.crew_check import CrewCheck
-from batchcrew.settings import Delivery, RunSettings, cost
+from batchcrew.settings import Delivery, RunSettings
 from batchcrew.wiring import Source, open_crews
 
 SHOWN_LACKING = 5
@@ -29,6 +30,10 @@ class CheckResult:
     plan: Plan
     to_kick_off: int
     """Jobs that the next run would start."""
+    kickoffs: tuple[int, int]
+    """Kickoffs until every job has ended: without any retry, and with every retry that `retry.attempts` allows."""
+    cost: str | None
+    """What these cost, `25.00 to 75.00 USD`; None where no price is known."""
     crews: tuple[CrewCheck, ...]
     notes: tuple[str, ...]
     """Sentences a person should read before the run: what delivery means, warnings."""
@@ -83,20 +88,26 @@ async def check_batch(source: Source, *, ledger: Path, offline: bool, clock: Clo
         plan = (await plan_with(opened, jobfile, watch.through)).plan
         counts = await opened.counts(known) if known else Counts()
         spent = await opened.kickoffs(known) if known else 0
+        waiting = await opened.kickoffs_left(known, _attempts(settings)) if known else (0, 0)
     to_kick_off = plan.new + plan.changed + counts.pending
     prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
+    kickoffs = _kickoffs(plan.new + plan.changed, waiting, settings, spent)
     # which crew the pending jobs are for matters only where several have prices: then all of the file's are counted
-    counted = dict.fromkeys(prices, to_kick_off) if len(prices) == 1 else watch.jobs
-    money = cost(prices, counted)
+    every = Counter({name: number * _attempts(settings) for name, number in watch.jobs.items()})
+    least, most = (dict.fromkeys(prices, number) for number in kickoffs) if len(prices) == 1 else (watch.jobs, every)
+    money = cost(prices, least, most)
     return CheckResult(
         batch=jobfile.batch,
         jobfile=str(source.path),
         plan=plan,
         to_kick_off=to_kick_off,
+        kickoffs=kickoffs,
+        cost=money,
         crews=tuple(_checked(name, crew.url, answers.get(name), watch) for name, crew in jobfile.crews.items()),
         notes=(
-            _next_run(to_kick_off, counts, settings.concurrency, money if len(prices) == 1 else None),
-            *([f"every job of the file once would cost {money}"] if money and len(prices) > 1 else []),
+            _next_run(to_kick_off, counts, settings.concurrency),
+            _spending(kickoffs, money if len(prices) == 1 else None),
+            *([f"every job of the file costs {money}, with retries"] if money and len(prices) > 1 else []),
             *_limits(settings, spent),
             _meaning(settings.delivery, answers.values()),
             *(f"warning: {warning}" for warning in warnings),
@@ -125,10 +136,29 @@ def _checked(name: str, url: str, answer: InputsAnswer | None, watch: InputsWatc
     )
 
 
-def _next_run(to_kick_off: int, counts: Counts, concurrency: int, money: str | None) -> str:
-    price = f" for {money}" if money else ""
+def _attempts(settings: RunSettings) -> int:
+    """Return the most kickoffs that one job may take."""
+    retried = settings.retry.on or settings.delivery == "at_least_once"
+    return settings.retry.attempts if retried else 1
+
+
+def _kickoffs(new: int, waiting: tuple[int, int], settings: RunSettings, spent: int) -> tuple[int, int]:
+    least, most = new + waiting[0], new * _attempts(settings) + waiting[1]
+    if settings.max_kickoffs is not None and settings.max_kickoffs.batch is not None:
+        left = max(0, settings.max_kickoffs.batch - spent)
+        return min(least, left), min(most, left)
+    return least, most
+
+
+def _spending(kickoffs: tuple[int, int], money: str | None) -> str:
+    least, most = kickoffs
+    number = f"{least}" if least == most else f"{least} to {most} (with retries)"
+    return f"kickoffs: {number}" + (f", {money}" if money else "")
+
+
+def _next_run(to_kick_off: int, counts: Counts, concurrency: int) -> str:
     taken_up = f", take up {counts.open} in flight" if counts.open else ""
-    return f"a run would kick off {to_kick_off} jobs{price}{taken_up}, at most {concurrency} at a time"
+    return f"a run would kick off {to_kick_off} jobs{taken_up}, at most {concurrency} at a time"
 
 
 def _limits(settings: RunSettings, spent: int) -> Iterator[str]:

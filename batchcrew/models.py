@@ -352,7 +352,9 @@ class RunResult:
     repeated: bool = False
     """A tick that stopped for the reason of the last one and changed nothing: a person knows already."""
     cost: str | None = None
-    """What this run's kickoffs cost, where their price is known: `12.50 USD`."""
+    """What this run's kickoffs cost, retries included, where their price is known: `12.50 USD`.
+
+    A range, `12.50 to 13.50 USD`, where kickoffs are in doubt."""
     program: str = "batchcrew"
     """How this batchcrew was called: commands that are shown start with it."""
 

@@ -1,31 +1,130 @@
-"""Why attempts fail: a fingerprint groups the reasons that differ only in what varies from job to job."""
+"""Why attempts fail: group reasons that differ only in what varies from job to job, and find the permanent ones.
+
+Everything here takes linear time in the length of a reason: crews may answer with megabytes.
+"""
 
 import hashlib
 import re
+from collections.abc import Iterable
 
-LONGEST_READ = 2000
-"""Characters of a reason that are compared; crews may answer with megabytes."""
+LONGEST_READ = 10_000
+"""Characters of a reason that the fingerprint is made from."""
+LONGEST_PATTERN = 1_000
+"""Characters of the pattern that are compared. Less than what is read, so that the end of what is read hardly shows."""
+LONGEST_WORD = 200
+"""Most characters that `*` stands for in a pattern of `retry.never`."""
+_SEARCHED = 10_000
+"""Characters at each end of a reason that `retry.never` searches; the message of a traceback is at its end."""
 
-# in this order: an address may hold numbers, and quoted text may hold an address
-_VARYING = (
-    (re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE), "<url>"),
-    (re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), "<address>"),
-    (re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|`[^`\n]*`|“[^”\n]*”|‘[^’\n]*’|«[^»\n]*»"), "<text>"),
-    (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE), "<id>"),
-    (re.compile(r"\b(?=[\w-]*\d)(?=[\w-]*[a-z])[\w-]{6,}\b", re.IGNORECASE), "<id>"),
-    (re.compile(r"\d+(?:[.,:]\d+)*"), "<number>"),
+PERMANENT_REASONS = (
+    "credit balance is too low",
+    "insufficient credit",
+    "insufficient_credit",
+    "insufficient quota",
+    "insufficient_quota",
+    "insufficient funds",
+    "insufficient balance",
+    "insufficient_balance",
+    "not enough credits",
+    "out of credits",
+    "exceeded your current quota",
+    "billing hard limit",
+    "billing_hard_limit_reached",
+    "billing_not_active",
+    "billing is not active",
+    "payment required",
+    "invalid api key",
+    "invalid_api_key",
+    "invalid x-api-key",
+    "incorrect api key",
+    "api key not valid",
+    "authentication_error",
+    "AuthenticationError",
+    "authentication failed",
+    "unknown model",
+    "model not found",
+    "model_not_found",
+    "model * not found",
+    "models/* is not found",
+    "not_found_error",
+    "not a valid model",
+    "DeploymentNotFound",
+    "has been decommissioned",
+    "model * does not exist",
+    "model * is not supported",
+    "context length",
+    "context_length_exceeded",
+    "maximum context",
+    "context window",
+    "prompt is too long",
+    # a limit that passes: some vendors word it like a quota that is spent
+    "!retry in",
+    "!retry after",
+    "!retryDelay",
+    "!try again in",
+    "!per minute",
+)
+"""Default of `retry.never`: a new attempt would cost as much and fail alike."""
+# keys of an error object whose text says what went wrong; other quoted text is data of the job
+_TOLD = r"error|message|msg|type|code|reason|detail|details|status|title|error_type|error_code"
+_JSON_TEXT = re.compile(
+    rf"(?:\"(?:{_TOLD})\"|'(?:{_TOLD})')\s?:\s?(?:\"((?:[^\"\\\n]|\\.)*+)\"|'((?:[^'\\\n]|\\.)*+)')",
+    re.IGNORECASE,
+)
+# a quotation begins at the start of a word, which an apostrophe does not
+_QUOTED = (
+    r"(?<!\w)'[^'\n]*+'(?!\w)|(?<!\\)\"(?:[^\"\\\n]|\\.)*+\"|`[^`\n]*+`"
+    r"|“[^”\n]*+”|\u2018[^\u2019\n]*+\u2019|«[^»\n]*+»|「[^」\n]*+」"
+)
+_TOP_LEVEL = r"com|org|net|edu|gov|io|ai|dev|app|cloud|co|eu|de|fr|uk|jp|cn|internal|local|example|invalid|test"
+_CLOCK = r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?"
+_NUMBER = r"(?<!\d)(?<!\d[.,_:])[-+]?\d++(?:[.,_:]\d++)*+"
+_UNIT = r"\s?(?:(?:[KMGT]i?)?B|[mµ]?s|m|h|min|sec|k)(?![\w-])"
+
+# In this order: an address may hold numbers, and quoted text may hold an address. Each pattern can begin only where
+# the character before is none of its own, so that a long word is read once and not once from each of its characters.
+_VARYING: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), name)
+    for pattern, name in (
+        (r"(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,30}+://[^\s\"'<>()\[\]{},;]+", "<url>"),
+        (r"(?<![\w.+%-])[\w.+%-]++@[\w-]++(?:\.[\w-]++)*", "<address>"),
+        (_QUOTED, "<text>"),
+        (
+            rf"(?<!\d)\d{{4}}-\d{{2}}-\d{{2}}(?:(?:T|\s){_CLOCK}\s?(?:Z|UTC|GMT|[+-]\d{{2}}:?\d{{2}})?)?(?![\w-])",
+            "<time>",
+        ),
+        (r"(?<![\w:.])\d{1,2}:\d{2}:\d{2}(?:[.,]\d+)?(?:Z|\s?[AP]M)?(?![\w:])", "<time>"),
+        (r"(?<![\w\\])[a-z]:\\[^\s\"'<>|]+", "<path>"),
+        (r"(?<![\w./~@-])(?:~|\.{1,2})?/[\w.@%+=~-]++(?:/[\w.@%+=~-]*+)*(?::\d+)*", "<path>"),
+        (r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?:[:/]\d+)?(?![\w.]*\w)", "<address>"),
+        (
+            r"(?<![\w:])\[?(?=[0-9a-f:]{0,45}\d)(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4}(?:%\w+)?(?:\](?::\d+)?)?",
+            "<address>",
+        ),
+        (r"(?<![\w.-])(?:[\w-]++\.)++(?:" + _TOP_LEVEL + r")(?::\d+)?(?![\w.-]*\w)", "<address>"),
+        (r"(?<![\w.-])(?:localhost|[\w-]++(?:\.[\w-]++)+):\d{1,5}(?!\w)", "<address>"),
+        (r"(?<![a-z0-9_-])0x[0-9a-f]+", "<id>"),
+        (r"(?<![a-z0-9_-])(?:sk|pk|req|org|proj|msg|chatcmpl)[-_][a-z0-9_-]{8,}", "<id>"),
+        (rf"(?<![\w-]){_NUMBER}{_UNIT}", "<number>"),
+        # letters and digits in one word of ASCII; other scripts write words without blanks between them
+        (r"(?<![a-z0-9_-])(?=[a-z_-]*\d)(?=[0-9_-]*[a-z])[a-z0-9_-]{2,}", "<id>"),
+        (rf"[$€£¥₹]\s?{_NUMBER}|{_NUMBER}\s?(?:[$€£¥₹]|(?:USD|EUR|GBP|JPY|CNY|INR|CHF)(?!\w))", "<amount>"),
+        (rf"{_NUMBER}(?:{_UNIT})?", "<number>"),
+    )
 )
 
 
 def reason_pattern(reason: str) -> str:
-    """Return the part of a reason that stays the same from job to job, case-folded and on one line.
+    """Return the part of a reason that is the same from job to job, case-folded and on one line.
 
-    Numbers, ids, quoted text and addresses become `<number>`, `<id>`, `<text>`, `<url>` and `<address>`.
+    What varies becomes `<number>`, `<amount>`, `<time>`, `<id>`, `<text>`, `<path>`, `<url>` or `<address>`. The text
+    of an error object's `message`, `type`, `code` and the like is kept; other quoted text is not.
     """
     text = reason[:LONGEST_READ]
+    text = _JSON_TEXT.sub(lambda match: f" {match[1] or match[2] or ''} ", text)
     for varying, name in _VARYING:
         text = varying.sub(name, text)
-    return " ".join(text.casefold().split())
+    return " ".join(text.casefold().split())[:LONGEST_PATTERN]
 
 
 def reason_fingerprint(reason: str | None) -> str | None:
@@ -33,3 +132,37 @@ def reason_fingerprint(reason: str | None) -> str | None:
     if not reason:
         return None
     return hashlib.sha256(reason_pattern(reason).encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def is_permanent(reason: str, never: Iterable[str]) -> bool:
+    """Return whether a new attempt would fail for the same reason, by the patterns of `retry.never`.
+
+    A pattern is found anywhere in the reason, whatever the case; `*` stands for a word or a part of one. A pattern
+    that begins with `!` names reasons that are retried although another pattern is found in them.
+    """
+    parts = (reason,) if len(reason) <= 2 * _SEARCHED else (reason[:_SEARCHED], reason[-_SEARCHED:])
+    text = " … ".join(" ".join(part.casefold().split()) for part in parts)
+    patterns = [" ".join(pattern.casefold().split()) for pattern in never]
+    if any(pattern.startswith("!") and _found(pattern[1:].lstrip(), text) for pattern in patterns):
+        return False
+    return any(not pattern.startswith("!") and _found(pattern, text) for pattern in patterns)
+
+
+def _found(pattern: str, text: str) -> bool:
+    first, *rest = pattern.strip("*").split("*")
+    start = text.find(first)
+    while first and start >= 0:
+        end: int | None = start + len(first)
+        for part in rest:
+            end = _end_of_next(part, text, end) if end is not None else None
+        if end is not None:
+            return True
+        start = text.find(first, start + 1)
+    return False
+
+
+def _end_of_next(part: str, text: str, start: int) -> int | None:
+    """Find `part` after the rest of the word at `start`; return where it ends."""
+    blank = text.find(" ", start, start + LONGEST_WORD)
+    found = text.find(part, start, (blank if blank >= 0 else start + LONGEST_WORD) + len(part))
+    return None if found < 0 else found + len(part)

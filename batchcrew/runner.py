@@ -19,8 +19,9 @@ from batchcrew.intake import take_in, tell_what_was_left
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
 from batchcrew.models import Counts, JobState, RunResult
+from batchcrew.money import cost
 from batchcrew.reports.summary import exit_code, went_well
-from batchcrew.settings import RunSettings, cost
+from batchcrew.settings import RunSettings
 from batchcrew.telling import Telling
 from batchcrew.wiring import Source, open_crews
 
@@ -174,11 +175,18 @@ async def _run(
     prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
     result = replace(
         result,
-        cost=cost(prices, engine.by_crew),
+        cost=cost(prices, engine.by_crew, engine.by_crew + engine.in_doubt),
         crew_ended=any(crew.serve is not None for crew in jobfile.crews.values()),
         repeated=request.once and stopped == stopped_before and result.counts == before,
     )
-    await ledger.close_run(run_id, kickoffs=result.kickoffs, stopped=stopped, exit_code=int(exit_code(result)))
+    await ledger.close_run(
+        run_id,
+        kickoffs=result.kickoffs,
+        stopped=stopped,
+        exit_code=int(exit_code(result)),
+        cost=result.cost,
+        stop_detail=result.stop_detail,
+    )
     return result
 
 

@@ -13,11 +13,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from batchcrew.errors import UsageError
 from batchcrew.quantities import UNITS, parse_duration, parse_size
+from batchcrew.reasons import PERMANENT_REASONS
 
 EMBEDDED = "embedded"
 """`crew.url: embedded` starts a local demo crew for the run."""
 DEFAULT_CREW = "default"
 """Name of the crew of a job file that has a single one."""
+
+DEFAULT_IN_A_ROW = 10
+"""Failures in a row, all for the same reason, after which a run stops if nothing else is said."""
+SHARE_SAMPLE = 10
+"""Ended jobs from which on a share of failures is judged."""
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|m|h|sec|min|second|minute|hour)")
 
@@ -84,51 +90,6 @@ RateText = Annotated[
 ]
 
 
-class FailureLimit(Settings):
-    """`stop_after_failures`: a count of failed jobs, or a share of the jobs that ended in this run."""
-
-    count: int | None = None
-    share: Decimal | None = None
-
-    MIN_SAMPLE: int = Field(default=10, exclude=True, repr=False)
-
-    def reached(self, *, failed: int, ended: int) -> bool:
-        """True when `failed` of the `ended` jobs of this run are enough to stop.
-
-        A share is judged from 10 ended jobs on: one failure among the first two is no pattern.
-        """
-        if self.count is not None:
-            return failed >= self.count
-        assert self.share is not None  # noqa: S101 - parse_failure_limit sets one of the two
-        return ended >= self.MIN_SAMPLE and failed > 0 and Decimal(failed) >= self.share * ended
-
-    def __str__(self) -> str:
-        return f"{float(self.share * 100):g}%" if self.share is not None else str(self.count)
-
-
-def parse_failure_limit(value: object) -> Any:
-    """A `FailureLimit` from `10%` or a count."""
-    if isinstance(value, FailureLimit):
-        return value
-    text = str(value).strip()
-    percent = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text)
-    if percent and 0 < Decimal(percent[1]) <= 100:
-        return FailureLimit(share=Decimal(percent[1]) / 100)
-    if not isinstance(value, bool) and re.fullmatch(r"\d+", text) and int(text) > 0:
-        return FailureLimit(count=int(text))
-    raise ValueError(f"{value!r} is no limit of failures; write a count like 20 or a share like 10%")
-
-
-FailureLimitText = Annotated[
-    FailureLimit,
-    BeforeValidator(
-        parse_failure_limit,
-        json_schema_input_type=Annotated[str, Field(description="A share of the jobs that ended: 10%.")]
-        | Annotated[int, Field(description="A count of failed jobs: 20.")],
-    ),
-]
-
-
 def parse_share(value: object) -> Any:
     """A share between 0 and 1 from `80%` or `0.8`."""
     if isinstance(value, Decimal):
@@ -148,6 +109,73 @@ Share = Annotated[
         parse_share,
         json_schema_input_type=Annotated[str, Field(description="A share: 80%.")]
         | Annotated[float, Field(ge=0, le=1, description="A share: 0.8.")],
+    ),
+]
+
+
+class FailureLimit(Settings):
+    """After which failures a run starts nothing more."""
+
+    in_a_row: int | None = Field(default=None, ge=1, le=10_000)
+    """Executions of one crew that failed in a row, over all runs of the batch. Default 10, unless `count` or `share`
+    is given."""
+    same: bool = True
+    """Only executions that failed for the same reason make a row."""
+    count: int | None = Field(default=None, ge=1)
+    """Failed jobs of this run."""
+    share: Annotated[Share, Field(gt=0)] | None = None
+    """Share of the jobs that ended in this run, from 10 on."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_rule(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and not any(data.get(name) for name in ("in_a_row", "count", "share")):
+            return {"in_a_row": DEFAULT_IN_A_ROW, **{name: value for name, value in data.items() if value is not None}}
+        return data
+
+    def reached(self, *, failed: int, ended: int) -> bool:
+        """Return whether `failed` of the `ended` jobs of this run are enough to stop, by `count` or `share`.
+
+        A share is judged from 10 ended jobs on: one failure among the first two is no pattern.
+        """
+        if self.count is not None and failed >= self.count:
+            return True
+        return self.share is not None and ended >= SHARE_SAMPLE and failed > 0 and Decimal(failed) >= self.share * ended
+
+    def __str__(self) -> str:
+        share = None if self.share is None else f"{float(self.share * 100):g}%"
+        return " or ".join(text for text in (self.count and str(self.count), share) if text)
+
+
+def parse_failure_limit(value: object) -> Any:
+    """Read a `FailureLimit` from `10%`, a count, a mapping, or `in_a_row=5,same=false`; None from `none`."""
+    if value is None or isinstance(value, FailureLimit | Mapping):
+        return value
+    text = str(value).strip()
+    if text.lower() == "none":
+        return None
+    if not isinstance(value, bool) and re.fullmatch(r"\d+", text) and int(text) > 0:
+        return FailureLimit(count=int(text))
+    percent = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text)
+    if percent and 0 < Decimal(percent[1]) <= 100:
+        return FailureLimit(share=Decimal(percent[1]) / 100)
+    pairs = [part.partition("=") for part in text.split(",")]
+    if all(name.strip() and equals and given.strip() for name, equals, given in pairs):
+        return {name.strip(): given.strip() for name, _, given in pairs}
+    raise ValueError(
+        f"invalid limit of failures: {value!r} (expected a count like 20, a share like 10%, none, or"
+        " {in_a_row: 10, same: true})"
+    )
+
+
+FailureLimitText = Annotated[
+    FailureLimit | None,
+    BeforeValidator(
+        parse_failure_limit,
+        json_schema_input_type=Annotated[str, Field(description="A share of the jobs that ended: 10%. Or none.")]
+        | Annotated[int, Field(description="A count of failed jobs: 20.")]
+        | FailureLimit
+        | None,
     ),
 ]
 
@@ -224,6 +252,9 @@ class RetrySettings(Settings):
     """Longest wait."""
     on: tuple[RetryClass, ...] = ("crew_error", "lost")
     """Which outcomes are tried again. A timed-out execution may still be running: it is not in the default."""
+    never: tuple[Annotated[str, Field(min_length=3, max_length=200)], ...] = PERMANENT_REASONS
+    """A failure whose reason has one of these texts in it is not retried. `*` stands for one word; a text that begins
+    with `!` names reasons that are retried all the same."""
 
 
 class PollSettings(Settings):
@@ -271,8 +302,8 @@ class RunSettings(Settings):
     """When a failed job is tried again."""
     poll: PollSettings = PollSettings()
     """How executions are watched."""
-    stop_after_failures: FailureLimitText | None = None
-    """Stop starting after so many failed jobs (20) or such a share (10%) in this run."""
+    stop_after_failures: FailureLimitText = FailureLimit(in_a_row=DEFAULT_IN_A_ROW)
+    """Start no new jobs after this many failures in a row, this many failed jobs (20), or this failure rate (10%)."""
     canary: Annotated[Canary, BeforeValidator(parse_canary, json_schema_input_type=int | Canary)] | None = None
     """So many jobs first; the rest start only when enough of these have succeeded."""
     max_kickoffs: (
@@ -361,15 +392,6 @@ class CrewSettings(Settings):
     @property
     def embedded(self) -> bool:
         return self.url == EMBEDDED
-
-
-def cost(prices: Mapping[str, Price | None], kickoffs: Mapping[str, int]) -> str | None:
-    """`12.50 USD` for the kickoffs of each crew whose price is known, by currency; None where none is."""
-    sums: dict[str, Decimal] = {}
-    for crew, price in prices.items():
-        if price is not None:
-            sums[price.currency] = sums.get(price.currency, Decimal(0)) + price.amount * kickoffs.get(crew, 0)
-    return " + ".join(f"{amount:.2f} {currency}".rstrip() for currency, amount in sums.items()) or None
 
 
 def with_overrides(run: RunSettings, overrides: Mapping[str, str | int]) -> RunSettings:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from batchcrew.checking import check_batch
+from batchcrew.checking import CheckResult, check_batch
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import json_option, ledger_option, option
 from batchcrew.cli.sources import source, source_options
@@ -28,7 +28,7 @@ def command(jobfile: Path, *, ledger: Path, offline: bool, as_json: bool, **opti
     result = call(check_batch(source(jobfile, options, {}), ledger=ledger, offline=offline, clock=SystemClock()))
     if as_json:
         plan = plan_json(result.plan, batch=result.batch, jobfile=result.jobfile, crews=result.crews)
-        click.echo(json_document({**plan, "to_kick_off": result.to_kick_off, "notes": list(result.notes)}))
+        click.echo(json_document({**plan, **spending_json(result), "notes": list(result.notes)}))
     else:
         click.echo(
             render_plan(result.plan, batch=result.batch, jobfile=result.jobfile, crews=result.crews, notes=result.notes)
@@ -36,3 +36,9 @@ def command(jobfile: Path, *, ledger: Path, offline: bool, as_json: bool, **opti
     if result.lacking:
         return ExitCode.USAGE
     return ExitCode.CREW_UNUSABLE if result.unusable else ExitCode.SUCCEEDED
+
+
+def spending_json(result: CheckResult) -> dict[str, object]:
+    """`{"to_kick_off", "kickoffs": {"least", "most"}, "cost"}`; `most` counts every retry."""
+    least, most = result.kickoffs
+    return {"to_kick_off": result.to_kick_off, "kickoffs": {"least": least, "most": most}, "cost": result.cost}

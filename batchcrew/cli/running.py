@@ -38,7 +38,9 @@ _SETTINGS = {
         help="What becomes of a kickoff in doubt: sent again, or held for a person.",
     ),
     "stop_after_failures": option(
-        "--stop-after-failures", help="Stop starting after so many failed jobs (20) or such a share (10%)."
+        "--stop-after-failures",
+        help="Start no new jobs after this many failed jobs (20), this failure rate (10%), or this many executions in a"
+        " row that failed for the same reason (in_a_row=10, the default). none: never.",
     ),
     "canary": option(
         "--canary", type=click.IntRange(min=1), help="So many jobs first; the rest start when these have succeeded."

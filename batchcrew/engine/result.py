@@ -4,7 +4,7 @@ import heapq
 from collections import Counter
 from dataclasses import dataclass, field
 
-from batchcrew.models import Attempt, JobLine, JobState, Outcome
+from batchcrew.models import Attempt, AttemptState, JobLine, JobState, Outcome
 
 SLOWEST = 3
 
@@ -15,6 +15,8 @@ class EngineResult:
 
     kickoffs: int = 0
     by_crew: Counter[str] = field(default_factory=Counter)
+    in_doubt: Counter[str] = field(default_factory=Counter)
+    """Kickoffs that were settled as in doubt, by crew: each of them may have cost what a kickoff costs."""
     ended: int = 0
     failed: int = 0
     slowest: list[tuple[float, str, JobLine]] = field(default_factory=list)
@@ -22,6 +24,7 @@ class EngineResult:
 
     def count(self, attempt: Attempt, outcome: Outcome, seconds: float | None) -> None:
         """Take in one ended attempt."""
+        self.in_doubt[attempt.crew] += outcome.attempt_state is AttemptState.IN_DOUBT
         if outcome.job_state is not JobState.PENDING:
             self.ended += 1
             self.failed += outcome.job_state is JobState.FAILED

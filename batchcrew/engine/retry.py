@@ -4,6 +4,7 @@ import random
 
 from batchcrew.models import AttemptState, Execution, ExecutionState, JobState, Outcome
 from batchcrew.quantities import format_duration
+from batchcrew.reasons import is_permanent
 from batchcrew.settings import Delivery, RetryClass, RetrySettings
 
 JITTER = 0.1
@@ -94,6 +95,8 @@ def _failed(
     execution: Execution | None,
 ) -> Outcome:
     wait = next_wait(kind, charged=charged, retry=retry, chance=chance)
+    if wait is not None and is_permanent(reason, retry.never):
+        wait = None
     return Outcome(
         attempt_state=state,
         job_state=JobState.FAILED if wait is None else JobState.PENDING,

@@ -21,6 +21,7 @@ from batchcrew.clock import Clock, from_text
 from batchcrew.crew import CrewClient
 from batchcrew.engine.allowance import Allowance, month_budget
 from batchcrew.engine.attempt import AttemptRunner, Life, Phase
+from batchcrew.engine.failure_streak import FailureStreaks, failed_jobs
 from batchcrew.engine.gate import Gate
 from batchcrew.engine.greeting import UNREACHABLE_SECONDS, Greeter
 from batchcrew.engine.lives import Live, Lives
@@ -80,6 +81,7 @@ class Scheduler:
         self._limit = limit
         self._once = once
         self._allowance = Allowance([], None)
+        self._streaks = FailureStreaks(settings.stop_after_failures, run_id=run_id, clock=clock, once=once)
         self._pace = Pace(settings.rate, clock, burst=once)
         self._gates = {name: self._gate(name, crew) for name, crew in crews.items()}
         self._greeter = Greeter(
@@ -142,6 +144,9 @@ class Scheduler:
     async def _work(self, group: asyncio.TaskGroup) -> None:
         await recall(self._ledger, self._batch, self._pace, self._gates, everything=self._once)
         self._allowance = await Allowance.read(self._ledger, self._batch, self._settings, self._limit)
+        announcement = await self._streaks.read(self._ledger, self._batch)
+        if announcement:
+            self._observe(Warned(announcement))
         if self._once:  # a batch's ticks are one long run
             counts = await self._ledger.counts(self._batch)
             self.result.ended, self.result.failed = counts.ended, counts.failed
@@ -264,7 +269,7 @@ class Scheduler:
         # the crew with the fewest in flight goes first, so that none starves another
         for gate in sorted(self._gates.values(), key=lambda gate: gate.in_use):
             free = self._settings.concurrency - sum(each.in_use for each in self._gates.values())
-            number = min(gate.room(), free, self._pace.allowed(), self._allowance.left())
+            number = min(gate.room(), free, self._pace.allowed(), self._allowance.left(), self._room(gate))
             if number < 1 or gate.exhausted:
                 continue
             came_back = gate.came_back
@@ -288,7 +293,13 @@ class Scheduler:
             started = started or bool(attempts)
         return started
 
+    def _room(self, gate: Gate) -> float:
+        return self._streaks.room(gate, self._gates.values())
+
     def _say_what_is_spent(self) -> None:
+        waiting = self._streaks.why_no_probe(self._gates.values())
+        if waiting:
+            self._stop.request(StopReason.STOP_AFTER_FAILURES, waiting, leave=False)
         for gate in self._gates.values():
             if gate.spent:
                 most = self._crews[gate.name].max_kickoffs_per_month
@@ -314,7 +325,8 @@ class Scheduler:
         free = self._settings.concurrency - sum(gate.in_use for gate in self._gates.values())
         for gate in self._gates.values() if free > 0 else ():
             opens_in = gate.opens_in()
-            if opens_in is not None and not gate.exhausted:
+            # where an execution must end first, that wakes the loop
+            if opens_in is not None and not gate.exhausted and min(self._allowance.left(), self._room(gate)) >= 1:
                 waits.append(max(opens_in, self._pace.wait_seconds(), 0.001))
         soonest = min(waits)
         return None if soonest == math.inf else max(0.0, soonest)
@@ -352,7 +364,8 @@ class Scheduler:
 
     async def _end(self, life: Life, gate: Gate, outcome: Outcome) -> None:
         """Make the outcome durable, then free its slot and say it."""
-        await self._ledger.ended(life.attempt, outcome)
+        streaks = self._streaks.count(life.attempt, outcome)
+        await self._ledger.ended(life.attempt, outcome, failure_streaks=streaks)
         life.ended = True
         gate.give_back(accepted=life.accepted)
         seconds = None
@@ -368,13 +381,13 @@ class Scheduler:
         self._runners[gate.name].learn(life.attempt, outcome)
         self.result.count(life.attempt, outcome, seconds)
         self._observe(AttemptEnded(life.attempt, outcome, seconds))
-        self._stop_after_failures()
+        self._stop_after_failures(gate.name if streaks else None)
         self._wake.set()
 
-    def _stop_after_failures(self) -> None:
-        limit = self._settings.stop_after_failures
-        if limit is not None and limit.reached(failed=self.result.failed, ended=self.result.ended):
-            detail = f"{self.result.failed} of {self.result.ended} jobs failed (stop_after_failures: {limit})"
+    def _stop_after_failures(self, crew: str | None = None) -> None:
+        """Stop if the crew's row of failures, which has just changed, or the number of failed jobs is reached."""
+        detail = self._streaks.why_stop(crew) or failed_jobs(self._settings.stop_after_failures, self.result)
+        if detail:
             self._stop.request(StopReason.STOP_AFTER_FAILURES, detail, leave=False)
 
     # Stopping

@@ -36,7 +36,8 @@ _KEEP_PACE = Statement("INSERT OR REPLACE INTO paces (batch_id, crew, state, sav
 _KEEP_TOLD = Statement("UPDATE batches SET told = ? WHERE id = ?")
 _PASS_CANARY = Statement("UPDATE batches SET canary_passed = 1 WHERE id = ?")
 _CLOSE_RUN = Statement(
-    "UPDATE runs SET ended_at = ?, kickoffs = ?, stopped = ?, exit_code = ? WHERE id = ? AND ended_at IS NULL"
+    "UPDATE runs SET ended_at = ?, kickoffs = ?, cost = ?, stopped = ?, stop_detail = ?, exit_code = ?"
+    " WHERE id = ? AND ended_at IS NULL"
 )
 
 
@@ -216,9 +217,19 @@ class Ledger(Reading):
         """Record that the batch's first jobs have ended well."""
         await self._writing.change((_PASS_CANARY, [(key.id,)]))
 
-    async def close_run(self, run_id: str, *, kickoffs: int, stopped: str | None, exit_code: int) -> None:
-        """Record how a run ended."""
-        await self._writing.change((_CLOSE_RUN, [(self._now(), kickoffs, stopped, exit_code, run_id)]))
+    async def close_run(
+        self,
+        run_id: str,
+        *,
+        kickoffs: int,
+        stopped: str | None,
+        exit_code: int,
+        cost: str | None = None,
+        stop_detail: str | None = None,
+    ) -> None:
+        """Record how a run ended; `cost` and `stop_detail` are texts as the summary shows them."""
+        ended = (self._now(), kickoffs, cost, stopped, transitions.plain_text(stop_detail), exit_code, run_id)
+        await self._writing.change((_CLOSE_RUN, [ended]))
 
     # Transitions
 
@@ -271,12 +282,19 @@ class Ledger(Reading):
             raise NotRecorded(str(error), spilled=spilled) from error
         return now
 
-    async def ended(self, attempt: Attempt, outcome: Outcome) -> None:
-        """The attempt ended, and its job with it (or the job waits for its retry)."""
+    async def ended(self, attempt: Attempt, outcome: Outcome, *, failure_streaks: str | None = None) -> None:
+        """End the attempt, and its job with it (or the job waits for its retry).
+
+        Args:
+            failure_streaks: the batch's failures in a row as JSON, this outcome included; None: unchanged.
+        """
         not_before = ""
         if outcome.job_state is JobState.PENDING and outcome.retry_in:
             not_before = to_text(self._clock.now() + timedelta(seconds=outcome.retry_in))
-        await self._writing.change(*transitions.end(attempt, outcome, now=self._now(), not_before=not_before))
+        now = self._now()
+        await self._writing.change(
+            *transitions.end(attempt, outcome, now=now, not_before=not_before, failure_streaks=failure_streaks)
+        )
 
     def progressed(self, attempt: Attempt, execution: Execution) -> None:
         """Note what an execution is at; goes with the next commit."""
@@ -309,7 +327,8 @@ class Ledger(Reading):
         async def work(connection: aiosqlite.Connection) -> int:
             marks = ", ".join("?" * len(wanted))
             again = (
-                "UPDATE jobs SET state = 'pending', not_before = '', charged = 0, reason = NULL, updated_at = ?"
+                "UPDATE jobs SET state = 'pending', not_before = '', charged = 0, reason = NULL,"
+                " reason_fingerprint = NULL, updated_at = ?"
                 f" WHERE batch_id = ? AND present = 1 AND state IN ({marks})"
             )
             if not ids:

@@ -103,6 +103,24 @@ async def canary_passed(connection: aiosqlite.Connection, batch_id: int) -> bool
     return bool(await value(connection, "SELECT canary_passed FROM batches WHERE id = ?", (batch_id,)))
 
 
+async def failure_streaks(connection: aiosqlite.Connection, batch_id: int) -> str | None:
+    """Failures in a row by crew, as JSON."""
+    text: str | None = await value(connection, "SELECT failure_streak FROM batches WHERE id = ?", (batch_id,))
+    return text
+
+
+async def kickoffs_left(connection: aiosqlite.Connection, batch_id: int, attempts: int) -> tuple[int, int]:
+    """Kickoffs that the pending and the open jobs take: at least, and with `attempts` for each job at most."""
+    row = await one(
+        connection,
+        "SELECT coalesce(sum(state = 'pending'), 0), coalesce(sum(CASE state"
+        " WHEN 'pending' THEN max(1, ?1 - charged) ELSE max(0, ?1 - charged) END), 0)"
+        " FROM jobs WHERE batch_id = ?2 AND present = 1 AND state IN ('pending', 'open')",
+        (attempts, batch_id),
+    )
+    return (int(row[0]), int(row[1])) if row else (0, 0)
+
+
 async def kickoffs(connection: aiosqlite.Connection, batch_id: int) -> int:
     """Kickoffs that the batch has spent: every attempt that was not refused."""
     return int(

@@ -100,6 +100,15 @@ class Reading:
         """Whether enough of the batch's first jobs have succeeded before."""
         return await self._query(lambda connection: queries.canary_passed(connection, key.id))
 
+    async def failure_streaks(self, key: BatchKey) -> dict[str, Any]:
+        """Failures in a row by crew, as `ended` was given them."""
+        text = await self._query(lambda connection: queries.failure_streaks(connection, key.id))
+        return dict(staging.decode_json(text)) if text else {}
+
+    async def kickoffs_left(self, key: BatchKey, attempts: int) -> tuple[int, int]:
+        """Kickoffs that the pending and the open jobs take: at least, and with `attempts` for each job at most."""
+        return await self._query(lambda connection: queries.kickoffs_left(connection, key.id, attempts))
+
     async def kickoffs(self, key: BatchKey) -> int:
         """Kickoffs that the batch has spent: every attempt that was not refused."""
         return await self._query(lambda connection: queries.kickoffs(connection, key.id))

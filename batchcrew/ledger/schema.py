@@ -147,7 +147,7 @@ ALTER TABLE runs ADD COLUMN uptime REAL;         -- seconds, at started_at
 
 _VERSION_3 = """
 ALTER TABLE batches ADD COLUMN jobfile_path TEXT;     -- absolute, as given (links are not resolved)
-ALTER TABLE batches ADD COLUMN failure_streak TEXT;   -- JSON: failures in a row with one fingerprint, see engine
+ALTER TABLE batches ADD COLUMN failure_streak TEXT;   -- JSON: by crew, its failures in a row and their fingerprint
 -- the same text for reasons that differ only in numbers, ids, quoted text and addresses
 ALTER TABLE jobs ADD COLUMN reason_fingerprint TEXT;
 ALTER TABLE attempts ADD COLUMN reason_fingerprint TEXT;

@@ -183,6 +183,7 @@ async def _update(connection: aiosqlite.Connection, batch_id: int, now: str) -> 
             not_before = CASE WHEN {_RUN_AGAIN} THEN '' ELSE j.not_before END,
             charged = CASE WHEN {_RUN_AGAIN} THEN 0 ELSE j.charged END,
             reason = CASE WHEN {_RUN_AGAIN} THEN NULL ELSE j.reason END,
+            reason_fingerprint = CASE WHEN {_RUN_AGAIN} THEN NULL ELSE j.reason_fingerprint END,
             crew = s.crew, fingerprint = s.fingerprint, inputs = s.inputs, meta = s.meta, updated_at = ?
         FROM temp.staged AS s
         WHERE j.batch_id = ? AND j.job_id = s.job_id AND j.fingerprint <> s.fingerprint AND j.state <> 'open'

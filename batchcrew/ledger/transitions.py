@@ -17,6 +17,7 @@ from batchcrew.ledger.spill import SpilledKickoff
 from batchcrew.ledger.staging import decode_json, encode_json
 from batchcrew.ledger.writer import Change, Statement
 from batchcrew.models import Attempt, AttemptState, Execution, JobState, Outcome, Watch
+from batchcrew.reasons import reason_fingerprint
 
 # pending -> open, and the attempt's intent: durable before the POST leaves
 _NEXT_JOBS = """
@@ -43,13 +44,14 @@ _KICK_OFF = Statement(
 
 # (intended | kicked_off) -> ended, in one transaction with the job: open -> ended | pending
 _END_ATTEMPT = Statement(
-    "UPDATE attempts SET state = ?, ended_at = ?, reason = ?, output = ?, result_json = ?, token_usage = ?,"
-    " execution_time = ?, answer = ? WHERE id = ? AND state IN ('intended', 'kicked_off')"
+    "UPDATE attempts SET state = ?, ended_at = ?, reason = ?, reason_fingerprint = ?, output = ?, result_json = ?,"
+    " token_usage = ?, execution_time = ?, answer = ? WHERE id = ? AND state IN ('intended', 'kicked_off')"
 )
 _END_JOB = Statement(
-    "UPDATE jobs SET state = ?, reason = ?, not_before = ?, charged = charged - ?, updated_at = ?"
-    " WHERE id = ? AND state = 'open'"
+    "UPDATE jobs SET state = ?, reason = ?, reason_fingerprint = ?, not_before = ?, charged = charged - ?,"
+    " updated_at = ? WHERE id = ? AND state = 'open'"
 )
+_KEEP_STREAKS = Statement("UPDATE batches SET failure_streak = ? WHERE batch = ?")
 _ADD_TASK = Statement("INSERT INTO task_results VALUES (?, ?, ?, ?, ?, ?)")
 _PROGRESS = Statement("UPDATE attempts SET progress = ? WHERE id = ? AND state = 'kicked_off'", strict=False)
 _WATCH = Statement("UPDATE attempts SET watch = ? WHERE id = ? AND state = 'kicked_off'", strict=False)
@@ -118,11 +120,14 @@ def kick_off(attempt: Attempt, kickoff_id: str, now: str) -> tuple[Change, ...]:
     return ((_KICK_OFF, [(kickoff_id, now, attempt.attempt_id)]),)
 
 
-def end(attempt: Attempt, outcome: Outcome, *, now: str, not_before: str) -> tuple[Change, ...]:
-    """The attempt ended; its results and its job's new state are one transaction."""
+def end(
+    attempt: Attempt, outcome: Outcome, *, now: str, not_before: str, failure_streaks: str | None = None
+) -> tuple[Change, ...]:
+    """End the attempt; its results, its job's new state and the batch's failures in a row are one transaction."""
     execution = outcome.execution
     refunded = 1 if outcome.attempt_state is AttemptState.REJECTED else 0
-    reason = None if outcome.job_state is JobState.SUCCEEDED else plain_text(outcome.reason)
+    reason, fingerprint = plain_text(outcome.reason), reason_fingerprint(outcome.reason)
+    job_reason = (None, None) if outcome.job_state is JobState.SUCCEEDED else (reason, fingerprint)
     changes: list[Change] = [
         (
             _END_ATTEMPT,
@@ -130,14 +135,17 @@ def end(attempt: Attempt, outcome: Outcome, *, now: str, not_before: str) -> tup
                 (
                     outcome.attempt_state.value,
                     now,
-                    plain_text(outcome.reason),
+                    reason,
+                    fingerprint,
                     *_results(execution),
                     attempt.attempt_id,
                 )
             ],
         ),
-        (_END_JOB, [(outcome.job_state.value, reason, not_before, refunded, now, attempt.job_key)]),
+        (_END_JOB, [(outcome.job_state.value, *job_reason, not_before, refunded, now, attempt.job_key)]),
     ]
+    if failure_streaks is not None:
+        changes.append((_KEEP_STREAKS, [(failure_streaks, attempt.batch)]))
     if execution is not None and execution.tasks:
         rows: list[Sequence[Any]] = [
             (
@@ -255,7 +263,7 @@ async def attach(
     if doubtful is not None:
         await connection.execute_fetchall(
             "UPDATE attempts SET state = 'kicked_off', kickoff_id = ?, kicked_off_at = ?, ended_at = NULL,"
-            " reason = NULL, watch = NULL, progress = NULL, attached = 1 WHERE id = ?",
+            " reason = NULL, reason_fingerprint = NULL, watch = NULL, progress = NULL, attached = 1 WHERE id = ?",
             (kickoff_id, now, doubtful[0]),
         )
     else:
@@ -266,6 +274,7 @@ async def attach(
             (new_id, key, number, run_id, kickoff_id, now, now),
         )
     await connection.execute_fetchall(
-        "UPDATE jobs SET state = 'open', attempts = ?, charged = ?, reason = NULL, updated_at = ? WHERE id = ?",
+        "UPDATE jobs SET state = 'open', attempts = ?, charged = ?, reason = NULL, reason_fingerprint = NULL,"
+        " updated_at = ? WHERE id = ?",
         (number, charged, now, key),
     )

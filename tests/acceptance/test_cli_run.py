@@ -159,7 +159,8 @@ def test_check_shows_money_and_what_bounds_it(folder: Path) -> None:
     )
     checked = call(folder, "check", "jobs.yaml", "--offline").stdout
     for words in (
-        "kick off 40 jobs for 10.00 EUR",
+        "kick off 40 jobs, at most 10 at a time",
+        "kickoffs: 30, 7.50 EUR",  # as many as the batch may spend
         "canary: 5 jobs go first; 80% of them must succeed",
         "at most 10 kickoffs a run",
         "at most 30 kickoffs of the batch (max_kickoffs), 0 are spent",
@@ -186,7 +187,8 @@ def test_the_spreadsheet_comes_back_as_itself_with_its_answers(folder: Path, cre
 def test_failed_jobs_run_again_only_when_asked(folder: Path) -> None:
     write_trips(folder, 4)
     failing = Crew(folder, "--execution-time", "10ms", "--fail-rate", "1")
-    (folder / "jobs.yaml").write_text(JOB_FILE.format(url=failing.url), encoding="utf-8")
+    kept = JOB_FILE.replace("run: {{", "run: {{stop_after_failures: none, ")
+    (folder / "jobs.yaml").write_text(kept.format(url=failing.url), encoding="utf-8")
     assert call(folder, "run", "jobs.yaml").returncode == 1
     assert failing.stats()["kickoffs"] == 12
     assert call(folder, "run", "jobs.yaml").returncode == 1

@@ -128,7 +128,8 @@ async def test_failing_executions_count_only_where_the_file_says_so(tmp_path: Pa
             folder = tmp_path / str(len(on))
             folder.mkdir()
             breaker = BreakerSettings.model_validate({"failures": 3, "pause": 1000, "give_up": 0.3, "on": on})
-            made = bench(folder, server, breaker=breaker, concurrency=1, retry=RetrySettings(attempts=1))
+            once = RetrySettings(attempts=1)
+            made = bench(folder, server, breaker=breaker, concurrency=1, retry=once, stop_after_failures=None)
             await made.take_in(jobs(12))
             await made.run()
             assert server.stats["kickoffs"] == kickoffs

@@ -6,8 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from batchcrew.errors import UsageError
+from batchcrew.money import cost
 from batchcrew.quantities import format_duration, parse_duration, parse_size
-from batchcrew.settings import FailureLimit, PollSettings, RetrySettings, RunSettings, with_overrides
+from batchcrew.settings import FailureLimit, PollSettings, Price, RetrySettings, RunSettings, with_overrides
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,37 @@ def test_a_share_of_failures_needs_a_sample() -> None:
     assert limit.reached(failed=1, ended=10)
     assert not limit.reached(failed=1, ended=11)
     assert FailureLimit(count=2).reached(failed=2, ended=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "limit"),
+    [
+        (20, {"count": 20}),
+        ("20", {"count": 20}),
+        ("10%", {"share": Decimal("0.1")}),
+        ({}, {"in_a_row": 10}),
+        ({"same": False}, {"in_a_row": 10, "same": False}),
+        ({"in_a_row": 5, "share": "20%"}, {"in_a_row": 5, "share": Decimal("0.2")}),
+        ({"count": 7}, {"count": 7}),
+        ("in_a_row=5, same=false", {"in_a_row": 5, "same": False}),
+    ],
+)
+def test_every_form_of_a_limit_of_failures(given: object, limit: dict[str, object]) -> None:
+    settings = RunSettings.model_validate({"stop_after_failures": given})
+    assert settings.stop_after_failures == FailureLimit.model_validate(limit)
+
+
+def test_ten_failures_in_a_row_are_the_default_and_none_turns_it_off() -> None:
+    assert RunSettings().stop_after_failures == FailureLimit(in_a_row=10, same=True)
+    assert RunSettings.model_validate({"stop_after_failures": "none"}).stop_after_failures is None
+    assert with_overrides(RunSettings(), {"stop_after_failures": "none"}).stop_after_failures is None
+
+
+def test_a_cost_is_a_range_where_more_kickoffs_are_possible() -> None:
+    prices = {"a": Price(amount=Decimal("0.5"), currency="USD"), "b": Price(amount=Decimal(2)), "c": None}
+    assert cost(prices, {"a": 3, "c": 9}) == "1.50 USD + 0.00"
+    assert cost(prices, {"a": 3, "b": 1}, {"a": 4, "b": 1}) == "1.50 to 2.00 USD + 2.00"
+    assert cost({"c": None}, {"c": 9}) is None
 
 
 @pytest.mark.parametrize("text", ["0", "0%", "101%", "-3", "some", True])
