@@ -142,6 +142,8 @@ class NotSent:
     """The request never left: refused connection, DNS, TLS handshake."""
 
     reason: str
+    local: bool = False
+    """This machine is out of file descriptors: it says nothing about the crew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,8 @@ class Unclear:
 
     reason: str
     retry_after: float | None = None
+    local: bool = False
+    """This machine is out of file descriptors: it says nothing about the crew."""
 
 
 StatusAnswer: TypeAlias = Execution | Unusable | Unclear
