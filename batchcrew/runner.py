@@ -22,7 +22,7 @@ from batchcrew.models import Counts, JobState, RunResult
 from batchcrew.reports.summary import exit_code, went_well
 from batchcrew.settings import RunSettings, cost
 from batchcrew.telling import Telling
-from batchcrew.wiring import Source, open_crews
+from batchcrew.wiring import Source, open_crews, open_former
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +147,14 @@ async def _run(
         clock=around.clock,
         warn=lambda message: around.observe(Warned(message)),
     )
-    async with clients as opened:
+    former = open_former(
+        jobfile,
+        await ledger.addresses(batch),
+        concurrency=settings.concurrency,
+        clock=around.clock,
+        warn=lambda message: around.observe(Warned(message)),
+    )
+    async with clients as opened, former as formerly:
         engine = await Scheduler(
             ledger=ledger,
             batch=batch,
@@ -161,6 +168,7 @@ async def _run(
             observe=around.observe,
             limit=request.limit,
             once=request.once,
+            former=formerly,
         ).run()
     before = result.counts
     result = _ended(result, run_id, engine, await ledger.counts(batch), around.stop)

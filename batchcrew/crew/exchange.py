@@ -30,7 +30,9 @@ _PERMANENT = frozenset({301, 308})
 def _reuse_noted() -> aiohttp.TraceConfig:
     """Note in the request's context (a set) that it went over a connection that had been used before."""
 
-    async def note(_: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceConnectionReuseconnParams) -> None:
+    async def note(
+        _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceConnectionReuseconnParams
+    ) -> None:
         context.trace_request_ctx.add(True)
 
     config = aiohttp.TraceConfig()

@@ -18,6 +18,10 @@ TRIES = 3
 """How often a crew's inputs are asked for when the answer makes no sense."""
 
 
+LOCAL_TRIES = 10
+"""How often, one second apart, when this machine has no file descriptor left."""
+
+
 class Greeter:
     """Asks, and gives a crew up that was never reached.
 
@@ -50,7 +54,7 @@ class Greeter:
 
     async def greet(self, gate: Gate) -> bool:
         """True when the crew answers and takes our token."""
-        unclear = 0
+        unclear = local = 0
         while not self._stop.requested:
             asked_at = self._clock.monotonic()
             answer = await self._clients[gate.name].inputs()
@@ -63,6 +67,12 @@ class Greeter:
                     detail = f"crew {gate.name}: {reason}"
                     self._stop.request(StopReason.CREW_UNUSABLE, detail, leave=True)
                     return False
+                case NotSent(reason, local=True):
+                    local += 1
+                    if self._once or local >= LOCAL_TRIES:
+                        self._stop.request(StopReason.FILE_DESCRIPTORS, reason, leave=False)
+                        return False
+                    await self._clock.sleep(jittered(1.0, self._chance))
                 case NotSent(reason):
                     gate.not_sent(sent_at=asked_at)
                     if self.gave_up(gate, reason):

@@ -1,6 +1,7 @@
 """The ledger's door: one method per transition and per question."""
 
 import asyncio
+import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,20 +14,21 @@ import aiosqlite
 
 from batchcrew.clock import Clock, Uptime, machine_uptime, to_text
 from batchcrew.errors import MAX_PROBLEMS, JobFileError, LedgerError, NotInLedger, Problem, UsageError
-from batchcrew.ledger import queries, runs, staging, transitions
+from batchcrew.ledger import queries, rechecks, runs, staging, transitions, watching
 from batchcrew.ledger.clock_jumps import carry_over
 from batchcrew.ledger.connection import open_ledger, plain_errors
 from batchcrew.ledger.reading import BatchKey, Reading
+from batchcrew.ledger.rechecks import Rechecked
 from batchcrew.ledger.transitions import MonthBudget
 from batchcrew.ledger.writer import Parameters, Statement, Writer
 from batchcrew.models import (
     Attempt,
-    Execution,
     Job,
     JobState,
     Location,
     Outcome,
     Plan,
+    Progress,
     Watch,
 )
 
@@ -131,6 +133,7 @@ class Ledger(Reading):
         again.
         """
         now = self._now()
+        path = await asyncio.to_thread(os.path.abspath, jobfile)  # links are not resolved: it is the path as given
 
         async def work(connection: aiosqlite.Connection) -> int:
             await connection.execute_fetchall(
@@ -141,8 +144,14 @@ class Ledger(Reading):
             assert row is not None  # noqa: S101 - inserted above
             waiting = await staging.merge(connection, row[0], now)
             await connection.execute_fetchall(
-                "UPDATE batches SET jobfile = ?, digest = ?, columns = ? WHERE id = ?",
-                (jobfile, None if waiting else digest, staging.encode_json(list(columns)), row[0]),
+                "UPDATE batches SET jobfile = ?, jobfile_path = ?, digest = ?, columns = ? WHERE id = ?",
+                (
+                    jobfile,
+                    path,
+                    None if waiting else digest,
+                    staging.encode_json(list(columns)),
+                    row[0],
+                ),
             )
             return waiting
 
@@ -249,13 +258,13 @@ class Ledger(Reading):
             not_before = to_text(self._clock.now() + timedelta(seconds=outcome.retry_in))
         await self._writing.change(*transitions.end(attempt, outcome, now=self._now(), not_before=not_before))
 
-    def progressed(self, attempt: Attempt, execution: Execution) -> None:
+    def progressed(self, attempt: Attempt, seen: Progress) -> None:
         """Note what an execution is at; goes with the next commit."""
-        self._writing.change_soon(transitions.progress(attempt, execution))
+        self._writing.change_soon(watching.progress(attempt, seen))
 
     def watched(self, attempt: Attempt, watch: Watch) -> None:
         """Note how far a tick came with watching; goes with the next commit."""
-        self._writing.change_soon(transitions.watch(attempt, watch))
+        self._writing.change_soon(watching.watch(attempt, watch))
 
     async def keep_paces(self, key: BatchKey, states: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep what holds each crew's kickoffs back, for the next run; '' is the whole batch."""
@@ -332,6 +341,11 @@ class Ledger(Reading):
             return number
 
         return await self._writing.call(work)
+
+    async def recheck(self, found: Rechecked) -> None:
+        """Take in what a later look at an ended attempt has found; its job is never succeeded already."""
+        now = self._now()
+        await self._writing.call(lambda connection: rechecks.take(connection, found, now))
 
     def _now(self) -> str:
         return to_text(self._clock.now())

@@ -6,6 +6,7 @@ from typing import Any
 import aiosqlite
 
 from batchcrew.ledger.staging import decode_json
+from batchcrew.ledger.watching import watch_of
 from batchcrew.models import (
     Attempt,
     AttemptDetail,
@@ -17,7 +18,6 @@ from batchcrew.models import (
     JobState,
     ResultRow,
     TaskResult,
-    Watch,
 )
 
 # kicked off again after an attempt whose crew may have run or may be running still: it may have run twice
@@ -32,7 +32,9 @@ FROM (
 _SECONDS = "(julianday(a.ended_at) - julianday(a.kicked_off_at)) * 86400.0"
 
 
-async def one(connection: aiosqlite.Connection, query: str, parameters: tuple[Any, ...]) -> tuple[Any, ...] | None:
+async def one(
+    connection: aiosqlite.Connection, query: str, parameters: "tuple[Any, ...] | dict[str, Any]"
+) -> tuple[Any, ...] | None:
     """The first row, or None."""
     rows = list(await connection.execute_fetchall(query, parameters))
     return tuple(rows[0]) if rows else None
@@ -84,8 +86,9 @@ async def open_attempts(
     rows = await connection.execute_fetchall(
         """
         SELECT a.state, a.id, j.id, j.job_id, j.crew, a.number, j.charged, j.inputs, j.meta, a.intended_at,
-               a.kickoff_id, a.kicked_off_at, a.watch, a.attached
+               a.kickoff_id, a.kicked_off_at, a.watch, a.attached, c.url
         FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job
+        LEFT JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = j.crew
         WHERE a.state IN ('intended', 'kicked_off') AND j.batch_id = ? ORDER BY j.position
         """,
         (batch_id,),
@@ -106,8 +109,9 @@ async def open_attempts(
                 intended_at=row[9],
                 kickoff_id=row[10],
                 kicked_off_at=row[11],
-                watch=Watch(**decode_json(row[12])) if row[12] else None,
+                watch=watch_of(row[12]),
                 attached=bool(row[13]),
+                address=row[14],
             ),
         )
         for row in rows
@@ -241,7 +245,7 @@ async def job_detail(connection: aiosqlite.Connection, batch_id: int, batch: str
         return None
     attempts = await connection.execute_fetchall(
         "SELECT number, id, state, kickoff_id, intended_at, kicked_off_at, ended_at, reason, execution_time, output,"
-        " result_json, token_usage, answer FROM attempts WHERE job = ? ORDER BY number",
+        " result_json, token_usage, answer, progress FROM attempts WHERE job = ? ORDER BY number",
         (job[0],),
     )
     details = [_attempt(row, await _tasks(connection, row[1])) for row in attempts]
@@ -267,6 +271,7 @@ async def _tasks(connection: aiosqlite.Connection, attempt_id: str) -> Iterable[
 
 
 def _attempt(row: Any, tasks: Iterable[Any]) -> AttemptDetail:
+    seen = decode_json(row[13]) if row[13] and row[2] == AttemptState.KICKED_OFF else {}
     return AttemptDetail(
         number=row[0],
         attempt_id=row[1],
@@ -281,6 +286,8 @@ def _attempt(row: Any, tasks: Iterable[Any]) -> AttemptDetail:
         result_json=decode_json(row[10]) if row[10] else None,
         token_usage=decode_json(row[11]) if row[11] else None,
         answer=row[12],
+        status_word=seen.get("status_word"),
+        unclear_answer=seen.get("unclear_answer"),
         tasks=tuple(
             TaskResult(task_id=task[0], output=task[1], agent=task[2], execution_time=task[3]) for task in tasks
         ),

@@ -10,9 +10,10 @@ import aiosqlite
 
 from batchcrew.clock import Clock, from_text
 from batchcrew.errors import LedgerError, NotInLedger
-from batchcrew.ledger import queries, staging
+from batchcrew.ledger import queries, rechecks, staging
 from batchcrew.ledger.connection import plain_errors
 from batchcrew.ledger.lock import is_held
+from batchcrew.ledger.rechecks import EndedAttempt
 from batchcrew.models import Attempt, AttemptState, BatchLine, BatchStatus, Counts, JobDetail, JobLine, ResultRow
 
 LOOKED_BACK = 7
@@ -30,6 +31,8 @@ class BatchKey:
     digest: str | None
     columns: tuple[str, ...]
     jobfile: str
+    jobfile_path: str | None = None
+    """Absolute; None where an earlier batchcrew took the job file in."""
 
 
 class Reading:
@@ -45,11 +48,13 @@ class Reading:
         """The batch of that name, or None."""
         with plain_errors(self._name):
             row = await queries.one(
-                self._reader, "SELECT id, batch, digest, columns, jobfile FROM batches WHERE batch = ?", (batch,)
+                self._reader,
+                "SELECT id, batch, digest, columns, jobfile, jobfile_path FROM batches WHERE batch = ?",
+                (batch,),
             )
         if row is None:
             return None
-        return BatchKey(row[0], row[1], row[2], tuple(staging.decode_json(row[3])), row[4])
+        return BatchKey(row[0], row[1], row[2], tuple(staging.decode_json(row[3])), row[4], row[5])
 
     async def latest_stop(self, key: BatchKey) -> str | None:
         """Why the batch stopped last, if no run has kicked anything off since."""
@@ -133,6 +138,38 @@ class Reading:
         """What an earlier run left `intended` or `kicked_off`."""
         with plain_errors(self._name):
             return await queries.open_attempts(self._reader, key.id, key.batch)
+
+    async def addresses(self, key: BatchKey) -> frozenset[tuple[str, str]]:
+        """(crew, address) of the executions in progress, where the ledger knows at which address they were started."""
+        with plain_errors(self._name):
+            rows = await self._reader.execute_fetchall(
+                "SELECT DISTINCT c.crew, c.url FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job"
+                " JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = j.crew"
+                " WHERE a.state IN ('intended', 'kicked_off') AND a.state = 'kicked_off' AND j.batch_id = ?",
+                (key.id,),
+            )
+        return frozenset((crew, url) for crew, url in rows)
+
+    async def unsure(self, key: BatchKey, job_ids: Sequence[str] = ()) -> AsyncIterator[EndedAttempt]:
+        """The attempts that `recheck` looks at, job by job in the file's order, the latest of a job first.
+
+        Raises:
+            NotInLedger: the batch has no such job.
+        """
+        with plain_errors(self._name):
+            for job_id in job_ids:
+                found = await queries.one(
+                    self._reader, "SELECT 1 FROM jobs WHERE batch_id = ? AND job_id = ?", (key.id, job_id)
+                )
+                if found is None:
+                    raise NotInLedger(f"job {job_id!r} not found in batch {key.batch}")
+            async for attempt in rechecks.unsure(self._reader, key.id, job_ids):
+                yield attempt
+
+    async def unsure_count(self, key: BatchKey) -> int:
+        """Jobs that `recheck` would look at."""
+        with plain_errors(self._name):
+            return await rechecks.count(self._reader, key.id)
 
     async def next_start(self, key: BatchKey, crew: str) -> str | None:
         """When the crew's next pending job may start: UTC text, empty for at once; None when there is none."""
