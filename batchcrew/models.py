@@ -374,6 +374,8 @@ class RunResult:
     warnings: tuple[str, ...] = field(default=())
     unanswered: int = 0
     """Of the open jobs, those whose kickoff has no answer yet: the next run settles them."""
+    unsure: int = 0
+    """Jobs with an attempt that timed out or was lost: `recheck` looks at them again."""
     crew_ended: bool = False
     """A crew was served for this run only: its executions in flight ended with it."""
     repeated: bool = False

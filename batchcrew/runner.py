@@ -3,6 +3,7 @@
 job file -> jobs -> ledger -> engine -> crew API -> ledger -> result
 """
 
+import asyncio
 import os
 import random
 import socket
@@ -59,7 +60,7 @@ async def run_batch(request: RunRequest, around: Surroundings) -> RunResult:
         LedgerError: the ledger cannot be written; what was in flight is as it says.
     """
     try:
-        jobfile, settings = request.source.load()
+        jobfile, settings = await asyncio.to_thread(request.source.load)
         if request.once:
             _refuse_served(jobfile)
         async with BatchLock(request.ledger, jobfile.batch, since=to_text(around.clock.now())):
@@ -117,6 +118,7 @@ async def _continue(request: RunRequest, jobfile: JobFile, settings: RunSettings
             failing=await ledger.failing(batch),
             duplicates=await ledger.duplicates(batch),
             unanswered=await ledger.unanswered(batch),
+            unsure=await ledger.unsure_count(batch),
             wall_seconds=around.clock.monotonic() - began,
         )
 

@@ -71,19 +71,11 @@ class Greeter:
                     local += 1
                     if self._once or local >= LOCAL_TRIES:
                         self._stop.request(StopReason.FILE_DESCRIPTORS, reason, leave=False)
-                        return False
-                    await self._clock.sleep(jittered(1.0, self._chance))
+                    else:
+                        await self._clock.sleep(jittered(1.0, self._chance))
                 case NotSent(reason):
                     gate.not_sent(sent_at=asked_at)
-                    if self.gave_up(gate, reason):
-                        return False
-                    if gate.should_warn():
-                        patience = self._give_up if gate.was_reached else self._unreachable
-                        tried = f"tried again for {format_duration(patience)}"
-                        if self._once:
-                            tried = "the next tick tries again"
-                        self._observe(Warned(f"crew {gate.name} cannot be reached ({reason}); {tried}"))
-                    if self._once:
+                    if not self._tries_again(gate, reason):
                         return False
                     await self._clock.sleep(gate.pause_seconds())
                 case Unclear():
@@ -92,6 +84,16 @@ class Greeter:
                         return True  # it may still take kickoffs: some deployments have no /inputs
                     await self._clock.sleep(jittered(0.2 * unclear, self._chance))
         return False
+
+    def _tries_again(self, gate: Gate, reason: str) -> bool:
+        """Whether a crew that cannot be reached is asked again in this run."""
+        if self.gave_up(gate, reason):
+            return False
+        if gate.should_warn():
+            patience = self._give_up if gate.was_reached else self._unreachable
+            tried = "the next tick tries again" if self._once else f"tried again for {format_duration(patience)}"
+            self._observe(Warned(f"crew {gate.name} cannot be reached ({reason}); {tried}"))
+        return not self._once
 
     def gave_up(self, gate: Gate, reason: str) -> bool:
         """End the run when nothing of the crew was reached for long enough."""

@@ -9,8 +9,8 @@ class Stop:
     """A run's stop, asked for by a signal, a limit or a crew that cannot be worked with.
 
     `leave` means that executions stay `kicked_off` for the next run; without it they are waited for.
-    The first reason is kept; a later one may still turn waiting into leaving. A crew that turns out to be unusable while
-    executions are waited for is the reason from then on: the exit code must say so.
+    The first reason is kept; a later one may still turn waiting into leaving. A crew that turns out to be unusable
+    while executions are waited for is the reason from then on: the exit code must say so.
     """
 
     def __init__(self) -> None:

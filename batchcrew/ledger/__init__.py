@@ -9,6 +9,7 @@
 from batchcrew.ledger.ledger import Claim, Ledger, Staged
 from batchcrew.ledger.lock import BatchLock
 from batchcrew.ledger.reading import BatchKey
+from batchcrew.ledger.rechecks import EndedAttempt, Rechecked
 from batchcrew.ledger.transitions import MonthBudget
 
-__all__ = ["BatchKey", "BatchLock", "Claim", "Ledger", "MonthBudget", "Staged"]
+__all__ = ["BatchKey", "BatchLock", "Claim", "EndedAttempt", "Ledger", "MonthBudget", "Rechecked", "Staged"]

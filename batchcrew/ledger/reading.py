@@ -166,6 +166,16 @@ class Reading:
             async for attempt in rechecks.unsure(self._reader, key.id, job_ids):
                 yield attempt
 
+    async def unsure_addresses(self, key: BatchKey, job_ids: Sequence[str] = ()) -> frozenset[tuple[str, str | None]]:
+        """(crew, address) of the attempts that `unsure` gives; None where the ledger does not know the address."""
+        with plain_errors(self._name):
+            return await rechecks.addresses(self._reader, key.id, job_ids)
+
+    async def held_without_id(self, key: BatchKey, job_ids: Sequence[str] = ()) -> int:
+        """Held jobs that `recheck` cannot look at: nobody knows their kickoff_id."""
+        with plain_errors(self._name):
+            return await rechecks.held_without_id(self._reader, key.id, job_ids)
+
     async def unsure_count(self, key: BatchKey) -> int:
         """Jobs that `recheck` would look at."""
         with plain_errors(self._name):

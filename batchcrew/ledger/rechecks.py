@@ -85,6 +85,29 @@ async def unsure(
         job, number = rows[-1][1], rows[-1][5]
 
 
+async def addresses(
+    connection: aiosqlite.Connection, batch_id: int, job_ids: Sequence[str]
+) -> frozenset[tuple[str, str | None]]:
+    """(crew, address) of these attempts."""
+    named = _NAMED if job_ids else ""
+    rows = await connection.execute_fetchall(
+        f"SELECT DISTINCT j.crew, c.url {_UNSURE}{named}", {"batch": batch_id, "jobs": encode_json(list(job_ids))}
+    )
+    return frozenset((crew, url) for crew, url in rows)
+
+
+async def held_without_id(connection: aiosqlite.Connection, batch_id: int, job_ids: Sequence[str]) -> int:
+    """Held jobs whose latest attempt has no kickoff_id."""
+    named = _NAMED if job_ids else ""
+    row = await one(
+        connection,
+        "SELECT count(*) FROM jobs AS j JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts"
+        f" WHERE j.batch_id = :batch AND j.state = 'held' AND a.kickoff_id IS NULL{named}",
+        {"batch": batch_id, "jobs": encode_json(list(job_ids))},
+    )
+    return int(row[0]) if row else 0
+
+
 async def count(connection: aiosqlite.Connection, batch_id: int) -> int:
     """Jobs with such an attempt."""
     row = await one(connection, f"SELECT count(DISTINCT a.job) {_UNSURE}", {"batch": batch_id})

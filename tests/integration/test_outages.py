@@ -1,6 +1,7 @@
 """The crew's server is away, or answers nonsense, at the wrong moment: nothing that was paid for is given up."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ AT_ONCE = Spread(0.0)
 FOREVER = Spread(3600.0)
 OVERDUE = 0.001
 """A timeout that is over before the first poll."""
-PATIENT = BreakerSettings(failures=1000, rate="1", sample=10_000)
+PATIENT = BreakerSettings(failures=1000, rate=Decimal(1), sample=10_000)
 QUICK = PollSettings(initial=0.005, factor=1.5, max=0.02, settle=0)
 OUTAGES: dict[str, int | str | Fault] = {
     "502": 502,
@@ -96,7 +97,7 @@ async def test_a_crew_that_stays_away_ends_the_run_and_the_attempt_stays(
 
 
 async def test_ticks_give_a_crew_that_stays_away_up_as_well(tmp_path: Path) -> None:
-    breaker = BreakerSettings(failures=1000, rate="1", sample=10_000, give_up=0.3)
+    breaker = BreakerSettings(failures=1000, rate=Decimal(1), sample=10_000, give_up=0.3)
     async with CrewServer(serving(execution_time=AT_ONCE), faults=Faults(status=[502] * 10_000)) as server:
         made = bench(tmp_path, server, timeout=OVERDUE, poll=QUICK, breaker=breaker)
         await made.take_in(jobs(1))
@@ -204,7 +205,7 @@ async def test_an_unreadable_answer_that_lasts_is_shown_until_a_clear_one_comes(
         await made.take_in(jobs(1))
         if how == "run":
             made.settings = made.settings.model_copy(update={"max_runtime": 0.3})
-        shown = []
+        shown: list[tuple[str | None, str | None]] = []
         while not shown or shown[-1] != ("running", None):
             made.stop = Stop()
             await made.run(once=how == "ticks")
