@@ -16,6 +16,7 @@ from batchcrew.crew import Moment, crew_address, ping
 from batchcrew.engine import EngineResult, Scheduler, Stop
 from batchcrew.errors import BatchBusy, BatchcrewError, UsageError
 from batchcrew.events import Observe, RunStarted, Warned
+from batchcrew.fitting import fit_concurrency
 from batchcrew.intake import take_in, tell_what_was_left
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
@@ -132,6 +133,9 @@ async def _run(
     result: RunResult,
     around: Surroundings,
 ) -> RunResult:
+    settings, warning = await asyncio.to_thread(fit_concurrency, settings, jobfile.crews)
+    if warning is not None:
+        around.observe(Warned(warning))
     stopped_before = await ledger.latest_stop(batch)
     run_id = await ledger.open_run(
         batch.id,

@@ -15,6 +15,7 @@ from batchcrew.cli.loop import call
 from batchcrew.cli.options import option
 from batchcrew.cli.signals import SIGNALS
 from batchcrew.cli.sources import read_token
+from batchcrew.descriptors import raise_to_most
 from batchcrew.errors import UsageError
 from batchcrew.quantities import parse_duration
 from batchcrew.server import DIALECTS, CrewOptions, CrewServer, ServeOptions, Spread, parse_share, parse_target
@@ -135,6 +136,7 @@ def _share(name: str, text: str) -> Any:
 
 
 async def _serve(options: ServeOptions) -> None:
+    raise_to_most()  # each client takes a descriptor
     logging.basicConfig(format="%(message)s", level=logging.WARNING)  # on stderr
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
