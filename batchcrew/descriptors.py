@@ -1,11 +1,12 @@
 """File descriptors of this process: how many it may have, and raising that limit. Connections take one each."""
 
-import os
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Any
 
-try:
-    import resource
-except ImportError:  # Windows has no such limit
-    resource = None  # type: ignore[assignment]
+resource: Any = importlib.import_module("resource") if importlib.util.find_spec("resource") else None
+"""None on Windows, which has no such limit."""
 
 MOST = 65_536
 """No limit is raised beyond it: some programs that a process starts walk through all that they may have."""
@@ -19,6 +20,8 @@ def raise_limit(wanted: int) -> int | None:
     """
     if resource is None:
         return None
+    soft: int
+    hard: int
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return None
@@ -42,7 +45,7 @@ def in_use() -> int:
     """Descriptors that are open now; an estimate where the system does not list them. Belongs in a thread."""
     for folder in ("/proc/self/fd", "/dev/fd"):
         try:
-            return len(os.listdir(folder)) - 1  # one of them is the listing itself
+            return sum(1 for _ in Path(folder).iterdir()) - 1  # one of them is the listing itself
         except OSError:
             continue
     return 32

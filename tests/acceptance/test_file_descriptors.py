@@ -1,6 +1,5 @@
-"""Running out of file descriptors is this machine's matter: it is prevented, or said, and never held against the crew."""
+"""Running out of file descriptors is a local condition: prevented, or reported, and never held against the crew."""
 
-import json
 import resource
 import subprocess
 import sys
@@ -111,7 +110,7 @@ def test_serve_raises_its_soft_limit(folder: Path) -> None:
 import resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (40, 1000))
 from batchcrew.cli import main
-main({["serve", "--port", "0", "--execution-time", "1h"]})
+main({["serve", "--port", "0", "--execution-time", "50ms"]})
 """
     with subprocess.Popen(
         [sys.executable, "-c", program],
@@ -128,12 +127,9 @@ main({["serve", "--port", "0", "--execution-time", "1h"]})
             (line,) = [each for each in limits.read_text(encoding="ascii").splitlines() if "open files" in each]
             assert line.split()[3:5] == ["1000", "1000"]
         (folder / "jobs.yaml").write_text(JOB_FILE.format(url=url), encoding="utf-8")
-        ended = call(
-            folder, "run", "jobs.yaml", "--concurrency", str(JOBS), "--limit", str(JOBS), "--max-runtime", "3s"
-        )
-        counts = json.loads(call(folder, "status", "jobs", "--json").stdout)["counts"]
+        ended = call(folder, "run", "jobs.yaml", "--concurrency", str(JOBS))
         server.terminate()
-    assert (ended.returncode, counts["open"]) == (3, JOBS), ended.stderr  # more connections than 40
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.parametrize("number", [23, 24])  # ENFILE, EMFILE
