@@ -115,6 +115,11 @@ class Execution:
     answer: str = ""
     """The body as it came, whole."""
 
+    @property
+    def has_output(self) -> bool:
+        """Whether there is anything in it: an empty text and null are nothing."""
+        return bool((self.output or "").strip() or self.result_json or any(task.output for task in self.tasks))
+
 
 # What the answer to a kickoff means (one class a line of the design's table).
 
@@ -142,6 +147,8 @@ class NotSent:
     """The request never left: refused connection, DNS, TLS handshake."""
 
     reason: str
+    local: bool = False
+    """This machine is out of file descriptors: it says nothing about the crew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +181,8 @@ class Unclear:
 
     reason: str
     retry_after: float | None = None
+    local: bool = False
+    """This machine is out of file descriptors: it says nothing about the crew."""
 
 
 StatusAnswer: TypeAlias = Execution | Unusable | Unclear
@@ -210,9 +219,24 @@ class Watch:
     absent: int
     """Of those, how many in a row were answered with `not found`."""
     unclear: int
-    """Questions without a clear answer since it is overdue."""
+    """Polls in a row without a clear answer."""
     next_at: str
-    """UTC text: not to be asked again before."""
+    """UTC text: not to be polled again before."""
+    empty_since: str | None = None
+    """UTC text: since when it is completed without an output."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What an execution was last seen at, for `status` and `show` in another terminal."""
+
+    status_word: str | None = None
+    """The crew's own word: `warming up`."""
+    current_task: str | None = None
+    completed_tasks: int | None = None
+    total_tasks: int | None = None
+    unclear_answer: str | None = None
+    """Why the latest polls got no status, while that lasts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +262,9 @@ class Attempt:
     kickoff_id: str | None = None
     kicked_off_at: str | None = None
     watch: Watch | None = None
-    """Where an earlier tick left off; None when no tick has asked yet."""
+    """Where an earlier tick left off; None when no tick has polled yet."""
+    address: str | None = None
+    """Where it was kicked off, as `crew_address` writes it; None where the ledger does not know."""
     attached: bool = False
     """Its kickoff_id came from a person, who may have mistyped it."""
 
@@ -322,6 +348,7 @@ class StopReason(StrEnum):
     CANARY = "canary"  # too few of the first jobs succeeded
     BUDGET = "budget"  # max_kickoffs of the batch, or of a crew's month, is spent
     LEDGER = "ledger"  # it cannot be written
+    FILE_DESCRIPTORS = "file_descriptors"  # this machine has none left for a connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,6 +374,8 @@ class RunResult:
     warnings: tuple[str, ...] = field(default=())
     unanswered: int = 0
     """Of the open jobs, those whose kickoff has no answer yet: the next run settles them."""
+    unsure: int = 0
+    """Jobs with an attempt that timed out or was lost: `recheck` looks at them again."""
     crew_ended: bool = False
     """A crew was served for this run only: its executions in flight ended with it."""
     repeated: bool = False
@@ -430,6 +459,10 @@ class InFlight:
     current_task: str | None = None
     completed_tasks: int | None = None
     total_tasks: int | None = None
+    status_word: str | None = None
+    """The crew's own word for its status, as last seen."""
+    unclear_answer: str | None = None
+    """Why the latest polls got no status, while that lasts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -462,6 +495,10 @@ class AttemptDetail:
     tasks: tuple[TaskResult, ...] = ()
     answer: str | None = None
     """The crew's last answer as it came."""
+    status_word: str | None = None
+    """Of an execution in progress: the crew's own word for its status, as last seen."""
+    unclear_answer: str | None = None
+    """Of an execution in progress: why the latest polls got no status, while that lasts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

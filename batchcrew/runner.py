@@ -3,6 +3,7 @@
 job file -> jobs -> ledger -> engine -> crew API -> ledger -> result
 """
 
+import asyncio
 import os
 import random
 import socket
@@ -15,6 +16,7 @@ from batchcrew.crew import Moment, crew_address, ping
 from batchcrew.engine import EngineResult, Scheduler, Stop
 from batchcrew.errors import BatchBusy, BatchcrewError, UsageError
 from batchcrew.events import Observe, RunStarted, Warned
+from batchcrew.fitting import fit_concurrency
 from batchcrew.intake import take_in, tell_what_was_left
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
@@ -23,7 +25,7 @@ from batchcrew.money import cost
 from batchcrew.reports.summary import exit_code, went_well
 from batchcrew.settings import RunSettings
 from batchcrew.telling import Telling
-from batchcrew.wiring import Source, open_crews
+from batchcrew.wiring import Source, open_crews, open_former
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,7 @@ async def run_batch(request: RunRequest, around: Surroundings) -> RunResult:
         LedgerError: the ledger cannot be written; what was in flight is as it says.
     """
     try:
-        jobfile, settings = request.source.load()
+        jobfile, settings = await asyncio.to_thread(request.source.load)
         if request.once:
             _refuse_served(jobfile)
         async with BatchLock(request.ledger, jobfile.batch, since=to_text(around.clock.now())):
@@ -121,6 +123,7 @@ async def _continue(request: RunRequest, jobfile: JobFile, settings: RunSettings
             failing=await ledger.failing(batch),
             duplicates=await ledger.duplicates(batch),
             unanswered=await ledger.unanswered(batch),
+            unsure=await ledger.unsure_count(batch),
             wall_seconds=around.clock.monotonic() - began,
         )
 
@@ -134,6 +137,9 @@ async def _run(
     result: RunResult,
     around: Surroundings,
 ) -> RunResult:
+    settings, warning = await asyncio.to_thread(fit_concurrency, settings, jobfile.crews)
+    if warning is not None:
+        around.observe(Warned(warning))
     stopped_before = await ledger.latest_stop(batch)
     run_id = await ledger.open_run(
         batch.id,
@@ -154,7 +160,14 @@ async def _run(
         clock=around.clock,
         warn=lambda message: around.observe(Warned(message)),
     )
-    async with clients as opened:
+    former = open_former(
+        jobfile,
+        await ledger.addresses(batch),
+        concurrency=settings.concurrency,
+        clock=around.clock,
+        warn=lambda message: around.observe(Warned(message)),
+    )
+    async with clients as opened, former as formerly:
         engine = await Scheduler(
             ledger=ledger,
             batch=batch,
@@ -168,6 +181,7 @@ async def _run(
             observe=around.observe,
             limit=request.limit,
             once=request.once,
+            former=formerly,
         ).run()
     before = result.counts
     result = _ended(result, run_id, engine, await ledger.counts(batch), around.stop)

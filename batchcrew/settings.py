@@ -36,6 +36,7 @@ Duration = Annotated[
     ),
 ]
 PositiveDuration = Annotated[Duration, Field(gt=0)]
+NonNegativeDuration = Annotated[Duration, Field(ge=0)]
 Size = Annotated[
     int,
     BeforeValidator(
@@ -258,14 +259,16 @@ class RetrySettings(Settings):
 
 
 class PollSettings(Settings):
-    """How an execution is asked for its status."""
+    """How often an execution is polled."""
 
     initial: PositiveDuration = 2.0
-    """Wait before the first question."""
+    """Wait before the first poll."""
     factor: float = Field(default=1.5, ge=1, le=100)
     """Each further wait is this many times longer."""
     max: PositiveDuration = 30.0
     """Longest wait."""
+    settle: NonNegativeDuration = 10.0
+    """Poll a completed execution without an output for this long before it counts: its output may come later."""
 
 
 class BreakerSettings(Settings):
@@ -370,6 +373,9 @@ class CrewSettings(Settings):
     """Longest time to reach the server."""
     read_timeout: PositiveDuration = 60.0
     """Longest silence while waiting for an answer."""
+    keepalive: NonNegativeDuration = 1.0
+    """Reuse an idle connection for a kickoff for this long; 0 is never. Servers close idle ones, and a kickoff that
+    meets that is in doubt."""
     max_answer: Size = 64 * 2**20
     """Largest answer that is read; a larger one is an error of that answer."""
     max_kickoffs_per_month: int | None = Field(default=None, ge=1)

@@ -4,7 +4,7 @@ Heavy rooms that a run may not need (the embedded server, the live display) are 
 """
 
 import importlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
 
 from batchcrew.clock import Clock
-from batchcrew.crew import CrewClient
+from batchcrew.crew import CrewClient, crew_address
 from batchcrew.jobfile import JobFile, load_jobfile
 from batchcrew.progress import Progress
 from batchcrew.progress.json_log import JsonLogProgress
@@ -102,6 +102,33 @@ async def open_crews(
                 warn=warn,
             )
             clients[name] = await stack.enter_async_context(client)
+        yield clients
+
+
+@asynccontextmanager
+async def open_former(
+    jobfile: JobFile,
+    addresses: Iterable[tuple[str, str]],
+    *,
+    concurrency: int,
+    clock: Clock,
+    warn: Callable[[str], None],
+) -> AsyncIterator[dict[tuple[str, str], CrewClient]]:
+    """Open clients for the (crew, address) pairs at which the job file's crews were before.
+
+    They take the crew's other settings, its token included. A crew that is not in the job file gets no client, so a
+    token goes to no host that was never named for it; nor does an address that was this machine's for a run
+    (`embedded`, `serve:…`).
+    """
+    async with AsyncExitStack() as stack:
+        clients = {}
+        for name, url in sorted(addresses):
+            crew = jobfile.crews.get(name)
+            if crew is None or url == crew_address(crew.url) or not url.startswith(("http://", "https://")):
+                continue
+            settings = crew.model_copy(update={"url": url, "serve": None})
+            client = CrewClient(name, settings, concurrency=concurrency, clock=clock, warn=warn)
+            clients[name, url] = await stack.enter_async_context(client)
         yield clients
 
 

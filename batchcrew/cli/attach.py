@@ -18,9 +18,10 @@ from batchcrew.ledger import Ledger
 @click.argument("kickoff_id")
 @ledger_option
 def command(batch: str, job: str, kickoff_id: str, *, ledger: Path) -> None:
-    """Say that JOB of BATCH runs under KICKOFF_ID, as the vendor's dashboard shows it; the next run watches it.
+    """Have JOB of BATCH watched under KICKOFF_ID by the next run, with a fresh deadline.
 
-    For a job that is held because its kickoff's answer was lost.
+    For a job whose kickoff's answer was lost (the vendor's dashboard shows the id), and for an execution of the job
+    that timed out or was lost and still runs (`batchcrew recheck` shows its id).
     """
     call(_attach(existing(ledger), batch, job, kickoff_id))
     confirm(f"job {job} of {batch} is watched under {kickoff_id} by the next run")

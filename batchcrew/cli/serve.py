@@ -20,6 +20,7 @@ from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
 from batchcrew.cli.signals import SAME_SIGNAL_SECONDS, handle_in_loop
 from batchcrew.cli.sources import read_token
+from batchcrew.descriptors import raise_to_most
 from batchcrew.errors import ExitCode, UsageError
 from batchcrew.quantities import parse_duration
 from batchcrew.server import DIALECTS, CrewOptions, CrewServer, ServeOptions, Spread, parse_share, parse_target
@@ -140,6 +141,7 @@ def _share(name: str, text: str) -> Any:
 
 
 async def _serve(options: ServeOptions) -> None:
+    raise_to_most()  # each client takes a descriptor
     logging.basicConfig(format="%(message)s", level=logging.WARNING)  # on stderr
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()

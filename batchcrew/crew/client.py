@@ -27,7 +27,7 @@ from batchcrew.crew.answers import (
 from batchcrew.crew.connect import STATUS_ROUTES, Endpoints, is_loopback
 from batchcrew.crew.dialect import NotUnderstood
 from batchcrew.crew.exchange import Exchange, NoReply, Reply
-from batchcrew.crew.words import REDACTED, clean, server_words
+from batchcrew.crew.words import REDACTED, as_utf8, clean, server_words
 from batchcrew.errors import UsageError
 from batchcrew.models import (
     Accepted,
@@ -116,7 +116,7 @@ class CrewClient:
         if isinstance(reply, NoReply):
             reason = self._clean(reply.reason)
             if reply.never_sent:
-                return NotSent(reason)
+                return NotSent(reason, local=reply.local)
             return Unusable(reason) if reply.refused else Unclear(reason)
         if reply.code in STOPS_EVERYTHING:
             return Unusable(stopping(reply.code, self._said(reply), url=str(url)))
@@ -124,7 +124,7 @@ class CrewClient:
             return Unclear(f"GET {url} answers {described(reply.code, self._said(reply))}", self._retry_after(reply))
         idempotent = reply.headers.get("Idempotency-Key", "").strip().casefold() == "supported"
         try:
-            return dialect.crew_inputs(reply.body, idempotent_kickoff=idempotent)
+            return dialect.crew_inputs(as_utf8(reply.body, reply.charset), idempotent_kickoff=idempotent)
         except NotUnderstood as error:
             return Unclear(f"GET {url}: {self._clean(str(error))}")
 
@@ -141,12 +141,12 @@ class CrewClient:
         if isinstance(reply, NoReply):
             reason = self._clean(reply.reason)
             if reply.never_sent:
-                return NotSent(reason)
+                return NotSent(reason, local=reply.local)
             return Unusable(reason) if reply.refused else Doubtful(reason)
         if not reply.good:
             return kickoff_refusal(reply.code, self._said(reply), url=str(url), retry_after=self._retry_after(reply))
         try:
-            accepted = Accepted(dialect.kickoff_id(reply.body))
+            accepted = Accepted(dialect.kickoff_id(as_utf8(reply.body, reply.charset)))
         except NotUnderstood as error:
             return Doubtful(f"the kickoff was answered with {reply.code}, but {self._clean(str(error))}")
         if self._secret and self._secret in accepted.kickoff_id.encode():
@@ -176,7 +176,7 @@ class CrewClient:
         reply = await self._exchange.ask("GET", self._endpoints.status(kickoff_id, 1))
         answer = await self._understood(reply)
         if isinstance(reply, NoReply):
-            return Unclear(self._clean(reply.reason))
+            return Unclear(self._clean(reply.reason), local=reply.local)
         if isinstance(answer, Execution):
             if reply.good:
                 self._route = 1
@@ -191,15 +191,15 @@ class CrewClient:
     async def _understood(self, reply: Reply | NoReply) -> StatusAnswer:
         if isinstance(reply, NoReply):
             reason = self._clean(reply.reason)
-            return Unusable(reason) if reply.refused else Unclear(reason)
+            return Unusable(reason) if reply.refused else Unclear(reason, local=reply.local)
         if reply.code == 404:
-            return dialect.not_found(self._redacted(reply.body))
+            return dialect.not_found(self._redacted(as_utf8(reply.body, reply.charset)))
         if reply.code in STOPS_EVERYTHING:
             return Unusable(stopping(reply.code, self._said(reply), url=str(self._endpoints.base)))
         if not reply.good:
             said = described(reply.code, self._said(reply))
             return Unclear(f"the status question was answered with {said}", self._retry_after(reply))
-        body = self._redacted(reply.body)
+        body = self._redacted(as_utf8(reply.body, reply.charset))
         try:
             if len(body) > BIG_ANSWER:
                 execution = await asyncio.to_thread(dialect.execution, body)
@@ -223,7 +223,7 @@ class CrewClient:
         return body
 
     def _said(self, reply: Reply) -> str:
-        return self._clean(server_words(reply.body))
+        return self._clean(server_words(as_utf8(reply.body, reply.charset)))
 
     def _clean(self, text: str) -> str:
         return clean(text, secret=self._token)

@@ -130,10 +130,16 @@ class Connector(aiohttp.TCPConnector):
     """Connections where `connect_timeout` bounds all of DNS, TCP, TLS and a proxy's CONNECT, and no wait for the pool.
 
     Whatever fails in here, the request has surely not left: it is raised as a class that says so.
+
+    Args:
+        idle: seconds after which an idle connection is not used again; 0: none is used twice.
     """
 
     def __init__(self, *, connect_timeout: float, limit: int, idle: float) -> None:
-        super().__init__(limit=limit, keepalive_timeout=idle)
+        if idle:
+            super().__init__(limit=limit, keepalive_timeout=idle)
+        else:
+            super().__init__(limit=limit, force_close=True)
         self._connect_timeout = connect_timeout
 
     async def _create_connection(

@@ -34,8 +34,24 @@ _MEANINGS = {
     "failure": ExecutionState.FAILED,
     "notfound": ExecutionState.NOT_FOUND,
 }
+_ENDED_WITHOUT_RESULT = frozenset(
+    {
+        "cancelled",
+        "canceled",
+        "revoked",
+        "aborted",
+        "expired",
+        "timeout",
+        "timedout",
+        "terminated",
+        "skipped",
+        "rejected",
+    }
+)
+"""Final words that are no success; the word is the reason, for these servers rarely give another."""
 _SEPARATORS = re.compile(r"[\s_-]+")
 _BOM = b"\xef\xbb\xbf"
+_NO_NUMBERS = re.compile(rb"\b(?:NaN|Infinity)\b")
 _GUIDE_RESULT = frozenset({"output", "tasks"})
 
 
@@ -47,7 +63,7 @@ def load(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`.
 
     Raises:
-        NotUnderstood: it is no JSON (or is nested too deep, or no UTF-8), or JSON that is no object.
+        NotUnderstood: it is not valid JSON (or is nested too deep, or not UTF-8), or JSON that is not an object.
     """
     try:
         payload = parse(body)
@@ -59,21 +75,23 @@ def load(body: bytes) -> dict[str, Any]:
 
 
 def _load_leniently(body: bytes, error: ValueError) -> Any:
-    r"""JSON that orjson refuses only for a byte order mark or half a surrogate pair (`"\ud83d"`, an emoji cut in two).
+    r"""Read JSON that orjson refuses only for a detail.
 
-    A crew's paid answer is not thrown away for that: the half becomes `?`.
+    The detail is a byte order mark, half a surrogate pair (`"\ud83d"`, an emoji cut in two), or `NaN` and `Infinity`,
+    which Python's own json writes. A crew's paid answer is not thrown away for that: the half becomes `?`, the numbers
+    become null.
     """
-    if b"\\u" not in body and not body.startswith(_BOM):
+    if b"\\u" not in body and not body.startswith(_BOM) and not _NO_NUMBERS.search(body):
         _no_json(body, error)
     try:
-        payload = json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
+        payload = json.loads(body.decode("utf-8-sig"), parse_constant=_null)
         return parse(json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         _no_json(body, error)
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+def _null(_: str) -> None:
+    """Stand for `NaN`, `Infinity` and `-Infinity`."""
 
 
 def _no_json(body: bytes, error: ValueError) -> NoReturn:
@@ -127,13 +145,15 @@ def execution(body: bytes) -> Execution:
     """
     payload = load(body)
     word = _status_word(payload, body)
-    meaning = _MEANINGS.get(word) or _MEANINGS.get(_SEPARATORS.sub("", word.casefold()))
+    folded = _SEPARATORS.sub("", word.casefold())
+    without_result = folded in _ENDED_WITHOUT_RESULT
+    meaning = ExecutionState.FAILED if without_result else _MEANINGS.get(folded)
     answer = body.decode("utf-8", "replace")
     word = clean(word, 100)
     if meaning is ExecutionState.SUCCEEDED:
         return _succeeded(payload, word, answer)
     if meaning is ExecutionState.FAILED:
-        return _failed(payload, word, answer)
+        return _failed(payload, word, answer, word_is_reason=without_result)
     if meaning is ExecutionState.NOT_FOUND:
         return Execution(state=meaning, word=word, answer=answer)
     progress = payload.get("progress")
@@ -187,13 +207,15 @@ def _succeeded(payload: Mapping[str, Any], word: str, answer: str) -> Execution:
     )
 
 
-def _failed(payload: Mapping[str, Any], word: str, answer: str) -> Execution:
+def _failed(payload: Mapping[str, Any], word: str, answer: str, *, word_is_reason: bool) -> Execution:
     result = payload.get("result")
     said = ""
     for found in (payload.get("error"), payload.get("error_message"), payload.get("message"), _without_tasks(result)):
         said = clean(plain(found), MAX_ERROR)
         if said:
             break
+    if word_is_reason:
+        said = clean(f"{word}: {said}" if said else f"{word} (the crew gave no reason)", MAX_ERROR)
     return Execution(
         state=ExecutionState.FAILED,
         word=word,

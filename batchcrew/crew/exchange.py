@@ -4,24 +4,19 @@ import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.message import Message
+from types import SimpleNamespace
 
 import aiohttp
 from multidict import CIMultiDictProxy
 from yarl import URL
 
 from batchcrew.crew.connect import Connector, RedirectRefused, proxy_for, redirected, tls_context
-from batchcrew.crew.failures import FOREIGN, failure
+from batchcrew.crew.failures import FOREIGN, failure, is_never_sent
 from batchcrew.settings import CrewSettings
 
-KICKOFF_IDLE_SECONDS = 1.0
-"""A POST goes only over a connection that was idle for less.
-
-Servers close idle connections after a few seconds (gunicorn 2, uvicorn 5). A kickoff that meets such a
-closing is in doubt though it never arrived, so it does not go over a connection that old. A question may
-be asked twice, so it may.
-"""
-QUESTION_IDLE_SECONDS = 15.0
-"""A GET goes over a connection that was idle for less."""
+GET_IDLE_SECONDS = 15.0
+"""A GET goes over a connection that was idle for less: it can be sent again, a kickoff cannot (`crew.keepalive`)."""
 ANSWER_SPANS = 5
 """A whole answer may take this many `read_timeout`s: one that drips in holds its slot no longer."""
 MAX_REFUSAL = 64 * 1024
@@ -30,6 +25,19 @@ MAX_REDIRECTS = 3
 _REDIRECTS = frozenset({301, 302, 307, 308})  # "nothing was done here, ask there", also to a POST
 _SEE_OTHER = 303  # to a POST it says "it was done; see there", so only a GET follows it
 _PERMANENT = frozenset({301, 308})
+
+
+def _reuse_noted() -> aiohttp.TraceConfig:
+    """Note in the request's context (a set) that it went over a connection that had been used before."""
+
+    async def note(
+        _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceConnectionReuseconnParams
+    ) -> None:
+        context.trace_request_ctx.add(True)
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_reuseconn.append(note)
+    return config
 
 
 class TooLarge(Exception):
@@ -50,6 +58,13 @@ class Reply:
     def good(self) -> bool:
         return 200 <= self.code < 300
 
+    @property
+    def charset(self) -> str | None:
+        """The encoding that the Content-Type names; None where it names none."""
+        message = Message()
+        message["Content-Type"] = self.headers.get("Content-Type", "")
+        return message.get_content_charset()
+
 
 @dataclass(slots=True)
 class NoReply:
@@ -59,10 +74,16 @@ class NoReply:
     never_sent: bool = False
     refused: bool = False
     """The server would send us where we do not go; nothing was done."""
+    local: bool = False
+    """This machine is out of file descriptors: it says nothing about the server."""
 
 
 class Exchange:
-    """The connections to one server: one pool for what must not arrive twice (POST), one for questions (GET).
+    """The connections to one server: one pool for what must not arrive twice (POST), one for GETs.
+
+    A server may close an idle connection (gunicorn after 2 s, uvicorn after 5) just as a request is on its way. A
+    kickoff that meets this is in doubt though it never arrived, so it goes over no connection that was idle for
+    `crew.keepalive`. A GET that meets it is sent once more, on a new connection.
 
     Args:
         settings: timeouts and the largest answer.
@@ -93,17 +114,17 @@ class Exchange:
         self._proxies: dict[str, URL | None] = {}  # by scheme
         self._posts: aiohttp.ClientSession
         self._gets: aiohttp.ClientSession
+        self._again: aiohttp.ClientSession  # for GETs that died on a connection that had been used before
 
     async def open(self) -> None:
         await self._prepare(self._base)
-        self._posts = self._session(KICKOFF_IDLE_SECONDS)
-        self._gets = self._session(QUESTION_IDLE_SECONDS)
+        self._posts = self._session(self._settings.keepalive)
+        self._gets = self._session(GET_IDLE_SECONDS)
+        self._again = self._session(0)
 
     async def close(self) -> None:
-        try:
-            await self._posts.close()
-        finally:
-            await self._gets.close()
+        async with self._posts, self._gets, self._again:
+            pass
 
     async def _prepare(self, url: URL) -> None:
         """Be ready for the scheme of `url`."""
@@ -127,17 +148,26 @@ class Exchange:
                 total=settings.connect_timeout + ANSWER_SPANS * settings.read_timeout,
                 sock_read=settings.read_timeout,
             ),
+            trace_configs=[_reuse_noted()],
         )
 
     async def ask(
         self, method: str, url: URL, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Reply | NoReply:
-        """Send a request (a POST once: aiohttp repeats only what may be repeated) and read its answer.
+        """Send a request and read its answer; a POST is never sent twice.
 
         Raises nothing for what the network or the server does. `CancelledError` passes.
         """
+        reused: set[bool] = set()
         try:
-            return await self._ask(self._posts if method == "POST" else self._gets, method, url, headers, body)
+            try:
+                session = self._posts if method == "POST" else self._gets
+                return await self._ask(session, method, url, headers, body, reused)
+            except aiohttp.ClientConnectionError as error:
+                # aiohttp tries a GET again as well, but perhaps on another old connection
+                if method == "POST" or not reused or is_never_sent(error) or isinstance(error, TimeoutError):
+                    raise
+                return await self._ask(self._again, method, url, headers, body, reused)
         except TooLarge:
             return NoReply(f"the answer is larger than max_answer ({self._settings.max_answer:,} bytes)")
         except RedirectRefused as error:
@@ -149,7 +179,7 @@ class Exchange:
                 connect_timeout=self._settings.connect_timeout,
                 read_timeout=self._settings.read_timeout,
             )
-            return NoReply(lost.reason, never_sent=lost.never_sent)
+            return NoReply(lost.reason, never_sent=lost.never_sent, local=lost.local)
 
     async def _ask(
         self,
@@ -158,6 +188,7 @@ class Exchange:
         url: URL,
         headers: Mapping[str, str] | None,
         body: bytes | None,
+        reused: set[bool],
     ) -> Reply:
         moved_to: URL | None = None
         for redirects in range(MAX_REDIRECTS + 1):
@@ -169,6 +200,7 @@ class Exchange:
                 allow_redirects=False,
                 proxy=self._proxies[url.scheme],
                 ssl=self._tls,
+                trace_request_ctx=reused,
             ) as response:
                 code = response.status
                 if 200 <= code < 300:

@@ -4,12 +4,17 @@ Only what happens before the first byte of the request is "never sent". All else
 costs money, so a wrong "never sent" pays twice, and a wrong "may have arrived" only asks a person.
 """
 
+import errno
+import os
 from dataclasses import dataclass
 
 import aiohttp
 
 FOREIGN = (aiohttp.ClientError, OSError)
 """What a request may raise for anything that the network or a server does (a TimeoutError is an OSError)."""
+
+
+OUT_OF_DESCRIPTORS = "this machine has no file descriptor left for a connection; raise `ulimit -n` or lower concurrency"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,8 @@ class Failure:
     never_sent: bool
     reason: str
     """Plain words; they may hold words of the server, which are not yet cleaned."""
+    local: bool = False
+    """This machine is out of file descriptors."""
 
 
 # The first class that fits counts, so a subclass stands above its base.
@@ -64,6 +71,8 @@ def failure(error: Exception, *, host: str, connect_timeout: float, read_timeout
     """What an exception of a request to `host` means. Timeouts are in seconds, for the words."""
     for kind, never_sent, words in _MEANINGS:
         if isinstance(error, kind):
+            if never_sent and out_of_descriptors(error):
+                return Failure(True, OUT_OF_DESCRIPTORS, local=True)
             if isinstance(error, aiohttp.ClientProxyConnectionError):
                 host = f"{error.host}:{error.port}"
             reason = words.format(
@@ -71,6 +80,19 @@ def failure(error: Exception, *, host: str, connect_timeout: float, read_timeout
             )
             return Failure(never_sent, reason)
     raise error  # not of FOREIGN: a defect of ours
+
+
+def out_of_descriptors(error: Exception) -> bool:
+    """Whether a connection failed because this process, or the system, has no file descriptor left for it."""
+    numbers = {getattr(each, "errno", None) for each in (error, getattr(error, "os_error", None), error.__cause__)}
+    if numbers & {errno.EMFILE, errno.ENFILE}:
+        return True
+    if isinstance(error, aiohttp.ClientConnectorDNSError):  # a resolver that could open no socket names another cause
+        try:
+            os.close(os.dup(2))
+        except OSError as no_more:
+            return no_more.errno in {errno.EMFILE, errno.ENFILE}
+    return False
 
 
 def cause(error: Exception) -> str:

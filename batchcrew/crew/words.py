@@ -1,5 +1,6 @@
 """What a server says, made fit for a person: one line, no control characters, no token, bounded."""
 
+import codecs
 import html
 import re
 from typing import Any
@@ -88,6 +89,25 @@ def _validation(place: Any, message: Any) -> str:
     """`inputs.budget: field required`, from FastAPI's `{"loc": ["body", "inputs", "budget"], "msg": …}`."""
     steps = [str(step) for step in place if step != "body"] if isinstance(place, list) else [str(place)]
     return ": ".join(filter(None, (".".join(steps), plain(message))))
+
+
+def as_utf8(body: bytes, charset: str | None) -> bytes:
+    """`body` as UTF-8, where its Content-Type names another encoding (Latin-1 has been met).
+
+    Bytes that are UTF-8 all the same stay as they are: servers name a charset without meaning it.
+    """
+    if charset is None or body.isascii():
+        return body
+    try:
+        if codecs.lookup(charset).name in {"utf-8", "ascii"}:
+            return body
+        try:
+            body.decode("utf-8")
+        except UnicodeDecodeError:
+            return body.decode(charset).encode()
+    except (LookupError, ValueError):  # an unknown charset, or bytes that are not of it
+        return body
+    return body
 
 
 def server_words(body: bytes) -> str:

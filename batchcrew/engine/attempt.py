@@ -7,7 +7,7 @@ done with it, the outcome before its slot is free.
 import asyncio
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum, auto
@@ -18,7 +18,7 @@ from batchcrew.crew import CrewClient
 from batchcrew.engine import retry
 from batchcrew.engine.breaker import Breaker
 from batchcrew.engine.gate import Gate
-from batchcrew.engine.polling import Patience, Waits
+from batchcrew.engine.polling import LASTING_TIMES, Patience, Settling, Silence, Waits
 from batchcrew.engine.stopping import Stop
 from batchcrew.errors import NotRecorded
 from batchcrew.events import KickedOff, Observe, Progressed, Warned
@@ -35,6 +35,7 @@ from batchcrew.models import (
     KickoffAnswer,
     NotSent,
     Outcome,
+    Progress,
     StopReason,
     Unclear,
     Unusable,
@@ -78,10 +79,25 @@ class Life:
         return self.attempt.kickoff_id is not None
 
 
+@dataclass(slots=True)
+class FormerAddress:
+    """Where executions of an earlier run were started, if the job file names another address by now.
+
+    What it answers says nothing about the crew's present server, and one that is gone does not end the run.
+    """
+
+    client: CrewClient
+    url: str
+    silence: Silence
+    given_up: str | None = None
+    """Why this run does not poll it any more."""
+
+
 class AttemptRunner:
     """Lives attempts of one crew through. Holds nothing of a single attempt.
 
     Args:
+        former: the crew's former addresses at which executions are still watched.
         once: a tick: what is not due now is left for the next tick.
         count_kickoff: told the crew's name at each kickoff that was accepted.
         wake: set when the loop should look again at what may start.
@@ -101,8 +117,10 @@ class AttemptRunner:
         count_kickoff: Callable[[str], None],
         wake: asyncio.Event,
         once: bool = False,
+        former: Mapping[str, FormerAddress] | None = None,
     ) -> None:
         self._client = client
+        self._former = former or {}
         self._gate = gate
         self._ledger = ledger
         self._settings = settings
@@ -136,6 +154,11 @@ class AttemptRunner:
                 else:
                     self._went_wrong("api", self._gate.kickoffs, reason)
                 self._warn_of_pause(f"asks to slow down ({reason})")
+                return retry.rejected(reason)
+            case NotSent(reason, local=True):
+                self._gate.no_descriptor(sent_at=sent_at)
+                self._gate.kickoffs.undecided()
+                self._warn_of_pause(f"gets no kickoff now: {reason}")
                 return retry.rejected(reason)
             case NotSent(reason):
                 self._gate.not_sent(sent_at=sent_at)
@@ -187,58 +210,95 @@ class AttemptRunner:
         )
 
     async def watch(self, life: Life, *, taken_up: bool = False) -> Outcome | None:
-        """Ask for the execution's status until it ends; None when the run leaves before, or a tick has asked."""
+        """Poll the execution until it ends; None when the run leaves before, or a tick has polled."""
         life.phase = Phase.WATCHING
         if self._stop.leaving():
             return None
         attempt, began = life.attempt, self._clock.monotonic()
+        former = self._former.get(attempt.address or "")
+        client = self._client if former is None else former.client
         before = attempt.watch or Watch(asked=0, absent=0, unclear=0, next_at="")
         waits = Waits(self._settings.poll, self._chance, asked=before.asked)
         patience = Patience(self._settings.timeout, self._age(attempt), before.absent, before.unclear)
+        settling = Settling(self._settings.poll, self._chance, since=self._moment(before.empty_since))
         wait = self._first_wait(attempt, waits, taken_up=taken_up)
         asked = 0
-        shown: tuple[object, ...] = ()
+        shown = Progress()
         while True:
             remaining = patience.remaining(self._clock.monotonic() - began)
             wait = min(wait, remaining) if remaining > 0 else wait
             if wait > self._longest_wait:
-                self._leave(life, before.asked, asked, patience, wait)
+                self._leave(life, before.asked, asked, patience, settling, wait)
                 return None
             await self._clock.sleep(wait)
-            answer = await self._client.status(attempt.kickoff_id or "")
+            polled_at = self._clock.monotonic()
+            answer = await client.status(attempt.kickoff_id or "")
             asked += 1
             watched = self._clock.monotonic() - began
             if isinstance(answer, Unusable):
-                self._give_crew_up(answer.reason)
+                self._give_up(former, answer.reason)
                 return None
-            execution, at_least = self._clear(answer, patience)
-            if isinstance(answer, Execution):
-                ended = self._ended(attempt, answer, patience, watched)
-                if ended is not None:
-                    return ended
-            if execution is not None:
-                shown = self._show(attempt, execution, shown)
-            if patience.is_over(watched, clear=execution is not None) or (self._once and patience.is_over_for_ticks()):
-                timeout = self._settings.timeout
-                return retry.timed_out(timeout, execution, charged=attempt.charged, **self._decisions())
-            wait = waits.next(at_least=at_least)
+            if isinstance(answer, Unclear):
+                if not self._unclear(answer, former, patience):
+                    return None
+                wait = waits.next(at_least=answer.retry_after)
+            else:
+                self._clear(answer, former, patience)
+                if settling.is_open(answer, polled_at):
+                    wait = settling.next(self._clock.monotonic())
+                else:
+                    ended = self._ended(attempt, answer, patience, settling, watched, polled=polled_at - began)
+                    if ended is not None:
+                        return ended
+                    wait = waits.next()
+            shown = self._show(attempt, answer, patience, shown)
 
-    def _clear(self, answer: Execution | Unclear, patience: Patience) -> tuple[Execution | None, float | None]:
-        """The execution, if the answer tells of it, and how long the server wants not to be asked."""
-        if isinstance(answer, Unclear):
+    def _unclear(self, answer: Unclear, former: FormerAddress | None, patience: Patience) -> bool:
+        """Count an answer that is not a status; False when the run does not poll that address any more."""
+        patience.unclear += 1
+        if answer.local:
+            return True
+        if former is None:
+            if self._gate.silence.lasts(answer.reason):
+                self._wake.set()  # from now on the loop must look when it has lasted for too long
             self._went_wrong("api", self._gate.questions, answer.reason)
-            return None, answer.retry_after
-        self._went_well(self._gate.questions)
-        if answer.state is ExecutionState.NOT_FOUND:
-            return None, None
-        patience.absent = 0
-        return answer, None
+            return True
+        former.silence.lasts(answer.reason)
+        if former.given_up is None and not former.silence.gives_up_in():
+            self._give_up(former, str(former.silence))
+        elif self._once and patience.unclear > LASTING_TIMES:
+            self._observe(Warned(f"crew {self._gate.name}: {former.url} does not say how its executions are"))
+        return former.given_up is None
 
-    def _ended(self, attempt: Attempt, execution: Execution, patience: Patience, watched: float) -> Outcome | None:
+    def _clear(self, answer: Execution, former: FormerAddress | None, patience: Patience) -> None:
+        """Note that the server says how the execution is, or that it does not know it."""
+        patience.unclear = 0
+        if former is None:
+            self._gate.silence.ended()
+            self._went_well(self._gate.questions)
+        else:
+            former.silence.ended()
+        if answer.state is not ExecutionState.NOT_FOUND:
+            patience.absent = 0
+
+    def _ended(
+        self,
+        attempt: Attempt,
+        execution: Execution,
+        patience: Patience,
+        settling: Settling,
+        watched: float,
+        *,
+        polled: float,
+    ) -> Outcome | None:
         match execution.state:
             case ExecutionState.SUCCEEDED | ExecutionState.FAILED:
                 return retry.ended(execution, charged=attempt.charged, **self._decisions())
-            case ExecutionState.NOT_FOUND if patience.is_lost(watched):
+            case ExecutionState.NOT_FOUND if not patience.is_lost(watched):
+                return None
+            case ExecutionState.NOT_FOUND if settling.completed is not None:
+                return retry.ended(settling.completed, charged=attempt.charged, **self._decisions())
+            case ExecutionState.NOT_FOUND:
                 reason = f"the crew no longer knows kickoff {attempt.kickoff_id}"
                 return retry.lost(
                     reason,
@@ -247,6 +307,9 @@ class AttemptRunner:
                     attached=attempt.attached,
                     **self._decisions(),
                 )
+            case _ if patience.is_over(polled):
+                timeout = self._settings.timeout
+                return retry.timed_out(timeout, execution, charged=attempt.charged, **self._decisions())
             case _:
                 return None
 
@@ -259,13 +322,28 @@ class AttemptRunner:
             return max(0.0, self._settings.poll.initial - self._age(attempt))
         return max(0.0, (from_text(attempt.watch.next_at) - self._clock.now()).total_seconds())
 
-    def _leave(self, life: Life, before: int, asked: int, patience: Patience, wait: float) -> None:
-        """A tick does not wait: say to the next one when the execution is due."""
+    def _leave(self, life: Life, before: int, asked: int, patience: Patience, settling: Settling, wait: float) -> None:
+        """A tick does not wait: record for the next one when the execution is due."""
         life.left = True
         if asked:
-            next_at = to_text(self._clock.now() + timedelta(seconds=wait))
-            watch = Watch(asked=before + asked, absent=patience.absent, unclear=patience.unclear, next_at=next_at)
+            empty_since = None
+            if settling.since is not None:
+                ago = timedelta(seconds=self._clock.monotonic() - settling.since)
+                empty_since = to_text(self._clock.now() - ago)
+            watch = Watch(
+                asked=before + asked,
+                absent=patience.absent,
+                unclear=patience.unclear,
+                next_at=to_text(self._clock.now() + timedelta(seconds=wait)),
+                empty_since=empty_since,
+            )
             self._ledger.watched(life.attempt, watch)
+
+    def _moment(self, text: str | None) -> float | None:
+        """The monotonic moment of a moment in the ledger."""
+        if text is None:
+            return None
+        return self._clock.monotonic() - (self._clock.now() - from_text(text)).total_seconds()
 
     def learn(self, attempt: Attempt, outcome: Outcome) -> None:
         """What an attempt's end says about its crew's health."""
@@ -305,7 +383,8 @@ class AttemptRunner:
                 life.maybe_sent = True
             if not life.maybe_sent or isinstance(answer, Accepted | BadInputs | Unusable):
                 return answer
-            self._went_wrong("api", self._gate.kickoffs, answer.reason)
+            if not (isinstance(answer, NotSent) and answer.local):
+                self._went_wrong("api", self._gate.kickoffs, answer.reason)
             wait = min(0.5 * 2**resend, LONGEST_RESEND_SECONDS)
             if isinstance(answer, Busy):
                 self._gate.busy(answer.retry_after, sent_at=sent_at, too_many=answer.too_many)
@@ -317,12 +396,23 @@ class AttemptRunner:
             await self._clock.sleep(retry.jittered(wait, self._chance))
         raise AssertionError("the last answer was returned")
 
-    def _show(self, attempt: Attempt, execution: Execution, shown: tuple[object, ...]) -> tuple[object, ...]:
-        seen = (execution.word, execution.current_task, execution.completed_tasks, execution.total_tasks)
+    def _show(self, attempt: Attempt, answer: Execution | Unclear, patience: Patience, shown: Progress) -> Progress:
+        """Report what has changed since the last poll; an answer that is not a status only once it lasts."""
+        if isinstance(answer, Unclear):
+            seen = replace(shown, unclear_answer=answer.reason if patience.unclear >= LASTING_TIMES else None)
+        elif answer.state is ExecutionState.NOT_FOUND:
+            seen = replace(shown, unclear_answer=answer.word if patience.absent else None)
+        else:
+            seen = Progress(
+                status_word=answer.word,
+                current_task=answer.current_task,
+                completed_tasks=answer.completed_tasks,
+                total_tasks=answer.total_tasks,
+            )
+            if seen != shown:
+                self._observe(Progressed(attempt, answer))
         if seen != shown:
-            self._observe(Progressed(attempt, execution))
-            if seen[1:] != (None, None, None):
-                self._ledger.progressed(attempt, execution)
+            self._ledger.progressed(attempt, seen)
         return seen
 
     def _decisions(self) -> _Decisions:
@@ -332,6 +422,16 @@ class AttemptRunner:
         """Seconds since the kickoff; a clock that was set back between two runs makes nobody younger than new."""
         kicked_off = from_text(attempt.kicked_off_at or attempt.intended_at)
         return max(0.0, (self._clock.now() - kicked_off).total_seconds())
+
+    def _give_up(self, former: FormerAddress | None, reason: str) -> None:
+        """Poll no more in this run: of the crew's former address only, or of the crew."""
+        if former is None:
+            self._give_crew_up(reason)
+        elif former.given_up is None:
+            former.given_up = reason
+            left = f"crew {self._gate.name}: its executions at {former.url} are left for the next run: {reason}"
+            watch = f"--crew-url {former.url} --watch-only"
+            self._observe(Warned(f"{left}; to watch them with another token: `batchcrew run … {watch} --token-file …`"))
 
     def _give_crew_up(self, reason: str) -> None:
         self._stop.request(StopReason.CREW_UNUSABLE, f"crew {self._gate.name}: {reason}", leave=True)

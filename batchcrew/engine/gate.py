@@ -8,6 +8,7 @@ from typing import Any
 from batchcrew.clock import Clock
 from batchcrew.engine.breaker import Breaker
 from batchcrew.engine.pace import Pace
+from batchcrew.engine.polling import Silence
 from batchcrew.engine.retry import jittered
 from batchcrew.settings import BreakerSettings, Rate
 
@@ -51,6 +52,8 @@ class Gate:
         self.questions = Breaker("questions for a status", breaker, clock=clock, chance=chance)
         self.executions = Breaker("executions", breaker, clock=clock, chance=chance)
         """Told of only where `breaker.on` names crew_error."""
+        self.silence = Silence(clock, give_up=breaker.give_up)
+        """Of the status requests; it decides while their breaker is closed."""
         self.in_use = 0
         self.accepted_in_flight = 0
         self.ready = False
@@ -100,13 +103,24 @@ class Gate:
     def breakers(self) -> tuple[Breaker, ...]:
         return (self.kickoffs, self.questions, self.executions)
 
-    def ill(self) -> Breaker | None:
-        """The breaker that has been open for too long, if any."""
+    def ill(self) -> Breaker | Silence | None:
+        """What has failed for too long, if anything."""
+        if not self.questions.is_open and not self.silence.gives_up_in():
+            return self.silence
         return next((breaker for breaker in self.breakers if breaker.gives_up_in() == 0), None)
 
     def gives_up_in(self) -> float:
-        """Seconds until one is, `inf` while all are closed."""
-        return min((wait for b in self.breakers if (wait := b.gives_up_in()) is not None), default=math.inf)
+        """Seconds until something has, `inf` while all is well."""
+        waits = [wait for breaker in self.breakers if (wait := breaker.gives_up_in()) is not None]
+        if not self.questions.is_open:
+            waits.append(self.silence.gives_up_in())
+        return min(waits, default=math.inf)
+
+    def start_over(self) -> None:
+        """The run gives the crew up; the next one has as much patience again."""
+        self.silence.start_over()
+        for breaker in self.breakers:
+            breaker.start_over()
 
     def take(self, slots: int) -> None:
         """So many kickoffs are about to leave."""
@@ -166,6 +180,19 @@ class Gate:
         self._pause_for(retry_after)
         self._cut_at = self._clock.monotonic()
 
+    def no_descriptor(self, *, sent_at: float) -> None:
+        """This machine could open no connection: hold fewer of them, and try again soon.
+
+        It says nothing about the server: neither its pauses grow, nor is it silent.
+        """
+        if sent_at < self._cut_at:
+            return
+        self.limit = max(1, min(self.limit, max(self.accepted_in_flight, self.limit // 2)))
+        self._round = 0
+        self._rounds = min(self._rounds * 2, MOST_ROUNDS)
+        self._cut_at = self._clock.monotonic()
+        self._paused_until = max(self._paused_until, self._cut_at + jittered(FIRST_PAUSE_SECONDS, self._chance))
+
     def not_sent(self, *, sent_at: float) -> None:
         """The server could not be reached."""
         now = self._clock.monotonic()
@@ -211,6 +238,7 @@ class Gate:
             "silent_for": None if self.silent_since is None else self._clock.monotonic() - self.silent_since,
             "was_reached": self.was_reached,
             "breakers": [breaker.remember() for breaker in self.breakers],
+            "silence": self.silence.remember(),
         }
 
     def recall_waits(self, state: Mapping[str, Any], ago: float) -> None:
@@ -229,3 +257,5 @@ class Gate:
             self.silent_since = self._clock.monotonic() - state["silent_for"] - ago
         for breaker, remembered in zip(self.breakers, state["breakers"], strict=True):
             breaker.recall(remembered, ago)
+        if "silence" in state:  # an earlier batchcrew kept none
+            self.silence.recall(state["silence"], ago)

@@ -18,6 +18,10 @@ TRIES = 3
 """How often a crew's inputs are asked for when the answer makes no sense."""
 
 
+LOCAL_TRIES = 10
+"""How often, one second apart, when this machine has no file descriptor left."""
+
+
 class Greeter:
     """Asks, and gives a crew up that was never reached.
 
@@ -50,7 +54,7 @@ class Greeter:
 
     async def greet(self, gate: Gate) -> bool:
         """True when the crew answers and takes our token."""
-        unclear = 0
+        unclear = local = 0
         while not self._stop.requested:
             asked_at = self._clock.monotonic()
             answer = await self._clients[gate.name].inputs()
@@ -63,17 +67,15 @@ class Greeter:
                     detail = f"crew {gate.name}: {reason}"
                     self._stop.request(StopReason.CREW_UNUSABLE, detail, leave=True)
                     return False
+                case NotSent(reason, local=True):
+                    local += 1
+                    if self._once or local >= LOCAL_TRIES:
+                        self._stop.request(StopReason.FILE_DESCRIPTORS, reason, leave=False)
+                    else:
+                        await self._clock.sleep(jittered(1.0, self._chance))
                 case NotSent(reason):
                     gate.not_sent(sent_at=asked_at)
-                    if self.gave_up(gate, reason):
-                        return False
-                    if gate.should_warn():
-                        patience = self._give_up if gate.was_reached else self._unreachable
-                        tried = f"tried again for {format_duration(patience)}"
-                        if self._once:
-                            tried = "the next tick tries again"
-                        self._observe(Warned(f"crew {gate.name} cannot be reached ({reason}); {tried}"))
-                    if self._once:
+                    if not self._tries_again(gate, reason):
                         return False
                     await self._clock.sleep(gate.pause_seconds())
                 case Unclear():
@@ -82,6 +84,16 @@ class Greeter:
                         return True  # it may still take kickoffs: some deployments have no /inputs
                     await self._clock.sleep(jittered(0.2 * unclear, self._chance))
         return False
+
+    def _tries_again(self, gate: Gate, reason: str) -> bool:
+        """Whether a crew that cannot be reached is asked again in this run."""
+        if self.gave_up(gate, reason):
+            return False
+        if gate.should_warn():
+            patience = self._give_up if gate.was_reached else self._unreachable
+            tried = "the next tick tries again" if self._once else f"tried again for {format_duration(patience)}"
+            self._observe(Warned(f"crew {gate.name} cannot be reached ({reason}); {tried}"))
+        return not self._once
 
     def gave_up(self, gate: Gate, reason: str) -> bool:
         """End the run when nothing of the crew was reached for long enough."""

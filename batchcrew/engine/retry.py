@@ -51,10 +51,11 @@ def lost(
 
 
 def timed_out(
-    timeout: float, execution: Execution | None, *, charged: int, retry: RetrySettings, chance: random.Random
+    timeout: float, execution: Execution, *, charged: int, retry: RetrySettings, chance: random.Random
 ) -> Outcome:
-    """The execution did not end in time."""
-    reason = f"no end after {format_duration(timeout)}; it may still be running"
+    """The execution still runs after its time."""
+    said = f"; the crew last said '{execution.word}'" if execution.word else ""
+    reason = f"timed out after {format_duration(timeout)}{said}; the execution may still be running (and billed)"
     return _failed(AttemptState.TIMED_OUT, "timeout", reason, charged, retry, chance, execution)
 
 

@@ -16,16 +16,18 @@ import math
 import random
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 from batchcrew.clock import Clock, from_text
-from batchcrew.crew import CrewClient
+from batchcrew.crew import CrewClient, crew_address
 from batchcrew.engine.allowance import Allowance, month_budget
-from batchcrew.engine.attempt import AttemptRunner, Life, Phase
+from batchcrew.engine.attempt import AttemptRunner, FormerAddress, Life, Phase
 from batchcrew.engine.failure_streak import FailureStreaks, failed_jobs
 from batchcrew.engine.gate import Gate
 from batchcrew.engine.greeting import UNREACHABLE_SECONDS, Greeter
 from batchcrew.engine.lives import Live, Lives
 from batchcrew.engine.pace import Pace
+from batchcrew.engine.polling import Silence
 from batchcrew.engine.remembering import recall, remember
 from batchcrew.engine.result import EngineResult
 from batchcrew.engine.stopping import Stop
@@ -46,6 +48,7 @@ class Scheduler:
     Args:
         clients: an open client for each crew.
         crews: their settings, by the same names.
+        former: open clients for former addresses of crews at which executions are in progress, by crew and address.
         limit: most kickoffs of this run; None is no limit, 0 only watches what is in flight.
         once: a tick: do what is due now and return.
         unreachable: seconds without any success after which a crew is given up.
@@ -67,6 +70,7 @@ class Scheduler:
         limit: int | None = None,
         once: bool = False,
         unreachable: float = UNREACHABLE_SECONDS,
+        former: Mapping[tuple[str, str], CrewClient] | None = None,
     ) -> None:
         self._ledger = ledger
         self._batch = batch
@@ -78,6 +82,11 @@ class Scheduler:
         self._chance = chance
         self._observe = observe
         self._crews = crews
+        give_up = settings.breaker.give_up
+        self._former = {
+            (name, url): FormerAddress(client, url, Silence(clock, give_up=give_up))
+            for (name, url), client in (former or {}).items()
+        }
         self._limit = limit
         self._once = once
         self._allowance = Allowance([], None)
@@ -132,6 +141,7 @@ class Scheduler:
                 except LedgerError as error:
                     self._break(error)
                 await self._drain()
+                self._report_given_up()
                 leaving.cancel()
             if self._broken is None:
                 await remember(self._ledger, self._batch, self._pace, self._gates)
@@ -164,11 +174,15 @@ class Scheduler:
     async def _take_up(self, group: asyncio.TaskGroup) -> None:
         in_doubt: dict[str, list[Attempt]] = {}
         nobodys: Counter[str] = Counter()
+        reported: set[str] = set()
         for state, attempt in await self._ledger.open_attempts(self._batch):
+            if state is AttemptState.KICKED_OFF and attempt.crew not in self._gates:
+                attempt = self._under_its_new_name(attempt)
             if attempt.crew not in self._gates:
                 nobodys[attempt.crew] += 1
             elif state is AttemptState.KICKED_OFF:
                 self._gates[attempt.crew].take_up()
+                self._report_former(attempt, reported)
                 self._observe(KickedOff(attempt, taken_up=True))
                 self._lives.spawn(group, attempt, lambda runner, life: runner.watch(life, taken_up=True))
             else:
@@ -186,6 +200,34 @@ class Scheduler:
             else:
                 gate.ready = True  # nothing to kick off now; a retry may come back to it
 
+    def _under_its_new_name(self, attempt: Attempt) -> Attempt:
+        """An execution whose crew has another name in the job file by now, if one has its address."""
+        for name, crew in self._crews.items():
+            if attempt.address is not None and crew_address(crew.url) == attempt.address:
+                return replace(attempt, crew=name)
+        return attempt
+
+    def _report_former(self, attempt: Attempt, reported: set[str]) -> None:
+        """Say once where executions are watched that were started elsewhere."""
+        former = self._former.get((attempt.crew, attempt.address or ""))
+        if former is not None:
+            words = (
+                f"crew {attempt.crew}: executions that were started at {former.url} are watched there;"
+                f" the job file names {crew_address(self._crews[attempt.crew].url)} now"
+            )
+            if words not in reported:
+                reported.add(words)
+                self._observe(Warned(words))
+
+    def _has_moved(self, attempt: Attempt) -> bool:
+        return attempt.address not in {None, crew_address(self._crews[attempt.crew].url)}
+
+    def _report_given_up(self) -> None:
+        """Executions at a former address that was given up are left: that is the reason why work is left."""
+        for (name, url), former in self._former.items():
+            if former.given_up is not None:
+                self._stop.request(StopReason.CREW_UNUSABLE, f"crew {name} at {url}: {former.given_up}", leave=False)
+
     async def _prepare(self, group: asyncio.TaskGroup, gate: Gate, in_doubt: list[Attempt]) -> None:
         """Ask the crew for its inputs, then settle what was intended and perhaps sent."""
         if not await self._greeter.greet(gate):
@@ -193,7 +235,7 @@ class Scheduler:
         try:
             for attempt in in_doubt:
                 gate.in_use += 1
-                if gate.idempotent:
+                if gate.idempotent and not self._has_moved(attempt):  # another server does not know the key
                     self._lives.spawn(group, attempt, lambda runner, life: runner.kick_off(life, again=True))
                 else:
                     life = Life(attempt, Phase.WATCHING)
@@ -238,8 +280,7 @@ class Scheduler:
         for gate in self._gates.values():
             breaker = gate.ill()
             if breaker is not None:
-                for each in gate.breakers:
-                    each.start_over()
+                gate.start_over()
                 patience = format_duration(self._settings.breaker.give_up)
                 self._stop.request(
                     StopReason.CREW_UNUSABLE, f"crew {gate.name}: {breaker}; no better for {patience}", leave=True
@@ -346,6 +387,7 @@ class Scheduler:
             count_kickoff=self._count_kickoff,
             wake=self._wake,
             once=self._once,
+            former={url: former for (crew, url), former in self._former.items() if crew == name},
         )
 
     def _count_kickoff(self, crew: str) -> None:
@@ -398,8 +440,11 @@ class Scheduler:
             self._observe(Stopping(self._stop.detail, len(self._lives)))
         while self._lives or self._preparing:
             self._wake.clear()
+            self._a_crew_is_ill()
             remaining = self._deadline - self._clock.monotonic()
-            if not await self._clock.wait(self._wake, None if remaining == math.inf else max(0.0, remaining)):
+            wait = min([remaining, *(gate.gives_up_in() for gate in self._gates.values())])
+            woken = await self._clock.wait(self._wake, None if wait == math.inf else max(0.0, wait))
+            if not woken and self._clock.monotonic() >= self._deadline:
                 self._time_is_over()
                 self._deadline = math.inf
 

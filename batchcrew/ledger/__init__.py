@@ -12,6 +12,7 @@ from batchcrew.ledger.ledger import Claim, Ledger
 from batchcrew.ledger.lock import BatchLock
 from batchcrew.ledger.reader import LedgerReader
 from batchcrew.ledger.reading import BatchKey, Reading
+from batchcrew.ledger.rechecks import EndedAttempt, Rechecked
 from batchcrew.ledger.schema import CURRENT as CURRENT_SCHEMA
 from batchcrew.ledger.staging import Staged
 from batchcrew.ledger.transitions import MonthBudget
@@ -21,10 +22,12 @@ __all__ = [
     "BatchKey",
     "BatchLock",
     "Claim",
+    "EndedAttempt",
     "Ledger",
     "LedgerReader",
     "MonthBudget",
     "Reading",
+    "Rechecked",
     "Staged",
     "schema_lock",
 ]

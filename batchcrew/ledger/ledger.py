@@ -1,6 +1,7 @@
 """The ledger's door: one method per transition and per question."""
 
 import asyncio
+import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,22 +14,23 @@ import aiosqlite
 
 from batchcrew.clock import Clock, Uptime, machine_uptime, to_text
 from batchcrew.errors import MAX_PROBLEMS, JobFileError, LedgerError, NotInLedger, NotRecorded, Problem, UsageError
-from batchcrew.ledger import queries, runs, staging, transitions, upkeep
+from batchcrew.ledger import queries, rechecks, runs, staging, transitions, upkeep, watching
 from batchcrew.ledger.clock_jumps import carry_over
 from batchcrew.ledger.connection import close_writer, open_beside_writer, open_writer, plain_errors
 from batchcrew.ledger.fetch import one
 from batchcrew.ledger.reading import BatchKey, Reading
+from batchcrew.ledger.rechecks import Rechecked
 from batchcrew.ledger.spill import SpilledKickoff, SpillFile, read_spilled, spill_path
 from batchcrew.ledger.staging import Staged
 from batchcrew.ledger.transitions import MonthBudget
 from batchcrew.ledger.writer import Parameters, Statement, Writer
 from batchcrew.models import (
     Attempt,
-    Execution,
     Job,
     JobState,
     Location,
     Outcome,
+    Progress,
     Watch,
 )
 
@@ -136,6 +138,7 @@ class Ledger(Reading):
         again.
         """
         now = self._now()
+        path = await asyncio.to_thread(os.path.abspath, jobfile)  # links are not resolved: it is the path as given
 
         async def work(connection: aiosqlite.Connection) -> int:
             await connection.execute_fetchall(
@@ -146,8 +149,14 @@ class Ledger(Reading):
             assert row is not None  # noqa: S101 - inserted above
             waiting = await staging.merge(connection, row[0], now)
             await connection.execute_fetchall(
-                "UPDATE batches SET jobfile = ?, digest = ?, columns = ? WHERE id = ?",
-                (jobfile, None if waiting else digest, staging.encode_json(list(columns)), row[0]),
+                "UPDATE batches SET jobfile = ?, jobfile_path = ?, digest = ?, columns = ? WHERE id = ?",
+                (
+                    jobfile,
+                    path,
+                    None if waiting else digest,
+                    staging.encode_json(list(columns)),
+                    row[0],
+                ),
             )
             return waiting
 
@@ -296,13 +305,13 @@ class Ledger(Reading):
             *transitions.end(attempt, outcome, now=now, not_before=not_before, failure_streaks=failure_streaks)
         )
 
-    def progressed(self, attempt: Attempt, execution: Execution) -> None:
+    def progressed(self, attempt: Attempt, seen: Progress) -> None:
         """Note what an execution is at; goes with the next commit."""
-        self._writing.change_soon(transitions.progress(attempt, execution))
+        self._writing.change_soon(watching.progress(attempt, seen))
 
     def watched(self, attempt: Attempt, watch: Watch) -> None:
         """Note how far a tick came with watching; goes with the next commit."""
-        self._writing.change_soon(transitions.watch(attempt, watch))
+        self._writing.change_soon(watching.watch(attempt, watch))
 
     async def keep_paces(self, key: BatchKey, states: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep what holds each crew's kickoffs back, for the next run; '' is the whole batch."""
@@ -378,6 +387,11 @@ class Ledger(Reading):
             return number
 
         return await self._writing.call(work)
+
+    async def recheck(self, found: Rechecked) -> None:
+        """Take in what a later look at an ended attempt has found; its job is never succeeded already."""
+        now = self._now()
+        await self._writing.call(lambda connection: rechecks.take(connection, found, now))
 
     # The whole batch, the whole file
 

@@ -7,6 +7,7 @@ import aiosqlite
 
 from batchcrew.ledger.fetch import one, value
 from batchcrew.ledger.staging import decode_json
+from batchcrew.ledger.watching import watch_of
 from batchcrew.models import (
     Attempt,
     AttemptDetail,
@@ -19,7 +20,6 @@ from batchcrew.models import (
     ResultRow,
     RunLine,
     TaskResult,
-    Watch,
 )
 
 # kicked off again after an attempt whose crew may have run or may be running still: it may have run twice
@@ -35,8 +35,10 @@ _SECONDS = "(julianday(a.ended_at) - julianday(a.kicked_off_at)) * 86400.0"
 
 
 async def batch(connection: aiosqlite.Connection, batch: str) -> tuple[Any, ...] | None:
-    """(id, batch, digest, columns as JSON, jobfile) of the batch of that name."""
-    return await one(connection, "SELECT id, batch, digest, columns, jobfile FROM batches WHERE batch = ?", (batch,))
+    """(id, batch, digest, columns as JSON, jobfile, its absolute path) of the batch of that name."""
+    return await one(
+        connection, "SELECT id, batch, digest, columns, jobfile, jobfile_path FROM batches WHERE batch = ?", (batch,)
+    )
 
 
 async def batch_name(connection: aiosqlite.Connection, batch_id: int) -> str:
@@ -200,8 +202,9 @@ async def open_attempts(
     rows = await connection.execute_fetchall(
         """
         SELECT a.state, a.id, j.id, j.job_id, j.crew, a.number, j.charged, j.inputs, j.meta, a.intended_at,
-               a.kickoff_id, a.kicked_off_at, a.watch, a.attached
+               a.kickoff_id, a.kicked_off_at, a.watch, a.attached, c.url
         FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job
+        LEFT JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = j.crew
         WHERE a.state IN ('intended', 'kicked_off') AND j.batch_id = ? ORDER BY j.position
         """,
         (batch_id,),
@@ -222,12 +225,30 @@ async def open_attempts(
                 intended_at=row[9],
                 kickoff_id=row[10],
                 kicked_off_at=row[11],
-                watch=Watch(**decode_json(row[12])) if row[12] else None,
+                watch=watch_of(row[12]),
                 attached=bool(row[13]),
+                address=row[14],
             ),
         )
         for row in rows
     ]
+
+
+async def addresses(connection: aiosqlite.Connection, batch_id: int) -> frozenset[tuple[str, str]]:
+    """(crew, address) of the executions in progress, where it is known at which address they were started."""
+    rows = await connection.execute_fetchall(
+        "SELECT DISTINCT c.crew, c.url FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job"
+        " JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = j.crew"
+        " WHERE a.state IN ('intended', 'kicked_off') AND a.state = 'kicked_off' AND j.batch_id = ?",
+        (batch_id,),
+    )
+    return frozenset((crew, url) for crew, url in rows)
+
+
+async def has_job(connection: aiosqlite.Connection, batch_id: int, job_id: str) -> bool:
+    """Whether the batch has a job of that id."""
+    query = "SELECT 1 FROM jobs WHERE batch_id = ? AND job_id = ?"
+    return await one(connection, query, (batch_id, job_id)) is not None
 
 
 async def next_start(connection: aiosqlite.Connection, batch_id: int, crew: str) -> str | None:
@@ -357,7 +378,7 @@ async def job_detail(connection: aiosqlite.Connection, batch_id: int, batch: str
         return None
     attempts = await connection.execute_fetchall(
         "SELECT number, id, state, kickoff_id, intended_at, kicked_off_at, ended_at, reason, execution_time, output,"
-        " result_json, token_usage, answer FROM attempts WHERE job = ? ORDER BY number",
+        " result_json, token_usage, answer, progress FROM attempts WHERE job = ? ORDER BY number",
         (job[0],),
     )
     details = [_attempt(row, await _tasks(connection, row[1])) for row in attempts]
@@ -383,6 +404,7 @@ async def _tasks(connection: aiosqlite.Connection, attempt_id: str) -> Iterable[
 
 
 def _attempt(row: Any, tasks: Iterable[Any]) -> AttemptDetail:
+    seen = decode_json(row[13]) if row[13] and row[2] == AttemptState.KICKED_OFF else {}
     return AttemptDetail(
         number=row[0],
         attempt_id=row[1],
@@ -397,6 +419,8 @@ def _attempt(row: Any, tasks: Iterable[Any]) -> AttemptDetail:
         result_json=decode_json(row[10]) if row[10] else None,
         token_usage=decode_json(row[11]) if row[11] else None,
         answer=row[12],
+        status_word=seen.get("status_word"),
+        unclear_answer=seen.get("unclear_answer"),
         tasks=tuple(
             TaskResult(task_id=task[0], output=task[1], agent=task[2], execution_time=task[3]) for task in tasks
         ),

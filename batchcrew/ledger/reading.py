@@ -1,7 +1,7 @@
 """What can be read from a ledger, by whoever has a connection to it. Nothing here changes it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,9 +11,10 @@ import aiosqlite
 
 from batchcrew.clock import Clock, from_text
 from batchcrew.errors import LedgerError, NotInLedger
-from batchcrew.ledger import queries, staging
+from batchcrew.ledger import queries, rechecks, staging
 from batchcrew.ledger.connection import plain_errors
 from batchcrew.ledger.lock import is_held
+from batchcrew.ledger.rechecks import EndedAttempt
 from batchcrew.models import (
     Attempt,
     AttemptState,
@@ -42,6 +43,8 @@ class BatchKey:
     digest: str | None
     columns: tuple[str, ...]
     jobfile: str
+    jobfile_path: str | None = None
+    """Absolute; None where an earlier batchcrew took the job file in."""
 
 
 class Reading:
@@ -72,7 +75,7 @@ class Reading:
         row = await self._query(lambda connection: queries.batch(connection, batch))
         if row is None:
             return None
-        return BatchKey(row[0], row[1], row[2], tuple(staging.decode_json(row[3])), row[4])
+        return BatchKey(row[0], row[1], row[2], tuple(staging.decode_json(row[3])), row[4], row[5])
 
     async def latest_stop(self, key: BatchKey) -> str | None:
         """Why the batch stopped last, if no run has kicked anything off since."""
@@ -133,6 +136,38 @@ class Reading:
     async def open_attempts(self, key: BatchKey) -> list[tuple[AttemptState, Attempt]]:
         """What an earlier run left `intended` or `kicked_off`."""
         return await self._query(lambda connection: queries.open_attempts(connection, key.id, key.batch))
+
+    async def addresses(self, key: BatchKey) -> frozenset[tuple[str, str]]:
+        """(crew, address) of the executions in progress, where the ledger knows at which address they were started."""
+        return await self._query(lambda connection: queries.addresses(connection, key.id))
+
+    async def unsure(self, key: BatchKey, job_ids: Sequence[str] = ()) -> AsyncIterator[EndedAttempt]:
+        """The attempts that `recheck` looks at, job by job in the file's order, the latest of a job first.
+
+        Raises:
+            NotInLedger: the batch has no such job.
+        """
+        for job_id in job_ids:
+            if not await self._query(partial(queries.has_job, batch_id=key.id, job_id=job_id)):
+                raise NotInLedger(f"job {job_id!r} not found in batch {key.batch}")
+        after: rechecks.PageKey | None = rechecks.FIRST_PAGE
+        while after is not None:
+            next_page = partial(rechecks.unsure_page, batch_id=key.id, job_ids=job_ids, after=after)
+            page, after = await self._query(next_page)
+            for attempt in page:
+                yield attempt
+
+    async def unsure_addresses(self, key: BatchKey, job_ids: Sequence[str] = ()) -> frozenset[tuple[str, str | None]]:
+        """(crew, address) of the attempts that `unsure` gives; None where the ledger does not know the address."""
+        return await self._query(lambda connection: rechecks.addresses(connection, key.id, job_ids))
+
+    async def held_without_id(self, key: BatchKey, job_ids: Sequence[str] = ()) -> int:
+        """Held jobs that `recheck` cannot look at: nobody knows their kickoff_id."""
+        return await self._query(lambda connection: rechecks.held_without_id(connection, key.id, job_ids))
+
+    async def unsure_count(self, key: BatchKey) -> int:
+        """Jobs that `recheck` would look at."""
+        return await self._query(lambda connection: rechecks.count(connection, key.id))
 
     async def next_start(self, key: BatchKey, crew: str) -> str | None:
         """When the crew's next pending job may start: UTC text, empty for at once; None when there is none."""

@@ -6,7 +6,7 @@ attempt: intended -> kicked_off -> succeeded | failed | timed_out | lost | in_do
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import aiosqlite
@@ -16,7 +16,7 @@ from batchcrew.ledger.fetch import one
 from batchcrew.ledger.spill import SpilledKickoff
 from batchcrew.ledger.staging import decode_json, encode_json
 from batchcrew.ledger.writer import Change, Statement
-from batchcrew.models import Attempt, AttemptState, Execution, JobState, Outcome, Watch
+from batchcrew.models import Attempt, AttemptState, Execution, JobState, Outcome
 from batchcrew.reasons import reason_fingerprint
 
 # pending -> open, and the attempt's intent: durable before the POST leaves
@@ -53,8 +53,6 @@ _END_JOB = Statement(
 )
 _KEEP_STREAKS = Statement("UPDATE batches SET failure_streak = ? WHERE batch = ?")
 _ADD_TASK = Statement("INSERT INTO task_results VALUES (?, ?, ?, ?, ?, ?)")
-_PROGRESS = Statement("UPDATE attempts SET progress = ? WHERE id = ? AND state = 'kicked_off'", strict=False)
-_WATCH = Statement("UPDATE attempts SET watch = ? WHERE id = ? AND state = 'kicked_off'", strict=False)
 
 _KICKOFFS_OF_URL = """
 SELECT (
@@ -137,7 +135,7 @@ def end(
                     now,
                     reason,
                     fingerprint,
-                    *_results(execution),
+                    *results_of(execution),
                     attempt.attempt_id,
                 )
             ],
@@ -147,37 +145,27 @@ def end(
     if failure_streaks is not None:
         changes.append((_KEEP_STREAKS, [(failure_streaks, attempt.batch)]))
     if execution is not None and execution.tasks:
-        rows: list[Sequence[Any]] = [
-            (
-                attempt.attempt_id,
-                position,
-                plain_text(task.task_id),
-                plain_text(task.agent),
-                plain_text(task.output),
-                task.execution_time,
-            )
-            for position, task in enumerate(execution.tasks)
-        ]
-        changes.append((_ADD_TASK, rows))
+        changes.append((_ADD_TASK, tasks_of(attempt.attempt_id, execution)))
     return tuple(changes)
 
 
-def progress(attempt: Attempt, execution: Execution) -> Change:
-    """What the execution is at, for `batchcrew status` in another terminal."""
-    said = {
-        "current_task": execution.current_task,
-        "completed_tasks": execution.completed_tasks,
-        "total_tasks": execution.total_tasks,
-    }
-    return (_PROGRESS, [(encode_json(said), attempt.attempt_id)])
+def tasks_of(attempt_id: str, execution: Execution) -> list[Sequence[Any]]:
+    """The rows of an execution's tasks."""
+    return [
+        (
+            attempt_id,
+            position,
+            plain_text(task.task_id),
+            plain_text(task.agent),
+            plain_text(task.output),
+            task.execution_time,
+        )
+        for position, task in enumerate(execution.tasks)
+    ]
 
 
-def watch(attempt: Attempt, watch: Watch) -> Change:
-    """How far a tick came with watching."""
-    return (_WATCH, [(encode_json(asdict(watch)), attempt.attempt_id)])
-
-
-def _results(execution: Execution | None) -> tuple[Any, ...]:
+def results_of(execution: Execution | None) -> tuple[Any, ...]:
+    """The columns `output`, `result_json`, `token_usage`, `execution_time` and `answer`."""
     if execution is None:
         return (None, None, None, None, None)
     return (
@@ -225,14 +213,25 @@ async def recover(connection: aiosqlite.Connection, kickoff: SpilledKickoff) -> 
     return True
 
 
+async def make_latest(connection: aiosqlite.Connection, job_key: int, number: int) -> None:
+    """Swap the numbers of an attempt and of its job's latest one: results are those of the latest attempt."""
+    row = await one(connection, "SELECT attempts FROM jobs WHERE id = ?", (job_key,))
+    latest = row[0] if row else number
+    if latest != number:
+        for old, new in ((latest, -1), (number, latest), (-1, number)):
+            await connection.execute_fetchall(
+                "UPDATE attempts SET number = ? WHERE job = ? AND number = ?", (new, job_key, old)
+            )
+
+
 async def attach(
     connection: aiosqlite.Connection, *, batch_id: int, run_id: str, job_id: str, kickoff_id: str, now: str, new_id: str
 ) -> None:
-    """A person says under which kickoff_id a job runs: (pending | held | failed | cancelled) -> open.
+    """Record under which kickoff_id a job runs, as the operator says: (pending | held | failed | cancelled) -> open.
 
-    An attempt in doubt, or one that a dead run left intended, is found again by that: -> kicked_off; one that was
-    attached before gets its right id. Else an attempt is written for it. The caller holds the batch's lock, so nobody
-    lives such an attempt now.
+    An attempt that ended under this id (timed out, lost, failed) is watched again, with a fresh deadline. Else an
+    attempt that is in doubt, that a dead run left intended or that was attached before gets the id; else an attempt is
+    written for it. The caller holds the batch's lock, so no run has such an attempt in its hands.
 
     Raises:
         UsageError: the job cannot be attached to; the message says why.
@@ -255,12 +254,18 @@ async def attach(
         raise UsageError(f"job {job_id!r} is {state}: there is nothing to attach")
     other = await one(
         connection,
-        "SELECT j.job_id FROM attempts AS a JOIN jobs AS j ON j.id = a.job WHERE a.kickoff_id = ? AND j.batch_id = ?",
-        (kickoff_id, batch_id),
+        "SELECT j.id, j.job_id, a.id, a.number, a.state FROM attempts AS a JOIN jobs AS j ON j.id = a.job"
+        " WHERE a.kickoff_id = ? AND j.batch_id = ? ORDER BY j.id = ?, a.number DESC",
+        (kickoff_id, batch_id, key),
     )
     if other is not None:
-        raise UsageError(f"kickoff_id {kickoff_id!r} belongs to job {other[0]!r} already")
-    if doubtful is not None:
+        if other[0] != key:
+            raise UsageError(f"kickoff_id {kickoff_id!r} belongs to job {other[1]!r} already")
+        if state == JobState.OPEN or other[4] == AttemptState.SUCCEEDED:
+            raise UsageError(f"kickoff_id {kickoff_id!r} belongs to this job already, and job {job_id!r} is {state}")
+        await make_latest(connection, key, other[3])
+        await _reopen(connection, other[2], now)
+    elif doubtful is not None:
         await connection.execute_fetchall(
             "UPDATE attempts SET state = 'kicked_off', kickoff_id = ?, kicked_off_at = ?, ended_at = NULL,"
             " reason = NULL, reason_fingerprint = NULL, watch = NULL, progress = NULL, attached = 1 WHERE id = ?",
@@ -277,4 +282,15 @@ async def attach(
         "UPDATE jobs SET state = 'open', attempts = ?, charged = ?, reason = NULL, reason_fingerprint = NULL,"
         " updated_at = ? WHERE id = ?",
         (number, charged, now, key),
+    )
+
+
+async def _reopen(connection: aiosqlite.Connection, attempt_id: str, now: str) -> None:
+    """ended -> kicked_off: the execution is watched again, from now on."""
+    await connection.execute_fetchall("DELETE FROM task_results WHERE attempt_id = ?", (attempt_id,))
+    await connection.execute_fetchall(
+        "UPDATE attempts SET state = 'kicked_off', kicked_off_at = ?, ended_at = NULL, reason = NULL,"
+        " reason_fingerprint = NULL, watch = NULL, progress = NULL, output = NULL, result_json = NULL,"
+        " token_usage = NULL, execution_time = NULL, answer = NULL WHERE id = ?",
+        (now, attempt_id),
     )

@@ -55,7 +55,7 @@ def status_json(status: BatchStatus) -> JsonDict:
     """The keys of `list_json`, and `in_flight`, `failing` (the latest few) and `possible_duplicates` (job_ids).
 
     Each of `in_flight` is `{"job_id", "crew", "kickoff_id", "since", "current_task", "completed_tasks",
-    "total_tasks"}`.
+    "total_tasks", "status_word", "unclear_answer"}`.
     """
     return {
         **_batch(status.line),
@@ -107,8 +107,8 @@ def summary_json(result: RunResult) -> JsonDict:
     """How a run ended.
 
     `{"batch", "run_id", "exit_code", "stopped", "stop_detail", "counts", "wall_seconds", "kickoffs", "cost",
-    "unanswered", "slowest", "failing", "possible_duplicates", "ledger", "jobfile", "warnings", "next"}`; `next` is a
-    list of `{"purpose", "command"}`.
+    "unanswered", "unsure", "slowest", "failing", "possible_duplicates", "ledger", "jobfile", "warnings",
+    "next"}`; `next` is a list of `{"purpose", "command"}`.
     """
     return {
         "batch": result.batch,
@@ -121,6 +121,7 @@ def summary_json(result: RunResult) -> JsonDict:
         "kickoffs": result.kickoffs,
         "cost": result.cost,
         "unanswered": result.unanswered,
+        "unsure": result.unsure,
         "slowest": [_job(line) for line in result.slowest],
         "failing": [_job(line) for line in result.failing],
         "possible_duplicates": list(result.duplicates),
@@ -171,6 +172,8 @@ def _attempt(attempt: AttemptDetail) -> JsonDict:
         "token_usage": None if usage is None else dict(usage),
         "tasks": [asdict(task) for task in attempt.tasks],
         "answer": attempt.answer,
+        "status_word": attempt.status_word,
+        "unclear_answer": attempt.unclear_answer,
     }
 
 

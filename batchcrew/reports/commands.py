@@ -22,9 +22,16 @@ def retry_command(batch: str, ledger: str, *options: str, program: str = PROGRAM
     return _command(program, "retry", [batch], options, ledger)
 
 
-def attach_command(batch: str, job_id: str, ledger: str, program: str = PROGRAM) -> str:
-    """The command that says under which kickoff_id a held job runs; the id is the person's to fill in."""
-    return _command(program, "attach", [batch, job_id, "KICKOFF_ID"], (), ledger)
+def attach_command(
+    batch: str, job_id: str, ledger: str, program: str = PROGRAM, *, kickoff_id: str = "KICKOFF_ID"
+) -> str:
+    """The command that has a job watched under a kickoff_id, which is the operator's to fill in where it is unknown."""
+    return _command(program, "attach", [batch, job_id, kickoff_id], (), ledger)
+
+
+def recheck_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
+    """The command that looks again at executions that timed out or were lost."""
+    return _command(program, "recheck", [batch], (), ledger)
 
 
 def status_command(batch: str, ledger: str, program: str = PROGRAM) -> str:

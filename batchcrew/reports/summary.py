@@ -10,6 +10,7 @@ from batchcrew.reports.clean import clean_text
 from batchcrew.reports.commands import (
     attach_command,
     export_command,
+    recheck_command,
     retry_command,
     run_command,
     show_command,
@@ -186,6 +187,8 @@ def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
     run = run_command(result.jobfile, ledger, program=program) if result.jobfile else ""
     if counts.left and run:
         yield "go on", run
+    if result.unsure:
+        yield "look again", recheck_command(batch, ledger)
     if counts.failed:
         yield (
             "try the failed again",

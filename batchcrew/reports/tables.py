@@ -60,7 +60,8 @@ def render_status(status: BatchStatus, now: datetime) -> str:
     if status.in_flight:
         lines.append("  in flight:")
         shown = [_watched(entry, now) for entry in status.in_flight[:MOST_IN_FLIGHT]]
-        lines += [f"    {row}" for row in table(["job", "crew", "for", "tasks", "task"], shown, right={2})]
+        header = ["job", "crew", "for", "status", "tasks", "task", "last answer"]
+        lines += [f"    {row}" for row in table(header, shown, right={2})]
         if len(status.in_flight) > MOST_IN_FLIGHT:
             lines.append(f"    and {len(status.in_flight) - MOST_IN_FLIGHT} more")
     if status.failing:
@@ -145,7 +146,9 @@ def _watched(entry: InFlight, now: datetime) -> list[str]:
     if entry.kickoff_id is None:
         doing = "its kickoff has no answer yet"
     name, crew = clean_text(entry.job_id, limit=_NAME_COLUMNS), clean_text(entry.crew, limit=_NAME_COLUMNS)
-    return [name, crew, _ago(entry.since, now), tasks, doing]
+    word = clean_text(entry.status_word or "", limit=_NAME_COLUMNS)
+    unclear = clean_text(entry.unclear_answer or "", limit=_REASON_COLUMNS)
+    return [name, crew, _ago(entry.since, now), word, tasks, doing, unclear]
 
 
 def _failing(line: JobLine) -> str:
@@ -196,6 +199,10 @@ def _attempt(attempt: AttemptDetail, width: int) -> Iterator[str]:
         yield f"    kickoff_id: {clean_text(attempt.kickoff_id)}"
     moments = [("intended", attempt.intended_at), ("kicked off", attempt.kicked_off_at), ("ended", attempt.ended_at)]
     yield "    " + ", ".join(f"{name} {clean_text(moment)}" for name, moment in moments if moment)
+    if attempt.status_word is not None:
+        yield f"    the crew last said: {clean_text(attempt.status_word)}"
+    if attempt.unclear_answer is not None:
+        yield f"    last answer: {clean_text(attempt.unclear_answer, limit=_REASON_COLUMNS)}"
     if attempt.execution_time is not None:
         yield f"    execution time: {format_duration(attempt.execution_time)}"
     if attempt.token_usage:

@@ -21,7 +21,7 @@ ESCAPES = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\u202e\x9b5n"
 HARMFUL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 JOB_FILE = """
 crew: {{url: "{url}", token: "${{CREW_TOKEN}}"}}
-run: {{poll: {{initial: 10ms, max: 50ms}}, retry: {{attempts: 1}}, timeout: 2s, breaker: {{failures: 100}}}}
+run: {{poll: {{initial: 10ms, max: 50ms}}, retry: {{attempts: 1}}, timeout: 2, breaker: {{failures: 100, give_up: 5s}}}}
 jobs: [{{rows: rows.csv}}]
 """
 BIG = 5_000_000
@@ -100,13 +100,14 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, "subpr
 
 def test_a_hostile_answer_is_an_error_of_that_answer(ran: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
     folder, ended = ran
-    assert ended.returncode == 1, ended.stderr
+    assert ended.returncode == 5, ended.stderr  # what cannot be read says nothing of its execution, for `give_up`
     connection = sqlite3.connect(folder / "results" / "batchcrew.db")
     states = dict(connection.execute("SELECT job_id, state FROM results"))
     outputs = dict(connection.execute("SELECT job_id, output FROM results"))
     connection.close()
     succeeded = {kind for kind, state in states.items() if state == "succeeded"}
     assert succeeded == {"escapes", "echo", "big", "nul"}
+    assert {kind for kind, state in states.items() if state == "open"} == {"deep", "bad-utf8"}
     assert len(outputs["big"]) == BIG
     assert outputs["nul"] == "before\0after"
 

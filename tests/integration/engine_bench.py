@@ -15,7 +15,7 @@ from batchcrew.crew import CrewClient, crew_address
 from batchcrew.engine import EngineResult, Scheduler, Stop
 from batchcrew.events import Event, KickedOff, Warned
 from batchcrew.ledger import BatchKey, Ledger
-from batchcrew.models import Counts, Job, JobDetail, Location, ResultRow, StopReason
+from batchcrew.models import BatchStatus, Counts, Job, JobDetail, Location, ResultRow, StopReason
 from batchcrew.server import CrewServer, Faults, ServeOptions, Spread
 from batchcrew.settings import CrewSettings, PollSettings, RetrySettings, RunSettings
 
@@ -69,7 +69,7 @@ class Bench:
             staged = await ledger.stage(self.batch, given)
             await ledger.take_in(self.batch, jobfile="jobs.yaml", digest="d", columns=staged.plan.columns)
 
-    async def run(self, *, limit: int | None = None, unreachable: float = 60.0) -> EngineResult:
+    async def run(self, *, limit: int | None = None, unreachable: float = 60.0, once: bool = False) -> EngineResult:
         self.events = []
         async with AsyncExitStack() as stack:
             ledger = await stack.enter_async_context(Ledger(self.path, clock=self.clock))
@@ -100,12 +100,24 @@ class Bench:
                 observe=self._observe,
                 limit=limit,
                 unreachable=unreachable,
+                once=once,
             )
             return await scheduler.run()
 
     async def counts(self) -> Counts:
         async with Ledger(self.path, clock=self.clock) as ledger:
             return await ledger.counts(await self._key(ledger))
+
+    async def status(self) -> BatchStatus:
+        async with Ledger(self.path, clock=self.clock) as ledger:
+            return await ledger.status(await self._key(ledger))
+
+    async def tick_to_the_end(self) -> None:
+        """As many ticks as it takes."""
+        while True:
+            await self.run(once=True)
+            if self.stop.reason is not None or not (await self.counts()).left:
+                return
 
     async def rows(self) -> list[ResultRow]:
         async with Ledger(self.path, clock=self.clock) as ledger:

@@ -23,6 +23,7 @@ from batchcrew.models import (
     JobState,
     Location,
     Outcome,
+    Progress,
     TaskResult,
 )
 
@@ -199,13 +200,20 @@ async def test_progress_is_seen_from_outside(ledger: Ledger) -> None:
     key = await taken_in(ledger, [job("a")])
     (attempt,) = await started(ledger, key)
     await ledger.kicked_off(attempt, "k")
-    running = Execution(
-        state=ExecutionState.RUNNING, word="running", current_task="research", completed_tasks=1, total_tasks=2
+    ledger.progressed(
+        attempt, Progress(status_word="warming up", current_task="research", completed_tasks=1, total_tasks=2)
     )
-    ledger.progressed(attempt, running)
+    ledger.progressed(attempt, Progress(unclear_answer="502 Bad Gateway"))  # by a run that has seen nothing else yet
     await ledger.open_run(key.id, pid=1, host="h", version="v")  # the next commit
     (flight,) = (await ledger.status(key)).in_flight
     assert (flight.current_task, flight.completed_tasks, flight.total_tasks) == ("research", 1, 2)
+    assert (flight.status_word, flight.unclear_answer) == ("warming up", "502 Bad Gateway")
+    (shown,) = (await ledger.job(key, "a")).attempts
+    assert (shown.status_word, shown.unclear_answer) == ("warming up", "502 Bad Gateway")
+    ledger.progressed(attempt, Progress(status_word="running"))
+    await ledger.open_run(key.id, pid=1, host="h", version="v")
+    (flight,) = (await ledger.status(key)).in_flight
+    assert (flight.status_word, flight.current_task, flight.unclear_answer) == ("running", None, None)
 
 
 async def test_a_changed_job_runs_again_and_a_gone_one_is_left_alone(ledger: Ledger, clock: ManualClock) -> None:

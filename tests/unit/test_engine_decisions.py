@@ -9,12 +9,13 @@ from manual_clock import ManualClock, Middle
 from batchcrew.engine import retry
 from batchcrew.engine.gate import Gate
 from batchcrew.engine.pace import Pace
-from batchcrew.engine.polling import Patience, Waits
-from batchcrew.models import AttemptState, Execution, ExecutionState, JobState
+from batchcrew.engine.polling import Patience, Settling, Silence, Waits
+from batchcrew.models import AttemptState, Execution, ExecutionState, JobState, TaskResult
 from batchcrew.settings import BreakerSettings, PollSettings, Rate, RetrySettings
 
 MIDDLE = Middle()
 FAILED = Execution(state=ExecutionState.FAILED, word="error", error="no model")
+RUNNING = Execution(state=ExecutionState.RUNNING, word="warming up", known_word=False)
 SUCCEEDED = Execution(state=ExecutionState.SUCCEEDED, word="completed", output="x")
 
 
@@ -47,10 +48,11 @@ def test_every_retry_setting_counts(settings: RetrySettings, wait: float | None)
 
 
 def test_a_timeout_is_not_tried_again_unless_asked_for() -> None:
-    outcome = retry.timed_out(60, None, charged=1, retry=RetrySettings(), chance=MIDDLE)
+    outcome = retry.timed_out(60, RUNNING, charged=1, retry=RetrySettings(), chance=MIDDLE)
     assert (outcome.attempt_state, outcome.job_state) == (AttemptState.TIMED_OUT, JobState.FAILED)
     assert "may still be running" in (outcome.reason or "")
-    asked = retry.timed_out(60, None, charged=1, retry=RetrySettings(on=("timeout",)), chance=MIDDLE)
+    assert "'warming up'" in (outcome.reason or "")
+    asked = retry.timed_out(60, RUNNING, charged=1, retry=RetrySettings(on=("timeout",)), chance=MIDDLE)
     assert asked.job_state is JobState.PENDING
 
 
@@ -112,12 +114,65 @@ def test_not_found_is_tolerated_first_and_then_three_times() -> None:
     assert [patience.is_lost(watched) for watched in (10, 30, 59, 61, 70, 80)] == [False] * 5 + [True]
 
 
-def test_an_execution_that_is_found_overdue_gets_a_moment() -> None:
-    assert Patience(timeout=10, age=0).is_over(10, clear=False)
-    overdue = Patience(timeout=10, age=500)
-    assert not overdue.is_over(1, clear=False)
-    assert overdue.is_over(1, clear=True)
-    assert overdue.is_over(61, clear=False)
+@pytest.mark.parametrize(("age", "polled", "over"), [(0, 9.9, False), (0, 10, True), (500, 0, True)])
+def test_only_a_poll_that_was_sent_after_the_deadline_can_find_it_overdue(
+    age: float, polled: float, over: bool
+) -> None:
+    assert Patience(timeout=10, age=age).is_over(polled) is over
+
+
+def completed(**values: Any) -> Execution:
+    return Execution(state=ExecutionState.SUCCEEDED, word="completed", **values)
+
+
+@pytest.mark.parametrize(
+    ("values", "has_output"),
+    [
+        ({}, False),
+        ({"output": ""}, False),
+        ({"output": " \n"}, False),
+        ({"output": "x"}, True),
+        ({"result_json": {"a": 1}}, True),
+        ({"result_json": {}}, False),
+        ({"tasks": (TaskResult(task_id="t", output="x"),)}, True),
+        ({"tasks": (TaskResult(task_id="t"),)}, False),
+    ],
+)
+def test_an_empty_text_and_null_are_no_output(values: dict[str, Any], has_output: bool) -> None:
+    assert completed(**values).has_output is has_output
+    assert Settling(PollSettings(), MIDDLE).is_open(completed(**values), 0) is not has_output
+
+
+def test_a_completed_execution_without_output_settles_after_its_time() -> None:
+    settling = Settling(PollSettings(initial=2.0, settle=10.0), MIDDLE)
+    assert [settling.is_open(completed(), at) for at in (100, 105, 109.9, 110)] == [True, True, True, False]
+    assert settling.next(109.0) == 1.0  # the last poll is sent when the time is over, not a whole wait later
+    again = Settling(PollSettings(settle=10.0), MIDDLE, since=100)  # in another tick
+    assert [again.is_open(completed(), at) for at in (109, 111)] == [True, False]
+    assert not Settling(PollSettings(settle=0), MIDDLE).is_open(completed(), 0)
+
+
+def test_an_execution_that_runs_again_settles_anew() -> None:
+    settling = Settling(PollSettings(settle=10.0), MIDDLE)
+    assert settling.is_open(completed(), 100)
+    assert not settling.is_open(RUNNING, 105)
+    assert settling.is_open(completed(), 111)
+
+
+def test_silence_lasts_from_its_first_poll_and_counts_from_the_third() -> None:
+    clock = HandClock()
+    silence = Silence(clock, give_up=100)
+    for _ in range(2):
+        silence.lasts("502")
+        clock.seconds += 60
+    assert silence.gives_up_in() == float("inf")
+    silence.lasts("502")
+    assert silence.gives_up_in() == 0
+    other = Silence(clock, give_up=1000)
+    other.recall(silence.remember(), ago=80)  # 120 s, and 80 between two ticks
+    assert other.gives_up_in() == 800
+    silence.ended()
+    assert silence.gives_up_in() == float("inf")
 
 
 def test_a_rate_spaces_kickoffs_evenly() -> None:
@@ -263,3 +318,20 @@ def test_a_pause_is_warned_of_once_a_minute() -> None:
     assert [made.should_warn(), made.should_warn()] == [True, False]
     clock.seconds += 61
     assert made.should_warn()
+
+
+def test_a_machine_without_descriptors_holds_fewer_and_blames_no_server() -> None:
+    clock = HandClock()
+    made = gate(clock, slots=20)
+    made.take(20)
+    for _ in range(6):
+        made.accepted()
+    pauses = []
+    for _ in range(4):
+        made.no_descriptor(sent_at=clock.seconds)
+        pauses.append(made.pause_seconds())
+        clock.seconds += 5
+    assert made.limit == 6
+    assert pauses == [1.0] * 4  # they do not grow
+    assert made.silent_since is None
+    assert not any(breaker.is_open for breaker in made.breakers)

@@ -196,6 +196,7 @@ def test_the_summary_as_json_has_stable_keys() -> None:
         "kickoffs": 24,
         "cost": None,
         "unanswered": 0,
+        "unsure": 0,
         "slowest": [
             {
                 "job_id": "tokyo",

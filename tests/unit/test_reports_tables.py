@@ -122,6 +122,21 @@ def test_status_shows_the_first_of_thousands_in_flight() -> None:
     assert text.endswith(f"    and {5000 - MOST_IN_FLIGHT} more")
 
 
+def test_status_and_show_have_the_crews_own_word_and_an_answer_that_is_no_status() -> None:
+    odd = replace(WATCHED, status_word="warming\x1b[31m up", unclear_answer="502 Bad Gateway")
+    shown = render_status(BatchStatus(line=LINE, in_flight=(odd,)), NOW)
+    assert "last answer" in shown
+    assert "502 Bad Gateway" in shown
+    assert "warming" in shown
+    assert "\x1b" not in shown
+    attempt = AttemptDetail(
+        number=1, attempt_id="a", state=AttemptState.KICKED_OFF, status_word="warming up", unclear_answer="502"
+    )
+    lines = render_job(replace(DETAIL, attempts=(attempt,))).splitlines()
+    assert "    the crew last said: warming up" in lines
+    assert "    last answer: 502" in lines
+
+
 def test_show_tells_all_of_a_job() -> None:
     assert render_job(DETAIL).splitlines() == [
         "job tokyo of batch travel: succeeded",
@@ -241,6 +256,8 @@ def test_json_of_list_and_status() -> None:
             "current_task": "research_task",
             "completed_tasks": 1,
             "total_tasks": 2,
+            "status_word": None,
+            "unclear_answer": None,
         }
     ]
     assert status["failing"] == []

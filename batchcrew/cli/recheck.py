@@ -1,0 +1,98 @@
+"""`batchcrew recheck`."""
+
+import os
+import random
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from batchcrew.cli.loop import call, say
+from batchcrew.cli.options import batch_argument, existing, json_option, known_batch, ledger_option, option
+from batchcrew.cli.signals import with_signals
+from batchcrew.cli.sources import read_token
+from batchcrew.clock import SystemClock
+from batchcrew.engine import Stop
+from batchcrew.ledger import Ledger
+from batchcrew.rechecking import recheck, recorded_source
+from batchcrew.reports.as_json import json_document
+from batchcrew.reports.rechecks import Look, RecheckResult, look_json, look_line, recheck_json, recheck_summary
+from batchcrew.wiring import Source
+
+MOST_IN_JSON = 1000
+"""Executions that are listed in the JSON document; all are counted."""
+
+
+@click.command()
+@batch_argument
+@click.argument("jobs", nargs=-1)
+@option("--crew-url", help="Poll this address, whatever the ledger and the job file say.")
+@option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File that holds the crew's token; else the token of the batch's job file.",
+)
+@ledger_option
+@json_option
+def command(
+    batch: str,
+    jobs: tuple[str, ...],
+    *,
+    crew_url: str | None,
+    token_file: Path | None,
+    ledger: Path,
+    as_json: bool,
+) -> int:
+    """Look again at executions of BATCH (of JOBS, if any are named) that timed out or were lost.
+
+    Polls the crew and takes what it finds: an execution that has succeeded gives its job's result, one that has
+    failed gives its reason. Starts and pays nothing, and never replaces a success. An execution that still runs stays
+    as it is; `batchcrew attach` has it watched again.
+
+    The address is the one where the execution was started, the token that of the batch's job file.
+
+    Exit 0 when every job of the batch has succeeded, 1 when some have not, 3 when work is left for the next run, 5
+    when the crew cannot be reached or refuses the token.
+    """
+    source = Source(
+        path=Path(),  # the one that the ledger has recorded
+        environ=dict(os.environ),
+        today=datetime.now().astimezone().date(),
+        crew_url=crew_url,
+        crew_token=read_token(token_file),
+        allow_outside=True,  # it was accepted when the batch was taken in, and no rows are read
+    )
+    looks: list[Look] = []
+    result = call(_recheck(existing(ledger), batch, jobs, source, looks, as_json=as_json))
+    if as_json:
+        click.echo(json_document({**recheck_json(result), "executions": [look_json(look) for look in looks]}))
+    else:
+        click.echo(recheck_summary(result))
+    return result.exit_code
+
+
+async def _recheck(
+    path: Path, batch: str, jobs: tuple[str, ...], source: Source, looks: list[Look], *, as_json: bool
+) -> RecheckResult:
+    clock, stop = SystemClock(), Stop()
+
+    def report(look: Look) -> None:
+        if not as_json:
+            click.echo(look_line(look, batch, str(path)))
+        elif len(looks) < MOST_IN_JSON:
+            looks.append(look)
+
+    async with Ledger(path, clock=clock) as ledger:
+        key = await known_batch(ledger, batch)
+        work = recheck(
+            key,
+            jobs,
+            source=await recorded_source(key, source),
+            ledger=ledger,
+            stop=stop,
+            clock=clock,
+            chance=random.Random(),
+            report=report,
+            warn=lambda message: say(f"warning: {message}"),
+        )
+        return await with_signals(work, stop)

@@ -1,0 +1,51 @@
+"""File descriptors of this process: how many it may have, and raising that limit. Connections take one each."""
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+resource: Any = importlib.import_module("resource") if importlib.util.find_spec("resource") else None
+"""None on Windows, which has no such limit."""
+
+MOST = 65_536
+"""No limit is raised beyond it: some programs that a process starts walk through all that they may have."""
+
+
+def raise_limit(wanted: int) -> int | None:
+    """Raise the soft limit to `wanted` where it is lower, up to the hard limit; returns the soft limit, None: none.
+
+    Args:
+        wanted: descriptors that the process may come to need.
+    """
+    if resource is None:
+        return None
+    soft: int
+    hard: int
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return None
+    wanted = min(wanted, MOST)
+    if soft >= wanted:
+        return soft
+    raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+    except (OSError, ValueError):  # some systems refuse what they say is allowed
+        return soft
+    return raised
+
+
+def raise_to_most() -> None:
+    """Raise the soft limit as far as is sensible: for a server, which does not know how many clients will come."""
+    raise_limit(MOST)
+
+
+def in_use() -> int:
+    """Descriptors that are open now; an estimate where the system does not list them. Belongs in a thread."""
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        try:
+            return sum(1 for _ in Path(folder).iterdir()) - 1  # one of them is the listing itself
+        except OSError:
+            continue
+    return 32

@@ -1,0 +1,130 @@
+"""What `recheck` has found: values, the lines that are printed, and their JSON twins."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from batchcrew.errors import ExitCode
+from batchcrew.ledger import EndedAttempt
+from batchcrew.models import Counts
+from batchcrew.reports.clean import clean_text
+from batchcrew.reports.commands import attach_command, retry_command, run_command
+from batchcrew.reports.summary import count_words
+
+_REASON_COLUMNS = 200
+
+
+class Finding(StrEnum):
+    """What a look at one execution has found."""
+
+    SUCCEEDED = "succeeded"  # and is taken
+    FAILED = "failed"  # and is taken, with the crew's reason
+    RUNNING = "running"  # stays as it is
+    UNKNOWN = "unknown"  # the crew does not know it
+    UNCLEAR = "unclear"  # no answer that says how it is
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One execution and what was found."""
+
+    attempt: EndedAttempt
+    finding: Finding
+    detail: str | None = None
+    """The crew's reason or word, or why there is no clear answer."""
+
+
+@dataclass(slots=True, kw_only=True)
+class RecheckResult:
+    """How a recheck ended."""
+
+    batch: str
+    jobfile: str
+    ledger: str
+    found: Counter[Finding] = field(default_factory=Counter)
+    without_id: int = 0
+    """Held jobs whose kickoff_id nobody knows: there is nothing to poll."""
+    counts: Counts = field(default_factory=Counts)
+    stopped: bool = False
+    """By a signal, before everything was looked at."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """As of a run that has ended: 0 all succeeded, 1 some have not, 3 work is left; 5 no clear answer at all."""
+        if self.found and set(self.found) == {Finding.UNCLEAR}:
+            return ExitCode.CREW_UNUSABLE
+        if self.stopped or self.counts.left:
+            return ExitCode.STOPPED
+        return ExitCode.SUCCEEDED if self.counts.succeeded == self.counts.total else ExitCode.JOBS_FAILED
+
+
+def look_line(look: Look, batch: str, ledger: str) -> str:
+    """`tokyo: succeeded; its result is recorded`, with what to do next where that is the operator's to decide."""
+    attempt = look.attempt
+    name, detail = clean_text(attempt.job_id), clean_text(look.detail or "", limit=_REASON_COLUMNS)
+    match look.finding:
+        case Finding.SUCCEEDED:
+            return f"{name}: succeeded; its result is recorded"
+        case Finding.FAILED:
+            return f"{name}: failed: {detail}"
+        case Finding.RUNNING:
+            attach = attach_command(batch, attempt.job_id, ledger, kickoff_id=attempt.kickoff_id)
+            return f"{name}: still running (the crew says '{detail}'), stays {attempt.job_state}; watch it: {attach}"
+        case Finding.UNKNOWN:
+            return f"{name}: the crew does not know kickoff {clean_text(attempt.kickoff_id)}; stays {attempt.job_state}"
+        case Finding.UNCLEAR:
+            return f"{name}: no clear answer ({detail}); stays {attempt.job_state}"
+
+
+def recheck_summary(result: RecheckResult) -> str:
+    """What was found, counted; how the batch is now; what to do next."""
+    looked = sum(result.found.values())
+    found = ", ".join(f"{number} {finding}" for finding in Finding if (number := result.found[finding]))
+    lines = [f"{clean_text(result.batch)}: {_executions(looked)} looked at" + (f": {found}" if found else "")]
+    if result.stopped:
+        lines.append("  interrupted: run the same command again to look at the rest")
+    if result.without_id:
+        held = "1 held job has" if result.without_id == 1 else f"{result.without_id} held jobs have"
+        lines.append(f"  {held} no kickoff_id to poll: attach the id that the vendor's dashboard shows, or retry")
+    lines.append(f"  jobs: {count_words(result.counts)}")
+    lines += [f"  {purpose}: {command}" for purpose, command in _next(result)]
+    return "\n".join(lines)
+
+
+def _next(result: RecheckResult) -> Iterator[tuple[str, str]]:
+    if result.counts.left:
+        yield "continue", run_command(result.jobfile, result.ledger)
+    if result.without_id:
+        yield "retry the held", retry_command(result.batch, result.ledger, "--held")
+
+
+def _executions(number: int) -> str:
+    return "1 execution" if number == 1 else f"{number} executions"
+
+
+def recheck_json(result: RecheckResult) -> dict[str, Any]:
+    """`{"batch", "exit_code", "stopped", "found", "held_without_kickoff_id", "counts"}`; `found` counts by finding."""
+    counts = result.counts
+    return {
+        "batch": result.batch,
+        "exit_code": int(result.exit_code),
+        "stopped": result.stopped,
+        "found": {finding.value: result.found[finding] for finding in Finding},
+        "held_without_kickoff_id": result.without_id,
+        "counts": {"total": counts.total, **asdict(counts)},
+    }
+
+
+def look_json(look: Look) -> dict[str, Any]:
+    """`{"job_id", "crew", "attempt", "kickoff_id", "finding", "detail"}`; `detail` is a reason, a word or null."""
+    attempt = look.attempt
+    return {
+        "job_id": attempt.job_id,
+        "crew": attempt.crew,
+        "attempt": attempt.number,
+        "kickoff_id": attempt.kickoff_id,
+        "finding": look.finding.value,
+        "detail": look.detail,
+    }

@@ -1,0 +1,74 @@
+"""`batchcrew recheck` as the operator calls it: what it prints, where it finds the job file, its exit codes."""
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from test_cli_run import JOB_FILE, Crew, call, write_trips
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_trips(tmp_path, 2)
+    return tmp_path
+
+
+@pytest.fixture
+def crew(folder: Path) -> Iterator[Crew]:
+    """Two executions that run for an hour, and are overdue."""
+    made = Crew(folder, "--execution-time", "1h")
+    (folder / "jobs.yaml").write_text(JOB_FILE.format(url=made.url), encoding="utf-8")
+    ended = call(folder, "run", "jobs.yaml", "--timeout", "1ms")
+    assert ended.returncode == 1, ended.stderr
+    assert "batchcrew recheck jobs" in ended.stderr
+    yield made
+    made.stop()
+
+
+def test_what_still_runs_is_said_with_the_command_that_has_it_watched(folder: Path, crew: Crew) -> None:
+    ended = call(folder, "recheck", "jobs")
+    assert ended.returncode == 1, ended.stderr
+    assert "2 executions looked at: 2 running" in ended.stdout
+    for line in re.findall(r"^trip-\d: still running.*: (batchcrew attach .*)$", ended.stdout, re.MULTILINE):
+        assert call(folder, *shlex.split(line)[1:]).returncode == 0
+    watched = call(folder, "run", "jobs.yaml", "--max-runtime", "300ms", "--json")
+    counts = json.loads(watched.stdout)["counts"]
+    assert (watched.returncode, counts["open"]) == (3, 2), watched.stderr
+    assert crew.stats()["kickoffs"] == 2
+
+
+def test_the_json_document_has_every_execution_and_the_exit_code(folder: Path, crew: Crew) -> None:
+    ended = call(folder, "recheck", "jobs", "trip-1", "--json")
+    document = json.loads(ended.stdout)
+    assert (ended.returncode, document["exit_code"], document["found"]["running"]) == (1, 1, 1)
+    (execution,) = document["executions"]
+    assert (execution["job_id"], execution["finding"], execution["detail"]) == ("trip-1", "running", "running")
+
+
+def test_the_job_file_is_found_from_another_folder_and_its_token_is_used(folder: Path, crew: Crew) -> None:
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    ledger = os.path.relpath(folder / "results" / "batchcrew.db", elsewhere)
+    assert call(elsewhere, "recheck", "jobs", "--ledger", ledger).returncode == 1
+    refused = call(elsewhere, "recheck", "jobs", "--ledger", ledger, CREW_TOKEN="of-yesterday")
+    assert (refused.returncode, "401" in refused.stderr) == (5, True)
+    (folder / "token").write_text("a-token-of-the-tests", encoding="utf-8")
+    given = ("--ledger", ledger, "--token-file", str(folder / "token"))
+    assert call(elsewhere, "recheck", "jobs", *given, CREW_TOKEN="of-yesterday").returncode == 1
+
+
+def test_a_crew_that_cannot_be_reached_is_exit_5_and_nothing_changes(folder: Path, crew: Crew) -> None:
+    crew.stop()
+    ended = call(folder, "recheck", "jobs")
+    assert ended.returncode == 5, ended.stdout
+    assert "no connection to" in ended.stdout
+    assert json.loads(call(folder, "status", "jobs", "--json").stdout)["counts"]["failed"] == 2
+
+
+def test_what_is_not_there_is_exit_2(folder: Path, crew: Crew) -> None:
+    assert call(folder, "recheck", "nothing").returncode == 2
+    assert call(folder, "recheck", "jobs", "nobody").returncode == 2

@@ -1,0 +1,150 @@
+"""Running out of file descriptors is a local condition: prevented, or reported, and never held against the crew."""
+
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from test_cli_run import JOB_FILE, Crew, call, environment, write_trips
+
+from batchcrew.crew.failures import failure
+from batchcrew.fitting import needed
+from batchcrew.settings import CrewSettings
+
+JOBS = 60
+UNFITTED = """
+from batchcrew import runner
+from batchcrew.cli import main
+runner.fit_concurrency = lambda settings, crews: (settings, None)
+main({arguments})
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_trips(tmp_path, JOBS)
+    return tmp_path
+
+
+@pytest.fixture
+def crew(folder: Path) -> Iterator[Crew]:
+    made = Crew(folder, "--execution-time", "50ms")
+    (folder / "jobs.yaml").write_text(JOB_FILE.format(url=made.url), encoding="utf-8")
+    yield made
+    made.stop()
+
+
+def limited(folder: Path, soft: int, hard: int, *program: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, *program],
+        check=False,
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=55,
+        stdin=subprocess.DEVNULL,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard)),
+    )
+
+
+def test_a_run_raises_the_soft_limit_to_what_it_needs(folder: Path, crew: Crew) -> None:
+    ended = limited(folder, 40, 1000, "-m", "batchcrew", "run", "jobs.yaml", "--concurrency", "50", "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert "concurrency 50" in ended.stderr
+    assert "descriptors" not in ended.stderr
+    assert crew.stats()["kickoffs"] == JOBS
+
+
+@pytest.mark.parametrize(("limit", "concurrency"), [(40, 50), (32, 1200), (24, 24)])
+@pytest.mark.parametrize("command", ["run", "tick", "adopt"])
+def test_under_a_hard_limit_concurrency_is_lowered_and_it_is_said_first(
+    folder: Path, crew: Crew, limit: int, concurrency: int, command: str
+) -> None:
+    arguments = ["--concurrency", str(concurrency)]
+    if command == "adopt":
+        text = (folder / "jobs.yaml").read_text(encoding="utf-8")
+        (folder / "jobs.yaml").write_text(
+            text.replace("concurrency: 6", f"concurrency: {concurrency}"), encoding="utf-8"
+        )
+        (folder / "ids.csv").write_text(f"job_id,kickoff_id\ntrip-2,{crew.kickoff()}\n", encoding="utf-8")
+        arguments = ["--csv", "ids.csv"]
+    ended = limited(folder, limit, limit, "-m", "batchcrew", command, "jobs.yaml", *arguments)
+    assert f"concurrency is lowered from {concurrency} to " in ended.stderr
+    assert "cannot be reached" not in ended.stderr
+    assert "in a row went wrong" not in ended.stderr
+    if command == "run":
+        lines = ended.stderr.splitlines()
+        (warned,) = [n for n, line in enumerate(lines) if "concurrency is lowered" in line]
+        (started,) = [n for n, line in enumerate(lines) if " start: " in line]
+        assert warned < started
+        assert ended.returncode == 0, ended.stderr
+        assert (crew.stats()["kickoffs"], crew.stats()["max_kickoffs_per_job"]) == (JOBS, 1)
+    else:
+        assert ended.returncode == 3, ended.stderr
+
+
+def test_a_limit_that_is_too_low_for_one_execution_is_said_and_nothing_is_started(folder: Path, crew: Crew) -> None:
+    ended = limited(folder, 17, 17, "-m", "batchcrew", "run", "jobs.yaml")
+    assert ended.returncode == 2, ended.stderr
+    assert "too few file descriptors: 17" in ended.stderr
+    assert crew.stats()["kickoffs"] == 0
+
+
+def test_a_run_that_runs_out_of_them_all_the_same_goes_on_with_fewer(folder: Path, crew: Crew) -> None:
+    """As where the whole system is out of them: no estimate knows of that."""
+    arguments = ["run", "jobs.yaml", "--concurrency", "50"]
+    ended = limited(folder, 30, 30, "-c", UNFITTED.format(arguments=arguments))
+    assert ended.returncode == 0, ended.stderr
+    assert "no file descriptor left" in ended.stderr
+    assert "cannot be reached" not in ended.stderr
+    assert "in a row went wrong" not in ended.stderr
+    assert (crew.stats()["kickoffs"], crew.stats()["max_kickoffs_per_job"]) == (JOBS, 1)
+
+
+def test_serve_raises_its_soft_limit(folder: Path) -> None:
+    program = f"""
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 1000))
+from batchcrew.cli import main
+main({["serve", "--port", "0", "--execution-time", "50ms"]})
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env=environment(BATCHCREW_SERVE_TOKEN="a-token-of-the-tests"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        limits = Path(f"/proc/{server.pid}/limits")
+        if limits.exists():
+            (line,) = [each for each in limits.read_text(encoding="ascii").splitlines() if "open files" in each]
+            assert line.split()[3:5] == ["1000", "1000"]
+        (folder / "jobs.yaml").write_text(JOB_FILE.format(url=url), encoding="utf-8")
+        ended = call(folder, "run", "jobs.yaml", "--concurrency", str(JOBS))
+        server.terminate()
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("number", [23, 24])  # ENFILE, EMFILE
+def test_a_connection_that_found_no_descriptor_is_no_failure_of_the_crew(number: int) -> None:
+    key = aiohttp.client_reqrep.ConnectionKey("crew", 443, True, True, None, None, None)
+    error = aiohttp.ClientConnectorError(key, OSError(number, "Too many open files"))
+    lost = failure(error, host="crew", connect_timeout=1, read_timeout=1)
+    assert (lost.never_sent, lost.local) == (True, True)
+    refused = aiohttp.ClientConnectorError(key, ConnectionRefusedError(111, "refused"))
+    assert not failure(refused, host="crew", connect_timeout=1, read_timeout=1).local
+
+
+def test_each_crew_counts_with_its_own_slots_and_a_local_one_with_both_ends() -> None:
+    far, near = CrewSettings(url="https://a.example"), CrewSettings(url="embedded")
+    few = CrewSettings(url="https://a.example", concurrency=5)
+    assert needed(100, {"a": far}) - needed(10, {"a": far}) == 2 * 90
+    assert needed(100, {"a": few}) == needed(10, {"a": few})
+    assert needed(100, {"a": near}) - needed(10, {"a": near}) == 4 * 90
