@@ -67,6 +67,11 @@ class ManualClock:
                 each.cancel()
         return event.is_set()
 
+    async def settle(self) -> None:
+        """Let every task that has just been woken begin its next wait, before the time moves on under its hands."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+
     async def sleep_requested(self, seconds: float) -> None:
         """Wait until somebody sleeps for that long."""
         while abs(await self.requested.get() - seconds) > 1e-3:

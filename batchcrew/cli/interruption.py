@@ -8,6 +8,7 @@ A process passes through three phases, and each change of phase replaces one han
 """
 
 import signal
+import warnings
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, TypeAlias
@@ -48,6 +49,7 @@ def uninterruptible() -> None:
 def interrupt(number: int, frame: FrameType | None) -> None:
     """End the command in order; a second signal ends it at once."""
     set_handler(_end_at_once)
+    warnings.simplefilter("ignore", RuntimeWarning)  # about a coroutine that was made and will never begin
     raise Interrupted(signal.Signals(number))
 
 

@@ -21,14 +21,25 @@ class HeldCrew:
         settings = {"token": TOKEN, "execution_time": Spread(EXECUTION_SECONDS), "idempotency": False, **options}
         self._options = ServeOptions(**settings)
         self._now = START
+        self._step = 0.0
+        self.answers = 0
+        """How often a kickoff or a status was asked for."""
         self._ready: Future[CrewServer] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="held-crew")
 
     async def _serve(self) -> None:
         self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
-        async with CrewServer(self._options, now=lambda: self._now) as server:
+        async with CrewServer(self._options, now=self._time, faults=self) as server:
             self._ready.set_result(server)
             await self._over.wait()
+
+    def next(self, route: str) -> None:
+        """Nothing goes wrong here; requests are counted."""
+        self.answers += 1
+
+    def _time(self) -> float:
+        self._now += self._step
+        return self._now
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -58,6 +69,10 @@ class HeldCrew:
     def finish(self) -> None:
         """End every execution that runs."""
         self._now += EXECUTION_SECONDS
+
+    def release(self) -> None:
+        """From now on an execution has ended whenever somebody looks at it."""
+        self._step = EXECUTION_SECONDS
 
     def wait_for_kickoffs(self, number: int, process: Process) -> None:
         """Wait until a process has kicked off so many."""

@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from test_cli_run import JOB_FILE, Crew, call, start, write_trips
+from cli_process import JOB_FILE, Crew, call, read_until, start, write_trips
+from held_crew import HeldCrew
 
 from batchcrew.clock import SystemClock
 from batchcrew.ledger import Ledger
@@ -23,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def crew(folder: Path) -> Iterator[Crew]:
-    made = Crew(folder, "--no-idempotency", "--execution-time", "300ms")
+    made = Crew(folder, "--no-idempotency", "--execution-time", "20ms")
     (folder / "jobs.yaml").write_text(JOB_FILE.format(url=made.url), encoding="utf-8")
     yield made
     made.stop()
@@ -149,30 +150,29 @@ def test_the_json_log_stays_json_when_a_run_cannot_begin(folder: Path, crew: Cre
     assert "broken.yaml:2:" in line["message"]
 
 
-def test_the_json_log_stays_json_under_signals_and_quiet_stays_quiet(folder: Path, crew: Crew) -> None:
-    write_trips(folder, 40)
-    for how in (("--log-format", "json"), ("--quiet",)):
-        run = start(folder, "run", "jobs.yaml", *how)
-        before = crew.stats()["kickoffs"]
-        while crew.stats()["kickoffs"] == before:
-            pass
-        run.send_signal(signal.SIGTERM)
-        _, said = run.communicate(timeout=30)
-        assert run.returncode == 3
-        events = [json.loads(line)["event"] for line in said.splitlines()]
-        assert ("signal" in events) == (how[0] == "--log-format")
-
-
-def test_a_drained_run_waits_for_what_is_in_flight(folder: Path, crew: Crew) -> None:
-    write_trips(folder, 40)
-    run = start(folder, "run", "jobs.yaml", "--drain")
-    assert run.stderr is not None
-    while "progress: " not in run.stderr.readline():
-        pass
+@pytest.mark.parametrize("how", [("--log-format", "json"), ("--quiet",)], ids=["json", "quiet"])
+def test_the_json_log_stays_json_under_signals_and_quiet_stays_quiet(
+    folder: Path, held: HeldCrew, how: tuple[str, ...]
+) -> None:
+    run = start(folder, "run", "jobs.yaml", *how)
+    held.wait_for_kickoffs(3, run)
     run.send_signal(signal.SIGTERM)
-    run.communicate(timeout=30)
+    _, said = run.communicate()
     assert run.returncode == 3
-    assert json.loads(call(folder, "status", "jobs", "--json").stdout)["counts"]["open"] == 0
+    events = [json.loads(line)["event"] for line in said.splitlines()]
+    assert ("signal" in events) == (how[0] == "--log-format")
+
+
+def test_a_drained_run_waits_for_what_is_in_flight(folder: Path, held: HeldCrew) -> None:
+    run = start(folder, "run", "jobs.yaml", "--drain", "--concurrency", "2")
+    held.wait_for_kickoffs(2, run)
+    run.send_signal(signal.SIGTERM)
+    read_until(run, "SIGTERM")
+    held.finish()
+    run.communicate()
+    assert run.returncode == 3
+    counts = json.loads(call(folder, "status", "jobs", "--json").stdout)["counts"]
+    assert (counts["open"], counts["succeeded"], counts["pending"]) == (0, 2, 1)
 
 
 @pytest.mark.parametrize(("rates", "last"), [((), "/abc"), (("--fail-rate", "1"), "/abc/fail")])

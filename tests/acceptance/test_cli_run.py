@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 from cli_process import JOB_FILE, TOKEN, Crew, Process, call, environment, read_until, start, write_trips
+from held_crew import HeldCrew
 
 __all__ = ["JOB_FILE", "TOKEN", "Crew", "Process", "call", "environment", "read_until", "start", "write_trips"]
 
 
 @pytest.fixture
 def crew(folder: Path) -> Iterator[Crew]:
-    made = Crew(folder, "--execution-time", "200ms±50%")
+    made = Crew(folder, "--execution-time", "20ms±50%")
     (folder / "jobs.yaml").write_text(JOB_FILE.format(url=made.url), encoding="utf-8")
     yield made
     made.stop()
@@ -38,30 +39,36 @@ def test_a_batch_runs_to_its_end_and_then_has_nothing_to_do(folder: Path, crew: 
     assert crew.stats()["kickoffs"] == 40
 
 
-def test_ctrl_c_in_the_middle_and_the_same_command_again(folder: Path, crew: Crew) -> None:
-    first = start(folder, "run", "jobs.yaml")
-    assert first.stderr is not None
-    while "progress: " not in first.stderr.readline():
-        pass
+def in_the_middle(folder: Path, held: HeldCrew) -> Process:
+    """A run with some jobs ended and six in progress."""
+    run = start(folder, "run", "jobs.yaml")
+    held.wait_for_kickoffs(6, run)
+    held.finish()
+    read_until(run, "progress: ")
+    held.wait_for_kickoffs(12, run)
+    return run
+
+
+def test_ctrl_c_in_the_middle_and_the_same_command_again(folder: Path, held: HeldCrew) -> None:
+    first = in_the_middle(folder, held)
     first.send_signal(signal.SIGINT)
-    _, said = first.communicate(timeout=30)
+    _, said = first.communicate()
     assert first.returncode == 3, said
     assert "batchcrew run jobs.yaml" in said
+    held.release()
     second = call(folder, "run", "jobs.yaml")
     assert second.returncode == 0, second.stderr
-    stats = crew.stats()
+    stats = held.stats()
     assert (stats["kickoffs"], stats["max_kickoffs_per_job"]) == (40, 1)
 
 
-def test_killed_in_the_middle_and_the_same_command_again(folder: Path, crew: Crew) -> None:
-    first = start(folder, "run", "jobs.yaml")
-    assert first.stderr is not None
-    while "progress: " not in first.stderr.readline():
-        pass
+def test_killed_in_the_middle_and_the_same_command_again(folder: Path, held: HeldCrew) -> None:
+    first = in_the_middle(folder, held)
     first.kill()
-    first.communicate(timeout=30)
-    assert call(folder, "run", "jobs.yaml").returncode == 0
-    assert crew.stats()["max_kickoffs_per_job"] == 1
+    assert first.wait() == -signal.SIGKILL
+    held.release()
+    assert call(folder, "run", "jobs.yaml", "--delivery", "at_most_once").returncode == 0
+    assert held.stats()["max_kickoffs_per_job"] == 1
 
 
 @pytest.mark.parametrize("dialect", ["guide", "live", "legacy"])
@@ -73,19 +80,19 @@ def test_with_failures_and_http_errors_the_exit_code_is_the_tables(folder: Path,
     counts = json.loads(ended.stdout)["counts"]
     assert counts["pending"] == counts["open"] == 0
     assert ended.returncode == (0 if counts["succeeded"] == 40 else 1)
-    assert crew.stats()["peak_running"] <= 5
     crew.stop()
 
 
-def test_an_overlapping_run_changes_nothing(folder: Path, crew: Crew) -> None:
+def test_an_overlapping_run_changes_nothing(folder: Path, held: HeldCrew) -> None:
     first = start(folder, "run", "jobs.yaml")
-    assert first.stderr is not None
-    assert "start: " in first.stderr.readline()
+    held.wait_for_kickoffs(6, first)  # and none of them ends
     second = call(folder, "run", "jobs.yaml")
     assert second.returncode == 4
     assert f"pid {first.pid}" in second.stderr
+    assert first.poll() is None
+    assert held.kickoffs == 6
     first.send_signal(signal.SIGTERM)
-    first.communicate(timeout=30)
+    first.communicate()
     assert first.returncode == 3
 
 
@@ -203,14 +210,13 @@ def test_failed_jobs_run_again_only_when_asked(folder: Path) -> None:
 
 def test_the_embedded_crew_goes_on_after_an_interruption(folder: Path) -> None:
     (folder / "jobs.yaml").write_text(JOB_FILE.format(url="embedded"), encoding="utf-8")
-    first = start(folder, "run", "jobs.yaml", "--concurrency", "20")
-    assert first.stderr is not None
-    while "progress: " not in first.stderr.readline():
-        pass
+    # one at a time they take 80 s, longer than any test may
+    first = start(folder, "run", "jobs.yaml", "--concurrency", "1", "--log-format", "json")
+    read_until(first, '"kicked_off"')
     first.send_signal(signal.SIGINT)
-    first.communicate(timeout=30)
+    first.communicate()
     assert first.returncode == 3
-    second = call(folder, "run", "jobs.yaml", "--concurrency", "20", "--json")
+    second = call(folder, "run", "jobs.yaml", "--concurrency", "40", "--json")
     summary = json.loads(second.stdout)
     assert second.returncode == 0
     assert summary["kickoffs"] < 40

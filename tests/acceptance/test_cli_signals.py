@@ -1,77 +1,61 @@
-"""Signals: the first leaves in order, the second at once, and nothing keeps the interpreter alive."""
+"""Signals: the first leaves in order, the second at once, each moment has its exit code."""
 
 import json
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
-from test_cli_run import JOB_FILE, Crew, call, environment, start, write_trips
+from cli_process import JOB_FILE, Crew, Process, call, environment, read_until, start, write_trips
+from held_crew import HeldCrew
+
+SIGNALS = pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name
+)
+DRIVER = str(Path(__file__).with_name("signal_driver.py"))
+TABLE = {0, 1, 2, 3, 4, 5}
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    write_trips(tmp_path, 40)
-    return tmp_path
+def running(folder: Path, held: HeldCrew, *options: str) -> Process:
+    """A run whose executions are in progress."""
+    run = start(folder, "run", "jobs.yaml", *options)
+    held.wait_for_kickoffs(6, run)
+    return run
 
 
-@pytest.fixture
-def crew(folder: Path) -> Iterator[Crew]:
-    made = Crew(folder, "--execution-time", "60s", "--no-idempotency")
-    (folder / "jobs.yaml").write_text(JOB_FILE.format(url=made.url), encoding="utf-8")
-    yield made
-    made.stop()
-
-
-def running(folder: Path, *options: str) -> "subprocess.Popen[str]":
-    """A run whose executions are in flight."""
-    run = start(folder, "run", "jobs.yaml", "--log-format", "json", *options)
-    assert run.stderr is not None
-    for line in run.stderr:
-        if json.loads(line)["event"] == "kicked_off":
-            return run
-    raise AssertionError("it kicked nothing off")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@SIGNALS
 def test_the_first_signal_leaves_what_is_in_flight_for_the_next_run(
-    folder: Path, crew: Crew, number: signal.Signals
+    folder: Path, held: HeldCrew, number: signal.Signals
 ) -> None:
-    run = start(folder, "run", "jobs.yaml")
-    assert run.stderr is not None
-    run.stderr.readline()
-    while crew.stats()["kickoffs"] < 6:
-        pass
+    run = running(folder, held)
     run.send_signal(number)
-    _, said = run.communicate(timeout=50)
+    _, said = run.communicate()
     assert run.returncode == 3
     assert f"stopped: by {number.name}" in said
     assert "go on:" in said
     assert said.endswith("\n")
     counts = json.loads(call(folder, "status", "--json").stdout)["counts"]
     assert (counts["open"], counts["pending"]) == (6, 34)
-    assert crew.stats()["kickoffs"] == 6
+    assert held.kickoffs == 6
 
 
-def test_the_second_signal_ends_at_once_and_the_ledger_is_whole(folder: Path, crew: Crew) -> None:
-    run = running(folder, "--drain")
+def test_the_second_signal_ends_at_once_and_the_ledger_is_whole(folder: Path, held: HeldCrew) -> None:
+    run = running(folder, held, "--drain")
     run.send_signal(signal.SIGINT)
-    assert run.stderr is not None
-    for line in run.stderr:  # it waits for 60 s executions
-        if "SIGINT" in line:
-            break
+    read_until(run, "SIGINT")  # it waits for executions that never end
     interrupt_until_it_ends(run)
     assert run.returncode == 3
-    assert "ended at once" in run.communicate()[1]
-    assert_whole(folder, crew)
+    assert "stopped immediately" in run.communicate()[1]
+    assert_whole(folder, held)
 
 
-def test_the_second_signal_ends_also_while_another_program_holds_the_ledger(folder: Path, crew: Crew) -> None:
-    run = running(folder, "--drain")
-    other = sqlite3.connect(folder / "results" / "batchcrew.db", isolation_level=None)
+def test_the_second_signal_ends_also_while_another_program_holds_the_ledger(folder: Path, held: HeldCrew) -> None:
+    run = running(folder, held, "--drain")
+    other = sqlite3.connect(folder / "results" / "batchcrew.db", isolation_level=None, timeout=30)
     other.execute("BEGIN IMMEDIATE")
     run.send_signal(signal.SIGINT)
     interrupt_until_it_ends(run)
@@ -79,26 +63,152 @@ def test_the_second_signal_ends_also_while_another_program_holds_the_ledger(fold
     other.close()
     assert run.returncode == 3
     run.communicate()
-    assert_whole(folder, crew)
+    assert_whole(folder, held)
 
 
-def interrupt_until_it_ends(run: "subprocess.Popen[str]") -> None:
-    """As a person does who is in a hurry."""
+def interrupt_until_it_ends(run: Process) -> None:
+    """Press Ctrl-C again and again, as you do in a hurry."""
+    pause = threading.Event()
     while run.poll() is None:
         run.send_signal(signal.SIGINT)
-        try:
-            run.wait(timeout=0.6)
-        except subprocess.TimeoutExpired:
-            continue
+        pause.wait(0.1)
 
 
-def assert_whole(folder: Path, crew: Crew) -> None:
+def assert_whole(folder: Path, held: HeldCrew) -> None:
     connection = sqlite3.connect(folder / "results" / "batchcrew.db")
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.close()
     counts = json.loads(call(folder, "status", "--json").stdout)["counts"]
     assert counts["open"] + counts["pending"] == 40
-    assert counts["open"] == crew.stats()["kickoffs"] == 6
+    assert counts["open"] == held.kickoffs == 6
+
+
+@SIGNALS
+@pytest.mark.parametrize("command", ["run", "tick", "adopt"])
+def test_a_signal_after_the_first_line_has_a_code_of_the_table(
+    folder: Path, held: HeldCrew, number: signal.Signals, command: str
+) -> None:
+    (folder / "ids.csv").write_text("job_id,kickoff_id\ntrip-1,no-such-id\n", encoding="utf-8")
+    more = {"adopt": ("--csv", "ids.csv")}.get(command, ("--log-format", "json"))
+    process = start(folder, command, "jobs.yaml", *more)
+    process.stderr.readline()
+    process.send_signal(number)
+    _, said = process.communicate()
+    assert process.returncode == 3, said
+    assert "Traceback" not in said
+
+
+def driven(folder: Path, point: str, number: signal.Signals, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command that gets the signal at that point of its code."""
+    return subprocess.run(
+        [sys.executable, DRIVER, point, number.name, "--", *arguments],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+
+
+@pytest.fixture
+def finished(folder: Path) -> Path:
+    """A batch of three jobs that has ended."""
+    write_trips(folder, 3)
+    crew = Crew(folder, "--execution-time", "1ms")
+    (folder / "jobs.yaml").write_text(JOB_FILE.format(url=crew.url), encoding="utf-8")
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    crew.stop()
+    return folder
+
+
+POINTS = {
+    "before the command is read": ("LazyGroup.get_command", 3),
+    "before the loop": ("loop_factory", 3),
+    "before the handlers of the run": ("with_signals", 3),
+    "as the work begins": ("run_batch", 0),
+    "as the loop is closed": ("Runner.close", 0),
+    "before the summary": ("summary_json", 0),
+    "in the middle of the summary": ("_Stdout.write", 0),
+    "after the summary": ("uninterruptible", 0),
+    "as the process leaves": ("leave", 0),
+    "as the interpreter ends": ("atexit", 0),
+}
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_a_signal_at_this_point_of_a_run(finished: Path, name: str) -> None:
+    """Nothing is left to do, so that a signal during the work stops nothing: exit 0, and the summary is whole."""
+    point, code = POINTS[name]
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        ended = driven(finished, point, number, "run", "jobs.yaml", "--json")
+        assert ended.returncode == code, (number, ended.stderr)
+        assert "Traceback" not in ended.stderr
+        if code == 0:
+            assert json.loads(ended.stdout)["counts"]["succeeded"] == 3
+        else:
+            assert ended.stderr.splitlines() == [f"batchcrew: interrupted by {number.name}"]
+
+
+READING = (
+    ("status",),
+    ("list", "--json"),
+    ("show", "jobs", "trip-1"),
+    ("export", "jobs"),
+    ("check", "jobs.yaml", "--offline"),
+    ("schema",),
+    ("retry", "jobs"),
+    ("--help",),
+)
+
+
+@pytest.mark.parametrize("arguments", READING, ids=lambda arguments: arguments[0])
+def test_a_signal_at_any_call_of_a_reading_command(finished: Path, arguments: tuple[str, ...]) -> None:
+    """The signal comes at the 10th, 100th … function call after `main` has begun."""
+    codes: Counter[int] = Counter()
+    for calls in (10, 300, 3_000, 30_000, 100_000):
+        ended = driven(finished, f"call:{calls}", signal.SIGTERM, *arguments)
+        codes[ended.returncode] += 1
+        assert "Traceback" not in ended.stderr, (calls, ended.stderr)
+        if ended.returncode == 3:
+            assert ended.stderr.splitlines() == ["batchcrew: interrupted by SIGTERM"]
+    assert set(codes) <= {0, 3}
+    assert codes[3] > 0
+
+
+def test_a_signal_at_any_call_of_a_run(finished: Path) -> None:
+    for calls in (100, 1_000, 5_000, 20_000, 60_000, 90_000, 110_000):
+        ended = driven(finished, f"call:{calls}", signal.SIGTERM, "run", "jobs.yaml", "--json")
+        assert ended.returncode in {0, 3}, (calls, ended.stderr)
+        assert "Traceback" not in ended.stderr, (calls, ended.stderr)
+        if ended.stdout:
+            assert json.loads(ended.stdout)["batch"] == "jobs"
+
+
+@SIGNALS
+def test_a_served_crew_is_stopped_by_one_signal_and_at_once_by_two(folder: Path, number: signal.Signals) -> None:
+    one = Crew(folder).process
+    one.send_signal(number)
+    one.communicate()
+    assert one.returncode == 0
+    ended = driven(folder, "CrewServer.drain", number, "serve", "--port", "0")  # hold on: see the driver
+    assert ended.returncode == 3, ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_run_under_nohup_survives_its_terminal(folder: Path, held: HeldCrew) -> None:
+    command = ["nohup", sys.executable, "-m", "batchcrew", "run", "jobs.yaml", "--concurrency", "40"]
+    run = subprocess.Popen(
+        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert run.stdout is not None
+    for line in run.stdout:
+        if "start: " in line:
+            break
+    run.send_signal(signal.SIGHUP)
+    held.release()
+    said, _ = run.communicate(timeout=50)
+    assert run.returncode == 0, said
 
 
 def test_a_thread_that_is_stuck_keeps_nobody_waiting() -> None:
@@ -107,8 +217,12 @@ def test_a_thread_that_is_stuck_keeps_nobody_waiting() -> None:
         "from batchcrew.cli.leaving import leave\n"
         "from batchcrew.cli.loop import call\n"
         "async def work():\n"
-        "    asyncio.ensure_future(asyncio.to_thread(time.sleep, 3600))\n"
-        "    await asyncio.sleep(0.1)\n"
+        "    began, loop = asyncio.Event(), asyncio.get_running_loop()\n"
+        "    def stuck():\n"
+        "        loop.call_soon_threadsafe(began.set)\n"
+        "        time.sleep(3600)\n"
+        "    asyncio.ensure_future(asyncio.to_thread(stuck))\n"
+        "    await began.wait()\n"
         "    print('worked', end='')\n"
         "call(work())\n"
         "leave(3)\n"
@@ -124,12 +238,10 @@ def test_a_thread_that_is_stuck_keeps_nobody_waiting() -> None:
     assert (ended.returncode, ended.stdout) == (3, "worked"), ended.stderr
 
 
-def test_a_terminal_that_goes_away_is_a_signal_and_no_defect(folder: Path, crew: Crew) -> None:
+def test_a_terminal_that_goes_away_is_a_signal_and_no_defect(folder: Path, held: HeldCrew) -> None:
     """The terminal's end closes standard error as well: the summary cannot be shown, the run still ends in order."""
-    run = running(folder)
-    assert run.stderr is not None
-    assert run.stdout is not None
+    run = running(folder, held)
     run.stderr.close()
     run.stdout.close()
     run.send_signal(signal.SIGHUP)
-    assert run.wait(timeout=50) == 3
+    assert run.wait() == 3

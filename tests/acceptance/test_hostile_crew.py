@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from test_cli_run import TOKEN, call, environment
+from cli_process import TOKEN, call, call_fresh, environment
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\u202e\x9b5n"
 HARMFUL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
@@ -85,16 +85,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, "subpr
     (folder / "rows.csv").write_text("id,x\n" + "".join(f"{kind},1\n" for kind in ANSWERS), encoding="utf-8")
     with hostile() as url:
         (folder / "jobs.yaml").write_text(JOB_FILE.format(url=url), encoding="utf-8")
-        ended = subprocess.run(
-            [sys.executable, "-m", "batchcrew", "run", "jobs.yaml"],
-            cwd=folder,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=55,
-            preexec_fn=lambda: os.umask(0) and None,
-        )
+        ended = call_fresh(folder, "run", "jobs.yaml", preexec_fn=lambda: os.umask(0) and None)
         yield folder, ended
 
 
@@ -159,7 +150,7 @@ def test_ps_shows_no_token(tmp_path: Path) -> None:
             text=True,
         )
         assert run.stderr is not None
-        run.stderr.readline()
+        assert run.stderr.readline(), run.wait()
         command = Path(f"/proc/{run.pid}/cmdline").read_bytes()
         run.kill()
         run.communicate()

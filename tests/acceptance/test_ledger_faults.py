@@ -5,13 +5,12 @@ import os
 import resource
 import sqlite3
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from test_cli_run import JOB_FILE, Crew, call, environment, start, write_trips
+from cli_process import JOB_FILE, Crew, Process, call, call_fresh, read_until, start, wait_until, write_trips
+from held_crew import HeldCrew
 
 JOBS = 30
 PROMISE = "what was in flight is taken up by the next run"
@@ -25,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def crew(folder: Path) -> Iterator[Crew]:
-    made = Crew(folder, "--execution-time", "300ms±50%", "--no-idempotency")
+    made = Crew(folder, "--execution-time", "20ms±50%", "--no-idempotency")
     (folder / "jobs.yaml").write_text(JOB_FILE.format(url=made.url), encoding="utf-8")
     yield made
     made.stop()
@@ -79,48 +78,45 @@ def test_a_file_that_may_not_grow(folder: Path, crew: Crew) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (220_000, 220_000))
 
-    ended = subprocess.run(
-        [sys.executable, "-m", "batchcrew", "run", "jobs.yaml", "--delivery", "at_most_once"],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=50,
-        preexec_fn=limit,
-    )
+    ended = call_fresh(folder, "run", "jobs.yaml", "--delivery", "at_most_once", preexec_fn=limit)
     plain(ended, "results/batchcrew.db")
     assert PROMISE in ended.stderr
     finished(folder, crew, "results/batchcrew.db", held=6)
 
 
-def held_in_the_middle(folder: Path, *, seconds: float) -> "subprocess.Popen[str]":
-    """A run whose ledger another program held for so long."""
-    run = start(folder, "run", "jobs.yaml", "--delivery", "at_most_once")
-    assert run.stderr is not None
-    while "progress: " not in run.stderr.readline():
-        pass
-    other = sqlite3.connect(folder / "results" / "batchcrew.db", isolation_level=None, timeout=20)
+def locked(folder: Path, held: HeldCrew, *options: str) -> tuple[Process, sqlite3.Connection]:
+    """A run with executions in progress, and another program that has locked its ledger."""
+    run = start(folder, "run", "jobs.yaml", "--delivery", "at_most_once", "--log-format", "json", *options)
+    for _ in range(6):
+        read_until(run, '"kicked_off"')
+    other = sqlite3.connect(folder / "results" / "batchcrew.db", isolation_level=None, timeout=50)
     other.execute("BEGIN IMMEDIATE")
-    time.sleep(seconds)  # the other program's time, not ours
+    held.finish()  # from now on the run has something to write
+    return run, other
+
+
+def test_a_ledger_that_another_program_holds_for_20_seconds(folder: Path, held: HeldCrew) -> None:
+    run, other = locked(folder, held)
+    _, said = run.communicate()
     other.execute("ROLLBACK")
     other.close()
-    return run
-
-
-def test_a_ledger_that_another_program_holds_for_20_seconds(folder: Path, crew: Crew) -> None:
-    run = held_in_the_middle(folder, seconds=20)
-    _, said = run.communicate(timeout=50)
     assert run.returncode == 70, said
     assert "another program has locked it for over 15 s: close that and run again" in said
     assert PROMISE in said
-    finished(folder, crew, "results/batchcrew.db")
+    held.release()
+    assert call(folder, "run", "jobs.yaml", "--delivery", "at_most_once").returncode == 0
+    assert held.stats()["max_kickoffs_per_job"] == 1
 
 
-def test_a_ledger_that_another_program_holds_for_a_moment_is_waited_for(folder: Path, crew: Crew) -> None:
-    run = held_in_the_middle(folder, seconds=3)
-    run.communicate(timeout=50)
-    assert run.returncode == 0
+def test_a_ledger_that_another_program_holds_for_a_moment_is_waited_for(folder: Path, held: HeldCrew) -> None:
+    run, other = locked(folder, held)
+    seen = held.answers
+    wait_until(lambda: held.answers > seen, run)  # the run has been told of an end that it cannot write
+    other.execute("ROLLBACK")
+    other.close()
+    held.release()
+    _, said = run.communicate()
+    assert run.returncode == 0, said
 
 
 def test_a_ledger_of_a_later_batchcrew(folder: Path, crew: Crew) -> None:

@@ -364,6 +364,7 @@ async def test_waiting_for_a_person_does_not_count_against_the_time_limit(tmp_pa
     clock = manual_clock()
     async with crew_stage(tmp_path, clock=clock, execution_timeout=60) as on:
         kickoff_id = await paused(on)
+        await clock.settle()
         clock.advance(3600)
         assert (await on.run("echo"))["status"] == "completed"
         await on.call("POST", "/resume", json=word(kickoff_id, on))
@@ -377,9 +378,11 @@ async def test_after_a_person_has_answered_the_time_limit_goes_on(tmp_path: Path
         human = {"humanInputWebhook": {"url": f"{on.receiver.url}/ask"}}
         kickoff_id = await on.start("ask_and_hold", pipe=str(gate.path), body=human)
         assert (await on.receiver.heard.get())[0] == "/ask"
+        await clock.settle()
         clock.advance(3600)
         await on.call("POST", "/resume", json=word(kickoff_id, on))
         await gate.waited_at()
+        await clock.settle()
         clock.advance(60)
         (found,) = await on.ended(kickoff_id)
         gate.open()

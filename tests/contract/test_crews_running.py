@@ -205,9 +205,11 @@ async def test_over_its_time_it_is_ended_and_the_others_in_its_worker_go_on(tmp_
     async with crew_stage(tmp_path, clock=clock, threads=2, execution_timeout=60) as on:
         overdue = await on.start("hold", pipe=str(slow.path))
         await slow.waited_at()
+        await clock.settle()
         clock.advance(30)
         neighbour = await on.start("hold", pipe=str(other.path), topic="goes on")
         await other.waited_at()
+        await clock.settle()
         clock.advance(30)
         (found,) = await on.ended(overdue)
         slow.open()

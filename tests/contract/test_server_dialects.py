@@ -113,7 +113,7 @@ async def test_an_execution_that_fails(dialect: str, expected: Any) -> None:
         ),
     ],
 )
-async def test_the_inputs_sleep_requested(dialect: str, inputs: Any) -> None:
+async def test_the_inputs_asked_for(dialect: str, inputs: Any) -> None:
     async with stage(dialect=dialect) as on:
         answer = await on.get("/inputs")
         assert (answer.status, answer.body) == (200, {"inputs": inputs})

@@ -158,7 +158,7 @@ async def test_a_body_over_the_limit(dialect: str) -> None:
     "authorization",
     [None, "", "Bearer", "Bearer ", "Bearer wrong", TOKEN, f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer \xe9\xff"],
 )
-async def test_the_token_is_sleep_requested(authorization: str | None) -> None:
+async def test_the_token_is_asked_for(authorization: str | None) -> None:
     async with stage() as on:
         for method, path in (
             ("GET", "/inputs"),
