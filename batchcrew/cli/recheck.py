@@ -9,6 +9,7 @@ import click
 
 from batchcrew.cli.loop import call, say
 from batchcrew.cli.options import batch_argument, existing, json_option, known_batch, ledger_option, option
+from batchcrew.cli.program import current_program
 from batchcrew.cli.signals import with_signals
 from batchcrew.cli.sources import read_token
 from batchcrew.clock import SystemClock
@@ -67,18 +68,18 @@ def command(
     if as_json:
         click.echo(json_document({**recheck_json(result), "executions": [look_json(look) for look in looks]}))
     else:
-        click.echo(recheck_summary(result))
+        click.echo(recheck_summary(result, current_program()))
     return result.exit_code
 
 
 async def _recheck(
     path: Path, batch: str, jobs: tuple[str, ...], source: Source, looks: list[Look], *, as_json: bool
 ) -> RecheckResult:
-    clock, stop = SystemClock(), Stop()
+    clock, stop, program = SystemClock(), Stop(), current_program()
 
     def report(look: Look) -> None:
         if not as_json:
-            click.echo(look_line(look, batch, str(path)))
+            click.echo(look_line(look, batch, str(path), program))
         elif len(looks) < MOST_IN_JSON:
             looks.append(look)
 

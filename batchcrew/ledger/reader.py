@@ -183,8 +183,9 @@ class LedgerReader(Reading):
             case Access.IMMUTABLE:
                 uri = database_uri(path, mode="ro", immutable="1")
             case Access.COPY:
-                folder = Path(self._copies.enter_context(tempfile.TemporaryDirectory(prefix="batchcrew-")))
-                uri = database_uri(await asyncio.to_thread(_copy, path, folder))
+                folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="batchcrew-")
+                self._copies.enter_context(folder)
+                uri = database_uri(await asyncio.to_thread(_copy, path, Path(folder.name)))
             case _:
                 assert_never(self._access)
         return await aiosqlite.connect(uri, uri=True, isolation_level=None)

@@ -10,7 +10,7 @@ from batchcrew.errors import ExitCode
 from batchcrew.ledger import EndedAttempt
 from batchcrew.models import Counts
 from batchcrew.reports.clean import clean_text
-from batchcrew.reports.commands import attach_command, retry_command, run_command
+from batchcrew.reports.commands import PROGRAM, attach_command, retry_command, run_command
 from batchcrew.reports.summary import count_words
 
 _REASON_COLUMNS = 200
@@ -60,7 +60,7 @@ class RecheckResult:
         return ExitCode.SUCCEEDED if self.counts.succeeded == self.counts.total else ExitCode.JOBS_FAILED
 
 
-def look_line(look: Look, batch: str, ledger: str) -> str:
+def look_line(look: Look, batch: str, ledger: str, program: str = PROGRAM) -> str:
     """`tokyo: succeeded; its result is recorded`, with what to do next where that is the operator's to decide."""
     attempt = look.attempt
     name, detail = clean_text(attempt.job_id), clean_text(look.detail or "", limit=_REASON_COLUMNS)
@@ -70,7 +70,7 @@ def look_line(look: Look, batch: str, ledger: str) -> str:
         case Finding.FAILED:
             return f"{name}: failed: {detail}"
         case Finding.RUNNING:
-            attach = attach_command(batch, attempt.job_id, ledger, kickoff_id=attempt.kickoff_id)
+            attach = attach_command(batch, attempt.job_id, ledger, program, kickoff_id=attempt.kickoff_id)
             return f"{name}: still running (the crew says '{detail}'), stays {attempt.job_state}; watch it: {attach}"
         case Finding.UNKNOWN:
             return f"{name}: the crew does not know kickoff {clean_text(attempt.kickoff_id)}; stays {attempt.job_state}"
@@ -78,7 +78,7 @@ def look_line(look: Look, batch: str, ledger: str) -> str:
             return f"{name}: no clear answer ({detail}); stays {attempt.job_state}"
 
 
-def recheck_summary(result: RecheckResult) -> str:
+def recheck_summary(result: RecheckResult, program: str = PROGRAM) -> str:
     """What was found, counted; how the batch is now; what to do next."""
     looked = sum(result.found.values())
     found = ", ".join(f"{number} {finding}" for finding in Finding if (number := result.found[finding]))
@@ -89,15 +89,15 @@ def recheck_summary(result: RecheckResult) -> str:
         held = "1 held job has" if result.without_id == 1 else f"{result.without_id} held jobs have"
         lines.append(f"  {held} no kickoff_id to poll: attach the id that the vendor's dashboard shows, or retry")
     lines.append(f"  jobs: {count_words(result.counts)}")
-    lines += [f"  {purpose}: {command}" for purpose, command in _next(result)]
+    lines += [f"  {purpose}: {command}" for purpose, command in _next(result, program)]
     return "\n".join(lines)
 
 
-def _next(result: RecheckResult) -> Iterator[tuple[str, str]]:
+def _next(result: RecheckResult, program: str) -> Iterator[tuple[str, str]]:
     if result.counts.left:
-        yield "continue", run_command(result.jobfile, result.ledger)
+        yield "continue", run_command(result.jobfile, result.ledger, program=program)
     if result.without_id:
-        yield "retry the held", retry_command(result.batch, result.ledger, "--held")
+        yield "retry the held", retry_command(result.batch, result.ledger, "--held", program=program)
 
 
 def _executions(number: int) -> str:

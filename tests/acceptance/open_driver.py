@@ -1,28 +1,27 @@
-"""`batchcrew ARGUMENTS`, then a line on stdout with the database files that it opened past SQLite."""
+"""`batchcrew ARGUMENTS`; each database file that it opens past SQLite becomes a line of LOG.
 
+open_driver.py LOG ARGUMENTS
+"""
+
+import os
 import re
 import sys
 from typing import Any
 
 from batchcrew.cli import main
 
-DATABASE = re.compile(r"\.db(-wal|-shm|-journal)?$")
-opened: list[str] = []
+DATABASE = re.compile(rb"\.db(-wal|-shm|-journal)?$")
+log = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
 
 def watch(event: str, arguments: tuple[Any, ...]) -> None:
     """See every file that Python opens; what SQLite opens is not reported."""
-    if (
-        event == "open"
-        and isinstance(arguments[0], str | bytes)
-        and DATABASE.search(str(arguments[0], "utf-8", "replace") if isinstance(arguments[0], bytes) else arguments[0])
-    ):
-        opened.append(str(arguments[0]))
+    if event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
+        name = os.fsencode(arguments[0])
+        if DATABASE.search(name):
+            os.write(log, name + b"\n")
 
 
 if __name__ == "__main__":
     sys.addaudithook(watch)
-    try:
-        main(sys.argv[1:])
-    finally:
-        print("opened:", opened, flush=True)
+    main(sys.argv[2:])

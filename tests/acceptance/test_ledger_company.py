@@ -7,11 +7,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cli_process import JOB_FILE, Process, call, start, wait_until, write_trips
+from cli_process import JOB_FILE, Process, call, environment, start, wait_until, write_trips
 from held_crew import HeldCrew
 
 LEDGER = "results/batchcrew.db"
@@ -38,7 +38,7 @@ def by_command(folder: Path, *arguments: str) -> None:
     assert ended.returncode in {0, 5}, ended.stderr
 
 
-READERS = {
+READERS: dict[str, Callable[[Path], None]] = {
     "status": lambda folder: by_command(folder, "status"),
     "list": lambda folder: by_command(folder, "list"),
     "show": lambda folder: by_command(folder, "show", "jobs", "trip-0"),
@@ -72,7 +72,7 @@ def recorded(folder: Path, query: str = "SELECT count(*) FROM attempts WHERE sta
 
 def unlinked(process: Process) -> list[str]:
     """Files that the process has open and somebody has removed."""
-    links = [os.readlink(entry) for entry in Path(f"/proc/{process.pid}/fd").iterdir() if entry.is_symlink()]
+    links = [str(entry.readlink()) for entry in Path(f"/proc/{process.pid}/fd").iterdir() if entry.is_symlink()]
     return [link for link in links if link.endswith(" (deleted)") and "/results/" in link]
 
 
@@ -190,9 +190,8 @@ def test_the_history_of_a_batch(folder: Path, held: HeldCrew) -> None:
     assert [(line["running"], line["kickoffs"]) for line in running] == [(True, IN_PROGRESS)]
     run.kill()
     run.wait()
-    held.finish()
-    assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
     held.release()
+    assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
     assert call(folder, "run", "jobs.yaml").returncode == 0
     lines = json.loads(call(folder, "runs", "--json").stdout)
     told = [(line["kind"], line["kickoffs"], line["exit_code"], line["stopped"], line["running"]) for line in lines]
@@ -259,43 +258,44 @@ def test_status_in_a_loop_does_not_keep_a_run_from_starting(folder: Path, held: 
     assert [looker.wait() for looker in lookers] == [0] * 8
 
 
+def opened_past_sqlite(folder: Path, *arguments: str) -> tuple[int, str]:
+    """The exit code of a command, and the database files that it opened; SQLite's own opening is not reported."""
+    log = folder / "opened.log"
+    ended = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("open_driver.py")), str(log), *arguments],
+        cwd=folder,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    return ended.returncode, log.read_text(encoding="utf-8")
+
+
 def test_every_command_opens_the_database_through_sqlite_alone(folder: Path, held: HeldCrew) -> None:
-    """Python reports each file that is opened past SQLite; SQLite's own are not among them."""
-    driver = str(Path(__file__).with_name("open_driver.py"))
     held.release()
     (folder / "ids.csv").write_text("job_id,kickoff_id\n", encoding="utf-8")
-
-    def opened(*arguments: str) -> tuple[int, str]:
-        ended = subprocess.run(
-            [sys.executable, driver, *arguments],
-            cwd=folder,
-            env={**os.environ, "CREW_TOKEN": "a-token-of-the-tests"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return ended.returncode, ended.stdout.rpartition("opened: ")[2].strip() or ended.stderr
-
-    assert opened("run", "jobs.yaml", "--limit", "3") == (3, "[]")
-    for expected, *arguments in [
-        (3, "tick", "jobs.yaml"),
-        (0, "status"),
-        (0, "list"),
-        (0, "show", "jobs", "trip-0"),
-        (0, "runs"),
-        (0, "export", "jobs", "-o", "results.csv"),
-        (0, "check", "jobs.yaml"),
-        (0, "backup", "copy.db"),
-        (0, "upgrade"),
-        (0, "retry", "jobs"),
-        (2, "attach", "jobs", "trip-0", "some-id"),
-        (0, "run", "jobs.yaml"),
-        (0, "adopt", "jobs.yaml", "--csv", "ids.csv"),
-        (0, "vacuum"),
-        (0, "delete", "jobs", "--yes"),
-    ]:
-        assert opened(*arguments) == (expected, "[]"), arguments
+    calls: list[tuple[int, tuple[str, ...]]] = [
+        (3, ("run", "jobs.yaml", "--limit", "3")),
+        (3, ("tick", "jobs.yaml")),
+        (0, ("status",)),
+        (0, ("list",)),
+        (0, ("show", "jobs", "trip-0")),
+        (0, ("runs",)),
+        (0, ("export", "jobs", "-o", "results.csv")),
+        (0, ("check", "jobs.yaml")),
+        (0, ("backup", "copy.db")),
+        (0, ("upgrade",)),
+        (0, ("retry", "jobs")),
+        (3, ("recheck", "jobs")),
+        (2, ("attach", "jobs", "trip-0", "some-id")),
+        (0, ("run", "jobs.yaml")),
+        (0, ("adopt", "jobs.yaml", "--csv", "ids.csv")),
+        (0, ("vacuum",)),
+        (0, ("delete", "jobs", "--yes")),
+    ]
+    for code, arguments in calls:
+        assert opened_past_sqlite(folder, *arguments) == (code, ""), arguments
 
 
 def write_embedded(folder: Path) -> None:
@@ -306,9 +306,5 @@ def write_embedded(folder: Path) -> None:
 
 def test_the_embedded_crews_state_is_opened_through_sqlite_alone(tmp_path: Path) -> None:
     write_embedded(tmp_path)
-    driver = str(Path(__file__).with_name("open_driver.py"))
-    ended = subprocess.run(
-        [sys.executable, driver, "run", "demo.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert (ended.returncode, ended.stdout.strip()) == (0, "opened: []"), ended.stderr
+    assert opened_past_sqlite(tmp_path, "run", "demo.yaml") == (0, "")
     assert (tmp_path / "results" / "embedded-crew.db").stat().st_mode & 0o777 == 0o600

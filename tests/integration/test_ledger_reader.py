@@ -1,13 +1,13 @@
 """Reading a ledger without writing: how the file is opened, and what is never left behind."""
 
 import ast
+import asyncio
 import hashlib
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import aiosqlite
@@ -57,6 +57,10 @@ def digests(folder: Path) -> dict[str, str]:
         for file in folder.rglob("*")
         if file.is_file()
     }
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
 
 
 async def test_a_ledger_at_rest_is_read_and_left_as_it_is(path: Path) -> None:
@@ -117,18 +121,22 @@ async def test_a_long_export_of_a_file_that_changes_has_each_job_once(path: Path
     assert seen == [f"job-{number:04}" for number in range(500)]
 
 
+def copy_of(path: Path, target: Path) -> None:
+    """Copy by another process: this one would drop its own locks."""
+    target.parent.mkdir()
+    script = "import sys, shutil; [shutil.copyfile(sys.argv[1] + s, sys.argv[2] + s) for s in ('', '-wal')]"
+    subprocess.run([sys.executable, "-c", script, str(path), str(target)], check=True)
+
+
 @pytest.fixture
 async def crashed(tmp_path: Path, path: Path) -> Path:
     """What a killed run leaves: the file, and a WAL that holds its last commits, but no `-shm`."""
-    folder = tmp_path / "crashed"
-    folder.mkdir()
-    script = "import sys, shutil; [shutil.copyfile(sys.argv[1] + s, sys.argv[2] + s) for s in ('', '-wal')]"
+    target = tmp_path / "crashed" / "ledger.db"
     async with Ledger(path, clock=ManualClock()) as ledger:
         await ledger.stage("second", jobs("c"))
         await ledger.take_in("second", jobfile="jobs.yaml", digest="d", columns=())
-        # another process copies: this one would drop its own locks
-        subprocess.run([sys.executable, "-c", script, str(path), str(folder / "ledger.db")], check=True)
-    return folder / "ledger.db"
+        await asyncio.to_thread(copy_of, path, target)
+    return target
 
 
 async def test_what_a_killed_run_left_in_the_wal_is_read(crashed: Path) -> None:
@@ -140,10 +148,9 @@ async def test_what_a_killed_run_left_in_the_wal_is_read(crashed: Path) -> None:
 
 
 @pytest.fixture
-def another_user(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def another_user(monkeypatch: pytest.MonkeyPatch) -> None:
     """The files belong to somebody else."""
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    yield
 
 
 @pytest.mark.usefixtures("another_user")
@@ -160,18 +167,28 @@ async def test_another_users_ledger_in_use_is_read_and_no_file_is_left(path: Pat
     async with Ledger(path, clock=ManualClock()) as ledger:
         await ledger.stage("second", jobs("c"))
         await ledger.take_in("second", jobfile="jobs.yaml", digest="d", columns=())
-        names = sorted(file.name for file in path.parent.iterdir())
+        names = names_in(path.parent)
         async with reader(path) as opened:
             assert opened._access in {Access.FOREIGN, Access.COPY}
             assert await batches(opened) == ["first", "second"]
-        assert sorted(file.name for file in path.parent.iterdir()) == names
+        assert names_in(path.parent) == names
+
+
+def make_read_only(*folders: Path) -> None:
+    for folder in folders:
+        subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
+
+
+def make_writable(*folders: Path) -> None:
+    for folder in reversed(folders):
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a folder read-only")
 async def test_a_ledger_on_a_read_only_mount_is_read(path: Path, crashed: Path) -> None:
-    for folder in (crashed.parent, path.parent):
-        subprocess.run(["mount", "--bind", str(folder), str(folder)], check=True)
-        subprocess.run(["mount", "-o", "remount,ro,bind", str(folder)], check=True)
+    folders = (crashed.parent, path.parent)
+    await asyncio.to_thread(make_read_only, *folders)
     try:
         async with reader(path) as opened:
             assert await batches(opened) == ["first", "second"]
@@ -179,8 +196,7 @@ async def test_a_ledger_on_a_read_only_mount_is_read(path: Path, crashed: Path) 
             assert opened._access is Access.COPY
             assert await batches(opened) == ["first", "second"]
     finally:
-        for folder in (path.parent, crashed.parent):
-            subprocess.run(["umount", "-l", str(folder)], check=True)
+        await asyncio.to_thread(make_writable, *folders)
 
 
 async def test_a_ledger_behind_a_link_is_read(path: Path, tmp_path: Path) -> None:
@@ -190,7 +206,7 @@ async def test_a_ledger_behind_a_link_is_read(path: Path, tmp_path: Path) -> Non
     async with Ledger(path, clock=ManualClock()), reader(link) as opened:
         assert opened._access is Access.SHARED
         assert await batches(opened) == ["first"]
-    assert [file.name for file in link.parent.iterdir()] == ["link.db"]
+    assert names_in(link.parent) == ["link.db"]
 
 
 async def test_an_older_ledger_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
@@ -225,7 +241,7 @@ async def test_what_is_not_a_ledger_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LedgerTooNew):
         async with reader(tmp_path / "newer.db"):
             pass
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["empty.db", "newer.db", "other.db"]
+    assert names_in(tmp_path) == ["empty.db", "newer.db", "other.db"]
 
 
 OPENING = {"open", "touch", "read_bytes", "read_text", "write_bytes", "write_text", "copy", "copyfile", "copy2"}

@@ -1,5 +1,6 @@
 """The spill file: kickoff ids that the ledger could not take."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
@@ -19,6 +20,11 @@ def kickoff(number: int, size: int = 36) -> SpilledKickoff:
 @pytest.fixture
 def ledger_path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def spill(ledger_path: Path) -> Path:
+    return spill_path(ledger_path, "b")
 
 
 def spilled(path: Path, kickoffs: Iterable[SpilledKickoff]) -> Path:
@@ -103,7 +109,7 @@ async def intended(ledger: Ledger) -> tuple[BatchKey, list[Attempt]]:
 
 
 async def test_an_id_that_the_ledger_cannot_take_is_recorded_by_the_next_run(
-    ledger: Ledger, ledger_path: Path, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, ledger_path: Path, spill: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key, (first, second) = await intended(ledger)
 
@@ -120,7 +126,7 @@ async def test_an_id_that_the_ledger_cannot_take_is_recorded_by_the_next_run(
         assert other.recovered == 1
         found = {attempt.job_id: (state, attempt.kickoff_id) for state, attempt in await other.open_attempts(key)}
     assert found == {"a": (AttemptState.KICKED_OFF, "k-1"), "b": (AttemptState.INTENDED, None)}
-    assert not spill_path(ledger_path, "b").exists()
+    assert not await asyncio.to_thread(spill.exists)
     assert second.kickoff_id is None
 
 

@@ -160,7 +160,7 @@ def test_an_execution_that_runs_again_settles_anew() -> None:
 
 
 def test_silence_lasts_from_its_first_poll_and_counts_from_the_third() -> None:
-    clock = HandClock()
+    clock = ManualClock(jumps=True)
     silence = Silence(clock, give_up=100)
     for _ in range(2):
         silence.lasts("502")
@@ -321,7 +321,7 @@ def test_a_pause_is_warned_of_once_a_minute() -> None:
 
 
 def test_a_machine_without_descriptors_holds_fewer_and_blames_no_server() -> None:
-    clock = HandClock()
+    clock = ManualClock(jumps=True)
     made = gate(clock, slots=20)
     made.take(20)
     for _ in range(6):

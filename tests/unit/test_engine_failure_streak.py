@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hand_clock import HandClock, Middle
+from manual_clock import ManualClock, Middle
 
 from batchcrew.clock import to_text
 from batchcrew.engine.failure_streak import FailureStreaks
@@ -19,7 +19,7 @@ class Stage:
     """One or more crews' rows, without a ledger."""
 
     def __init__(self, *crews: str, once: bool = False, **limit: Any) -> None:
-        self.clock = HandClock()
+        self.clock = ManualClock(jumps=True)
         self.limit = FailureLimit(**limit) if limit else FailureLimit(in_a_row=3)
         self.once = once
         self.streaks = self._new()
@@ -236,7 +236,7 @@ async def test_ticks_wait_longer_and_longer_after_three_probes_and_a_run_does_no
 async def test_executions_in_progress_at_the_stop_are_no_probes() -> None:
     stage = Stage(once=True)
     for _ in range(20):  # concurrency 20
-        stage.end(intended_at="2026-01-01T00:00:00.000Z")
+        stage.end(intended_at="2025-12-31T23:00:00.000Z")
     await stage.next_run()
     assert stage.room() == 1
 
