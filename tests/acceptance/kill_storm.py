@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from test_cli_run import JOB_FILE, Crew, call, environment, write_trips
+from cli_process import JOB_FILE, Crew, call, environment, write_trips
 
 
 class LongLine:
