@@ -79,8 +79,8 @@ class CompanyStorm:
         kills = ", ".join(f"{number} of {name}" for name, number in sorted(self.kills.items()))
         started = ", ".join(f"{number} {name}" for name, number in sorted(self.processes.items()))
         return (
-            f"{sum(self.kills.values())} kills ({kills}); started: {started}; {self.jobs} jobs in {len(BATCHES)} batches: "
-            f"{self.kickoffs} kickoffs, {self.duplicates} duplicates (at most {self.most_of_one_job} kickoffs of one "
+            f"{sum(self.kills.values())} kills ({kills}); started: {started}; {self.jobs} jobs:"
+            f" {self.kickoffs} kickoffs, {self.duplicates} duplicates (at most {self.most_of_one_job} kickoffs of one "
             f"job), {self.succeeded} succeeded, {self.without_answer} of them without answer, {self.held} held, "
             f"{self.lost} lost, integrity {self.integrity}"
         )

@@ -5,11 +5,23 @@ import os
 import resource
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cli_process import JOB_FILE, Crew, Process, call, call_fresh, read_until, start, wait_until, write_trips
+from cli_process import (
+    JOB_FILE,
+    Crew,
+    Process,
+    call,
+    call_fresh,
+    environment,
+    read_until,
+    start,
+    wait_until,
+    write_trips,
+)
 from held_crew import HeldCrew
 
 JOBS = 30
@@ -69,7 +81,7 @@ def test_a_full_disk(folder: Path, crew: Crew, small_disk: Path) -> None:
     plain(call(folder, *run), ledger)  # it stays full: as plain, and nothing more is paid for
     assert crew.stats()["kickoffs"] == began
     subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
-    finished(folder, crew, ledger, held=6)  # at most what was on the wire as the disk got full
+    finished(folder, crew, ledger)
 
 
 def test_a_file_that_may_not_grow(folder: Path, crew: Crew) -> None:
@@ -81,7 +93,28 @@ def test_a_file_that_may_not_grow(folder: Path, crew: Crew) -> None:
     ended = call_fresh(folder, "run", "jobs.yaml", "--delivery", "at_most_once", preexec_fn=limit)
     plain(ended, "results/batchcrew.db")
     assert PROMISE in ended.stderr
-    finished(folder, crew, "results/batchcrew.db", held=6)
+    finished(folder, crew, "results/batchcrew.db")
+
+
+def test_ids_that_the_ledger_cannot_take_are_resumed_by_the_next_run(folder: Path, held: HeldCrew) -> None:
+    """Twenty kickoffs leave at once, and the ledger has reached its limit when their ids arrive."""
+    write_trips(folder, 40)
+    driver = str(Path(__file__).with_name("limit_driver.py"))
+    ended = subprocess.run(
+        [sys.executable, driver, "run", "jobs.yaml", "--concurrency", "20", "--ledger", "results/batchcrew.db"],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 70, ended.stderr
+    assert "it is in the spill file next to the ledger" in ended.stderr
+    paid = held.kickoffs
+    assert paid == 20
+    held.release()
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    assert (held.kickoffs, held.stats()["max_kickoffs_per_job"]) == (40, 1)
 
 
 def locked(folder: Path, held: HeldCrew, *options: str) -> tuple[Process, sqlite3.Connection]:

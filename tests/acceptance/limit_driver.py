@@ -1,0 +1,26 @@
+"""`batchcrew ARGUMENTS` whose ledger takes no kickoff_id: the disk is full just when the answers arrive."""
+
+import asyncio
+import sqlite3
+import sys
+from typing import Any
+
+from batchcrew.cli import main
+from batchcrew.ledger import writer
+
+real = writer._apply
+
+
+async def full(connection: Any, statement: writer.Statement, rows: Any) -> None:
+    """SQLite's own error, at the statement that records a kickoff_id."""
+    if statement.precious:
+        await asyncio.sleep(0)
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+    await real(connection, statement, rows)
+
+
+if __name__ == "__main__":
+    writer._apply = full
+    main(sys.argv[1:])

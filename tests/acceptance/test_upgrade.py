@@ -1,0 +1,92 @@
+"""A ledger that an earlier version wrote: read by none but `backup`, upgraded, and nothing in it is paid again."""
+
+import hashlib
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from cli_process import Crew, call
+
+OLD = Path(__file__).parents[1] / "fixtures" / "ledger_v2"
+LEDGER = "results/batchcrew.db"
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """The folder of version 0.1.0: `demo` was interrupted, `paid` has jobs in every state."""
+    folder = tmp_path / "old"
+    shutil.copytree(OLD, folder)
+    return folder
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def counts(folder: Path, batch: str) -> dict[str, int]:
+    found: dict[str, int] = json.loads(call(folder, "status", batch, "--json").stdout)["counts"]
+    return {name: number for name, number in found.items() if number and name != "total"}
+
+
+def kickoffs_of_the_embedded_crew(folder: Path) -> int:
+    with sqlite3.connect(folder / "results" / "embedded-crew.db") as connection:
+        return int(connection.execute("SELECT count(*) FROM executions").fetchone()[0])
+
+
+def test_commands_that_read_name_the_upgrade_and_change_nothing(old: Path) -> None:
+    before = digests(old)
+    for arguments in (("status",), ("list",), ("show", "paid", "x"), ("export", "paid"), ("runs",)):
+        ended = call(old, *arguments)
+        assert ended.returncode == 2
+        assert "batchcrew upgrade" in ended.stderr
+    assert call(old, "check", "demo.yaml", "--offline").returncode == 2
+    assert digests(old) == before
+
+
+def test_a_copy_of_an_old_ledger_is_backed_up_as_it_is(old: Path) -> None:
+    before = digests(old)
+    assert call(old, "backup", "../copy.db").returncode == 0
+    assert digests(old) == before
+    with sqlite3.connect(old.parent / "copy.db") as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_an_upgraded_ledger_has_everything_and_is_then_read_without_being_changed(old: Path) -> None:
+    ended = call(old, "upgrade")
+    assert ended.returncode == 0, ended.stderr
+    assert "from schema 2 to" in ended.stdout
+    assert "up to date" in call(old, "upgrade").stdout
+    before = digests(old)
+    assert counts(old, "demo") == {"succeeded": 3, "open": 3, "pending": 2}
+    assert counts(old, "paid") == {"succeeded": 6, "failed": 2, "held": 1, "pending": 3}
+    runs = json.loads(call(old, "runs", "--json").stdout)
+    assert [(run["batch"], run["kind"], run["kickoffs"], run["exit_code"]) for run in runs] == [
+        ("paid", "run", 8, 3),
+        ("demo", "run", 6, 3),
+    ]
+    assert call(old, "export", "paid", "-f", "json").returncode == 0
+    assert digests(old) == before
+    with sqlite3.connect(old / LEDGER) as connection:
+        rows = connection.execute("SELECT count(*), count(reason_fingerprint) FROM failures").fetchone()
+        assert rows == (3, 3)
+
+
+def test_an_interrupted_batch_of_an_old_ledger_is_finished_and_nothing_is_paid_again(old: Path) -> None:
+    """The executions in progress ended long ago; the run, which upgrades the ledger, takes their results."""
+    assert kickoffs_of_the_embedded_crew(old) == 6
+    ended = call(old, "run", "demo.yaml")
+    assert ended.returncode == 0, ended.stderr
+    assert counts(old, "demo") == {"succeeded": 8}
+    assert kickoffs_of_the_embedded_crew(old) == 8  # the two that were pending
+
+
+def test_what_has_ended_in_an_old_ledger_is_not_paid_again(old: Path) -> None:
+    crew = Crew(old, "--execution-time", "20ms")
+    ended = call(old, "run", "paid.yaml", CREW_URL=crew.url)
+    assert ended.returncode == 1, ended.stderr  # failed and held jobs stay as they are
+    assert counts(old, "paid") == {"succeeded": 9, "failed": 2, "held": 1}
+    assert crew.stats()["kickoffs"] == 3
+    crew.stop()
