@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +61,7 @@ class Bench:
     events: list[Event] = field(default_factory=list)
     stop_after_kickoffs: int | None = None
     """Ask the run to leave once so many kickoffs were accepted."""
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
     urls: dict[str, str] = field(default_factory=dict)
     """Other addresses than the server's, by crew."""
 
@@ -104,6 +105,12 @@ class Bench:
             )
             return await scheduler.run()
 
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something that shows in the run's events."""
+        while not condition():
+            self.changed.clear()
+            await self.changed.wait()
+
     async def counts(self) -> Counts:
         async with Ledger(self.path, clock=self.clock) as ledger:
             return await ledger.counts(await self._key(ledger))
@@ -137,6 +144,7 @@ class Bench:
 
     def _observe(self, event: Event) -> None:
         self.events.append(event)
+        self.changed.set()
         kickoffs = len(self.of(KickedOff))
         if self.stop_after_kickoffs is not None and kickoffs >= self.stop_after_kickoffs:
             self.stop.request(StopReason.SIGNAL, "stopped by a test", leave=True)

@@ -155,19 +155,28 @@ async def test_an_answer_that_drips_in_holds_no_slot_for_ever(script: Script) ->
         assert isinstance(await client.status("k"), Unclear)
 
 
-async def test_waiting_for_a_connection_is_no_connect_timeout() -> None:
+async def test_waiting_for_a_connection_is_no_connect_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """More calls than connections: they wait for their turn, longer than a connection may take."""
-    go = asyncio.Event()
-    waited = asyncio.Event()
+    taken, answer = asyncio.Event(), asyncio.Event()
 
     async def script(request: Request, writer: asyncio.StreamWriter) -> None:
-        asyncio.get_running_loop().call_later(0.15, waited.set)
-        await waited.wait()
-        go.set()
+        if server.most_open == 2:
+            taken.set()
+        await answer.wait()
         writer.write(http(200, b'{"kickoff_id": "k-1"}'))
 
-    async with WireServer(script) as server, crew(server.url, concurrency=2, connect_timeout=0.1) as client:
-        answers = await asyncio.gather(*(client.kickoff(attempt()) for _ in range(6)))
+    loop, skipped = asyncio.get_running_loop(), 0.0
+    real_time = loop.time
+    monkeypatch.setattr(loop, "time", lambda: real_time() + skipped)
+    limits = {"concurrency": 2, "connect_timeout": 30, "read_timeout": 600}
+    async with WireServer(script) as server, crew(server.url, **limits) as client:
+        calls = [asyncio.ensure_future(client.kickoff(attempt())) for _ in range(6)]
+        await taken.wait()
+        skipped = 60.0  # longer than a connection may take
+        for _ in range(10):
+            await asyncio.sleep(0)
+        answer.set()
+        answers = await asyncio.gather(*calls)
     assert answers == [Accepted("k-1")] * 6
     assert server.most_open == 2
 

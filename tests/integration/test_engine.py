@@ -1,11 +1,13 @@
 """Whole batches: the real engine, ledger and client against the real embedded server, with faults scripted."""
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from engine_bench import Bench, Faults, RateClock, bench, jobs, serving
+from manual_clock import ManualClock
 from pydantic import SecretStr
 
 from batchcrew.engine import Stop
@@ -44,7 +46,6 @@ async def test_with_everything_going_wrong_every_job_still_ends(tmp_path: Path, 
         made.clock = RateClock(20)
         await made.take_in(jobs(60))
         await made.run()
-        assert server.stats["peak_running"] <= 5
     counts = await made.counts()
     assert counts.left == 0
     assert counts.succeeded > 40
@@ -52,15 +53,21 @@ async def test_with_everything_going_wrong_every_job_still_ends(tmp_path: Path, 
 
 
 async def test_concurrency_is_used_up(tmp_path: Path) -> None:
-    async with CrewServer(serving(execution_time=Spread(0.3))) as server:
+    clock = ManualClock()
+    async with CrewServer(serving(execution_time=Spread(10)), now=clock.epoch) as server, asyncio.TaskGroup() as group:
         made = bench(tmp_path, server, concurrency=6)
         await made.take_in(jobs(12))
-        await made.run()
-        assert server.stats["peak_running"] == 6
+        group.create_task(made.run())
+        for kickoffs in (6, 12):
+            await made.until(lambda: len(made.of(KickedOff)) == kickoffs)  # noqa: B023 - it is awaited at once
+            assert server.stats["running"] == 6
+            clock.advance(10)
 
 
 async def test_a_crew_has_its_own_slots(tmp_path: Path) -> None:
-    async with CrewServer(serving(execution_time=Spread(0.1))) as one, CrewServer(serving()) as two:
+    clock = ManualClock()
+    slow = serving(execution_time=Spread(10))
+    async with CrewServer(slow, now=clock.epoch) as one, CrewServer(serving()) as two, asyncio.TaskGroup() as group:
         made = bench(tmp_path, one, concurrency=5)
         made.crews = {
             "a": CrewSettings(url="http://unused", token=SecretStr(one.token), concurrency=2),
@@ -68,9 +75,12 @@ async def test_a_crew_has_its_own_slots(tmp_path: Path) -> None:
         }
         made.urls = {"b": two.url}
         await made.take_in([*jobs(8, crew="a", prefix="a"), *jobs(8, crew="b", prefix="b")])
-        await made.run()
-        assert one.stats["peak_running"] == 2
-        assert (one.stats["kickoffs"], two.stats["kickoffs"]) == (8, 8)
+        group.create_task(made.run())
+        await made.until(lambda: two.stats["kickoffs"] == 8)  # the other crew's slots wait for nobody
+        for kickoffs in (2, 4, 6, 8):
+            await made.until(lambda: one.stats["kickoffs"] == kickoffs)  # noqa: B023 - it is awaited at once
+            assert one.stats["running"] == 2
+            clock.advance(10)
     assert (await made.counts()).succeeded == 16
 
 
@@ -285,28 +295,38 @@ async def test_an_execution_that_the_crew_forgot_is_tried_again_or_held(
 
 
 async def test_progress_is_told(tmp_path: Path) -> None:
-    async with CrewServer(serving(execution_time=Spread(0.3))) as server:
+    clock = ManualClock()
+    async with CrewServer(serving(execution_time=Spread(10)), now=clock.epoch) as server, asyncio.TaskGroup() as group:
         made = bench(tmp_path, server)
         await made.take_in(jobs(1))
-        await made.run()
-    tasks = [event.execution.current_task for event in made.of(Progressed)]
-    assert tasks == ["research_task", "planning_task"]
+        group.create_task(made.run())
+        for tasks in (1, 2):
+            await made.until(lambda: len(made.of(Progressed)) == tasks)  # noqa: B023 - it is awaited at once
+            clock.advance(5)
+    names = [event.execution.current_task for event in made.of(Progressed)]
+    assert names == ["research_task", "planning_task"]
     assert len(made.of(AttemptEnded)) == 1
 
 
 async def test_a_run_that_leaves_is_taken_up_by_the_next(tmp_path: Path) -> None:
-    async with CrewServer(serving(execution_time=Spread(0.2))) as server:
-        made = bench(tmp_path, server, concurrency=3)
+    clock = ManualClock()
+    async with CrewServer(serving(execution_time=Spread(10)), now=clock.epoch) as server:
+        made = bench(tmp_path, server, concurrency=5)
         await made.take_in(jobs(10))
         made.stop_after_kickoffs = 5
         await made.run()
         counts = await made.counts()
-        assert counts.open > 0
+        assert (counts.open, counts.pending) == (5, 5)
         assert made.of(Stopping)
-        for number in (9, None):
-            made.stop, made.stop_after_kickoffs = Stop(), number
-            await made.run()
-            assert any(event.taken_up for event in made.of(KickedOff)) or number is None
+        clock.advance(10)
+        made.stop, made.stop_after_kickoffs = Stop(), 10
+        await made.run()
+        assert [event.taken_up for event in made.of(KickedOff)] == [True] * 5 + [False] * 5
+        assert (await made.counts()).open == 5
+        clock.advance(10)
+        made.stop, made.stop_after_kickoffs = Stop(), None
+        await made.run()
+        assert [event.taken_up for event in made.of(KickedOff)] == [True] * 5
         assert server.stats["kickoffs"] == 10
         assert server.stats["max_kickoffs_per_job"] == 1
     assert (await made.counts()).succeeded == 10
@@ -362,10 +382,15 @@ async def test_a_run_stops_after_its_failures_and_lets_what_is_in_flight_end(
 
 
 async def test_max_runtime_ends_a_run_in_time_for_the_next(tmp_path: Path) -> None:
-    async with CrewServer(serving(execution_time=Spread(30))) as server:
-        made = bench(tmp_path, server, max_runtime=0.3)
+    clock = ManualClock()
+    async with CrewServer(serving(execution_time=Spread(30))) as server, asyncio.TaskGroup() as group:
+        made = bench(tmp_path, server, max_runtime=60)
+        made.clock = clock
         await made.take_in(jobs(10))
-        await made.run()
+        group.create_task(made.run())
+        await made.until(lambda: len(made.of(KickedOff)) == 5)
+        await clock.settle()
+        clock.advance(60)
     counts = await made.counts()
     assert made.stop.reason is StopReason.MAX_RUNTIME
     assert (counts.open, counts.pending) == (5, 5)

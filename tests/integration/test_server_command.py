@@ -1,11 +1,8 @@
 """`batchcrew serve` as a person or a script starts it: another process, its two streams, its signals."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,29 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_process import Process, call, closing, start
 
 KICKOFF = {"inputs": {"budget": "1", "interests": "food", "duration": "2 days", "age": "35"}}
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("BATCHCREW_")}
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "batchcrew", "serve", *arguments]
 
 
 class Served:
     """A running `batchcrew serve`; after its end `err` holds what it said on stderr."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: Process) -> None:
         self.process = process
-        assert process.stdout is not None
         self.url = process.stdout.readline().strip()
         self.err = ""
         self.rest = ""
+        assert self.url, process.communicate()[1]
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        self.rest, self.err = self.process.communicate(timeout=30)
-        return self.process.returncode
+        self.rest, self.err = self.process.communicate()
+        return self.process.wait()
 
     def call(self, path: str, token: str, body: Any = None) -> tuple[int, Any]:
         data = None if body is None else json.dumps(body).encode()
@@ -51,23 +44,13 @@ class Served:
 
 @contextmanager
 def serve(*arguments: str, **variables: str) -> Iterator[Served]:
-    environment = {**ENVIRONMENT, "BATCHCREW_PORT": "0", **variables}
-    process = subprocess.Popen(
-        command(*arguments), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        yield Served(process)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
+    with closing():
+        yield Served(start(Path.cwd(), "serve", *arguments, BATCHCREW_PORT="0", **variables))
 
 
 def refused(*arguments: str, **variables: str) -> str:
     """What it says when it does not start; the exit code is that of a wrong usage."""
-    done = subprocess.run(
-        command(*arguments), env={**ENVIRONMENT, **variables}, capture_output=True, text=True, timeout=30, check=False
-    )
+    done = call(Path.cwd(), "serve", *arguments, **variables)
     assert done.returncode == 2, done
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
