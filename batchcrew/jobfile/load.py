@@ -9,7 +9,7 @@ from typing import Any
 
 from batchcrew.errors import JobFileError, Problem
 from batchcrew.jobfile.crews import crew_of_options, override, read_crews
-from batchcrew.jobfile.document import ListNode, MapNode, Node, ScalarNode, plain_data
+from batchcrew.jobfile.document import ListNode, MapNode, Node, ScalarNode, plain_data, scalars
 from batchcrew.jobfile.entries import Entry, Recipe, Rows
 from batchcrew.jobfile.hashing import FORMAT_VERSION, canonical
 from batchcrew.jobfile.ids import WrongName, batch_name
@@ -189,7 +189,8 @@ def _load_document(path: Path, options: _Options, problems: Problems) -> JobFile
         hint = "; for a list of rows write a job file with `- rows: …`" if isinstance(root, ListNode) else ""
         problems.at(root.where, f"a job file is a mapping with `crew:` and `jobs:`, {found(root)} was found{hint}")
         return None
-    warnings = [f"{where.file}:{where.line}:{where.column}: {note}" for where, note in notes]
+    sent = _places_sent(root)
+    warnings = [f"{where.file}:{where.line}:{where.column}: {note}" for where, note in notes if where in sent]
     override(root, options.crew_url, options.crew_token, problems)
     variables = with_dotenv(path.parent, options.environ, problems)
     broken = interpolate(root, variables, problems)
@@ -240,6 +241,16 @@ def _load_document(path: Path, options: _Options, problems: Problems) -> JobFile
         _entries=tuple(entries),
         _shape=shape,
     )
+
+
+def _places_sent(root: MapNode) -> set[Location]:
+    """Return the places of the values that become inputs or meta; ids and settings mean the same in any spelling."""
+    parts = [root.items["defaults"]] if "defaults" in root.items else []
+    jobs = root.items.get("jobs")
+    for entry in jobs.items if isinstance(jobs, ListNode) else ():
+        if isinstance(entry, MapNode):
+            parts += [entry.items[key] for key in ("inputs", "meta", "grid") if key in entry.items]
+    return {scalar.where for part in parts for scalar in scalars(part)}
 
 
 def _check_keys(root: MapNode, problems: Problems) -> None:
