@@ -8,7 +8,7 @@ from typing import TypeAlias
 from batchcrew.engine import Stop
 from batchcrew.errors import BatchcrewError, ExitCode, JobFileError, Problem
 from batchcrew.events import Observe, Warned
-from batchcrew.jobfile import JobFile, Problems
+from batchcrew.jobfile import CHANGED, JobFile, Problems
 from batchcrew.ledger import BatchKey, Ledger, LedgerReader, Staged
 from batchcrew.models import Job, Plan
 from batchcrew.reports.commands import run_command
@@ -26,11 +26,15 @@ class StoppedEarly(BatchcrewError):
 
 async def take_in(ledger: Ledger, jobfile: JobFile, *, stop: Stop, observe: Observe) -> tuple[BatchKey, Plan | None]:
     """Bring the ledger's batch to what the job file says; no plan when the file has not changed since."""
+    before = await asyncio.to_thread(jobfile.stamps)
     digest = await asyncio.to_thread(jobfile.digest)
     known = await ledger.batch(jobfile.batch)
     if known is not None and known.digest == digest:
         return known, None
     staged = await stage(ledger, jobfile, lambda jobs: _until_stopped(jobs, stop))
+    for path, stamp in (await asyncio.to_thread(jobfile.stamps)).items():
+        if stamp != before[path]:  # the digest would be another content's: the next run would not read the file
+            raise JobFileError([Problem(file=str(path), message=CHANGED)])
     batch, changing = await ledger.take_in(
         jobfile.batch, jobfile=str(jobfile.path), digest=digest, columns=staged.plan.columns
     )

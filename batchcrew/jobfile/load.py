@@ -20,6 +20,7 @@ from batchcrew.jobfile.rows import BARE_SUFFIXES, RowsFile, parse_delimiter
 from batchcrew.jobfile.schema import Defaults, Document
 from batchcrew.jobfile.syntax import read_document
 from batchcrew.jobfile.text_encoding import encoding_error
+from batchcrew.jobfile.unfinished import Stamp, stamp
 from batchcrew.jobfile.variables import interpolate, with_dotenv
 from batchcrew.models import Job, Location
 from batchcrew.settings import DEFAULT_CREW, CrewSettings, RunSettings
@@ -52,6 +53,20 @@ class JobFile:
             if problems.full:
                 return
             yield from entry.jobs(problems)
+
+    def stamps(self) -> dict[Path, Stamp]:
+        """Inode, size and time of each rows file, to notice that one changed between `digest` and `jobs`.
+
+        Raises:
+            JobFileError: a rows file cannot be read.
+        """
+        stamps = {}
+        for path in dict.fromkeys(entry.rows_file for entry in self._entries if entry.rows_file):
+            try:
+                stamps[path] = stamp(path)
+            except OSError as exc:
+                raise JobFileError([Problem(file=str(path), message=f"cannot be read: {exc.strerror}")]) from None
+        return stamps
 
     def digest(self) -> str:
         """SHA-256 (hex) of everything that decides what `jobs` gives; crews' addresses and tokens do not.
