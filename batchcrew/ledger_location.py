@@ -50,8 +50,9 @@ class Search:
     def upward(self, start: Path) -> Iterator[Path]:
         """Yield `start` and the folders above it, without the home folder and the root where it did not start."""
         yield start
-        for above in start.parents:
-            if above == self.home or above == above.parent:
+        ends = {self.home, Path(start.anchor)}
+        for below, above in zip((start, *start.parents), start.parents, strict=False):
+            if below in ends or above in ends:
                 return
             yield above
 
