@@ -193,7 +193,7 @@ async def locate(jobfile: Path, batch: str, *, search: Search, clock: Clock, war
     given = await asyncio.to_thread(absolute, jobfile)
     near, candidates, distrusted = await asyncio.to_thread(_candidates, given.parent, search)
     known: dict[Owner, list[Path]] = {owner: [] for owner in Owner}
-    unreadable: list[str] = []
+    unreadable: dict[Path, str] = {}
     for ledger in candidates:
         try:
             async with LedgerReader(ledger, clock=clock, any_schema=True) as reader:
@@ -201,7 +201,7 @@ async def locate(jobfile: Path, batch: str, *, search: Search, clock: Clock, war
         except NotInLedger:  # an empty file
             continue
         except LedgerError as error:
-            unreadable.append(str(error))
+            unreadable[ledger] = str(error)
             continue
         if recorded is not None:
             known[await asyncio.to_thread(compare, recorded, given, ledger)].append(ledger)
@@ -211,9 +211,10 @@ async def locate(jobfile: Path, batch: str, *, search: Search, clock: Clock, war
             raise UsageError(f"{len(found)} ledgers have batch {batch!r} of {jobfile}: {names}; name one with --ledger")
         if found:
             return search.shown(found[0])
-    if unreadable:
-        raise UsageError(f"{unreadable[0]}; it may have batch {batch!r}: name the ledger to use with --ledger")
     place = near if near is not None else _new_place(given.parent, search)
+    elsewhere = [why for ledger, why in unreadable.items() if ledger != place]  # to open `place` says why itself
+    if elsewhere:
+        raise UsageError(f"{elsewhere[0]}; it may have batch {batch!r}: name the ledger to use with --ledger")
     if place in distrusted:
         raise UsageError(f"ledger {search.shown(place)}: {distrusted[place]}; to use it, name it with --ledger")
     for ledger, why in distrusted.items():

@@ -172,7 +172,10 @@ def test_a_damaged_ledger_is_no_reason_to_pay_again(tmp_path: Path, crew: Crew) 
     make(tmp_path / "data", crew)
     (tmp_path / "results").mkdir()
     (tmp_path / LEDGER).write_text("this is no database, and long enough to be looked at as one" * 20)
-    assert "--ledger" in run(tmp_path, "data/l.yaml", code=2)
+    run(tmp_path, "data/l.yaml", code=70)  # it would be used
+    (tmp_path / "data" / "results").mkdir()
+    (tmp_path / "data" / LEDGER).touch()
+    assert "--ledger" in run(tmp_path, "data/l.yaml", code=2)  # another one would be
     assert kickoffs(crew) == 0
 
 
