@@ -11,11 +11,11 @@ from batchcrew.clock import Clock, to_text
 from batchcrew.crew import wrong_kickoff_id
 from batchcrew.engine import Stop
 from batchcrew.errors import JobFileError, Problem, UsageError
-from batchcrew.events import Observe
+from batchcrew.events import Observe, Warned
 from batchcrew.intake import take_in
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
 from batchcrew.models import Location
-from batchcrew.wiring import Source
+from batchcrew.wiring import Source, ledger_of
 
 COLUMNS = ("job_id", "kickoff_id")
 
@@ -55,7 +55,7 @@ def _wrong(job_id: str, kickoff_id: str) -> str | None:
     return None if job_id else "has no job_id"
 
 
-async def adopt(source: Source, ids: Path, *, ledger: Path, stop: Stop, clock: Clock, observe: Observe) -> int:
+async def adopt(source: Source, ids: Path, *, ledger: Path | None, stop: Stop, clock: Clock, observe: Observe) -> int:
     """Take the job file in, and the executions of `ids` with it; returns how many. All of them or none.
 
     Raises:
@@ -63,9 +63,10 @@ async def adopt(source: Source, ids: Path, *, ledger: Path, stop: Stop, clock: C
         BatchBusy: a run holds the batch.
     """
     jobfile, _ = source.load()
+    ledger = await ledger_of(jobfile, ledger, clock=clock, warn=lambda message: observe(Warned(message)))
     lock = BatchLock(ledger, jobfile.batch, since=to_text(clock.now()))
     async with lock, Ledger(ledger, clock=clock) as opened:
-        batch, _ = await take_in(opened, jobfile, stop=stop, observe=observe)
+        batch, _ = await take_in(opened, jobfile, source=source, stop=stop, observe=observe)
         return await _attach(opened, batch, read_ids(ids))
 
 

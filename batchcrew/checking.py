@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchcrew.clock import Clock
-from batchcrew.intake import plan_with, skipped_words
+from batchcrew.intake import check_owner, plan_with, skipped_words
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import LedgerReader
 from batchcrew.models import Counts, CrewInputs, Job, NotSent, Plan, Unclear, Unusable
 from batchcrew.money import cost
+from batchcrew.reports.commands import retry_command
 from batchcrew.reports.crew_check import CrewCheck
 from batchcrew.settings import Delivery, RunSettings
-from batchcrew.wiring import Source, open_crews
+from batchcrew.wiring import Source, ledger_of, open_crews
 
 SHOWN_LACKING = 5
 
@@ -71,7 +72,7 @@ class InputsWatch:
             yield job
 
 
-async def check_batch(source: Source, *, ledger: Path, offline: bool, clock: Clock) -> CheckResult:
+async def check_batch(source: Source, *, ledger: Path | None, offline: bool, clock: Clock) -> CheckResult:
     """Read everything, ask each crew for its inputs (unless `offline`), compare with the ledger.
 
     Raises:
@@ -80,10 +81,13 @@ async def check_batch(source: Source, *, ledger: Path, offline: bool, clock: Clo
     """
     jobfile, settings = source.load()
     warnings = list(jobfile.warnings)
+    ledger = await ledger_of(jobfile, ledger, clock=clock, warn=warnings.append)
     answers = {} if offline else await _ask(jobfile, ledger, clock, warnings)
     watch = InputsWatch({name: answer.required for name, answer in answers.items() if isinstance(answer, CrewInputs)})
     there = await asyncio.to_thread(ledger.exists)
     async with LedgerReader(ledger if there else None, clock=clock) as opened:
+        notice = await check_owner(opened, jobfile, take_over=source.take_over)
+        warnings += [notice] if notice is not None else []
         known = await opened.batch(jobfile.batch)
         staged = await plan_with(opened, jobfile, watch.through)
         plan = staged.plan
@@ -106,11 +110,12 @@ async def check_batch(source: Source, *, ledger: Path, offline: bool, clock: Clo
         cost=money,
         crews=tuple(_checked(name, crew.url, answers.get(name), watch) for name, crew in jobfile.crews.items()),
         notes=(
+            f"ledger: {ledger}" + ("" if there else " (the next run creates it)"),
             _next_run(to_kick_off, counts, settings.concurrency),
             _spending(kickoffs, money if len(prices) == 1 else None),
             *([f"every job of the file costs {money}, with retries"] if money and len(prices) > 1 else []),
             *_limits(settings, spent),
-            _meaning(settings.delivery, answers.values()),
+            _meaning(settings.delivery, answers.values(), retry_command(jobfile.batch, str(ledger), "--held")),
             *([skipped_words(staged.skipped)] if staged.skipped else []),
             *(f"warning: {warning}" for warning in warnings),
         ),
@@ -175,11 +180,11 @@ def _limits(settings: RunSettings, spent: int) -> Iterator[str]:
         yield f"at most {most.batch} kickoffs of the batch (max_kickoffs), {spent} are spent"
 
 
-def _meaning(delivery: Delivery, answers: Iterable[InputsAnswer]) -> str:
+def _meaning(delivery: Delivery, answers: Iterable[InputsAnswer], retry: str) -> str:
     """What the chosen delivery means for a kickoff whose answer is lost."""
     asked = list(answers)
     if asked and all(isinstance(answer, CrewInputs) and answer.idempotent_kickoff for answer in asked):
         return "a kickoff whose answer is lost is sent again under its key: the crew knows it, nothing runs twice"
     if delivery == "at_most_once":
-        return "delivery at_most_once: a job whose kickoff's answer is lost is held for `batchcrew retry --held`"
+        return f"delivery at_most_once: a job whose kickoff's answer is lost is held; release it with `{retry}`"
     return "delivery at_least_once: a job whose kickoff's answer is lost is kicked off again, so it may run twice"

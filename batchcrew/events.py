@@ -59,6 +59,13 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerChosen:
+    """The ledger is not in the current folder."""
+
+    ledger: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stopping:
     """Nothing new starts any more, and why."""
 
@@ -66,5 +73,5 @@ class Stopping:
     in_flight: int
 
 
-Event: TypeAlias = RunStarted | KickedOff | Progressed | AttemptEnded | Warned | Stopping
+Event: TypeAlias = RunStarted | KickedOff | Progressed | AttemptEnded | Warned | LedgerChosen | Stopping
 Observe: TypeAlias = Callable[[Event], None]

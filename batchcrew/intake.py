@@ -2,16 +2,19 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from batchcrew.engine import Stop
-from batchcrew.errors import BatchcrewError, ExitCode, JobFileError, Problem
+from batchcrew.errors import BatchcrewError, ExitCode, JobFileError, Problem, UsageError
 from batchcrew.events import Observe, Warned
 from batchcrew.jobfile import CHANGED, JobFile, Problems
-from batchcrew.ledger import BatchKey, Duplicate, Ledger, LedgerReader, Staged
+from batchcrew.ledger import BatchKey, Duplicate, Ledger, LedgerReader, Reading, Staged
+from batchcrew.ledger_location import Owner, absolute, compare, recorded_as
 from batchcrew.models import Job, Plan
+from batchcrew.reports.clean import clean_text
 from batchcrew.reports.commands import run_command
+from batchcrew.wiring import Source
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 JobFilter: TypeAlias = Callable[[Iterator[Job]], Iterable[Job]]
@@ -24,8 +27,50 @@ class StoppedEarly(BatchcrewError):
     exit_code = ExitCode.STOPPED
 
 
-async def take_in(ledger: Ledger, jobfile: JobFile, *, stop: Stop, observe: Observe) -> tuple[BatchKey, Plan | None]:
-    """Bring the ledger's batch to what the job file says; no plan when the file has not changed since."""
+async def take_in(
+    ledger: Ledger, jobfile: JobFile, *, source: Source, stop: Stop, observe: Observe
+) -> tuple[BatchKey, Plan | None]:
+    """Bring the ledger's batch to what the job file says; no plan when the file has not changed since.
+
+    Raises:
+        UsageError: the batch belongs to another job file.
+    """
+    notice = await check_owner(ledger, jobfile, take_over=source.take_over)
+    if notice is not None:
+        observe(Warned(notice))
+    batch, plan = await _merge(ledger, jobfile, stop=stop, observe=observe)
+    paths = await asyncio.to_thread(
+        recorded_as, jobfile.path, ledger.path, source.today.isoformat() if jobfile.dated else None
+    )
+    if paths != await ledger.recorded_jobfile(jobfile.batch):
+        await ledger.record_jobfile(batch, paths)
+    return batch, plan
+
+
+async def check_owner(ledger: Reading, jobfile: JobFile, *, take_over: bool) -> str | None:
+    """Return what to print when the batch is taken over; None when it is this job file's, or new.
+
+    Raises:
+        UsageError: the batch belongs to another job file, and `take_over` is not given.
+    """
+    recorded = await ledger.recorded_jobfile(jobfile.batch)
+    if recorded is None or ledger.path is None:
+        return None
+    owner = await asyncio.to_thread(compare, recorded, jobfile.path, ledger.path)
+    if owner is Owner.SAME:
+        return None
+    before = clean_text(recorded.path or recorded.given)
+    now = clean_text(str(await asyncio.to_thread(absolute, jobfile.path)))
+    if owner is Owner.MOVED or take_over:
+        return f"batch {jobfile.batch} belonged to {before}; it now belongs to {now}"
+    raise UsageError(
+        f"batch {jobfile.batch!r} in {ledger.path} belongs to another job file: {before} (this one is {now});"
+        " nothing was changed. Give this one another name (`batch:` in a job file), another ledger (--ledger), or,"
+        " if it replaces the other file, --take-over"
+    )
+
+
+async def _merge(ledger: Ledger, jobfile: JobFile, *, stop: Stop, observe: Observe) -> tuple[BatchKey, Plan | None]:
     before = await asyncio.to_thread(jobfile.stamps)
     digest = await asyncio.to_thread(jobfile.digest)
     known = await ledger.batch(jobfile.batch)
@@ -47,13 +92,15 @@ async def take_in(ledger: Ledger, jobfile: JobFile, *, stop: Stop, observe: Obse
     return batch, staged.plan
 
 
-async def tell_what_was_left(ledger: Ledger, batch: BatchKey, observe: Observe, *, program: str) -> None:
+async def tell_what_was_left(
+    ledger: Ledger, batch: BatchKey, observe: Observe, *, program: str, given: Sequence[str] = ()
+) -> None:
     """An earlier day's batch of the same job file (`batch: leads-{date}`) may have work left that nobody runs now."""
     for name, counts in (await ledger.left_behind(batch)).items():
         day = _DAY.search(name)
         if day is not None and _DAY.sub("", name) == _DAY.sub("", batch.batch):
             left = f"{counts.open} executions in flight and {counts.pending} jobs pending"
-            finish = run_command(batch.jobfile, str(ledger.path), f"--date {day[0]}", program=program)
+            finish = run_command(batch.jobfile, str(ledger.path), f"--date {day[0]}", *given, program=program)
             observe(Warned(f"batch {name} of this job file has {left}; to finish it: {finish}"))
 
 

@@ -375,6 +375,8 @@ class RunResult:
     """job_ids kicked off again after an attempt in doubt (the first few)."""
     ledger: str = ""
     jobfile: str = ""
+    jobfile_options: tuple[str, ...] = ()
+    """Options, quoted, that the next command needs to read the job file in the same way."""
     plan: Plan | None = None
     warnings: tuple[str, ...] = field(default=())
     unanswered: int = 0

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import TypeAlias
 
@@ -17,7 +18,8 @@ from batchcrew.crew import CrewClient
 from batchcrew.engine import Settling, Stop
 from batchcrew.errors import CrewUnusable, ExitCode
 from batchcrew.jobfile import JobFile
-from batchcrew.ledger import BatchKey, BatchLock, EndedAttempt, Ledger, Rechecked
+from batchcrew.ledger import BatchKey, BatchLock, EndedAttempt, Ledger, Rechecked, RecordedJobFile
+from batchcrew.ledger_location import recorded_day
 from batchcrew.models import Execution, ExecutionState, Unclear, Unusable
 from batchcrew.reports.rechecks import Finding, Look, RecheckResult
 from batchcrew.wiring import Source, open_crews, open_former
@@ -64,7 +66,12 @@ async def recheck(
         run_id = await ledger.open_run(
             batch.id, pid=os.getpid(), host=socket.gethostname(), version=__version__, kind="recheck"
         )
-        result = RecheckResult(batch=batch.batch, jobfile=str(source.path), ledger=str(ledger.path))
+        result = RecheckResult(
+            batch=batch.batch,
+            jobfile=str(source.path),
+            ledger=str(ledger.path),
+            jobfile_options=source.hints(jobfile),
+        )
         code = ExitCode.DEFECT
         try:
             async with AsyncExitStack() as stack:
@@ -209,8 +216,11 @@ class _Looker:
                 return answer
 
 
-async def recorded_source(batch: BatchKey, source: Source) -> Source:
-    """`source` with the path of the job file that the batch was taken in from."""
+async def recorded_source(batch: BatchKey, source: Source, recorded: RecordedJobFile | None = None) -> Source:
+    """`source` with the path and the date of the job file that the batch was taken in from."""
+    day = recorded_day(recorded, batch.batch)
+    if day is not None:
+        source = replace(source, today=date.fromisoformat(day))
     path = Path(batch.jobfile_path or batch.jobfile)
     if batch.jobfile_path is not None and not await asyncio.to_thread(path.exists):
         path = Path(batch.jobfile)  # moved with its folder: as it was given then, from here

@@ -15,17 +15,18 @@ from batchcrew.clock import Clock, to_text
 from batchcrew.crew import Moment, crew_address, ping
 from batchcrew.engine import EngineResult, Scheduler, Stop
 from batchcrew.errors import BatchBusy, BatchcrewError, UsageError
-from batchcrew.events import Observe, RunStarted, Warned
+from batchcrew.events import LedgerChosen, Observe, RunStarted, Warned
 from batchcrew.fitting import fit_concurrency, require_descriptors
 from batchcrew.intake import take_in, tell_what_was_left
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
+from batchcrew.ledger_location import is_here
 from batchcrew.models import Counts, JobState, RunResult
 from batchcrew.money import cost
 from batchcrew.reports.summary import exit_code, went_well
 from batchcrew.settings import RunSettings
 from batchcrew.telling import Telling
-from batchcrew.wiring import Source, open_crews, open_former
+from batchcrew.wiring import Source, ledger_of, open_crews, open_former
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,8 @@ class RunRequest:
     """One call of `batchcrew run` or `batchcrew tick`."""
 
     source: Source
-    ledger: Path
+    ledger: Path | None
+    """As the command line names it; None: see docs/identity.md."""
     limit: int | None = None
     """Most kickoffs of this run."""
     retry_failed: bool = False
@@ -67,9 +69,14 @@ async def run_batch(request: RunRequest, around: Surroundings) -> RunResult:
         jobfile, settings = await asyncio.to_thread(request.source.load)
         if request.once:
             _refuse_served(jobfile)
-        async with BatchLock(request.ledger, jobfile.batch, since=to_text(around.clock.now())):
+        ledger = await ledger_of(
+            jobfile, request.ledger, clock=around.clock, warn=lambda message: around.observe(Warned(message))
+        )
+        if not await asyncio.to_thread(is_here, ledger):
+            around.observe(LedgerChosen(str(ledger)))
+        async with BatchLock(ledger, jobfile.batch, since=to_text(around.clock.now())):
             await _tell(around, "start")
-            result = await _continue(request, jobfile, settings, around)
+            result = await _continue(request, jobfile, settings, ledger, around)
     except BatchBusy:  # that run tells the monitor itself
         raise
     except BatchcrewError:
@@ -94,24 +101,27 @@ async def _tell(around: Surroundings, moment: Moment) -> None:
         await ping(around.monitor, moment, warn=lambda message: around.observe(Warned(message)))
 
 
-async def _continue(request: RunRequest, jobfile: JobFile, settings: RunSettings, around: Surroundings) -> RunResult:
-    began = around.clock.monotonic()
+async def _continue(
+    request: RunRequest, jobfile: JobFile, settings: RunSettings, path: Path, around: Surroundings
+) -> RunResult:
+    began, given = around.clock.monotonic(), request.source.hints(jobfile)
     await asyncio.to_thread(require_descriptors, jobfile.crews)
-    async with Ledger(request.ledger, clock=around.clock) as ledger:
+    async with Ledger(path, clock=around.clock) as ledger:
         telling = Telling(around.observe, await ledger.told(jobfile.batch))
         around = replace(around, observe=telling.observe)
         for warning in jobfile.warnings:
             around.observe(Warned(warning))
-        batch, plan = await take_in(ledger, jobfile, stop=around.stop, observe=around.observe)
-        await tell_what_was_left(ledger, batch, around.observe, program=request.program)
+        batch, plan = await take_in(ledger, jobfile, source=request.source, stop=around.stop, observe=around.observe)
+        await tell_what_was_left(ledger, batch, around.observe, program=request.program, given=request.source.given)
         if request.retry_failed:
             await ledger.retry(batch, states=[JobState.FAILED])
         result = RunResult(
             batch=batch.batch,
             run_id=None,
             counts=await ledger.counts(batch),
-            ledger=str(request.ledger),
+            ledger=str(path),
             jobfile=str(request.source.path),
+            jobfile_options=given,
             plan=plan,
             program=request.program,
         )
@@ -153,11 +163,11 @@ async def _run(
     if ledger.recovered:
         around.observe(Warned(f"{_ids(ledger.recovered)} from the spill file; the executions are resumed"))
     await ledger.reserve_spill(batch, settings.concurrency)
-    around.observe(_started(result.counts, run_id, request, jobfile, settings))
+    around.observe(_started(result, run_id, request, jobfile, settings))
     clients = open_crews(
         jobfile,
         concurrency=settings.concurrency,
-        ledger=request.ledger,
+        ledger=ledger.path,
         clock=around.clock,
         warn=lambda message: around.observe(Warned(message)),
     )
@@ -209,15 +219,17 @@ def _ids(number: int) -> str:
     return "1 kickoff id was read" if number == 1 else f"{number} kickoff ids were read"
 
 
-def _started(counts: Counts, run_id: str, request: RunRequest, jobfile: JobFile, settings: RunSettings) -> RunStarted:
+def _started(
+    result: RunResult, run_id: str, request: RunRequest, jobfile: JobFile, settings: RunSettings
+) -> RunStarted:
     return RunStarted(
         batch=jobfile.batch,
         run_id=run_id,
         jobfile=str(request.source.path),
-        ledger=str(request.ledger),
+        ledger=result.ledger,
         crews=tuple(f"{name} ({crew.url})" for name, crew in jobfile.crews.items()),
         concurrency=settings.concurrency,
-        counts=counts,
+        counts=result.counts,
         program=request.program,
     )
 

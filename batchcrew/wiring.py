@@ -3,6 +3,7 @@
 Heavy rooms that a run may not need (the embedded server, the live display) are imported here when they are.
 """
 
+import asyncio
 import importlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
 
 from batchcrew.clock import Clock
 from batchcrew.crew import CrewClient, crew_address
+from batchcrew.errors import UsageError
 from batchcrew.jobfile import JobFile, load_jobfile
+from batchcrew.ledger_location import Search, locate
 from batchcrew.progress import Progress
 from batchcrew.progress.json_log import JsonLogProgress
 from batchcrew.progress.plain import PlainProgress
@@ -44,6 +47,16 @@ class Source:
     allow_outside: bool = False
     overrides: Mapping[str, str | int] = field(default_factory=dict)
     """Settings of `run:` that the command line gave, by their key."""
+    batch: str | None = None
+    """The batch that is meant; another one is refused."""
+    take_over: bool = False
+    """A batch that belongs to another job file becomes this one's."""
+    given: tuple[str, ...] = ()
+    """Options, quoted for a shell, that a command needs to read the job file in the same way."""
+
+    def hints(self, jobfile: JobFile) -> tuple[str, ...]:
+        """Options of a command that continues the batch, today or on another day."""
+        return (*([f"--date {self.today}"] if jobfile.dated else []), *self.given)
 
     def load(self) -> tuple[JobFile, RunSettings]:
         """The job file's head and the settings of this run.
@@ -62,7 +75,24 @@ class Source:
             delimiter=self.delimiter,
             allow_outside=self.allow_outside,
         )
+        if self.batch is not None and jobfile.batch != self.batch:
+            raise UsageError(
+                f"{self.path} names the batch {jobfile.batch!r}, not {self.batch!r}; run it without --batch"
+            )
         return jobfile, with_overrides(jobfile.run, self.overrides)
+
+
+async def ledger_of(jobfile: JobFile, given: Path | None, *, clock: Clock, warn: Callable[[str], None]) -> Path:
+    """Return the ledger that the command line names (`given`), else the job file, else the one that is found.
+
+    Raises:
+        UsageError: it cannot be decided, or there is no place for a new one.
+    """
+    named = given or jobfile.ledger
+    if named is not None:
+        return named
+    search = await asyncio.to_thread(Search.here)
+    return await locate(jobfile.path, jobfile.batch, search=search, clock=clock, warn=warn)
 
 
 @asynccontextmanager

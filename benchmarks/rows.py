@@ -49,7 +49,7 @@ async def take_rows_in(folder: Path) -> float:
     began = time.perf_counter()
     jobfile, _ = source.load()
     async with Ledger(folder / "ledger.db", clock=SystemClock()) as ledger:
-        await take_in(ledger, jobfile, stop=Stop(), observe=ignore)
+        await take_in(ledger, jobfile, source=source, stop=Stop(), observe=ignore)
     return time.perf_counter() - began
 
 

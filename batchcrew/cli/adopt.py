@@ -9,7 +9,7 @@ import click
 from batchcrew.adopting import adopt
 from batchcrew.cli.interruption import interrupt
 from batchcrew.cli.loop import call
-from batchcrew.cli.options import ledger_option, option
+from batchcrew.cli.options import jobfile_ledger_option, option
 from batchcrew.cli.program import current_program
 from batchcrew.cli.running import Reporting, run_and_report
 from batchcrew.cli.signals import with_signals
@@ -31,19 +31,19 @@ from batchcrew.wiring import Source
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The executions: columns job_id,kickoff_id.",
 )
-@ledger_option
-def command(jobfile: Path, *, ids: Path, ledger: Path, **options: Any) -> int:
+@jobfile_ledger_option
+def command(jobfile: Path | None, *, ids: Path, ledger: Path | None, **options: Any) -> int:
     """Take in executions of JOBFILE's jobs that another script started, all of them or none, and watch them.
 
     Nothing is kicked off; `batchcrew run` then starts the jobs that are left.
     """
-    jobs = source(jobfile, options, {})
+    jobs, ledger = source(jobfile, ledger, options, {})
     number = call(_adopt(jobs, ids, ledger))
     click.echo(f"{number} executions adopted", err=True)
     return run_and_report(RunRequest(source=jobs, ledger=ledger, limit=0, program=current_program()), Reporting())
 
 
-async def _adopt(jobs: Source, ids: Path, ledger: Path) -> int:
+async def _adopt(jobs: Source, ids: Path, ledger: Path | None) -> int:
     stop = Stop()
     observe = QuietProgress(sys.stderr).observe
     work = adopt(jobs, ids, ledger=ledger, stop=stop, clock=SystemClock(), observe=observe)

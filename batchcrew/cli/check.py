@@ -7,7 +7,7 @@ import click
 
 from batchcrew.checking import CheckResult, check_batch
 from batchcrew.cli.loop import call
-from batchcrew.cli.options import json_option, ledger_option, option
+from batchcrew.cli.options import jobfile_ledger_option, json_option, option
 from batchcrew.cli.sources import source, source_options
 from batchcrew.clock import SystemClock
 from batchcrew.errors import ExitCode
@@ -17,15 +17,16 @@ from batchcrew.reports.tables import render_plan
 
 @click.command()
 @source_options
-@ledger_option
+@jobfile_ledger_option
 @option("--offline", is_flag=True, help="Leave the crews alone: read the files and the ledger only.")
 @json_option
-def command(jobfile: Path, *, ledger: Path, offline: bool, as_json: bool, **options: Any) -> int:
+def command(jobfile: Path | None, *, ledger: Path | None, offline: bool, as_json: bool, **options: Any) -> int:
     """Read JOBFILE whole, ask each crew for its inputs and print the plan. Kicks nothing off.
 
     Exit 2 when the file is wrong or jobs lack inputs, 5 when a crew cannot be worked with.
     """
-    result = call(check_batch(source(jobfile, options, {}), ledger=ledger, offline=offline, clock=SystemClock()))
+    jobs, ledger = source(jobfile, ledger, options, {})
+    result = call(check_batch(jobs, ledger=ledger, offline=offline, clock=SystemClock()))
     if as_json:
         plan = plan_json(result.plan, batch=result.batch, jobfile=result.jobfile, crews=result.crews)
         click.echo(json_document({**plan, **spending_json(result), "notes": list(result.notes)}))

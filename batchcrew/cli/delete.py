@@ -7,10 +7,12 @@ import click
 
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_argument, existing, ledger_option, option
+from batchcrew.cli.program import current_program
 from batchcrew.clock import SystemClock
 from batchcrew.errors import NotInLedger, UsageError
 from batchcrew.models import Counts
 from batchcrew.reports.clean import clean_text
+from batchcrew.reports.commands import list_command
 from batchcrew.upkeep import counts_of, delete
 
 
@@ -26,7 +28,8 @@ def command(batch: str, *, yes: bool, ledger: Path) -> None:
     clock = SystemClock()
     counts = call(counts_of(existing(ledger), batch, clock=clock))
     if counts is None:
-        raise NotInLedger(f"the ledger {ledger} has no batch {batch!r}; `batchcrew list` shows those it has")
+        shows = list_command(str(ledger), current_program())
+        raise NotInLedger(f"batch {batch!r} not found in {ledger}; `{shows}` shows its batches")
     if not (yes or _agreed(_question(batch, counts, ledger))):
         raise UsageError("nothing was deleted")
     jobs = call(delete(ledger, batch, clock=clock))

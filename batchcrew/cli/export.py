@@ -7,7 +7,7 @@ from typing import get_args
 import click
 
 from batchcrew.cli.loop import call
-from batchcrew.cli.options import batch_argument, existing, known_batch, ledger_option, option
+from batchcrew.cli.options import batch_option, existing, known_batch, ledger_option, one_batch, option
 from batchcrew.clock import SystemClock
 from batchcrew.errors import UsageError
 from batchcrew.ledger import LedgerReader
@@ -16,7 +16,8 @@ from batchcrew.sqlite_files import is_database_file
 
 
 @click.command()
-@batch_argument
+@click.argument("batch", required=False)
+@batch_option
 @option(
     "-f", "--format", "format_", type=click.Choice(get_args(Format)), default="csv", show_default=True,
     envvar="BATCHCREW_FORMAT", help="Format of the export.",
@@ -24,8 +25,11 @@ from batchcrew.sqlite_files import is_database_file
 @option("-o", "--output", type=click.Path(path_type=Path), help="File to write, whole or not at all; else stdout.")
 @option("--all", "with_gone", is_flag=True, envvar="BATCHCREW_ALL", help="Also jobs that left the file, at the end.")
 @ledger_option
-def command(batch: str, *, format_: Format, output: Path | None, with_gone: bool, ledger: Path) -> None:
+def command(
+    batch: str | None, *, named_batch: str | None, format_: Format, output: Path | None, with_gone: bool, ledger: Path
+) -> None:
     """One row per job of BATCH in the file's order: the file's own columns, then what came of it."""
+    batch = one_batch(batch, named_batch)
     if output is not None and is_database_file(output, ledger):
         raise UsageError(f"{output} is the ledger, or a file of it: name another file")
     number = call(_export(existing(ledger), batch, format_, output, with_gone=with_gone))

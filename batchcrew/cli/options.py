@@ -6,8 +6,10 @@ from typing import Any, TypeVar
 
 import click
 
-from batchcrew.errors import NotInLedger
+from batchcrew.cli.loop import say
+from batchcrew.errors import NotInLedger, UsageError
 from batchcrew.ledger import BatchKey, Reading
+from batchcrew.ledger_location import Search, find_ledger, is_here
 from batchcrew.quantities import DEFAULT_LEDGER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -28,15 +30,44 @@ def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
     return click.option(*names, cls=Option, **settings)
 
 
+def _found(context: click.Context, parameter: click.Parameter, given: Path | None) -> Path:
+    """Return the ledger that is given, else the nearest one from the current folder upward."""
+    if given is not None or context.resilient_parsing:
+        return given or Path(DEFAULT_LEDGER)
+    ledger = find_ledger(Search.here())
+    if ledger is not None and not is_here(ledger):
+        say(f"ledger: {ledger}")
+    return ledger or Path(DEFAULT_LEDGER)
+
+
 ledger_option = option(
     "--ledger",
     type=click.Path(path_type=Path),
-    default=Path(DEFAULT_LEDGER),
-    show_default=True,
-    help="The SQLite file that records everything.",
+    callback=_found,
+    help=f"The SQLite file that records everything. Default: the nearest {DEFAULT_LEDGER} from here upward.",
+)
+jobfile_ledger_option = option(
+    "--ledger",
+    type=click.Path(path_type=Path),
+    help="The SQLite file that records everything. Default: found from the job file and the current folder.",
 )
 json_option = option("--json", "as_json", is_flag=True, envvar="BATCHCREW_JSON", help="Print JSON on stdout.")
 batch_argument = click.argument("batch")
+batch_option = option(
+    "--batch", "named_batch", envvar="BATCHCREW_BATCH", help="The name of the batch, in place of the argument BATCH."
+)
+
+
+def one_batch(*names: str | None) -> str:
+    """Return the one name that is given.
+
+    Raises:
+        UsageError: none is, or two are.
+    """
+    given = [name for name in names if name is not None]
+    if len(given) != 1:
+        raise UsageError("missing BATCH (or --batch)" if not given else "BATCH and --batch: give one of the two")
+    return given[0]
 
 
 def existing(ledger: Path) -> Path:

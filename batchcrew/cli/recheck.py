@@ -88,7 +88,7 @@ async def _recheck(
         work = recheck(
             key,
             jobs,
-            source=await recorded_source(key, source),
+            source=await recorded_source(key, source, await ledger.recorded_jobfile(batch)),
             ledger=ledger,
             stop=stop,
             clock=clock,

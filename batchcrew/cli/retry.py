@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from batchcrew.cli.loop import call
-from batchcrew.cli.options import batch_argument, existing, known_batch, ledger_option, option
+from batchcrew.cli.options import batch_option, existing, known_batch, ledger_option, one_batch, option
 from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
 from batchcrew.clock import SystemClock, to_text
@@ -18,8 +18,9 @@ STATES = sorted(state.value for state in ENDED_JOB_STATES)
 
 
 @click.command()
-@batch_argument
+@click.argument("batch", required=False)
 @click.argument("jobs", nargs=-1)
+@batch_option
 @option(
     "--state",
     "states",
@@ -29,19 +30,30 @@ STATES = sorted(state.value for state in ENDED_JOB_STATES)
 )
 @option("--held", is_flag=True, help="Release held jobs: the same as --state held.")
 @ledger_option
-def command(batch: str, jobs: tuple[str, ...], *, states: tuple[str, ...], held: bool, ledger: Path) -> None:
+def command(
+    batch: str | None,
+    jobs: tuple[str, ...],
+    *,
+    named_batch: str | None,
+    states: tuple[str, ...],
+    held: bool,
+    ledger: Path,
+) -> None:
     """Put ended JOBS of BATCH (all of them, if none is named) back to pending; the next run starts them.
 
     Named jobs may be in any ended state, unless --state says which.
     """
+    if named_batch is not None and batch is not None:  # then every argument is a job
+        jobs = (batch, *jobs)
+    name = named_batch if named_batch is not None else one_batch(batch)
     wanted = {JobState(state) for state in states} | ({JobState.HELD} if held else set())
     if not wanted:
         wanted = set(ENDED_JOB_STATES) if jobs else {JobState.FAILED}
-    put_back = call(_retry(existing(ledger), batch, jobs, sorted(wanted)))
+    put_back = call(_retry(existing(ledger), name, jobs, sorted(wanted)))
     if jobs and not put_back:
-        shows = status_command(batch, str(ledger), current_program())
+        shows = status_command(name, str(ledger), current_program())
         raise UsageError(f"none of these jobs is {' or '.join(sorted(wanted))}: `{shows}` shows them")
-    confirm(f"{put_back} jobs of {batch} are pending again")
+    confirm(f"{put_back} jobs of {name} are pending again")
 
 
 async def _retry(path: Path, batch: str, jobs: tuple[str, ...], states: list[JobState]) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from batchcrew.cli.options import ledger_option, option
+from batchcrew.cli.options import jobfile_ledger_option, option
 from batchcrew.cli.program import current_program
 from batchcrew.cli.running import Reporting, overrides, reporting_options, run_and_report, settings_options
 from batchcrew.cli.sources import source, source_options
@@ -14,7 +14,7 @@ from batchcrew.runner import RunRequest
 
 @click.command()
 @source_options
-@ledger_option
+@jobfile_ledger_option
 @settings_options
 @option("--limit", type=click.IntRange(min=1), help="Kick off at most so many in this run.")
 @option("--watch-only", is_flag=True, help="Kick nothing off: only watch what is in flight to its end.")
@@ -22,9 +22,9 @@ from batchcrew.runner import RunRequest
 @option("--drain", is_flag=True, help="On the first signal, wait for the executions in flight.")
 @reporting_options
 def command(
-    jobfile: Path,
+    jobfile: Path | None,
     *,
-    ledger: Path,
+    ledger: Path | None,
     limit: int | None,
     watch_only: bool,
     retry_failed: bool,
@@ -40,8 +40,9 @@ def command(
     Run the same command again after any interruption: it goes on where it was.
     """
     settings = overrides(options)
+    jobs, ledger = source(jobfile, ledger, options, settings)
     request = RunRequest(
-        source=source(jobfile, options, settings),
+        source=jobs,
         ledger=ledger,
         limit=0 if watch_only else limit,
         retry_failed=retry_failed,

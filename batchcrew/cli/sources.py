@@ -1,15 +1,21 @@
 """The job file's argument and the options that say how to read it."""
 
 import os
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from batchcrew.cli.options import option
+from batchcrew.cli.loop import call, say
+from batchcrew.cli.options import existing, known_batch, option
+from batchcrew.clock import SystemClock
 from batchcrew.errors import UsageError
+from batchcrew.ledger import LedgerReader, RecordedJobFile
+from batchcrew.ledger_location import Search, find_ledger, is_here, recorded_day, recorded_place, shown
+from batchcrew.quantities import DEFAULT_LEDGER
+from batchcrew.reports.commands import quoted
 from batchcrew.wiring import Source
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -30,6 +36,15 @@ _SOURCE_OPTIONS = [
         help="What {date} is in the job file: to finish an earlier day's batch. Today if not said.",
     ),
     option("--allow-outside", is_flag=True, help="Let `rows:` name files outside the job file's folder."),
+    option(
+        "--batch",
+        "named_batch",
+        envvar="BATCHCREW_BATCH",
+        help="The batch of this name in the ledger, by its own job file and date: JOBFILE may be left out.",
+    ),
+    option(
+        "--take-over", is_flag=True, help="Make a batch of the same name that belongs to another job file this file's."
+    ),
 ]
 
 
@@ -37,22 +52,65 @@ def source_options(command: Command) -> Command:
     """The job file's argument and what says how to read it."""
     for decorate in reversed(_SOURCE_OPTIONS):
         command = decorate(command)
-    return click.argument("jobfile", type=click.Path(path_type=Path))(command)
+    return click.argument("jobfile", required=False, type=click.Path(path_type=Path))(command)
 
 
-def source(jobfile: Path, options: dict[str, Any], overrides: dict[str, Any]) -> Source:
-    """The `Source` of a command's arguments; the environment is read here and nowhere else."""
-    return Source(
-        path=jobfile,
+def source(
+    jobfile: Path | None, ledger: Path | None, options: dict[str, Any], overrides: dict[str, Any]
+) -> tuple[Source, Path | None]:
+    """Return the `Source` of a command's arguments, and the ledger where it is known by now.
+
+    The environment is read here and nowhere else.
+
+    Raises:
+        UsageError: neither a job file nor a batch is named.
+        NotInLedger: the ledger does not have the batch.
+    """
+    batch: str | None = options["named_batch"]
+    path, day = jobfile, recorded_day(None, batch or "")
+    if path is None:
+        if batch is None:
+            raise UsageError("missing JOBFILE (or --batch with the name of a batch in the ledger)")
+        ledger = existing(ledger or find_ledger(Search.here()) or Path(DEFAULT_LEDGER))
+        if not is_here(ledger):
+            say(f"ledger: {ledger}")
+        recorded = call(_recorded(ledger, batch))
+        path, day = shown(recorded_place(recorded, ledger)), recorded_day(recorded, batch)
+    today = datetime.now().astimezone().date() if day is None else date.fromisoformat(day)
+    made = Source(
+        path=path,
         environ=dict(os.environ),
-        today=(options["date"] or datetime.now().astimezone()).date(),
+        today=options["date"].date() if options["date"] else today,
         crew_url=options["crew_url"],
         crew_token=read_token(options["token_file"]),
         encoding=options["encoding"],
         delimiter=options["delimiter"],
         allow_outside=options["allow_outside"],
         overrides={name: value for name, value in overrides.items() if value is not None},
+        batch=batch,
+        take_over=options["take_over"],
+        given=tuple(_given(ledger, options)),
     )
+    return made, ledger
+
+
+def _given(ledger: Path | None, options: dict[str, Any]) -> Iterator[str]:
+    for name in ("crew_url", "token_file", "encoding", "delimiter"):
+        if options[name] is not None:
+            yield f"--{name.replace('_', '-')} {quoted(str(options[name]))}"
+    if options["allow_outside"]:
+        yield "--allow-outside"
+    if ledger == Path(DEFAULT_LEDGER):  # any other one is part of every command
+        yield f"--ledger {DEFAULT_LEDGER}"
+
+
+async def _recorded(path: Path, batch: str) -> RecordedJobFile:
+    async with LedgerReader(path, clock=SystemClock(), any_schema=True) as ledger:
+        recorded = await ledger.recorded_jobfile(batch)
+        if recorded is None:
+            await known_batch(ledger, batch)  # raises
+        assert recorded is not None  # noqa: S101 - there is such a batch
+        return recorded
 
 
 def read_token(file: Path | None) -> str | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from batchcrew.cli.loop import call
-from batchcrew.cli.options import existing, json_option, known_batch, ledger_option
+from batchcrew.cli.options import batch_option, existing, json_option, known_batch, ledger_option, one_batch
 from batchcrew.clock import SystemClock
 from batchcrew.errors import NotInLedger
 from batchcrew.ledger import LedgerReader
@@ -16,10 +16,13 @@ from batchcrew.reports.tables import render_status
 
 @click.command()
 @click.argument("batch", required=False)
+@batch_option
 @ledger_option
 @json_option
-def command(batch: str | None, *, ledger: Path, as_json: bool) -> None:
+def command(batch: str | None, *, named_batch: str | None, ledger: Path, as_json: bool) -> None:
     """Counts of BATCH (the one that ran last, if not said) and what is in flight."""
+    if named_batch is not None:
+        batch = one_batch(batch, named_batch)
     clock = SystemClock()
     status = call(_status(existing(ledger), batch, clock))
     if as_json:

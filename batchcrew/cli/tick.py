@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from batchcrew.cli.options import ledger_option
+from batchcrew.cli.options import jobfile_ledger_option
 from batchcrew.cli.program import current_program
 from batchcrew.cli.running import Reporting, overrides, reporting_options, run_and_report, settings_options
 from batchcrew.cli.sources import source, source_options
@@ -14,13 +14,13 @@ from batchcrew.runner import RunRequest
 
 @click.command()
 @source_options
-@ledger_option
+@jobfile_ledger_option
 @settings_options
 @reporting_options
 def command(
-    jobfile: Path,
+    jobfile: Path | None,
     *,
-    ledger: Path,
+    ledger: Path | None,
     monitor: str | None,
     quiet: bool,
     log_format: str,
@@ -33,5 +33,6 @@ def command(
     guarantees and limits. Exit 3 while work is left.
     """
     settings = overrides(options)
-    request = RunRequest(source=source(jobfile, options, settings), ledger=ledger, once=True, program=current_program())
+    jobs, ledger = source(jobfile, ledger, options, settings)
+    request = RunRequest(source=jobs, ledger=ledger, once=True, program=current_program())
     return run_and_report(request, Reporting(quiet=quiet, log_format=log_format, as_json=as_json, monitor=monitor))

@@ -39,6 +39,10 @@ class JobFile:
     run: RunSettings
     warnings: tuple[str, ...] = ()
     """What is allowed and should be told: one sentence each, with its place."""
+    ledger: Path | None = None
+    """The ledger that the job file names."""
+    dated: bool = False
+    """Its batch or its jobs depend on the date."""
     _entries: tuple[Entry, ...] = field(repr=False)
     _shape: bytes = field(repr=False)
     """What of the document, the options and the date decides the jobs."""
@@ -223,6 +227,7 @@ def _load_document(path: Path, options: _Options, problems: Problems) -> JobFile
     defaults = _part(root, "defaults", Defaults, problems, broken)
     _check_default_meta(root, problems)
     batch = _batch(root, path, options.today, problems, broken)
+    ledger = _ledger(root, path, problems, broken)
 
     reader = EntryReader(
         path=path,
@@ -253,6 +258,8 @@ def _load_document(path: Path, options: _Options, problems: Problems) -> JobFile
         crews=crews,
         run=run,
         warnings=tuple(warnings),
+        ledger=ledger,
+        dated=reader.uses_date or "{date}" in _batch_text(root, path)[0],
         _entries=tuple(entries),
         _shape=shape,
     )
@@ -297,18 +304,33 @@ def _check_default_meta(root: MapNode, problems: Problems) -> None:
         check_meta(meta, problems)
 
 
+def _ledger(root: MapNode, path: Path, problems: Problems, broken: set[Location]) -> Path | None:
+    node = root.items.get("ledger")
+    if node is None or node.where in broken or (isinstance(node, ScalarNode) and node.value is None):
+        return None
+    if not (isinstance(node, ScalarNode) and isinstance(node.value, str) and node.value.strip()):
+        problems.at(node.where, f"invalid ledger: {found(node)} (expected a path, relative to the job file)")
+        return None
+    return path.parent / node.value.strip()
+
+
+def _batch_text(root: MapNode | None, path: Path) -> tuple[str, Location]:
+    """The name with its placeholders, and where it is written."""
+    node = root.items.get("batch") if root is not None else None
+    if isinstance(node, ScalarNode) and node.value is not None:
+        # `batch: 2024.10` is that text
+        return node.value if isinstance(node.value, str) else node.text, node.where
+    return path.stem.replace("{", "(").replace("}", ")"), Location(str(path))
+
+
 def _batch(
     root: MapNode | None, path: Path, today: date, problems: Problems, broken: set[Location] | None = None
 ) -> str | None:
     node: Node | None = root.items.get("batch") if root is not None else None
-    if node is None or (isinstance(node, ScalarNode) and node.value is None):
-        text, where = path.stem.replace("{", "(").replace("}", ")"), Location(str(path))
-    elif isinstance(node, ScalarNode):
-        # `batch: 2024.10` is that text
-        text, where = node.value if isinstance(node.value, str) else node.text, node.where
-    else:
+    if node is not None and not isinstance(node, ScalarNode):
         problems.at(node.where, f"`batch` must be text, {found(node)} was found")
         return None
+    text, where = _batch_text(root, path)
     if broken and where in broken:
         return None
     try:

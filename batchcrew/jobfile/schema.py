@@ -108,6 +108,8 @@ class Document(Settings):
     """Where an editor finds this schema; batchcrew itself ignores it."""
     batch: Text | None = None
     """Name of the batch; {date} is today's date. Default: the file's name without its ending."""
+    ledger: Text | None = None
+    """The ledger of this job file's batches, relative to the job file; default found, see docs/identity.md."""
     crew: CrewSettings | None = None
     """The crew that runs every job. Write either this or `crews`."""
     crews: Annotated[dict[str, CrewSettings], Field(min_length=1)] | None = None

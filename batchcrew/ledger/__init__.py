@@ -11,7 +11,7 @@ from batchcrew.ledger.connection import lock_schema as schema_lock
 from batchcrew.ledger.ledger import Claim, Ledger
 from batchcrew.ledger.lock import BatchLock
 from batchcrew.ledger.reader import LedgerReader
-from batchcrew.ledger.reading import BatchKey, Reading
+from batchcrew.ledger.reading import BatchKey, Reading, RecordedJobFile
 from batchcrew.ledger.rechecks import EndedAttempt, Rechecked
 from batchcrew.ledger.schema import CURRENT as CURRENT_SCHEMA
 from batchcrew.ledger.staging import Duplicate, Staged
@@ -29,6 +29,7 @@ __all__ = [
     "MonthBudget",
     "Reading",
     "Rechecked",
+    "RecordedJobFile",
     "Staged",
     "schema_lock",
 ]

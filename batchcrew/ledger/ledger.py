@@ -18,7 +18,7 @@ from batchcrew.ledger import queries, rechecks, runs, staging, transitions, upke
 from batchcrew.ledger.clock_jumps import carry_over
 from batchcrew.ledger.connection import close_writer, open_beside_writer, open_writer, plain_errors
 from batchcrew.ledger.fetch import one
-from batchcrew.ledger.reading import BatchKey, Reading
+from batchcrew.ledger.reading import BatchKey, Reading, RecordedJobFile
 from batchcrew.ledger.rechecks import Rechecked
 from batchcrew.ledger.spill import SpilledKickoff, SpillFile, read_spilled, spill_path
 from batchcrew.ledger.staging import Staged
@@ -36,6 +36,9 @@ from batchcrew.models import (
 
 _KEEP_PACE = Statement("INSERT OR REPLACE INTO paces (batch_id, crew, state, saved_at) VALUES (?, ?, ?, ?)")
 _KEEP_TOLD = Statement("UPDATE batches SET told = ? WHERE id = ?")
+_RECORD_JOBFILE = Statement(
+    "UPDATE batches SET jobfile = ?, jobfile_path = ?, jobfile_from_ledger = ?, jobfile_date = ? WHERE id = ?"
+)
 _PASS_CANARY = Statement("UPDATE batches SET canary_passed = 1 WHERE id = ?")
 _CLOSE_RUN = Statement(
     "UPDATE runs SET ended_at = ?, kickoffs = ?, cost = ?, stopped = ?, stop_detail = ?, exit_code = ?"
@@ -167,6 +170,11 @@ class Ledger(Reading):
         key = await self.batch(batch)
         assert key is not None  # noqa: S101 - merged above
         return key, waiting
+
+    async def record_jobfile(self, key: BatchKey, jobfile: RecordedJobFile) -> None:
+        """Record which job file the batch belongs to from now on."""
+        values = (jobfile.given, jobfile.path, jobfile.from_ledger, jobfile.date, key.id)
+        await self._writing.change((_RECORD_JOBFILE, [values]))
 
     # Runs
 

@@ -41,6 +41,14 @@ async def batch(connection: aiosqlite.Connection, batch: str) -> tuple[Any, ...]
     )
 
 
+async def recorded_jobfile(connection: aiosqlite.Connection, batch: str) -> dict[str, Any] | None:
+    """The batch's row by column; a ledger of an older schema has fewer."""
+    async with connection.execute("SELECT * FROM batches WHERE batch = ?", (batch,)) as cursor:
+        names = [column[0] for column in cursor.description]
+        row = await cursor.fetchone()
+    return None if row is None else dict(zip(names, row, strict=True))
+
+
 async def batch_name(connection: aiosqlite.Connection, batch_id: int) -> str:
     """The name of the batch with that row number."""
     return str(await value(connection, "SELECT batch FROM batches WHERE id = ?", (batch_id,)))
@@ -76,13 +84,13 @@ async def told(connection: aiosqlite.Connection, batch: str) -> str | None:
     return text
 
 
-async def others_of_jobfile(
-    connection: aiosqlite.Connection, jobfile: str, batch_id: int, limit: int
-) -> list[tuple[int, str]]:
-    """(id, batch) of the latest other batches of a job file."""
+async def others_of_jobfile(connection: aiosqlite.Connection, batch_id: int, limit: int) -> list[tuple[int, str]]:
+    """(id, batch) of the latest other batches of a batch's job file."""
     rows = await connection.execute_fetchall(
-        "SELECT id, batch FROM batches WHERE jobfile = ? AND id <> ? ORDER BY id DESC LIMIT ?",
-        (jobfile, batch_id, limit),
+        "SELECT o.id, o.batch FROM batches AS b JOIN batches AS o ON o.id <> b.id AND (o.jobfile_path = b.jobfile_path"
+        " OR o.jobfile_from_ledger = b.jobfile_from_ledger OR (o.jobfile_path IS NULL AND o.jobfile = b.jobfile))"
+        " WHERE b.id = ? ORDER BY o.id DESC LIMIT ?",
+        (batch_id, limit),
     )
     return [(row[0], row[1]) for row in rows]
 

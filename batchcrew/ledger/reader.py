@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import enum
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -198,7 +199,7 @@ class LedgerReader(Reading):
         if version < schema.CURRENT and not self._any_schema:
             raise LedgerTooOld(
                 f"the ledger {self._name} has schema {version}, this batchcrew reads {schema.CURRENT}; upgrade it with"
-                f" `batchcrew upgrade --ledger {self._name}` (a run upgrades it automatically)"
+                f" `batchcrew upgrade --ledger {shlex.quote(self._name)}` (a run upgrades it automatically)"
             )
 
     async def _close(self) -> None:

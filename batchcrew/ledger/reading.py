@@ -1,6 +1,7 @@
 """What can be read from a ledger, by whoever has a connection to it. Nothing here changes it."""
 
 import asyncio
+import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -47,6 +48,20 @@ class BatchKey:
     """Absolute; None where an earlier batchcrew took the job file in."""
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedJobFile:
+    """Which job file a batch belongs to, as the ledger has recorded it."""
+
+    given: str
+    """The path as it was typed, from a folder that is not recorded."""
+    path: str | None = None
+    """Absolute, links not resolved; None where an earlier version took the job file in."""
+    from_ledger: str | None = None
+    """Relative to the ledger's folder."""
+    date: str | None = None
+    """What `{date}` was, as YYYY-MM-DD; None where the job file does not use it."""
+
+
 class Reading:
     """The read methods that `Ledger` and `LedgerReader` share; each of the two opens its own connection.
 
@@ -77,6 +92,14 @@ class Reading:
             return None
         return BatchKey(row[0], row[1], row[2], tuple(staging.decode_json(row[3])), row[4], row[5])
 
+    async def recorded_jobfile(self, batch: str) -> RecordedJobFile | None:
+        """The job file of the batch of that name; also from a ledger of an older schema."""
+        row = await self._query(lambda connection: queries.recorded_jobfile(connection, batch))
+        if row is None:
+            return None
+        path, from_ledger = row.get("jobfile_path"), row.get("jobfile_from_ledger")
+        return RecordedJobFile(row["jobfile"], path, from_ledger, row.get("jobfile_date"))
+
     async def latest_stop(self, key: BatchKey) -> str | None:
         """Why the batch stopped last, if no run has kicked anything off since."""
         return await self._query(lambda connection: queries.latest_stop(connection, key.id))
@@ -90,7 +113,7 @@ class Reading:
         """Other batches of the same job file (yesterday's, by `{date}`) that have work left; the latest few."""
 
         async def query(connection: aiosqlite.Connection) -> dict[str, Counts]:
-            others = await queries.others_of_jobfile(connection, key.jobfile, key.id, LOOKED_BACK)
+            others = await queries.others_of_jobfile(connection, key.id, LOOKED_BACK)
             return {batch: await queries.counts(connection, batch_id) for batch_id, batch in others}
 
         return {batch: counts for batch, counts in (await self._query(query)).items() if counts.left}
@@ -239,7 +262,8 @@ class Reading:
         """
         detail = await self._query(lambda connection: queries.job_detail(connection, key.id, key.batch, job_id))
         if detail is None:
-            raise NotInLedger(f"batch {key.batch} has no job {job_id!r}; `batchcrew export` shows them all")
+            shows = f"batchcrew export --batch={shlex.quote(key.batch)} --ledger={shlex.quote(self._name)}"
+            raise NotInLedger(f"job {job_id!r} not found in batch {key.batch}; `{shows}` shows all jobs")
         return detail
 
     async def results(self, key: BatchKey, *, with_gone: bool = False) -> AsyncIterator[ResultRow]:

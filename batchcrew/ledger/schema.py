@@ -147,6 +147,8 @@ ALTER TABLE runs ADD COLUMN uptime REAL;         -- seconds, at started_at
 
 _VERSION_3 = """
 ALTER TABLE batches ADD COLUMN jobfile_path TEXT;     -- absolute, as given (links are not resolved)
+ALTER TABLE batches ADD COLUMN jobfile_from_ledger TEXT; -- the same, relative to the ledger's folder
+ALTER TABLE batches ADD COLUMN jobfile_date TEXT;     -- what {date} was, where the job file uses it
 ALTER TABLE batches ADD COLUMN failure_streak TEXT;   -- JSON: by crew, its failures in a row and their fingerprint
 -- the same text for reasons that differ only in numbers, ids, quoted text and addresses
 ALTER TABLE jobs ADD COLUMN reason_fingerprint TEXT;

@@ -8,7 +8,7 @@ import json
 from typing import Any, Self, TextIO
 
 from batchcrew.clock import Clock, to_text
-from batchcrew.events import AttemptEnded, Event, KickedOff, Progressed, RunStarted, Stopping, Warned
+from batchcrew.events import AttemptEnded, Event, KickedOff, LedgerChosen, Progressed, RunStarted, Stopping, Warned
 from batchcrew.models import Attempt
 from batchcrew.progress.lines import Lines
 
@@ -56,6 +56,8 @@ class JsonLogProgress:
                 )
             case Warned(message):
                 self._say("warning", message=message)
+            case LedgerChosen(ledger):
+                self._say("ledger", ledger=ledger)
             case Stopping(detail, in_flight):
                 self._say("stopping", detail=detail, in_flight=in_flight)
 

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from batchcrew.clock import Clock
-from batchcrew.events import Event, Warned
+from batchcrew.events import Event, LedgerChosen, Warned
 from batchcrew.progress.frame import draw
 from batchcrew.progress.tally import Tally
 from batchcrew.reports.clean import clean_text
@@ -62,7 +62,9 @@ class LiveProgress:
     def observe(self, event: Event) -> None:
         self._tally.observe(event)
         if isinstance(event, Warned):
-            self._warnings.append(event.message)
+            self._warnings.append(f"warning: {clean_text(event.message)}")
+        elif isinstance(event, LedgerChosen):
+            self._warnings.append(f"ledger: {clean_text(event.ledger)}")
         self._changed.set()
 
     def _frame(self) -> Text:
@@ -108,4 +110,4 @@ class LiveProgress:
 
     def _print_warnings(self) -> None:
         while self._warnings:
-            self._console.print(Text(f"warning: {clean_text(self._warnings.popleft())}", style="yellow"))
+            self._console.print(Text(self._warnings.popleft(), style="yellow"))

@@ -8,7 +8,7 @@
 from typing import Self, TextIO
 
 from batchcrew.clock import Clock
-from batchcrew.events import AttemptEnded, Event, Progressed, RunStarted, Stopping, Warned
+from batchcrew.events import AttemptEnded, Event, LedgerChosen, Progressed, RunStarted, Stopping, Warned
 from batchcrew.models import AttemptState, ExecutionState, JobState
 from batchcrew.progress.lines import Lines
 from batchcrew.progress.tally import Tally
@@ -56,6 +56,8 @@ class PlainProgress:
                 self._ended(event)
             case Warned(message):
                 self._say_some("warnings", f"warning: {clean_text(message, limit=_LONGEST)}")
+            case LedgerChosen(ledger):
+                self._say(f"ledger: {clean_text(ledger)}")
             case Stopping(detail, in_flight):
                 self._say(f"stopping: {clean_text(detail, limit=_LONGEST)}; {in_flight} in flight")
             case _:

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from batchcrew.clock import Clock, from_text
-from batchcrew.events import AttemptEnded, Event, KickedOff, Progressed, RunStarted, Stopping, Warned
+from batchcrew.events import AttemptEnded, Event, KickedOff, LedgerChosen, Progressed, RunStarted, Stopping, Warned
 from batchcrew.models import Attempt, AttemptState, Execution, ExecutionState, JobState
 
 ENDED_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.HELD, JobState.CANCELLED)
@@ -119,7 +119,7 @@ class Tally:
                 self._end(event)
             case Stopping(detail):
                 self.stopping = detail
-            case Warned():
+            case Warned() | LedgerChosen():
                 pass
 
     def _age(self, attempt: Attempt) -> float:

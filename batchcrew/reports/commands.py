@@ -39,6 +39,11 @@ def status_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
     return _command(program, "status", [batch], (), ledger)
 
 
+def list_command(ledger: str, program: str = PROGRAM) -> str:
+    """The command that shows every batch of the ledger."""
+    return _command(program, "list", [], (), ledger)
+
+
 def show_command(batch: str, job_id: str, ledger: str, program: str = PROGRAM) -> str:
     """The command that shows all of one job."""
     return _command(program, "show", [batch, job_id], (), ledger)

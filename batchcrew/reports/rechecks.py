@@ -43,6 +43,8 @@ class RecheckResult:
     batch: str
     jobfile: str
     ledger: str
+    jobfile_options: tuple[str, ...] = ()
+    """Options, quoted, that the next command needs to read the job file in the same way."""
     found: Counter[Finding] = field(default_factory=Counter)
     without_id: int = 0
     """Held jobs whose kickoff_id nobody knows: there is nothing to poll."""
@@ -95,7 +97,7 @@ def recheck_summary(result: RecheckResult, program: str = PROGRAM) -> str:
 
 def _next(result: RecheckResult, program: str) -> Iterator[tuple[str, str]]:
     if result.counts.left:
-        yield "continue", run_command(result.jobfile, result.ledger, program=program)
+        yield "continue", run_command(result.jobfile, result.ledger, *result.jobfile_options, program=program)
     if result.without_id:
         yield "retry the held", retry_command(result.batch, result.ledger, "--held", program=program)
 

@@ -184,7 +184,7 @@ def _failing(result: RunResult) -> Iterator[str]:
 def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
     """(purpose, command) of what a person may do next, the likeliest first."""
     counts, batch, ledger, program = result.counts, result.batch, result.ledger, result.program
-    run = run_command(result.jobfile, ledger, program=program) if result.jobfile else ""
+    run = run_command(result.jobfile, ledger, *result.jobfile_options, program=program) if result.jobfile else ""
     if counts.left and run:
         yield "go on", run
     if result.unsure:
@@ -192,7 +192,7 @@ def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
     if counts.failed:
         yield (
             "try the failed again",
-            run_command(result.jobfile, ledger, "--retry-failed", program=program)
+            run_command(result.jobfile, ledger, *result.jobfile_options, "--retry-failed", program=program)
             if run
             else retry_command(batch, ledger, program=program),
         )

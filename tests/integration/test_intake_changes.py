@@ -12,6 +12,7 @@ from batchcrew.errors import JobFileError
 from batchcrew.intake import take_in
 from batchcrew.jobfile import CHANGED, JobFile, load_jobfile
 from batchcrew.ledger import Ledger
+from batchcrew.wiring import Source
 
 
 async def test_a_change_right_after_the_digest_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,6 +20,7 @@ async def test_a_change_right_after_the_digest_is_noticed(tmp_path: Path, monkey
     rows.write_text("id,a\n1,2\n")
     (tmp_path / "x.yaml").write_text("crew: {url: embedded}\njobs: [{rows: r.csv}]\n")
     jobfile = await asyncio.to_thread(load_jobfile, tmp_path / "x.yaml", environ={}, today=date(2026, 1, 31))
+    source = Source(path=jobfile.path, environ={}, today=date(2026, 1, 31))
     digest = JobFile.digest
 
     def then_written(self: JobFile) -> str:
@@ -30,10 +32,10 @@ async def test_a_change_right_after_the_digest_is_noticed(tmp_path: Path, monkey
     monkeypatch.setattr(JobFile, "digest", then_written)
     async with Ledger(tmp_path / "ledger.db", clock=SystemClock()) as ledger:
         with pytest.raises(JobFileError, match=r"r\.csv") as raised:
-            await take_in(ledger, jobfile, stop=Stop(), observe=lambda _: None)
+            await take_in(ledger, jobfile, source=source, stop=Stop(), observe=lambda _: None)
         assert CHANGED in str(raised.value)
         assert await ledger.batch("x") is None
         monkeypatch.setattr(JobFile, "digest", digest)
-        _, plan = await take_in(ledger, jobfile, stop=Stop(), observe=lambda _: None)
+        _, plan = await take_in(ledger, jobfile, source=source, stop=Stop(), observe=lambda _: None)
     assert plan is not None
     assert plan.total == 2

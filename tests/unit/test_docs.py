@@ -94,10 +94,11 @@ def test_no_file_names_a_registry_or_a_place_outside() -> None:
             assert host not in text, name
 
 
-def test_every_test_that_the_promises_name_exists() -> None:
-    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("name", "least"), [("reliability.md", 40), ("identity.md", 10)])
+def test_every_test_that_the_promises_name_exists(name: str, least: int) -> None:
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
-    assert len(named) > 40
+    assert len(named) > least
     for file, test in named:
         assert re.search(rf"^(async )?def {test}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), test
 
