@@ -2,14 +2,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test crash real lint constraints clean
+.PHONY: demo demo-reset test crash real lint constraints clean
 
+# Ctrl-C stops the demo in order (exit 3), which is no error of make's: the shell waits for it, and says so.
 demo: .venv/installed
-	$(BIN)/batchcrew run jobs/demo.yaml
+	@echo "$(BIN)/batchcrew run jobs/demo.yaml"
+	@trap : INT; $(BIN)/batchcrew run jobs/demo.yaml || [ $$? -eq 3 ]
 
-# more processes than cores: most tests wait for processes of their own
+# Deletes the batch `demo` and nothing else of the ledger; exit 2: there is none. A run that holds it keeps it (exit 4).
+demo-reset: .venv/installed
+	@echo "$(BIN)/batchcrew delete demo --yes"
+	@test ! -e results/batchcrew.db || $(BIN)/batchcrew delete demo --yes || [ $$? -eq 2 ]
+
+# About a minute on two cores; the last line says how long it took. More processes than cores: many tests wait.
 test: .venv/installed-tests
-	$(BIN)/pytest -n 6 --dist worksteal -m "not crash and not cron and not crewai"
+	$(BIN)/pytest -n 4 --dist worksteal -m "not crash and not cron and not crewai"
 
 crash: .venv/installed-tests
 	$(BIN)/pytest -n 4 --dist worksteal -m "crash or cron"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchcrew.clock import Clock
-from batchcrew.intake import check_owner, plan_with
+from batchcrew.intake import check_owner, plan_with, skipped_words
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import LedgerReader
 from batchcrew.models import Counts, CrewInputs, Job, NotSent, Plan, Unclear, Unusable
@@ -89,7 +89,8 @@ async def check_batch(source: Source, *, ledger: Path | None, offline: bool, clo
         notice = await check_owner(opened, jobfile, take_over=source.take_over)
         warnings += [notice] if notice is not None else []
         known = await opened.batch(jobfile.batch)
-        plan = (await plan_with(opened, jobfile, watch.through)).plan
+        staged = await plan_with(opened, jobfile, watch.through)
+        plan = staged.plan
         counts = await opened.counts(known) if known else Counts()
         spent = await opened.kickoffs(known) if known else 0
         waiting = await opened.kickoffs_left(known, _attempts(settings)) if known else (0, 0)
@@ -115,6 +116,7 @@ async def check_batch(source: Source, *, ledger: Path | None, offline: bool, clo
             *([f"every job of the file costs {money}, with retries"] if money and len(prices) > 1 else []),
             *_limits(settings, spent),
             _meaning(settings.delivery, answers.values(), retry_command(jobfile.batch, str(ledger), "--held")),
+            *([skipped_words(staged.skipped)] if staged.skipped else []),
             *(f"warning: {warning}" for warning in warnings),
         ),
         lacking=watch.lacking_total,

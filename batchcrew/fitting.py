@@ -8,10 +8,24 @@ from batchcrew.settings import CrewSettings, RunSettings
 
 RESERVE = 4
 """Descriptors for what comes and goes: name servers, certificates, rows files, SQLite's temporary files."""
+LEDGER = 5
+"""What the ledger holds: the database and its WAL twice, to write and to read, and the shared memory."""
 SERVER = 12
 """A crew server in this process: its socket, its database."""
 WORKER = 6
 """A served crew's worker process: its pipes."""
+
+
+def require_descriptors(crews: Mapping[str, CrewSettings]) -> None:
+    """Check, before the ledger is opened, that it and one execution at a time fit. Belongs in a thread.
+
+    Raises:
+        UsageError: they do not; the message says how many descriptors a run needs.
+    """
+    least = descriptors.in_use() + LEDGER + needed(1, crews)
+    limit = descriptors.raise_limit(least)
+    if limit is not None and limit < least:
+        raise _too_few(limit, least)
 
 
 def fit_concurrency(settings: RunSettings, crews: Mapping[str, CrewSettings]) -> tuple[RunSettings, str | None]:
@@ -28,16 +42,17 @@ def fit_concurrency(settings: RunSettings, crews: Mapping[str, CrewSettings]) ->
         return settings, None
     fits = [number for number in range(1, settings.concurrency) if used + needed(number, crews) <= limit]
     if not fits:
-        least = used + needed(1, crews)
-        raise UsageError(
-            f"too few file descriptors: {limit} (a run needs at least {least}); raise `ulimit -n` to {least}"
-        )
+        raise _too_few(limit, used + needed(1, crews))
     all_of_it = used + needed(settings.concurrency, crews)
     warning = (
         f"concurrency is lowered from {settings.concurrency} to {fits[-1]}: this process may have {limit} file"
         f" descriptors; raise `ulimit -n` (its hard limit) to {all_of_it} for all of it"
     )
     return settings.model_copy(update={"concurrency": fits[-1]}), warning
+
+
+def _too_few(limit: int, least: int) -> UsageError:
+    return UsageError(f"too few file descriptors: {limit} (a run needs at least {least}); raise `ulimit -n` to {least}")
 
 
 def needed(concurrency: int, crews: Mapping[str, CrewSettings]) -> int:

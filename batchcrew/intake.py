@@ -8,8 +8,8 @@ from typing import TypeAlias
 from batchcrew.engine import Stop
 from batchcrew.errors import BatchcrewError, ExitCode, JobFileError, Problem, UsageError
 from batchcrew.events import Observe, Warned
-from batchcrew.jobfile import JobFile, Problems
-from batchcrew.ledger import BatchKey, Ledger, LedgerReader, Reading, Staged
+from batchcrew.jobfile import CHANGED, JobFile, Problems
+from batchcrew.ledger import BatchKey, Duplicate, Ledger, LedgerReader, Reading, Staged
 from batchcrew.ledger_location import Owner, absolute, compare, recorded_as
 from batchcrew.models import Job, Plan
 from batchcrew.reports.clean import clean_text
@@ -71,14 +71,20 @@ async def check_owner(ledger: Reading, jobfile: JobFile, *, take_over: bool) -> 
 
 
 async def _merge(ledger: Ledger, jobfile: JobFile, *, stop: Stop, observe: Observe) -> tuple[BatchKey, Plan | None]:
+    before = await asyncio.to_thread(jobfile.stamps)
     digest = await asyncio.to_thread(jobfile.digest)
     known = await ledger.batch(jobfile.batch)
     if known is not None and known.digest == digest:
         return known, None
     staged = await stage(ledger, jobfile, lambda jobs: _until_stopped(jobs, stop))
+    for path, stamp in (await asyncio.to_thread(jobfile.stamps)).items():
+        if stamp != before[path]:  # the digest would be another content's: the next run would not read the file
+            raise JobFileError([Problem(file=str(path), message=CHANGED)])
     batch, changing = await ledger.take_in(
         jobfile.batch, jobfile=str(jobfile.path), digest=digest, columns=staged.plan.columns
     )
+    if staged.skipped:
+        observe(Warned(skipped_words(staged.skipped)))
     if changing:
         observe(Warned(f"{changing} jobs changed in the file while they run: the next run looks at them again"))
     if staged.plan.changed:
@@ -96,6 +102,11 @@ async def tell_what_was_left(
             left = f"{counts.open} executions in flight and {counts.pending} jobs pending"
             finish = run_command(batch.jobfile, str(ledger.path), f"--date {day[0]}", *given, program=program)
             observe(Warned(f"batch {name} of this job file has {left}; to finish it: {finish}"))
+
+
+def skipped_words(number: int) -> str:
+    """Say how many rows `duplicates: skip` left out."""
+    return f"{number} {'row is' if number == 1 else 'rows are'} skipped: identical to an earlier row"
 
 
 async def stage(ledger: Ledger, jobfile: JobFile, through: JobFilter) -> Staged:
@@ -121,17 +132,27 @@ def _without_mistakes(staged: Staged, problems: Problems) -> Staged:
     if staged.duplicates:
         raise JobFileError(
             [
-                Problem(
-                    file=again.file,
-                    line=again.line,
-                    column=again.column,
-                    message=f"job id {job_id!r} stands already at {first.file}:{first.line}; each job needs its own id"
-                    " (an `id` column, or `id:` in the job file)",
-                )
-                for job_id, first, again in staged.duplicates
+                Problem(file=found.again.file, line=found.again.line, column=found.again.column, message=_same(found))
+                for found in staged.duplicates
             ]
         )
     return staged
+
+
+def _same(found: Duplicate) -> str:
+    first, again = found.first, found.again
+    if not found.identical:
+        return (
+            f"duplicate job id {found.job_id!r} (first used at {first.file}:{first.line}); each job needs its own id"
+            " (an `id` column, or `id:` in the job file)"
+        )
+    same = f"rows {first.line} and {again.line} are identical"
+    if first.file != again.file:
+        same = f"this row and {first.file}:{first.line} are identical"
+    return (
+        f"{same} (the same crew and inputs, and no id); give each row an id, or write `duplicates: skip` or"
+        " `duplicates: number` in the `rows` entry of the job file"
+    )
 
 
 def _until_stopped(jobs: Iterator[Job], stop: Stop) -> Iterator[Job]:

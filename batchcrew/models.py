@@ -8,7 +8,7 @@ attempt: intended -> kicked_off -> succeeded | failed | timed_out | lost | in_do
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
 
@@ -53,6 +53,9 @@ class Location:
     column: int = 0
 
 
+Duplicates = Literal["error", "skip", "number"]
+
+
 @dataclass(slots=True, kw_only=True)
 class Job:
     """One set of inputs for one crew.
@@ -69,6 +72,8 @@ class Job:
     fingerprint: str
     """Hash of crew, inputs and meta: a job whose fingerprint changed since it succeeded runs again."""
     where: Location
+    duplicates: Duplicates | None = None
+    """What happens when an earlier job is identical; None: the job has an id of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

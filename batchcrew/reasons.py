@@ -57,6 +57,10 @@ PERMANENT_REASONS = (
     "maximum context",
     "context window",
     "prompt is too long",
+    # somebody ended the execution on purpose; see `dialect._failed`
+    "cancelled (the crew gave no reason)",
+    "canceled (the crew gave no reason)",
+    "revoked (the crew gave no reason)",
     # a limit that passes: some vendors word it like a quota that is spent
     "!retry in",
     "!retry after",

@@ -16,7 +16,7 @@ from batchcrew.crew import Moment, crew_address, ping
 from batchcrew.engine import EngineResult, Scheduler, Stop
 from batchcrew.errors import BatchBusy, BatchcrewError, UsageError
 from batchcrew.events import LedgerChosen, Observe, RunStarted, Warned
-from batchcrew.fitting import fit_concurrency
+from batchcrew.fitting import fit_concurrency, require_descriptors
 from batchcrew.intake import take_in, tell_what_was_left
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
@@ -105,6 +105,7 @@ async def _continue(
     request: RunRequest, jobfile: JobFile, settings: RunSettings, path: Path, around: Surroundings
 ) -> RunResult:
     began, given = around.clock.monotonic(), request.source.hints(jobfile)
+    await asyncio.to_thread(require_descriptors, jobfile.crews)
     async with Ledger(path, clock=around.clock) as ledger:
         telling = Telling(around.observe, await ledger.told(jobfile.batch))
         around = replace(around, observe=telling.observe)

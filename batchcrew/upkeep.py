@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -37,7 +38,7 @@ async def backup(ledger: Path, target: Path, *, clock: Clock) -> int:
             raise LedgerError(f"ledger {ledger}: its backup is damaged ({found}); nothing was written")
         return await asyncio.to_thread(_put_in_place, copy, target)
     finally:
-        await asyncio.to_thread(_remove, copy)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 def _put_in_place(copy: Path, target: Path) -> int:
@@ -56,11 +57,6 @@ def _put_in_place(copy: Path, target: Path) -> int:
     finally:
         os.close(descriptor)
     return size
-
-
-def _remove(copy: Path) -> None:
-    copy.unlink(missing_ok=True)
-    copy.parent.rmdir()
 
 
 async def upgrade(ledger: Path, *, clock: Clock) -> tuple[int, int]:

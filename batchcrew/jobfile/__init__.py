@@ -8,5 +8,6 @@ entries of `jobs:`) -> `entries` (jobs), from `rows` and through `template`.
 from batchcrew.jobfile.load import JobFile, load_jobfile
 from batchcrew.jobfile.problems import Problems
 from batchcrew.jobfile.schema import json_schema
+from batchcrew.jobfile.unfinished import CHANGED
 
-__all__ = ["JobFile", "Problems", "json_schema", "load_jobfile"]
+__all__ = ["CHANGED", "JobFile", "Problems", "json_schema", "load_jobfile"]

@@ -268,8 +268,11 @@ class Builder:
             digits = text.lstrip("+-")
             if len(digits) > 1 and digits[0] == "0":
                 self._notes.append((where, f"{text} is read as the number {int(text)}; quote it to keep its zeros"))
+            else:
+                self._note_changed(text, int(text), where)
             return int(text)
         if _OCTAL.fullmatch(text) or _HEX.fullmatch(text):
+            self._note_changed(text, int(text, 0), where)
             return int(text, 0)
         is_float = _FLOAT.fullmatch(text)
         if is_float or _NOT_FINITE.fullmatch(text):
@@ -277,5 +280,11 @@ class Builder:
             if not math.isfinite(number):
                 self._problems.at(where, f"{text} cannot be sent to a crew: JSON has no such number; quote it")
                 return 0.0
+            self._note_changed(text, number, where)
             return number
         return text
+
+    def _note_changed(self, text: str, number: float, where: Location) -> None:
+        """Note a number whose text would come back differently: a phone number, a version, a code."""
+        if repr(number) != text:
+            self._notes.append((where, f"{text} is read as the number {number!r}; quote it to keep its text"))

@@ -12,7 +12,7 @@ from batchcrew.jobfile.ids import ID_COLUMNS, WrongName, job_id
 from batchcrew.jobfile.problems import Problems
 from batchcrew.jobfile.rows import RowsFile
 from batchcrew.jobfile.template import Template, TemplateProblem
-from batchcrew.models import Job, Location
+from batchcrew.models import Duplicates, Job, Location
 
 Values: TypeAlias = dict[str, Any]
 RESERVED_META = "batchcrew"
@@ -79,6 +79,8 @@ class Recipe:
     where: Template | None = None
     default_inputs: Values = field(default_factory=dict)
     default_meta: Values = field(default_factory=dict)
+    duplicates: Duplicates = "error"
+    """What happens to a row without an id that is identical to an earlier one."""
 
     def jobs(
         self, rows: Iterable[tuple[Location, Values]], problems: Problems, *, id_columns: tuple[str, ...], alike: bool
@@ -120,7 +122,17 @@ class Recipe:
                 if problems.full or (alike and isinstance(exc, TemplateProblem) and exc.unknown):
                     return
                 continue
-            yield Job(job_id=name, crew=crew, inputs=inputs, meta=meta, row=row, fingerprint=mark, where=place)
+            own_id = make_id is not None or id_column is not None
+            yield Job(
+                job_id=name,
+                crew=crew,
+                inputs=inputs,
+                meta=meta,
+                row=row,
+                fingerprint=mark,
+                where=place,
+                duplicates=None if own_id else self.duplicates,
+            )
 
 
 def _drop(inputs: Values, column: str, defaults: Values) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from batchcrew.errors import JobFileError, Problem
 from batchcrew.jobfile.crews import crew_of_options, override, read_crews
-from batchcrew.jobfile.document import ListNode, MapNode, Node, ScalarNode, plain_data
+from batchcrew.jobfile.document import ListNode, MapNode, Node, ScalarNode, plain_data, scalars
 from batchcrew.jobfile.entries import Entry, Recipe, Rows
 from batchcrew.jobfile.hashing import FORMAT_VERSION, canonical
 from batchcrew.jobfile.ids import WrongName, batch_name
@@ -20,6 +20,7 @@ from batchcrew.jobfile.rows import BARE_SUFFIXES, RowsFile, parse_delimiter
 from batchcrew.jobfile.schema import Defaults, Document
 from batchcrew.jobfile.syntax import read_document
 from batchcrew.jobfile.text_encoding import encoding_error
+from batchcrew.jobfile.unfinished import Stamp, stamp
 from batchcrew.jobfile.variables import interpolate, with_dotenv
 from batchcrew.models import Job, Location
 from batchcrew.settings import DEFAULT_CREW, CrewSettings, RunSettings
@@ -56,6 +57,20 @@ class JobFile:
             if problems.full:
                 return
             yield from entry.jobs(problems)
+
+    def stamps(self) -> dict[Path, Stamp]:
+        """Inode, size and time of each rows file, to notice that one changed between `digest` and `jobs`.
+
+        Raises:
+            JobFileError: a rows file cannot be read.
+        """
+        stamps = {}
+        for path in dict.fromkeys(entry.rows_file for entry in self._entries if entry.rows_file):
+            try:
+                stamps[path] = stamp(path)
+            except OSError as exc:
+                raise JobFileError([Problem(file=str(path), message=f"cannot be read: {exc.strerror}")]) from None
+        return stamps
 
     def digest(self) -> str:
         """SHA-256 (hex) of everything that decides what `jobs` gives; crews' addresses and tokens do not.
@@ -193,7 +208,8 @@ def _load_document(path: Path, options: _Options, problems: Problems) -> JobFile
         hint = "; for a list of rows write a job file with `- rows: …`" if isinstance(root, ListNode) else ""
         problems.at(root.where, f"a job file is a mapping with `crew:` and `jobs:`, {found(root)} was found{hint}")
         return None
-    warnings = [f"{where.file}:{where.line}:{where.column}: {note}" for where, note in notes]
+    sent = _places_sent(root)
+    warnings = [f"{where.file}:{where.line}:{where.column}: {note}" for where, note in notes if where in sent]
     override(root, options.crew_url, options.crew_token, problems)
     variables = with_dotenv(path.parent, options.environ, problems)
     broken = interpolate(root, variables, problems)
@@ -247,6 +263,16 @@ def _load_document(path: Path, options: _Options, problems: Problems) -> JobFile
         _entries=tuple(entries),
         _shape=shape,
     )
+
+
+def _places_sent(root: MapNode) -> set[Location]:
+    """Return the places of the values that become inputs or meta; ids and settings mean the same in any spelling."""
+    parts = [root.items["defaults"]] if "defaults" in root.items else []
+    jobs = root.items.get("jobs")
+    for entry in jobs.items if isinstance(jobs, ListNode) else ():
+        if isinstance(entry, MapNode):
+            parts += [entry.items[key] for key in ("inputs", "meta", "grid") if key in entry.items]
+    return {scalar.where for part in parts for scalar in scalars(part)}
 
 
 def _check_keys(root: MapNode, problems: Problems) -> None:

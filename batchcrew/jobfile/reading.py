@@ -1,7 +1,7 @@
 """The `jobs:` part of a document: each entry checked, its templates compiled, its file found."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from difflib import get_close_matches
 from pathlib import Path
@@ -117,7 +117,7 @@ class EntryReader:
         if path is None or recipe is None:
             return None
         file = RowsFile(path=path, name=str(path), encoding=encoding, delimiter=delimiter)
-        return Rows(file=file, recipe=recipe)
+        return Rows(file=file, recipe=replace(recipe, duplicates=entry.duplicates))
 
     def _grid(self, node: MapNode) -> Entry | None:
         entry = validated(GridEntry, node, node.where, "a grid entry", self.problems, self.broken)

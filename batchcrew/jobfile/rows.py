@@ -11,6 +11,7 @@ from batchcrew.jobfile.problems import Problems
 from batchcrew.jobfile.rows_csv import read_csv
 from batchcrew.jobfile.rows_json import read_json_lines, read_json_list
 from batchcrew.jobfile.syntax import read_document
+from batchcrew.jobfile.unfinished import CHANGED, stamp
 from batchcrew.models import Location
 
 Row: TypeAlias = tuple[int, dict[str, Any]]
@@ -49,15 +50,21 @@ class RowsFile:
         return self.path.suffix.lower() in SEPARATED_SUFFIXES
 
     def read(self, problems: Problems) -> Iterator[Row]:
-        """The rows in the file's order, one at a time. A wrong row is added to `problems` and left out."""
+        """The rows in the file's order, one at a time. A wrong row is added to `problems` and left out.
+
+        So is a file that changes before its last row was read.
+        """
         where = Location(self.name)
         try:
+            before = stamp(self.path)
             with self.path.open("rb") as stream:
                 head = stream.read(16)
             if reason := self._refusal(head):
                 problems.at(where, reason)
                 return
             yield from self._rows(problems)
+            if stamp(self.path) != before:
+                problems.at(where, CHANGED)
         except OSError as exc:
             problems.at(where, f"cannot be read: {exc.strerror}")
 

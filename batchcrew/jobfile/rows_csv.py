@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from batchcrew.jobfile.problems import Problems, named, shown
 from batchcrew.jobfile.text_encoding import add_undecodable, codec_of
+from batchcrew.jobfile.unfinished import CUT, ends_with_line_end
 from batchcrew.models import Location
 
 MAX_CELL = 16 * 2**20
@@ -46,7 +47,7 @@ def read_csv(
                 skipped, delimiter = 1, delimiter or first[4]
                 stream.readline()
             delimiter = delimiter or find_delimiter(sample, whole=len(sample) < _SAMPLE)
-            yield from _records(stream, name, problems, delimiter, skipped)
+            yield from _records(stream, name, problems, delimiter, skipped, whole=ends_with_line_end(path))
     except UnicodeError:
         add_undecodable(path, name, codec, problems)
 
@@ -86,15 +87,16 @@ def _widths(sample: str, delimiter: str, *, whole: bool) -> list[int]:
 
 
 def _records(
-    stream: TextIO, name: str, problems: Problems, delimiter: str, line: int
+    stream: TextIO, name: str, problems: Problems, delimiter: str, line: int, *, whole: bool
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows under the header; `line` lines stand before it."""
+    """The rows under the header; `line` lines stand before it. A file that is not `whole` ends without a line end."""
     # strict: a quote that is not closed, or text after a closing quote, is an error and not a guess
     reader = csv.reader(stream, delimiter=delimiter, strict=True)
     before = line
     header: list[str] = []
     columns = header_line = 0
     empty = True
+    cut: tuple[int, int] | None = None  # the first and the last line of the latest row that has too few cells
     while True:
         try:
             for record in reader:
@@ -112,6 +114,7 @@ def _records(
                 else:
                     empty = False
                     problems.at(Location(name, start), _wrong(record, columns, delimiter))
+                    cut = (start, line) if len(record) < columns else None
                     if problems.full:
                         return
             break
@@ -120,12 +123,20 @@ def _records(
             empty = False
             start, line = line + 1, before + reader.line_num
             problems.at(Location(name, start), _broken(exc, start, line))
+            cut = (start, line) if "unexpected end of data" in str(exc) else None
             if problems.full or not header or "field larger" in str(exc):
                 return  # after a cell without end, what follows is no record of the file
-    if not header:
-        problems.at(Location(name), "the file is empty; its first line must name the columns")
-    elif empty:
+    if cut is not None and cut[1] == line and not whole:
+        problems.at(Location(name, cut[0]), CUT)
+    if empty:
+        _add_empty(name, header_line, problems)
+
+
+def _add_empty(name: str, header_line: int, problems: Problems) -> None:
+    if header_line:
         problems.at(Location(name, header_line), "there is a header and no row under it")
+    else:
+        problems.at(Location(name), "the file is empty; its first line must name the columns")
 
 
 def _header(record: list[str], name: str, line: int, problems: Problems) -> list[str]:

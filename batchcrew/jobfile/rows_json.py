@@ -15,6 +15,7 @@ import orjson
 
 from batchcrew.jobfile.problems import Problems, named, shown
 from batchcrew.jobfile.text_encoding import DEFAULT_ENCODING, add_undecodable, codec_of
+from batchcrew.jobfile.unfinished import CUT
 from batchcrew.models import Location
 
 MAX_LINE = 64 * 2**20
@@ -46,6 +47,8 @@ def read_json_lines(
                     return
                 else:
                     empty = empty and not line.strip()
+                    if line.strip() and not line.endswith((b"\n", b"\r")) and len(line) < MAX_LINE:
+                        problems.at(Location(name, number), CUT)
         except UnicodeError:
             add_undecodable(path, name, codec, problems)
             return

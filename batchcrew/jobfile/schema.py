@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
+from batchcrew.models import Duplicates
 from batchcrew.settings import CrewSettings, RunSettings, Settings
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -60,6 +61,8 @@ class RowsEntry(Settings):
     """Encoding of a .csv, .tsv or .jsonl file; default UTF-8, with or without a byte order mark."""
     delimiter: str | None = None
     """What separates the columns of a .csv file: one character, or `tab`; default found from the file."""
+    duplicates: Duplicates = "error"
+    """Rows without an id whose crew and inputs are identical: an error, skip the later ones, or number them."""
 
 
 class GridEntry(Settings):

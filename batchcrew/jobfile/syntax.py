@@ -40,7 +40,8 @@ def read_document(path: Path, file: str, problems: Problems) -> tuple[Node | Non
         return None, builder.notes
     if builder.root is None:
         problems.at(Location(file), "the file holds nothing but comments")
-    return builder.root, builder.notes
+    # a number in JSON is meant as one: text has quotes there
+    return builder.root, [] if path.suffix.lower() == ".json" else builder.notes
 
 
 def _read_text(path: Path, file: str, problems: Problems) -> str | None:

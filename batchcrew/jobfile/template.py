@@ -24,6 +24,7 @@ from jinja2.filters import FILTERS
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from batchcrew.jobfile.problems import nearest, shown
+from batchcrew.jobfile.template_numbers import NotNumber, float_filter, int_filter
 from batchcrew.models import Location
 
 MAX_TEXT = 2**20
@@ -113,6 +114,7 @@ def _sandbox() -> _Sandbox:
     )
     sandbox.globals = {"range": _bounded_range, "dict": dict}
     sandbox.filters |= {"center": _center, "indent": _indent, "format": _format}
+    sandbox.filters |= {"int": int_filter, "float": float_filter}
     for name in ("batch", "slice", "random"):  # unbounded fill, and values that differ when the file is read again
         sandbox.filters.pop(name)
     return sandbox
@@ -166,6 +168,9 @@ class Template:
         except UndefinedError as exc:
             unknown, message = _undefined_words(exc, row)
             raise TemplateProblem(f"{self}: {message}", unknown) from None
+        except NotNumber as exc:
+            place = f"{self.where.file}:{self.where.line}:{self.where.column}"
+            raise TemplateProblem(f"{self} (at {place}): {exc}") from None
         except Exception as exc:  # noqa: BLE001 - filters of a template raise whatever Python raises
             raise TemplateProblem(f"{self}: {_plain_words(exc)}") from None
 

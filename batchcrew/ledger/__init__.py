@@ -14,7 +14,7 @@ from batchcrew.ledger.reader import LedgerReader
 from batchcrew.ledger.reading import BatchKey, Reading, RecordedJobFile
 from batchcrew.ledger.rechecks import EndedAttempt, Rechecked
 from batchcrew.ledger.schema import CURRENT as CURRENT_SCHEMA
-from batchcrew.ledger.staging import Staged
+from batchcrew.ledger.staging import Duplicate, Staged
 from batchcrew.ledger.transitions import MonthBudget
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "BatchKey",
     "BatchLock",
     "Claim",
+    "Duplicate",
     "EndedAttempt",
     "Ledger",
     "LedgerReader",

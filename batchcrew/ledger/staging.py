@@ -16,7 +16,7 @@ import orjson
 
 from batchcrew.errors import MAX_PROBLEMS
 from batchcrew.ledger.fetch import one, value
-from batchcrew.models import Job, Location, Plan
+from batchcrew.models import Duplicates, Job, Location, Plan
 
 CHUNK_ROWS = 1000
 """Rows that are in memory at once while a file is taken in."""
@@ -24,10 +24,24 @@ CHUNK_ROWS = 1000
 _CREATE = """
 CREATE TEMP TABLE staged (
     position INTEGER PRIMARY KEY, job_id TEXT NOT NULL, crew TEXT NOT NULL, fingerprint TEXT NOT NULL,
-    inputs TEXT NOT NULL, meta TEXT NOT NULL, row TEXT NOT NULL, file TEXT NOT NULL, line INTEGER NOT NULL
+    inputs TEXT NOT NULL, meta TEXT NOT NULL, row TEXT NOT NULL, file TEXT NOT NULL, line INTEGER NOT NULL,
+    duplicates TEXT
 )
 """
-_INSERT = "INSERT INTO temp.staged VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO temp.staged VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SKIP = """
+DELETE FROM temp.staged AS s WHERE s.duplicates = 'skip'
+AND EXISTS (SELECT 1 FROM temp.staged AS f WHERE f.job_id = s.job_id AND f.position < s.position)
+"""
+# the first keeps its id: which of equal rows comes first makes no difference
+_NUMBER = """
+UPDATE temp.staged AS s SET job_id = s.job_id || '-' || n.number
+FROM (
+    SELECT position, row_number() OVER (PARTITION BY job_id ORDER BY position) AS number
+    FROM temp.staged WHERE duplicates = 'number'
+) AS n
+WHERE n.position = s.position AND n.number > 1
+"""
 _JOIN = "FROM temp.staged AS s JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id"
 # an open job keeps the inputs that its execution was given, until it has ended
 _RUN_AGAIN = "j.fingerprint <> s.fingerprint AND j.state IN ('succeeded', 'failed')"
@@ -62,6 +76,8 @@ class Columns:
     def __init__(self) -> None:
         self.names: dict[str, None] = {}
         self._seen: set[tuple[str, ...]] = set()
+        self.policies: set[Duplicates | None] = set()
+        """What jobs without an id of their own say about equal ones."""
 
     def add(self, row: Mapping[str, Any]) -> None:
         shape = tuple(row)
@@ -72,24 +88,39 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Two jobs with one id."""
+
+    job_id: str
+    first: Location
+    again: Location
+    identical: bool
+    """Neither has an id of its own: their crew and inputs are the same."""
+
+
+@dataclass(frozen=True, slots=True)
 class Staged:
     """What a job file holds, compared with the ledger and not yet merged."""
 
     plan: Plan
-    duplicates: tuple[tuple[str, Location, Location], ...]
-    """job_id, where it stands first, where it stands again."""
+    duplicates: tuple[Duplicate, ...]
+    skipped: int = 0
+    """Rows that were left out because an earlier row is identical (`duplicates: skip`)."""
 
 
 async def compare(connection: aiosqlite.Connection, batch: str, jobs: Iterable[Job]) -> Staged:
     """Stream `jobs` into the temporary table and compare them with the batch, inside the caller's transaction."""
-    columns = await stage(connection, jobs)
+    columns, skipped = await stage(connection, jobs)
     twice = await duplicates(connection, MAX_PROBLEMS)
     known = await one(connection, "SELECT id FROM batches WHERE batch = ?", (batch,))
-    return Staged(await plan(connection, known[0] if known else None, columns), tuple(twice))
+    return Staged(await plan(connection, known[0] if known else None, columns), tuple(twice), skipped)
 
 
-async def stage(connection: aiosqlite.Connection, jobs: Iterable[Job]) -> tuple[str, ...]:
-    """Stream `jobs` into the temporary table, inside the caller's transaction; returns the file's own columns."""
+async def stage(connection: aiosqlite.Connection, jobs: Iterable[Job]) -> tuple[tuple[str, ...], int]:
+    """Stream `jobs` into the temporary table, inside the caller's transaction.
+
+    Returns the file's own columns, and how many identical rows were skipped.
+    """
     await clear(connection)
     await connection.execute_fetchall(_CREATE)
     await connection.execute_fetchall("PRAGMA temp.cache_size = -4000")
@@ -99,12 +130,20 @@ async def stage(connection: aiosqlite.Connection, jobs: Iterable[Job]) -> tuple[
     while chunk := await asyncio.to_thread(lambda: list(islice(rows, CHUNK_ROWS))):
         await connection.executemany(_INSERT, chunk)
     await connection.execute_fetchall("CREATE INDEX temp.staged_id ON staged (job_id)")
-    return tuple(columns.names)
+    skipped = 0
+    if "skip" in columns.policies:
+        before = await _count(connection, "SELECT count(*) FROM temp.staged")
+        await connection.execute_fetchall(_SKIP)
+        skipped = before - await _count(connection, "SELECT count(*) FROM temp.staged")
+    if "number" in columns.policies:
+        await connection.execute_fetchall(_NUMBER)
+    return tuple(columns.names), skipped
 
 
 def _rows(jobs: Iterable[Job], columns: Columns) -> Iterator[tuple[Any, ...]]:
     for position, job in enumerate(jobs):
         columns.add(job.row)
+        columns.policies.add(job.duplicates)
         inputs = encode_json(job.inputs)
         yield (
             position,
@@ -116,14 +155,16 @@ def _rows(jobs: Iterable[Job], columns: Columns) -> Iterator[tuple[Any, ...]]:
             inputs if job.row is job.inputs else encode_json(job.row),
             job.where.file,
             job.where.line,
+            job.duplicates,
         )
 
 
-async def duplicates(connection: aiosqlite.Connection, limit: int) -> list[tuple[str, Location, Location]]:
-    """Job ids that stand twice in what is staged: the id, where it stood first, and where again."""
+async def duplicates(connection: aiosqlite.Connection, limit: int) -> list[Duplicate]:
+    """Return the jobs whose id an earlier one has."""
     rows = await connection.execute_fetchall(
         """
-        SELECT d.job_id, first.file, first.line, again.file, again.line
+        SELECT d.job_id, first.file, first.line, again.file, again.line,
+            first.duplicates IS NOT NULL AND again.duplicates IS NOT NULL
         FROM (SELECT job_id, min(position) AS first FROM temp.staged GROUP BY job_id HAVING count(*) > 1) AS d
         JOIN temp.staged AS first ON first.position = d.first
         JOIN temp.staged AS again ON again.job_id = d.job_id AND again.position > d.first
@@ -131,7 +172,7 @@ async def duplicates(connection: aiosqlite.Connection, limit: int) -> list[tuple
         """,
         (limit,),
     )
-    return [(row[0], Location(row[1], row[2]), Location(row[3], row[4])) for row in rows]
+    return [Duplicate(row[0], Location(row[1], row[2]), Location(row[3], row[4]), bool(row[5])) for row in rows]
 
 
 async def plan(connection: aiosqlite.Connection, batch_id: int | None, columns: tuple[str, ...]) -> Plan:

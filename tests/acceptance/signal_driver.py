@@ -50,7 +50,7 @@ def arm_server(number: signal.Signals) -> None:
     from batchcrew.cli import serve, signals
     from batchcrew.server import CrewServer
 
-    signals.SAME_SIGNAL_SECONDS = serve.SAME_SIGNAL_SECONDS = 0.0  # type: ignore[attr-defined]  # it imports the name
+    signals.SAME_SIGNAL_SECONDS = serve.SAME_SIGNAL_SECONDS = -1.0  # type: ignore[attr-defined]  # it imports the name
 
     async def drain(self: CrewServer) -> None:
         send(number)

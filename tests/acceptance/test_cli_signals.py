@@ -136,6 +136,7 @@ POINTS = {
 }
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("name", POINTS)
 def test_a_signal_at_this_point_of_a_run(finished: Path, name: str) -> None:
     """Nothing is left to do, so that a signal during the work stops nothing: exit 0, and the summary is whole."""
@@ -176,6 +177,7 @@ def test_a_signal_at_any_call_of_a_reading_command(finished: Path, arguments: tu
     assert codes[3] > 0
 
 
+@pytest.mark.crash
 def test_a_signal_at_any_call_of_a_run(finished: Path) -> None:
     for calls in (100, 1_000, 5_000, 20_000, 60_000, 90_000, 110_000):
         ended = driven(finished, f"call:{calls}", signal.SIGTERM, "run", "jobs.yaml", "--json")

@@ -19,6 +19,7 @@ UNFITTED = """
 from batchcrew import runner
 from batchcrew.cli import main
 runner.fit_concurrency = lambda settings, crews: (settings, None)
+runner.require_descriptors = lambda crews: None
 main({arguments})
 """
 
@@ -59,7 +60,7 @@ def test_a_run_raises_the_soft_limit_to_what_it_needs(folder: Path, crew: Crew) 
     assert crew.stats()["kickoffs"] == JOBS
 
 
-@pytest.mark.parametrize(("limit", "concurrency"), [(40, 50), (32, 1200), (24, 24)])
+@pytest.mark.parametrize(("limit", "concurrency"), [(40, 50), (32, 1200), (28, 28)])
 @pytest.mark.parametrize("command", ["run", "tick", "adopt"])
 def test_under_a_hard_limit_concurrency_is_lowered_and_it_is_said_first(
     folder: Path, crew: Crew, limit: int, concurrency: int, command: str

@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import cli_process
 import pytest
 from aiohttp import web
-from test_cli_run import environment, write_trips
+from cli_process import environment, write_trips
 
 CREDIT = "Your credit balance is too low to access the API (request req_{:012d})"
 JOB_FILE = """
@@ -85,10 +86,8 @@ async def start(folder: Path, *arguments: str) -> Process:
 
 
 async def call(folder: Path, *arguments: str) -> tuple[int, str, str]:
-    process = await start(folder, *arguments)
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    ended = await asyncio.to_thread(cli_process.call, folder, *arguments)  # the crew is in this loop
+    return ended.returncode, ended.stdout, ended.stderr
 
 
 async def test_a_hopeless_crew_stops_the_run_until_a_probe_succeeds(folder: Path, crew: Crew) -> None:

@@ -21,7 +21,7 @@ ESCAPES = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\u202e\x9b5n"
 HARMFUL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 JOB_FILE = """
 crew: {{url: "{url}", token: "${{CREW_TOKEN}}"}}
-run: {{poll: {{initial: 10ms, max: 50ms}}, retry: {{attempts: 1}}, timeout: 2, breaker: {{failures: 100, give_up: 5s}}}}
+run: {{poll: {{initial: 10ms, max: 50ms}}, retry: {{attempts: 1}}, timeout: 5s, breaker: {{failures: 99, give_up: 5s}}}}
 jobs: [{{rows: rows.csv}}]
 """
 BIG = 5_000_000

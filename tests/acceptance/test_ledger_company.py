@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli_process import JOB_FILE, Process, call, environment, start, wait_until, write_trips
@@ -258,18 +259,19 @@ def test_status_in_a_loop_does_not_keep_a_run_from_starting(folder: Path, held: 
     assert [looker.wait() for looker in lookers] == [0] * 8
 
 
-def opened_past_sqlite(folder: Path, *arguments: str) -> tuple[int, str]:
-    """The exit code of a command, and the database files that it opened; SQLite's own opening is not reported."""
+def opened_past_sqlite(folder: Path, *commands: tuple[str, ...]) -> list[Any]:
+    """For each command its exit code and the database files that it opened; SQLite's own opening is not reported."""
     log = folder / "opened.log"
-    ended = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("open_driver.py")), str(log), *arguments],
+    driver = str(Path(__file__).with_name("open_driver.py"))
+    subprocess.run(
+        [sys.executable, driver, str(log), json.dumps(commands)],
         cwd=folder,
         env=environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
     )
-    return ended.returncode, log.read_text(encoding="utf-8")
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
 
 
 def test_every_command_opens_the_database_through_sqlite_alone(folder: Path, held: HeldCrew) -> None:
@@ -294,8 +296,8 @@ def test_every_command_opens_the_database_through_sqlite_alone(folder: Path, hel
         (0, ("vacuum",)),
         (0, ("delete", "jobs", "--yes")),
     ]
-    for code, arguments in calls:
-        assert opened_past_sqlite(folder, *arguments) == (code, ""), arguments
+    found = opened_past_sqlite(folder, *(arguments for _, arguments in calls))
+    assert found == [[code, []] for code, _ in calls]
 
 
 def write_embedded(folder: Path) -> None:
@@ -306,5 +308,5 @@ def write_embedded(folder: Path) -> None:
 
 def test_the_embedded_crews_state_is_opened_through_sqlite_alone(tmp_path: Path) -> None:
     write_embedded(tmp_path)
-    assert opened_past_sqlite(tmp_path, "run", "demo.yaml") == (0, "")
+    assert opened_past_sqlite(tmp_path, ("run", "demo.yaml")) == [[0, []]]
     assert (tmp_path / "results" / "embedded-crew.db").stat().st_mode & 0o777 == 0o600

@@ -29,12 +29,14 @@ class SetClock(SystemClock):
 
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
 async def test_an_execution_is_neither_overdue_nor_new(tmp_path: Path, jump: float) -> None:
-    async with CrewServer(serving(execution_time=Spread(0.3))) as server:
+    servers = ManualClock()
+    async with CrewServer(serving(execution_time=Spread(10)), now=servers.epoch) as server:
         made = bench(tmp_path, server, timeout=600)
         made.stop_after_kickoffs = 1
         await made.take_in(jobs(1))
         await made.run()
         assert (await made.counts()).open == 1
+        servers.advance(10)
         made.stop, made.stop_after_kickoffs, made.clock = Stop(), None, SetClock(jump)
         await made.run()
         assert server.stats["kickoffs"] == 1

@@ -168,8 +168,10 @@ async def test_waiting_for_a_connection_is_no_connect_timeout(monkeypatch: pytes
     loop, skipped = asyncio.get_running_loop(), 0.0
     real_time = loop.time
     monkeypatch.setattr(loop, "time", lambda: real_time() + skipped)
-    limits: dict[str, Any] = {"concurrency": 2, "connect_timeout": 30, "read_timeout": 600}
-    async with WireServer(script) as server, crew(server.url, **limits) as client:
+    async with (
+        WireServer(script) as server,
+        crew(server.url, concurrency=2, connect_timeout=30, read_timeout=600) as client,
+    ):
         calls = [asyncio.ensure_future(client.kickoff(attempt())) for _ in range(6)]
         await taken.wait()
         skipped = 60.0  # longer than a connection may take

@@ -181,12 +181,20 @@ async def test_in_doubt_at_most_once_is_held(tmp_path: Path) -> None:
 
 
 async def test_a_429_uses_up_no_attempt(tmp_path: Path) -> None:
-    async with CrewServer(serving(max_running=1, execution_time=Spread(0.05))) as server:
+    clock, step = ManualClock(), 0.0
+
+    def now() -> float:
+        clock.advance(step)
+        return clock.epoch()
+
+    options = serving(max_running=1, execution_time=Spread(10))
+    async with CrewServer(options, now=now) as server, asyncio.TaskGroup() as group:
         made = bench(tmp_path, server, concurrency=4, retry=RetrySettings(attempts=1))
         made.clock = RateClock(20)
         await made.take_in(jobs(6))
-        await made.run()
-        assert server.stats["refused"] > 0
+        group.create_task(made.run())
+        await made.until(lambda: server.stats["refused"] > 0)
+        step = 1.0  # now the one that runs ends, and so do the others
     assert (await made.counts()).succeeded == 6
     assert any("asks to slow down" in event.message for event in made.of(Warned))
 

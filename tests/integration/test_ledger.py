@@ -13,7 +13,7 @@ from manual_clock import ManualClock
 
 from batchcrew.clock import to_text
 from batchcrew.errors import BatchBusy, LedgerError, LedgerTooNew, NotInLedger
-from batchcrew.ledger import BatchKey, BatchLock, Ledger, schema
+from batchcrew.ledger import BatchKey, BatchLock, Duplicate, Ledger, schema
 from batchcrew.models import (
     Attempt,
     AttemptState,
@@ -254,7 +254,7 @@ async def test_duplicate_ids_are_found_with_both_places(ledger: Ledger) -> None:
     jobs = [job("a"), job("b"), job("a")]
     jobs[2].where = Location("jobs.csv", 9)
     staged = await ledger.stage("b", jobs)
-    assert staged.duplicates == (("a", Location("jobs.csv", 2), Location("jobs.csv", 9)),)
+    assert staged.duplicates == (Duplicate("a", Location("jobs.csv", 2), Location("jobs.csv", 9), identical=False),)
 
 
 async def test_possible_duplicates_are_counted(ledger: Ledger) -> None:

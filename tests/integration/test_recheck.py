@@ -47,7 +47,8 @@ async def overdue(
     script = [RUNNING] * number * attempts
     async with CrewServer(serving(execution_time=Spread(0.0)), faults=Faults(status=[*script, *later])) as server:
         retry = RetrySettings(attempts=attempts, backoff=0.01, max=0.01, on=("timeout",))
-        made = bench(folder, server, **{"timeout": 0.001, "retry": retry, **settings})
+        many = {"stop_after_failures": None}  # all of them time out alike
+        made = bench(folder, server, **{"timeout": 0.001, "retry": retry, **many, **settings})
         made.crews = {"default": CrewSettings(url=server.url, token=SecretStr(server.token))}
         write(folder, server)
         await made.take_in(jobs(number))

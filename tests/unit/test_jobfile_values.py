@@ -114,6 +114,36 @@ def test_a_lost_zero_is_warned_about(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("+49170123", "49170123"),
+        ("3.10", "3.1"),
+        ("12e5", "1200000.0"),
+        ("0x1F", "31"),
+        ("0o17", "15"),
+        (".5", "0.5"),
+        ("1.", "1.0"),
+    ],
+)
+@pytest.mark.parametrize("part", ["jobs: [{inputs: {v: %s}}]", "jobs: [{grid: {v: [%s]}}]", "jobs: [{meta: {v: %s}}]"])
+def test_a_number_whose_text_would_come_back_differently_is_warned_about(
+    tmp_path: Path, text: str, number: str, part: str
+) -> None:
+    (warning,) = load(tmp_path, CREW + part % text + "\n").warnings
+    assert warning.startswith(f"{tmp_path}/x.yaml:2:")
+    assert warning.endswith(f": {text} is read as the number {number}; quote it to keep its text")
+
+
+def test_plain_numbers_quoted_text_ids_and_settings_are_not_warned_about(tmp_path: Path) -> None:
+    text = (
+        "batch: 2024.10\nrun: {poll: {factor: 1.50}}\n"
+        "jobs: [{id: 1.10, inputs: {a: '3.10', b: 3.1, c: -7, d: 0, e: 0.5, f: 1_000, g: 0x, h: +49 170}}]\n"
+    )
+    assert load(tmp_path, CREW + text).warnings == ()
+    assert load(tmp_path, '{"crew":{"url":"embedded"},"jobs":[{"inputs":{"a":1e2}}]}', name="x.json").warnings == ()
+
+
 def test_json_job_file(tmp_path: Path) -> None:
     text = (
         '{\n\t"$schema": "x",\t"crew":{"url":"embedded"},'

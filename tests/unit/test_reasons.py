@@ -124,6 +124,8 @@ def test_lone_surrogates_are_no_error() -> None:
         "models/gemini-9 is not found for API version v1beta",
         "This model's maximum context length is 8192 tokens",
         "prompt is too long: 210000 tokens > 200000 maximum",
+        "cancelled (the crew gave no reason)",
+        "REVOKED (the crew gave no reason)",
         "Traceback (most recent call last):\n" + "  File x\n" * 20_000 + "ValueError: model not found",
     ],
 )

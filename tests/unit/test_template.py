@@ -79,7 +79,7 @@ def test_a_date_column_comes_before_today_and_row_is_always_the_row() -> None:
         ("{{ age.nope }}", "`id` '{{ age.nope }}': 'str object' has no attribute 'nope'"),
         ("{{ age if false }}", "`id` '{{ age if false }}': no value; an `if` needs its `else`"),
         ("{{ 1 / 0 }}", "`id` '{{ 1 / 0 }}': ZeroDivisionError: division by zero"),
-        ("{{ 'inf' | float }}", "`id` \"{{ 'inf' | float }}\": inf is no number of JSON"),
+        ("{{ 1e200 * 1e200 }}", "`id` '{{ 1e200 * 1e200 }}': inf is no number of JSON"),
         (
             "{{ tags | map('upper') }}",
             "`id` \"{{ tags | map('upper') }}\": the value is no text, number, list or mapping but a generator; "
@@ -180,3 +180,48 @@ def test_ids_are_text() -> None:
 def test_uses_date() -> None:
     assert template("{{ date }}").uses_date
     assert not template("{{ row['date'] }}").uses_date
+
+
+NOT_NUMBERS: list[Any] = ["", " ", None, "unknown", "12 USD", "1,000", "1_000", True, [1], {}, "inf", "nan"]
+
+
+@pytest.mark.parametrize("name", ["int", "float"])
+@pytest.mark.parametrize("value", NOT_NUMBERS, ids=repr)
+def test_a_value_that_is_not_a_number_is_an_error_and_a_default_replaces_it(name: str, value: Any) -> None:
+    row = {"age": value}
+    with pytest.raises(TemplateProblem) as raised:
+        render(f"{{{{ age | {name} }}}}", row)
+    assert "(at x.yaml:1:1)" in str(raised.value)
+    assert f"`{name}(default=0)`" in str(raised.value)
+    with pytest.raises(TemplateProblem):
+        template(f"age | {name} < 60", condition=True).holds(row, "2026-01-31")
+    assert render(f"{{{{ age | {name}(default=7) }}}}", row) == 7
+    assert render(f"{{{{ age | {name}(7) }}}}", row) == 7
+    assert render(f"{{{{ age | {name}(default=none) }}}}", row) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "number"),
+    [
+        ("int", " 42 ", 42),
+        ("int", "-7", -7),
+        ("int", "3.0", 3),
+        ("int", 3.9, 3),
+        ("int", "1e3", 1000),
+        ("int", 2**70, 2**70),
+        ("int(base=16)", "1F", 31),
+        ("int(0)", "5", 5),
+        ("float", " 1.5 ", 1.5),
+        ("float", 2, 2.0),
+        ("float(0)", "1e3", 1000.0),
+    ],
+)
+def test_numbers_are_converted(text: str, value: Any, number: float) -> None:
+    made = render(f"{{{{ age | {text} }}}}", {"age": value})
+    assert made == number
+    assert type(made) is type(number)
+
+
+def test_a_default_does_not_hide_a_missing_column() -> None:
+    with pytest.raises(TemplateProblem, match="`ages`"):
+        render("{{ ages | int(default=0) }}")

@@ -1,0 +1,89 @@
+"""Standard output and standard error that are closed, full, or read by a program that has ended."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cli_process import JOB_FILE, Crew, call, call_fresh, environment, write_trips
+
+READING = (
+    ("--help",),
+    ("--version",),
+    ("run", "--help"),
+    ("schema",),
+    ("status",),
+    ("status", "--json"),
+    ("list",),
+    ("show", "jobs", "trip-1"),
+    ("export", "jobs"),
+    ("check", "jobs.yaml", "--offline"),
+)
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A batch of three jobs that has ended."""
+    folder = tmp_path_factory.mktemp("streams")
+    write_trips(folder, 3)
+    crew = Crew(folder, "--execution-time", "1ms")
+    (folder / "jobs.yaml").write_text(JOB_FILE.format(url=crew.url), encoding="utf-8")
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    crew.stop()
+    return folder
+
+
+def shell(folder: Path, redirection: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run `batchcrew ARGUMENTS REDIRECTION` in a shell."""
+    script = f'"$@" {redirection}'
+    command = ["bash", "-c", script, "bash", sys.executable, "-m", "batchcrew", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("arguments", READING, ids=" ".join)
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-"], ids=["full", "closed"])
+def test_a_full_or_closed_stdout_is_a_plain_message(ended: Path, arguments: tuple[str, ...], redirection: str) -> None:
+    done = shell(ended, redirection, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("batchcrew: stdout cannot be written: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", READING, ids=" ".join)
+def test_a_reader_that_has_ended_has_what_it_wanted(ended: Path, arguments: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = call_fresh(ended, *arguments, stdout=writer)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "| :", "2>/dev/full", "2>&-", ">&- 2>&-"])
+def test_a_summary_that_cannot_be_printed_leaves_the_exit_code(ended: Path, redirection: str) -> None:
+    done = shell(ended, f"{redirection}; exit ${{PIPESTATUS[0]}}", "run", "jobs.yaml", "--json")
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    left = ("run", "trips.csv", "--crew-url", "embedded", "--watch-only")
+    assert shell(ended, f"{redirection}; exit ${{PIPESTATUS[0]}}", *left).returncode == 3
+    assert shell(ended, f"{redirection}; exit ${{PIPESTATUS[0]}}", "run", "nowhere.yaml").returncode == 2
+
+
+def test_what_was_done_is_done_also_when_it_cannot_be_printed(ended: Path) -> None:
+    done = shell(ended, ">/dev/full", "retry", "jobs", "trip-2", "--state", "succeeded")
+    assert done.returncode == 0
+    assert "stdout cannot be written" in done.stderr
+    assert json.loads(call(ended, "status", "jobs", "--json").stdout)["counts"]["pending"] == 1
+
+
+def test_an_export_to_a_full_device_is_no_internal_error(ended: Path) -> None:
+    done = call(ended, "export", "jobs", "-o", "/dev/full")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "/dev/full cannot be written: No space left on device" in done.stderr
+
+
+def test_no_message_is_written_into_a_file_that_got_a_closed_descriptor(ended: Path) -> None:
+    done = shell(ended, "<&- >&- 2>&-", "export", "jobs", "-o", "answers.csv")
+    assert done.returncode == 0
+    assert (ended / "answers.csv").read_text(encoding="utf-8").startswith("id,budget")

@@ -1,0 +1,41 @@
+"""A rows file that changes between its digest and its last row is not taken in."""
+
+import asyncio
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from batchcrew.clock import SystemClock
+from batchcrew.engine import Stop
+from batchcrew.errors import JobFileError
+from batchcrew.intake import take_in
+from batchcrew.jobfile import CHANGED, JobFile
+from batchcrew.ledger import Ledger
+from batchcrew.wiring import Source
+
+
+async def test_a_change_right_after_the_digest_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = tmp_path / "r.csv"
+    rows.write_text("id,a\n1,2\n")
+    (tmp_path / "x.yaml").write_text("crew: {url: embedded}\njobs: [{rows: r.csv}]\n")
+    source = Source(path=tmp_path / "x.yaml", environ={}, today=date(2026, 1, 31))
+    jobfile, _ = await asyncio.to_thread(source.load)
+    digest = JobFile.digest
+
+    def then_written(self: JobFile) -> str:
+        made = digest(self)
+        with rows.open("a") as stream:
+            stream.write("2,3\n")
+        return made
+
+    monkeypatch.setattr(JobFile, "digest", then_written)
+    async with Ledger(tmp_path / "ledger.db", clock=SystemClock()) as ledger:
+        with pytest.raises(JobFileError, match=r"r\.csv") as raised:
+            await take_in(ledger, jobfile, source=source, stop=Stop(), observe=lambda _: None)
+        assert CHANGED in str(raised.value)
+        assert await ledger.batch("x") is None
+        monkeypatch.setattr(JobFile, "digest", digest)
+        _, plan = await take_in(ledger, jobfile, source=source, stop=Stop(), observe=lambda _: None)
+    assert plan is not None
+    assert plan.total == 2
