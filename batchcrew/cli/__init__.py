@@ -12,7 +12,7 @@ import click
 from batchcrew import __version__
 from batchcrew.cli.interruption import interruptible, uninterruptible
 from batchcrew.cli.leaving import leave
-from batchcrew.cli.program import this_program
+from batchcrew.cli.program import NAME, this_program
 from batchcrew.cli.streams import guard_streams
 from batchcrew.errors import BatchcrewError, ExitCode, OutputClosed
 
@@ -101,7 +101,9 @@ def _call(arguments: list[str]) -> int:
     except OutputClosed as error:  # the reader (head, less) has what it wanted
         return error.exit_code
     except BatchcrewError as error:
-        click.echo(f"batchcrew: {error}", err=True)
+        # a command in the message works as it is printed
+        text = str(error).replace(f"`{NAME} ", f"`{this_program()} ")
+        click.echo(f"batchcrew: {text}", err=True)
         return error.exit_code
     except Exception:  # noqa: BLE001 - the last stop: a defect is told as one
         traceback.print_exc()
