@@ -7,14 +7,16 @@ A process passes through three phases, and each change of phase replaces one han
 3. `uninterruptible`: the work is done; nothing may cut its summary or change its exit code.
 """
 
+import contextlib
 import signal
+import sys
 import warnings
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, TypeAlias
 
 from batchcrew.cli.leaving import end_now
-from batchcrew.errors import ExitCode
+from batchcrew.errors import ExitCode, OutputError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Handler: TypeAlias = Callable[[int, FrameType | None], Any]
@@ -38,6 +40,7 @@ def set_handler(handler: Handler | signal.Handlers) -> None:
 
 def interruptible() -> None:
     """Raise `Interrupted` on a signal."""
+    sys.unraisablehook = _where_nothing_can_be_raised
     set_handler(interrupt)
 
 
@@ -51,6 +54,17 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     set_handler(_end_at_once)
     warnings.simplefilter("ignore", RuntimeWarning)  # about a coroutine that was made and will never begin
     raise Interrupted(signal.Signals(number))
+
+
+def _where_nothing_can_be_raised(unraisable: "sys.UnraisableHookArgs") -> None:
+    """End at once where Python swallows the exception: in a generator that is being closed, or an object's end."""
+    if not isinstance(unraisable.exc_value, Interrupted):
+        sys.__unraisablehook__(unraisable)
+        return
+    with contextlib.suppress(OSError, ValueError, OutputError):
+        if sys.stderr is not None:
+            sys.stderr.write(f"batchcrew: interrupted by {unraisable.exc_value}\n")
+    end_now(ExitCode.STOPPED)
 
 
 def _end_at_once(number: int, frame: FrameType | None) -> None:

@@ -177,6 +177,25 @@ def test_a_signal_at_any_call_of_a_reading_command(finished: Path, arguments: tu
     assert codes[3] > 0
 
 
+def test_a_signal_where_python_swallows_it_ends_the_command(tmp_path: Path) -> None:
+    """As in a generator that is being closed: an exception that is raised there is only printed."""
+    script = (
+        "import os, signal\n"
+        "from batchcrew.cli.interruption import interruptible\n"
+        "class Ends:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        [None for _ in range(10_000)]\n"
+        "interruptible()\n"
+        "ends = Ends()\n"
+        "del ends\n"
+        "print('still here')\n"
+    )
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "", "batchcrew: interrupted by SIGTERM\n")
+
+
 @pytest.mark.crash
 def test_a_signal_at_any_call_of_a_run(finished: Path) -> None:
     for calls in (100, 1_000, 5_000, 20_000, 60_000, 90_000, 110_000):
