@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,13 @@ def held(folder: Path) -> Iterator[HeldCrew]:
     with HeldCrew() as crew:
         (folder / "jobs.yaml").write_text(JOB_FILE.format(url=crew.url), encoding="utf-8")
         yield crew
+
+
+def pytest_configure() -> None:
+    """Handle signals as a foreground job does: `nohup` and `&` have them ignored by all that they start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

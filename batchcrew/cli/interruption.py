@@ -59,7 +59,8 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 def _where_nothing_can_be_raised(unraisable: "sys.UnraisableHookArgs") -> None:
     """End at once where Python swallows the exception: in a generator that is being closed, or an object's end."""
     if not isinstance(unraisable.exc_value, Interrupted):
-        sys.__unraisablehook__(unraisable)
+        if signal.getsignal(signal.SIGTERM) is not _end_at_once:  # else it is of something that was cut off half made
+            sys.__unraisablehook__(unraisable)
         return
     with contextlib.suppress(OSError, ValueError, OutputError):
         if sys.stderr is not None:
