@@ -31,7 +31,7 @@ def create_private(path: Path) -> None:
     with _UMASK:
         before = os.umask(0o077)
         try:
-            with closing(sqlite3.connect(path)):
+            with closing(sqlite3.connect(database_uri(path, mode="rwc"), uri=True)):
                 pass
         finally:
             os.umask(before)
@@ -39,7 +39,8 @@ def create_private(path: Path) -> None:
 
 def database_uri(path: Path, **parameters: str) -> str:
     """Return the URI of a database file for `sqlite3.connect(..., uri=True)`: `database_uri(path, mode="ro")`."""
-    name = ("//" if path.is_absolute() else "") + quote(os.fsencode(path))
+    # "./", so that SQLite takes neither `:memory:` nor `file:x` for anything but a name
+    name = "//" + quote(os.fsencode(path)) if path.is_absolute() else "./" + quote(os.fsencode(path))
     query = "&".join(f"{key}={value}" for key, value in parameters.items())
     return f"file:{name}?{query}" if query else f"file:{name}"
 

@@ -82,7 +82,7 @@ async def open_writer(path: Path) -> aiosqlite.Connection:
         ) from error
     with plain_errors(name):
         # no implicit transactions: the writer says BEGIN and COMMIT itself
-        connection = await aiosqlite.connect(name, isolation_level=None)
+        connection = await aiosqlite.connect(database_uri(path), uri=True, isolation_level=None)
     try:
         with plain_errors(name):
             for pragma in (

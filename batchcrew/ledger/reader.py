@@ -107,7 +107,7 @@ class LedgerReader(Reading):
         """
 
         async def query(connection: aiosqlite.Connection) -> str | None:
-            async with aiosqlite.connect(target) as copy:
+            async with aiosqlite.connect(database_uri(target), uri=True) as copy:
                 await connection.backup(copy)
                 # a copy is one file: it is read, moved and attached to mails as such
                 await copy.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -310,3 +310,14 @@ def test_the_embedded_crews_state_is_opened_through_sqlite_alone(tmp_path: Path)
     write_embedded(tmp_path)
     assert opened_past_sqlite(tmp_path, ("run", "demo.yaml")) == [[0, []]]
     assert (tmp_path / "results" / "embedded-crew.db").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["file:x.db", ":memory:", "a ?#%20.db"])
+def test_a_ledger_of_an_odd_name_is_one_file(folder: Path, held: HeldCrew, name: str) -> None:
+    held.release()
+    assert call(folder, "run", "jobs.yaml", "--limit", "3", "--ledger", name).returncode == 3
+    assert call(folder, "run", "jobs.yaml", "--ledger", name).returncode == 0
+    counts = json.loads(call(folder, "status", "jobs", "--ledger", name, "--json").stdout)["counts"]
+    assert (counts["succeeded"], held.kickoffs) == (40, 40)
+    assert (folder / name).stat().st_size > 0
+    assert not (folder / "x.db").exists()
