@@ -53,7 +53,7 @@ def command(
     if jobs and not put_back:
         shows = status_command(name, str(ledger), current_program())
         raise UsageError(f"none of these jobs is {' or '.join(sorted(wanted))}: `{shows}` shows them")
-    confirm(f"{put_back} jobs of {name} are pending again")
+    confirm(f"1 job of {name} is pending again" if put_back == 1 else f"{put_back} jobs of {name} are pending again")
 
 
 async def _retry(path: Path, batch: str, jobs: tuple[str, ...], states: list[JobState]) -> int:

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from batchcrew.errors import UsageError
 from batchcrew.server.executor import ENDED, Phase, Report, StepReport, TaskReport
-from batchcrew.sqlite_files import create_private
+from batchcrew.sqlite_files import create_private, database_uri
 
 LOG = logging.getLogger("batchcrew.server")
 APPLICATION_ID = 0x62636B65
@@ -258,7 +258,7 @@ def _open(path: Path | None) -> sqlite3.Connection:
     try:
         if path is not None:
             create_private(path)
-        connection = sqlite3.connect(path or ":memory:", isolation_level=None)
+        connection = sqlite3.connect(database_uri(path) if path else ":memory:", uri=True, isolation_level=None)
         _migrate(connection, path)
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL"):
             connection.execute(f"PRAGMA {pragma}")

@@ -16,7 +16,7 @@ from typing import Any
 
 from batchcrew.errors import UsageError
 from batchcrew.server.execution import Record
-from batchcrew.sqlite_files import create_private
+from batchcrew.sqlite_files import create_private, database_uri
 
 KEPT_IN_FILE = 100_000
 KEPT_IN_MEMORY = 20_000
@@ -195,7 +195,7 @@ def _open(path: Path | None) -> sqlite3.Connection:
     try:
         if path is not None:
             create_private(path)
-        connection = sqlite3.connect(path or ":memory:", isolation_level=None)
+        connection = sqlite3.connect(database_uri(path) if path else ":memory:", uri=True, isolation_level=None)
         for pragma in ("busy_timeout = 10000", "synchronous = OFF"):
             connection.execute(f"PRAGMA {pragma}")
         connection.execute("BEGIN IMMEDIATE")  # of two servers that make the file at once, one waits

@@ -50,7 +50,7 @@ def test_held_released(folder: Path, crew: Crew) -> None:
     assert held.returncode == 1
     assert "batchcrew retry jobs --held" in held.stderr
     assert crew.stats()["kickoffs"] == 2
-    assert "1 jobs of jobs" in call(folder, "retry", "jobs", "--held").stdout
+    assert "1 job of jobs" in call(folder, "retry", "jobs", "--held").stdout
     assert call(folder, "run", "jobs.yaml", "--delivery", "at_most_once").returncode == 0
     assert crew.stats()["kickoffs"] == 3
 
