@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from batchcrew.clock import Clock, to_text
+from batchcrew.disk import sync_folder
 from batchcrew.errors import LedgerError, UsageError
 from batchcrew.ledger import CURRENT_SCHEMA, BatchLock, Ledger, LedgerReader, schema_lock
 from batchcrew.models import Counts
@@ -51,11 +52,7 @@ def _put_in_place(copy: Path, target: Path) -> int:
         if os.path.lexists(target):
             raise UsageError(f"{target} exists already (a backup overwrites nothing); name another file") from None
         copy.rename(target)
-    descriptor = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(target.parent)
     return size
 
 

@@ -18,6 +18,7 @@ import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from batchcrew.disk import sync_folder
 from batchcrew.errors import LedgerError
 from batchcrew.sqlite_files import companion
 
@@ -72,7 +73,7 @@ class SpillFile:
             # written, not only allocated: a file with holes has to grow when they are filled
             _write_all(self._descriptor, HEADER + bytes(self._size - len(HEADER)), 0)
             os.fsync(self._descriptor)
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         except OSError as error:
             self.close()
             raise LedgerError(
@@ -155,11 +156,3 @@ def _write_all(descriptor: int, data: bytes, offset: int) -> None:
     while view:
         written = os.pwrite(descriptor, view, offset)
         view, offset = view[written:], offset + written
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol, TextIO
 
+from batchcrew.disk import sync_folder
 from batchcrew.errors import OutputError, UsageError
 from batchcrew.reports.clean import clean_block, clean_text
 
@@ -136,11 +137,7 @@ class FileTarget:
     def _sync_folder(self) -> None:
         # The results are in place and safe on disk; a file system that cannot sync a folder takes nothing back.
         with contextlib.suppress(OSError):
-            descriptor = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_folder(self._path.parent)
 
     def close(self) -> None:
         with self._lock, self._translated():
