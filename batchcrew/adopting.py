@@ -3,7 +3,8 @@
 import csv
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from batchcrew import __version__
@@ -13,9 +14,10 @@ from batchcrew.engine import Stop
 from batchcrew.errors import JobFileError, Problem, UsageError
 from batchcrew.events import Observe, Warned
 from batchcrew.intake import take_in
+from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
-from batchcrew.models import Location
-from batchcrew.wiring import Source, ledger_of
+from batchcrew.models import CrewInputs, Location
+from batchcrew.wiring import Source, ledger_of, open_crews
 
 COLUMNS = ("job_id", "kickoff_id")
 
@@ -55,19 +57,51 @@ def _wrong(job_id: str, kickoff_id: str) -> str | None:
     return None if job_id else "has no job_id"
 
 
-async def adopt(source: Source, ids: Path, *, ledger: Path | None, stop: Stop, clock: Clock, observe: Observe) -> int:
+async def adopt(
+    source: Source,
+    ids: Path,
+    *,
+    ledger: Path | None,
+    stop: Stop,
+    clock: Clock,
+    observe: Observe,
+    program: str = "batchcrew",
+) -> int:
     """Take the job file in, and the executions of `ids` with it; returns how many. All of them or none.
 
     Raises:
         JobFileError: the job file, or a row of `ids`, is wrong.
         BatchBusy: a run holds the batch.
     """
-    jobfile, _ = source.load()
+    jobfile, settings = source.load()
     ledger = await ledger_of(jobfile, ledger, clock=clock, warn=lambda message: observe(Warned(message)))
     lock = BatchLock(ledger, jobfile.batch, since=to_text(clock.now()))
     async with lock, Ledger(ledger, clock=clock) as opened:
-        batch, _ = await take_in(opened, jobfile, source=source, stop=stop, observe=observe)
-        return await _attach(opened, batch, read_ids(ids))
+        warn = partial(_warn, observe)
+        taken = await take_in(
+            opened,
+            jobfile,
+            source=source,
+            stop=stop,
+            observe=observe,
+            settings=settings,
+            ask=partial(_ask, jobfile, ledger, clock, warn),
+            program=program,
+        )
+        return await _attach(opened, taken.batch, read_ids(ids))
+
+
+def _warn(observe: Observe, message: str) -> None:
+    observe(Warned(message))
+
+
+async def _ask(
+    jobfile: JobFile, ledger: Path, clock: Clock, warn: Callable[[str], None], names: frozenset[str]
+) -> dict[str, CrewInputs | None]:
+    """Ask crews once for their inputs; one that does not say gets every column, as its executions have been started."""
+    async with open_crews(jobfile, concurrency=1, ledger=ledger, clock=clock, warn=warn, keep=False) as clients:
+        answers = {name: await clients[name].inputs() for name in names}
+    return {name: answer if isinstance(answer, CrewInputs) else None for name, answer in answers.items()}
 
 
 async def attach(batch: BatchKey, job_id: str, kickoff_id: str, *, ledger: Ledger, clock: Clock) -> None:

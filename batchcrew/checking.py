@@ -2,22 +2,23 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchcrew.clock import Clock
-from batchcrew.intake import check_owner, plan_with, skipped_words
-from batchcrew.jobfile import JobFile
-from batchcrew.ledger import LedgerReader
-from batchcrew.models import Counts, CrewInputs, Job, NotSent, Plan, Unclear, Unusable
+from batchcrew.consent import attempts_of, moved_crews, plan_problem, reruns, stale_words
+from batchcrew.intake import check_owner, commands_of, notes_on, plan_with, sending_of, wanted_columns
+from batchcrew.jobfile import EVERYTHING, JobFile, Sending
+from batchcrew.ledger import BatchKey, LedgerReader, SentColumns, Staged, ToStart
+from batchcrew.models import CrewInputs, Job, NotSent, Plan, Unclear, Unusable
 from batchcrew.money import cost
-from batchcrew.reports.commands import retry_command
-from batchcrew.reports.crew_check import CrewCheck
+from batchcrew.reports.crew_check import CrewCheck, SampleJob
 from batchcrew.settings import Delivery, RunSettings
 from batchcrew.wiring import Source, ledger_of, open_crews
 
 SHOWN_LACKING = 5
+SHOWN_SAMPLES = 3
 
 InputsAnswer = CrewInputs | Unusable | NotSent | Unclear
 
@@ -37,91 +38,146 @@ class CheckResult:
     """What these cost, `25.00 to 75.00 USD`; None where no price is known."""
     crews: tuple[CrewCheck, ...]
     notes: tuple[str, ...]
-    """Sentences a person should read before the run: what delivery means, warnings."""
+    """Sentences to read before the run: what delivery means, warnings."""
+    samples: tuple[SampleJob, ...] = ()
+    """The first jobs as their crew would receive them."""
     lacking: int
-    """Jobs without inputs that their crew asks for."""
+    """Jobs without inputs that their crew requires: they would fail without a kickoff."""
+    most_lack: bool = False
+    """Most jobs of a crew do: a run would start nothing."""
     unusable: bool
     """A crew cannot be worked with: a run would end with exit 5."""
+    needs_consent: str | None = None
+    """Why a run would stop before its first kickoff (`run.plan_guard`)."""
 
 
 @dataclass(slots=True)
-class InputsWatch:
-    """Looks at each job as it streams by: does it give what its crew asks for?"""
+class _Watch:
+    """Looks at each job as it streams by."""
 
-    required: Mapping[str, tuple[str, ...]]
     jobs: Counter[str] = field(default_factory=Counter)
-    lacking_total: int = 0
-    lacking: dict[str, Counter[str]] = field(default_factory=dict)
-    first: dict[str, list[str]] = field(default_factory=dict)
+    samples: list[SampleJob] = field(default_factory=list)
 
     def through(self, jobs: Iterator[Job]) -> Iterable[Job]:
-        """The same jobs, counted anew at each call."""
+        """The same jobs, counted again at each call."""
         self.jobs.clear()
-        self.lacking.clear()
-        self.first.clear()
-        self.lacking_total = 0
+        self.samples.clear()
         for job in jobs:
             self.jobs[job.crew] += 1
-            missing = [name for name in self.required.get(job.crew, ()) if name not in job.inputs]
-            if missing:
-                self.lacking_total += 1
-                self.lacking.setdefault(job.crew, Counter()).update(missing)
-                first = self.first.setdefault(job.crew, [])
-                if len(first) < SHOWN_LACKING:
-                    first.append(f"{job.job_id} ({job.where.file}:{job.where.line})")
+            if len(self.samples) < SHOWN_SAMPLES:
+                self.samples.append(SampleJob(job.job_id, job.crew, job.inputs, job.meta))
             yield job
 
 
-async def check_batch(source: Source, *, ledger: Path | None, offline: bool, clock: Clock) -> CheckResult:
+@dataclass(slots=True)
+class _Asked:
+    """What the crews answered; each is asked once."""
+
+    jobfile: JobFile
+    ledger: Path
+    clock: Clock
+    warnings: list[str]
+    offline: bool
+    answers: dict[str, InputsAnswer] | None = None
+
+    async def required(self) -> Mapping[str, Sequence[str]]:
+        """Return the inputs that each crew requires."""
+        if self.answers is None:
+            self.answers = {} if self.offline else await _ask(self.jobfile, self.ledger, self.clock, self.warnings)
+        return {name: answer.required for name, answer in self.answers.items() if isinstance(answer, CrewInputs)}
+
+    def wanted(self, names: frozenset[str]) -> SentColumns:
+        """Return which columns these crews are sent; one that was not reached is not in it."""
+        known = {name: answer for name, answer in (self.answers or {}).items() if name in names}
+        return {
+            name: wanted_columns(answer if isinstance(answer, CrewInputs) else None)
+            for name, answer in known.items()
+            if isinstance(answer, CrewInputs | Unclear)
+        }
+
+
+async def check_batch(
+    source: Source, *, ledger: Path | None, offline: bool, clock: Clock, program: str = "batchcrew"
+) -> CheckResult:
     """Read everything, ask each crew for its inputs (unless `offline`), compare with the ledger.
 
     Raises:
         JobFileError, UsageError: the job file or an option is wrong.
         LedgerError: the ledger cannot be read.
     """
-    jobfile, settings = source.load()
+    jobfile, settings = await asyncio.to_thread(source.load)
     warnings = list(jobfile.warnings)
     ledger = await ledger_of(jobfile, ledger, clock=clock, warn=warnings.append)
-    answers = {} if offline else await _ask(jobfile, ledger, clock, warnings)
-    watch = InputsWatch({name: answer.required for name, answer in answers.items() if isinstance(answer, CrewInputs)})
     there = await asyncio.to_thread(ledger.exists)
+    watch, asked = _Watch(), _Asked(jobfile, ledger, clock, warnings, offline)
+    commands = commands_of(jobfile, source, str(ledger), program)
     async with LedgerReader(ledger if there else None, clock=clock) as opened:
         notice = await check_owner(opened, jobfile, take_over=source.take_over)
         warnings += [notice] if notice is not None else []
         known = await opened.batch(jobfile.batch)
-        staged = await plan_with(opened, jobfile, watch.through)
-        plan = staged.plan
-        counts = await opened.counts(known) if known else Counts()
+        sending, staged, starts = await _compare(opened, jobfile, settings, known, watch, asked)
+        before = await opened.counts(known) if known else None
         spent = await opened.kickoffs(known) if known else 0
-        waiting = await opened.kickoffs_left(known, _attempts(settings)) if known else (0, 0)
-    to_kick_off = plan.new + plan.changed + counts.pending
+        warnings += await moved_crews(opened, known, jobfile, commands) if known else []
+        stale = await opened.stale(known) if known else ()
+    stale_number = staged.states.get("stale", 0)
+    again = stale_number if reruns(settings, source) else 0
+    if stale_number and not again:
+        warnings.append(stale_words(stale_number, staged.plan.stale_jobs or stale, jobfile, settings, commands))
+    lacking = sum(start.missing for start in starts.values())
+    to_kick_off = sum(start.pending for start in starts.values()) - lacking + again
+    kickoffs = _kickoffs(staged, lacking, again, settings, spent)
     prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
-    kickoffs = _kickoffs(plan.new + plan.changed, waiting, settings, spent)
-    # which crew the pending jobs are for matters only where several have prices: then all of the file's are counted
-    every = Counter({name: number * _attempts(settings) for name, number in watch.jobs.items()})
-    least, most = (dict.fromkeys(prices, number) for number in kickoffs) if len(prices) == 1 else (watch.jobs, every)
+    least, most = _by_crew(starts, kickoffs, prices, settings)
     money = cost(prices, least, most)
+    answers = asked.answers or {}
+    works = to_kick_off + lacking > 0
     return CheckResult(
         batch=jobfile.batch,
         jobfile=str(source.path),
-        plan=plan,
+        plan=staged.plan,
         to_kick_off=to_kick_off,
         kickoffs=kickoffs,
         cost=money,
-        crews=tuple(_checked(name, crew.url, answers.get(name), watch) for name, crew in jobfile.crews.items()),
+        crews=tuple(
+            _checked(name, crew.url, answers.get(name), watch, starts.get(name, ToStart()), sending)
+            for name, crew in jobfile.crews.items()
+        ),
         notes=(
             f"ledger: {ledger}" + ("" if there else " (the next run creates it)"),
-            _next_run(to_kick_off, counts, settings.concurrency),
-            _spending(kickoffs, money if len(prices) == 1 else None),
-            *([f"every job of the file costs {money}, with retries"] if money and len(prices) > 1 else []),
+            _next_run(to_kick_off, staged.states.get("open", 0), settings.concurrency),
+            _spending(kickoffs, money),
             *_limits(settings, spent),
-            _meaning(settings.delivery, answers.values(), retry_command(jobfile.batch, str(ledger), "--held")),
-            *([skipped_words(staged.skipped)] if staged.skipped else []),
-            *(f"warning: {warning}" for warning in warnings),
+            _meaning(settings.delivery, answers.values(), commands.retry("--held")),
+            *(f"warning: {line}" for line in (*notes_on(jobfile, sending, staged), *warnings)),
         ),
-        lacking=watch.lacking_total,
-        unusable=any(isinstance(answer, Unusable | NotSent) for answer in answers.values()),
+        samples=tuple(watch.samples),
+        lacking=lacking,
+        most_lack=any(start.missing * 2 > watch.jobs[name] for name, start in starts.items() if start.missing),
+        unusable=works and any(isinstance(answer, Unusable | NotSent) for answer in answers.values()),
+        needs_consent=plan_problem(staged, before, settings, source, jobfile),
     )
+
+
+async def _compare(
+    ledger: LedgerReader,
+    jobfile: JobFile,
+    settings: RunSettings,
+    known: BatchKey | None,
+    watch: _Watch,
+    asked: _Asked,
+) -> tuple[Sending, Staged, Mapping[str, ToStart]]:
+    """Compare the file with the ledger, with the columns that a run would send."""
+    chosen: SentColumns = (known.sent_columns if known else None) or {}
+    reuse = settings.reuse == "batch"
+    sending = sending_of(known, chosen)
+    staged, starts = await plan_with(ledger, jobfile, sending, watch.through, reuse=reuse, required=asked.required)
+    undecided = frozenset() if EVERYTHING in chosen else jobfile.unsaid_crews.difference(chosen)
+    first, sending = sending, sending_of(known, {**chosen, **asked.wanted(undecided)})
+    sending.offered = first.offered
+    if any(sending.left_out(crew) for crew in undecided):
+        staged, starts = await plan_with(ledger, jobfile, sending, watch.through, reuse=reuse, required=asked.required)
+    return sending, staged, starts
 
 
 async def _ask(jobfile: JobFile, ledger: Path, clock: Clock, warnings: list[str]) -> dict[str, InputsAnswer]:
@@ -130,27 +186,40 @@ async def _ask(jobfile: JobFile, ledger: Path, clock: Clock, warnings: list[str]
         return {name: await client.inputs() for name, client in clients.items()}
 
 
-def _checked(name: str, url: str, answer: InputsAnswer | None, watch: InputsWatch) -> CrewCheck:
+def _checked(
+    name: str, url: str, answer: InputsAnswer | None, watch: _Watch, start: ToStart, sending: Sending
+) -> CrewCheck:
     inputs = answer if isinstance(answer, CrewInputs) else None
+    left_out = sending.left_out(name)
     return CrewCheck(
         name=name,
         url=url,
         jobs=watch.jobs[name],
         inputs=inputs,
         problem=None if inputs is answer else getattr(answer, "reason", None),
-        lacking=watch.lacking.get(name, {}),
-        lacking_jobs=tuple(watch.first.get(name, ())),
+        lacking=start.lacking,
+        lacking_jobs=start.first_missing[:SHOWN_LACKING],
+        sent=tuple(column for column in sending.offered.get(name, ()) if column not in left_out),
+        not_sent=left_out,
     )
 
 
-def _attempts(settings: RunSettings) -> int:
-    """Return the most kickoffs that one job may take."""
-    retried = settings.retry.on or settings.delivery == "at_least_once"
-    return settings.retry.attempts if retried else 1
+def _by_crew(
+    starts: Mapping[str, ToStart], kickoffs: tuple[int, int], prices: Mapping[str, object], settings: RunSettings
+) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Return the least and the most kickoffs of each crew."""
+    if len(prices) == 1:
+        return dict.fromkeys(prices, kickoffs[0]), dict.fromkeys(prices, kickoffs[1])
+    least = {name: start.pending - start.missing for name, start in starts.items()}
+    return least, {name: number * attempts_of(settings) for name, number in least.items()}
 
 
-def _kickoffs(new: int, waiting: tuple[int, int], settings: RunSettings, spent: int) -> tuple[int, int]:
-    least, most = new + waiting[0], new * _attempts(settings) + waiting[1]
+def _kickoffs(staged: Staged, lacking: int, again: int, settings: RunSettings, spent: int) -> tuple[int, int]:
+    attempts = attempts_of(settings)
+    least, most = again - lacking, (again - lacking) * attempts
+    for (state, used), number in staged.left.items():
+        least += number if state == "pending" else 0
+        most += number * max(1 if state == "pending" else 0, attempts - used)
     if settings.max_kickoffs is not None and settings.max_kickoffs.batch is not None:
         left = max(0, settings.max_kickoffs.batch - spent)
         return min(least, left), min(most, left)
@@ -163,9 +232,10 @@ def _spending(kickoffs: tuple[int, int], money: str | None) -> str:
     return f"kickoffs: {number}" + (f", {money}" if money else "")
 
 
-def _next_run(to_kick_off: int, counts: Counts, concurrency: int) -> str:
-    taken_up = f", take up {counts.open} in flight" if counts.open else ""
-    return f"a run would kick off {to_kick_off} jobs{taken_up}, at most {concurrency} at a time"
+def _next_run(to_kick_off: int, running: int, concurrency: int) -> str:
+    jobs = "1 job" if to_kick_off == 1 else f"{to_kick_off} jobs"
+    resumed = f" and resume {running} in progress" if running else ""
+    return f"a run would kick off {jobs}{resumed}, at most {concurrency} at a time"
 
 
 def _limits(settings: RunSettings, spent: int) -> Iterator[str]:

@@ -3,6 +3,7 @@
     BatchcrewError (70)
     ├── UsageError (2)          a command was called wrongly
     ├── JobFileError (2)        the job file, or a file it names, is wrong; carries up to 20 problems
+    ├── NeedsConsent (3)        the plan would pay again for much that has succeeded
     ├── BatchBusy (4)           another run holds this batch
     ├── CrewUnusable (5)        no crew can be worked with: unreachable, 401/403, wrong URL
     ├── OutputError (2)         stdout, or the file of an export, cannot be written
@@ -83,6 +84,12 @@ class JobFileError(BatchcrewError):
         if self.more:
             lines.append(f"… and more; the first {len(self.problems)} are shown")
         super().__init__("\n".join(lines))
+
+
+class NeedsConsent(BatchcrewError):
+    """The plan would pay again for much that has succeeded; nothing was started or changed."""
+
+    exit_code = ExitCode.STOPPED
 
 
 class BatchBusy(BatchcrewError):

@@ -1,24 +1,31 @@
-"""Taking a job file into the ledger: stream, compare, and merge whole or not at all."""
+"""Taking a job file into the ledger: stream, compare, decide, and merge it completely or not at all."""
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
+from batchcrew.consent import Commands, check_plan
+from batchcrew.crew import crew_address
 from batchcrew.engine import Stop
 from batchcrew.errors import BatchcrewError, ExitCode, JobFileError, Problem, UsageError
 from batchcrew.events import Observe, Warned
-from batchcrew.jobfile import CHANGED, JobFile, Problems
-from batchcrew.ledger import BatchKey, Duplicate, Ledger, LedgerReader, Reading, Staged
+from batchcrew.export_columns import MARK
+from batchcrew.jobfile import CHANGED, EVERYTHING, JobFile, Problems, Sending
+from batchcrew.ledger import BatchKey, Duplicate, Ledger, LedgerReader, Reading, SentColumns, Staged, ToStart
 from batchcrew.ledger_location import Owner, absolute, compare, recorded_as
-from batchcrew.models import Job, Plan
+from batchcrew.models import CrewInputs, Job, Plan
 from batchcrew.reports.clean import clean_text
 from batchcrew.reports.commands import run_command
+from batchcrew.settings import RunSettings
 from batchcrew.wiring import Source
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 JobFilter: TypeAlias = Callable[[Iterator[Job]], Iterable[Job]]
 """Looks at each job as it streams by."""
+AskCrews: TypeAlias = Callable[[frozenset[str]], Awaitable[Mapping[str, CrewInputs | None]]]
+"""Ask these crews for their inputs. None: the crew answers and does not say; a crew that is missing was not reached."""
 
 
 class StoppedEarly(BatchcrewError):
@@ -27,24 +34,51 @@ class StoppedEarly(BatchcrewError):
     exit_code = ExitCode.STOPPED
 
 
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """A batch that is as its job file says."""
+
+    batch: BatchKey
+    plan: Plan | None
+    """None when the file has not changed since."""
+    decided: bool = True
+    """False while a crew could not be asked which columns it wants: nothing may be kicked off."""
+
+
 async def take_in(
-    ledger: Ledger, jobfile: JobFile, *, source: Source, stop: Stop, observe: Observe
-) -> tuple[BatchKey, Plan | None]:
-    """Bring the ledger's batch to what the job file says; no plan when the file has not changed since.
+    ledger: Ledger,
+    jobfile: JobFile,
+    *,
+    source: Source,
+    stop: Stop,
+    observe: Observe,
+    settings: RunSettings | None = None,
+    ask: AskCrews | None = None,
+    program: str = "batchcrew",
+) -> TakenIn:
+    """Bring the ledger's batch to what the job file says.
+
+    Args:
+        settings: of this run; default the job file's.
+        ask: asks crews for their inputs, where these decide what is sent; None: all columns are sent.
+        program: how this batchcrew was called.
 
     Raises:
         UsageError: the batch belongs to another job file.
+        NeedsConsent: more would be paid for again than `run.plan_guard` allows; nothing was changed.
     """
     notice = await check_owner(ledger, jobfile, take_over=source.take_over)
     if notice is not None:
         observe(Warned(notice))
-    batch, plan = await _merge(ledger, jobfile, stop=stop, observe=observe)
+    commands = commands_of(jobfile, source, str(ledger.path), program)
+    intake = _Intake(ledger, jobfile, source, stop, observe, settings or jobfile.run, commands)
+    taken = await intake.merge(ask)
     paths = await asyncio.to_thread(
         recorded_as, jobfile.path, ledger.path, source.today.isoformat() if jobfile.dated else None
     )
     if paths != await ledger.recorded_jobfile(jobfile.batch):
-        await ledger.record_jobfile(batch, paths)
-    return batch, plan
+        await ledger.record_jobfile(taken.batch, paths)
+    return taken
 
 
 async def check_owner(ledger: Reading, jobfile: JobFile, *, take_over: bool) -> str | None:
@@ -70,36 +104,131 @@ async def check_owner(ledger: Reading, jobfile: JobFile, *, take_over: bool) -> 
     )
 
 
-async def _merge(ledger: Ledger, jobfile: JobFile, *, stop: Stop, observe: Observe) -> tuple[BatchKey, Plan | None]:
-    before = await asyncio.to_thread(jobfile.stamps)
-    digest = await asyncio.to_thread(jobfile.digest)
-    known = await ledger.batch(jobfile.batch)
-    if known is not None and known.digest == digest:
-        return known, None
-    staged = await stage(ledger, jobfile, lambda jobs: _until_stopped(jobs, stop))
-    for path, stamp in (await asyncio.to_thread(jobfile.stamps)).items():
-        if stamp != before[path]:  # the digest would be another content's: the next run would not read the file
-            raise JobFileError([Problem(file=str(path), message=CHANGED)])
-    batch, changing = await ledger.take_in(
-        jobfile.batch, jobfile=str(jobfile.path), digest=digest, columns=staged.plan.columns
-    )
+@dataclass(slots=True)
+class _Intake:
+    """One job file on its way into the ledger."""
+
+    ledger: Ledger
+    jobfile: JobFile
+    source: Source
+    stop: Stop
+    observe: Observe
+    settings: RunSettings
+    commands: Commands
+
+    async def merge(self, ask: AskCrews | None) -> TakenIn:
+        ledger, jobfile = self.ledger, self.jobfile
+        before = await asyncio.to_thread(jobfile.stamps)
+        digest = await asyncio.to_thread(jobfile.digest)
+        known = await ledger.batch(jobfile.batch)
+        if known is not None and known.digest == digest:
+            return TakenIn(known, None)
+        chosen: SentColumns = (known.sent_columns if known else None) or {}
+        sending = sending_of(known, chosen)
+        staged = await self._stage(sending)
+        undecided = frozenset() if EVERYTHING in chosen else jobfile.unsaid_crews.difference(chosen)
+        if undecided:
+            # the file is right: now a crew may be contacted
+            answers = dict.fromkeys(undecided) if ask is None else await ask(undecided)
+            chosen = {**chosen, **{crew: wanted_columns(answer) for crew, answer in answers.items()}}
+            first, sending = sending, sending_of(known, chosen)
+            sending.offered = first.offered
+            if any(sending.left_out(crew) for crew in answers):
+                staged = await self._stage(sending)
+            undecided = undecided.difference(answers)
+        for path, stamp in (await asyncio.to_thread(jobfile.stamps)).items():
+            if stamp != before[path]:  # the digest would be another content's: the next run would not read the file
+                raise JobFileError([Problem(file=str(path), message=CHANGED)])
+        counts = await ledger.counts(known) if known is not None else None
+        check_plan(staged, counts, self.settings, self.source, jobfile, self.commands)
+        for line in notes_on(jobfile, sending, staged):
+            self.observe(Warned(line))
+        batch = await ledger.take_in(
+            jobfile.batch,
+            jobfile=str(jobfile.path),
+            digest=None if undecided else digest,
+            columns=staged.plan.columns,
+            sent_columns=chosen or None,
+        )
+        return TakenIn(batch, staged.plan, decided=not undecided)
+
+    async def _stage(self, sending: Sending) -> Staged:
+        """Stream the job file next to the ledger and compare; all its mistakes are one error, nothing is changed."""
+        problems = Problems()
+        staged = await self.ledger.stage(
+            self.jobfile.batch,
+            _until_stopped(self.jobfile.jobs(problems, sending), self.stop),
+            crew_groups=await crew_groups(self.ledger, self.jobfile),
+            reuse=self.settings.reuse == "batch",
+        )
+        return _without_mistakes(staged, problems)
+
+
+def wanted_columns(answer: CrewInputs | None) -> list[str] | Literal["all"]:
+    """Return the columns that a crew wants; a crew that lists none does not say."""
+    return [entry.name for entry in answer.inputs] if answer is not None and answer.inputs else "all"
+
+
+def commands_of(jobfile: JobFile, source: Source, ledger: str, program: str) -> Commands:
+    """Return the commands that messages about the job file's batch name."""
+    options = source.hints(jobfile)
+    return Commands(program=program, batch=jobfile.batch, jobfile=str(source.path), ledger=ledger, options=options)
+
+
+def sending_of(known: BatchKey | None, chosen: SentColumns) -> Sending:
+    """Return which columns are sent, by what was chosen for the batch."""
+    columns = {crew: None if names == "all" else names for crew, names in chosen.items()}
+    return Sending(columns, exported=known is not None and MARK in known.columns)
+
+
+def notes_on(jobfile: JobFile, sending: Sending, staged: Staged) -> Iterator[str]:
+    """Yield what to say about a job file before anything of it is kicked off."""
+    for crew in sorted(jobfile.unsaid_crews):
+        left_out = sending.left_out(crew)
+        if left_out:
+            which = f"crew {crew}: " if len(jobfile.crews) > 1 else ""
+            number = "1 column is" if len(left_out) == 1 else f"{len(left_out)} columns are"
+            names = ", ".join(clean_text(name) for name in left_out)
+            why = "the crew does not list it" if len(left_out) == 1 else "the crew does not list them"
+            yield f"{which}{number} not sent: {names} ({why}; `send:` in the job file changes that)"
     if staged.skipped:
-        observe(Warned(skipped_words(staged.skipped)))
-    if changing:
-        observe(Warned(f"{changing} jobs changed in the file while they run: the next run looks at them again"))
-    if staged.plan.changed:
-        observe(Warned(f"{staged.plan.changed} jobs changed in the file since they ended: they run again"))
-    return batch, staged.plan
+        yield skipped_words(staged.skipped)
+    plan = staged.plan
+    if plan.running:
+        number = "1 job" if plan.running == 1 else f"{plan.running} jobs"
+        yield f"{number} changed in the file while in progress: the answers to the former inputs will be stale"
+    if plan.restored:
+        number = "1 job was" if plan.restored == 1 else f"{plan.restored} jobs were"
+        yield f"{number} changed back to inputs that have an answer already: nothing to pay"
+    if plan.reused:
+        number = "1 job takes" if plan.reused == 1 else f"{plan.reused} jobs take"
+        yield f"{number} over the answer of a job with the same inputs: nothing to pay"
 
 
-async def tell_what_was_left(
+async def crew_groups(ledger: Reading, jobfile: JobFile) -> dict[str, str]:
+    """Return a common name for the names of one crew: those that share an address, now or in an earlier run."""
+    now = {name: crew_address(crew.url) for name, crew in jobfile.crews.items()}
+    groups: dict[str, str] = {}
+    for name, addresses in (await ledger.crew_addresses(jobfile.batch)).items():
+        if name not in now:
+            same = sorted(other for other, address in now.items() if address in addresses)
+            if same:
+                groups[name] = groups.get(same[0], same[0])
+    for name, address in now.items():
+        first = next(other for other, its in now.items() if its == address)
+        if first != name:
+            groups[name] = groups.get(first, first)
+    return groups
+
+
+async def report_earlier_days(
     ledger: Ledger, batch: BatchKey, observe: Observe, *, program: str, given: Sequence[str] = ()
 ) -> None:
-    """An earlier day's batch of the same job file (`batch: leads-{date}`) may have work left that nobody runs now."""
+    """Report what an earlier day's batch of the same job file (`batch: leads-{date}`) has left that nobody runs now."""
     for name, counts in (await ledger.left_behind(batch)).items():
         day = _DAY.search(name)
         if day is not None and _DAY.sub("", name) == _DAY.sub("", batch.batch):
-            left = f"{counts.open} executions in flight and {counts.pending} jobs pending"
+            left = f"{counts.open} executions in progress and {counts.pending} jobs pending"
             finish = run_command(batch.jobfile, str(ledger.path), f"--date {day[0]}", *given, program=program)
             observe(Warned(f"batch {name} of this job file has {left}; to finish it: {finish}"))
 
@@ -109,22 +238,33 @@ def skipped_words(number: int) -> str:
     return f"{number} {'row is' if number == 1 else 'rows are'} skipped: identical to an earlier row"
 
 
-async def stage(ledger: Ledger, jobfile: JobFile, through: JobFilter) -> Staged:
-    """Stream the job file next to the ledger and compare; all its mistakes are one error, nothing is changed."""
-    problems = Problems()
-    return _without_mistakes(await ledger.stage(jobfile.batch, through(jobfile.jobs(problems))), problems)
+async def plan_with(
+    ledger: LedgerReader,
+    jobfile: JobFile,
+    sending: Sending,
+    through: JobFilter,
+    *,
+    reuse: bool,
+    required: Callable[[], Awaitable[Mapping[str, Sequence[str]]]],
+) -> tuple[Staged, Mapping[str, ToStart]]:
+    """Compare the job file with a ledger that is only read; the same errors.
 
-
-async def plan_with(ledger: LedgerReader, jobfile: JobFile, through: JobFilter) -> Staged:
-    """Compare the job file with a ledger that is only read; the same errors."""
+    Args:
+        required: asks the crews for the inputs that they require, once the file is known to be right.
+    """
     problems = Problems()
 
     def jobs() -> Iterable[Job]:
         nonlocal problems
         problems = Problems()
-        return through(jobfile.jobs(problems))
+        return through(jobfile.jobs(problems, sending))
 
-    return _without_mistakes(await ledger.stage(jobfile.batch, jobs), problems)
+    async def ask(staged: Staged) -> Mapping[str, Sequence[str]]:
+        _without_mistakes(staged, problems)
+        return await required()
+
+    groups = await crew_groups(ledger, jobfile)
+    return await ledger.stage(jobfile.batch, jobs, crew_groups=groups, reuse=reuse, required=ask)
 
 
 def _without_mistakes(staged: Staged, problems: Problems) -> Staged:

@@ -1,6 +1,7 @@
 """The nouns: Job, Attempt, Execution, and what a crew's answers mean. Frozen, no I/O.
 
 job:     pending -> open -> succeeded | failed | held | cancelled        (retry: ended -> pending)
+         succeeded -> stale (its inputs in the file changed) -> succeeded (kept, or changed back) | pending
 attempt: intended -> kicked_off -> succeeded | failed | timed_out | lost | in_doubt | cancelled
                   \\-> rejected (the server refused, or the request never left)
 """
@@ -22,9 +23,10 @@ class JobState(StrEnum):
     FAILED = "failed"
     HELD = "held"  # its kickoff is in doubt and a person decides
     CANCELLED = "cancelled"
+    STALE = "stale"  # has succeeded, with other inputs than the file has now
 
 
-ENDED_JOB_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.HELD, JobState.CANCELLED})
+ENDED_JOB_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.HELD, JobState.CANCELLED, JobState.STALE})
 
 
 class AttemptState(StrEnum):
@@ -69,8 +71,6 @@ class Job:
     meta: dict[str, Any]
     row: dict[str, Any]
     """The file's own columns, in its order and untouched: what exports give back."""
-    fingerprint: str
-    """Hash of crew, inputs and meta: a job whose fingerprint changed since it succeeded runs again."""
     where: Location
     duplicates: Duplicates | None = None
     """What happens when an earlier job is identical; None: the job has an id of its own."""
@@ -272,6 +272,8 @@ class Attempt:
     """Where it was kicked off, as `crew_address` writes it; None where the ledger does not know."""
     attached: bool = False
     """Its kickoff_id came from a person, who may have mistyped it."""
+    outdated: bool = False
+    """The file has other inputs for its job by now: its answer is stale as soon as it comes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,10 +296,24 @@ class Plan:
     total: int = 0
     new: int = 0
     changed: int = 0
-    """Changed since they succeeded (or ended): they run again."""
+    """Their inputs (or their crew) differ from those that the ledger has."""
+    stale: int = 0
+    """Of the changed ones, those that have succeeded: they keep their answer unless a rerun is wanted."""
+    running: int = 0
+    """Of the changed ones, those in progress with their former inputs: their answer is stale when it comes."""
+    again: int = 0
+    """Of the changed ones, those that are pending now: they had not succeeded."""
+    restored: int = 0
+    """Changed back to inputs that they have an answer for."""
+    reused: int = 0
+    """They take over the answer of a job with the same inputs that is no longer in the file."""
     unchanged: int = 0
     gone: int = 0
     """In the ledger and no longer in the file: left alone."""
+    vanished: int = 0
+    """Of these, jobs that have succeeded, were in the file until now, and whose answer no other job takes over."""
+    stale_jobs: tuple[str, ...] = ()
+    """The ids of jobs that become stale (the first few)."""
     columns: tuple[str, ...] = ()
 
 
@@ -311,13 +327,14 @@ class Counts:
     failed: int = 0
     held: int = 0
     cancelled: int = 0
+    stale: int = 0
     gone: int = 0
     possible_duplicates: int = 0
     """Jobs that were kicked off again after an attempt that was in doubt, lost or timed out."""
 
     @property
     def total(self) -> int:
-        return self.pending + self.open + self.succeeded + self.failed + self.held + self.cancelled
+        return self.pending + self.open + self.succeeded + self.failed + self.held + self.cancelled + self.stale
 
     @property
     def left(self) -> int:
@@ -351,6 +368,7 @@ class StopReason(StrEnum):
     LIMIT = "limit"
     CREW_UNUSABLE = "crew_unusable"
     CANARY = "canary"  # too few of the first jobs succeeded
+    MISSING_INPUTS = "missing_inputs"  # most jobs are missing an input that their crew requires
     BUDGET = "budget"  # max_kickoffs of the batch, or of a crew's month, is spent
     LEDGER = "ledger"  # it cannot be written
     FILE_DESCRIPTORS = "file_descriptors"  # this machine has none left for a connection
@@ -418,6 +436,10 @@ class ResultRow:
     execution_time: float | None = None
     """Seconds: as the crew says, else from kickoff to end as we saw it."""
     possible_duplicate: bool = False
+    stale_output: str | None = None
+    """Of a stale job: its answer to `stale_inputs`."""
+    stale_inputs: Mapping[str, Any] | None = None
+    """Of a stale job: the inputs that were sent, where they differ from the file's now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -506,6 +528,8 @@ class AttemptDetail:
     """Of an execution in progress: the crew's own word for its status, as last seen."""
     unclear_answer: str | None = None
     """Of an execution in progress: why the latest polls got no status, while that lasts."""
+    sent_inputs: Mapping[str, Any] | None = None
+    """What it was started with, where its job has other inputs by now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,24 +4,31 @@ job file -> jobs -> ledger -> engine -> crew API -> ledger -> result
 """
 
 import asyncio
+import math
 import os
 import random
 import socket
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from batchcrew import __version__
 from batchcrew.clock import Clock, to_text
-from batchcrew.crew import Moment, crew_address, ping
-from batchcrew.engine import EngineResult, Scheduler, Stop
+from batchcrew.consent import moved_crews, settle_stale
+from batchcrew.crew import CrewClient, Moment, crew_address, ping
+from batchcrew.engine import TICK_SECONDS, EngineResult, Scheduler, Stop, ask_for_inputs
 from batchcrew.errors import BatchBusy, BatchcrewError, UsageError
-from batchcrew.events import LedgerChosen, Observe, RunStarted, Warned
+from batchcrew.events import Event, LedgerChosen, Observe, RunStarted, Warned
 from batchcrew.fitting import fit_concurrency, require_descriptors
-from batchcrew.intake import take_in, tell_what_was_left
+from batchcrew.intake import TakenIn, commands_of, report_earlier_days, take_in
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
 from batchcrew.ledger_location import is_here
-from batchcrew.models import Counts, JobState, RunResult
+from batchcrew.models import Counts, CrewInputs, JobState, RunResult
 from batchcrew.money import cost
 from batchcrew.reports.summary import exit_code, went_well
 from batchcrew.settings import RunSettings
@@ -101,32 +108,102 @@ async def _tell(around: Surroundings, moment: Moment) -> None:
         await ping(around.monitor, moment, warn=lambda message: around.observe(Warned(message)))
 
 
+class _Crews:
+    """Clients for the crews of a run, opened when the first is needed: a finished batch needs none."""
+
+    def __init__(self, jobfile: JobFile, settings: RunSettings, ledger: Path, around: Surroundings) -> None:
+        self._jobfile = jobfile
+        self._ledger = ledger
+        self._around = around
+        self._stack = AsyncExitStack()
+        self._clients: dict[str, CrewClient] | None = None
+        self.settings = settings
+        """Of the run; `open` fits the concurrency to the file descriptors that there are."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def open(self) -> Mapping[str, CrewClient]:
+        """Return an open client for each crew."""
+        if self._clients is None:
+            self.settings, warning = await asyncio.to_thread(fit_concurrency, self.settings, self._jobfile.crews)
+            if warning is not None:
+                self.warn(warning)
+            opening = open_crews(
+                self._jobfile,
+                concurrency=self.settings.concurrency,
+                ledger=self._ledger,
+                clock=self._around.clock,
+                warn=self.warn,
+            )
+            self._clients = await self._stack.enter_async_context(opening)
+        return self._clients
+
+    async def ask(self, names: frozenset[str], *, once: bool) -> Mapping[str, CrewInputs | None]:
+        """Ask these crews for their inputs."""
+        clients = await self.open()
+        around = self._around
+        return await ask_for_inputs(
+            {name: clients[name] for name in sorted(names)},
+            settings=self.settings,
+            stop=around.stop,
+            clock=around.clock,
+            chance=around.chance,
+            # a tick asks once more when it begins to work, and reports then what is wrong
+            observe=_ignore if once else around.observe,
+            once=once,
+            longest=TICK_SECONDS if once else math.inf,
+        )
+
+    def warn(self, message: str) -> None:
+        """Report a warning."""
+        self._around.observe(Warned(message))
+
+
+def _ignore(event: Event) -> None:
+    del event
+
+
 async def _continue(
     request: RunRequest, jobfile: JobFile, settings: RunSettings, path: Path, around: Surroundings
 ) -> RunResult:
-    began, given = around.clock.monotonic(), request.source.hints(jobfile)
+    began, source = around.clock.monotonic(), request.source
     await asyncio.to_thread(require_descriptors, jobfile.crews)
     async with Ledger(path, clock=around.clock) as ledger:
         telling = Telling(around.observe, await ledger.told(jobfile.batch))
         around = replace(around, observe=telling.observe)
         for warning in jobfile.warnings:
             around.observe(Warned(warning))
-        batch, plan = await take_in(ledger, jobfile, source=request.source, stop=around.stop, observe=around.observe)
-        await tell_what_was_left(ledger, batch, around.observe, program=request.program, given=request.source.given)
-        if request.retry_failed:
-            await ledger.retry(batch, states=[JobState.FAILED])
-        result = RunResult(
-            batch=batch.batch,
-            run_id=None,
-            counts=await ledger.counts(batch),
-            ledger=str(path),
-            jobfile=str(request.source.path),
-            jobfile_options=given,
-            plan=plan,
-            program=request.program,
-        )
-        if result.counts.left:
-            result = await _run(request, jobfile, settings, ledger, batch, result, around)
+        async with _Crews(jobfile, settings, path, around) as crews:
+            taken = await take_in(
+                ledger,
+                jobfile,
+                source=source,
+                stop=around.stop,
+                observe=around.observe,
+                settings=settings,
+                ask=partial(crews.ask, once=request.once),
+                program=request.program,
+            )
+            batch = taken.batch
+            await _prepare_jobs(request, jobfile, settings, ledger, batch, around)
+            result = RunResult(
+                batch=batch.batch,
+                run_id=None,
+                counts=await ledger.counts(batch),
+                ledger=str(path),
+                jobfile=str(source.path),
+                jobfile_options=source.hints(jobfile),
+                plan=taken.plan,
+                program=request.program,
+            )
+            if result.counts.left:
+                result = await _run(request, jobfile, crews, ledger, taken, result, around)
         if telling.changed:
             await ledger.keep_told(batch, telling.kept)
         return replace(
@@ -139,18 +216,35 @@ async def _continue(
         )
 
 
-async def _run(
+async def _prepare_jobs(
     request: RunRequest,
     jobfile: JobFile,
     settings: RunSettings,
     ledger: Ledger,
     batch: BatchKey,
+    around: Surroundings,
+) -> None:
+    """Report what must be known before money is spent, and put back the jobs that are to run again."""
+    source = request.source
+    commands = commands_of(jobfile, source, str(ledger.path), request.program)
+    await report_earlier_days(ledger, batch, around.observe, program=request.program, given=source.given)
+    for line in await moved_crews(ledger, batch, jobfile, commands):
+        around.observe(Warned(line))
+    await settle_stale(ledger, batch, settings, source, jobfile, commands, around.observe)
+    if request.retry_failed:
+        await ledger.retry(batch, states=[JobState.FAILED])
+
+
+async def _run(
+    request: RunRequest,
+    jobfile: JobFile,
+    crews: _Crews,
+    ledger: Ledger,
+    taken: TakenIn,
     result: RunResult,
     around: Surroundings,
 ) -> RunResult:
-    settings, warning = await asyncio.to_thread(fit_concurrency, settings, jobfile.crews)
-    if warning is not None:
-        around.observe(Warned(warning))
+    clients, batch = await crews.open(), taken.batch
     stopped_before = await ledger.latest_stop(batch)
     run_id = await ledger.open_run(
         batch.id,
@@ -162,36 +256,30 @@ async def _run(
     )
     if ledger.recovered:
         around.observe(Warned(f"{_ids(ledger.recovered)} from the spill file; the executions are resumed"))
-    await ledger.reserve_spill(batch, settings.concurrency)
-    around.observe(_started(result, run_id, request, jobfile, settings))
-    clients = open_crews(
-        jobfile,
-        concurrency=settings.concurrency,
-        ledger=ledger.path,
-        clock=around.clock,
-        warn=lambda message: around.observe(Warned(message)),
-    )
+    await ledger.reserve_spill(batch, crews.settings.concurrency)
+    around.observe(_started(result, run_id, request, jobfile, crews.settings))
     former = open_former(
         jobfile,
         await ledger.addresses(batch),
-        concurrency=settings.concurrency,
+        concurrency=crews.settings.concurrency,
         clock=around.clock,
-        warn=lambda message: around.observe(Warned(message)),
+        warn=crews.warn,
     )
-    async with clients as opened, former as formerly:
+    async with former as formerly:
         engine = await Scheduler(
             ledger=ledger,
             batch=batch,
             run_id=run_id,
-            clients=opened,
+            clients=clients,
             crews=jobfile.crews,
-            settings=settings,
+            settings=crews.settings,
             stop=around.stop,
             clock=around.clock,
             chance=around.chance,
             observe=around.observe,
             limit=request.limit,
             once=request.once,
+            may_start=taken.decided,
             former=formerly,
         ).run()
     before = result.counts

@@ -181,6 +181,28 @@ FailureLimitText = Annotated[
 ]
 
 
+def parse_plan_guard(value: object) -> Any:
+    """Read a share, or None from `off`."""
+    if value is None or value is False or (isinstance(value, str) and value.strip().lower() in {"off", "none"}):
+        return None
+    return parse_share(value)
+
+
+OnChange = Literal["keep", "rerun"]
+Reuse = Annotated[
+    Literal["batch", "off"],
+    BeforeValidator(lambda value: "off" if value is False else value, json_schema_input_type=Literal["batch", "off"]),
+]
+PlanGuard = Annotated[
+    Decimal | None,
+    BeforeValidator(
+        parse_plan_guard,
+        json_schema_input_type=Annotated[str, Field(description="A share of the succeeded jobs: 20%. Or off.")]
+        | Annotated[float, Field(ge=0, le=1, description="A share: 0.2.")],
+    ),
+]
+
+
 class Canary(Settings):
     """The first jobs of a batch must end well before the rest may start."""
 
@@ -315,6 +337,15 @@ class RunSettings(Settings):
     """Most kickoffs of one run, or {run: …, batch: …}."""
     breaker: BreakerSettings = BreakerSettings()
     """When a crew that is ill is left alone."""
+    on_change: OnChange = "keep"
+    """What becomes of a job that has succeeded and whose inputs changed: it keeps its answer and is stale, or it runs
+    again and is paid for again."""
+    reuse: Reuse = "batch"
+    """Whether a job takes over the answer of another job of the batch with the same crew and inputs that is no longer
+    in the file; off: it is kicked off."""
+    plan_guard: PlanGuard = Decimal("0.2")
+    """Stop before the first kickoff when more than this share of the jobs that have succeeded (and at least 10) would
+    be paid for again; off: never."""
 
     @model_validator(mode="after")
     def _waits_are_ordered(self) -> Self:

@@ -51,6 +51,10 @@ class Source:
     """The batch that is meant; another one is refused."""
     take_over: bool = False
     """A batch that belongs to another job file becomes this one's."""
+    rerun_changed: bool = False
+    """Jobs that have succeeded and whose inputs changed run again, this time."""
+    accept_changes: bool = False
+    """Pay again what `run.plan_guard` would stop."""
     given: tuple[str, ...] = ()
     """Options, quoted for a shell, that a command needs to read the job file in the same way."""
 

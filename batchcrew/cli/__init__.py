@@ -27,6 +27,7 @@ COMMANDS = {
     "list": ("batchcrew.cli.list", "Every batch in the ledger."),
     "show": ("batchcrew.cli.show", "One job: attempts, tasks, output, errors."),
     "retry": ("batchcrew.cli.retry", "Put ended jobs back, for the next run."),
+    "keep": ("batchcrew.cli.keep", "Keep the answers of jobs whose inputs changed after they succeeded."),
     "recheck": ("batchcrew.cli.recheck", "Look again at executions that timed out or were lost."),
     "attach": ("batchcrew.cli.attach", "Say under which kickoff_id a job runs."),
     "adopt": ("batchcrew.cli.adopt", "Take in executions that another script started."),

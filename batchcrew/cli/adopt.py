@@ -46,5 +46,5 @@ def command(jobfile: Path | None, *, ids: Path, ledger: Path | None, **options: 
 async def _adopt(jobs: Source, ids: Path, ledger: Path | None) -> int:
     stop = Stop()
     observe = QuietProgress(sys.stderr).observe
-    work = adopt(jobs, ids, ledger=ledger, stop=stop, clock=SystemClock(), observe=observe)
+    work = adopt(jobs, ids, ledger=ledger, stop=stop, clock=SystemClock(), observe=observe, program=current_program())
     return await with_signals(work, stop, after=interrupt)

@@ -5,41 +5,25 @@ from typing import Any
 
 import click
 
-from batchcrew.checking import CheckResult, check_batch
-from batchcrew.cli.loop import call
+from batchcrew.cli.checking import check_and_report
 from batchcrew.cli.options import jobfile_ledger_option, json_option, option
-from batchcrew.cli.sources import source, source_options
-from batchcrew.clock import SystemClock
-from batchcrew.errors import ExitCode
-from batchcrew.reports.as_json import json_document, plan_json
-from batchcrew.reports.tables import render_plan
+from batchcrew.cli.running import overrides, settings_options
+from batchcrew.cli.sources import consent_options, source, source_options
 
 
 @click.command()
 @source_options
+@consent_options
 @jobfile_ledger_option
+@settings_options
 @option("--offline", is_flag=True, help="Leave the crews alone: read the files and the ledger only.")
 @json_option
 def command(jobfile: Path | None, *, ledger: Path | None, offline: bool, as_json: bool, **options: Any) -> int:
-    """Read JOBFILE whole, ask each crew for its inputs and print the plan. Kicks nothing off.
+    """Read JOBFILE completely, ask each crew for its inputs and print the plan of a run. Kicks nothing off.
 
-    Exit 2 when the file is wrong or jobs lack inputs, 5 when a crew cannot be worked with.
+    Exit 2 when the file is wrong or jobs are missing inputs, 5 when a crew cannot be used, 3 when a run would stop
+    before its first kickoff.
     """
-    jobs, ledger = source(jobfile, ledger, options, {})
-    result = call(check_batch(jobs, ledger=ledger, offline=offline, clock=SystemClock()))
-    if as_json:
-        plan = plan_json(result.plan, batch=result.batch, jobfile=result.jobfile, crews=result.crews)
-        click.echo(json_document({**plan, **spending_json(result), "notes": list(result.notes)}))
-    else:
-        click.echo(
-            render_plan(result.plan, batch=result.batch, jobfile=result.jobfile, crews=result.crews, notes=result.notes)
-        )
-    if result.lacking:
-        return ExitCode.USAGE
-    return ExitCode.CREW_UNUSABLE if result.unusable else ExitCode.SUCCEEDED
-
-
-def spending_json(result: CheckResult) -> dict[str, object]:
-    """`{"to_kick_off", "kickoffs": {"least", "most"}, "cost"}`; `most` counts every retry."""
-    least, most = result.kickoffs
-    return {"to_kick_off": result.to_kick_off, "kickoffs": {"least": least, "most": most}, "cost": result.cost}
+    settings = overrides(options)
+    jobs, ledger = source(jobfile, ledger, options, settings)
+    return check_and_report(jobs, ledger, offline=offline, as_json=as_json)

@@ -40,5 +40,5 @@ def command(
 async def _export(path: Path, batch: str, format_: Format, output: Path | None, *, with_gone: bool) -> int:
     async with LedgerReader(path, clock=SystemClock()) as ledger:
         key = await known_batch(ledger, batch)
-        rows = ledger.results(key, with_gone=with_gone)
-        return await export(rows, key.columns, format=format_, path=output, stdout=sys.stdout.buffer)
+        rows, stale = ledger.results(key, with_gone=with_gone), bool((await ledger.counts(key)).stale)
+        return await export(rows, key.columns, format=format_, stale=stale, path=output, stdout=sys.stdout.buffer)

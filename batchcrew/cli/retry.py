@@ -29,6 +29,7 @@ STATES = sorted(state.value for state in ENDED_JOB_STATES)
     help="Which ended jobs; failed if not said. Several times for several states.",
 )
 @option("--held", is_flag=True, help="Release held jobs: the same as --state held.")
+@option("--from-url", help="Only jobs whose answer came from the crew at this address; succeeded ones if not said.")
 @ledger_option
 def command(
     batch: str | None,
@@ -37,28 +38,29 @@ def command(
     named_batch: str | None,
     states: tuple[str, ...],
     held: bool,
+    from_url: str | None,
     ledger: Path,
 ) -> None:
     """Put ended JOBS of BATCH (all of them, if none is named) back to pending; the next run starts them.
 
-    Named jobs may be in any ended state, unless --state says which.
+    Named jobs may be in any ended state, unless --state says which. A job that has succeeded is paid for again.
     """
     if named_batch is not None and batch is not None:  # then every argument is a job
         jobs = (batch, *jobs)
     name = named_batch if named_batch is not None else one_batch(batch)
     wanted = {JobState(state) for state in states} | ({JobState.HELD} if held else set())
     if not wanted:
-        wanted = set(ENDED_JOB_STATES) if jobs else {JobState.FAILED}
-    put_back = call(_retry(existing(ledger), name, jobs, sorted(wanted)))
+        wanted = set(ENDED_JOB_STATES) if jobs else {JobState.SUCCEEDED if from_url else JobState.FAILED}
+    put_back = call(_retry(existing(ledger), name, jobs, sorted(wanted), from_url))
     if jobs and not put_back:
         shows = status_command(name, str(ledger), current_program())
         raise UsageError(f"none of these jobs is {' or '.join(sorted(wanted))}: `{shows}` shows them")
     confirm(f"1 job of {name} is pending again" if put_back == 1 else f"{put_back} jobs of {name} are pending again")
 
 
-async def _retry(path: Path, batch: str, jobs: tuple[str, ...], states: list[JobState]) -> int:
+async def _retry(path: Path, batch: str, jobs: tuple[str, ...], states: list[JobState], from_url: str | None) -> int:
     clock = SystemClock()
     async with Ledger(path, clock=clock) as ledger:
         key = await known_batch(ledger, batch)
         async with BatchLock(path, batch, since=to_text(clock.now())):
-            return await ledger.retry(key, states=states, job_ids=jobs)
+            return await ledger.retry(key, states=states, job_ids=jobs, from_url=from_url)

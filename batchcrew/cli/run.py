@@ -5,20 +5,23 @@ from typing import Any
 
 import click
 
+from batchcrew.cli.checking import check_and_report
 from batchcrew.cli.options import jobfile_ledger_option, option
 from batchcrew.cli.program import current_program
 from batchcrew.cli.running import Reporting, overrides, reporting_options, run_and_report, settings_options
-from batchcrew.cli.sources import source, source_options
+from batchcrew.cli.sources import consent_options, source, source_options
 from batchcrew.runner import RunRequest
 
 
 @click.command()
 @source_options
+@consent_options
 @jobfile_ledger_option
 @settings_options
 @option("--limit", type=click.IntRange(min=1), help="Kick off at most so many in this run.")
 @option("--watch-only", is_flag=True, help="Kick nothing off: only watch what is in flight to its end.")
 @option("--retry-failed", is_flag=True, help="Put failed jobs back first.")
+@option("--dry-run", is_flag=True, help="Print the plan and what it costs, as `check` does; kick nothing off.")
 @option("--drain", is_flag=True, help="On the first signal, wait for the executions in flight.")
 @reporting_options
 def command(
@@ -28,6 +31,7 @@ def command(
     limit: int | None,
     watch_only: bool,
     retry_failed: bool,
+    dry_run: bool,
     drain: bool,
     monitor: str | None,
     quiet: bool,
@@ -41,6 +45,8 @@ def command(
     """
     settings = overrides(options)
     jobs, ledger = source(jobfile, ledger, options, settings)
+    if dry_run:
+        return check_and_report(jobs, ledger, offline=False, as_json=as_json)
     request = RunRequest(
         source=jobs,
         ledger=ledger,

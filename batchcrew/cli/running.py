@@ -45,6 +45,11 @@ _SETTINGS = {
     "canary": option(
         "--canary", type=click.IntRange(min=1), help="So many jobs first; the rest start when these have succeeded."
     ),
+    "on_change": option(
+        "--on-change",
+        type=click.Choice(["keep", "rerun"]),
+        help="What becomes of succeeded jobs whose inputs changed: stale, or run (and paid for) again.",
+    ),
     "max_kickoffs": option("--max-kickoffs", type=click.IntRange(min=1), help="Most kickoffs of this run."),
 }
 _REPORTING = [

@@ -46,6 +46,14 @@ _SOURCE_OPTIONS = [
         "--take-over", is_flag=True, help="Make a batch of the same name that belongs to another job file this file's."
     ),
 ]
+_CONSENT_OPTIONS = [
+    option(
+        "--rerun-changed",
+        is_flag=True,
+        help="Run the jobs again that have succeeded and whose inputs changed since: they are paid for again.",
+    ),
+    option("--accept-changes", is_flag=True, help="Pay again for more succeeded jobs than run.plan_guard allows."),
+]
 
 
 def source_options(command: Command) -> Command:
@@ -53,6 +61,13 @@ def source_options(command: Command) -> Command:
     for decorate in reversed(_SOURCE_OPTIONS):
         command = decorate(command)
     return click.argument("jobfile", required=False, type=click.Path(path_type=Path))(command)
+
+
+def consent_options(command: Command) -> Command:
+    """What says that succeeded jobs may be paid for again."""
+    for decorate in reversed(_CONSENT_OPTIONS):
+        command = decorate(command)
+    return command
 
 
 def source(
@@ -89,6 +104,8 @@ def source(
         overrides={name: value for name, value in overrides.items() if value is not None},
         batch=batch,
         take_over=options["take_over"],
+        rerun_changed=options.get("rerun_changed", False),
+        accept_changes=options.get("accept_changes", False),
         given=tuple(_given(ledger, options)),
     )
     return made, ledger

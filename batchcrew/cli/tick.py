@@ -8,12 +8,13 @@ import click
 from batchcrew.cli.options import jobfile_ledger_option
 from batchcrew.cli.program import current_program
 from batchcrew.cli.running import Reporting, overrides, reporting_options, run_and_report, settings_options
-from batchcrew.cli.sources import source, source_options
+from batchcrew.cli.sources import consent_options, source, source_options
 from batchcrew.runner import RunRequest
 
 
 @click.command()
 @source_options
+@consent_options
 @jobfile_ledger_option
 @settings_options
 @reporting_options

@@ -7,6 +7,7 @@ The dialect is never configured. Every answer is read for what it holds: `state`
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from math import isfinite
 from typing import Any, NoReturn
 
@@ -319,6 +320,8 @@ def _count(value: Any) -> int | None:
 def crew_inputs(body: bytes, *, idempotent_kickoff: bool = False) -> CrewInputs:
     """What a crew asks for: a list of names, a mapping of names, or a list of objects.
 
+    `optional_inputs`, a list of names, is what it takes besides; `batchcrew serve` says that.
+
     Raises:
         NotUnderstood: the answer is none of these.
     """
@@ -332,6 +335,9 @@ def crew_inputs(body: bytes, *, idempotent_kickoff: bool = False) -> CrewInputs:
         ]
     else:
         raise NotUnderstood(f"the answer has no list of inputs: {server_words(body)[:200]}")
+    optional = payload.get("optional_inputs")
+    if isinstance(optional, list):
+        entries += [replace(_input(name, None), required=False) for name in optional]
     unique = {entry.name: entry for entry in reversed(entries)}
     ordered = tuple(entry for entry in entries if unique[entry.name] is entry)
     return CrewInputs(inputs=ordered, idempotent_kickoff=idempotent_kickoff)

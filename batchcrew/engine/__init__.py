@@ -6,9 +6,10 @@ pauses of a crew), `pace.py` (rates), `breaker.py` (a crew that is ill), `allowa
 it there at all?). `stopping.py` says why and how to stop.
 """
 
+from batchcrew.engine.greeting import ask_for_inputs
 from batchcrew.engine.polling import Settling
 from batchcrew.engine.result import EngineResult
-from batchcrew.engine.scheduler import Scheduler
+from batchcrew.engine.scheduler import TICK_SECONDS, Scheduler
 from batchcrew.engine.stopping import Stop
 
-__all__ = ["EngineResult", "Scheduler", "Settling", "Stop"]
+__all__ = ["TICK_SECONDS", "EngineResult", "Scheduler", "Settling", "Stop", "ask_for_inputs"]

@@ -1,5 +1,7 @@
 """Asking a crew for its inputs before its first kickoff: is it there, does it know us, may a kickoff be repeated?"""
 
+import asyncio
+import math
 import random
 from collections.abc import Mapping
 
@@ -11,6 +13,7 @@ from batchcrew.engine.stopping import Stop
 from batchcrew.events import Observe, Warned
 from batchcrew.models import CrewInputs, NotSent, StopReason, Unclear, Unusable
 from batchcrew.quantities import format_duration
+from batchcrew.settings import RunSettings
 
 UNREACHABLE_SECONDS = 60.0
 """A crew that cannot be reached for so long, without a single success, is given up for this run."""
@@ -51,6 +54,8 @@ class Greeter:
         self._unreachable = unreachable
         self._give_up = give_up
         self._once = once
+        self.answers: dict[str, CrewInputs | None] = {}
+        """By crew, what it asks for; None: it answers and does not say."""
 
     async def greet(self, gate: Gate) -> bool:
         """True when the crew answers and takes our token."""
@@ -60,6 +65,7 @@ class Greeter:
             answer = await self._clients[gate.name].inputs()
             match answer:
                 case CrewInputs():
+                    self.answers[gate.name] = answer
                     gate.idempotent = answer.idempotent_kickoff
                     gate.reached()
                     return True
@@ -81,6 +87,7 @@ class Greeter:
                 case Unclear():
                     unclear += 1
                     if unclear >= TRIES:
+                        self.answers[gate.name] = None
                         return True  # it may still take kickoffs: some deployments have no /inputs
                     await self._clock.sleep(jittered(0.2 * unclear, self._chance))
         return False
@@ -103,3 +110,56 @@ class Greeter:
         detail = f"crew {gate.name} could not be reached for {format_duration(patience)}: {reason}"
         self._stop.request(StopReason.CREW_UNUSABLE, detail, leave=True)
         return True
+
+
+async def ask_for_inputs(
+    clients: Mapping[str, CrewClient],
+    *,
+    settings: RunSettings,
+    stop: Stop,
+    clock: Clock,
+    chance: random.Random,
+    observe: Observe,
+    once: bool,
+    longest: float = math.inf,
+) -> dict[str, CrewInputs | None]:
+    """Ask crews for their inputs before a batch is taken in; None: the crew answers and does not say.
+
+    A crew that was not reached is missing. A run has then been stopped; a tick asks again the next time.
+
+    Args:
+        longest: seconds after which it is not waited for any more.
+    """
+    greeter = Greeter(
+        clients,
+        stop=stop,
+        clock=clock,
+        chance=chance,
+        observe=observe,
+        unreachable=UNREACHABLE_SECONDS,
+        give_up=settings.breaker.give_up,
+        once=once,
+    )
+    gates = [
+        Gate(name, slots=1, rate=None, breaker=settings.breaker, clock=clock, chance=chance, burst=once)
+        for name in clients
+    ]
+    woken = asyncio.Event()
+    asking = [asyncio.ensure_future(greeter.greet(gate)) for gate in gates]
+    for task in asking:
+        task.add_done_callback(lambda _: woken.set())
+    stopping = asyncio.ensure_future(stop.changed.wait())
+    stopping.add_done_callback(lambda _: woken.set())
+    until = clock.monotonic() + longest
+    try:
+        while not all(task.done() for task in asking) and not stop.requested and clock.monotonic() < until:
+            woken.clear()
+            await clock.wait(woken, None if longest == math.inf else max(0.0, until - clock.monotonic()))
+    finally:
+        for task in (stopping, *asking):
+            task.cancel()
+        results = await asyncio.gather(stopping, *asking, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+            raise result
+    return greeter.answers

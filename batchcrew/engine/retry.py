@@ -1,11 +1,12 @@
 """What an attempt's ending means for its job: pure decisions, no I/O."""
 
 import random
+from dataclasses import replace
 
 from batchcrew.models import AttemptState, Execution, ExecutionState, JobState, Outcome
 from batchcrew.quantities import format_duration
 from batchcrew.reasons import is_permanent
-from batchcrew.settings import Delivery, RetryClass, RetrySettings
+from batchcrew.settings import Delivery, OnChange, RetryClass, RetrySettings
 
 JITTER = 0.1
 """Waits differ by up to this share, so that jobs that failed together do not come back together."""
@@ -33,6 +34,16 @@ def ended(execution: Execution, *, charged: int, retry: RetrySettings, chance: r
         return Outcome(attempt_state=AttemptState.SUCCEEDED, job_state=JobState.SUCCEEDED, execution=execution)
     reason = execution.error or f"the crew says {execution.word}, without a reason"
     return _failed(AttemptState.FAILED, "crew_error", reason, charged, retry, chance, execution)
+
+
+def outdated(outcome: Outcome, on_change: OnChange) -> Outcome:
+    """What an end means for a job whose inputs were changed while it was in progress.
+
+    An answer is stale at once; a job without one is kicked off with its new inputs.
+    """
+    if outcome.job_state is JobState.SUCCEEDED and on_change == "keep":
+        return replace(outcome, job_state=JobState.STALE)
+    return replace(outcome, job_state=JobState.PENDING, retry_in=None)
 
 
 def lost(

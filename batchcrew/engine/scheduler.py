@@ -26,10 +26,12 @@ from batchcrew.engine.failure_streak import FailureStreaks, failed_jobs
 from batchcrew.engine.gate import Gate
 from batchcrew.engine.greeting import UNREACHABLE_SECONDS, Greeter
 from batchcrew.engine.lives import Live, Lives
+from batchcrew.engine.missing import check_inputs
 from batchcrew.engine.pace import Pace
 from batchcrew.engine.polling import Silence
 from batchcrew.engine.remembering import recall, remember
 from batchcrew.engine.result import EngineResult
+from batchcrew.engine.retry import outdated
 from batchcrew.engine.stopping import Stop
 from batchcrew.errors import BatchcrewError, LedgerError
 from batchcrew.events import AttemptEnded, KickedOff, Observe, Stopping, Warned
@@ -51,6 +53,7 @@ class Scheduler:
         former: open clients for former addresses of crews at which executions are in progress, by crew and address.
         limit: most kickoffs of this run; None is no limit, 0 only watches what is in flight.
         once: a tick: do what is due now and return.
+        may_start: False kicks nothing off: it is not decided what the crews are sent.
         unreachable: seconds without any success after which a crew is given up.
     """
 
@@ -69,6 +72,7 @@ class Scheduler:
         observe: Observe,
         limit: int | None = None,
         once: bool = False,
+        may_start: bool = True,
         unreachable: float = UNREACHABLE_SECONDS,
         former: Mapping[tuple[str, str], CrewClient] | None = None,
     ) -> None:
@@ -89,6 +93,7 @@ class Scheduler:
         }
         self._limit = limit
         self._once = once
+        self._may_start = may_start
         self._allowance = Allowance([], None)
         self._streaks = FailureStreaks(settings.stop_after_failures, run_id=run_id, clock=clock, once=once)
         self._pace = Pace(settings.rate, clock, burst=once)
@@ -233,6 +238,7 @@ class Scheduler:
         if not await self._greeter.greet(gate):
             return
         try:
+            await check_inputs(self._ledger, self._batch, gate.name, self._greeter.answers[gate.name], self._stop)
             for attempt in in_doubt:
                 gate.in_use += 1
                 if gate.idempotent and not self._has_moved(attempt):  # another server does not know the key
@@ -307,6 +313,8 @@ class Scheduler:
     async def _fill(self, group: asyncio.TaskGroup) -> bool:
         """Claim and start what may start now. True when anything did."""
         started = False
+        if not self._may_start:
+            return False
         # the crew with the fewest in flight goes first, so that none starves another
         for gate in sorted(self._gates.values(), key=lambda gate: gate.in_use):
             free = self._settings.concurrency - sum(each.in_use for each in self._gates.values())
@@ -406,6 +414,8 @@ class Scheduler:
 
     async def _end(self, life: Life, gate: Gate, outcome: Outcome) -> None:
         """Make the outcome durable, then free its slot and say it."""
+        if life.attempt.outdated:
+            outcome = outdated(outcome, self._settings.on_change)
         streaks = self._streaks.count(life.attempt, outcome)
         await self._ledger.ended(life.attempt, outcome, failure_streaks=streaks)
         life.ended = True

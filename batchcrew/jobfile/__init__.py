@@ -8,6 +8,7 @@ entries of `jobs:`) -> `entries` (jobs), from `rows` and through `template`.
 from batchcrew.jobfile.load import JobFile, load_jobfile
 from batchcrew.jobfile.problems import Problems
 from batchcrew.jobfile.schema import json_schema
+from batchcrew.jobfile.sending import EVERYTHING, Sending
 from batchcrew.jobfile.unfinished import CHANGED
 
-__all__ = ["CHANGED", "JobFile", "Problems", "json_schema", "load_jobfile"]
+__all__ = ["CHANGED", "EVERYTHING", "JobFile", "Problems", "Sending", "json_schema", "load_jobfile"]

@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from itertools import product
 from math import prod
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
-from batchcrew.jobfile.hashing import content_id, fingerprint
+from batchcrew.export_columns import exported
+from batchcrew.jobfile.hashing import content_id
 from batchcrew.jobfile.ids import ID_COLUMNS, WrongName, job_id
-from batchcrew.jobfile.problems import Problems
+from batchcrew.jobfile.problems import Problems, named, nearest
 from batchcrew.jobfile.rows import RowsFile
+from batchcrew.jobfile.sending import Sending
 from batchcrew.jobfile.template import Template, TemplateProblem
 from batchcrew.models import Duplicates, Job, Location
 
@@ -27,7 +29,12 @@ class Entry(Protocol):
         """The file that decides the jobs beside the job file."""
         ...
 
-    def jobs(self, problems: Problems) -> Iterator[Job]:
+    @property
+    def unsaid_crew(self) -> str | None:
+        """The crew whose answer decides which columns are sent; None: the entry says it itself."""
+        ...
+
+    def jobs(self, problems: Problems, sending: Sending) -> Iterator[Job]:
         """The jobs in order, one at a time."""
         ...
 
@@ -42,7 +49,12 @@ class Written:
     def rows_file(self) -> Path | None:
         return None
 
-    def jobs(self, problems: Problems) -> Iterator[Job]:
+    @property
+    def unsaid_crew(self) -> str | None:
+        return None
+
+    def jobs(self, problems: Problems, sending: Sending) -> Iterator[Job]:
+        del problems, sending
         yield self.job
 
 
@@ -74,7 +86,11 @@ class Recipe:
     today: str
     id: Template | None = None
     inputs: Fill | None = None
-    """None: every column but the one that gives the id."""
+    """None: the columns themselves, but for the one that gives the id."""
+    send: Literal["all"] | frozenset[str] | None = None
+    """Which columns, where `inputs` does not say; None: those that the crew asks for."""
+    named: frozenset[str] = frozenset()
+    """Names that the templates use."""
     meta: Fill | None = None
     where: Template | None = None
     default_inputs: Values = field(default_factory=dict)
@@ -83,14 +99,22 @@ class Recipe:
     """What happens to a row without an id that is identical to an earlier one."""
 
     def jobs(
-        self, rows: Iterable[tuple[Location, Values]], problems: Problems, *, id_columns: tuple[str, ...], alike: bool
+        self,
+        rows: Iterable[tuple[Location, Values]],
+        problems: Problems,
+        *,
+        id_columns: tuple[str, ...],
+        alike: bool,
+        sending: Sending | None = None,
     ) -> Iterator[Job]:
         """A job for each row; a row that gives none is added to `problems`, and reading goes on.
 
         Args:
             id_columns: columns that may give the id; the first that a row has does.
             alike: all rows have the same columns, so a name that is missing once is missing in all of them.
+            sending: which columns are sent; None: all of them.
         """
+        shape = None if sending is None else RowShapes(self, sending, id_columns)
         crew, today, defaults, meta = self.crew, self.today, self.default_inputs, self.default_meta
         fill_inputs, fill_meta, where, make_id = self.inputs, self.meta, self.where, self.id
         id_column: str | None = None
@@ -105,8 +129,9 @@ class Recipe:
                 if fill_inputs is not None:
                     inputs = {**defaults, **fill_inputs(row)}
                 else:
-                    inputs = {**defaults, **row}
-                    if id_column is not None:
+                    sent = row if shape is None else shape.sent(row)
+                    inputs = {**defaults, **sent}
+                    if id_column is not None and id_column in sent:
                         _drop(inputs, id_column, defaults)
                 if fill_meta is not None:
                     meta = {**self.default_meta, **fill_meta(row)}
@@ -116,7 +141,6 @@ class Recipe:
                     name = job_id(row[id_column], f"the column `{id_column}`")
                 else:
                     name = content_id(crew, inputs)
-                mark = fingerprint(crew, inputs, meta)
             except (TemplateProblem, WrongName, ValueError, RecursionError) as exc:
                 problems.at(place, str(exc))
                 if problems.full or (alike and isinstance(exc, TemplateProblem) and exc.unknown):
@@ -128,8 +152,7 @@ class Recipe:
                 crew=crew,
                 inputs=inputs,
                 meta=meta,
-                row=row,
-                fingerprint=mark,
+                row=row if shape is None else shape.own(row),
                 where=place,
                 duplicates=None if own_id else self.duplicates,
             )
@@ -143,6 +166,64 @@ def _drop(inputs: Values, column: str, defaults: Values) -> None:
         del inputs[column]
 
 
+class RowShapes:
+    """What becomes of the columns of a rows file, looked up once for rows with the same columns.
+
+    A column that an export of ours has added is never sent unless `send` or a template names it, and it is not one of
+    the file's own.
+    """
+
+    _MOST = 1000
+    """Shapes that are remembered: rows of a CSV have one, JSON lines may have many."""
+
+    def __init__(self, recipe: Recipe, sending: Sending, id_columns: tuple[str, ...]) -> None:
+        self._recipe = recipe
+        self._sending = sending
+        self._id_columns = id_columns
+        self._known: dict[tuple[str, ...], tuple[tuple[str, ...] | None, tuple[str, ...] | None]] = {}
+
+    def sent(self, row: Values) -> Values:
+        """Return the columns that are sent, the id's included. Raises WrongName: `send` names one that is not there."""
+        names, _ = self._of(row)
+        return row if names is None else {name: row[name] for name in names}
+
+    def own(self, row: Values) -> Values:
+        """Return the file's own columns."""
+        _, names = self._of(row)
+        return row if names is None else {name: row[name] for name in names}
+
+    def _of(self, row: Values) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+        shape = tuple(row)
+        found = self._known.get(shape)
+        if found is None:
+            found = self._look_at(shape)
+            if len(self._known) < self._MOST:
+                self._known[shape] = found
+        return found
+
+    def _look_at(self, shape: tuple[str, ...]) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+        """Return the names that are sent and those that are the file's own; None: all of them."""
+        recipe, sending = self._recipe, self._sending
+        ours = frozenset() if sending.exported else exported(shape)
+        chosen: frozenset[str] | None = None
+        if isinstance(recipe.send, frozenset):
+            chosen = recipe.send
+            for name in sorted(chosen.difference(shape)):
+                raise WrongName(f"`send` names {named(name)}, which is not a column{nearest(name, shape)}")
+        elif recipe.send is None and recipe.inputs is None:
+            id_column = next((name for name in self._id_columns if name in shape), None)
+            sending.offer(recipe.crew, (name for name in shape if name not in ours and name != id_column))
+            chosen = sending.wanted(recipe.crew)
+        sent = tuple(
+            name
+            for name in shape
+            if (name not in ours if chosen is None else name in chosen)
+            and (name not in ours or isinstance(recipe.send, frozenset))
+        )
+        own = tuple(name for name in shape if name not in ours or name in recipe.named or name in (chosen or ()))
+        return (None if sent == shape else sent), (None if own == shape else own)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
     """`rows:`, a job for each row of a file."""
@@ -154,10 +235,14 @@ class Rows:
     def rows_file(self) -> Path | None:
         return self.file.path
 
-    def jobs(self, problems: Problems) -> Iterator[Job]:
+    @property
+    def unsaid_crew(self) -> str | None:
+        return self.recipe.crew if self.recipe.inputs is None and self.recipe.send is None else None
+
+    def jobs(self, problems: Problems, sending: Sending) -> Iterator[Job]:
         name = self.file.name
         rows = ((Location(name, line), row) for line, row in self.file.read(problems))
-        return self.recipe.jobs(rows, problems, id_columns=ID_COLUMNS, alike=self.file.textual)
+        return self.recipe.jobs(rows, problems, id_columns=ID_COLUMNS, alike=self.file.textual, sending=sending)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +262,12 @@ class Grid:
         """Combinations, before `where`."""
         return prod(len(choices) for choices in self.values.values())
 
-    def jobs(self, problems: Problems) -> Iterator[Job]:
+    @property
+    def unsaid_crew(self) -> str | None:
+        return None
+
+    def jobs(self, problems: Problems, sending: Sending) -> Iterator[Job]:
+        del sending  # the job file names these values itself
         names = tuple(self.values)
         rows = ((self.where, dict(zip(names, choice, strict=True))) for choice in product(*self.values.values()))
         return self.recipe.jobs(rows, problems, id_columns=(), alike=True)
@@ -203,6 +293,5 @@ def written_job(
         inputs=all_inputs,
         meta=all_meta,
         row=inputs if given_id is None else {"id": name, **inputs},
-        fingerprint=fingerprint(crew, all_inputs, all_meta),
         where=where,
     )

@@ -1,7 +1,7 @@
 """Hashes that a job is known by. What they are made of is part of every ledger: see FORMAT_VERSION."""
 
 import json
-from hashlib import blake2b, sha256
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -30,8 +30,3 @@ def canonical(value: Any) -> bytes:
 def content_id(crew: str, inputs: dict[str, Any]) -> str:
     """The id of a job that has none: 16 hex digits made of its crew and inputs."""
     return sha256(canonical([crew, inputs])).hexdigest()[:16]
-
-
-def fingerprint(crew: str, inputs: dict[str, Any], meta: dict[str, Any]) -> str:
-    """32 hex digits that change when what is sent to the crew changes."""
-    return blake2b(canonical([crew, inputs, meta]), digest_size=16).hexdigest()

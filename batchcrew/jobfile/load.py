@@ -18,6 +18,7 @@ from batchcrew.jobfile.problems import Problems, listed, named, nearest, shown
 from batchcrew.jobfile.reading import EntryReader, check_meta
 from batchcrew.jobfile.rows import BARE_SUFFIXES, RowsFile, parse_delimiter
 from batchcrew.jobfile.schema import Defaults, Document
+from batchcrew.jobfile.sending import Sending
 from batchcrew.jobfile.syntax import read_document
 from batchcrew.jobfile.text_encoding import encoding_error
 from batchcrew.jobfile.unfinished import Stamp, stamp
@@ -47,16 +48,22 @@ class JobFile:
     _shape: bytes = field(repr=False)
     """What of the document, the options and the date decides the jobs."""
 
-    def jobs(self, problems: Problems) -> Iterator[Job]:
+    @property
+    def unsaid_crews(self) -> frozenset[str]:
+        """Crews whose answer to `/inputs` decides which columns of a rows file they are sent."""
+        return frozenset(entry.unsaid_crew for entry in self._entries if entry.unsaid_crew is not None)
+
+    def jobs(self, problems: Problems, sending: Sending | None = None) -> Iterator[Job]:
         """Every job in the file's order, read as it is asked for: memory does not grow with the rows.
 
         A wrong row is added to `problems` and reading goes on, until `problems.full`. Ids are not
         compared across rows: that needs memory, or the ledger.
         """
+        sending = sending or Sending()
         for entry in self._entries:
             if problems.full:
                 return
-            yield from entry.jobs(problems)
+            yield from entry.jobs(problems, sending)
 
     def stamps(self) -> dict[Path, Stamp]:
         """Inode, size and time of each rows file, to notice that one changed between `digest` and `jobs`.

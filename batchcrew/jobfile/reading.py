@@ -44,6 +44,8 @@ class EntryReader:
     uses_date: bool = False
     """A template names `date`: tomorrow the same file may give other jobs."""
     _ids: dict[str, Location] = field(default_factory=dict)
+    _names: set[str] = field(default_factory=set)
+    """What the templates of the entry that is being read use."""
 
     def read_jobs(self, root: MapNode) -> list[Entry]:
         """The entries that are right; the others are in `problems`."""
@@ -117,7 +119,11 @@ class EntryReader:
         if path is None or recipe is None:
             return None
         file = RowsFile(path=path, name=str(path), encoding=encoding, delimiter=delimiter)
-        return Rows(file=file, recipe=replace(recipe, duplicates=entry.duplicates))
+        if entry.send is not None and entry.inputs is not None:
+            self.problems.at(node.keys["send"], "`send` has no use next to `inputs`, which names all that is sent")
+            return None
+        send = frozenset(entry.send) if isinstance(entry.send, list) else entry.send
+        return Rows(file=file, recipe=replace(recipe, duplicates=entry.duplicates, send=send))
 
     def _grid(self, node: MapNode) -> Entry | None:
         entry = validated(GridEntry, node, node.where, "a grid entry", self.problems, self.broken)
@@ -136,6 +142,7 @@ class EntryReader:
         known = len(self.problems)
         today = self.today.isoformat()
         crew = self._crew(node)
+        self._names = set()
         recipe = Recipe(
             crew=crew or "",
             today=today,
@@ -145,6 +152,7 @@ class EntryReader:
             where=self._where(node),
             default_inputs=self.defaults[0],
             default_meta=self.defaults[1],
+            named=frozenset(self._names),
         )
         self._meta(node)
         return recipe if crew is not None and len(self.problems) == known else None
@@ -189,6 +197,7 @@ class EntryReader:
             self.problems.at(where, str(exc))
             return None
         self.uses_date = self.uses_date or template.uses_date
+        self._names |= template.names
         return template
 
     def _crew(self, node: MapNode) -> str | None:

@@ -50,7 +50,9 @@ class RowsEntry(Settings):
     id: Text | None = None
     """Template of the job's id, as in "{{ email }}"; default the column `id`, `job_id` or `custom_id`, else a hash."""
     inputs: Values | None = None
-    """Inputs as templates over the row's columns; default every column but the one that gives the id."""
+    """Inputs as templates over the row's columns; default the columns that the crew lists in /inputs."""
+    send: Literal["all"] | Annotated[list[str], Field(min_length=1)] | None = None
+    """Which columns are sent, in place of those that the crew lists: `all`, or their names. Not with `inputs`."""
     meta: Values = Field(default_factory=dict)
     """Meta as templates over the row's columns."""
     crew: str | None = None

@@ -137,7 +137,8 @@ class Template:
         sandbox = _sandbox()
         try:
             tree = sandbox.parse(text)
-            self.uses_date = any(found.name == "date" for found in tree.find_all(nodes.Name))
+            self.names = frozenset(_names(tree))
+            self.uses_date = "date" in self.names
             only = _only_expression(tree)
             if isinstance(only, nodes.Name):
                 self._render = _lookup(only.name, sandbox)
@@ -203,6 +204,18 @@ class Template:
             f"{self}: the text {shown(value)} is neither true nor false; compare it, "
             "as in \"{{ country == 'JP' }}\""
         )
+
+
+def _names(tree: nodes.Template) -> Iterator[str]:
+    """The names that a template uses, `row['first name']` and `row.first` included."""
+    for name in tree.find_all(nodes.Name):
+        yield name.name
+    for attribute in tree.find_all(nodes.Getattr):
+        if isinstance(attribute.node, nodes.Name) and attribute.node.name == "row":
+            yield attribute.attr
+    for item in tree.find_all(nodes.Getitem):
+        if isinstance(item.node, nodes.Name) and item.node.name == "row" and isinstance(item.arg, nodes.Const):
+            yield str(item.arg.value)
 
 
 def _only_expression(tree: nodes.Template) -> nodes.Expr | None:

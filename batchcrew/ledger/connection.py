@@ -10,6 +10,7 @@ import aiosqlite
 from filelock import BaseFileLock, Timeout
 
 from batchcrew.errors import LedgerError
+from batchcrew.ledger import functions
 from batchcrew.ledger.lock import ledger_lock
 from batchcrew.ledger.schema import is_current, migrate
 from batchcrew.sqlite_files import create_private, database_uri
@@ -92,6 +93,7 @@ async def open_writer(path: Path) -> aiosqlite.Connection:
                 "temp_store = FILE",
             ):
                 await connection.execute_fetchall(f"PRAGMA {pragma}")
+            await functions.install(connection)
             if not await is_current(connection, name):
                 await _make_current(connection, path)
             await connection.execute_fetchall(f"PRAGMA busy_timeout = {BUSY_TRY_SECONDS * 1000}")
@@ -107,6 +109,7 @@ async def open_beside_writer(path: Path) -> aiosqlite.Connection:
         connection = await aiosqlite.connect(database_uri(path, mode="ro"), uri=True, isolation_level=None)
         try:
             await connection.execute_fetchall(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+            await functions.install(connection)
         except BaseException:
             await connection.close()
             raise

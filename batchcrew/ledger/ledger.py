@@ -3,7 +3,7 @@
 import asyncio
 import os
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,14 +14,28 @@ import aiosqlite
 
 from batchcrew.clock import Clock, Uptime, machine_uptime, to_text
 from batchcrew.errors import MAX_PROBLEMS, JobFileError, LedgerError, NotInLedger, NotRecorded, Problem, UsageError
-from batchcrew.ledger import queries, rechecks, runs, staging, transitions, upkeep, watching
+from batchcrew.ledger import (
+    comparing,
+    missing_inputs,
+    queries,
+    rechecks,
+    runs,
+    staging,
+    stale,
+    transitions,
+    upkeep,
+    watching,
+)
 from batchcrew.ledger.clock_jumps import carry_over
+from batchcrew.ledger.comparing import Staged
 from batchcrew.ledger.connection import close_writer, open_beside_writer, open_writer, plain_errors
 from batchcrew.ledger.fetch import one
-from batchcrew.ledger.reading import BatchKey, Reading, RecordedJobFile
+from batchcrew.ledger.json_text import encode_json
+from batchcrew.ledger.merging import merge
+from batchcrew.ledger.missing_inputs import Words
+from batchcrew.ledger.reading import BatchKey, Reading, RecordedJobFile, SentColumns
 from batchcrew.ledger.rechecks import Rechecked
 from batchcrew.ledger.spill import SpilledKickoff, SpillFile, read_spilled, spill_path
-from batchcrew.ledger.staging import Staged
 from batchcrew.ledger.transitions import MonthBudget
 from batchcrew.ledger.writer import Parameters, Statement, Writer
 from batchcrew.models import (
@@ -117,59 +131,69 @@ class Ledger(Reading):
 
     # Taking a job file in
 
-    async def stage(self, batch: str, jobs: Iterable[Job]) -> Staged:
-        """Stream a job file's jobs beside the batch and compare; changes nothing yet.
+    async def stage(
+        self, batch: str, jobs: Iterable[Job], *, crew_groups: Mapping[str, str] | None = None, reuse: bool = True
+    ) -> Staged:
+        """Stream a job file's jobs next to the batch and compare; changes nothing yet.
 
         To be called before the first transition: it uses the writing connection itself.
+
+        Args:
+            crew_groups: a common name for names of one crew.
+            reuse: whether a job may take over the answer of another one with the same inputs.
         """
         if self._writer is not None or self._write is None:
             raise LedgerError("a defect: jobs are staged before the writer starts")
         with plain_errors(self._name):
             await self._write.execute_fetchall("BEGIN")
             try:
-                staged = await staging.compare(self._write, batch, jobs)
+                staged = await comparing.compare(self._write, batch, jobs, crew_groups=crew_groups or {}, reuse=reuse)
                 await self._write.commit()
             except BaseException:
                 await self._write.rollback()
                 raise
         return staged
 
-    async def take_in(self, batch: str, *, jobfile: str, digest: str, columns: tuple[str, ...]) -> tuple[BatchKey, int]:
-        """Merge what was staged into the batch (made if it is new), in one transaction.
+    async def take_in(
+        self,
+        batch: str,
+        *,
+        jobfile: str,
+        digest: str | None,
+        columns: tuple[str, ...],
+        sent_columns: SentColumns | None = None,
+    ) -> BatchKey:
+        """Merge what was staged into the batch (made if it is new), in one transaction; returns the batch.
 
-        Returns the batch, and how many jobs changed while their execution is open; the next run looks at these
-        again.
+        Args:
+            digest: of the job file; None: the next run reads it again.
+            sent_columns: which columns are sent to each crew, from now on; None: as before.
         """
+        chosen = None if sent_columns is None else encode_json(sent_columns)
         now = self._now()
         path = await asyncio.to_thread(os.path.abspath, jobfile)  # links are not resolved: it is the path as given
 
-        async def work(connection: aiosqlite.Connection) -> int:
+        async def work(connection: aiosqlite.Connection) -> None:
             await connection.execute_fetchall(
                 "INSERT INTO batches (batch, jobfile, created_at) VALUES (?, ?, ?) ON CONFLICT (batch) DO NOTHING",
                 (batch, jobfile, now),
             )
             row = await one(connection, "SELECT id FROM batches WHERE batch = ?", (batch,))
             assert row is not None  # noqa: S101 - inserted above
-            waiting = await staging.merge(connection, row[0], now)
+            await merge(connection, row[0], now)
             await connection.execute_fetchall(
-                "UPDATE batches SET jobfile = ?, jobfile_path = ?, digest = ?, columns = ? WHERE id = ?",
-                (
-                    jobfile,
-                    path,
-                    None if waiting else digest,
-                    staging.encode_json(list(columns)),
-                    row[0],
-                ),
+                "UPDATE batches SET jobfile = ?, jobfile_path = ?, digest = ?, columns = ?,"
+                " sent_columns = coalesce(?, sent_columns), inputs_checked = NULL WHERE id = ?",
+                (jobfile, path, digest, encode_json(list(columns)), chosen, row[0]),
             )
-            return waiting
 
-        waiting = await self._writing.call(work)
+        await self._writing.call(work)
         assert self._write is not None  # noqa: S101 - opened with the ledger
         with plain_errors(self._name):
             await staging.clear(self._write)
         key = await self.batch(batch)
         assert key is not None  # noqa: S101 - merged above
-        return key, waiting
+        return key
 
     async def record_jobfile(self, key: BatchKey, jobfile: RecordedJobFile) -> None:
         """Record which job file the batch belongs to from now on."""
@@ -324,15 +348,25 @@ class Ledger(Reading):
     async def keep_paces(self, key: BatchKey, states: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep what holds each crew's kickoffs back, for the next run; '' is the whole batch."""
         now = self._now()
-        rows: list[Parameters] = [(key.id, crew, staging.encode_json(state), now) for crew, state in states.items()]
+        rows: list[Parameters] = [(key.id, crew, encode_json(state), now) for crew, state in states.items()]
         await self._writing.change((_KEEP_PACE, rows))
 
     async def keep_told(self, key: BatchKey, warnings: Iterable[str]) -> None:
         """Keep the warnings that this run said."""
-        await self._writing.change((_KEEP_TOLD, [(staging.encode_json(list(warnings)), key.id)]))
+        await self._writing.change((_KEEP_TOLD, [(encode_json(list(warnings)), key.id)]))
 
-    async def retry(self, key: BatchKey, *, states: Iterable[JobState], job_ids: Iterable[str] = ()) -> int:
+    async def retry(
+        self,
+        key: BatchKey,
+        *,
+        states: Iterable[JobState],
+        job_ids: Iterable[str] = (),
+        from_url: str | None = None,
+    ) -> int:
         """Put ended jobs back to pending, with their full allowance of attempts. Returns how many.
+
+        Args:
+            from_url: only jobs whose latest attempt was started at that address.
 
         Raises:
             NotInLedger: one of `job_ids` is not in the batch.
@@ -348,14 +382,18 @@ class Ledger(Reading):
                 " reason_fingerprint = NULL, updated_at = ?"
                 f" WHERE batch_id = ? AND present = 1 AND state IN ({marks})"
             )
+            await connection.execute("UPDATE batches SET inputs_checked = NULL WHERE id = ?", (key.id,))
+            if from_url is not None:
+                again += f" AND id IN (SELECT j.id {queries.STARTED_AT})"
+            at = () if from_url is None else (key.id, from_url)
             if not ids:
-                cursor = await connection.execute(again, (now, key.id, *wanted))
+                cursor = await connection.execute(again, (now, key.id, *wanted, *at))
                 return cursor.rowcount
             put_back = 0
             for job_id in ids:
                 if not await one(connection, "SELECT 1 FROM jobs WHERE batch_id = ? AND job_id = ?", (key.id, job_id)):
                     raise NotInLedger(f"batch {key.batch} has no job {job_id!r}: nothing was put back")
-                cursor = await connection.execute(f"{again} AND job_id = ?", (now, key.id, *wanted, job_id))
+                cursor = await connection.execute(f"{again} AND job_id = ?", (now, key.id, *wanted, *at, job_id))
                 put_back += cursor.rowcount
             return put_back
 
@@ -395,6 +433,34 @@ class Ledger(Reading):
             return number
 
         return await self._writing.call(work)
+
+    async def rerun_stale(self, key: BatchKey) -> int:
+        """Put stale jobs back to pending: they are kicked off with the inputs that the file has. Returns how many."""
+        return await self.retry(key, states=[JobState.STALE])
+
+    async def keep(self, key: BatchKey, job_ids: Iterable[str] = ()) -> int:
+        """Declare the answers of stale jobs valid for the inputs that the file has now. Returns how many.
+
+        Raises:
+            NotInLedger: one of `job_ids` is not in the batch; nothing was changed.
+        """
+        ids, now = list(job_ids), self._now()
+
+        async def work(connection: aiosqlite.Connection) -> int:
+            return await stale.keep(connection, key.id, key.batch, ids, now)
+
+        return await self._writing.call(work)
+
+    async def fail_without_inputs(self, key: BatchKey, crew: str, required: Sequence[str], words: Words) -> int:
+        """Fail the crew's pending jobs that miss a required input; returns how many. Nothing was paid for them.
+
+        Args:
+            words: makes the reason from the missing inputs and the row's columns.
+        """
+        now = self._now()
+        return await self._writing.call(
+            lambda connection: missing_inputs.fail(connection, key.id, crew, required, words, now)
+        )
 
     async def recheck(self, found: Rechecked) -> None:
         """Take in what a later look at an ended attempt has found; its job is never succeeded already."""

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import aiosqlite
 
 from batchcrew.ledger.fetch import one, value
-from batchcrew.ledger.staging import decode_json
+from batchcrew.ledger.json_text import decode_json
 from batchcrew.ledger.watching import watch_of
 from batchcrew.models import (
     Attempt,
@@ -26,18 +26,31 @@ from batchcrew.models import (
 # (CROSS JOIN: the few that are unsure or in flight are looked up first, never all jobs of a batch)
 _DUPLICATES = """
 FROM (
-    SELECT DISTINCT d.job FROM attempts AS d WHERE d.state IN ('in_doubt', 'lost', 'timed_out') AND EXISTS (
+    SELECT DISTINCT d.job FROM attempts AS d WHERE d.state IN ('in_doubt', 'lost', 'timed_out')
+    AND d.sent_inputs IS NULL AND EXISTS (
         SELECT 1 FROM attempts AS again WHERE again.job = d.job AND again.number > d.number
         AND (again.kicked_off_at IS NOT NULL OR again.state = 'in_doubt'))
 ) AS unsure CROSS JOIN jobs AS j ON j.id = unsure.job WHERE j.batch_id = ?
+"""
+ANSWERS_FROM = """
+FROM jobs AS j JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
+JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)
+WHERE j.batch_id = :batch AND j.present = 1 AND j.state = 'succeeded' AND j.crew = :crew AND c.url = :url
+"""
+STARTED_AT = """
+FROM jobs AS j JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
+JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)
+WHERE j.batch_id = ? AND c.url = ?
 """
 _SECONDS = "(julianday(a.ended_at) - julianday(a.kicked_off_at)) * 86400.0"
 
 
 async def batch(connection: aiosqlite.Connection, batch: str) -> tuple[Any, ...] | None:
-    """(id, batch, digest, columns as JSON, jobfile, its absolute path) of the batch of that name."""
+    """(id, batch, digest, columns, jobfile, its absolute path, sent columns) of a batch; lists are JSON."""
     return await one(
-        connection, "SELECT id, batch, digest, columns, jobfile, jobfile_path FROM batches WHERE batch = ?", (batch,)
+        connection,
+        "SELECT id, batch, digest, columns, jobfile, jobfile_path, sent_columns FROM batches WHERE batch = ?",
+        (batch,),
     )
 
 
@@ -209,10 +222,11 @@ async def open_attempts(
     """What an earlier run left open: as many as it had slots."""
     rows = await connection.execute_fetchall(
         """
-        SELECT a.state, a.id, j.id, j.job_id, j.crew, a.number, j.charged, j.inputs, j.meta, a.intended_at,
-               a.kickoff_id, a.kicked_off_at, a.watch, a.attached, c.url
+        SELECT a.state, a.id, j.id, j.job_id, coalesce(a.sent_crew, j.crew), a.number, j.charged,
+               coalesce(a.sent_inputs, j.inputs), j.meta, a.intended_at, a.kickoff_id, a.kicked_off_at, a.watch,
+               a.attached, c.url, a.sent_inputs IS NOT NULL
         FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job
-        LEFT JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = j.crew
+        LEFT JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)
         WHERE a.state IN ('intended', 'kicked_off') AND j.batch_id = ? ORDER BY j.position
         """,
         (batch_id,),
@@ -236,6 +250,7 @@ async def open_attempts(
                 watch=watch_of(row[12]),
                 attached=bool(row[13]),
                 address=row[14],
+                outdated=bool(row[15]),
             ),
         )
         for row in rows
@@ -246,11 +261,35 @@ async def addresses(connection: aiosqlite.Connection, batch_id: int) -> frozense
     """(crew, address) of the executions in progress, where it is known at which address they were started."""
     rows = await connection.execute_fetchall(
         "SELECT DISTINCT c.crew, c.url FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job"
-        " JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = j.crew"
+        " JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)"
         " WHERE a.state IN ('intended', 'kicked_off') AND a.state = 'kicked_off' AND j.batch_id = ?",
         (batch_id,),
     )
     return frozenset((crew, url) for crew, url in rows)
+
+
+async def crew_addresses(connection: aiosqlite.Connection, batch: str) -> dict[str, list[str]]:
+    """The addresses that each crew had in the batch's runs, the latest last."""
+    rows = await connection.execute_fetchall(
+        "SELECT c.crew, c.url FROM batches AS b JOIN runs AS r ON r.batch_id = b.id JOIN run_crews AS c"
+        " ON c.run_id = r.id WHERE b.batch = ? GROUP BY c.crew, c.url ORDER BY max(r.rowid)",
+        (batch,),
+    )
+    addresses: dict[str, list[str]] = {}
+    for crew, url in rows:
+        addresses.setdefault(crew, []).append(url)
+    return addresses
+
+
+async def answers_from(connection: aiosqlite.Connection, batch_id: int, crew: str, url: str) -> int:
+    """Jobs that have succeeded with an answer from that address."""
+    return int(
+        await value(
+            connection,
+            f"SELECT count(*) {ANSWERS_FROM}",
+            {"batch": batch_id, "crew": crew, "url": url},
+        )
+    )
 
 
 async def has_job(connection: aiosqlite.Connection, batch_id: int, job_id: str) -> bool:
@@ -345,7 +384,7 @@ async def results_page(connection: aiosqlite.Connection, batch_id: int, *, prese
             f"""
             SELECT j.position, j.id, j.job_id, j.crew, j.row, j.state, a.output, a.result_json,
                    coalesce(j.reason, a.reason), j.charged, a.kickoff_id, a.kicked_off_at, a.ended_at,
-                   coalesce(a.execution_time, round({_SECONDS}, 3))
+                   coalesce(a.execution_time, round({_SECONDS}, 3)), coalesce(a.sent_inputs, j.inputs)
             FROM jobs AS j LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
             WHERE j.batch_id = ? AND j.present = ? AND (j.position, j.id) > (?, ?)
             ORDER BY j.position, j.id LIMIT ?
@@ -358,6 +397,20 @@ async def results_page(connection: aiosqlite.Connection, batch_id: int, *, prese
 
 def _result(row: Any) -> ResultRow:
     state = JobState(row[5])
+    if state is JobState.STALE:  # its own columns are as in the file now, its answer is to other inputs
+        return ResultRow(
+            job_id=row[2],
+            crew=row[3],
+            row=decode_json(row[4]),
+            state=state,
+            attempts=row[9],
+            kickoff_id=row[10],
+            started_at=row[11],
+            ended_at=row[12],
+            execution_time=row[13],
+            stale_output=row[6] if row[6] is not None or row[7] is None else row[7],
+            stale_inputs=decode_json(row[14]) if row[10] else None,
+        )
     return ResultRow(
         job_id=row[2],
         crew=row[3],
@@ -386,7 +439,7 @@ async def job_detail(connection: aiosqlite.Connection, batch_id: int, batch: str
         return None
     attempts = await connection.execute_fetchall(
         "SELECT number, id, state, kickoff_id, intended_at, kicked_off_at, ended_at, reason, execution_time, output,"
-        " result_json, token_usage, answer, progress FROM attempts WHERE job = ? ORDER BY number",
+        " result_json, token_usage, answer, progress, sent_inputs FROM attempts WHERE job = ? ORDER BY number",
         (job[0],),
     )
     details = [_attempt(row, await _tasks(connection, row[1])) for row in attempts]
@@ -429,6 +482,7 @@ def _attempt(row: Any, tasks: Iterable[Any]) -> AttemptDetail:
         answer=row[12],
         status_word=seen.get("status_word"),
         unclear_answer=seen.get("unclear_answer"),
+        sent_inputs=decode_json(row[14]) if row[14] else None,
         tasks=tuple(
             TaskResult(task_id=task[0], output=task[1], agent=task[2], execution_time=task[3]) for task in tasks
         ),

@@ -21,7 +21,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias, TypeVar, assert_never
@@ -30,10 +30,10 @@ import aiosqlite
 
 from batchcrew.clock import Clock
 from batchcrew.errors import LedgerError, LedgerTooNew, LedgerTooOld, NotInLedger
-from batchcrew.ledger import schema, staging, upkeep
+from batchcrew.ledger import comparing, functions, schema, upkeep
+from batchcrew.ledger.comparing import Staged, ToStart
 from batchcrew.ledger.connection import BUSY_SECONDS, check_sqlite, plain_errors
 from batchcrew.ledger.reading import Reading
-from batchcrew.ledger.staging import Staged
 from batchcrew.models import Job
 from batchcrew.sqlite_files import companion, database_uri
 
@@ -92,11 +92,25 @@ class LedgerReader(Reading):
     ) -> None:
         await self._close()
 
-    async def stage(self, batch: str, jobs: Callable[[], Iterable[Job]]) -> Staged:
-        """Compare a job file with the batch; `jobs` streams its jobs, from the first one at each call."""
+    async def stage(
+        self,
+        batch: str,
+        jobs: Callable[[], Iterable[Job]],
+        *,
+        crew_groups: Mapping[str, str] | None = None,
+        reuse: bool = True,
+        required: Callable[[Staged], Awaitable[Mapping[str, Sequence[str]]]],
+    ) -> tuple[Staged, Mapping[str, ToStart]]:
+        """Compare a job file with the batch, as `Ledger.stage`; and say what a run would start, by crew.
 
-        async def query(connection: aiosqlite.Connection) -> Staged:
-            return await staging.compare(connection, batch, jobs())
+        Args:
+            jobs: streams the file's jobs, from the first one at each call.
+            required: called with the comparison, gives the inputs that each crew requires.
+        """
+
+        async def query(connection: aiosqlite.Connection) -> tuple[Staged, Mapping[str, ToStart]]:
+            staged = await comparing.compare(connection, batch, jobs(), crew_groups=crew_groups or {}, reuse=reuse)
+            return staged, await comparing.to_start(connection, batch, await required(staged))
 
         return await self._query(query)
 
@@ -170,6 +184,7 @@ class LedgerReader(Reading):
                 self._read = await self._connection(path)
                 await self._read.execute_fetchall(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
                 await self._read.execute_fetchall("PRAGMA temp_store = FILE")
+                await functions.install(self._read)
                 await self._check_schema(self._read)
         except BaseException:
             await self._close()

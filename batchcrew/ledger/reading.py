@@ -6,14 +6,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import aiosqlite
 
 from batchcrew.clock import Clock, from_text
 from batchcrew.errors import LedgerError, NotInLedger
-from batchcrew.ledger import queries, rechecks, staging
+from batchcrew.ledger import missing_inputs, queries, rechecks, stale
 from batchcrew.ledger.connection import plain_errors
+from batchcrew.ledger.json_text import decode_json
 from batchcrew.ledger.lock import is_held
 from batchcrew.ledger.rechecks import EndedAttempt
 from batchcrew.models import (
@@ -35,6 +36,10 @@ SHOWN_DUPLICATES = 1000
 """Possible duplicates that are named in a status; all are counted, and every export marks them."""
 
 
+SentColumns: TypeAlias = Mapping[str, list[str] | Literal["all"]]
+"""The names of the columns that are sent to each crew, by its name; `*` is every crew that is not named."""
+
+
 @dataclass(frozen=True, slots=True)
 class BatchKey:
     """A batch as the ledger knows it."""
@@ -46,6 +51,8 @@ class BatchKey:
     jobfile: str
     jobfile_path: str | None = None
     """Absolute; None where an earlier batchcrew took the job file in."""
+    sent_columns: SentColumns | None = None
+    """None while that is not decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +97,8 @@ class Reading:
         row = await self._query(lambda connection: queries.batch(connection, batch))
         if row is None:
             return None
-        return BatchKey(row[0], row[1], row[2], tuple(staging.decode_json(row[3])), row[4], row[5])
+        sent = decode_json(row[6]) if row[6] else None
+        return BatchKey(row[0], row[1], row[2], tuple(decode_json(row[3])), row[4], row[5], sent)
 
     async def recorded_jobfile(self, batch: str) -> RecordedJobFile | None:
         """The job file of the batch of that name; also from a ledger of an older schema."""
@@ -107,7 +115,7 @@ class Reading:
     async def told(self, batch: str) -> "frozenset[str]":
         """The warnings that the batch's latest run said."""
         text = await self._query(lambda connection: queries.told(connection, batch))
-        return frozenset(staging.decode_json(text)) if text else frozenset()
+        return frozenset(decode_json(text)) if text else frozenset()
 
     async def left_behind(self, key: BatchKey) -> Mapping[str, Counts]:
         """Other batches of the same job file (yesterday's, by `{date}`) that have work left; the latest few."""
@@ -129,7 +137,7 @@ class Reading:
     async def failure_streaks(self, key: BatchKey) -> dict[str, Any]:
         """Failures in a row by crew, as `ended` was given them."""
         text = await self._query(lambda connection: queries.failure_streaks(connection, key.id))
-        return dict(staging.decode_json(text)) if text else {}
+        return dict(decode_json(text)) if text else {}
 
     async def kickoffs_left(self, key: BatchKey, attempts: int) -> tuple[int, int]:
         """Kickoffs that the pending and the open jobs take: at least, and with `attempts` for each job at most."""
@@ -144,7 +152,7 @@ class Reading:
         rows = await self._query(lambda connection: queries.paces(connection, key.id))
         now = self._clock.now()
         return {
-            crew: (staging.decode_json(state), max(0.0, (now - from_text(saved)).total_seconds()))
+            crew: (decode_json(state), max(0.0, (now - from_text(saved)).total_seconds()))
             for crew, state, saved in rows
         }
 
@@ -191,6 +199,32 @@ class Reading:
     async def unsure_count(self, key: BatchKey) -> int:
         """Jobs that `recheck` would look at."""
         return await self._query(lambda connection: rechecks.count(connection, key.id))
+
+    async def stale(self, key: BatchKey, limit: int = 5) -> tuple[str, ...]:
+        """The ids of the first stale jobs."""
+        return await self._query(lambda connection: stale.first(connection, key.id, limit))
+
+    async def inputs_checked(self, key: BatchKey) -> Mapping[str, list[str]]:
+        """By crew, the required inputs that every pending job is known to have."""
+        return await self._query(lambda connection: missing_inputs.checked(connection, key.id))
+
+    async def missing_inputs(self, key: BatchKey, crew: str, required: Sequence[str]) -> tuple[int, int]:
+        """How many pending jobs of the crew miss a required input, and how many jobs of it are in the file."""
+        return await self._query(lambda connection: missing_inputs.number(connection, key.id, crew, required))
+
+    async def missing_example(
+        self, key: BatchKey, crew: str, required: Sequence[str]
+    ) -> tuple[str, list[str], list[str]] | None:
+        """The id of the first such job, what it misses, and its row's columns."""
+        return await self._query(lambda connection: missing_inputs.example(connection, key.id, crew, required))
+
+    async def crew_addresses(self, batch: str) -> Mapping[str, Sequence[str]]:
+        """The addresses of each crew in the runs of the batch of that name, the latest last."""
+        return await self._query(lambda connection: queries.crew_addresses(connection, batch))
+
+    async def answers_from(self, key: BatchKey, crew: str, address: str) -> int:
+        """How many jobs have succeeded whose answer came from the crew at that address."""
+        return await self._query(lambda connection: queries.answers_from(connection, key.id, crew, address))
 
     async def next_start(self, key: BatchKey, crew: str) -> str | None:
         """When the crew's next pending job may start: UTC text, empty for at once; None when there is none."""

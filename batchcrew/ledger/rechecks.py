@@ -8,7 +8,7 @@ import aiosqlite
 
 from batchcrew.errors import LedgerError
 from batchcrew.ledger.fetch import one
-from batchcrew.ledger.staging import encode_json
+from batchcrew.ledger.json_text import encode_json
 from batchcrew.ledger.transitions import make_latest, plain_text, results_of, tasks_of
 from batchcrew.models import AttemptState, Execution, ExecutionState, JobState
 from batchcrew.reasons import reason_fingerprint
@@ -17,7 +17,7 @@ _PAGE = 200
 # every state of the small index is named, so that it serves
 _UNSURE = """
 FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job
-LEFT JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = j.crew
+LEFT JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)
 WHERE a.state IN ('in_doubt', 'lost', 'timed_out') AND a.state <> 'in_doubt' AND a.kickoff_id IS NOT NULL
     AND j.batch_id = :batch AND j.state IN ('failed', 'held', 'pending')
 """
@@ -61,7 +61,8 @@ async def unsure_page(
     named = _NAMED if job_ids else ""
     rows = list(
         await connection.execute_fetchall(
-            "SELECT a.id, a.job, j.job_id, j.state, j.crew, a.number, a.state, a.kickoff_id, c.url"
+            "SELECT a.id, a.job, j.job_id, j.state, coalesce(a.sent_crew, j.crew), a.number, a.state, a.kickoff_id,"
+            " c.url"
             f" {_UNSURE}{named}{_AFTER}",
             {
                 "batch": batch_id,
@@ -95,7 +96,8 @@ async def addresses(
     """(crew, address) of these attempts."""
     named = _NAMED if job_ids else ""
     rows = await connection.execute_fetchall(
-        f"SELECT DISTINCT j.crew, c.url {_UNSURE}{named}", {"batch": batch_id, "jobs": encode_json(list(job_ids))}
+        f"SELECT DISTINCT coalesce(a.sent_crew, j.crew), c.url {_UNSURE}{named}",
+        {"batch": batch_id, "jobs": encode_json(list(job_ids))},
     )
     return frozenset((crew, url) for crew, url in rows)
 
@@ -122,7 +124,7 @@ async def take(connection: aiosqlite.Connection, found: Rechecked, now: str) -> 
     """(timed_out | lost) -> succeeded | failed, and the job with it unless a later attempt says otherwise.
 
     A job that has succeeded stays as it is. One that fails goes from held or failed to failed; one that waits for its
-    retry still waits.
+    retry still waits. The answer to inputs that the job does not have any more is recorded with its attempt only.
 
     Raises:
         LedgerError: the attempt or its job is in another state.
@@ -139,6 +141,9 @@ async def take(connection: aiosqlite.Connection, found: Rechecked, now: str) -> 
         "SELECT 1 FROM attempts WHERE job = ? AND number > ? AND state <> 'rejected'",
         (attempt.job_key, attempt.number),
     )
+    outdated = await one(
+        connection, "SELECT 1 FROM attempts WHERE id = ? AND sent_inputs IS NOT NULL", (attempt.attempt_id,)
+    )
     state = AttemptState.SUCCEEDED if succeeded else AttemptState.FAILED
     cursor = await connection.execute(
         "UPDATE attempts SET state = ?, ended_at = ?, reason = ?, reason_fingerprint = ?, output = ?, result_json = ?,"
@@ -151,6 +156,8 @@ async def take(connection: aiosqlite.Connection, found: Rechecked, now: str) -> 
     await connection.executemany(
         "INSERT INTO task_results VALUES (?, ?, ?, ?, ?, ?)", tasks_of(attempt.attempt_id, execution)
     )
+    if outdated is not None:
+        return
     if succeeded:
         await connection.execute(
             "UPDATE jobs SET state = 'succeeded', reason = NULL, reason_fingerprint = NULL, not_before = '',"

@@ -4,7 +4,7 @@ import aiosqlite
 
 from batchcrew.errors import LedgerError, LedgerTooNew
 from batchcrew.ledger.fetch import one
-from batchcrew.reasons import reason_fingerprint
+from batchcrew.ledger.functions import install
 
 _VERSION_1 = """
 CREATE TABLE batches (
@@ -185,7 +185,58 @@ SELECT b.batch, j.job_id, j.crew, a.number, a.state, a.kickoff_id, a.intended_at
 FROM attempts AS a JOIN jobs AS j ON j.id = a.job JOIN batches AS b ON b.id = j.batch_id;
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+OPEN_INDEX = "CREATE UNIQUE INDEX attempts_open ON attempts (job) WHERE state IN ('intended', 'kicked_off')"
+"""At most one attempt of a job is open."""
+
+_VERSION_4 = """
+-- what an attempt was started with, where its job has other inputs (or another crew) by now; NULL: as its job
+ALTER TABLE attempts ADD COLUMN sent_inputs TEXT;     -- JSON object
+ALTER TABLE attempts ADD COLUMN sent_crew TEXT;
+CREATE INDEX attempts_of_other_inputs ON attempts (job) WHERE sent_inputs IS NOT NULL;
+-- JSON by crew: the names of the columns that are sent to it; NULL: not decided yet
+ALTER TABLE batches ADD COLUMN sent_columns TEXT;
+UPDATE batches SET sent_columns = '{"*":"all"}';      -- these jobs were taken in with every column
+ALTER TABLE batches ADD COLUMN inputs_checked TEXT;   -- JSON by crew: the required inputs that all pending jobs have
+
+DROP VIEW results;
+DROP VIEW failures;
+DROP VIEW attempt_history;
+ALTER TABLE jobs DROP COLUMN fingerprint;             -- inputs are compared themselves
+-- two more states; what is on disk stays as it is, so the constraint may be edited
+PRAGMA writable_schema = ON;
+UPDATE sqlite_schema SET sql = replace(sql,
+    '''held'', ''cancelled'')', '''held'', ''cancelled'', ''stale'', ''waiting'')')
+    WHERE type = 'table' AND name = 'jobs';
+PRAGMA writable_schema = RESET;
+
+CREATE VIEW results AS
+SELECT b.batch, j.position, j.job_id, j.crew, j.state,
+       CASE WHEN j.state <> 'stale' THEN a.output END AS output,
+       CASE WHEN j.state <> 'stale' THEN a.result_json END AS result_json,
+       CASE WHEN j.state IN ('succeeded', 'stale') THEN NULL ELSE coalesce(j.reason, a.reason) END AS error,
+       j.charged AS attempts, a.kickoff_id, a.kicked_off_at AS started_at, a.ended_at,
+       coalesce(a.execution_time,
+                round((julianday(a.ended_at) - julianday(a.kicked_off_at)) * 86400.0, 3)) AS execution_time,
+       a.token_usage, j.inputs, j.row,
+       CASE WHEN j.state = 'stale' THEN a.output END AS stale_output,
+       CASE WHEN j.state = 'stale' THEN coalesce(a.sent_inputs, j.inputs) END AS stale_inputs
+FROM jobs AS j JOIN batches AS b ON b.id = j.batch_id
+LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
+WHERE j.present = 1;
+
+CREATE VIEW failures AS
+SELECT b.batch, j.job_id, j.crew, j.state, j.reason, j.charged AS attempts, j.updated_at, j.reason_fingerprint
+FROM jobs AS j JOIN batches AS b ON b.id = j.batch_id
+WHERE j.state IN ('failed', 'held') AND j.present = 1;
+
+CREATE VIEW attempt_history AS
+SELECT b.batch, j.job_id, coalesce(a.sent_crew, j.crew) AS crew, a.number, a.state, a.kickoff_id, a.intended_at,
+       a.kicked_off_at, a.ended_at, a.reason, a.execution_time, a.id AS attempt, a.run_id, a.reason_fingerprint,
+       coalesce(a.sent_inputs, j.inputs) AS inputs
+FROM attempts AS a JOIN jobs AS j ON j.id = a.job JOIN batches AS b ON b.id = j.batch_id;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 """Script n brings a ledger from version n to n + 1; a script that has been released never changes."""
 
 CURRENT = len(MIGRATIONS)
@@ -234,7 +285,7 @@ async def migrate(connection: aiosqlite.Connection, name: str) -> None:
         LedgerTooNew, LedgerError: see `version_of`.
     """
     version = await version_of(connection, name)
-    await connection.create_function("reason_fingerprint_of", 1, reason_fingerprint, deterministic=True)
+    await install(connection)
     for number in range(version, CURRENT):
         # executescript would commit an open transaction first, so the script carries its own
         await connection.executescript(

@@ -1,6 +1,6 @@
 """What may change in a batch that runs, one function for each transition of the state machines.
 
-job:     pending -> open -> succeeded | failed | held | cancelled        (retry: ended -> pending)
+job:     pending -> open -> succeeded | failed | held | cancelled | stale  (retry: ended -> pending)
 attempt: intended -> kicked_off -> succeeded | failed | timed_out | lost | in_doubt | cancelled
                   \\-> rejected
 """
@@ -13,8 +13,8 @@ import aiosqlite
 
 from batchcrew.errors import UsageError
 from batchcrew.ledger.fetch import one
+from batchcrew.ledger.json_text import decode_json, encode_json
 from batchcrew.ledger.spill import SpilledKickoff
-from batchcrew.ledger.staging import decode_json, encode_json
 from batchcrew.ledger.writer import Change, Statement
 from batchcrew.models import Attempt, AttemptState, Execution, JobState, Outcome
 from batchcrew.reasons import reason_fingerprint
@@ -58,7 +58,7 @@ _KICKOFFS_OF_URL = """
 SELECT (
     SELECT count(*) FROM run_crews AS c
     JOIN attempts AS a ON a.id >= c.run_id || '-' AND a.id < c.run_id || '.' -- ids begin with their run's
-    JOIN jobs AS j ON j.id = a.job AND j.crew = c.crew
+    JOIN jobs AS j ON j.id = a.job AND coalesce(a.sent_crew, j.crew) = c.crew
     WHERE c.url = ?1 AND a.intended_at >= ?2 AND a.state <> 'rejected'
 ) + (SELECT coalesce(sum(kickoffs), 0) FROM deleted_kickoffs WHERE url = ?1 AND day >= substr(?2, 1, 10))
 """
@@ -125,7 +125,7 @@ def end(
     execution = outcome.execution
     refunded = 1 if outcome.attempt_state is AttemptState.REJECTED else 0
     reason, fingerprint = plain_text(outcome.reason), reason_fingerprint(outcome.reason)
-    job_reason = (None, None) if outcome.job_state is JobState.SUCCEEDED else (reason, fingerprint)
+    job_reason = (None, None) if outcome.job_state in {JobState.SUCCEEDED, JobState.STALE} else (reason, fingerprint)
     changes: list[Change] = [
         (
             _END_ATTEMPT,

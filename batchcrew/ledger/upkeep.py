@@ -8,7 +8,8 @@ from batchcrew.ledger.fetch import value
 _KEEP_KICKOFFS = """
 INSERT INTO deleted_kickoffs (url, day, kickoffs)
 SELECT c.url, substr(a.intended_at, 1, 10), count(*)
-FROM jobs AS j JOIN attempts AS a ON a.job = j.id JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = j.crew
+FROM jobs AS j JOIN attempts AS a ON a.job = j.id JOIN run_crews AS c ON c.run_id = a.run_id
+    AND c.crew = coalesce(a.sent_crew, j.crew)
 WHERE j.batch_id = ? AND a.state <> 'rejected' GROUP BY 1, 2
 ON CONFLICT (url, day) DO UPDATE SET kickoffs = kickoffs + excluded.kickoffs
 """

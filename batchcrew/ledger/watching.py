@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, fields
 
-from batchcrew.ledger.staging import decode_json, encode_json
+from batchcrew.ledger.json_text import decode_json, encode_json
 from batchcrew.ledger.writer import Change, Statement
 from batchcrew.models import Attempt, Progress, Watch
 

@@ -30,6 +30,7 @@ _SEGMENTS = {
     JobState.FAILED: Segment("failed", "red", "x", "x"),
     JobState.HELD: Segment("held", "yellow", "?", "?"),
     JobState.CANCELLED: Segment("cancelled", "magenta", "-", "-"),
+    JobState.STALE: Segment("stale", "yellow", "≠", "~"),
     JobState.OPEN: Segment("in flight", "cyan", "▒", ">"),
     JobState.PENDING: Segment("pending", "dim", "·", "."),
 }

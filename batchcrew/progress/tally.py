@@ -12,7 +12,7 @@ from batchcrew.clock import Clock, from_text
 from batchcrew.events import AttemptEnded, Event, KickedOff, LedgerChosen, Progressed, RunStarted, Stopping, Warned
 from batchcrew.models import Attempt, AttemptState, Execution, ExecutionState, JobState
 
-ENDED_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.HELD, JobState.CANCELLED)
+ENDED_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.HELD, JobState.CANCELLED, JobState.STALE)
 LATEST_FAILURES = 20
 """Failures that are remembered to be shown."""
 
@@ -105,7 +105,7 @@ class Tally:
         match event:
             case RunStarted():
                 counts = event.counts
-                numbers = (counts.succeeded, counts.failed, counts.held, counts.cancelled)
+                numbers = (counts.succeeded, counts.failed, counts.held, counts.cancelled, counts.stale)
                 self.run, self.ended = event, dict(zip(ENDED_STATES, numbers, strict=True))
                 self.pace = Pace(self.clock.monotonic())
             case KickedOff(attempt, taken_up):

@@ -85,7 +85,8 @@ def job_json(detail: JobDetail) -> JsonDict:
 
 
 def plan_json(plan: Plan, *, batch: str, jobfile: str, crews: Sequence[CrewCheck] = ()) -> JsonDict:
-    """`{"batch", "jobfile", "total", "new", "changed", "unchanged", "gone", "columns", "crews"}`.
+    """`{"batch", "jobfile", "total", "new", "changed", "stale", "running", "again", "restored", "reused", "unchanged",
+    "gone", "columns", "crews"}`; the numbers are jobs, those from `stale` to `again` are parts of `changed`.
 
     Each of `crews` is `{"name", "url", "jobs", "inputs", "problem", "lacking", "lacking_jobs"}`, where `inputs` is a
     list of `{"name", "type", "required"}` or null and `lacking` counts jobs by the input that they lack.
@@ -96,6 +97,11 @@ def plan_json(plan: Plan, *, batch: str, jobfile: str, crews: Sequence[CrewCheck
         "total": plan.total,
         "new": plan.new,
         "changed": plan.changed,
+        "stale": plan.stale,
+        "running": plan.running,
+        "again": plan.again,
+        "restored": plan.restored,
+        "reused": plan.reused,
         "unchanged": plan.unchanged,
         "gone": plan.gone,
         "columns": list(plan.columns),
@@ -174,6 +180,7 @@ def _attempt(attempt: AttemptDetail) -> JsonDict:
         "answer": attempt.answer,
         "status_word": attempt.status_word,
         "unclear_answer": attempt.unclear_answer,
+        "sent_inputs": None if attempt.sent_inputs is None else dict(attempt.sent_inputs),
     }
 
 
@@ -186,4 +193,6 @@ def _crew(crew: CrewCheck) -> JsonDict:
         "problem": crew.problem,
         "lacking": dict(crew.lacking),
         "lacking_jobs": list(crew.lacking_jobs),
+        "sent": list(crew.sent),
+        "not_sent": list(crew.not_sent),
     }

@@ -22,6 +22,11 @@ def retry_command(batch: str, ledger: str, *options: str, program: str = PROGRAM
     return _command(program, "retry", [batch], options, ledger)
 
 
+def keep_command(batch: str, ledger: str, *, program: str = PROGRAM) -> str:
+    """The command that declares the answers of stale jobs valid for their new inputs."""
+    return _command(program, "keep", [batch], (), ledger)
+
+
 def attach_command(
     batch: str, job_id: str, ledger: str, program: str = PROGRAM, *, kickoff_id: str = "KICKOFF_ID"
 ) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from batchcrew.models import CrewInputs
 
@@ -23,3 +24,17 @@ class CrewCheck:
     """Required input -> number of jobs that lack it."""
     lacking_jobs: tuple[str, ...] = ()
     """job_ids that lack any (the first few)."""
+    sent: tuple[str, ...] = ()
+    """Columns that it is sent, where the job file leaves that to it."""
+    not_sent: tuple[str, ...] = ()
+    """Columns that it is not sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleJob:
+    """A job as its crew would receive it."""
+
+    job_id: str
+    crew: str
+    inputs: Mapping[str, Any]
+    meta: Mapping[str, Any]

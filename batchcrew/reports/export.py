@@ -5,31 +5,22 @@ ours that the file has already is written as `batchcrew_<name>`, and where that 
 `batchcrew_<name>_2` (`_3` …). How a value becomes a cell stands in `cells.py`.
 JSON and JSONL keep the types of the file's values; a result that the crew gave as JSON stands in `result_json`, and
 `possible_duplicate` is true for a job that was kicked off again after an attempt in doubt. Both keys are there only
-where there is something to say.
+where there is something to say. A stale job has no `output`: `stale_output` and `stale_inputs` hold its answer and the
+inputs that it was made from (in CSV where the batch has a stale job).
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from contextlib import aclosing
-from itertools import chain, count
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TextIO, TypeAlias, assert_never
 
+from batchcrew.export_columns import EXPORT_COLUMNS, WHERE_NEEDED, free_name
 from batchcrew.models import ResultRow
 from batchcrew.reports.cells import csv_cell, csv_line, json_text
 from batchcrew.reports.target import FileTarget, StreamTarget, Target
 
-EXPORT_COLUMNS = (
-    "batchcrew_state",
-    "output",
-    "error",
-    "attempts",
-    "kickoff_id",
-    "started_at",
-    "ended_at",
-    "execution_time",
-)
-_JSON_ONLY = ("result_json", "possible_duplicate")
+_STALE = ("stale_output", "stale_inputs")
 
 Format = Literal["csv", "jsonl", "json"]
 Names: TypeAlias = dict[str, str]
@@ -43,17 +34,9 @@ _CHUNK_CHARACTERS = 2**20
 def export_names(columns: Sequence[str]) -> Names:
     """What each of our columns is called beside the file's own."""
     names: Names = {}
-    for column in (*EXPORT_COLUMNS, *_JSON_ONLY):
-        names[column] = _free_name(column, {*columns, *names.values()})
+    for column in (*EXPORT_COLUMNS, *WHERE_NEEDED):
+        names[column] = free_name(column, {*columns, *names.values()})
     return names
-
-
-def _free_name(column: str, taken: set[str]) -> str:
-    if column not in taken:
-        return column
-    prefixed = column if column.startswith("batchcrew_") else f"batchcrew_{column}"
-    numbered = (f"{prefixed}_{number}" for number in count(2))
-    return next(name for name in chain([prefixed], numbered) if name not in taken)
 
 
 async def export(
@@ -61,6 +44,7 @@ async def export(
     columns: Sequence[str],
     *,
     format: Format,  # noqa: A002 - what a person calls it
+    stale: bool = False,
     path: Path | None,
     stdout: BinaryIO | TextIO,
 ) -> int:
@@ -69,6 +53,7 @@ async def export(
     Args:
         rows: the jobs in the file's order; they are streamed, memory does not grow with their number.
         columns: the file's own columns. CSV has exactly these; JSON and JSONL give each row's own values.
+        stale: the batch has stale jobs: CSV gets two more columns.
         path: the file to write, replaced whole and only when all is written, readable by its owner only; or None
             for `stdout`. A device or a pipe is written to as it is.
         stdout: where to write without a `path`. Terminal escapes are shown instead of sent when it is a terminal.
@@ -79,8 +64,8 @@ async def export(
         OSError: `stdout` could not be written (BrokenPipeError when its reader went away).
     """
     names = export_names(columns)
-    before, between, after = _frame(columns, names, format)
-    render = _renderer(columns, names, format)
+    before, between, after = _frame(columns, names, format, stale=stale)
+    render = _renderer(columns, names, format, stale=stale)
     target: Target = StreamTarget(stdout) if path is None else FileTarget(path)
     number = 0
     try:
@@ -101,11 +86,18 @@ def _write_chunk(target: Target, render: Render, chunk: Sequence[ResultRow], fir
     target.write(first + between.join(map(render, chunk)))
 
 
-def _frame(columns: Sequence[str], names: Names, format: Format) -> tuple[str, str, Callable[[int], str]]:  # noqa: A002
+def _frame(
+    columns: Sequence[str],
+    names: Names,
+    format: Format,  # noqa: A002
+    *,
+    stale: bool,
+) -> tuple[str, str, Callable[[int], str]]:
     """What stands before, between and after the rows."""
     match format:
         case "csv":
-            header = [csv_cell(column) for column in (*columns, *(names[column] for column in EXPORT_COLUMNS))]
+            ours = (*EXPORT_COLUMNS, *(_STALE if stale else ()))
+            header = [csv_cell(column) for column in (*columns, *(names[column] for column in ours))]
             return csv_line(header), "", lambda _number: ""
         case "jsonl":
             return "", "", lambda _number: ""
@@ -115,12 +107,12 @@ def _frame(columns: Sequence[str], names: Names, format: Format) -> tuple[str, s
             assert_never(format)
 
 
-def _renderer(columns: Sequence[str], names: Names, format: Format) -> Render:  # noqa: A002
+def _renderer(columns: Sequence[str], names: Names, format: Format, *, stale: bool) -> Render:  # noqa: A002
     """What makes one row into text."""
     own = frozenset(columns)
     match format:
         case "csv":
-            return lambda row: _csv_row(row, columns)
+            return lambda row: _csv_row(row, columns, stale=stale)
         case "jsonl":
             return lambda row: json_text(_json_row(row, own, names)) + "\n"
         case "json":
@@ -144,10 +136,12 @@ def _ours(row: ResultRow) -> tuple[Any, ...]:
     )
 
 
-def _csv_row(row: ResultRow, columns: Sequence[str]) -> str:
+def _csv_row(row: ResultRow, columns: Sequence[str], *, stale: bool) -> str:
     own = row.row
     cells = [csv_cell(own.get(column)) for column in columns]
     cells += [csv_cell(value) for value in _ours(row)]
+    if stale:
+        cells += [csv_cell(row.stale_output), csv_cell(row.stale_inputs)]
     return csv_line(cells)
 
 
@@ -161,6 +155,9 @@ def _json_row(row: ResultRow, own: frozenset[str], names: Names) -> dict[str, An
         values[names["result_json"]] = row.result_json
     if row.possible_duplicate:
         values[names["possible_duplicate"]] = True
+    for column, value in zip(_STALE, (row.stale_output, row.stale_inputs), strict=True):
+        if value is not None:
+            values[names[column]] = value
     return values
 
 

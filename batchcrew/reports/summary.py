@@ -10,6 +10,7 @@ from batchcrew.reports.clean import clean_text
 from batchcrew.reports.commands import (
     attach_command,
     export_command,
+    keep_command,
     recheck_command,
     retry_command,
     run_command,
@@ -33,6 +34,8 @@ def exit_code(result: RunResult) -> ExitCode:
     """
     if result.stopped is StopReason.CREW_UNUSABLE:
         return ExitCode.CREW_UNUSABLE
+    if result.stopped is StopReason.MISSING_INPUTS:
+        return ExitCode.USAGE
     if result.counts.left:
         return ExitCode.STOPPED
     if result.counts.succeeded < result.counts.total:
@@ -99,6 +102,7 @@ def count_words(counts: Counts) -> str:
         "succeeded": counts.succeeded,
         "failed": counts.failed,
         "held": counts.held,
+        "stale": counts.stale,
         "cancelled": counts.cancelled,
         "in flight": counts.open,
         "pending": counts.pending,
@@ -196,6 +200,11 @@ def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
             if run
             else retry_command(batch, ledger, program=program),
         )
+    if counts.stale:
+        if run:
+            again = run_command(result.jobfile, ledger, *result.jobfile_options, "--rerun-changed", program=program)
+            yield "run the stale again", again
+        yield "or keep their answers", keep_command(batch, ledger, program=program)
     if counts.held:
         retry = retry_command(batch, ledger, "--held", program=program)
         yield "release the held", f"{retry} && {run}" if run else retry

@@ -11,7 +11,7 @@ from batchcrew.models import AttemptDetail, BatchLine, BatchStatus, InFlight, Jo
 from batchcrew.quantities import format_duration
 from batchcrew.reports.cells import json_text, writable
 from batchcrew.reports.clean import clean_block, clean_text, display_width, pad
-from batchcrew.reports.crew_check import CrewCheck
+from batchcrew.reports.crew_check import CrewCheck, SampleJob
 from batchcrew.reports.summary import count_words, duplicates_line
 
 MOST_IN_FLIGHT = 50
@@ -101,16 +101,23 @@ def render_plan(
     jobfile: str,
     crews: Sequence[CrewCheck] = (),
     notes: Sequence[str] = (),
+    samples: Sequence[SampleJob] = (),
+    width: int = 80,
 ) -> str:
     """What a run would do, before money is spent.
 
     Args:
+        samples: jobs as their crew would receive them.
         notes: sentences to end with, such as what the chosen delivery means.
     """
     said = [
         (plan.new, "new"),
-        (plan.changed, "changed since they ended: they run again"),
-        (plan.unchanged, "unchanged: as the ledger has them"),
+        (plan.stale, "changed since they succeeded: stale, not paid for again without consent"),
+        (plan.running, "changed while in progress: the answers to the former inputs will be stale"),
+        (plan.again, "changed before they succeeded: they run with the new inputs"),
+        (plan.restored, "changed back: their answers hold again"),
+        (plan.reused, "with the inputs of a job that is gone or changed: they take over its answer"),
+        (plan.unchanged, "unchanged"),
         (plan.gone, "in the ledger and no longer in the file: left alone"),
     ]
     columns = max(len(str(number)) for number, _ in said)
@@ -119,7 +126,24 @@ def render_plan(
     for crew in crews:
         lines += _crew(crew)
     lines += [f"  {clean_text(note)}" for note in notes]
+    if samples:
+        lines.append(
+            "  the first job as its crew would receive it:"
+            if len(samples) == 1
+            else f"  the first {len(samples)} jobs as their crew would receive them:"
+        )
+    for sample in samples:
+        lines += _sample(sample, width)
     return "\n".join(lines)
+
+
+def _sample(sample: SampleJob, width: int) -> Iterator[str]:
+    """One line for each part of the request, cut at `width`."""
+    yield f"    {clean_text(sample.job_id, limit=_NAME_COLUMNS)}"
+    for name, values in (("inputs", sample.inputs), ("meta", sample.meta)):
+        if values or name == "inputs":
+            text = json.dumps(writable(dict(values)), ensure_ascii=False)
+            yield f"      {name}: {clean_text(text, limit=max(20, width - len(name) - 8))}"
 
 
 def _jobs(number: int) -> str:
@@ -193,12 +217,19 @@ def _mapping(name: str, values: Mapping[str, Any], width: int) -> Iterator[str]:
             yield from _block(text, width, 6)
 
 
+def _sent(attempt: AttemptDetail, width: int) -> Iterator[str]:
+    if attempt.sent_inputs is not None:
+        yield "    inputs that were sent:"
+        yield from _block(json.dumps(writable(dict(attempt.sent_inputs)), ensure_ascii=False, indent=2), width, 6)
+
+
 def _attempt(attempt: AttemptDetail, width: int) -> Iterator[str]:
     yield f"  attempt {attempt.number}: {attempt.state.value.replace('_', ' ')}"
     if attempt.kickoff_id is not None:
         yield f"    kickoff_id: {clean_text(attempt.kickoff_id)}"
     moments = [("intended", attempt.intended_at), ("kicked off", attempt.kicked_off_at), ("ended", attempt.ended_at)]
     yield "    " + ", ".join(f"{name} {clean_text(moment)}" for name, moment in moments if moment)
+    yield from _sent(attempt, width)
     if attempt.status_word is not None:
         yield f"    the crew last said: {clean_text(attempt.status_word)}"
     if attempt.unclear_answer is not None:
@@ -235,7 +266,8 @@ def _crew(crew: CrewCheck) -> Iterator[str]:
     asked = [clean_text(entry.name) + ("" if entry.required else " (optional)") for entry in crew.inputs.inputs]
     yield f"  {name}: asks for {', '.join(asked) or 'no inputs'}"
     for wanted, number in crew.lacking.items():
-        yield f"    {number} {_jobs(number)} {'lacks' if number == 1 else 'lack'} {clean_text(wanted)}"
+        are = "is" if number == 1 else "are"
+        yield f"    {number} {_jobs(number)} {are} missing the input {clean_text(wanted)}"
     if crew.lacking_jobs:
         first = ", ".join(clean_text(job_id, limit=_NAME_COLUMNS) for job_id in crew.lacking_jobs)
         yield f"    the first of them: {first}"

@@ -183,7 +183,9 @@ class CrewApi:
 
     async def _inputs(self, request: web.Request) -> web.Response:
         headers = {"Idempotency-Key": "supported"} if self._options.idempotency else None
-        return _json({"inputs": self._speech.inputs(self._executor.inputs)}, headers=headers)
+        optional = [entry.name for entry in self._executor.inputs if not entry.required]
+        body = {"inputs": self._speech.inputs(self._executor.inputs), "optional_inputs": optional}
+        return _json(body, headers=headers)
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         fault = self._faults.next("status")

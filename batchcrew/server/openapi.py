@@ -111,7 +111,11 @@ def _inputs_answer(dialect: Dialect) -> Schema:
         "live": {"type": "object", "additionalProperties": _TEXT},
         "legacy": {"type": "array", "items": entry},
     }
-    answer = _answer("What a kickoff must give.", _object({"inputs": inputs[dialect]}))
+    names: Schema = {"type": "array", "items": _TEXT}
+    answer = _answer(
+        "What a kickoff must give, and what it may give.",
+        _object({"inputs": inputs[dialect], "optional_inputs": names}),
+    )
     note = "The same Idempotency-Key starts one execution only. Not sent where that is switched off."
     answer["headers"] = {"Idempotency-Key": {"description": note, "schema": _word("supported")}}
     return answer

@@ -32,7 +32,6 @@ def jobs(number: int, *, crew: str = "default", prefix: str = "job") -> list[Job
             inputs=dict(INPUTS),
             meta={"row": n},
             row={"id": f"{prefix}-{n}"},
-            fingerprint=f"{prefix}{n}",
             where=Location("jobs.csv", n + 2),
         )
         for n in range(number)

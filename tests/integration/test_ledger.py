@@ -28,14 +28,13 @@ from batchcrew.models import (
 )
 
 
-def job(job_id: str, *, crew: str = "default", fingerprint: str | None = None, **inputs: Any) -> Job:
+def job(job_id: str, *, crew: str = "default", **inputs: Any) -> Job:
     return Job(
         job_id=job_id,
         crew=crew,
         inputs=inputs,
         meta={},
         row={"id": job_id, **inputs},
-        fingerprint=fingerprint or f"{job_id}{sorted(inputs.items())}",
         where=Location("jobs.csv", 2),
     )
 
@@ -68,7 +67,7 @@ async def ledger(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Ledger]:
 async def taken_in(ledger: Ledger, jobs: Iterable[Job], *, batch: str = "b") -> BatchKey:
     staged = await ledger.stage(batch, jobs)
     assert not staged.duplicates
-    key, _ = await ledger.take_in(batch, jobfile="jobs.yaml", digest="d", columns=staged.plan.columns)
+    key = await ledger.take_in(batch, jobfile="jobs.yaml", digest="d", columns=staged.plan.columns)
     return key
 
 

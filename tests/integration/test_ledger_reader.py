@@ -25,7 +25,7 @@ OLD = ROOT / "tests" / "fixtures" / "ledger_v2" / "results" / "batchcrew.db"
 
 def jobs(*names: str) -> list[Job]:
     return [
-        Job(job_id=name, crew="default", inputs={}, meta={}, row={}, fingerprint=name, where=Location("f", 1))
+        Job(job_id=name, crew="default", inputs={}, meta={}, row={}, where=Location("f", 1))
         for name in names
     ]
 

@@ -246,7 +246,7 @@ async def test_the_job_file_is_found_from_any_folder(tmp_path: Path) -> None:
     async with Ledger(tmp_path / "l.db", clock=SystemClock()) as ledger:
         staged = await ledger.stage("b", jobs(1))
         given = str(tmp_path / "jobs.yaml")
-        key, _ = await ledger.take_in("b", jobfile=given, digest="d", columns=staged.plan.columns)
+        key = await ledger.take_in("b", jobfile=given, digest="d", columns=staged.plan.columns)
     assert key.jobfile_path == given
     source = Source(path=Path(), environ={}, today=date(2026, 1, 1))
     old = BatchKey(1, "b", "d", (), "folder/jobs.yaml")  # taken in by an earlier batchcrew

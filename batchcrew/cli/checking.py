@@ -1,0 +1,53 @@
+"""What `check` and `run --dry-run` print, and their exit code."""
+
+import shutil
+from pathlib import Path
+
+import click
+
+from batchcrew.checking import CheckResult, check_batch
+from batchcrew.cli.loop import call
+from batchcrew.cli.program import current_program
+from batchcrew.clock import SystemClock
+from batchcrew.errors import ExitCode
+from batchcrew.reports.as_json import json_document, plan_json
+from batchcrew.reports.tables import render_plan
+from batchcrew.wiring import Source
+
+
+def check_and_report(source: Source, ledger: Path | None, *, offline: bool, as_json: bool) -> int:
+    """Print the plan of a batch; return the exit code: that of a run that could not start, else 0."""
+    checking = check_batch(source, ledger=ledger, offline=offline, clock=SystemClock(), program=current_program())
+    result = call(checking)
+    notes = list(result.notes)
+    if result.needs_consent is not None:
+        notes.append(f"a run would stop before its first kickoff: {result.needs_consent} (--accept-changes)")
+    if as_json:
+        plan = plan_json(result.plan, batch=result.batch, jobfile=result.jobfile, crews=result.crews)
+        samples = [
+            {"job_id": job.job_id, "crew": job.crew, "inputs": job.inputs, "meta": job.meta} for job in result.samples
+        ]
+        click.echo(json_document({**plan, **_spending(result), "notes": notes, "samples": samples}))
+    else:
+        click.echo(
+            render_plan(
+                result.plan,
+                batch=result.batch,
+                jobfile=result.jobfile,
+                crews=result.crews,
+                notes=notes,
+                samples=result.samples,
+                width=shutil.get_terminal_size().columns,
+            )
+        )
+    if result.lacking:
+        return ExitCode.USAGE
+    if result.unusable:
+        return ExitCode.CREW_UNUSABLE
+    return ExitCode.STOPPED if result.needs_consent is not None else ExitCode.SUCCEEDED
+
+
+def _spending(result: CheckResult) -> dict[str, object]:
+    """`{"to_kick_off", "kickoffs": {"least", "most"}, "cost"}`; `most` counts every retry."""
+    least, most = result.kickoffs
+    return {"to_kick_off": result.to_kick_off, "kickoffs": {"least": least, "most": most}, "cost": result.cost}

@@ -1,0 +1,42 @@
+"""`batchcrew keep`."""
+
+from pathlib import Path
+
+import click
+
+from batchcrew.cli.loop import call
+from batchcrew.cli.options import batch_option, existing, known_batch, ledger_option, one_batch
+from batchcrew.cli.output import confirm
+from batchcrew.cli.program import current_program
+from batchcrew.clock import SystemClock, to_text
+from batchcrew.errors import UsageError
+from batchcrew.ledger import BatchLock, Ledger
+from batchcrew.reports.commands import status_command
+
+
+@click.command()
+@click.argument("batch", required=False)
+@click.argument("jobs", nargs=-1)
+@batch_option
+@ledger_option
+def command(batch: str | None, jobs: tuple[str, ...], *, named_batch: str | None, ledger: Path) -> None:
+    """Keep the answers of stale JOBS of BATCH (all of them, if none is named): they count as succeeded again.
+
+    A job is stale when its inputs changed in the file after it had succeeded. Nothing is kicked off or paid.
+    """
+    if named_batch is not None and batch is not None:  # then every argument is a job
+        jobs = (batch, *jobs)
+    name = named_batch if named_batch is not None else one_batch(batch)
+    kept = call(_keep(existing(ledger), name, jobs))
+    if jobs and not kept:
+        shows = status_command(name, str(ledger), current_program())
+        raise UsageError(f"none of these jobs is stale (with an answer to keep): `{shows}` shows the batch")
+    confirm(f"1 answer of {name} is kept" if kept == 1 else f"{kept} answers of {name} are kept")
+
+
+async def _keep(path: Path, batch: str, jobs: tuple[str, ...]) -> int:
+    clock = SystemClock()
+    async with Ledger(path, clock=clock) as ledger:
+        key = await known_batch(ledger, batch)
+        async with BatchLock(path, batch, since=to_text(clock.now())):
+            return await ledger.keep(key, jobs)

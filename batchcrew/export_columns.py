@@ -1,0 +1,48 @@
+"""The columns that an export adds to the file's own, and how they are recognized when the export is read again."""
+
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain, count
+
+MARK = "batchcrew_state"
+"""Every export has this column: where it is missing, `output` and the rest are the file's own."""
+EXPORT_COLUMNS = (
+    MARK,
+    "output",
+    "error",
+    "attempts",
+    "kickoff_id",
+    "started_at",
+    "ended_at",
+    "execution_time",
+)
+WHERE_NEEDED = ("result_json", "possible_duplicate", "stale_output", "stale_inputs")
+"""In CSV only where a batch has stale jobs (the last two), in JSON where there is something to say."""
+
+
+def names_of(column: str) -> Iterator[str]:
+    """Yield the names that one of our columns may have next to the file's own: the first that is free is taken."""
+    prefixed = column if column.startswith("batchcrew_") else f"batchcrew_{column}"
+    numbered = (f"{prefixed}_{number}" for number in count(2))
+    return chain([column], [] if prefixed == column else [prefixed], numbered)
+
+
+def free_name(column: str, taken: Collection[str]) -> str:
+    """Return the name that one of our columns gets next to those that are taken."""
+    return next(name for name in names_of(column) if name not in taken)
+
+
+def exported(columns: Iterable[str]) -> frozenset[str]:
+    """Return which columns of a file an export of ours has added to it."""
+    there = frozenset(columns)
+    if MARK not in there:
+        return frozenset()
+    found = set()
+    for column in (*EXPORT_COLUMNS, *WHERE_NEEDED):
+        last = None
+        for name in names_of(column):
+            if name not in there:
+                break
+            last = name  # the export took the first name that the file did not have
+        if last is not None:
+            found.add(last)
+    return frozenset(found)

@@ -1,0 +1,34 @@
+"""Which columns of a rows file become inputs where the job file does not say: those that the crew asks for."""
+
+from collections.abc import Collection, Iterable, Mapping
+
+EVERYTHING = "*"
+"""Stands for every crew that is not named."""
+
+
+class Sending:
+    """The columns that each crew is sent, and what was found in the files while they were read.
+
+    Args:
+        columns: names by crew (`*`: every other one); None is all of them, and so is a crew that is not there.
+        exported: also send columns that an export of ours has added (ledgers of earlier versions may have them).
+    """
+
+    def __init__(self, columns: Mapping[str, Collection[str] | None] | None = None, *, exported: bool = False) -> None:
+        self._columns = {crew: None if names is None else frozenset(names) for crew, names in (columns or {}).items()}
+        self.exported = exported
+        self.offered: dict[str, dict[str, None]] = {}
+        """By crew, the columns of rows that do not say themselves which are sent."""
+
+    def wanted(self, crew: str) -> frozenset[str] | None:
+        """Return the columns that the crew is sent; None: all of them."""
+        return self._columns.get(crew, self._columns.get(EVERYTHING))
+
+    def offer(self, crew: str, columns: Iterable[str]) -> None:
+        """Note the columns of a row."""
+        self.offered.setdefault(crew, {}).update(dict.fromkeys(columns))
+
+    def left_out(self, crew: str) -> tuple[str, ...]:
+        """Return the columns of the files that the crew is not sent."""
+        wanted = self.wanted(crew)
+        return () if wanted is None else tuple(name for name in self.offered.get(crew, ()) if name not in wanted)

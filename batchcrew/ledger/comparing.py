@@ -1,0 +1,365 @@
+"""Comparing what is staged with the ledger: which jobs are new, changed or gone, and which answer belongs to which.
+
+A job is changed when its inputs are, or its crew (names and addresses both differ). An answer is an attempt that has
+succeeded, is in progress or is in doubt; it belongs to the inputs that it was started with. So a changed or new job
+whose inputs an answer was made from takes that answer over, each answer once:
+
+1. an answer from the job's own history (the edit was reverted), then
+2. one of a job that is gone from the file or that has other inputs now (renumbered rows, a renamed id column).
+
+The result is in temporary tables, which `merging.py` applies:
+
+| table | holds |
+|---|---|
+| `changed` | jobs whose inputs or crew differ, and the state that each gets |
+| `gone` | jobs that are no longer in the file |
+| `fresh` | places in the file of jobs that the ledger does not have |
+| `moves` | attempt, the job that it belongs to so far, and the place in the file of the job that takes it over |
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import aiosqlite
+
+from batchcrew.errors import MAX_PROBLEMS
+from batchcrew.ledger import staging
+from batchcrew.ledger.fetch import one
+from batchcrew.ledger.functions import install_crew_groups
+from batchcrew.ledger.json_text import decode_json, encode_json
+from batchcrew.ledger.staging import Duplicate, count
+from batchcrew.models import Job, Plan
+
+SHOWN_JOBS = 5
+
+_CHANGED = """
+CREATE TEMP TABLE changed AS
+SELECT j.id AS job, s.position, j.state, j.present, j.state AS becomes
+FROM temp.staged AS s JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id
+WHERE (j.inputs <> s.inputs AND NOT same_inputs(j.inputs, s.inputs))
+    OR (j.crew <> s.crew AND crew_group(j.crew) <> crew_group(s.crew))
+"""
+_GONE = """
+CREATE TEMP TABLE gone AS
+SELECT j.id AS job, j.state, j.present FROM jobs AS j
+WHERE j.batch_id = ? AND j.job_id NOT IN (SELECT job_id FROM temp.staged)
+"""
+_FRESH = """
+CREATE TEMP TABLE fresh AS
+SELECT s.position, s.crew, s.duplicates IS NOT NULL AS without_id FROM temp.staged AS s
+WHERE NOT EXISTS (SELECT 1 FROM jobs AS j WHERE j.batch_id = ? AND j.job_id = s.job_id)
+"""
+# `kept` rows are a second way to know an answer that was declared valid for other inputs than it was started with
+_ANSWERS = """
+CREATE TEMP TABLE answers AS
+WITH latest AS (
+    SELECT a.id AS attempt, a.sent_inputs, a.sent_crew, a.state AS is, j.id AS job, j.state, j.inputs, j.crew, a.number
+    FROM (SELECT job FROM temp.changed UNION ALL SELECT job FROM temp.gone) AS c
+    JOIN jobs AS j ON j.id = c.job JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
+    WHERE (j.state IN ('succeeded', 'stale') AND a.state = 'succeeded')
+        OR (j.state = 'open' AND a.state IN ('intended', 'kicked_off'))
+        OR (j.state = 'held' AND a.state IN ('in_doubt', 'lost'))
+)
+SELECT attempt, job, number, 1 AS latest, inputs_hash(coalesce(sent_inputs, inputs)) AS hash,
+    crew_group(coalesce(sent_crew, crew)) AS crew
+FROM latest
+UNION ALL
+SELECT attempt, job, number, 1, inputs_hash(inputs), crew_group(crew)
+FROM latest WHERE state = 'succeeded' AND sent_inputs IS NOT NULL
+UNION ALL
+SELECT a.id, j.id, a.number, 0, inputs_hash(a.sent_inputs), crew_group(coalesce(a.sent_crew, j.crew))
+FROM attempts AS a JOIN jobs AS j ON j.id = a.job
+WHERE a.sent_inputs IS NOT NULL AND a.state = 'succeeded' AND a.number < j.attempts AND j.batch_id = ?1
+"""
+_WANTED = """
+CREATE TEMP TABLE wanted AS
+SELECT s.position, c.job, c.state = 'open' AS open, inputs_hash(s.inputs) AS hash, crew_group(s.crew) AS crew
+FROM temp.staged AS s JOIN temp.changed AS c ON c.position = s.position
+UNION ALL
+SELECT s.position, NULL, 0, inputs_hash(s.inputs), crew_group(s.crew)
+FROM temp.fresh AS f JOIN temp.staged AS s ON s.position = f.position
+"""
+_MOVES = """
+CREATE TEMP TABLE moves (
+    attempt TEXT NOT NULL UNIQUE, job INTEGER NOT NULL, position INTEGER PRIMARY KEY, latest INTEGER NOT NULL
+)
+"""
+_OWN = """
+INSERT INTO temp.moves
+SELECT attempt, job, position, latest FROM (
+    SELECT a.attempt, a.job, w.position, a.latest,
+        row_number() OVER (PARTITION BY w.position ORDER BY a.latest DESC, a.number DESC) AS rank
+    FROM temp.wanted AS w JOIN temp.answers AS a ON a.job = w.job AND a.hash = w.hash AND a.crew = w.crew
+) WHERE rank = 1
+"""
+_OTHERS = """
+WITH free AS (
+    SELECT attempt, job, latest, hash, crew,
+        row_number() OVER (PARTITION BY hash, crew ORDER BY latest DESC, job, number DESC) AS rank
+    FROM temp.answers WHERE attempt NOT IN (SELECT attempt FROM temp.moves)
+), wanting AS (
+    SELECT position, hash, crew, row_number() OVER (PARTITION BY hash, crew ORDER BY position) AS rank
+    FROM temp.wanted AS w WHERE position NOT IN (SELECT position FROM temp.moves)
+    AND (w.open IS NOT 1 OR w.job IN (SELECT job FROM temp.moves WHERE latest)) -- one open attempt a job
+)
+INSERT OR IGNORE INTO temp.moves
+SELECT f.attempt, f.job, w.position, f.latest FROM wanting AS w
+JOIN free AS f ON f.hash = w.hash AND f.crew = w.crew AND f.rank = w.rank
+ORDER BY w.position
+"""
+# a changed job that gave its answer away is a new job where the one that took it (or the one that took that one's, and
+# so on) had none: then no more is paid for than rows were added
+_GAVE_TO_NEW = """
+WITH RECURSIVE chain (giver, position) AS (
+    SELECT m.job, m.position FROM temp.moves AS m WHERE m.latest
+    AND m.job IN (SELECT job FROM temp.changed) AND NOT EXISTS (
+        SELECT 1 FROM temp.changed AS c JOIN temp.moves AS taken ON taken.position = c.position WHERE c.job = m.job)
+    UNION ALL
+    SELECT chain.giver, m.position FROM chain
+    JOIN temp.changed AS c ON c.position = chain.position JOIN temp.moves AS m ON m.job = c.job AND m.latest
+)
+SELECT giver FROM chain LEFT JOIN temp.changed AS c ON c.position = chain.position
+WHERE c.job IS NULL OR c.state NOT IN ('succeeded', 'stale', 'open', 'held')
+"""
+_STATE_OF_MOVED = """
+CASE a.state WHEN 'succeeded' THEN 'succeeded' WHEN 'kicked_off' THEN 'open' WHEN 'intended' THEN 'open' ELSE 'held' END
+"""
+_BECOMES = f"""
+UPDATE temp.changed AS c SET becomes = coalesce(
+    (SELECT {_STATE_OF_MOVED} FROM temp.moves AS m JOIN attempts AS a ON a.id = m.attempt
+     WHERE m.position = c.position),
+    CASE
+        WHEN c.job IN ({_GAVE_TO_NEW}) THEN 'pending'
+        WHEN c.state IN ('succeeded', 'stale') OR c.job IN (SELECT job FROM temp.moves WHERE latest) THEN 'stale'
+        WHEN c.state IN ('open', 'cancelled') THEN c.state
+        ELSE 'pending'
+    END)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ToStart:
+    """Jobs of one crew that are pending once the file is merged."""
+
+    pending: int = 0
+    missing: int = 0
+    """Of these, jobs that miss an input which the crew requires."""
+    lacking: Mapping[str, int] = field(default_factory=dict)
+    """Required input -> number of jobs that miss it."""
+    first_missing: tuple[str, ...] = ()
+    """The ids of jobs that miss any (the first few)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What a job file holds, compared with the ledger and not yet merged."""
+
+    plan: Plan
+    duplicates: tuple[Duplicate, ...]
+    skipped: int = 0
+    """Rows that were left out because an earlier row is identical (`duplicates: skip`)."""
+    new_without_id: int = 0
+    """New jobs that have no id of their own and take over no answer."""
+    left: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    """Jobs that are pending or open once this is merged, by their state and the attempts that they have used."""
+    states: Mapping[str, int] = field(default_factory=dict)
+    """Jobs of the file by the state that they have once this is merged."""
+
+
+async def compare(
+    connection: aiosqlite.Connection,
+    batch: str,
+    jobs: Iterable[Job],
+    *,
+    crew_groups: Mapping[str, str],
+    reuse: bool,
+) -> Staged:
+    """Stream `jobs` into the temporary table and compare them with the batch, inside the caller's transaction.
+
+    Args:
+        crew_groups: a common name for names of one crew.
+        reuse: whether a job may take over the answer of another one.
+    """
+    columns, skipped = await staging.stage(connection, jobs)
+    twice = await staging.duplicates(connection, MAX_PROBLEMS)
+    total = await count(connection, "SELECT count(*) FROM temp.staged")
+    known = await one(connection, "SELECT id FROM batches WHERE batch = ?", (batch,))
+    batch_id = known[0] if known else -1
+    # a new batch needs no comparison: that halves the time of taking a million rows in
+    if not await count(connection, "SELECT EXISTS (SELECT 1 FROM jobs WHERE batch_id = ?)", (batch_id,)) or twice:
+        plan = Plan(total=total, new=total, columns=columns)
+        return Staged(plan, tuple(twice), skipped, left={("pending", 0): total}, states={"pending": total})
+    await install_crew_groups(connection, crew_groups)
+    await connection.execute_fetchall(_CHANGED, (batch_id,))
+    await connection.execute_fetchall(_GONE, (batch_id,))
+    await connection.execute_fetchall(_FRESH, (batch_id,))
+    await connection.execute_fetchall(_MOVES)
+    await _match(connection, batch_id, reuse=reuse)
+    plan = await _plan(connection, total, columns)
+    without_id = await count(connection, f"SELECT count(*) {_FRESH_PENDING} AND without_id")
+    left = await _left(connection, batch_id, plan.new)
+    states = await _states(connection, batch_id)
+    return Staged(plan, tuple(twice), skipped, new_without_id=without_id, left=left, states=states)
+
+
+async def _match(connection: aiosqlite.Connection, batch_id: int, *, reuse: bool) -> None:
+    """Find for each changed or new job an answer that was made from its inputs."""
+    await connection.execute_fetchall(_ANSWERS, (batch_id,))
+    if await count(connection, "SELECT EXISTS (SELECT 1 FROM temp.answers)"):
+        await connection.execute_fetchall(_WANTED)
+        await connection.execute_fetchall("CREATE INDEX temp.answers_hash ON answers (hash, crew)")
+        await connection.execute_fetchall("CREATE INDEX temp.answers_job ON answers (job)")
+        await connection.execute_fetchall("CREATE INDEX temp.changed_position ON changed (position)")
+        await connection.execute_fetchall("CREATE INDEX temp.changed_job ON changed (job)")
+        await connection.execute_fetchall(_OWN)
+        await connection.execute_fetchall("CREATE INDEX temp.moves_job ON moves (job)")
+        moved = -1
+        # again as long as it finds more: an answer that was kept is known by two inputs, and a job whose execution
+        # in progress has moved on may take another one over
+        while reuse and moved < (moved := await count(connection, "SELECT count(*) FROM temp.moves")):
+            await connection.execute_fetchall(_OTHERS)
+    await connection.execute_fetchall(_BECOMES)
+
+
+async def _plan(connection: aiosqlite.Connection, total: int, columns: tuple[str, ...]) -> Plan:
+    fresh = await count(connection, "SELECT count(*) FROM temp.fresh")
+    row = await one(
+        connection,
+        """
+        SELECT count(*), coalesce(sum(m.position IS NOT NULL AND m.job = c.job), 0),
+            coalesce(sum(m.position IS NOT NULL AND m.job <> c.job), 0), coalesce(sum(c.becomes = 'stale'), 0),
+            coalesce(sum(c.becomes = 'open' AND m.position IS NULL), 0), coalesce(sum(c.becomes = 'pending'), 0)
+        FROM temp.changed AS c LEFT JOIN temp.moves AS m ON m.position = c.position
+        """,
+    )
+    assert row is not None  # noqa: S101 - aggregates have one row
+    changed, restored, taken, stale, running, again = (int(number) for number in row)
+    reused = await count(connection, "SELECT count(*) FROM temp.moves") - restored
+    gone = await count(connection, "SELECT count(*) FROM temp.gone WHERE job NOT IN (SELECT job FROM temp.moves)")
+    vanished = await count(
+        connection,
+        "SELECT count(*) FROM temp.gone WHERE present AND state IN ('succeeded', 'stale')"
+        " AND job NOT IN (SELECT job FROM temp.moves)",
+    )
+    return Plan(
+        total=total,
+        new=fresh - (reused - taken),
+        changed=changed - restored - taken,
+        stale=stale,
+        running=running,
+        again=again,
+        restored=restored,
+        reused=reused,
+        unchanged=total - fresh - changed,
+        gone=gone,
+        vanished=vanished,
+        stale_jobs=await _newly_stale(connection),
+        columns=columns,
+    )
+
+
+async def _newly_stale(connection: aiosqlite.Connection) -> tuple[str, ...]:
+    rows = await connection.execute_fetchall(
+        "SELECT s.job_id FROM temp.changed AS c JOIN temp.staged AS s ON s.position = c.position"
+        " WHERE c.becomes = 'stale' ORDER BY s.position LIMIT ?",
+        (SHOWN_JOBS,),
+    )
+    return tuple(row[0] for row in rows)
+
+
+_UNCHANGED = "j.id NOT IN (SELECT job FROM temp.changed) AND j.id NOT IN (SELECT job FROM temp.gone)"
+_FRESH_TAKEN = f"""
+SELECT {_STATE_OF_MOVED} AS state, count(*) FROM temp.moves AS m JOIN attempts AS a ON a.id = m.attempt
+WHERE m.position NOT IN (SELECT position FROM temp.changed) GROUP BY 1
+"""
+
+
+async def _states(connection: aiosqlite.Connection, batch_id: int) -> dict[str, int]:
+    """Return the states of the file's jobs once it is merged."""
+    states: dict[str, int] = {}
+
+    async def add(query: str, sign: int = 1, parameters: tuple[int, ...] = ()) -> None:
+        for state, number in await connection.execute_fetchall(query, parameters):
+            states[state] = states.get(state, 0) + sign * number
+
+    # what is in the file and unchanged, from the index and the few that differ
+    await add("SELECT state, count(*) FROM jobs WHERE batch_id = ? AND present = 1 GROUP BY state", 1, (batch_id,))
+    await add("SELECT state, count(*) FROM temp.changed WHERE present GROUP BY state", -1)
+    await add("SELECT state, count(*) FROM temp.gone WHERE present GROUP BY state", -1)
+    await add(
+        f"SELECT j.state, count(*) FROM jobs AS j WHERE j.batch_id = ? AND j.present = 0 AND {_UNCHANGED} GROUP BY 1",
+        1,
+        (batch_id,),
+    )
+    await add("SELECT becomes, count(*) FROM temp.changed GROUP BY 1")
+    await add(_FRESH_TAKEN)
+    states["pending"] = states.get("pending", 0) + await count(connection, f"SELECT count(*) {_FRESH_PENDING}")
+    return {state: number for state, number in states.items() if number}
+
+
+_FRESH_PENDING = "FROM temp.fresh AS f WHERE f.position NOT IN (SELECT position FROM temp.moves)"
+
+
+async def _left(connection: aiosqlite.Connection, batch_id: int, new: int) -> dict[tuple[str, int], int]:
+    left: dict[tuple[str, int], int] = {}
+    rows = await connection.execute_fetchall(
+        f"SELECT j.state, j.charged, count(*) FROM jobs AS j WHERE j.batch_id = ? AND j.state IN ('pending', 'open')"
+        f" AND {_UNCHANGED} GROUP BY 1, 2",
+        (batch_id,),
+    )
+    for state, charged, number in rows:
+        left[state, charged] = number
+    fresh = new + await count(connection, "SELECT count(*) FROM temp.changed WHERE becomes = 'pending'")
+    running = await count(connection, "SELECT count(*) FROM temp.changed WHERE becomes = 'open'") + sum(
+        number for state, number in await connection.execute_fetchall(_FRESH_TAKEN) if state == "open"
+    )
+    for key, number in ((("pending", 0), fresh), (("open", 1), running)):
+        if number:
+            left[key] = left.get(key, 0) + number
+    return left
+
+
+async def to_start(
+    connection: aiosqlite.Connection, batch: str, required: Mapping[str, Sequence[str]]
+) -> dict[str, ToStart]:
+    """Return, by crew, the jobs that are pending once what is compared is merged; in the transaction of `compare`.
+
+    Args:
+        required: the inputs that each crew requires.
+    """
+    if not await count(connection, "SELECT EXISTS (SELECT 1 FROM sqlite_temp_schema WHERE name = 'changed')"):
+        pending = "SELECT s.crew, s.job_id, s.inputs, s.position FROM temp.staged AS s"
+    else:
+        pending = f"""
+        SELECT s.crew, s.job_id, s.inputs, s.position
+        FROM temp.staged AS s JOIN (
+            SELECT position {_FRESH_PENDING}
+            UNION ALL SELECT position FROM temp.changed WHERE becomes = 'pending'
+        ) AS p ON p.position = s.position
+        UNION ALL
+        SELECT j.crew, j.job_id, j.inputs, j.position FROM jobs AS j
+        WHERE j.batch_id = (SELECT id FROM batches WHERE batch = :batch) AND j.state = 'pending' AND {_UNCHANGED}
+        """
+    found: dict[str, ToStart] = {}
+    parameters = {"batch": batch}
+    counted = await connection.execute_fetchall(
+        f"SELECT crew, count(*) FROM ({pending}) AS p GROUP BY crew", parameters
+    )
+    for crew, number in counted:
+        found[crew] = ToStart(number)
+        if required.get(crew):
+            lacking = {**parameters, "crew": crew, "names": encode_json(list(required[crew]))}
+            query = f"FROM ({pending}) AS p WHERE p.crew = :crew AND missing_inputs(p.inputs, :names) IS NOT NULL"
+            total = 0
+            by_name: Counter[str] = Counter()
+            for names, jobs in await connection.execute_fetchall(
+                f"SELECT missing_inputs(p.inputs, :names), count(*) {query} GROUP BY 1", lacking
+            ):
+                total += jobs
+                by_name.update(dict.fromkeys(decode_json(names), jobs))
+            first = await connection.execute_fetchall(
+                f"SELECT p.job_id {query} ORDER BY p.position LIMIT {SHOWN_JOBS if total else 0}", lacking
+            )
+            found[crew] = ToStart(number, total, by_name, tuple(each[0] for each in first))
+    return found

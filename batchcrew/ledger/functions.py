@@ -1,0 +1,47 @@
+"""SQL functions by which inputs are compared: equal JSON is equal, however its keys are ordered."""
+
+import json
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Any
+
+import aiosqlite
+import orjson
+
+from batchcrew.ledger.json_text import decode_json
+from batchcrew.reasons import reason_fingerprint
+
+
+def _canonical(inputs: str) -> str:
+    return json.dumps(decode_json(inputs), sort_keys=True)
+
+
+def _same_inputs(one: str, other: str) -> bool:
+    return one == other or _canonical(one) == _canonical(other)
+
+
+def _inputs_hash(inputs: str) -> bytes:
+    return blake2b(_canonical(inputs).encode(), digest_size=16).digest()
+
+
+def _missing_inputs(inputs: str, required: str) -> str | None:
+    given = orjson.loads(inputs)  # only the names matter: a number too large for it is none of them
+    missing = [name for name in orjson.loads(required) if name not in given]
+    return orjson.dumps(missing).decode() if missing else None
+
+
+async def install(connection: aiosqlite.Connection) -> None:
+    """Define `same_inputs(json, json)`, `inputs_hash(json)`, `missing_inputs(json, json)`, `reason_fingerprint_of`."""
+    functions: tuple[tuple[str, int, Callable[..., Any]], ...] = (
+        ("same_inputs", 2, _same_inputs),
+        ("inputs_hash", 1, _inputs_hash),
+        ("missing_inputs", 2, _missing_inputs),
+        ("reason_fingerprint_of", 1, reason_fingerprint),
+    )
+    for name, arguments, function in functions:
+        await connection.create_function(name, arguments, function, deterministic=True)
+
+
+async def install_crew_groups(connection: aiosqlite.Connection, groups: Mapping[str, str]) -> None:
+    """Define `crew_group(name)`: equal for names of one crew. A name that is not in `groups` is a crew of its own."""
+    await connection.create_function("crew_group", 1, lambda name: groups.get(name, name), deterministic=True)

@@ -1,0 +1,115 @@
+"""Merging what is staged and compared into the batch, in one transaction: a job file is taken in completely or not."""
+
+import aiosqlite
+
+from batchcrew.ledger.fetch import one
+from batchcrew.ledger.schema import OPEN_INDEX
+from batchcrew.ledger.staging import count
+
+_COMPARED = "SELECT EXISTS (SELECT 1 FROM sqlite_temp_schema WHERE name = 'changed')"
+_RENAMED = """
+FROM temp.staged AS s JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id WHERE j.crew <> s.crew
+"""
+# from now on the job has other inputs (or another crew): what its attempts were started with is written to them
+_RECORD_SENT = """
+UPDATE attempts AS a SET sent_inputs = coalesce(a.sent_inputs, j.inputs), sent_crew = coalesce(a.sent_crew, j.crew)
+FROM temp.changed AS c JOIN jobs AS j ON j.id = c.job WHERE a.job = c.job
+"""
+_RECORD_MOVED = """
+UPDATE attempts AS a SET sent_inputs = coalesce(a.sent_inputs, j.inputs), sent_crew = coalesce(a.sent_crew, j.crew)
+FROM temp.moves AS m JOIN jobs AS j ON j.id = m.job WHERE a.id = m.attempt AND a.sent_inputs IS NULL
+"""
+_CHANGE = """
+UPDATE jobs AS j SET
+    state = c.becomes, crew = s.crew, inputs = s.inputs, meta = s.meta, updated_at = ?,
+    not_before = CASE c.becomes WHEN 'pending' THEN '' ELSE j.not_before END,
+    charged = CASE c.becomes WHEN 'pending' THEN 0 ELSE j.charged END,
+    reason = CASE WHEN c.becomes IN ('pending', 'succeeded') THEN NULL ELSE j.reason END,
+    reason_fingerprint = CASE WHEN c.becomes IN ('pending', 'succeeded') THEN NULL ELSE j.reason_fingerprint END
+FROM temp.changed AS c JOIN temp.staged AS s ON s.position = c.position WHERE j.id = c.job
+"""
+_REFRESH = """
+UPDATE jobs AS j SET position = s.position, present = 1, row = s.row, source = s.file || ':' || s.line,
+    crew = s.crew, meta = s.meta
+FROM temp.staged AS s
+WHERE j.batch_id = ? AND j.job_id = s.job_id AND (
+    j.position <> s.position OR j.present = 0 OR j.row <> s.row OR j.source <> s.file || ':' || s.line
+    OR j.crew <> s.crew OR j.meta <> s.meta)
+"""
+_INSERT = """
+INSERT INTO jobs (batch_id, job_id, crew, position, inputs, meta, row, source, updated_at)
+SELECT ?1, s.job_id, s.crew, s.position, s.inputs, s.meta, s.row, s.file || ':' || s.line, ?2
+FROM temp.staged AS s
+WHERE NOT EXISTS (SELECT 1 FROM jobs AS j WHERE j.batch_id = ?1 AND j.job_id = s.job_id)
+ORDER BY s.position
+"""
+_TAKERS = """
+CREATE TEMP TABLE takers AS
+SELECT m.attempt, m.job AS giver, j.id AS job, a.state, g.charged,
+    (SELECT coalesce(max(number), 0) FROM attempts AS own WHERE own.job = j.id) + 1 AS number,
+    same_inputs(coalesce(a.sent_inputs, j.inputs), j.inputs) AS same
+FROM temp.moves AS m JOIN temp.staged AS s ON s.position = m.position
+JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id JOIN attempts AS a ON a.id = m.attempt
+JOIN jobs AS g ON g.id = m.job
+"""
+_MOVE = """
+UPDATE attempts AS a SET job = t.job, number = t.number,
+    sent_inputs = CASE WHEN t.same THEN NULL ELSE a.sent_inputs END
+FROM temp.takers AS t WHERE a.id = t.attempt
+"""
+_TAKE = """
+UPDATE jobs AS j SET attempts = t.number, charged = max(1, t.charged),
+    state = CASE t.state WHEN 'succeeded' THEN 'succeeded' WHEN 'kicked_off' THEN 'open' WHEN 'intended' THEN 'open'
+        ELSE 'held' END,
+    reason = CASE WHEN t.state IN ('in_doubt', 'lost') THEN a.reason END,
+    reason_fingerprint = CASE WHEN t.state IN ('in_doubt', 'lost') THEN a.reason_fingerprint END
+FROM temp.takers AS t JOIN attempts AS a ON a.id = t.attempt WHERE j.id = t.job
+"""
+_GAVE = "SELECT giver FROM temp.takers WHERE giver NOT IN (SELECT job FROM temp.takers)"
+
+
+async def merge(connection: aiosqlite.Connection, batch_id: int, now: str) -> None:
+    """Bring the batch's jobs to what is staged, inside the caller's transaction."""
+    compared = await count(connection, _COMPARED)
+    if compared:
+        await _update(connection, batch_id, now)
+    await connection.execute_fetchall(_INSERT, (batch_id, now))
+    if compared and await count(connection, "SELECT EXISTS (SELECT 1 FROM temp.moves)"):
+        await _move_answers(connection, batch_id)
+
+
+async def _update(connection: aiosqlite.Connection, batch_id: int, now: str) -> None:
+    """Jobs that the ledger has already: changed ones get their new inputs, all of them their place in the file."""
+    await connection.execute_fetchall(_RECORD_SENT)
+    await connection.execute_fetchall(_RECORD_MOVED)
+    if await one(connection, f"SELECT 1 {_RENAMED} LIMIT 1", (batch_id,)):
+        await connection.execute_fetchall(
+            "UPDATE attempts AS a SET sent_crew = r.crew FROM (SELECT j.id, j.crew "
+            f"{_RENAMED}) AS r WHERE a.job = r.id AND a.sent_crew IS NULL",
+            (batch_id,),
+        )
+    await connection.execute_fetchall(_CHANGE, (now,))
+    await connection.execute_fetchall(_REFRESH, (batch_id,))
+    await connection.execute_fetchall("UPDATE jobs SET present = 0 WHERE id IN (SELECT job FROM temp.gone)")
+
+
+async def _move_answers(connection: aiosqlite.Connection, batch_id: int) -> None:
+    """Give each answer to the job that takes it over, as its latest attempt."""
+    await connection.execute_fetchall("DROP TABLE IF EXISTS temp.takers")
+    await connection.execute_fetchall(_TAKERS, (batch_id,))
+    # a statement checks each row: two executions in progress that change places would meet in one job meanwhile
+    await connection.execute_fetchall("DROP INDEX attempts_open")
+    await connection.execute_fetchall(_MOVE)
+    await connection.execute_fetchall(OPEN_INDEX)
+    await connection.execute_fetchall(_TAKE)
+    # those that gave theirs away: what is left of their history, and no job without any that is not in the file
+    await connection.execute_fetchall(
+        "UPDATE jobs AS j SET attempts = (SELECT coalesce(max(number), 0) FROM attempts AS a WHERE a.job = j.id)"
+        f" WHERE j.id IN ({_GAVE})"
+    )
+    await connection.execute_fetchall(
+        "UPDATE jobs SET state = 'pending', not_before = '', charged = 0, reason = NULL, reason_fingerprint = NULL"
+        f" WHERE present = 0 AND id IN ({_GAVE})"
+    )
+    await connection.execute_fetchall(f"DELETE FROM jobs WHERE present = 0 AND attempts = 0 AND id IN ({_GAVE})")
+    await connection.execute_fetchall("DROP TABLE temp.takers")
