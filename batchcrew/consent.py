@@ -12,7 +12,7 @@ from batchcrew.ledger import BatchKey, Ledger, Reading, Staged
 from batchcrew.models import Counts
 from batchcrew.money import cost
 from batchcrew.reports.clean import clean_text
-from batchcrew.reports.commands import keep_command, retry_command, run_command
+from batchcrew.reports.commands import keep_command, quoted, retry_command, run_command
 from batchcrew.settings import RunSettings
 from batchcrew.wiring import Source
 
@@ -149,14 +149,16 @@ def stale_words(number: int, first: Sequence[str], jobfile: JobFile, settings: R
 async def moved_crews(ledger: Reading, batch: BatchKey, jobfile: JobFile, commands: Commands) -> list[str]:
     """Return what to say about crews whose address changed since the batch's latest run: their answers are kept."""
     lines = []
-    for name, addresses in (await ledger.crew_addresses(batch.batch)).items():
-        now = crew_address(jobfile.crews[name].url) if name in jobfile.crews else None
-        if now is None or addresses[-1] == now:
+    recorded = await ledger.crew_addresses(batch.batch)
+    every = list(dict.fromkeys(address for addresses in recorded.values() for address in addresses))
+    for name, crew in jobfile.crews.items():
+        now = crew_address(crew.url)
+        if recorded.get(name, [None])[-1] == now:
             continue
-        for former in addresses:
+        for former in every:
             number = await ledger.answers_from(batch, name, former) if former != now else 0
             if number:
                 kept = "1 answer that came from it is" if number == 1 else f"{number} answers that came from it are"
-                again = f"{commands.retry(f'--from-url {former}')} && {commands.run()}"
+                again = f"{commands.retry(f'--from-url {quoted(former)}')} && {commands.run()}"
                 lines.append(f"crew {name} was at {former} and is at {now} now: {kept} kept; to run again: {again}")
     return lines

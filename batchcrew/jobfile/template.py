@@ -138,7 +138,7 @@ class Template:
         try:
             tree = sandbox.parse(text)
             self.names = frozenset(_names(tree))
-            self.uses_date = "date" in self.names
+            self.uses_date = any(found.name == "date" for found in tree.find_all(nodes.Name))
             only = _only_expression(tree)
             if isinstance(only, nodes.Name):
                 self._render = _lookup(only.name, sandbox)

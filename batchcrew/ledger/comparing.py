@@ -54,7 +54,7 @@ WHERE NOT EXISTS (SELECT 1 FROM jobs AS j WHERE j.batch_id = ? AND j.job_id = s.
 _ANSWERS = """
 CREATE TEMP TABLE answers AS
 WITH latest AS (
-    SELECT a.id AS attempt, a.sent_inputs, a.sent_crew, a.state AS is, j.id AS job, j.state, j.inputs, j.crew, a.number
+    SELECT a.id AS attempt, a.sent_inputs, a.sent_crew, j.id AS job, j.state, j.inputs, j.crew, a.number
     FROM (SELECT job FROM temp.changed UNION ALL SELECT job FROM temp.gone) AS c
     JOIN jobs AS j ON j.id = c.job JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
     WHERE (j.state IN ('succeeded', 'stale') AND a.state = 'succeeded')

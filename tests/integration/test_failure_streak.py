@@ -188,7 +188,7 @@ async def test_fingerprints_are_written_and_reset_with_their_reasons(tmp_path: P
             assert key is not None
             await ledger.retry(key, states=[JobState.FAILED], job_ids=["job-0"])
         given = jobs(2)
-        given[1].fingerprint = "changed"
+        given[1].inputs["changed"] = "yes"
         await made.take_in(given)
         query = "SELECT job_id, state, reason, reason_fingerprint IS NULL FROM jobs ORDER BY job_id LIMIT 2"
         assert ledger_rows(made.path, query) == [("job-0", "pending", None, 1), ("job-1", "pending", None, 1)]

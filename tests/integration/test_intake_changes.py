@@ -36,6 +36,6 @@ async def test_a_change_right_after_the_digest_is_noticed(tmp_path: Path, monkey
         assert CHANGED in str(raised.value)
         assert await ledger.batch("x") is None
         monkeypatch.setattr(JobFile, "digest", digest)
-        _, plan = await take_in(ledger, jobfile, source=source, stop=Stop(), observe=lambda _: None)
-    assert plan is not None
-    assert plan.total == 2
+        taken = await take_in(ledger, jobfile, source=source, stop=Stop(), observe=lambda _: None)
+    assert taken.plan is not None
+    assert taken.plan.total == 2

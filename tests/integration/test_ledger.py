@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import stat
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from batchcrew.models import (
     JobState,
     Location,
     Outcome,
+    Plan,
     Progress,
     TaskResult,
 )
@@ -67,17 +69,16 @@ async def ledger(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Ledger]:
 async def taken_in(ledger: Ledger, jobs: Iterable[Job], *, batch: str = "b") -> BatchKey:
     staged = await ledger.stage(batch, jobs)
     assert not staged.duplicates
-    key = await ledger.take_in(batch, jobfile="jobs.yaml", digest="d", columns=staged.plan.columns)
-    return key
+    return await ledger.take_in(batch, jobfile="jobs.yaml", digest="d", columns=staged.plan.columns)
 
 
-async def again(ledger: Ledger, jobs: Iterable[Job], clock: ManualClock) -> tuple[Any, int]:
+async def again(ledger: Ledger, jobs: Iterable[Job], clock: ManualClock) -> Plan:
     """Another run takes the file in."""
     assert ledger.path is not None
     async with Ledger(ledger.path, clock=clock) as other:
         staged = await other.stage("b", jobs)
-        _, waiting = await other.take_in("b", jobfile="jobs.yaml", digest="d2", columns=staged.plan.columns)
-        return staged.plan, waiting
+        await other.take_in("b", jobfile="jobs.yaml", digest="d2", columns=staged.plan.columns)
+        return staged.plan
 
 
 async def started(ledger: Ledger, key: BatchKey, limit: int = 10, crew: str = "default") -> list[Attempt]:
@@ -215,38 +216,50 @@ async def test_progress_is_seen_from_outside(ledger: Ledger) -> None:
     assert (flight.status_word, flight.current_task, flight.unclear_answer) == ("running", None, None)
 
 
-async def test_a_changed_job_runs_again_and_a_gone_one_is_left_alone(ledger: Ledger, clock: ManualClock) -> None:
-    jobs = [job("a", n=1), job("b", n=1), job("c", n=1), job("d", n=1)]
+async def test_a_changed_job_keeps_its_answer_and_a_gone_one_is_left_alone(ledger: Ledger, clock: ManualClock) -> None:
+    jobs = [job("a", n=1), job("b", n=1), job("c", n=3), job("d", n=1)]
     key = await taken_in(ledger, jobs)
     attempts = await started(ledger, key, limit=3)
     for attempt in attempts:
         await ledger.ended(attempt, SUCCEEDED)
-    plan, waiting = await again(ledger, [job("e"), job("d", n=2), job("b", n=2), job("a", n=1)], clock)
-    assert (plan.total, plan.new, plan.changed, plan.unchanged, plan.gone, waiting) == (4, 1, 1, 2, 1, 0)
+    plan = await again(ledger, [job("e"), job("d", n=2), job("b", n=2), job("a", n=1)], clock)
+    assert (plan.total, plan.new, plan.changed, plan.stale, plan.again, plan.unchanged, plan.gone) == (
+        4,
+        1,
+        2,
+        1,
+        1,
+        1,
+        1,
+    )
+    assert plan.stale_jobs == ("b",)
     counts = await ledger.counts(key)
-    assert (counts.pending, counts.succeeded, counts.gone) == (3, 1, 1)
+    assert (counts.pending, counts.succeeded, counts.stale, counts.gone) == (2, 1, 1, 1)
     assert [row.job_id async for row in ledger.results(key)] == ["e", "d", "b", "a"]
     assert [row.job_id async for row in ledger.results(key, with_gone=True)] == ["e", "d", "b", "a", "c"]
+    stale = next(row for row in [row async for row in ledger.results(key)] if row.job_id == "b")
+    assert (stale.output, stale.stale_output, stale.stale_inputs) == (None, "an answer", {"n": 1})
     claimed = await started(ledger, key)
-    assert [(each.job_id, each.inputs) for each in claimed] == [("e", {}), ("d", {"n": 2}), ("b", {"n": 2})]
-    assert claimed[2].charged == 1
+    assert [(each.job_id, each.inputs) for each in claimed] == [("e", {}), ("d", {"n": 2})]
+    assert await ledger.rerun_stale(key) == 1
+    (rerun,) = await started(ledger, key)
+    assert (rerun.job_id, rerun.inputs, rerun.charged) == ("b", {"n": 2}, 1)
 
 
-async def test_a_job_that_changes_while_it_runs_keeps_its_inputs_until_the_next_run(
-    ledger: Ledger, clock: ManualClock
-) -> None:
+async def test_a_job_that_changes_while_in_progress_has_a_stale_answer(ledger: Ledger, clock: ManualClock) -> None:
     key = await taken_in(ledger, [job("a", n=1)])
     (attempt,) = await started(ledger, key)
-    _, waiting = await again(ledger, [job("a", n=2)], clock)
-    assert waiting == 1
-    known = await ledger.batch("b")
-    assert known is not None
-    assert known.digest is None
-    assert (await ledger.job(key, "a")).inputs == {"n": 1}
-    await ledger.ended(attempt, SUCCEEDED)
-    plan, waiting = await again(ledger, [job("a", n=2)], clock)
-    assert (plan.changed, waiting) == (1, 0)
-    assert (await ledger.counts(key)).pending == 1
+    await ledger.kicked_off(attempt, "k")
+    plan = await again(ledger, [job("a", n=2)], clock)
+    assert (plan.changed, plan.running) == (1, 1)
+    ((_, left),) = await ledger.open_attempts(key)
+    assert (left.inputs, left.outdated) == ({"n": 1}, True)
+    assert (await ledger.job(key, "a")).inputs == {"n": 2}
+    await ledger.ended(left, replace(SUCCEEDED, job_state=JobState.STALE))
+    assert (await ledger.counts(key)).stale == 1
+    plan = await again(ledger, [job("a", n=1)], clock)
+    assert (plan.restored, plan.changed) == (1, 0)
+    assert (await ledger.counts(key)).succeeded == 1
 
 
 async def test_duplicate_ids_are_found_with_both_places(ledger: Ledger) -> None:

@@ -24,10 +24,7 @@ OLD = ROOT / "tests" / "fixtures" / "ledger_v2" / "results" / "batchcrew.db"
 
 
 def jobs(*names: str) -> list[Job]:
-    return [
-        Job(job_id=name, crew="default", inputs={}, meta={}, row={}, where=Location("f", 1))
-        for name in names
-    ]
+    return [Job(job_id=name, crew="default", inputs={}, meta={}, row={}, where=Location("f", 1)) for name in names]
 
 
 async def add(path: Path, batch: str, *names: str) -> None:

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchcrew.export_columns import EXPORT_COLUMNS, WHERE_NEEDED
 from batchcrew.models import JobState, ResultRow
 from batchcrew.reports.cells import csv_cell, json_text
-from batchcrew.reports.export import EXPORT_COLUMNS, Format, export, export_names
+from batchcrew.reports.export import Format, export, export_names
 
 
 def result(row: dict[str, Any], **values: Any) -> ResultRow:
@@ -109,7 +110,7 @@ async def test_an_empty_batch_has_its_header() -> None:
 
 
 def test_columns_that_the_file_has_already_stay_its_own() -> None:
-    assert export_names(["city"]) == {name: name for name in (*EXPORT_COLUMNS, "result_json", "possible_duplicate")}
+    assert export_names(["city"]) == {name: name for name in (*EXPORT_COLUMNS, *WHERE_NEEDED)}
     names = export_names(["output", "error", "batchcrew_error", "batchcrew_state", "attempts", "batchcrew_attempts_2"])
     assert names["output"] == "batchcrew_output"
     assert names["error"] == "batchcrew_error_2"

@@ -180,12 +180,11 @@ jobs:
     assert job.where == Location(f"{tmp_path}/x.yaml", 7, 5)
 
 
-def test_content_hash_and_fingerprint_are_part_of_every_ledger(tmp_path: Path) -> None:
+def test_the_content_hash_is_part_of_every_ledger(tmp_path: Path) -> None:
     (job,) = jobs_of(load(tmp_path, CREW + "jobs: [{inputs: {b: 2, a: é}}]\n"))
-    assert (job.job_id, job.fingerprint) == ("1a30e90104159249", "62472ae8baadb89808f57a968cd1f8a3")
+    assert job.job_id == "1a30e90104159249"
     (again,) = jobs_of(load(tmp_path, CREW + "jobs: [{inputs: {a: é, b: 2}, meta: {m: 1}}]\n"))
     assert again.job_id == job.job_id
-    assert again.fingerprint != job.fingerprint
 
 
 def test_braces_in_an_inline_job_are_sent_and_warned_about(tmp_path: Path) -> None:

@@ -202,17 +202,17 @@ def test_check_shows_the_plan_and_what_crews_ask_for() -> None:
         CrewCheck(name="b", url="https://b", jobs=1, problem="401: the token\nis wrong"),
         CrewCheck(name="c", url="https://c", jobs=3),
     )
-    plan = Plan(total=24, new=20, changed=1, unchanged=3, gone=2, columns=("budget",))
+    plan = Plan(total=24, new=20, changed=1, stale=1, unchanged=3, gone=2, columns=("budget",))
     text = render_plan(plan, batch="travel", jobfile="jobs.yaml", crews=crews, notes=("a note",))
     assert text.splitlines() == [
         "travel: 24 jobs in jobs.yaml",
         "  20 new",
-        "   1 changed since they ended: they run again",
-        "   3 unchanged: as the ledger has them",
+        "   1 changed since they succeeded: stale, not paid for again without consent",
+        "   3 unchanged",
         "   2 in the ledger and no longer in the file: left alone",
         "  crew a (https://a), 20 jobs: asks for budget, age (optional)",
-        "    1 job lacks budget",
-        "    2 jobs lack x",
+        "    1 job is missing the input budget",
+        "    2 jobs are missing the input x",
         "    the first of them: tokyo, oslo",
         "  crew b (https://b), 1 job: 401: the token is wrong",
         "  crew c (https://c), 3 jobs: not asked",
