@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchcrew.clock import Clock
+from batchcrew.errors import JobFileError, Problem
 from batchcrew.intake import check_owner, plan_with, skipped_words
-from batchcrew.jobfile import JobFile
-from batchcrew.ledger import LedgerReader
+from batchcrew.jobfile import JobFile, Question, RowsDescription
+from batchcrew.ledger import LedgerReader, Staged
 from batchcrew.models import Counts, CrewInputs, Job, NotSent, Plan, Unclear, Unusable
 from batchcrew.money import cost
 from batchcrew.reports.commands import retry_command
@@ -42,6 +43,10 @@ class CheckResult:
     """Jobs without inputs that their crew asks for."""
     unusable: bool
     """A crew cannot be worked with: a run would end with exit 5."""
+    rows_files: tuple[RowsDescription, ...] = ()
+    """How each rows file is read."""
+    questions: tuple[Question, ...] = ()
+    """What looks wrong in them and may be right."""
 
 
 @dataclass(slots=True)
@@ -83,17 +88,19 @@ async def check_batch(source: Source, *, ledger: Path | None, offline: bool, clo
     warnings = list(jobfile.warnings)
     ledger = await ledger_of(jobfile, ledger, clock=clock, warn=warnings.append)
     answers = {} if offline else await _ask(jobfile, ledger, clock, warnings)
+    questions = await asyncio.to_thread(jobfile.questions)
     watch = InputsWatch({name: answer.required for name, answer in answers.items() if isinstance(answer, CrewInputs)})
     there = await asyncio.to_thread(ledger.exists)
     async with LedgerReader(ledger if there else None, clock=clock) as opened:
         notice = await check_owner(opened, jobfile, take_over=source.take_over)
         warnings += [notice] if notice is not None else []
         known = await opened.batch(jobfile.batch)
-        staged = await plan_with(opened, jobfile, watch.through)
+        staged = await _planned(opened, jobfile, watch, questions)
         plan = staged.plan
         counts = await opened.counts(known) if known else Counts()
         spent = await opened.kickoffs(known) if known else 0
         waiting = await opened.kickoffs_left(known, _attempts(settings)) if known else (0, 0)
+    warnings += jobfile.row_warnings()
     to_kick_off = plan.new + plan.changed + counts.pending
     prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
     kickoffs = _kickoffs(plan.new + plan.changed, waiting, settings, spent)
@@ -121,7 +128,24 @@ async def check_batch(source: Source, *, ledger: Path | None, offline: bool, clo
         ),
         lacking=watch.lacking_total,
         unusable=any(isinstance(answer, Unusable | NotSent) for answer in answers.values()),
+        rows_files=await asyncio.to_thread(jobfile.describe),
+        questions=questions,
     )
+
+
+async def _planned(
+    ledger: LedgerReader, jobfile: JobFile, watch: InputsWatch, questions: tuple[Question, ...]
+) -> Staged:
+    """Compare with the ledger. Where that fails, the questions come first: a wrong delimiter explains many mistakes.
+
+    Raises:
+        JobFileError: a rows file is wrong.
+    """
+    try:
+        return await plan_with(ledger, jobfile, watch.through)
+    except JobFileError as error:
+        asked = [Problem(file=item.where.file, line=item.where.line, message=item.message) for item in questions]
+        raise JobFileError([*asked, *error.problems], more=error.more) from None
 
 
 async def _ask(jobfile: JobFile, ledger: Path, clock: Clock, warnings: list[str]) -> dict[str, InputsAnswer]:

@@ -109,9 +109,11 @@ async def _continue(
     async with Ledger(path, clock=around.clock) as ledger:
         telling = Telling(around.observe, await ledger.told(jobfile.batch))
         around = replace(around, observe=telling.observe)
-        for warning in jobfile.warnings:
+        for warning in (*jobfile.warnings, *map(str, await asyncio.to_thread(jobfile.questions))):
             around.observe(Warned(warning))
         batch, plan = await take_in(ledger, jobfile, source=request.source, stop=around.stop, observe=around.observe)
+        for warning in jobfile.row_warnings():
+            around.observe(Warned(warning))
         await tell_what_was_left(ledger, batch, around.observe, program=request.program, given=request.source.given)
         if request.retry_failed:
             await ledger.retry(batch, states=[JobState.FAILED])

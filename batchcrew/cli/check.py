@@ -1,5 +1,7 @@
 """`batchcrew check`."""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from batchcrew.cli.sources import source, source_options
 from batchcrew.clock import SystemClock
 from batchcrew.errors import ExitCode
 from batchcrew.reports.as_json import json_document, plan_json
+from batchcrew.reports.rows_files import questions_json, render_questions, render_rows_files, rows_files_json
 from batchcrew.reports.tables import render_plan
 
 
@@ -29,14 +32,19 @@ def command(jobfile: Path | None, *, ledger: Path | None, offline: bool, as_json
     result = call(check_batch(jobs, ledger=ledger, offline=offline, clock=SystemClock()))
     if as_json:
         plan = plan_json(result.plan, batch=result.batch, jobfile=result.jobfile, crews=result.crews)
-        click.echo(json_document({**plan, **spending_json(result), "notes": list(result.notes)}))
+        said = {"rows_files": rows_files_json(result.rows_files), "questions": questions_json(result.questions)}
+        click.echo(json_document({**plan, **spending_json(result), **said, "notes": list(result.notes)}))
     else:
-        click.echo(
-            render_plan(result.plan, batch=result.batch, jobfile=result.jobfile, crews=result.crews, notes=result.notes)
-        )
+        click.echo("\n".join(_lines(result, width=shutil.get_terminal_size().columns)))
     if result.lacking:
         return ExitCode.USAGE
     return ExitCode.CREW_UNUSABLE if result.unusable else ExitCode.SUCCEEDED
+
+
+def _lines(result: CheckResult, *, width: int) -> Iterator[str]:
+    yield render_plan(result.plan, batch=result.batch, jobfile=result.jobfile, crews=result.crews, notes=result.notes)
+    yield from render_rows_files(result.rows_files, width=width)
+    yield from render_questions(result.questions)
 
 
 def spending_json(result: CheckResult) -> dict[str, object]:
