@@ -41,6 +41,7 @@ def data_in_header(header: list[str], rows: Sequence[Record]) -> str | None:
     be named `2023` or `https://schema.org/name`. Equal values count when two columns have them among others.
     """
     names = [cell.strip() for cell in header]
+    rows = [(line, cells) for line, cells in rows if not _same(cells, names)]
     if any(name.casefold() in ID_COLUMNS for name in names) or _counted(names):
         return None
     for number, name in enumerate(names):
@@ -63,7 +64,7 @@ def data_in_header(header: list[str], rows: Sequence[Record]) -> str | None:
 def repeated_header(header: list[str], rows: Sequence[Record]) -> int | None:
     """Return the line of the first row that is the same as the header."""
     names = [cell.strip() for cell in header]
-    return next((line for line, cells in rows if [cell.strip() for cell in cells] == names), None)
+    return next((line for line, cells in rows if _same(cells, names)), None)
 
 
 def kind_of(cell: str) -> str | None:
@@ -72,6 +73,10 @@ def kind_of(cell: str) -> str | None:
     if not 0 < len(text) <= _LONGEST:
         return None
     return next((kind for kind, pattern in _KINDS.items() if pattern.fullmatch(text)), None)
+
+
+def _same(cells: list[str], names: list[str]) -> bool:
+    return [cell.strip() for cell in cells] == names
 
 
 def _counted(names: list[str]) -> bool:
@@ -118,15 +123,14 @@ def _among(name: str, rows: Sequence[Record], number: int) -> bool:
 def data_question(reason: str) -> str:
     """Put what `data_in_header` found into a question."""
     return (
-        f"the first line may be a row and not column names: {reason}, and it is not sent as a job;"
-        " if it is a row, add a first line that names the columns"
+        f"the first line may be a row, which is not sent, and not column names: {reason};"
+        " if so, add a first line that names the columns"
     )
 
 
 def repeated_question(header: list[str], first: int) -> str:
     """Ask about a row that is the same as the header."""
-    name = named(header[0].strip()) if header else ""
     return (
-        f"this row is the same as the header in line {first} ({name} …) and is sent as a job; delete it if two files"
-        " were joined, or add a first line that names the columns if the file has none"
+        f"this row is the same as the header in line {first} (column {named(header[0].strip())}), and is sent as a job;"
+        " delete it if it is a header, or add a first line that names the columns if the file has no header"
     )

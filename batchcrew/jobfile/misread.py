@@ -4,21 +4,14 @@ import codecs
 import re
 from dataclasses import dataclass
 
-
-def _decoded(first: int, last: int) -> dict[str, int]:
-    """The characters that cp1252 and latin-1 show for these bytes, with the byte of each."""
-    found = {chr(byte): byte for byte in range(first, last + 1)}
-    for byte in range(first, last + 1):
-        found |= dict.fromkeys(bytes([byte]).decode("cp1252", "ignore"), byte)
-    return found
-
-
-_BYTES = _decoded(0x80, 0xFF)
-_CONTINUATIONS = "".join(_decoded(0x80, 0xBF))
+# What cp1252 shows where latin-1 has control characters; five bytes are none in cp1252 and remain control characters.
+_SHOWN = {byte: bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in range(0x80, 0xA0)}
+_BYTES = {_SHOWN.get(byte, chr(byte)): byte for byte in range(0x80, 0x100)}
+_CONTINUATIONS = "".join(character for character, byte in _BYTES.items() if byte < 0xC0)
 # These may follow the last letter of a word in text that is right: „Spaß“, café…, AMANHÃ”, Nª, À®.
 _AFTER_WORDS = (
-    "\u201c\u201d\u2018\u2019\u2026\u00bb\u00ab\u203a\u2039\u2122\u00ae\u2013\u2014\u00b0\u00b7\u00b9\u00b2\u00b3\u00aa\u00ba\u00a0"
-    "\x85\x91\x92\x93\x94\x96\x97\x99"
+    "\u201c\u201d\u2018\u2019\u203a\u2039«»\u2026\u2013\u2014™®"  # quotation marks, an ellipsis, dashes, signs
+    "°·¹²³ªº\u00a0"
 )
 _STRONG = "".join(character for character in _CONTINUATIONS if character not in _AFTER_WORDS)
 # Nor are letters a sign after one that a word may have before them (též“, íš…), nor what else is written after words.
@@ -41,11 +34,15 @@ _SEQUENCE = re.compile(
 )
 _CONTROL = re.compile("[\x80-\x84\x86-\x9f]")
 _CONTROL_OF_LATIN = re.compile("[\x80-\x9f]")
+# Letters of the code pages that Excel saves as "CSV (MS-DOS)" and "CSV (Macintosh)", as cp1252 shows them inside words.
+_PAGES = {
+    "cp850": re.compile("(?<=[A-Za-z])[\u201e\u2021](?=[a-z])"),
+    "mac-roman": re.compile("(?<=[A-Za-z])[\u0160\u017d\u0178](?=[a-z])"),
+}
 _FOREIGN = re.compile(r"[^\x00-\x7f]")
 _LOST = re.compile("\ufffd")
 _NEAR = 20
-_FEW = 3
-_SINGLE = ("iso8859", "cp125", "latin")
+PAGES = tuple(_PAGES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +60,8 @@ def find_misread(text: str) -> Unlikely | None:
     """Return the first place of UTF-8 that was read as cp1252 or latin-1."""
     if text.isascii():
         return None
-    for match in _MISREAD.finditer(text):
-        if _SEQUENCE.match(text, match.start()) and _repaired(match[0]) != match[0]:
+    for match in _MISREAD.finditer(text.translate(_SHOWN)):
+        if _repaired(match[0]) != match[0]:
             part = _around(text, match)
             return Unlikely(start=match.start(), part=part, meant=_repaired(part))
     return None
@@ -80,6 +77,15 @@ def find_foreign(text: str, codec: str) -> Unlikely | None:
     return Unlikely(start=match.start(), part=part, meant=meant)
 
 
+def find_page(text: str, page: str) -> Unlikely | None:
+    """Return the first word, of text that is read as cp1252, that seems to be of the code page `page` of `PAGES`."""
+    match = None if text.isascii() else _PAGES[page].search(text)
+    if match is None:
+        return None
+    part = _around(text, match)
+    return Unlikely(start=match.start(), part=part, meant=part.strip("…").encode("cp1252", "ignore").decode(page))
+
+
 def find_control(text: str, *, latin: bool) -> Unlikely | None:
     """Return the first control character of the range that cp1252 has letters and punctuation in.
 
@@ -90,7 +96,7 @@ def find_control(text: str, *, latin: bool) -> Unlikely | None:
     if match is None:
         return None
     part = _around(text, match)
-    meant = "".join(_BACK.get(character, character) for character in part) if latin else None
+    meant = part.translate(_SHOWN) if latin else None
     return Unlikely(start=match.start(), part=part, meant=meant)
 
 
@@ -98,9 +104,6 @@ def find_lost(text: str) -> Unlikely | None:
     """Return the first U+FFFD: a program wrote it in place of a character that it could not read."""
     match = None if text.isascii() else _LOST.search(text)
     return None if match is None else Unlikely(start=match.start(), part=_around(text, match), meant=None)
-
-
-_BACK = {chr(byte): bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in range(0x80, 0xA0)}
 
 
 def _around(text: str, match: re.Match[str]) -> str:
@@ -121,7 +124,7 @@ def _repaired(text: str) -> str:
         except UnicodeDecodeError:
             return match[0]
 
-    return _SEQUENCE.sub(character, text)
+    return _SEQUENCE.sub(character, text.translate(_SHOWN))
 
 
 def better_encoding(raw: bytes, *, codec: str, whole: bool) -> tuple[str, str] | None:
@@ -142,19 +145,14 @@ def better_encoding(raw: bytes, *, codec: str, whole: bool) -> tuple[str, str] |
     if sum(zeros) * 4 >= len(raw) > 1 and min(zeros) * 10 <= max(zeros) and not name.startswith("utf-32"):
         order = "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
         right = name in {order, "utf-16" if order == "utf-16-le" else order}
-        return None if right else (f"the bytes of the file look like {order.upper()}", order)
+        return None if right else (f"the file looks like {order.upper()}", order)
     if name.startswith("utf-8") or (not wide and raw.isascii()) or 0 in raw:
         return None
     try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(raw, whole)
+        codecs.getincrementaldecoder("utf-8")().decode(raw, whole)
     except UnicodeDecodeError:
         return None
     # A few letters of another encoding can be UTF-8 by chance; of UTF-16, whose commas hold a zero byte, never.
-    if wide or sum(not character.isascii() for character in text) >= _FEW or _surely(raw, name):
-        return "the bytes of the file are UTF-8", "utf-8"
+    if wide or find_misread(raw.decode("latin-1")) is not None:
+        return "the file looks like UTF-8", "utf-8"
     return None
-
-
-def _surely(raw: bytes, name: str) -> bool:
-    """Few letters are enough where they would be strange in the encoding that the file is read in."""
-    return name.startswith(_SINGLE) and find_misread(raw.decode("cp1252", "replace")) is not None

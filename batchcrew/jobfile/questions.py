@@ -7,9 +7,19 @@ Each is asked from the file's beginning, so a long file is not read for it, and 
 from codecs import getincrementaldecoder, lookup
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from batchcrew.jobfile.data_like import Record, data_in_header, data_question, repeated_header, repeated_question
-from batchcrew.jobfile.misread import Unlikely, better_encoding, find_control, find_foreign, find_lost, find_misread
+from batchcrew.jobfile.misread import (
+    PAGES,
+    Unlikely,
+    better_encoding,
+    find_control,
+    find_foreign,
+    find_lost,
+    find_misread,
+    find_page,
+)
 from batchcrew.jobfile.problems import named, shown
 from batchcrew.jobfile.rows import BARE_SUFFIXES, RowsFile
 from batchcrew.jobfile.rows_csv import DELIMITERS, Opening, widths_at
@@ -76,11 +86,10 @@ def _delimiter_questions(file: RowsFile, opening: Opening, records: list[Record]
 
 
 def _one_column(delimiter: str, better: str, columns: int) -> str:
-    word = "`delimiter: tab`, or --delimiter tab" if better == "\t" else ""
-    word = word or f'`delimiter: "{better}"`, or --delimiter "{better}"'
+    word = "tab" if better == "\t" else f'"{better}"'
     return (
-        f"the delimiter {shown(delimiter)} gives 1 column, and {shown(better)} would give {columns} in each row;"
-        f" if the rows have {columns} columns, name it ({word})"
+        f"the delimiter {shown(delimiter)} gives 1 column, and {shown(better)} would give {columns};"
+        f" if so, write `delimiter: {word}` or --delimiter {word}"
     )
 
 
@@ -103,30 +112,39 @@ def _encoding_questions(file: RowsFile, opening: Opening | None, records: list[R
         if found is not None:
             where, example = found[0], f"{found[2]} may be {shown(found[1].meant)}: "
     called = "UTF-8" if codec == DEFAULT_ENCODING else codec
-    fix = f"if so, write `encoding: {right}`, or --encoding {right}"
-    yield Question(where=where, message=f"{example}{reason}, which is read as {called}; {fix}")
+    yield Question(where=where, message=f"{example}{reason} and is read as {called}; {_if_so(right)}")
+
+
+def _if_so(encoding: str) -> str:
+    return f"if so, write `encoding: {encoding}` or --encoding {encoding}"
 
 
 def _text_questions(file: RowsFile, codec: str, text: str, records: list[Record]) -> Iterator[Question]:
     """Questions about text whose bytes may be of its encoding: the program that wrote it may have misread it."""
-    latin = lookup(codec).name.startswith("iso8859")
-    again = "export it again as UTF-8, or correct the values"
+    name = lookup(codec).name
+    latin = name.startswith("iso8859")
+    again = "export the file again as UTF-8, or correct it"
     if found := _found(find_misread, file, text, records):
         where, unlikely, cell = found
-        reason = f"{cell} looks like {shown(unlikely.meant)}, misread by the program that wrote the file; {again}"
-        yield Question(where=where, message=reason)
+        reason = f"{cell} may be {shown(unlikely.meant)}, misread by the program that wrote the file"
+        yield Question(where=where, message=f"{reason}; {again}")
     elif found := _found(lambda part: find_control(part, latin=latin), file, text, records):
         where, unlikely, cell = found
+        reason = f"{cell} holds control characters"
         if latin:
-            right = f"would be {shown(unlikely.meant)} in cp1252; if so, write `encoding: cp1252`, or --encoding cp1252"
-            yield Question(where=where, message=f"{cell} holds control characters, and {right}")
+            reason += f", and in cp1252 it would be {shown(unlikely.meant)}; {_if_so('cp1252')}"
         else:
-            reason = f"{cell} holds control characters that no program writes in text, so it may be misread"
-            yield Question(where=where, message=f"{reason}; {again}")
+            reason += f" in place of letters, written by a program that misread them; {again}"
+        yield Question(where=where, message=reason)
+    for page in PAGES if name == "cp1252" else ():
+        if found := _found(partial(find_page, page=page), file, text, records):
+            where, unlikely, cell = found
+            yield Question(where=where, message=f"{cell} would be {shown(unlikely.meant)} in {page}; {_if_so(page)}")
+            break
     if found := _found(find_lost, file, text, records):
         where, _, cell = found
-        reason = f"{cell} holds U+FFFD where a program could not read a character when it wrote the file; {again}"
-        yield Question(where=where, message=reason)
+        reason = f"{cell} holds U+FFFD, which a program wrote in place of a character that it could not read"
+        yield Question(where=where, message=f"{reason}; {again}")
 
 
 def _found(

@@ -25,7 +25,7 @@ def render_questions(questions: Sequence[Question]) -> Iterator[str]:
     """Yield a block with a line for each question; nothing when there are none."""
     if not questions:
         return
-    yield f"{_INDENT}{_counted(len(questions), 'question')} before you run it:"
+    yield f"{_INDENT}{_counted(len(questions), 'question')} about rows files:"
     for question in questions[:MOST_SHOWN]:
         yield f"{_INDENT * 2}{clean_text(str(question))}"
     if len(questions) > MOST_SHOWN:
