@@ -26,6 +26,9 @@ from batchcrew.reports.tables import render_plan
 def command(jobfile: Path | None, *, ledger: Path | None, offline: bool, as_json: bool, **options: Any) -> int:
     """Read JOBFILE whole, ask each crew for its inputs and print the plan. Kicks nothing off.
 
+    It also prints how each rows file is read (rows, encoding, delimiter, columns), and questions about what looks wrong
+    in it and may be right, such as a first line that looks like a row. A question changes no exit code.
+
     Exit 2 when the file is wrong or jobs lack inputs, 5 when a crew cannot be worked with.
     """
     jobs, ledger = source(jobfile, ledger, options, {})

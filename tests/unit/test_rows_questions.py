@@ -238,7 +238,7 @@ MISREAD: dict[str, tuple[bytes, dict[str, str], int, str]] = {
         "name,x\na,1\nжизнь,1\n".encode(),
         {"encoding": "cp1251"},
         3,
-        "'\u043c\u0438\u0440'",
+        "'жизнь'",
     ),
     "UTF-8 as UTF-16": (b"name,x\nabc,1\nd,1\n", {"encoding": "utf-16"}, 1, "`encoding: utf-8`"),
     "its mark as cp1252": (b"\xef\xbb\xbfname,x\nabc,1\n", {"encoding": "cp1252"}, 1, "`encoding: utf-8`"),
