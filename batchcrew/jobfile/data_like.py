@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from batchcrew.jobfile.ids import ID_COLUMNS
 from batchcrew.jobfile.problems import named, shown
@@ -15,12 +16,17 @@ _JUDGED = 100
 """Cells of a column that are compared with its header."""
 _DISTINCT = 3
 _ALIKE_COLUMNS = 2
+_ALIKE_CELLS, _MOST = 3, 0.75
+"""Least cells, and their share, in which a row that is the header again may not differ."""
+_COUNTED, _GROWING = 3, 6
+"""Numbers from which on a header was counted, wherever it starts, and from which on it is enough that they grow."""
+_YEARS = 1000, 2100
 
 _NUMBER = r"[-+]?\d{1,3}(?:[ .,'\u00a0\u202f]\d{3})+(?:[.,]\d+)?|[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?"
 _DAY = r"(?:\d{4}[-/.]\d{1,2}(?:[-/.]\d{1,2})?|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2}))"
 # In this order: a year is a number too, and a date could be a telephone number.
 _KINDS = {
-    "a year": re.compile(r"(?:19|20)\d\d"),
+    "a year": re.compile(r"(?:1[89]|20)\d\d"),
     "a number": re.compile(rf"(?:[$€£¥]\s?)?(?:{_NUMBER})(?:\s?[%$€£¥])?"),
     "a quantity": re.compile(rf"(?:{_NUMBER})\s[A-Za-z]{{1,12}}"),
     "a date": re.compile(rf"{_DAY}(?:[T ]\d{{1,2}}:\d\d\S{{0,20}})?"),
@@ -76,12 +82,22 @@ def kind_of(cell: str) -> str | None:
 
 
 def _same(cells: list[str], names: list[str]) -> bool:
-    return [cell.strip() for cell in cells] == names
+    """The row is the header again, or nearly so: joined files may differ in a few columns."""
+    alike = [cell.strip() == name for cell, name in zip(cells, names, strict=False)]
+    # the first cell too: in a row of columns `name`, `vip`, `urgent` that hold their own names, it is another one
+    return all(alike) or (alike[0] and sum(alike) >= max(_ALIKE_CELLS, _MOST * len(names)))
 
 
 def _counted(names: list[str]) -> bool:
-    """Columns that a program numbered, 0 1 2 … or 1 2 3 …: a usual header."""
-    return len(names) > 1 and any(names == [str(first + number) for number in range(len(names))] for first in (0, 1))
+    """Whether the numbers in the header count something: 0 1 2 …, 1 1 2 2 …, or years and limits that only grow."""
+    numbers = [int(name) for name in names if re.fullmatch(r"[0-9]{1,6}", name)]
+    if not numbers or len(numbers) != sum(kind_of(name) in {"a number", "a year"} for name in names):
+        return False
+    steps = {after - before for before, after in pairwise(numbers)}
+    if steps <= {1}:
+        return numbers[0] == 0 or len(numbers) >= (2 if numbers[0] == 1 else _COUNTED)
+    years = min(numbers) >= _YEARS[0] and max(numbers) <= _YEARS[1]
+    return len(numbers) >= (_COUNTED if years else _GROWING) and (min(steps) > 0 or steps == {0, 1})
 
 
 def _column(rows: Sequence[Record], number: int) -> list[str]:
@@ -130,7 +146,8 @@ def data_question(reason: str) -> str:
 
 def repeated_question(header: list[str], first: int) -> str:
     """Ask about a row that is the same as the header."""
+    name = next((cell.strip() for cell in header if cell.strip()), "")
     return (
-        f"this row is the same as the header in line {first} (column {named(header[0].strip())}), and is sent as a job;"
+        f"this row is the same as the header in line {first} (column {named(name)}), and is sent as a job;"
         " delete it if it is a header, or add a first line that names the columns if the file has no header"
     )

@@ -41,6 +41,7 @@ DATA = {
     "own ids": "lead-001,Anna\nlead-002,Bob\n",
     "equal values": "Berlin,open\nUlm,closed\nBonn,open\nBerlin,new\n",
     "one column": "anna@example.com\nbob@example.com\n",
+    "small numbers": "3,3,4\n5,4,4\n",
     "half of the values": "12,Berlin\n7,Ulm\nunknown,Bonn\n",
     "blank lines before it": "\n\n12,Berlin\n7,Ulm\n",
 }
@@ -62,6 +63,12 @@ HEADERS = {
     "fiscal years": "region,2023-2024\nNorth,1500\nSouth,300\n",
     "numbered by a program": "0,1,2\n12,7,8\n3,4,5\n",
     "numbered from one": "1,2\n12,7\n3,4\n",
+    "numbered by pandas": "team,0,1,2\nUlm,12,7,8\nBonn,3,4,5\n",
+    "a series of pandas": "0\n12\n7\n",
+    "numbered before names": "0,1,2,class\n12,7,8,a\n3,4,5,b\n",
+    "numbered in pairs": "net,1,1,2,2,3,3\nx,12,7,8,7,8,9\ny,3,4,5,1,2,3\n",
+    "years that are old": "region,1700,1900,2030\nNorth,34.5,34.5,34.5\nSouth,12,11,10\n",
+    "limits": "city,1,5,10,50,100,500\nUlm,12,7,8,7,8,9\nBonn,3,4,5,1,2,3\n",
     "an id": "id,12\n1,7\n2,8\n",
     "tags": "name,vip,newsletter\nAnna,vip,\nBob,,newsletter\nEva,vip,newsletter\n",
     "one value that is the name": "priority,name\npriority,Anna\nstandard,Bob\nlow,Eva\n",
@@ -128,6 +135,11 @@ def test_a_header_that_comes_again_is_questioned(path: Path) -> None:
     (question,) = asked(path, "name,age\nAnna,35\nname,age\nBob,40\n")
     assert question.where.line == 3
     assert "the same as the header in line 1" in question.message
+
+
+def test_a_header_of_another_file_is_questioned(path: Path) -> None:
+    (question,) = asked(path, "name,age,city,pets\nAnna,35,Ulm,1\nname,age,city,cats\nBob,40,Rom,0\n")
+    assert question.where.line == 3
 
 
 ONE_COLUMN: dict[str, tuple[str, str, dict[str, str], str]] = {
