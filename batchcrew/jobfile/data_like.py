@@ -36,6 +36,7 @@ _KINDS = {
     "a telephone number": re.compile(r"\+?(?=(?:\D*\d){7})[\d\s()/.-]+"),
     "true or false": re.compile(r"true|false|yes|no", re.IGNORECASE),
 }
+_COUNTABLE = {"a number", "a year"}
 _PHONE_DIGITS = 7
 _NUMBERED = re.compile(r"([A-Za-z][A-Za-z_ -]{0,30})\d{1,18}")
 
@@ -48,10 +49,13 @@ def data_in_header(header: list[str], rows: Sequence[Record]) -> str | None:
     """
     names = [cell.strip() for cell in header]
     rows = [(line, cells) for line, cells in rows if not _same(cells, names)]
-    if any(name.casefold() in ID_COLUMNS for name in names) or _counted(names):
+    if any(name.casefold() in ID_COLUMNS for name in names):
         return None
+    counted = _counted(names)
     for number, name in enumerate(names):
         kind = kind_of(name)
+        if counted and kind in _COUNTABLE:
+            continue
         prefix = _NUMBERED.fullmatch(name)
         if kind is None and prefix is None:
             continue
@@ -83,7 +87,9 @@ def kind_of(cell: str) -> str | None:
 
 def _same(cells: list[str], names: list[str]) -> bool:
     """The row is the header again, or nearly so: joined files may differ in a few columns."""
-    alike = [cell.strip() == name for cell, name in zip(cells, names, strict=False)]
+    if len(cells) != len(names):
+        return False
+    alike = [cell.strip() == name for cell, name in zip(cells, names, strict=True)]
     # the first cell too: in a row of columns `name`, `vip`, `urgent` that hold their own names, it is another one
     return all(alike) or (alike[0] and sum(alike) >= max(_ALIKE_CELLS, _MOST * len(names)))
 
@@ -91,11 +97,11 @@ def _same(cells: list[str], names: list[str]) -> bool:
 def _counted(names: list[str]) -> bool:
     """Whether the numbers in the header count something: 0 1 2 …, 1 1 2 2 …, or years and limits that only grow."""
     numbers = [int(name) for name in names if re.fullmatch(r"[0-9]{1,6}", name)]
-    if not numbers or len(numbers) != sum(kind_of(name) in {"a number", "a year"} for name in names):
+    if not numbers or len(numbers) != sum(kind_of(name) in _COUNTABLE for name in names):
         return False
     steps = {after - before for before, after in pairwise(numbers)}
     if steps <= {1}:
-        return numbers[0] == 0 or len(numbers) >= (2 if numbers[0] == 1 else _COUNTED)
+        return names == ["0"] or len(numbers) >= (2 if numbers[0] in {0, 1} else _COUNTED)
     years = min(numbers) >= _YEARS[0] and max(numbers) <= _YEARS[1]
     return len(numbers) >= (_COUNTED if years else _GROWING) and (min(steps) > 0 or steps == {0, 1})
 
@@ -148,6 +154,6 @@ def repeated_question(header: list[str], first: int) -> str:
     """Ask about a row that is the same as the header."""
     name = next((cell.strip() for cell in header if cell.strip()), "")
     return (
-        f"this row is the same as the header in line {first} (column {named(name)}), and is sent as a job;"
+        f"this row repeats the header of line {first} (column {named(name)} and others) and is sent as a job;"
         " delete it if it is a header, or add a first line that names the columns if the file has no header"
     )

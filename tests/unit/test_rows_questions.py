@@ -41,6 +41,8 @@ DATA = {
     "own ids": "lead-001,Anna\nlead-002,Bob\n",
     "equal values": "Berlin,open\nUlm,closed\nBonn,open\nBerlin,new\n",
     "one column": "anna@example.com\nbob@example.com\n",
+    "an index": "0,Anna\n1,Bob\n",
+    "an index and an address": "0,1,anna@example.com\n1,5,bob@example.com\n",
     "small numbers": "3,3,4\n5,4,4\n",
     "half of the values": "12,Berlin\n7,Ulm\nunknown,Bonn\n",
     "blank lines before it": "\n\n12,Berlin\n7,Ulm\n",
@@ -134,7 +136,7 @@ def test_the_kind_of_a_hostile_cell_is_found(cell: str) -> None:
 def test_a_header_that_comes_again_is_questioned(path: Path) -> None:
     (question,) = asked(path, "name,age\nAnna,35\nname,age\nBob,40\n")
     assert question.where.line == 3
-    assert "the same as the header in line 1" in question.message
+    assert "repeats the header of line 1" in question.message
 
 
 def test_a_header_of_another_file_is_questioned(path: Path) -> None:
