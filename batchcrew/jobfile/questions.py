@@ -48,9 +48,16 @@ class Question:
 
 def questions_about(file: RowsFile) -> tuple[Question, ...]:
     """Find what is questionable in the beginning of a rows file; nothing when it cannot be read."""
+    try:
+        with file.path.open("rb") as stream:
+            raw = stream.read(BEGINNING)
+    except OSError:
+        return ()
+    if file.refusal(raw) is not None:
+        return ()
     opening = file.opening()
     records = list(opening.records(MOST_ROWS + 1)) if opening is not None else []
-    found = list(_encoding_questions(file, opening, records))
+    found = list(_encoding_questions(file, raw, opening, records))
     if opening is not None and records:
         found += _delimiter_questions(file, opening, records)
         found += _header_questions(file, records)
@@ -93,14 +100,12 @@ def _one_column(delimiter: str, better: str, columns: int) -> str:
     )
 
 
-def _encoding_questions(file: RowsFile, opening: Opening | None, records: list[Record]) -> Iterator[Question]:
-    codec = codec_of(file.encoding if file.path.suffix.lower() in BARE_SUFFIXES else None)
-    try:
-        with file.path.open("rb") as stream:
-            raw = stream.read(BEGINNING)
-    except OSError:  # the reading of the file says so
-        return
-    better = better_encoding(raw, codec=codec, whole=len(raw) < BEGINNING)
+def _encoding_questions(
+    file: RowsFile, raw: bytes, opening: Opening | None, records: list[Record]
+) -> Iterator[Question]:
+    has_encoding = file.path.suffix.lower() in BARE_SUFFIXES  # others are UTF-8, and the key is refused for them
+    codec = codec_of(file.encoding if has_encoding else None)
+    better = better_encoding(raw, codec=codec, whole=len(raw) < BEGINNING) if has_encoding else None
     text = opening.sample if opening is not None else _text(raw, codec)
     if better is None:
         yield from _text_questions(file, codec, text, records)

@@ -77,7 +77,7 @@ class RowsFile:
             before = stamp(self.path)
             with self.path.open("rb") as stream:
                 head = stream.read(16)
-            if reason := self._refusal(head):
+            if reason := self.refusal(head):
                 problems.at(where, reason)
                 return
             rows = self._rows(problems)
@@ -109,8 +109,8 @@ class RowsFile:
     def _delimiter(self) -> str | None:
         return self.delimiter or ("\t" if self.path.suffix.lower() == ".tsv" else None)
 
-    def _refusal(self, head: bytes) -> str | None:
-        """Why the file cannot be what its ending says."""
+    def refusal(self, head: bytes) -> str | None:
+        """Say why a file that begins with the bytes `head` cannot be what its ending says; None when it can."""
         for magic, reason in _MAGIC:
             if head.startswith(magic):
                 return reason

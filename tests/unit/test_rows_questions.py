@@ -290,6 +290,18 @@ def test_misread_text_in_json_and_yaml_is_questioned(tmp_path: Path, name: str) 
     assert "Müller" in question.message
 
 
+@pytest.mark.parametrize("name", ["r.csv", "r.jsonl", "r.json", "r.yaml"])
+@pytest.mark.parametrize(
+    "content", ["a,b\n1,2\n".encode("utf-16"), b"PK\x03\x04\x14\x00\x81\xc3\xbc"], ids=["UTF-16", "xlsx"]
+)
+def test_what_reading_refuses_is_not_questioned_too(tmp_path: Path, name: str, content: bytes) -> None:
+    assert asked(tmp_path / name, content) == ()
+
+
+def test_a_format_without_an_encoding_gets_no_advice_to_name_one(tmp_path: Path) -> None:
+    assert asked(tmp_path / "r.json", '[{"a": 1}]'.encode("utf-16-le"), encoding="cp1252") == ()
+
+
 def test_questions_show_no_control_characters(path: Path) -> None:
     hostile = "\x1b[2J\u202e\x9b31mM\u00c3\u00bcller\ufffd"
     for content in (f"name,x\nabc,{hostile}\n", f"name,x{hostile}\nabc,{hostile}\n"):
