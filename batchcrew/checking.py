@@ -3,13 +3,15 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchcrew.clock import Clock
 from batchcrew.consent import attempts_of, moved_crews, plan_problem, reruns, stale_words
+from batchcrew.errors import JobFileError, Problem
 from batchcrew.intake import check_owner, commands_of, notes_on, plan_with, sending_of, wanted_columns
-from batchcrew.jobfile import EVERYTHING, JobFile, Sending
+from batchcrew.jobfile import EVERYTHING, JobFile, Question, RowsDescription, Sending
 from batchcrew.ledger import BatchKey, LedgerReader, SentColumns, Staged, ToStart
 from batchcrew.models import CrewInputs, Job, NotSent, Plan, Unclear, Unusable
 from batchcrew.money import cost
@@ -49,6 +51,10 @@ class CheckResult:
     """A crew cannot be worked with: a run would end with exit 5."""
     needs_consent: str | None = None
     """Why a run would stop before its first kickoff (`run.plan_guard`)."""
+    rows_files: tuple[RowsDescription, ...] = ()
+    """How each rows file is read."""
+    questions: tuple[Question, ...] = ()
+    """What looks wrong in them and may be right."""
 
 
 @dataclass(slots=True)
@@ -115,11 +121,14 @@ async def check_batch(
         notice = await check_owner(opened, jobfile, take_over=source.take_over)
         warnings += [notice] if notice is not None else []
         known = await opened.batch(jobfile.batch)
-        sending, staged, starts = await _compare(opened, jobfile, settings, known, watch, asked)
+        questions = await asyncio.to_thread(jobfile.questions)
+        with _questions_first(questions):
+            sending, staged, starts = await _compare(opened, jobfile, settings, known, watch, asked)
         before = await opened.counts(known) if known else None
         spent = await opened.kickoffs(known) if known else 0
         warnings += await moved_crews(opened, known, jobfile, commands) if known else []
         stale = await opened.stale(known) if known else ()
+    warnings += jobfile.row_warnings()
     stale_number = staged.states.get("stale", 0)
     again = stale_number if reruns(settings, source) else 0
     if stale_number and not again:
@@ -156,7 +165,23 @@ async def check_batch(
         most_lack=any(start.missing * 2 > watch.jobs[name] for name, start in starts.items() if start.missing),
         unusable=works and any(isinstance(answer, Unusable | NotSent) for answer in answers.values()),
         needs_consent=plan_problem(staged, before, settings, source, jobfile),
+        rows_files=await asyncio.to_thread(jobfile.describe),
+        questions=questions,
     )
+
+
+@contextmanager
+def _questions_first(questions: tuple[Question, ...]) -> Iterator[None]:
+    """Put the questions before the mistakes of a rows file: a wrong delimiter explains many of them.
+
+    Raises:
+        JobFileError: a rows file is wrong.
+    """
+    try:
+        yield
+    except JobFileError as error:
+        asked = [Problem(file=item.where.file, line=item.where.line, message=item.message) for item in questions]
+        raise JobFileError([*asked, *error.problems], more=error.more) from None
 
 
 async def _compare(

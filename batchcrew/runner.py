@@ -177,7 +177,7 @@ async def _continue(
     async with Ledger(path, clock=around.clock) as ledger:
         telling = Telling(around.observe, await ledger.told(jobfile.batch))
         around = replace(around, observe=telling.observe)
-        for warning in jobfile.warnings:
+        for warning in (*jobfile.warnings, *map(str, await asyncio.to_thread(jobfile.questions))):
             around.observe(Warned(warning))
         async with _Crews(jobfile, settings, path, around) as crews:
             taken = await take_in(
@@ -191,6 +191,8 @@ async def _continue(
                 program=request.program,
             )
             batch = taken.batch
+            for warning in jobfile.row_warnings():
+                around.observe(Warned(warning))
             await _prepare_jobs(request, jobfile, settings, ledger, batch, around)
             result = RunResult(
                 batch=batch.batch,

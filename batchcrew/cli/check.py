@@ -21,6 +21,9 @@ from batchcrew.cli.sources import consent_options, source, source_options
 def command(jobfile: Path | None, *, ledger: Path | None, offline: bool, as_json: bool, **options: Any) -> int:
     """Read JOBFILE completely, ask each crew for its inputs and print the plan of a run. Kicks nothing off.
 
+    It also prints how each rows file is read (rows, encoding, delimiter, columns), and questions about what looks wrong
+    in it and may be right, such as a first line that looks like a row. A question changes no exit code.
+
     Exit 2 when the file is wrong or jobs are missing inputs, 5 when a crew cannot be used, 3 when a run would stop
     before its first kickoff.
     """

@@ -11,6 +11,7 @@ from batchcrew.cli.program import current_program
 from batchcrew.clock import SystemClock
 from batchcrew.errors import ExitCode
 from batchcrew.reports.as_json import json_document, plan_json
+from batchcrew.reports.rows_files import questions_json, render_questions, render_rows_files, rows_files_json
 from batchcrew.reports.tables import render_plan
 from batchcrew.wiring import Source
 
@@ -27,19 +28,21 @@ def check_and_report(source: Source, ledger: Path | None, *, offline: bool, as_j
         samples = [
             {"job_id": job.job_id, "crew": job.crew, "inputs": job.inputs, "meta": job.meta} for job in result.samples
         ]
-        click.echo(json_document({**plan, **_spending(result), "notes": notes, "samples": samples}))
+        files = {"rows_files": rows_files_json(result.rows_files), "questions": questions_json(result.questions)}
+        click.echo(json_document({**plan, **_spending(result), **files, "notes": notes, "samples": samples}))
     else:
-        click.echo(
-            render_plan(
-                result.plan,
-                batch=result.batch,
-                jobfile=result.jobfile,
-                crews=result.crews,
-                notes=notes,
-                samples=result.samples,
-                width=shutil.get_terminal_size().columns,
-            )
+        width = shutil.get_terminal_size().columns
+        plan_text = render_plan(
+            result.plan,
+            batch=result.batch,
+            jobfile=result.jobfile,
+            crews=result.crews,
+            notes=notes,
+            samples=result.samples,
+            width=width,
         )
+        files_lines = (*render_rows_files(result.rows_files, width=width), *render_questions(result.questions))
+        click.echo("\n".join((plan_text, *files_lines)))
     if result.lacking:
         return ExitCode.USAGE
     if result.unusable:

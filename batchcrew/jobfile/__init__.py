@@ -2,13 +2,26 @@
 
 The way of a file: `syntax` (text) -> `document` (nodes that know their places) -> `variables` (${VAR}) ->
 `load` (the head, by the models of `schema`; wrong values become sentences in `mistakes`) -> `reading` (the
-entries of `jobs:`) -> `entries` (jobs), from `rows` and through `template`.
+entries of `jobs:`) -> `entries` (jobs), from `rows` and through `template`. Beside it, from the beginning of each
+rows file: `description`, and the `questions` that `data_like` (headers) and `misread` (encodings) answer.
 """
 
+from batchcrew.jobfile.description import RowsDescription
 from batchcrew.jobfile.load import JobFile, load_jobfile
 from batchcrew.jobfile.problems import Problems
+from batchcrew.jobfile.questions import Question
 from batchcrew.jobfile.schema import json_schema
 from batchcrew.jobfile.sending import EVERYTHING, Sending
 from batchcrew.jobfile.unfinished import CHANGED
 
-__all__ = ["CHANGED", "EVERYTHING", "JobFile", "Problems", "Sending", "json_schema", "load_jobfile"]
+__all__ = [
+    "CHANGED",
+    "EVERYTHING",
+    "JobFile",
+    "Problems",
+    "Question",
+    "RowsDescription",
+    "Sending",
+    "json_schema",
+    "load_jobfile",
+]

@@ -9,12 +9,14 @@ from typing import Any
 
 from batchcrew.errors import JobFileError, Problem
 from batchcrew.jobfile.crews import crew_of_options, override, read_crews
+from batchcrew.jobfile.description import RowsDescription, describe
 from batchcrew.jobfile.document import ListNode, MapNode, Node, ScalarNode, plain_data, scalars
 from batchcrew.jobfile.entries import Entry, Recipe, Rows
 from batchcrew.jobfile.hashing import FORMAT_VERSION, canonical
 from batchcrew.jobfile.ids import WrongName, batch_name
 from batchcrew.jobfile.mistakes import found, validated
 from batchcrew.jobfile.problems import Problems, listed, named, nearest, shown
+from batchcrew.jobfile.questions import Question, questions_about
 from batchcrew.jobfile.reading import EntryReader, check_meta
 from batchcrew.jobfile.rows import BARE_SUFFIXES, RowsFile, parse_delimiter
 from batchcrew.jobfile.schema import Defaults, Document
@@ -64,6 +66,23 @@ class JobFile:
             if problems.full:
                 return
             yield from entry.jobs(problems, sending)
+
+    def describe(self) -> tuple[RowsDescription, ...]:
+        """Describe each rows file, in the job file's order; their rows are counted once `jobs` was read to its end."""
+        return tuple(describe(file) for file in self._rows_files())
+
+    def questions(self) -> tuple[Question, ...]:
+        """Return what looks wrong in the rows files and may be right. Reads the beginning of each, and no more."""
+        return tuple(question for file in self._rows_files() for question in questions_about(file))
+
+    def row_warnings(self) -> tuple[str, ...]:
+        """What `jobs` found in rows files that is allowed and should be reported; the same form as `warnings`."""
+        return tuple(note for file in self._rows_files() for note in file.found.notes)
+
+    def _rows_files(self) -> list[RowsFile]:
+        """Each rows file once, also when several entries read it alike."""
+        files = [entry.file for entry in self._entries if isinstance(entry, Rows)]
+        return list({(file.path, file.encoding, file.delimiter): file for file in files}.values())
 
     def stamps(self) -> dict[Path, Stamp]:
         """Inode, size and time of each rows file, to notice that one changed between `digest` and `jobs`.

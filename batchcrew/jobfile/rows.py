@@ -2,15 +2,18 @@
 
 import codecs
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain, compress, count
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from batchcrew.jobfile.document import ListNode, MapNode, plain_data
 from batchcrew.jobfile.problems import Problems
-from batchcrew.jobfile.rows_csv import read_csv
+from batchcrew.jobfile.rows_csv import Opening, read_csv, read_opening
 from batchcrew.jobfile.rows_json import read_json_lines, read_json_list
+from batchcrew.jobfile.slips import in_rows
 from batchcrew.jobfile.syntax import read_document
+from batchcrew.jobfile.text_encoding import codec_of
 from batchcrew.jobfile.unfinished import CHANGED, stamp
 from batchcrew.models import Location
 
@@ -34,6 +37,18 @@ ROWS_SUFFIXES = (*BARE_SUFFIXES, ".json", ".yaml", ".yml")
 SEPARATED_SUFFIXES = (".csv", ".tsv")
 
 
+@dataclass(slots=True)
+class RowsRead:
+    """What the latest reading of a rows file found."""
+
+    rows: int | None = None
+    """Rows of the file; None until it was read to its end."""
+    columns: tuple[str, ...] = ()
+    """Columns of the first row."""
+    notes: tuple[str, ...] = ()
+    """Values that are allowed and look like a slip, one sentence for each column, with the place of the first."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsFile:
     """A file of rows and how it is to be read."""
@@ -43,6 +58,8 @@ class RowsFile:
     """What messages call it: the path as a person would write it."""
     encoding: str | None = None
     delimiter: str | None = None
+    found: RowsRead = field(default_factory=RowsRead, repr=False, compare=False)
+    """Filled by `read`."""
 
     @property
     def textual(self) -> bool:
@@ -55,21 +72,45 @@ class RowsFile:
         So is a file that changes before its last row was read.
         """
         where = Location(self.name)
+        self.found.rows, self.found.notes = None, ()
         try:
             before = stamp(self.path)
             with self.path.open("rb") as stream:
                 head = stream.read(16)
-            if reason := self._refusal(head):
+            if reason := self.refusal(head):
                 problems.at(where, reason)
                 return
-            yield from self._rows(problems)
+            rows = self._rows(problems)
+            first = next(rows, None)
+            if first is not None:
+                self.found.columns = tuple(first[1])
+                number = count(1)
+                # counts each row without a step of Python for it: a file may have millions
+                yield from compress(chain((first,), rows), number)
+                self.found.rows = next(number) - 1
+            else:
+                self.found.rows = 0
             if stamp(self.path) != before:
                 problems.at(where, CHANGED)
         except OSError as exc:
             problems.at(where, f"cannot be read: {exc.strerror}")
 
-    def _refusal(self, head: bytes) -> str | None:
-        """Why the file cannot be what its ending says."""
+    def opening(self) -> Opening | None:
+        """The beginning of a CSV or TSV file; None for other files, and for one that cannot be read or decoded."""
+        if not self.textual:
+            return None
+        try:
+            with self.path.open(encoding=codec_of(self.encoding), newline="") as stream:
+                return read_opening(stream, self._delimiter)
+        except (OSError, UnicodeError):  # the reading of the file says what is wrong
+            return None
+
+    @property
+    def _delimiter(self) -> str | None:
+        return self.delimiter or ("\t" if self.path.suffix.lower() == ".tsv" else None)
+
+    def refusal(self, head: bytes) -> str | None:
+        """Say why a file that begins with the bytes `head` cannot be what its ending says; None when it can."""
         for magic, reason in _MAGIC:
             if head.startswith(magic):
                 return reason
@@ -80,24 +121,24 @@ class RowsFile:
     def _rows(self, problems: Problems) -> Iterator[Row]:
         suffix = self.path.suffix.lower()
         if suffix in SEPARATED_SUFFIXES:
-            delimiter = self.delimiter or ("\t" if suffix == ".tsv" else None)
-            return read_csv(self.path, self.name, problems, encoding=self.encoding, delimiter=delimiter)
+            return read_csv(self.path, self.name, problems, encoding=self.encoding, delimiter=self._delimiter)
         if suffix == ".json":
             return read_json_list(self.path, self.name, problems)
         if suffix in {".yaml", ".yml"}:
-            return _read_yaml_list(self.path, self.name, problems)
+            return _read_yaml_list(self.path, self.name, problems, self.found)
         return read_json_lines(self.path, self.name, problems, encoding=self.encoding)
 
 
-def _read_yaml_list(path: Path, name: str, problems: Problems) -> Iterator[Row]:
+def _read_yaml_list(path: Path, name: str, problems: Problems, found: RowsRead) -> Iterator[Row]:
     """A YAML list of mappings. It is held in memory whole, up to the limit of a document."""
     known = len(problems)
-    root, _ = read_document(path, name, problems)
+    root, notes = read_document(path, name, problems)
     if root is None or len(problems) > known:
         return
     if not isinstance(root, ListNode):
         problems.at(root.where, "a rows file in YAML is a list of mappings, one a row")
         return
+    found.notes = in_rows(root, notes)
     for node in root.items:
         if isinstance(node, MapNode):
             yield node.where.line, plain_data(node)

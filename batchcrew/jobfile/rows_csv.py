@@ -3,6 +3,7 @@
 import csv
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -22,6 +23,63 @@ _SAMPLE = 2**16
 _SAMPLE_RECORDS = 20
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """The beginning of a CSV or TSV file, and the delimiter that it is read with."""
+
+    sample: str
+    """Its first characters, without a line `sep=;`; 65,536 at most."""
+    whole: bool
+    """The sample is the whole file; else its last record may be cut."""
+    delimiter: str
+    skipped: int = 0
+    """Lines before the sample: one when the file begins with `sep=;`."""
+
+    def records(self, limit: int) -> Iterator[tuple[int, list[str]]]:
+        """Yield the first records with a cell that is not blank, the header first: the line of each, and its cells.
+
+        It ends at a record that is not valid CSV, and before a record that may be cut.
+
+        Args:
+            limit: most records.
+        """
+        reader = csv.reader(StringIO(self.sample, newline=""), delimiter=self.delimiter, strict=True)
+        line, held, found = self.skipped, None, 0
+        try:
+            for record in reader:
+                start, line = line + 1, self.skipped + reader.line_num
+                if not any(cell.strip() for cell in record):
+                    continue
+                if held is not None:
+                    yield held
+                    found += 1
+                    if found == limit:
+                        return
+                held = start, record
+        except csv.Error:  # the reading of the file says what is wrong
+            return
+        if held is not None and self.whole:
+            yield held
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The column names; empty when the header is longer than the sample, or there is none."""
+        for _, record in self.records(1):
+            return tuple(cell.strip() for cell in record)
+        return ()
+
+
+def read_opening(stream: TextIO, delimiter: str | None) -> Opening:
+    """Read the beginning of `stream`; a `delimiter` of None is found from it."""
+    sample = stream.read(_SAMPLE)
+    whole = len(sample) < _SAMPLE
+    first = StringIO(sample, newline="").readline()
+    sep = first.rstrip("\r\n")
+    if sep[:4].casefold() == "sep=" and len(sep) == 5:
+        return Opening(sample=sample[len(first) :], whole=whole, delimiter=delimiter or sep[4], skipped=1)
+    return Opening(sample=sample, whole=whole, delimiter=delimiter or find_delimiter(sample, whole=whole))
+
+
 def read_csv(
     path: Path, name: str, problems: Problems, *, encoding: str | None = None, delimiter: str | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -36,18 +94,15 @@ def read_csv(
     codec = codec_of(encoding)
     try:
         with path.open(encoding=codec, newline="") as stream:
-            sample = stream.read(_SAMPLE)
-            stream.seek(0)
-            if len(sample) == _SAMPLE and "\n" not in sample and "\r" not in sample:
+            opening = read_opening(stream, delimiter)
+            if not opening.whole and "\n" not in opening.sample and "\r" not in opening.sample:
                 problems.at(Location(name, 1), f"no line ends in the first {_SAMPLE:,} characters; is it really a CSV?")
                 return
-            skipped = 0
-            first = sample.splitlines()[0] if sample else ""
-            if first[:4].casefold() == "sep=" and len(first) == 5:
-                skipped, delimiter = 1, delimiter or first[4]
+            stream.seek(0)
+            if opening.skipped:
                 stream.readline()
-            delimiter = delimiter or find_delimiter(sample, whole=len(sample) < _SAMPLE)
-            yield from _records(stream, name, problems, delimiter, skipped, whole=ends_with_line_end(path))
+            whole = ends_with_line_end(path)
+            yield from _records(stream, name, problems, opening.delimiter, opening.skipped, whole=whole)
     except UnicodeError:
         add_undecodable(path, name, codec, problems)
 
@@ -66,15 +121,15 @@ def find_delimiter(sample: str, *, whole: bool) -> str:
     for delimiter in DELIMITERS:
         if delimiter not in sample:
             continue
-        widths = _widths(sample, delimiter, whole=whole)
+        widths = widths_at(sample, delimiter, whole=whole)
         if widths and widths[0] > 1:
             ranked.append((len(set(widths)) == 1, widths[0], f"{delimiter} " not in sample, delimiter))
     # max() keeps the first of equals, and DELIMITERS stand in order of likelihood
     return max(ranked, key=lambda entry: entry[:3])[3] if ranked else ","
 
 
-def _widths(sample: str, delimiter: str, *, whole: bool) -> list[int]:
-    """Columns of the sample's first records when it is cut at `delimiter`."""
+def widths_at(sample: str, delimiter: str, *, whole: bool) -> list[int]:
+    """Count the columns of the sample's first records when it is cut at `delimiter`."""
     widths: list[int] = []
     reader = csv.reader(StringIO(sample, newline=""), delimiter=delimiter)
     try:

@@ -1,0 +1,41 @@
+"""What a rows file is, in a few words: rows, encoding, delimiter, columns."""
+
+import codecs
+from dataclasses import dataclass
+
+from batchcrew.jobfile.rows import BARE_SUFFIXES, RowsFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsDescription:
+    """How a rows file is read, and what was found in it."""
+
+    name: str
+    """The file as messages name it."""
+    rows: int | None
+    """Rows of the file, those that `where` leaves out included; None until its jobs were read to their end."""
+    encoding: str
+    """`UTF-8`, or the encoding as the job file or the command line names it."""
+    delimiter: str | None
+    """The delimiter in use, given or found; None where the format has none, or the file cannot be read."""
+    columns: tuple[str, ...]
+    """The header of a CSV or TSV file; else the keys of the first row, empty until its jobs were read."""
+
+
+def describe(file: RowsFile) -> RowsDescription:
+    """Describe a rows file. Reads the beginning of a CSV or TSV file, and nothing of others."""
+    opening = file.opening()
+    return RowsDescription(
+        name=file.name,
+        rows=file.found.rows,
+        encoding=_encoding(file),
+        delimiter=opening.delimiter if opening else None,
+        columns=opening.header if opening else file.found.columns,
+    )
+
+
+def _encoding(file: RowsFile) -> str:
+    given = file.encoding if file.path.suffix.lower() in BARE_SUFFIXES else None
+    if given is None or codecs.lookup(given).name in {"utf-8", "utf-8-sig"}:
+        return "UTF-8"
+    return given
