@@ -2,10 +2,8 @@
 
 import json
 import os
-import resource
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,9 +12,8 @@ from cli_process import (
     JOB_FILE,
     Crew,
     Process,
+    ProcessOptions,
     call,
-    call_fresh,
-    environment,
     read_until,
     start,
     wait_until,
@@ -86,11 +83,8 @@ def test_a_full_disk(folder: Path, crew: Crew, small_disk: Path) -> None:
 
 def test_a_file_that_may_not_grow(folder: Path, crew: Crew) -> None:
     """A quota or `ulimit -f`: the kernel's other way to refuse a write."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (220_000, 220_000))
-
-    ended = call_fresh(folder, "run", "jobs.yaml", "--delivery", "at_most_once", preexec_fn=limit)
+    limit = ProcessOptions(limits={"RLIMIT_FSIZE": (220_000, 220_000)})
+    ended = call(folder, "run", "jobs.yaml", "--delivery", "at_most_once", options=limit)
     plain(ended, "results/batchcrew.db")
     assert PROMISE in ended.stderr
     finished(folder, crew, "results/batchcrew.db")
@@ -99,15 +93,9 @@ def test_a_file_that_may_not_grow(folder: Path, crew: Crew) -> None:
 def test_ids_that_the_ledger_cannot_take_are_resumed_by_the_next_run(folder: Path, held: HeldCrew) -> None:
     """Twenty kickoffs leave at once, and the ledger has reached its limit when their ids arrive."""
     write_trips(folder, 40)
-    driver = str(Path(__file__).with_name("limit_driver.py"))
-    ended = subprocess.run(
-        [sys.executable, driver, "run", "jobs.yaml", "--concurrency", "20", "--ledger", "results/batchcrew.db"],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    driver = ProcessOptions(script=Path(__file__).with_name("limit_driver.py"))
+    arguments = ("run", "jobs.yaml", "--concurrency", "20", "--ledger", "results/batchcrew.db")
+    ended = call(folder, *arguments, options=driver)
     assert ended.returncode == 70, ended.stderr
     assert "it is in the spill file next to the ledger" in ended.stderr
     paid = held.kickoffs
