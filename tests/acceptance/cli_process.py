@@ -181,8 +181,13 @@ _zygotes: list[Zygote] = []
 _started: list[Process] = []
 
 
-def start(folder: Path, *arguments: str, options: ProcessOptions = PLAIN, **variables: str) -> Process:
+def start(folder: Path, *arguments: str, **variables: str) -> Process:
     """Start `batchcrew ARGUMENTS`; it is killed at the end of the test if it runs on."""
+    return start_with(PLAIN, folder, *arguments, **variables)
+
+
+def start_with(options: ProcessOptions, folder: Path, *arguments: str, **variables: str) -> Process:
+    """Start a process that is no plain call."""
     if not _zygotes:
         _zygotes.append(Zygote())
     process = _zygotes[0].start(folder, arguments, variables, options)
@@ -199,11 +204,16 @@ def closing() -> Iterator[None]:
         _started.pop().close()
 
 
-def call(
-    folder: Path, *arguments: str, options: ProcessOptions = PLAIN, **variables: str
-) -> "subprocess.CompletedProcess[str]":
+def call(folder: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Run `batchcrew ARGUMENTS` to its end."""
-    process = start(folder, *arguments, options=options, **variables)
+    return call_with(PLAIN, folder, *arguments, **variables)
+
+
+def call_with(
+    options: ProcessOptions, folder: Path, *arguments: str, **variables: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run a process that is no plain call to its end."""
+    process = start_with(options, folder, *arguments, **variables)
     stdout, stderr = process.communicate()
     assert process.returncode is not None
     return subprocess.CompletedProcess(arguments, process.returncode, stdout, stderr)

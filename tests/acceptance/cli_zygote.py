@@ -151,7 +151,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for pytest, which then closes the socket
     for module, _ in COMMANDS.values():
         importlib.import_module(module)
-    for module in ("batchcrew.server", "batchcrew.progress.live", "encodings.idna"):
+    for module in ("batchcrew.server.server", "batchcrew.progress.live", "encodings.idna"):
         importlib.import_module(module)
     gc.collect()
     gc.freeze()

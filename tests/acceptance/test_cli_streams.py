@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cli_process import JOB_FILE, Crew, ProcessOptions, call, call_fresh, environment, write_trips
+from cli_process import JOB_FILE, Crew, ProcessOptions, call, call_fresh, call_with, environment, write_trips
 
 READING = (
     ("--help",),
@@ -69,7 +69,7 @@ def start_redirected(folder: Path, redirection: str, *arguments: str) -> "subpro
     if arguments[0] not in SLOW_TO_IMPORT:
         return shell(folder, redirection, *arguments)
     with redirected(redirection) as options:
-        return call(folder, *arguments, options=options)
+        return call_with(options, folder, *arguments)
 
 
 @pytest.mark.parametrize("arguments", READING, ids=" ".join)
@@ -85,7 +85,7 @@ def test_a_full_or_closed_stdout_is_a_plain_message(ended: Path, arguments: tupl
 def test_a_reader_that_has_ended_has_what_it_wanted(ended: Path, arguments: tuple[str, ...]) -> None:
     with redirected("| :") as options:
         if arguments[0] in SLOW_TO_IMPORT:
-            done = call(ended, *arguments, options=options)
+            done = call_with(options, ended, *arguments)
         else:
             done = call_fresh(ended, *arguments, stdout=options.stdout)
     assert (done.returncode, done.stderr) == (0, "")
@@ -106,7 +106,7 @@ def test_an_error_that_cannot_be_printed_leaves_the_exit_code(ended: Path, redir
     """In a new interpreter as well as in one that has begun."""
     assert shell(ended, redirection, "status", "nowhere").returncode == 2
     with redirected(redirection) as options:
-        assert call(ended, "status", "nowhere", options=options).returncode == 2
+        assert call_with(options, ended, "status", "nowhere").returncode == 2
 
 
 def test_what_was_done_is_done_also_when_it_cannot_be_printed(ended: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from cli_process import JOB_FILE, TOKEN, Crew, ProcessOptions, call, call_fresh, start, write_trips
+from cli_process import JOB_FILE, TOKEN, Crew, ProcessOptions, call, call_fresh, call_with, start_with, write_trips
 
 from batchcrew.crew.failures import failure
 from batchcrew.fitting import needed
@@ -41,7 +41,7 @@ def limited(
     folder: Path, soft: int, hard: int, *arguments: str, script: Path | None = None
 ) -> "subprocess.CompletedProcess[str]":
     options = ProcessOptions(limits={"RLIMIT_NOFILE": (soft, hard)}, script=script)
-    return call(folder, *arguments, options=options)
+    return call_with(options, folder, *arguments)
 
 
 def test_a_run_raises_the_soft_limit_to_what_it_needs(folder: Path, crew: Crew) -> None:
@@ -104,7 +104,7 @@ def test_a_run_that_runs_out_of_them_all_the_same_goes_on_with_fewer(folder: Pat
 def test_serve_raises_its_soft_limit(folder: Path) -> None:
     options = ProcessOptions(limits={"RLIMIT_NOFILE": (40, 1000)})
     arguments = ("serve", "--port", "0", "--execution-time", "50ms")
-    server = start(folder, *arguments, options=options, BATCHCREW_SERVE_TOKEN=TOKEN)
+    server = start_with(options, folder, *arguments, BATCHCREW_SERVE_TOKEN=TOKEN)
     url = server.stdout.readline().strip()
     limits = Path(f"/proc/{server.pid}/limits")
     if limits.exists():

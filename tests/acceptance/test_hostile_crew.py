@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from cli_process import TOKEN, ProcessOptions, call, environment
+from cli_process import TOKEN, ProcessOptions, call, call_with, environment
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\u202e\x9b5n"
 HARMFUL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
@@ -84,7 +84,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, "subpr
     (folder / "rows.csv").write_text("id,x\n" + "".join(f"{kind},1\n" for kind in ANSWERS), encoding="utf-8")
     with hostile() as url:
         (folder / "jobs.yaml").write_text(JOB_FILE.format(url=url), encoding="utf-8")
-        ended = call(folder, "run", "jobs.yaml", options=ProcessOptions(umask=0))
+        ended = call_with(ProcessOptions(umask=0), folder, "run", "jobs.yaml")
         yield folder, ended
 
 
@@ -170,7 +170,7 @@ def test_a_defect_shows_no_token(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     arguments = ("run", "rows.csv", "--crew-url", "http://127.0.0.1:9")
-    ended = call(tmp_path, *arguments, options=ProcessOptions(script=script))
+    ended = call_with(ProcessOptions(script=script), tmp_path, *arguments)
     assert ended.returncode == 70
     assert "this is a defect of batchcrew" in ended.stderr
     assert TOKEN not in ended.stderr

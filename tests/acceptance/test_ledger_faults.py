@@ -14,6 +14,7 @@ from cli_process import (
     Process,
     ProcessOptions,
     call,
+    call_with,
     read_until,
     start,
     wait_until,
@@ -84,7 +85,7 @@ def test_a_full_disk(folder: Path, crew: Crew, small_disk: Path) -> None:
 def test_a_file_that_may_not_grow(folder: Path, crew: Crew) -> None:
     """A quota or `ulimit -f`: the kernel's other way to refuse a write."""
     limit = ProcessOptions(limits={"RLIMIT_FSIZE": (220_000, 220_000)})
-    ended = call(folder, "run", "jobs.yaml", "--delivery", "at_most_once", options=limit)
+    ended = call_with(limit, folder, "run", "jobs.yaml", "--delivery", "at_most_once")
     plain(ended, "results/batchcrew.db")
     assert PROMISE in ended.stderr
     finished(folder, crew, "results/batchcrew.db")
@@ -95,7 +96,7 @@ def test_ids_that_the_ledger_cannot_take_are_resumed_by_the_next_run(folder: Pat
     write_trips(folder, 40)
     driver = ProcessOptions(script=Path(__file__).with_name("limit_driver.py"))
     arguments = ("run", "jobs.yaml", "--concurrency", "20", "--ledger", "results/batchcrew.db")
-    ended = call(folder, *arguments, options=driver)
+    ended = call_with(driver, folder, *arguments)
     assert ended.returncode == 70, ended.stderr
     assert "it is in the spill file next to the ledger" in ended.stderr
     paid = held.kickoffs
