@@ -10,13 +10,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from cli_process import JOB_FILE, Crew, Process, call, environment, read_until, start, write_trips
+from cli_process import JOB_FILE, Crew, Process, ProcessOptions, call, call_with, environment, read_until, start, write_trips
 from held_crew import HeldCrew
 
 SIGNALS = pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name
 )
-DRIVER = str(Path(__file__).with_name("signal_driver.py"))
+DRIVER = Path(__file__).with_name("signal_driver.py")
 TABLE = {0, 1, 2, 3, 4, 5}
 
 
@@ -101,7 +101,7 @@ def test_a_signal_after_the_first_line_has_a_code_of_the_table(
 def driven(folder: Path, point: str, number: signal.Signals, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run a command that gets the signal at that point of its code."""
     return subprocess.run(
-        [sys.executable, DRIVER, point, number.name, "--", *arguments],
+        [sys.executable, str(DRIVER), point, number.name, "--", *arguments],
         cwd=folder,
         env=environment(),
         capture_output=True,
@@ -212,7 +212,8 @@ def test_a_served_crew_is_stopped_by_one_signal_and_at_once_by_two(folder: Path,
     one.send_signal(number)
     one.communicate()
     assert one.returncode == 0
-    ended = driven(folder, "CrewServer.drain", number, "serve", "--port", "0")  # hold on: see the driver
+    driver = ProcessOptions(script=DRIVER)
+    ended = call_with(driver, folder, "CrewServer.drain", number.name, "--", "serve", "--port", "0")
     assert ended.returncode == 3, ended.stderr
     assert "Traceback" not in ended.stderr
 
