@@ -24,7 +24,7 @@ run: {{concurrency: 6, poll: {{initial: 20ms, max: 100ms}}, retry: {{backoff: 20
 jobs: [{{rows: trips.csv}}]
 """
 INPUTS = {"budget": "1", "interests": "x", "duration": "1 day", "age": "3"}
-LONGEST_SECONDS = 55.0
+LONGEST_SECONDS = 240.0
 """Under pytest's own timeout, so that a process that hangs is reported with what it printed."""
 
 
@@ -115,7 +115,7 @@ class Process:
         except subprocess.TimeoutExpired as late:
             self.kill()
             for reader in readers:
-                reader.join(timeout=5)
+                reader.join(timeout=30)
             late.stdout, late.stderr = read  # type: ignore[assignment]  # text, as Popen has it in text mode
             raise AssertionError(f"it did not end within {timeout:g} s; it printed {read}") from late
         for reader in readers:
@@ -125,7 +125,7 @@ class Process:
     def close(self) -> None:
         """Kill it if it runs, and close its streams."""
         self.kill()
-        self._ended.wait(5)
+        self._ended.wait(30)
         self.stdout.close()
         self.stderr.close()
 

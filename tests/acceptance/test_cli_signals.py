@@ -10,7 +10,19 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from cli_process import JOB_FILE, Crew, Process, ProcessOptions, call, call_with, environment, read_until, start, write_trips
+from cli_process import (
+    JOB_FILE,
+    LONGEST_SECONDS,
+    Crew,
+    Process,
+    ProcessOptions,
+    call,
+    call_with,
+    environment,
+    read_until,
+    start,
+    write_trips,
+)
 from held_crew import HeldCrew
 
 SIGNALS = pytest.mark.parametrize(
@@ -55,7 +67,7 @@ def test_the_second_signal_ends_at_once_and_the_ledger_is_whole(folder: Path, he
 
 def test_the_second_signal_ends_also_while_another_program_holds_the_ledger(folder: Path, held: HeldCrew) -> None:
     run = running(folder, held, "--drain")
-    other = sqlite3.connect(folder / "results" / "batchcrew.db", isolation_level=None, timeout=30)
+    other = sqlite3.connect(folder / "results" / "batchcrew.db", isolation_level=None, timeout=LONGEST_SECONDS)
     other.execute("BEGIN IMMEDIATE")
     run.send_signal(signal.SIGINT)
     interrupt_until_it_ends(run)
@@ -107,7 +119,7 @@ def driven(folder: Path, point: str, number: signal.Signals, *arguments: str) ->
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=LONGEST_SECONDS,
     )
 
 
@@ -229,7 +241,7 @@ def test_a_run_under_nohup_survives_its_terminal(folder: Path, held: HeldCrew) -
             break
     run.send_signal(signal.SIGHUP)
     held.release()
-    said, _ = run.communicate(timeout=50)
+    said, _ = run.communicate(timeout=LONGEST_SECONDS)
     assert run.returncode == 0, said
 
 
@@ -254,7 +266,7 @@ def test_a_thread_that_is_stuck_keeps_nobody_waiting() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=LONGEST_SECONDS,
         env=environment(),
     )
     assert (ended.returncode, ended.stdout) == (3, "worked"), ended.stderr

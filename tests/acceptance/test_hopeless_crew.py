@@ -16,7 +16,7 @@ from cli_process import write_trips
 CREDIT = "Your credit balance is too low to access the API (request req_{:012d})"
 JOB_FILE = """
 crew: {{url: "{url}", token: "${{CREW_TOKEN}}"{price}}}
-run: {{poll: {{initial: 20ms, max: 100ms}}}}
+run: {{poll: {{initial: 20ms, max: 100ms}}, retry: {{backoff: 20ms}}}}
 jobs: [{{rows: trips.csv}}]
 """
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cli_process import (
     JOB_FILE,
+    LONGEST_SECONDS,
     Crew,
     Process,
     ProcessOptions,
@@ -111,7 +112,7 @@ def locked(folder: Path, held: HeldCrew, *options: str) -> tuple[Process, sqlite
     run = start(folder, "run", "jobs.yaml", "--delivery", "at_most_once", "--log-format", "json", *options)
     for _ in range(6):
         read_until(run, '"kicked_off"')
-    other = sqlite3.connect(folder / "results" / "batchcrew.db", isolation_level=None, timeout=50)
+    other = sqlite3.connect(folder / "results" / "batchcrew.db", isolation_level=None, timeout=LONGEST_SECONDS)
     other.execute("BEGIN IMMEDIATE")
     held.finish()  # from now on the run has something to write
     return run, other
