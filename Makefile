@@ -16,7 +16,7 @@ demo-reset: .venv/installed
 
 # About a minute on two cores; the last line says how long it took. More processes than cores: many tests wait.
 test: .venv/installed-tests
-	$(BIN)/pytest -n 6 --dist worksteal -m "not crash and not cron and not crewai"
+	$(BIN)/pytest -n 5 --dist worksteal -m "not crash and not cron and not crewai"
 
 crash: .venv/installed-tests
 	$(BIN)/pytest -n 4 --dist worksteal -m "crash or cron"

@@ -11,6 +11,11 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from cli_process import JOB_FILE, closing, write_trips
 from held_crew import HeldCrew
+from hypothesis import HealthCheck, settings
+
+# No example has a time limit, and the examples are the same at each call: a test fails for what it tests alone.
+settings.register_profile("batchcrew", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("batchcrew")
 
 
 @pytest.fixture(autouse=True)

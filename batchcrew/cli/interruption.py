@@ -40,7 +40,6 @@ def set_handler(handler: Handler | signal.Handlers) -> None:
 
 def interruptible() -> None:
     """Raise `Interrupted` on a signal."""
-    sys.unraisablehook = _where_nothing_can_be_raised
     set_handler(interrupt)
 
 
@@ -52,15 +51,17 @@ def uninterruptible() -> None:
 def interrupt(number: int, frame: FrameType | None) -> None:
     """End the command in order; a second signal ends it at once."""
     set_handler(_end_at_once)
+    sys.unraisablehook = _where_nothing_can_be_raised
     warnings.simplefilter("ignore", RuntimeWarning)  # about a coroutine that was made and will never begin
     raise Interrupted(signal.Signals(number))
 
 
 def _where_nothing_can_be_raised(unraisable: "sys.UnraisableHookArgs") -> None:
-    """End at once where Python swallows the exception: in a generator that is being closed, or an object's end."""
+    """End at once where Python swallows the exception: in a generator that is being closed, or an object's end.
+
+    Whatever else cannot be raised from then on is of something that was cut off half made, and says nothing.
+    """
     if not isinstance(unraisable.exc_value, Interrupted):
-        if signal.getsignal(signal.SIGTERM) is not _end_at_once:  # else it is of something that was cut off half made
-            sys.__unraisablehook__(unraisable)
         return
     with contextlib.suppress(OSError, ValueError, OutputError):
         if sys.stderr is not None:

@@ -14,10 +14,15 @@ are kept, `webhooks.py` the calls back.
 It imports nothing of batchcrew but `errors`: it shares no parsing with the client, so they cannot share a bug.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from batchcrew.server.faults import Fault, Faults
 from batchcrew.server.options import DIALECTS, CrewOptions, ServeOptions, Spread, parse_share
-from batchcrew.server.server import CrewServer
 from batchcrew.server.targets import Target, parse_target
+
+if TYPE_CHECKING:
+    from batchcrew.server.server import CrewServer
 
 __all__ = [
     "DIALECTS",
@@ -31,3 +36,10 @@ __all__ = [
     "parse_share",
     "parse_target",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the server when it is asked for: worker processes import this package, and serve nothing."""
+    if name == "CrewServer":
+        return importlib.import_module("batchcrew.server.server").CrewServer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

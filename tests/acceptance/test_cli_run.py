@@ -210,7 +210,7 @@ def test_failed_jobs_run_again_only_when_asked(folder: Path) -> None:
 
 def test_the_embedded_crew_goes_on_after_an_interruption(folder: Path) -> None:
     (folder / "jobs.yaml").write_text(JOB_FILE.format(url="embedded"), encoding="utf-8")
-    # one at a time they take 80 s, longer than any test may
+    # one at a time they take 80 s
     first = start(folder, "run", "jobs.yaml", "--concurrency", "1", "--log-format", "json")
     read_until(first, '"kicked_off"')
     first.send_signal(signal.SIGINT)

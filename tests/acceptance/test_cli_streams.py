@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from cli_process import JOB_FILE, Crew, call, call_fresh, environment, write_trips
+from cli_process import JOB_FILE, Crew, ProcessOptions, call, call_fresh, call_with, environment, write_trips
 
 READING = (
     ("--help",),
@@ -21,6 +23,9 @@ READING = (
     ("export", "jobs"),
     ("check", "jobs.yaml", "--offline"),
 )
+SLOW_TO_IMPORT = {"run", "schema", "check"}
+"""What a command imports makes no difference to its streams: these are called without a new interpreter."""
+REDIRECTIONS = (">/dev/full", ">&-", "| :", "2>/dev/full", "2>&-", ">&- 2>&-", "<&- >&- 2>&-")
 
 
 @pytest.fixture(scope="module")
@@ -36,16 +41,41 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shell(folder: Path, redirection: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run `batchcrew ARGUMENTS REDIRECTION` in a shell."""
-    script = f'"$@" {redirection}'
+    """Run `batchcrew ARGUMENTS REDIRECTION` in a shell and a new interpreter."""
+    script = f'"$@" {redirection}; exit ${{PIPESTATUS[0]}}'
     command = ["bash", "-c", script, "bash", sys.executable, "-m", "batchcrew", *arguments]
     return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+
+
+@contextmanager
+def redirected(redirection: str) -> Iterator[ProcessOptions]:
+    """The same redirection of a process that is started without a shell."""
+    if redirection in {">/dev/full", "2>/dev/full"}:
+        with Path("/dev/full").open("w") as full:
+            stdout = redirection.startswith(">")
+            yield ProcessOptions(stdout=full.fileno()) if stdout else ProcessOptions(stderr=full.fileno())
+    elif redirection == "| :":
+        reader, writer = os.pipe()
+        os.close(reader)
+        yield ProcessOptions(stdout=writer)
+        os.close(writer)
+    else:
+        closed = {"<": 0, ">": 1, "2": 2}
+        yield ProcessOptions(closed=tuple(closed[word[0]] for word in redirection.split()))
+
+
+def start_redirected(folder: Path, redirection: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run `batchcrew ARGUMENTS REDIRECTION`."""
+    if arguments[0] not in SLOW_TO_IMPORT:
+        return shell(folder, redirection, *arguments)
+    with redirected(redirection) as options:
+        return call_with(options, folder, *arguments)
 
 
 @pytest.mark.parametrize("arguments", READING, ids=" ".join)
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-"], ids=["full", "closed"])
 def test_a_full_or_closed_stdout_is_a_plain_message(ended: Path, arguments: tuple[str, ...], redirection: str) -> None:
-    done = shell(ended, redirection, *arguments)
+    done = start_redirected(ended, redirection, *arguments)
     assert done.returncode == 2
     assert done.stderr.startswith("batchcrew: stdout cannot be written: ")
     assert len(done.stderr.splitlines()) == 1
@@ -53,21 +83,30 @@ def test_a_full_or_closed_stdout_is_a_plain_message(ended: Path, arguments: tupl
 
 @pytest.mark.parametrize("arguments", READING, ids=" ".join)
 def test_a_reader_that_has_ended_has_what_it_wanted(ended: Path, arguments: tuple[str, ...]) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    done = call_fresh(ended, *arguments, stdout=writer)
-    os.close(writer)
+    with redirected("| :") as options:
+        if arguments[0] in SLOW_TO_IMPORT:
+            done = call_with(options, ended, *arguments)
+        else:
+            done = call_fresh(ended, *arguments, stdout=options.stdout)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "| :", "2>/dev/full", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("redirection", REDIRECTIONS[:-1])
 def test_a_summary_that_cannot_be_printed_leaves_the_exit_code(ended: Path, redirection: str) -> None:
-    done = shell(ended, f"{redirection}; exit ${{PIPESTATUS[0]}}", "run", "jobs.yaml", "--json")
+    done = start_redirected(ended, redirection, "run", "jobs.yaml", "--json")
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
     left = ("run", "trips.csv", "--crew-url", "embedded", "--watch-only")
-    assert shell(ended, f"{redirection}; exit ${{PIPESTATUS[0]}}", *left).returncode == 3
-    assert shell(ended, f"{redirection}; exit ${{PIPESTATUS[0]}}", "run", "nowhere.yaml").returncode == 2
+    assert start_redirected(ended, redirection, *left).returncode == 3
+    assert start_redirected(ended, redirection, "run", "nowhere.yaml").returncode == 2
+
+
+@pytest.mark.parametrize("redirection", REDIRECTIONS)
+def test_an_error_that_cannot_be_printed_leaves_the_exit_code(ended: Path, redirection: str) -> None:
+    """In a new interpreter as well as in one that has begun."""
+    assert shell(ended, redirection, "status", "nowhere").returncode == 2
+    with redirected(redirection) as options:
+        assert call_with(options, ended, "status", "nowhere").returncode == 2
 
 
 def test_what_was_done_is_done_also_when_it_cannot_be_printed(ended: Path) -> None:

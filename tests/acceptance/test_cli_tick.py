@@ -23,13 +23,11 @@ def serve(folder: Path, *options: str, job_file: str = JOB_FILE) -> Crew:
     return crew
 
 
-def tick_to_the_end(folder: Path, *options: str, most: int = 80) -> list[int]:
-    codes = []
-    for _ in range(most):
-        ended = call(folder, "tick", "jobs.yaml", *options)
-        codes.append(ended.returncode)
-        if ended.returncode != 3:
-            break
+def tick_to_the_end(folder: Path, *options: str) -> list[int]:
+    """Call as many ticks as it takes; returns their exit codes."""
+    codes = [3]
+    while codes[-1] == 3:
+        codes.append(call(folder, "tick", "jobs.yaml", *options).returncode)
     return codes
 
 

@@ -2,13 +2,12 @@
 
 import resource
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
 import pytest
-from test_cli_run import JOB_FILE, Crew, call, environment, write_trips
+from cli_process import JOB_FILE, TOKEN, Crew, ProcessOptions, call, call_fresh, call_with, start_with, write_trips
 
 from batchcrew.crew.failures import failure
 from batchcrew.fitting import needed
@@ -20,7 +19,7 @@ from batchcrew import runner
 from batchcrew.cli import main
 runner.fit_concurrency = lambda settings, crews: (settings, None)
 runner.require_descriptors = lambda crews: None
-main({arguments})
+main()
 """
 
 
@@ -38,22 +37,15 @@ def crew(folder: Path) -> Iterator[Crew]:
     made.stop()
 
 
-def limited(folder: Path, soft: int, hard: int, *program: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, *program],
-        check=False,
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=55,
-        stdin=subprocess.DEVNULL,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard)),
-    )
+def limited(
+    folder: Path, soft: int, hard: int, *arguments: str, script: Path | None = None
+) -> "subprocess.CompletedProcess[str]":
+    options = ProcessOptions(limits={"RLIMIT_NOFILE": (soft, hard)}, script=script)
+    return call_with(options, folder, *arguments)
 
 
 def test_a_run_raises_the_soft_limit_to_what_it_needs(folder: Path, crew: Crew) -> None:
-    ended = limited(folder, 40, 1000, "-m", "batchcrew", "run", "jobs.yaml", "--concurrency", "50", "--json")
+    ended = limited(folder, 40, 1000, "run", "jobs.yaml", "--concurrency", "50", "--json")
     assert ended.returncode == 0, ended.stderr
     assert "concurrency 50" in ended.stderr
     assert "descriptors" not in ended.stderr
@@ -73,7 +65,7 @@ def test_under_a_hard_limit_concurrency_is_lowered_and_it_is_said_first(
         )
         (folder / "ids.csv").write_text(f"job_id,kickoff_id\ntrip-2,{crew.kickoff()}\n", encoding="utf-8")
         arguments = ["--csv", "ids.csv"]
-    ended = limited(folder, limit, limit, "-m", "batchcrew", command, "jobs.yaml", *arguments)
+    ended = limited(folder, limit, limit, command, "jobs.yaml", *arguments)
     assert f"concurrency is lowered from {concurrency} to " in ended.stderr
     assert "cannot be reached" not in ended.stderr
     assert "in a row went wrong" not in ended.stderr
@@ -89,7 +81,9 @@ def test_under_a_hard_limit_concurrency_is_lowered_and_it_is_said_first(
 
 
 def test_a_limit_that_is_too_low_for_one_execution_is_said_and_nothing_is_started(folder: Path, crew: Crew) -> None:
-    ended = limited(folder, 17, 17, "-m", "batchcrew", "run", "jobs.yaml")
+    ended = call_fresh(
+        folder, "run", "jobs.yaml", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (17, 17))
+    )
     assert ended.returncode == 2, ended.stderr
     assert "too few file descriptors: 17" in ended.stderr
     assert crew.stats()["kickoffs"] == 0
@@ -97,8 +91,9 @@ def test_a_limit_that_is_too_low_for_one_execution_is_said_and_nothing_is_starte
 
 def test_a_run_that_runs_out_of_them_all_the_same_goes_on_with_fewer(folder: Path, crew: Crew) -> None:
     """As where the whole system is out of them: no estimate knows of that."""
-    arguments = ["run", "jobs.yaml", "--concurrency", "50"]
-    ended = limited(folder, 30, 30, "-c", UNFITTED.format(arguments=arguments))
+    script = folder / "unfitted.py"
+    script.write_text(UNFITTED, encoding="utf-8")
+    ended = limited(folder, 30, 30, "run", "jobs.yaml", "--concurrency", "50", script=script)
     assert ended.returncode == 0, ended.stderr
     assert "no file descriptor left" in ended.stderr
     assert "cannot be reached" not in ended.stderr
@@ -107,29 +102,16 @@ def test_a_run_that_runs_out_of_them_all_the_same_goes_on_with_fewer(folder: Pat
 
 
 def test_serve_raises_its_soft_limit(folder: Path) -> None:
-    program = f"""
-import resource, sys
-resource.setrlimit(resource.RLIMIT_NOFILE, (40, 1000))
-from batchcrew.cli import main
-main({["serve", "--port", "0", "--execution-time", "50ms"]})
-"""
-    with subprocess.Popen(
-        [sys.executable, "-c", program],
-        cwd=folder,
-        env=environment(BATCHCREW_SERVE_TOKEN="a-token-of-the-tests"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as server:
-        assert server.stdout is not None
-        url = server.stdout.readline().strip()
-        limits = Path(f"/proc/{server.pid}/limits")
-        if limits.exists():
-            (line,) = [each for each in limits.read_text(encoding="ascii").splitlines() if "open files" in each]
-            assert line.split()[3:5] == ["1000", "1000"]
-        (folder / "jobs.yaml").write_text(JOB_FILE.format(url=url), encoding="utf-8")
-        ended = call(folder, "run", "jobs.yaml", "--concurrency", str(JOBS))
-        server.terminate()
+    options = ProcessOptions(limits={"RLIMIT_NOFILE": (40, 1000)})
+    arguments = ("serve", "--port", "0", "--execution-time", "50ms")
+    server = start_with(options, folder, *arguments, BATCHCREW_SERVE_TOKEN=TOKEN)
+    url = server.stdout.readline().strip()
+    limits = Path(f"/proc/{server.pid}/limits")
+    if limits.exists():
+        (line,) = [each for each in limits.read_text(encoding="ascii").splitlines() if "open files" in each]
+        assert line.split()[3:5] == ["1000", "1000"]
+    (folder / "jobs.yaml").write_text(JOB_FILE.format(url=url), encoding="utf-8")
+    ended = call(folder, "run", "jobs.yaml", "--concurrency", str(JOBS))
     assert ended.returncode == 0, ended.stderr
 
 

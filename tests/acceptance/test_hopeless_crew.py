@@ -4,8 +4,6 @@ import asyncio
 import json
 import signal
 import sqlite3
-import sys
-from asyncio.subprocess import PIPE, Process
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,12 +11,12 @@ from pathlib import Path
 import cli_process
 import pytest
 from aiohttp import web
-from cli_process import environment, write_trips
+from cli_process import write_trips
 
 CREDIT = "Your credit balance is too low to access the API (request req_{:012d})"
 JOB_FILE = """
 crew: {{url: "{url}", token: "${{CREW_TOKEN}}"{price}}}
-run: {{poll: {{initial: 20ms, max: 100ms}}}}
+run: {{poll: {{initial: 20ms, max: 100ms}}, retry: {{backoff: 20ms}}}}
 jobs: [{{rows: trips.csv}}]
 """
 
@@ -77,12 +75,6 @@ def folder(tmp_path: Path, crew: Crew) -> Path:
     write_trips(tmp_path, 50)
     (tmp_path / "jobs.yaml").write_text(JOB_FILE.format(url=crew.url, price=""), encoding="utf-8")
     return tmp_path
-
-
-async def start(folder: Path, *arguments: str) -> Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "batchcrew", *arguments, cwd=folder, env=environment(), stdout=PIPE, stderr=PIPE
-    )
 
 
 async def call(folder: Path, *arguments: str) -> tuple[int, str, str]:
@@ -164,17 +156,16 @@ async def test_ticks_stop_and_probe_alike(folder: Path, crew: Crew) -> None:
 
 async def test_a_run_that_is_killed_loses_no_failure_of_the_row(folder: Path, crew: Crew) -> None:
     crew.ends = 6
-    first = await start(folder, "run", "jobs.yaml", "--log-format", "json")
-    assert first.stderr is not None
+    first = cli_process.start(folder, "run", "jobs.yaml", "--log-format", "json")
     ended = kicked_off = 0
     while ended < 6 or kicked_off < 10:
-        line = await first.stderr.readline()
+        line = await asyncio.to_thread(first.stderr.readline)  # the crew is in this loop
         assert line, "the run ended"
         event = json.loads(line)["event"]
         ended += event == "attempt_ended"
         kicked_off += event == "kicked_off"
     first.send_signal(signal.SIGKILL)
-    await first.communicate()
+    first.wait()
     assert len(crew.kickoffs) == 10
     crew.ends = 10**9
     code, _, said = await call(folder, "run", "jobs.yaml")

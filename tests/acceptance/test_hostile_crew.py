@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import re
 import sqlite3
 import stat
@@ -15,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from cli_process import TOKEN, call, call_fresh, environment
+from cli_process import TOKEN, ProcessOptions, call, call_with, environment
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\u202e\x9b5n"
 HARMFUL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
@@ -85,7 +84,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, "subpr
     (folder / "rows.csv").write_text("id,x\n" + "".join(f"{kind},1\n" for kind in ANSWERS), encoding="utf-8")
     with hostile() as url:
         (folder / "jobs.yaml").write_text(JOB_FILE.format(url=url), encoding="utf-8")
-        ended = call_fresh(folder, "run", "jobs.yaml", preexec_fn=lambda: os.umask(0) and None)
+        ended = call_with(ProcessOptions(umask=0), folder, "run", "jobs.yaml")
         yield folder, ended
 
 
@@ -161,16 +160,17 @@ def test_ps_shows_no_token(tmp_path: Path) -> None:
 def test_a_defect_shows_no_token(tmp_path: Path) -> None:
     """An exception that nobody expected: its traceback holds code, never values."""
     (tmp_path / "rows.csv").write_text("id,x\na,1\n", encoding="utf-8")
-    script = (
+    script = tmp_path / "broken.py"
+    script.write_text(
         "from batchcrew.cli import main\n"
         "from batchcrew.crew import client\n"
         "def broken(*arguments, **named): raise RuntimeError(f'at {arguments!r} {named!r}')\n"
         "client.CrewClient.inputs = broken\n"
-        "main(['run', 'rows.csv', '--crew-url', 'http://127.0.0.1:9'])\n"
+        "main()\n",
+        encoding="utf-8",
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
-    )
+    arguments = ("run", "rows.csv", "--crew-url", "http://127.0.0.1:9")
+    ended = call_with(ProcessOptions(script=script), tmp_path, *arguments)
     assert ended.returncode == 70
     assert "this is a defect of batchcrew" in ended.stderr
     assert TOKEN not in ended.stderr

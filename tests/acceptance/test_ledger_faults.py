@@ -2,21 +2,20 @@
 
 import json
 import os
-import resource
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from cli_process import (
     JOB_FILE,
+    LONGEST_SECONDS,
     Crew,
     Process,
+    ProcessOptions,
     call,
-    call_fresh,
-    environment,
+    call_with,
     read_until,
     start,
     wait_until,
@@ -86,11 +85,8 @@ def test_a_full_disk(folder: Path, crew: Crew, small_disk: Path) -> None:
 
 def test_a_file_that_may_not_grow(folder: Path, crew: Crew) -> None:
     """A quota or `ulimit -f`: the kernel's other way to refuse a write."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (220_000, 220_000))
-
-    ended = call_fresh(folder, "run", "jobs.yaml", "--delivery", "at_most_once", preexec_fn=limit)
+    limit = ProcessOptions(limits={"RLIMIT_FSIZE": (220_000, 220_000)})
+    ended = call_with(limit, folder, "run", "jobs.yaml", "--delivery", "at_most_once")
     plain(ended, "results/batchcrew.db")
     assert PROMISE in ended.stderr
     finished(folder, crew, "results/batchcrew.db")
@@ -99,15 +95,9 @@ def test_a_file_that_may_not_grow(folder: Path, crew: Crew) -> None:
 def test_ids_that_the_ledger_cannot_take_are_resumed_by_the_next_run(folder: Path, held: HeldCrew) -> None:
     """Twenty kickoffs leave at once, and the ledger has reached its limit when their ids arrive."""
     write_trips(folder, 40)
-    driver = str(Path(__file__).with_name("limit_driver.py"))
-    ended = subprocess.run(
-        [sys.executable, driver, "run", "jobs.yaml", "--concurrency", "20", "--ledger", "results/batchcrew.db"],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    driver = ProcessOptions(script=Path(__file__).with_name("limit_driver.py"))
+    arguments = ("run", "jobs.yaml", "--concurrency", "20", "--ledger", "results/batchcrew.db")
+    ended = call_with(driver, folder, *arguments)
     assert ended.returncode == 70, ended.stderr
     assert "it is in the spill file next to the ledger" in ended.stderr
     paid = held.kickoffs
@@ -122,7 +112,7 @@ def locked(folder: Path, held: HeldCrew, *options: str) -> tuple[Process, sqlite
     run = start(folder, "run", "jobs.yaml", "--delivery", "at_most_once", "--log-format", "json", *options)
     for _ in range(6):
         read_until(run, '"kicked_off"')
-    other = sqlite3.connect(folder / "results" / "batchcrew.db", isolation_level=None, timeout=50)
+    other = sqlite3.connect(folder / "results" / "batchcrew.db", isolation_level=None, timeout=LONGEST_SECONDS)
     other.execute("BEGIN IMMEDIATE")
     held.finish()  # from now on the run has something to write
     return run, other

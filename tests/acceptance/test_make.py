@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli_process import call, environment
+from cli_process import LONGEST_SECONDS, call, environment
 
 from batchcrew.cli import COMMANDS
 
@@ -51,7 +51,7 @@ def test_the_demo_ends_after_ctrl_c_without_an_error_line_of_make(checkout: Path
         if "start: " in line:
             break
     os.killpg(demo.pid, signal.SIGINT)  # as a terminal does: make, the shell and batchcrew
-    rest, _ = demo.communicate(timeout=50)
+    rest, _ = demo.communicate(timeout=LONGEST_SECONDS)
     said += rest
     assert demo.returncode == -signal.SIGINT, said  # make's own; a shell shows it as 130
     assert "stopped: by SIGINT" in said

@@ -35,12 +35,13 @@ async def silent(request: Request, writer: asyncio.StreamWriter) -> None:
     await asyncio.Event().wait()
 
 
-def dripping(start: bytes, drop: bytes) -> Script:
+def dripping(start: bytes, drop: bytes, before_each: Callable[[], None] = lambda: None) -> Script:
     """Send `start`, then `drop` for ever: never silent, never done."""
 
     async def script(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(start)
         while True:
+            before_each()
             writer.write(drop)
             await writer.drain()
             await asyncio.sleep(0)
@@ -142,15 +143,27 @@ async def test_read_timeout_is_doubtful() -> None:
 
 
 @pytest.mark.parametrize(
-    "script",
+    ("start", "drop"),
     [
-        dripping(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
-        dripping(b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+        (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
     ],
     ids=["body", "head"],
 )
-async def test_an_answer_that_drips_in_holds_no_slot_for_ever(script: Script) -> None:
-    async with WireServer(script) as server, crew(server.url, connect_timeout=0.1, read_timeout=0.1) as client:
+async def test_an_answer_that_drips_in_holds_no_slot_for_ever(
+    start: bytes, drop: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A drop comes each second of the loop's time, well within the `read_timeout`."""
+    loop, skipped = asyncio.get_running_loop(), 0.0
+    real_time = loop.time
+    monkeypatch.setattr(loop, "time", lambda: real_time() + skipped)
+
+    def skip() -> None:
+        nonlocal skipped
+        skipped += 1.0
+
+    limits: dict[str, Any] = {"connect_timeout": 30, "read_timeout": 30}
+    async with WireServer(dripping(start, drop, skip)) as server, crew(server.url, **limits) as client:
         assert isinstance(await client.kickoff(attempt()), Doubtful)
         assert isinstance(await client.status("k"), Unclear)
 

@@ -86,9 +86,10 @@ async def test_a_crew_that_is_ill_is_probed_and_goes_on_when_it_is_well(tmp_path
     ill = 9
     options = serving(idempotency=False)
     async with CrewServer(options, faults=Faults(kickoff=["error_before_accept"] * ill)) as server:
-        patient = SOON.model_copy(update={"give_up": 60.0})
+        patient = SOON.model_copy(update={"give_up": 3600.0})
         many = RetrySettings(attempts=20, backoff=0.01, max=0.01)
         made = bench(tmp_path, server, breaker=patient, concurrency=3, retry=many)
+        made.clock = RateClock(20)
         await made.take_in(jobs(6))
         await made.run()
         assert server.stats["kickoff_requests"] == ill + 6

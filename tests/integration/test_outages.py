@@ -11,7 +11,7 @@ from engine_bench import Bench, Faults, bench, jobs, serving
 from batchcrew.engine import Stop
 from batchcrew.models import AttemptState, JobState, StopReason
 from batchcrew.server import CrewServer, Spread
-from batchcrew.server.faults import Fault
+from batchcrew.server.faults import Fault, Route
 from batchcrew.settings import BreakerSettings, PollSettings
 
 How = Literal["run", "ticks", "a run that begins after the deadline"]
@@ -35,6 +35,29 @@ OUTAGES: dict[str, int | str | Fault] = {
 
 def says(**answer: Any) -> Fault:
     return Fault(status=200, body=json.dumps(answer))
+
+
+class Polls(Faults):
+    """The same answer to every poll; a run leaves once it has had a few of them."""
+
+    def __init__(self, *script: Fault, last: Fault) -> None:
+        super().__init__(status=script)
+        self._last = last
+        self._polls = 0
+        self.stop = Stop()
+
+    def next(self, route: Route) -> Fault | None:
+        if route == "kickoff":
+            return None
+        self._polls += 1
+        if self._polls % 4 == 0:  # what was answered before has been seen
+            self.stop.request(StopReason.SIGNAL, "stopped by a test", leave=True)
+        return super().next(route) or self._last
+
+    async def run(self, made: Bench) -> None:
+        """Run until a few polls have been answered."""
+        made.stop = self.stop = Stop()
+        await made.run()
 
 
 async def to_the_end(made: Bench, how: How) -> None:
@@ -108,8 +131,12 @@ async def test_ticks_give_a_crew_that_stays_away_up_as_well(tmp_path: Path) -> N
 
 async def test_max_runtime_ends_a_run_whose_crew_is_away(tmp_path: Path) -> None:
     async with CrewServer(serving(execution_time=AT_ONCE), faults=Faults(status=[502] * 10_000)) as server:
-        made = bench(tmp_path, server, timeout=OVERDUE, poll=QUICK, breaker=PATIENT, max_runtime=0.5)
+        made = bench(tmp_path, server, timeout=OVERDUE, poll=QUICK, breaker=PATIENT)
         await made.take_in(jobs(1))
+        made.stop_after_kickoffs = 1
+        await made.run()
+        made.stop, made.stop_after_kickoffs = Stop(), None
+        made.settings = made.settings.model_copy(update={"max_runtime": 0.3})
         await made.run()
     assert made.stop.reason is StopReason.MAX_RUNTIME
     assert await attempts_of(made) == [AttemptState.KICKED_OFF]
@@ -182,15 +209,16 @@ async def test_a_final_word_that_is_no_success_fails_the_job(tmp_path: Path, wor
 @pytest.mark.parametrize("how", ["run", "ticks"])
 async def test_a_status_word_that_lasts_is_shown_and_told_in_the_reason(tmp_path: Path, how: How) -> None:
     warming = says(status="warming up")
-    async with CrewServer(serving(execution_time=FOREVER), faults=Faults(status=[warming] * 10_000)) as server:
-        made = bench(tmp_path, server, timeout=600, poll=QUICK, max_runtime=0.3)
+    polls = Polls(last=warming)
+    async with CrewServer(serving(execution_time=FOREVER), faults=polls) as server:
+        made = bench(tmp_path, server, timeout=600, poll=QUICK)
         await made.take_in(jobs(1))
-        await made.run()
+        await polls.run(made)
         (flight,) = (await made.status()).in_flight
         assert (flight.status_word, flight.unclear_answer) == ("warming up", None)
         (attempt,) = (await made.job("job-0")).attempts
         assert attempt.status_word == "warming up"
-        made.stop, made.settings = Stop(), made.settings.model_copy(update={"timeout": OVERDUE, "max_runtime": None})
+        made.stop, made.settings = Stop(), made.settings.model_copy(update={"timeout": OVERDUE})
         await (made.run() if how == "run" else made.tick_to_the_end())
     (row,) = await made.rows()
     assert "the crew last said 'warming up'" in (row.error or "")
@@ -199,16 +227,14 @@ async def test_a_status_word_that_lasts_is_shown_and_told_in_the_reason(tmp_path
 @pytest.mark.parametrize("how", ["run", "ticks"])
 async def test_an_unreadable_answer_that_lasts_is_shown_until_a_clear_one_comes(tmp_path: Path, how: How) -> None:
     nonsense = Fault(status=200, body="<html><title>Sign in</title></html>")
-    script = [says(status="warming up"), *[nonsense] * 8, *[says(status="running")] * 10_000]
-    async with CrewServer(serving(execution_time=FOREVER), faults=Faults(status=script)) as server:
+    polls = Polls(says(status="warming up"), *[nonsense] * 8, last=says(status="running"))
+    async with CrewServer(serving(execution_time=FOREVER), faults=polls) as server:
         made = bench(tmp_path, server, poll=QUICK, breaker=PATIENT)
         await made.take_in(jobs(1))
-        if how == "run":
-            made.settings = made.settings.model_copy(update={"max_runtime": 0.3})
         shown: list[tuple[str | None, str | None]] = []
         while not shown or shown[-1] != ("running", None):
             made.stop = Stop()
-            await made.run(once=how == "ticks")
+            await (polls.run(made) if how == "run" else made.run(once=True))
             (flight,) = (await made.status()).in_flight
             shown.append((flight.status_word, flight.unclear_answer))
     if how == "ticks":  # one poll each: every state is seen

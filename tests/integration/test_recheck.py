@@ -16,7 +16,7 @@ from batchcrew.adopting import attach
 from batchcrew.clock import SystemClock
 from batchcrew.engine import Stop
 from batchcrew.errors import CrewUnusable, ExitCode, JobFileError, NotInLedger
-from batchcrew.events import Warned
+from batchcrew.events import KickedOff, Warned
 from batchcrew.ledger import BatchKey, Ledger
 from batchcrew.models import AttemptState, JobState, StopReason
 from batchcrew.rechecking import recheck, recorded_source
@@ -289,19 +289,27 @@ async def test_attach_still_refuses_the_id_of_another_job(tmp_path: Path) -> Non
 # Watched where it was started
 
 
-async def run(folder: Path, *, once: bool = False, **source: Any) -> tuple[Any, list[str]]:
+async def run(
+    folder: Path, *, once: bool = False, leave_after: int | None = None, **source: Any
+) -> tuple[Any, list[str]]:
+    """Run the batch, or leave it after so many kickoffs; returns the result and the warnings."""
     warnings: list[str] = []
+    stop, kickoffs = Stop(), 0
 
     def observe(event: object) -> None:
+        nonlocal kickoffs
         if isinstance(event, Warned):
             warnings.append(event.message)
+        kickoffs += isinstance(event, KickedOff)
+        if kickoffs == leave_after:
+            stop.request(StopReason.SIGNAL, "stopped by a test", leave=True)
 
     request = RunRequest(
         source=Source(path=folder / "jobs.yaml", environ={}, today=date(2026, 1, 1), **source),
         ledger=folder / "ledger.db",
         once=once,
     )
-    around = Surroundings(stop=Stop(), clock=SystemClock(), chance=random.Random(1), observe=observe)
+    around = Surroundings(stop=stop, clock=SystemClock(), chance=random.Random(1), observe=observe)
     return await run_batch(request, around), warnings
 
 
@@ -324,8 +332,8 @@ async def test_an_execution_is_watched_at_the_address_where_it_was_started(tmp_p
         CrewServer(serving(execution_time=Spread(0.0)), faults=faults) as old,
         CrewServer(serving(token=old.token, execution_time=Spread(0.0))) as new,
     ):
-        write_jobs(tmp_path, old.url, old.token, run_='{"max_runtime": 0.3, "concurrency": 2}')
-        result, _ = await run(tmp_path)
+        write_jobs(tmp_path, old.url, old.token, run_='{"concurrency": 2}')
+        result, _ = await run(tmp_path, leave_after=2)
         assert result.counts.open == 2
         write_jobs(tmp_path, new.url, new.token)
         faults._script["status"].clear()
@@ -349,8 +357,8 @@ async def test_a_former_address_that_is_gone_or_refuses_the_token_does_not_hold_
     async with AsyncExitStack() as stack:
         faults = Faults(status=[RUNNING] * 100_000)
         old = await stack.enter_async_context(CrewServer(serving(execution_time=Spread(0.0)), faults=faults))
-        write_jobs(tmp_path, old.url, old.token, run_='{"max_runtime": 0.3, "concurrency": 2}')
-        await run(tmp_path)
+        write_jobs(tmp_path, old.url, old.token, run_='{"concurrency": 2}')
+        await run(tmp_path, leave_after=2)
         url, token = old.url, old.token
         if gone:
             await stack.aclose()
@@ -367,11 +375,11 @@ async def test_a_former_address_that_is_gone_or_refuses_the_token_does_not_hold_
 async def test_a_crew_that_was_renamed_is_watched_at_its_address_and_a_removed_one_is_left(tmp_path: Path) -> None:
     faults = Faults(status=[RUNNING] * 100_000)
     async with CrewServer(serving(execution_time=Spread(0.0)), faults=faults) as server:
-        write_jobs(tmp_path, server.url, server.token, run_='{"max_runtime": 0.3, "concurrency": 2}')
-        await run(tmp_path)
+        write_jobs(tmp_path, server.url, server.token, run_='{"concurrency": 2}')
+        await run(tmp_path, leave_after=2)
         faults._script["status"].clear()
         async with CrewServer(serving(execution_time=Spread(0.0))) as stranger:
-            write_jobs(tmp_path, stranger.url, stranger.token, crew="crews", run_='{"max_runtime": 1}')
+            write_jobs(tmp_path, stranger.url, stranger.token, crew="crews")
             result, warnings = await run(tmp_path)
             assert result.counts.open == 2
             assert any("are left alone" in warning for warning in warnings)

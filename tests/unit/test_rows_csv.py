@@ -199,7 +199,7 @@ CELL = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="
 NAME = st.text(st.characters(whitelist_categories=["L", "N"]), min_size=1, max_size=8)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     header=st.lists(NAME, min_size=2, max_size=5, unique=True),
     cells=st.lists(st.lists(CELL, min_size=5, max_size=5), min_size=1, max_size=6),
