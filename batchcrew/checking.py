@@ -199,8 +199,8 @@ async def _compare(
     staged, starts = await plan_with(ledger, jobfile, sending, watch.through, reuse=reuse, required=asked.required)
     undecided = frozenset() if EVERYTHING in chosen else jobfile.unsaid_crews.difference(chosen)
     first, sending = sending, sending_of(known, {**chosen, **asked.wanted(undecided)})
-    sending.offered = first.offered
-    if any(sending.left_out(crew) for crew in undecided):
+    sending.found(first)
+    if any(sending.differs_from_all(crew) for crew in undecided):
         staged, starts = await plan_with(ledger, jobfile, sending, watch.through, reuse=reuse, required=asked.required)
     return sending, staged, starts
 

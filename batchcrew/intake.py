@@ -132,8 +132,8 @@ class _Intake:
             answers = dict.fromkeys(undecided) if ask is None else await ask(undecided)
             chosen = {**chosen, **{crew: wanted_columns(answer) for crew, answer in answers.items()}}
             first, sending = sending, sending_of(known, chosen)
-            sending.offered = first.offered
-            if any(sending.left_out(crew) for crew in answers):
+            sending.found(first)
+            if any(sending.differs_from_all(crew) for crew in answers):
                 staged = await self._stage(sending)
             undecided = undecided.difference(answers)
         for path, stamp in (await asyncio.to_thread(jobfile.stamps)).items():

@@ -131,7 +131,7 @@ class Recipe:
                 else:
                     sent = row if shape is None else shape.sent(row)
                     inputs = {**defaults, **sent}
-                    if id_column is not None and id_column in sent:
+                    if id_column is not None and id_column in sent and (shape is None or not shape.asked(id_column)):
                         _drop(inputs, id_column, defaults)
                 if fill_meta is not None:
                     meta = {**self.default_meta, **fill_meta(row)}
@@ -187,6 +187,14 @@ class RowShapes:
         names, _ = self._of(row)
         return row if names is None else {name: row[name] for name in names}
 
+    def asked(self, column: str) -> bool:
+        """Return whether the crew, or `send`, names the column."""
+        send = self._recipe.send
+        wanted = (
+            send if isinstance(send, frozenset) else self._sending.wanted(self._recipe.crew) if send is None else None
+        )
+        return wanted is not None and column in wanted
+
     def own(self, row: Values) -> Values:
         """Return the file's own columns."""
         _, names = self._of(row)
@@ -212,7 +220,7 @@ class RowShapes:
                 raise WrongName(f"`send` names {named(name)}, which is not a column{nearest(name, shape)}")
         elif recipe.send is None and recipe.inputs is None:
             id_column = next((name for name in self._id_columns if name in shape), None)
-            sending.offer(recipe.crew, (name for name in shape if name not in ours and name != id_column))
+            sending.offer(recipe.crew, (name for name in shape if name not in ours and name != id_column), id_column)
             chosen = sending.wanted(recipe.crew)
         sent = tuple(
             name

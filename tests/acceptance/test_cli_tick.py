@@ -185,7 +185,7 @@ def test_what_yesterdays_batch_left_is_told_and_can_be_finished(folder: Path) ->
     today = call(folder, "run", "jobs.yaml")
     assert today.returncode == 0
     assert (
-        "batch trips-2026-01-30 of this job file has 2 executions in flight and 4 jobs pending; to finish it:"
+        "batch trips-2026-01-30 of this job file has 2 executions in progress and 4 jobs pending; to finish it:"
         " batchcrew run jobs.yaml --date 2026-01-30" in today.stderr
     )
     assert call(folder, "run", "jobs.yaml", "--date", "2026-01-30").returncode == 0

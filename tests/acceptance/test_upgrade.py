@@ -90,3 +90,29 @@ def test_what_has_ended_in_an_old_ledger_is_not_paid_again(old: Path) -> None:
     assert counts(old, "paid") == {"succeeded": 9, "failed": 2, "held": 1}
     assert crew.stats()["kickoffs"] == 3
     crew.stop()
+
+
+NEWER = OLD.with_name("ledger_v3")
+
+
+def test_after_the_upgrade_nothing_looks_changed_and_nothing_is_paid_again(tmp_path: Path) -> None:
+    """`noids` was taken in with every column and a meta of its own, when these decided what a job is."""
+    folder = tmp_path / "v3"
+    shutil.copytree(NEWER, folder)
+    before = kickoffs_of_the_embedded_crew(folder)
+    assert call(folder, "upgrade").returncode == 0
+    assert counts(folder, "noids") == {"succeeded": 3}
+    plan = json.loads(call(folder, "check", "noids.yaml", "--json").stdout)
+    assert (plan["unchanged"], plan["new"], plan["changed"], plan["to_kick_off"]) == (3, 0, 0, 0)
+    # another meta, another order: the file is read again
+    (folder / "noids.yaml").write_text((folder / "noids.yaml").read_text().replace("{{ notes }}", "{{ age }}"))
+    header, *rows = (folder / "noids.csv").read_text().splitlines()
+    (folder / "noids.csv").write_text("\n".join([header, *reversed(rows)]) + "\n")
+    ended = call(folder, "run", "noids.yaml")
+    assert ended.returncode == 0, ended.stderr
+    assert counts(folder, "noids") == {"succeeded": 3}
+    assert kickoffs_of_the_embedded_crew(folder) == before
+    # every column is sent, as before: another note is another input
+    (folder / "noids.csv").write_text((folder / "noids.csv").read_text().replace("vip", "done"))
+    assert call(folder, "run", "noids.yaml", "--limit", "1").returncode == 0
+    assert kickoffs_of_the_embedded_crew(folder) == before + 1

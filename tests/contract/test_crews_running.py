@@ -18,7 +18,7 @@ from batchcrew.server import CrewOptions, ServeOptions, app, processes
 
 async def test_a_kickoff_and_its_end(tmp_path: Path) -> None:
     async with crew_stage(tmp_path) as on:
-        assert (await on.get("/inputs")).body == {"inputs": ["do"]}
+        assert (await on.get("/inputs")).body == {"inputs": ["do"], "optional_inputs": ["topic"]}
         found = await on.run("echo", topic="food")
         seconds = found.pop("execution_time")
         assert seconds >= 0

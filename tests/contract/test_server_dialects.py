@@ -116,7 +116,7 @@ async def test_an_execution_that_fails(dialect: str, expected: Any) -> None:
 async def test_the_inputs_asked_for(dialect: str, inputs: Any) -> None:
     async with stage(dialect=dialect) as on:
         answer = await on.get("/inputs")
-        assert (answer.status, answer.body) == (200, {"inputs": inputs})
+        assert (answer.status, answer.body) == (200, {"inputs": inputs, "optional_inputs": []})
 
 
 @pytest.mark.parametrize(

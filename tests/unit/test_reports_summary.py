@@ -189,6 +189,7 @@ def test_the_summary_as_json_has_stable_keys() -> None:
             "failed": 1,
             "held": 0,
             "cancelled": 0,
+            "stale": 0,
             "gone": 0,
             "possible_duplicates": 1,
         },

@@ -237,6 +237,8 @@ def test_check_shows_the_plan_and_what_crews_ask_for() -> None:
         "problem": "401: the token\nis wrong",
         "lacking": {},
         "lacking_jobs": [],
+        "sent": [],
+        "not_sent": [],
     }
 
 
