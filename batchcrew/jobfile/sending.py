@@ -19,7 +19,8 @@ class Sending:
         self.exported = exported
         self.offered: dict[str, dict[str, None]] = {}
         """By crew, the columns of rows that do not say themselves which are sent."""
-        self._ids: dict[str, set[str]] = {}
+        self.id_columns: dict[str, set[str]] = {}
+        """By crew, the columns that give rows their ids."""
 
     def wanted(self, crew: str) -> frozenset[str] | None:
         """Return the columns that the crew is sent; None: all of them."""
@@ -29,16 +30,16 @@ class Sending:
         """Note the columns of a row, and the one that gives its id: that one is sent only where it is asked for."""
         self.offered.setdefault(crew, {}).update(dict.fromkeys(columns))
         if id_column is not None:
-            self._ids.setdefault(crew, set()).add(id_column)
+            self.id_columns.setdefault(crew, set()).add(id_column)
 
     def differs_from_all(self, crew: str) -> bool:
         """Whether the jobs that were read with all columns sent have other inputs than they should have."""
         wanted = self.wanted(crew)
-        return bool(self.left_out(crew)) or (wanted is not None and not wanted.isdisjoint(self._ids.get(crew, ())))
+        return bool(self.left_out(crew)) or (wanted is not None and not wanted.isdisjoint(self.id_columns.get(crew, ())))
 
     def found(self, other: "Sending") -> None:
         """Take over what another reading of the files has found."""
-        self.offered, self._ids = other.offered, other._ids
+        self.offered, self.id_columns = other.offered, other.id_columns
 
     def left_out(self, crew: str) -> tuple[str, ...]:
         """Return the columns of the files that the crew is not sent."""
