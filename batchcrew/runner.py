@@ -19,7 +19,7 @@ from batchcrew.events import LedgerChosen, Observe, RunStarted, Warned
 from batchcrew.fitting import fit_concurrency, require_descriptors
 from batchcrew.intake import take_in, tell_what_was_left
 from batchcrew.jobfile import JobFile
-from batchcrew.ledger import BatchKey, BatchLock, Ledger
+from batchcrew.ledger import NEXT_RUN_RESUMES, BatchKey, BatchLock, Ledger
 from batchcrew.ledger_location import is_here
 from batchcrew.models import Counts, JobState, RunResult
 from batchcrew.money import cost
@@ -106,7 +106,7 @@ async def _continue(
 ) -> RunResult:
     began, given = around.clock.monotonic(), request.source.hints(jobfile)
     await asyncio.to_thread(require_descriptors, jobfile.crews)
-    async with Ledger(path, clock=around.clock) as ledger:
+    async with Ledger(path, clock=around.clock, consequence=NEXT_RUN_RESUMES) as ledger:
         telling = Telling(around.observe, await ledger.told(jobfile.batch))
         around = replace(around, observe=telling.observe)
         for warning in jobfile.warnings:

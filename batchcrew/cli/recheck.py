@@ -85,10 +85,12 @@ async def _recheck(
 
     async with Ledger(path, clock=clock) as ledger:
         key = await known_batch(ledger, batch)
+        recorded = await ledger.recorded_jobfile(batch)
+        assert recorded is not None  # noqa: S101 - there is such a batch
         work = recheck(
             key,
             jobs,
-            source=await recorded_source(key, source, await ledger.recorded_jobfile(batch)),
+            source=await recorded_source(batch, source, recorded, path),
             ledger=ledger,
             stop=stop,
             clock=clock,

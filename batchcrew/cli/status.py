@@ -21,7 +21,7 @@ from batchcrew.reports.tables import render_status
 @json_option
 def command(batch: str | None, *, named_batch: str | None, ledger: Path, as_json: bool) -> None:
     """Counts of BATCH (the one that ran last, if not said) and what is in flight."""
-    if named_batch is not None:
+    if batch is not None or named_batch is not None:
         batch = one_batch(batch, named_batch)
     clock = SystemClock()
     status = call(_status(existing(ledger), batch, clock))

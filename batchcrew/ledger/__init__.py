@@ -4,12 +4,15 @@
 `connection.py` opens the file, `schema.py` holds tables and migrations, `writer.py` the one task that writes,
 `transitions.py` what may change and how, `staging.py` how a job file is compared and merged, `queries.py` what is
 read, `runs.py` a run's own row, `upkeep.py` backup, deletion and vacuum, `spill.py` the kickoff ids that the ledger
-could not take, `lock.py` the lock that makes one run per batch, `clock_jumps.py` the effect of a clock that was set.
+could not take, `lock.py` the lock that makes one run per batch, `clock_jumps.py` the effect of a clock that was set,
+`naming.py` how long a ledger's name may be.
 """
 
+from batchcrew.ledger.connection import NEXT_RUN_RESUMES
 from batchcrew.ledger.connection import lock_schema as schema_lock
 from batchcrew.ledger.ledger import Claim, Ledger
 from batchcrew.ledger.lock import BatchLock
+from batchcrew.ledger.naming import require_usable_name
 from batchcrew.ledger.reader import LedgerReader
 from batchcrew.ledger.reading import BatchKey, Reading, RecordedJobFile
 from batchcrew.ledger.rechecks import EndedAttempt, Rechecked
@@ -19,6 +22,7 @@ from batchcrew.ledger.transitions import MonthBudget
 
 __all__ = [
     "CURRENT_SCHEMA",
+    "NEXT_RUN_RESUMES",
     "BatchKey",
     "BatchLock",
     "Claim",
@@ -31,5 +35,6 @@ __all__ = [
     "Rechecked",
     "RecordedJobFile",
     "Staged",
+    "require_usable_name",
     "schema_lock",
 ]

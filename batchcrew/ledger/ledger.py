@@ -68,6 +68,7 @@ class Ledger(Reading):
         clock: where the moments that are written come from.
         new_id: makes the ids of runs; those of attempts are made from them.
         uptime: the machine's, by which a clock that was set is found out.
+        consequence: what an error means for what was started, to end its message with.
 
     Every method raises `LedgerError` when the file cannot be read or written.
     """
@@ -79,8 +80,9 @@ class Ledger(Reading):
         clock: Clock,
         new_id: Callable[[], str] = _new_id,
         uptime: Callable[[], Uptime | None] = machine_uptime,
+        consequence: str = "",
     ) -> None:
-        super().__init__(path, clock=clock)
+        super().__init__(path, clock=clock, consequence=consequence)
         self.path: Path = path
         self._new_id = new_id
         self._uptime = uptime
@@ -92,9 +94,9 @@ class Ledger(Reading):
         """Kickoff ids that `open_run` found in the spill file of an earlier run."""
 
     async def __aenter__(self) -> Self:
-        self._write = await open_writer(self.path)
+        self._write = await open_writer(self.path, consequence=self._consequence)
         try:
-            self._read = await open_beside_writer(self.path)
+            self._read = await open_beside_writer(self.path, consequence=self._consequence)
         except BaseException:
             await self._write.close()
             raise
@@ -124,7 +126,7 @@ class Ledger(Reading):
         """
         if self._writer is not None or self._write is None:
             raise LedgerError("a defect: jobs are staged before the writer starts")
-        with plain_errors(self._name):
+        with plain_errors(self._name, consequence=self._consequence):
             await self._write.execute_fetchall("BEGIN")
             try:
                 staged = await staging.compare(self._write, batch, jobs)
@@ -165,7 +167,7 @@ class Ledger(Reading):
 
         waiting = await self._writing.call(work)
         assert self._write is not None  # noqa: S101 - opened with the ledger
-        with plain_errors(self._name):
+        with plain_errors(self._name, consequence=self._consequence):
             await staging.clear(self._write)
         key = await self.batch(batch)
         assert key is not None  # noqa: S101 - merged above
@@ -428,7 +430,7 @@ class Ledger(Reading):
         """
         if self._writer is not None or self._write is None:
             raise LedgerError("a defect: a ledger is vacuumed before the writer starts")
-        with plain_errors(self._name, consequence=""):
+        with plain_errors(self._name):
             return await upkeep.vacuum(self._write)
 
     def _now(self) -> str:
@@ -439,5 +441,5 @@ class Ledger(Reading):
         if self._writer is None:
             if self._write is None:
                 raise LedgerError("a defect: the ledger is not open")
-            self._writer = Writer(self._write, self._name)
+            self._writer = Writer(self._write, self._name, consequence=self._consequence)
         return self._writer

@@ -132,7 +132,7 @@ class LedgerReader(Reading):
     async def _snapshot(self, query: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
         """Run `query` in one read transaction: all it reads is of one moment."""
         connection = self._reader
-        with plain_errors(self._name, consequence=""):
+        with plain_errors(self._name):
             await connection.execute_fetchall("BEGIN")
             try:
                 return await query(connection)
@@ -166,7 +166,7 @@ class LedgerReader(Reading):
 
     async def _connect(self, path: Path) -> None:
         try:
-            with plain_errors(self._name, consequence=""):
+            with plain_errors(self._name):
                 self._read = await self._connection(path)
                 await self._read.execute_fetchall(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
                 await self._read.execute_fetchall("PRAGMA temp_store = FILE")

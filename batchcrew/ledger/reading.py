@@ -68,15 +68,16 @@ class Reading:
     Every method raises `LedgerError` when the file cannot be read.
     """
 
-    def __init__(self, path: Path | None, *, clock: Clock) -> None:
+    def __init__(self, path: Path | None, *, clock: Clock, consequence: str = "") -> None:
         self.path = path
+        self._consequence = consequence
         self._clock = clock
         self._name = ":memory:" if path is None else str(path)
         self._read: aiosqlite.Connection | None = None
 
     async def _query(self, query: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
         """Run one query, or several that belong together, on the reading connection."""
-        with plain_errors(self._name):
+        with plain_errors(self._name, consequence=self._consequence):
             return await query(self._reader)
 
     @property

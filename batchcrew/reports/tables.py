@@ -10,18 +10,19 @@ from batchcrew.clock import from_text
 from batchcrew.models import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail, JobLine, Plan
 from batchcrew.quantities import format_duration
 from batchcrew.reports.cells import json_text, writable
-from batchcrew.reports.clean import clean_block, clean_text, display_width, pad
+from batchcrew.reports.clean import clean_block, clean_text, display_width, pad, shorten, wrap
 from batchcrew.reports.crew_check import CrewCheck
 from batchcrew.reports.summary import count_words, duplicates_line
 
 MOST_IN_FLIGHT = 50
 """Executions that `status` shows as text; `--json` has them all."""
 _NAME_COLUMNS = 32
+_LEAST_NAME_COLUMNS = 8
 _REASON_COLUMNS = 200
 
 
-def render_list(lines: Sequence[BatchLine]) -> str:
-    """A table of batches, one a line."""
+def render_list(lines: Sequence[BatchLine], *, width: int | None = None) -> str:
+    """A table of batches, one a line; where that is wider than the terminal's `width`, the job file is below."""
     if not lines:
         return "no batches in this ledger yet"
     header = ["batch", "jobs", "succeeded", "failed", "held", "left", "state", "last run", "job file"]
@@ -39,7 +40,10 @@ def render_list(lines: Sequence[BatchLine]) -> str:
         ]
         for line in lines
     ]
-    return "\n".join(table(header, rows, right={1, 2, 3, 4, 5}))
+    one_a_line = [*table(header, rows, right={1, 2, 3, 4, 5})]
+    if width is None or max(map(display_width, one_a_line)) <= width:
+        return "\n".join(one_a_line)
+    return "\n".join(table_with_below(header, rows, right={1, 2, 3, 4, 5}, width=width))
 
 
 def render_status(status: BatchStatus, now: datetime) -> str:
@@ -162,6 +166,29 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[in
     widths = {number: max(display_width(row[number]) for row in (header, *rows)) for number in kept}
     for row in (header, *rows):
         yield "  ".join(pad(row[number], widths[number], right=number in right) for number in kept).rstrip()
+
+
+def table_with_below(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int], width: int | None
+) -> Iterator[str]:
+    """Yield a table; at a terminal of `width` columns the last cell of each row is below it, broken between words.
+
+    The first column is shortened where the table would be wider than the terminal. Without a `width`, it is the plain
+    table.
+    """
+    if width is None:
+        yield from table(header, rows, right=right)
+        return
+    every = [list(header[:-1]), *(list(row[:-1]) for row in rows)]
+    excess = max(map(display_width, table(every[0], every[1:], right=right))) - width
+    if excess > 0:
+        room = max(_LEAST_NAME_COLUMNS, max(display_width(row[0]) for row in every) - excess)
+        every = [[shorten(row[0], room), *row[1:]] for row in every]
+    first, *others = table(every[0], every[1:], right=right)
+    yield first
+    for line, row in zip(others, rows, strict=True):
+        yield line
+        yield from (f"  {part}" for part in wrap(row[-1], width - 2))
 
 
 def _block(text: str, width: int, indent: int) -> Iterator[str]:

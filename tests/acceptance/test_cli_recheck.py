@@ -61,6 +61,18 @@ def test_the_job_file_is_found_from_another_folder_and_its_token_is_used(folder:
     assert call(elsewhere, "recheck", "jobs", *given, CREW_TOKEN="of-yesterday").returncode == 1
 
 
+def test_a_job_file_that_was_moved_with_its_ledger_is_found_from_anywhere(folder: Path, crew: Crew) -> None:
+    moved = folder / "moved"
+    moved.mkdir()
+    for name in ("results", "jobs.yaml", "trips.csv"):
+        (folder / name).rename(moved / name)
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    for where, ledger in ((elsewhere, "../moved/results/batchcrew.db"), (moved, "results/batchcrew.db")):
+        ended = call(where, "recheck", "jobs", "--ledger", ledger)
+        assert (ended.returncode, "2 running" in ended.stdout) == (1, True), ended.stderr
+
+
 def test_a_crew_that_cannot_be_reached_is_exit_5_and_nothing_changes(folder: Path, crew: Crew) -> None:
     crew.stop()
     ended = call(folder, "recheck", "jobs")

@@ -185,6 +185,32 @@ def test_a_backup_of_a_run_is_complete_and_overwrites_nothing(folder: Path, held
     run.wait()
 
 
+def test_a_backup_to_an_odd_place_is_refused_plainly_and_changes_nothing(folder: Path, held: HeldCrew) -> None:
+    run = in_progress(folder, held)
+    (folder / "a folder").mkdir()
+    (folder / "file").write_text("mine", encoding="utf-8")
+    (folder / "link").symlink_to("nowhere")
+    (folder / "left.db-wal").write_text("of another", encoding="utf-8")
+    before = sorted(path.name for path in folder.rglob("*"))
+    for target, words in (
+        ("file", "exists already"),
+        ("link", "exists already"),
+        (LEDGER, "exists already"),
+        ("a folder", "is a folder; name a file in it, such as 'a folder/"),
+        ("missing/copy.db", "mkdir -p missing"),
+        ("file/copy.db", "is not a folder"),
+        ("-", "not to stdout"),
+        (f"{LEDGER}-journal", "SQLite keeps for the ledger"),
+        ("left.db", "left.db-wal is left of another database"),
+        ("n" * 300, "File name too long"),
+    ):
+        ended = call(folder, "backup", target)
+        assert (ended.returncode, words in ended.stderr) == (2, True), (target, ended.stderr)
+    assert sorted(path.name for path in folder.rglob("*")) == before
+    run.kill()
+    run.wait()
+
+
 def test_the_history_of_a_batch(folder: Path, held: HeldCrew) -> None:
     run = in_progress(folder, held)
     running = json.loads(call(folder, "runs", "jobs", "--json").stdout)

@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import resource
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -187,19 +189,94 @@ def test_a_damaged_ledger(folder: Path, crew: Crew, damage: Callable[[bytearray]
     finished(folder, crew, "results/batchcrew.db")
 
 
-def test_a_read_only_ledger(folder: Path, crew: Crew) -> None:
-    assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
-    place = folder / "results"
+@contextmanager
+def read_only(place: Path) -> Iterator[None]:
+    """A folder with a ledger that nobody can write."""
     if os.geteuid() == 0:  # permissions do not hold root back; a read-only mount does
         subprocess.run(["mount", "--bind", str(place), str(place)], check=True)
         subprocess.run(["mount", "-o", "remount,ro,bind", str(place)], check=True)
     else:
+        place.chmod(0o500)
         (place / "batchcrew.db").chmod(0o400)
     try:
-        plain(call(folder, "run", "jobs.yaml"), "owner and permissions")
+        yield
     finally:
         if os.geteuid() == 0:
             subprocess.run(["umount", "-l", str(place)], check=True)
         else:
+            place.chmod(0o700)
             (place / "batchcrew.db").chmod(0o600)
+
+
+def test_a_read_only_ledger(folder: Path, crew: Crew) -> None:
+    assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
+    with read_only(folder / "results"):
+        plain(call(folder, "run", "jobs.yaml"), "check the folder's owner and permissions")
     finished(folder, crew, "results/batchcrew.db")
+
+
+def test_what_was_in_flight_is_a_matter_of_runs_only(folder: Path, crew: Crew) -> None:
+    assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
+    with read_only(folder / "results"):
+        for command in (
+            ("vacuum",),
+            ("upgrade",),
+            ("retry", "jobs"),
+            ("recheck", "jobs"),
+            ("attach", "jobs", "trip-9", "an-id"),
+            ("delete", "jobs", "--yes"),
+        ):
+            ended = call(folder, *command)
+            plain(ended, "permissions")
+            assert "in flight" not in ended.stderr
+        ended = call(folder, "backup", "results/copy.db")
+        assert ended.returncode == 2
+        assert re.search("read-only file system|no permission to write in results", ended.stderr), ended.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "jobs.yaml"),
+        ("tick", "jobs.yaml"),
+        ("retry", "jobs", "trip-0"),
+        ("attach", "jobs", "trip-9", "an-id"),
+        ("recheck", "jobs"),
+    ],
+)
+def test_a_write_that_fails_is_told_by_what_was_started(folder: Path, crew: Crew, command: tuple[str, ...]) -> None:
+    assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
+    with closing(sqlite3.connect(folder / "results" / "batchcrew.db")) as connection:
+        connection.execute("CREATE TRIGGER no_job BEFORE UPDATE ON jobs BEGIN SELECT raise(ABORT, 'no'); END")
+        connection.execute("CREATE TRIGGER no_run BEFORE INSERT ON runs BEGIN SELECT raise(ABORT, 'no'); END")
+    ended = call(folder, *command)
+    assert ended.returncode == 70
+    assert (PROMISE in ended.stderr) == (command[0] in {"run", "tick"}), ended.stderr
+
+
+def test_a_name_that_is_too_long_is_refused_before_anything_starts(folder: Path, crew: Crew) -> None:
+    longest = os.pathconf(folder, "PC_NAME_MAX")
+    for length in (longest - 12, longest - 4, longest, longest + 20):
+        name = "n" * (length - 3) + ".db"
+        for command in (("run", "jobs.yaml"), ("tick", "jobs.yaml"), ("check", "jobs.yaml"), ("status",), ("vacuum",)):
+            ended = call(folder, *command, "--ledger", name)
+            assert ended.returncode == 2, ended.stderr
+            if command[0] in {"run", "tick", "check"}:
+                assert f"at most {longest - 23} bytes" in ended.stderr
+            assert "Traceback" not in ended.stderr
+    assert [path.name for path in folder.iterdir() if path.name.startswith("nnn")] == []
+    assert crew.stats()["kickoffs"] == 0
+    longest_that_works = folder / ("n" * (longest - 26) + ".db")
+    finished(folder, crew, longest_that_works.name)
+    renamed = longest_that_works.rename(folder / ("n" * (longest - 7) + ".db"))
+    assert call(folder, "status", "--ledger", renamed.name).returncode == 0
+    for words in ("vacuum", "delete jobs --yes", "retry jobs trip-0"):
+        ended = call(folder, *words.split(), "--ledger", renamed.name)
+        assert (ended.returncode, f"at most {longest - 23} bytes" in ended.stderr) == (2, True), ended.stderr
+
+
+def test_a_path_that_is_too_long_for_sqlite_is_refused(folder: Path, crew: Crew) -> None:
+    place = folder.joinpath(*["d" * 200] * 3)
+    ended = call(folder, "run", "jobs.yaml", "--ledger", str(place / "l.db"))
+    assert (ended.returncode, "path" in ended.stderr) == (2, True), ended.stderr
+    assert crew.stats()["kickoffs"] == 0

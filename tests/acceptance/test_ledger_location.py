@@ -219,6 +219,21 @@ def test_batch_reaches_yesterdays_batch_from_any_folder(tmp_path: Path, crew: Cr
     assert call(below, "run", "--batch", "other").returncode == 2
 
 
+def test_the_argument_batch_wins_over_the_variable_of_the_option(tmp_path: Path, crew: Crew) -> None:
+    folder = make(tmp_path, crew)
+    run(folder, "l.yaml")
+    for command in (("status", "l"), ("export", "l"), ("retry", "l", "trip-0"), ("runs", "l"), ("show", "l", "trip-0")):
+        ended = call(folder, *command, BATCHCREW_BATCH="another")
+        assert ended.returncode == 0, ended.stderr
+    for name in ("status", "export", "retry"):
+        assert call(folder, name, BATCHCREW_BATCH="l").returncode == 0
+        assert "'another'" in call(folder, name, BATCHCREW_BATCH="another").stderr
+        assert call(folder, name, "--batch", "l", BATCHCREW_BATCH="another").returncode == 0
+    for name in ("status", "export"):
+        both = call(folder, name, "l", "--batch", "l")
+        assert (both.returncode, "give one of the two" in both.stderr) == (2, True)
+
+
 OLD = Path(__file__).parents[1] / "fixtures" / "ledger_v2"
 
 

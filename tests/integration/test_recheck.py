@@ -1,5 +1,6 @@
 """Executions are looked at again, and watched where they were started: kickoffs are counted at the real server."""
 
+import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
@@ -17,7 +18,8 @@ from batchcrew.clock import SystemClock
 from batchcrew.engine import Stop
 from batchcrew.errors import CrewUnusable, ExitCode, JobFileError, NotInLedger
 from batchcrew.events import Warned
-from batchcrew.ledger import BatchKey, Ledger
+from batchcrew.ledger import Ledger, RecordedJobFile
+from batchcrew.ledger_location import recorded_as
 from batchcrew.models import AttemptState, JobState, StopReason
 from batchcrew.rechecking import recheck, recorded_source
 from batchcrew.reports.rechecks import Finding, Look, RecheckResult
@@ -248,11 +250,16 @@ async def test_the_job_file_is_found_from_any_folder(tmp_path: Path) -> None:
         given = str(tmp_path / "jobs.yaml")
         key, _ = await ledger.take_in("b", jobfile=given, digest="d", columns=staged.plan.columns)
     assert key.jobfile_path == given
-    source = Source(path=Path(), environ={}, today=date(2026, 1, 1))
-    old = BatchKey(1, "b", "d", (), "folder/jobs.yaml")  # taken in by an earlier batchcrew
-    assert (await recorded_source(old, source)).path == Path("folder/jobs.yaml")
+    source, ledger_path = Source(path=Path(), environ={}, today=date(2026, 1, 1)), tmp_path / "l.db"
+    old = RecordedJobFile("folder/jobs.yaml", None, None)  # taken in by an earlier batchcrew
+    assert (await recorded_source("b", source, old, ledger_path)).path == Path("folder/jobs.yaml")
+    recorded = await asyncio.to_thread(recorded_as, tmp_path / "jobs.yaml", ledger_path, None)
     (tmp_path / "jobs.yaml").touch()
-    assert (await recorded_source(key, source)).path == tmp_path / "jobs.yaml"
+    assert (await recorded_source("b", source, recorded, ledger_path)).path == tmp_path / "jobs.yaml"
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    (tmp_path / "jobs.yaml").rename(moved / "jobs.yaml")
+    assert (await recorded_source("b", source, recorded, moved / "l.db")).path == moved / "jobs.yaml"
 
 
 async def attach_again(made: Bench, job_id: str, kickoff_id: str) -> None:
