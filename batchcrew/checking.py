@@ -12,7 +12,7 @@ from batchcrew.jobfile import JobFile
 from batchcrew.ledger import LedgerReader
 from batchcrew.models import Counts, CrewInputs, Job, NotSent, Plan, Unclear, Unusable
 from batchcrew.money import cost
-from batchcrew.reports.commands import retry_command
+from batchcrew.reports.commands import PROGRAM, retry_command
 from batchcrew.reports.crew_check import CrewCheck
 from batchcrew.settings import Delivery, RunSettings
 from batchcrew.wiring import Source, ledger_of, open_crews
@@ -72,8 +72,12 @@ class InputsWatch:
             yield job
 
 
-async def check_batch(source: Source, *, ledger: Path | None, offline: bool, clock: Clock) -> CheckResult:
+async def check_batch(
+    source: Source, *, ledger: Path | None, offline: bool, clock: Clock, program: str = PROGRAM
+) -> CheckResult:
     """Read everything, ask each crew for its inputs (unless `offline`), compare with the ledger.
+
+    Commands in the notes start with `program`.
 
     Raises:
         JobFileError, UsageError: the job file or an option is wrong.
@@ -94,6 +98,7 @@ async def check_batch(source: Source, *, ledger: Path | None, offline: bool, clo
         counts = await opened.counts(known) if known else Counts()
         spent = await opened.kickoffs(known) if known else 0
         waiting = await opened.kickoffs_left(known, _attempts(settings)) if known else (0, 0)
+    held = retry_command(jobfile.batch, str(ledger), "--held", program=program)
     to_kick_off = plan.new + plan.changed + counts.pending
     prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
     kickoffs = _kickoffs(plan.new + plan.changed, waiting, settings, spent)
@@ -115,7 +120,7 @@ async def check_batch(source: Source, *, ledger: Path | None, offline: bool, clo
             _spending(kickoffs, money if len(prices) == 1 else None),
             *([f"every job of the file costs {money}, with retries"] if money and len(prices) > 1 else []),
             *_limits(settings, spent),
-            _meaning(settings.delivery, answers.values(), retry_command(jobfile.batch, str(ledger), "--held")),
+            _meaning(settings.delivery, answers.values(), held),
             *([skipped_words(staged.skipped)] if staged.skipped else []),
             *(f"warning: {warning}" for warning in warnings),
         ),

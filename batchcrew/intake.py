@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias
 
 from batchcrew.engine import Stop
@@ -93,14 +93,14 @@ async def _merge(ledger: Ledger, jobfile: JobFile, *, stop: Stop, observe: Obser
 
 
 async def tell_what_was_left(
-    ledger: Ledger, batch: BatchKey, observe: Observe, *, program: str, given: Sequence[str] = ()
+    ledger: Ledger, batch: BatchKey, observe: Observe, *, source: Source, program: str
 ) -> None:
     """An earlier day's batch of the same job file (`batch: leads-{date}`) may have work left that nobody runs now."""
     for name, counts in (await ledger.left_behind(batch)).items():
         day = _DAY.search(name)
         if day is not None and _DAY.sub("", name) == _DAY.sub("", batch.batch):
             left = f"{counts.open} executions in flight and {counts.pending} jobs pending"
-            finish = run_command(batch.jobfile, str(ledger.path), f"--date {day[0]}", *given, program=program)
+            finish = run_command(str(source.path), str(ledger.path), f"--date {day[0]}", *source.given, program=program)
             observe(Warned(f"batch {name} of this job file has {left}; to finish it: {finish}"))
 
 

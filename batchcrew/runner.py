@@ -15,7 +15,7 @@ from batchcrew.clock import Clock, to_text
 from batchcrew.crew import Moment, crew_address, ping
 from batchcrew.engine import EngineResult, Scheduler, Stop
 from batchcrew.errors import BatchBusy, BatchcrewError, UsageError
-from batchcrew.events import LedgerChosen, Observe, RunStarted, Warned
+from batchcrew.events import Action, LedgerChosen, Observe, RecordKickoff, RunStarted, Warned, WatchFormerAddress
 from batchcrew.fitting import fit_concurrency, require_descriptors
 from batchcrew.intake import take_in, tell_what_was_left
 from batchcrew.jobfile import JobFile
@@ -23,10 +23,13 @@ from batchcrew.ledger import NEXT_RUN_RESUMES, BatchKey, BatchLock, Ledger
 from batchcrew.ledger_location import is_here
 from batchcrew.models import Counts, JobState, RunResult
 from batchcrew.money import cost
+from batchcrew.reports.commands import attach_command, quoted, run_command
 from batchcrew.reports.summary import exit_code, went_well
-from batchcrew.settings import RunSettings
+from batchcrew.settings import DEFAULT_CREW, RunSettings
 from batchcrew.telling import Telling
 from batchcrew.wiring import Source, ledger_of, open_crews, open_former
+
+_OF_CREW = ("--crew-url ", "--token-file ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +71,7 @@ async def run_batch(request: RunRequest, around: Surroundings) -> RunResult:
     try:
         jobfile, settings = await asyncio.to_thread(request.source.load)
         if request.once:
-            _refuse_served(jobfile)
+            _refuse_served(request, jobfile)
         ledger = await ledger_of(
             jobfile, request.ledger, clock=around.clock, warn=lambda message: around.observe(Warned(message))
         )
@@ -86,13 +89,16 @@ async def run_batch(request: RunRequest, around: Surroundings) -> RunResult:
     return result
 
 
-def _refuse_served(jobfile: JobFile) -> None:
+def _refuse_served(request: RunRequest, jobfile: JobFile) -> None:
     """Raises UsageError: a crew would end with the tick, and with it all that the tick has started."""
     served = [name for name, crew in jobfile.crews.items() if crew.serve is not None]
     if served:
+        ledger = "" if request.ledger is None else str(request.ledger)
+        options = request.source.hints(jobfile)
+        run = run_command(str(request.source.path), ledger, *options, program=request.program)
         raise UsageError(
             f"crew {served[0]} is served for a run only, and a tick leaves what it starts to the crew;"
-            " use `batchcrew run`, or let `batchcrew serve` run beside it and give its `url`"
+            f" use `{run}`, or let `{request.program} serve` run next to it and give its `url`"
         )
 
 
@@ -107,12 +113,16 @@ async def _continue(
     began, given = around.clock.monotonic(), request.source.hints(jobfile)
     await asyncio.to_thread(require_descriptors, jobfile.crews)
     async with Ledger(path, clock=around.clock, consequence=NEXT_RUN_RESUMES) as ledger:
-        telling = Telling(around.observe, await ledger.told(jobfile.batch))
+        telling = Telling(
+            around.observe,
+            await ledger.told(jobfile.batch),
+            next_step=lambda action: _next_step(action, request, jobfile, path),
+        )
         around = replace(around, observe=telling.observe)
         for warning in jobfile.warnings:
             around.observe(Warned(warning))
         batch, plan = await take_in(ledger, jobfile, source=request.source, stop=around.stop, observe=around.observe)
-        await tell_what_was_left(ledger, batch, around.observe, program=request.program, given=request.source.given)
+        await tell_what_was_left(ledger, batch, around.observe, source=request.source, program=request.program)
         if request.retry_failed:
             await ledger.retry(batch, states=[JobState.FAILED])
         result = RunResult(
@@ -137,6 +147,24 @@ async def _continue(
             unsure=await ledger.unsure_count(batch),
             wall_seconds=around.clock.monotonic() - began,
         )
+
+
+def _next_step(action: Action, request: RunRequest, jobfile: JobFile, ledger: Path) -> str:
+    """Return what you can do about a warning, with the command that does it from the current folder."""
+    place, program = str(ledger), request.program
+    match action:
+        case RecordKickoff(job_id, kickoff_id):
+            command = attach_command(jobfile.batch, job_id, place, program, kickoff_id=kickoff_id)
+            return f"once the ledger can be written, record it: {command}"
+        case WatchFormerAddress(crew, url):
+            options = [option for option in request.source.hints(jobfile) if not option.startswith(_OF_CREW)]
+            step = "to watch them with another token"
+            if len(jobfile.crews) == 1 or crew == DEFAULT_CREW:
+                options += [f"--crew-url {quoted(url)}", "--watch-only", "--token-file TOKEN_FILE"]
+            else:  # these options are for the one crew of a job file
+                options.append("--watch-only")
+                step += f", give crew {crew} that url and token in the job file"
+            return f"{step}: {run_command(str(request.source.path), place, *options, program=program)}"
 
 
 async def _run(

@@ -8,6 +8,7 @@ import click
 from batchcrew.checking import CheckResult, check_batch
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import jobfile_ledger_option, json_option, option
+from batchcrew.cli.program import current_program
 from batchcrew.cli.sources import source, source_options
 from batchcrew.clock import SystemClock
 from batchcrew.errors import ExitCode
@@ -26,7 +27,7 @@ def command(jobfile: Path | None, *, ledger: Path | None, offline: bool, as_json
     Exit 2 when the file is wrong or jobs lack inputs, 5 when a crew cannot be worked with.
     """
     jobs, ledger = source(jobfile, ledger, options, {})
-    result = call(check_batch(jobs, ledger=ledger, offline=offline, clock=SystemClock()))
+    result = call(check_batch(jobs, ledger=ledger, offline=offline, clock=SystemClock(), program=current_program()))
     if as_json:
         plan = plan_json(result.plan, batch=result.batch, jobfile=result.jobfile, crews=result.crews)
         click.echo(json_document({**plan, **spending_json(result), "notes": list(result.notes)}))

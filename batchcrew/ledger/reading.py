@@ -1,7 +1,6 @@
 """What can be read from a ledger, by whoever has a connection to it. Nothing here changes it."""
 
 import asyncio
-import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -263,8 +262,7 @@ class Reading:
         """
         detail = await self._query(lambda connection: queries.job_detail(connection, key.id, key.batch, job_id))
         if detail is None:
-            shows = f"batchcrew export --batch={shlex.quote(key.batch)} --ledger={shlex.quote(self._name)}"
-            raise NotInLedger(f"job {job_id!r} not found in batch {key.batch}; `{shows}` shows all jobs")
+            raise NotInLedger(f"job {job_id!r} not found in batch {key.batch!r}")
         return detail
 
     async def results(self, key: BatchKey, *, with_gone: bool = False) -> AsyncIterator[ResultRow]:

@@ -17,9 +17,9 @@ def run_command(jobfile: str, ledger: str, *options: str, program: str = PROGRAM
     return _command(program, "run", [jobfile], options, ledger)
 
 
-def retry_command(batch: str, ledger: str, *options: str, program: str = PROGRAM) -> str:
-    """The command that puts ended jobs back for the next run."""
-    return _command(program, "retry", [batch], options, ledger)
+def retry_command(batch: str, ledger: str, *options: str, program: str = PROGRAM, job_ids: Sequence[str] = ()) -> str:
+    """The command that puts ended jobs (all of them, if none is named) back for the next run."""
+    return _command(program, "retry", [batch, *job_ids], options, ledger)
 
 
 def attach_command(

@@ -73,6 +73,18 @@ def test_a_job_file_that_was_moved_with_its_ledger_is_found_from_anywhere(folder
         assert (ended.returncode, "2 running" in ended.stdout) == (1, True), ended.stderr
 
 
+def test_commands_that_are_printed_keep_the_token_file(folder: Path, crew: Crew) -> None:
+    (folder / "the token").write_text("a-token-of-the-tests", encoding="utf-8")
+    write_trips(folder, 3)
+    assert call(folder, "run", "jobs.yaml", "--limit", "1", "--max-runtime", "1ms").returncode == 3
+    ended = call(folder, "recheck", "jobs", "--token-file", "the token", CREW_TOKEN="of-yesterday")
+    assert ended.returncode == 3, ended.stderr
+    match = re.search(r"^  continue: batchcrew (.*)$", ended.stdout, re.MULTILINE)
+    assert match is not None, ended.stdout
+    words = shlex.split(match[1])
+    assert words == ["run", "jobs.yaml", "--token-file", "the token"]
+
+
 def test_a_crew_that_cannot_be_reached_is_exit_5_and_nothing_changes(folder: Path, crew: Crew) -> None:
     crew.stop()
     ended = call(folder, "recheck", "jobs")

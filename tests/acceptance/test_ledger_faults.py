@@ -4,6 +4,7 @@ import json
 import os
 import re
 import resource
+import shlex
 import sqlite3
 import subprocess
 import sys
@@ -98,19 +99,36 @@ def test_a_file_that_may_not_grow(folder: Path, crew: Crew) -> None:
     finished(folder, crew, "results/batchcrew.db")
 
 
-def test_ids_that_the_ledger_cannot_take_are_resumed_by_the_next_run(folder: Path, held: HeldCrew) -> None:
+def run_without_room_for_ids(folder: Path, ledger: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Twenty kickoffs leave at once, and the ledger has reached its limit when their ids arrive."""
     write_trips(folder, 40)
     driver = str(Path(__file__).with_name("limit_driver.py"))
     ended = subprocess.run(
-        [sys.executable, driver, "run", "jobs.yaml", "--concurrency", "20", "--ledger", "results/batchcrew.db"],
+        [sys.executable, driver, "run", "jobs.yaml", "--concurrency", "20", "--ledger", ledger],
         cwd=folder,
-        env=environment(),
+        env=environment(**variables),
         capture_output=True,
         text=True,
         check=False,
     )
     assert ended.returncode == 70, ended.stderr
+    return ended
+
+
+def test_ids_that_only_stderr_has_come_with_the_command_that_records_them(folder: Path, held: HeldCrew) -> None:
+    ended = run_without_room_for_ids(folder, "a ledger/our own.db", SPILL="full")
+    commands = re.findall(r"batchcrew (attach .*)$", ended.stderr, re.MULTILINE)
+    assert len(commands) == 20, ended.stderr
+    for command in commands:
+        attached = call(folder, *shlex.split(command))
+        assert attached.returncode == 0, attached.stderr
+    held.release()
+    assert call(folder, "run", "jobs.yaml", "--ledger", "a ledger/our own.db").returncode == 0
+    assert (held.kickoffs, held.stats()["max_kickoffs_per_job"]) == (40, 1)
+
+
+def test_ids_that_the_ledger_cannot_take_are_resumed_by_the_next_run(folder: Path, held: HeldCrew) -> None:
+    ended = run_without_room_for_ids(folder, "results/batchcrew.db")
     assert "it is in the spill file next to the ledger" in ended.stderr
     paid = held.kickoffs
     assert paid == 20

@@ -301,7 +301,7 @@ async def run(folder: Path, *, once: bool = False, **source: Any) -> tuple[Any, 
 
     def observe(event: object) -> None:
         if isinstance(event, Warned):
-            warnings.append(event.message)
+            warnings.append(event.text)
 
     request = RunRequest(
         source=Source(path=folder / "jobs.yaml", environ={}, today=date(2026, 1, 1), **source),
@@ -337,8 +337,11 @@ async def test_an_execution_is_watched_at_the_address_where_it_was_started(tmp_p
         write_jobs(tmp_path, new.url, new.token)
         faults._script["status"].clear()
         _, warnings = await run(tmp_path, once=once)
-        while once and (await run(tmp_path, once=True))[0].counts.left:
-            pass
+        left = once
+        while left:
+            result, more = await run(tmp_path, once=True)
+            warnings += more
+            left = bool(result.counts.left)
         assert (old.stats["kickoffs"], new.stats["kickoffs"]) == (2, 1)
     (warning,) = [each for each in warnings if "were started at" in each]  # one, not one per execution
     assert old.url in warning
@@ -368,7 +371,25 @@ async def test_a_former_address_that_is_gone_or_refuses_the_token_does_not_hold_
     assert result.stopped is StopReason.CREW_UNUSABLE
     assert url in (result.stop_detail or "")
     assert (result.counts.succeeded, result.counts.open, result.counts.failed) == (4, 2, 0)
-    assert any(url in warning and "left for the next run" in warning for warning in warnings)
+    (warning,) = [warning for warning in warnings if "left for the next run" in warning]
+    jobfile, ledger = tmp_path / "jobs.yaml", tmp_path / "ledger.db"
+    command = f"batchcrew run {jobfile} --crew-url {url} --watch-only --token-file TOKEN_FILE --ledger {ledger}"
+    assert f"with another token: {command}" in warning
+
+
+async def test_each_change_of_an_address_is_reported_once(tmp_path: Path) -> None:
+    """Also where the addresses differ in their port only."""
+    faults = Faults(status=[RUNNING] * 100_000)
+    async with AsyncExitStack() as stack:
+        old = await stack.enter_async_context(CrewServer(serving(), faults=faults))
+        others = [await stack.enter_async_context(CrewServer(serving(token=old.token))) for _ in range(2)]
+        write_jobs(tmp_path, old.url, old.token, run_='{"max_runtime": 0.3}', number=1)
+        await run(tmp_path)
+        for other in others:
+            write_jobs(tmp_path, other.url, old.token, number=1)
+            for expected in (1, 0, 0):
+                _, warnings = await run(tmp_path, once=True)
+                assert len([each for each in warnings if other.url in each]) == expected
 
 
 async def test_a_crew_that_was_renamed_is_watched_at_its_address_and_a_removed_one_is_left(tmp_path: Path) -> None:
