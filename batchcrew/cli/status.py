@@ -6,6 +6,7 @@ import click
 
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_option, existing, json_option, known_batch, ledger_option, one_batch
+from batchcrew.cli.output import terminal_columns
 from batchcrew.clock import SystemClock
 from batchcrew.errors import NotInLedger
 from batchcrew.ledger import LedgerReader
@@ -28,7 +29,7 @@ def command(batch: str | None, *, named_batch: str | None, ledger: Path, as_json
     if as_json:
         click.echo(json_document(status_json(status)))
     else:
-        click.echo(render_status(status, clock.now()))
+        click.echo(render_status(status, clock.now(), width=terminal_columns()))
 
 
 async def _status(path: Path, batch: str | None, clock: SystemClock) -> BatchStatus:

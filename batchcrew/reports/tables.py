@@ -10,7 +10,7 @@ from batchcrew.clock import from_text
 from batchcrew.models import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail, JobLine, Plan
 from batchcrew.quantities import format_duration
 from batchcrew.reports.cells import json_text, writable
-from batchcrew.reports.clean import clean_block, clean_text, display_width, pad, shorten, wrap
+from batchcrew.reports.clean import clean_block, clean_text, display_width, pad, wrap
 from batchcrew.reports.crew_check import CrewCheck
 from batchcrew.reports.summary import count_words, duplicates_line
 
@@ -40,14 +40,16 @@ def render_list(lines: Sequence[BatchLine], *, width: int | None = None) -> str:
         ]
         for line in lines
     ]
-    one_a_line = [*table(header, rows, right={1, 2, 3, 4, 5})]
-    if width is None or max(map(display_width, one_a_line)) <= width:
-        return "\n".join(one_a_line)
-    return "\n".join(table_with_below(header, rows, right={1, 2, 3, 4, 5}, width=width))
+    return "\n".join(fitting_table(header, rows, right={1, 2, 3, 4, 5}, width=width))
 
 
-def render_status(status: BatchStatus, now: datetime) -> str:
-    """Counts, what is in flight and the latest failures. `now` is aware."""
+def render_status(status: BatchStatus, now: datetime, *, width: int | None = None) -> str:
+    """Counts, what is in flight and the latest failures.
+
+    Args:
+        now: aware.
+        width: of the terminal: long lines break between words. None is no terminal: one line for each.
+    """
     line = status.line
     counts = line.counts
     lines = [
@@ -65,12 +67,15 @@ def render_status(status: BatchStatus, now: datetime) -> str:
         lines.append("  in flight:")
         shown = [_watched(entry, now) for entry in status.in_flight[:MOST_IN_FLIGHT]]
         header = ["job", "crew", "for", "status", "tasks", "task", "last answer"]
-        lines += [f"    {row}" for row in table(header, shown, right={2})]
+        room = None if width is None else width - 4
+        lines += [f"    {row}" for row in fitting_table(header, shown, right={2}, width=room)]
         if len(status.in_flight) > MOST_IN_FLIGHT:
             lines.append(f"    and {len(status.in_flight) - MOST_IN_FLIGHT} more")
     if status.failing:
         lines.append("  latest failures:")
-        lines += [f"    {_failing(failing)}" for failing in status.failing]
+        for failing in status.failing:
+            first, *more_lines = [_failing(failing)] if width is None else wrap(_failing(failing), width - 6)
+            lines += [f"    {first}", *(f"      {line}" for line in more_lines)]
         more = counts.failed + counts.held - len(status.failing)
         if more > 0:
             lines.append(f"    and {more} more")
@@ -173,22 +178,36 @@ def table_with_below(
 ) -> Iterator[str]:
     """Yield a table; at a terminal of `width` columns the last cell of each row is below it, broken between words.
 
-    The first column is shortened where the table would be wider than the terminal. Without a `width`, it is the plain
-    table.
+    Where the table is still wider than the terminal, a long first cell is a line of its own above its row. Without a
+    `width`, it is the plain table.
     """
     if width is None:
         yield from table(header, rows, right=right)
         return
-    every = [list(header[:-1]), *(list(row[:-1]) for row in rows)]
-    excess = max(map(display_width, table(every[0], every[1:], right=right))) - width
+    names = [row[0] for row in rows]
+    short, others = list(header[:-1]), [list(row[:-1]) for row in rows]
+    excess = max(map(display_width, table(short, others, right=right))) - width
     if excess > 0:
-        room = max(_LEAST_NAME_COLUMNS, max(display_width(row[0]) for row in every) - excess)
-        every = [[shorten(row[0], room), *row[1:]] for row in every]
-    first, *others = table(every[0], every[1:], right=right)
+        room = max(_LEAST_NAME_COLUMNS, max(map(display_width, [short[0], *names])) - excess)
+        others = [["" if display_width(row[0]) > room else row[0], *row[1:]] for row in others]
+        short[0] = pad(short[0], room)
+    first, *lines = table(short, others, right=right)
     yield first
-    for line, row in zip(others, rows, strict=True):
+    for name, line, shown, row in zip(names, lines, others, rows, strict=True):
+        if name != shown[0]:
+            yield name
         yield line
         yield from (f"  {part}" for part in wrap(row[-1], width - 2))
+
+
+def fitting_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int], width: int | None
+) -> list[str]:
+    """Return a table whose last cells are below their rows only where it is wider than the terminal."""
+    lines = [*table(header, rows, right=right)]
+    if width is None or max(map(display_width, lines)) <= width:
+        return lines
+    return [*table_with_below(header, rows, right=right, width=width)]
 
 
 def _block(text: str, width: int, indent: int) -> Iterator[str]:

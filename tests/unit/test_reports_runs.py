@@ -1,14 +1,14 @@
-"""What `runs` and `list` print at a terminal, and into a pipe."""
+"""What `runs`, `list` and `status` print at a terminal, and into a pipe."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from batchcrew.models import BatchLine, Counts, RunLine
+from batchcrew.models import BatchLine, BatchStatus, Counts, InFlight, JobLine, JobState, RunLine
 from batchcrew.reports.clean import display_width
 from batchcrew.reports.runs_table import render_runs
-from batchcrew.reports.tables import render_list
+from batchcrew.reports.tables import render_list, render_status
 
 NOW = datetime(2026, 2, 3, 4, 10, tzinfo=UTC)
 WHY = (
@@ -43,10 +43,11 @@ def test_at_a_terminal_the_reason_is_below_its_run_and_breaks_between_words(widt
     lines = render_runs([RUN, FINISHED], NOW, with_batch=with_batch, width=width).splitlines()
     assert max(map(display_width, lines)) <= width
     rows = [line for line in lines if not line.startswith("  ")]
-    assert len(rows) == 3  # the header and the runs
-    below = [line for line in lines if line.startswith("  ")]
-    assert " ".join(" ".join(below).split()) == WHY
-    assert lines.index(below[0]) == lines.index(rows[1]) + 1
+    if not with_batch:
+        assert len(rows) == 3  # the header and the runs
+    start = next(number for number, line in enumerate(lines) if line.startswith("  10 executions"))
+    assert "run  " in lines[start - 1]
+    assert " ".join(" ".join(lines[start:]).split()).startswith(WHY)
 
 
 def test_a_wide_reason_breaks_by_its_columns() -> None:
@@ -63,8 +64,26 @@ def test_in_a_pipe_each_run_is_one_line_with_all_of_its_reason() -> None:
 def test_a_list_at_a_terminal_has_the_job_file_below() -> None:
     lines = render_list([LINE, replace(LINE, batch="b")], width=80).splitlines()
     assert max(map(display_width, lines)) <= 80
-    assert len(lines) == 5
-    assert lines[2].strip() == LINE.jobfile
+    assert [line.strip().partition("  ")[0] for line in lines] == [
+        "batch",
+        "leads-of-the-northern-region-20…",  # a long name is a line of its own
+        "24",
+        LINE.jobfile,
+        "b",
+        LINE.jobfile,
+    ]
+
+
+def test_a_status_at_a_terminal_breaks_reasons_between_words() -> None:
+    failing = JobLine(job_id="osaka", crew="default", state=JobState.FAILED, reason=WHY)
+    watched = InFlight(
+        job_id="tokyo", crew="default", kickoff_id="k", since="2026-02-03T04:09:00.000Z", unclear_answer=WHY
+    )
+    status = BatchStatus(line=LINE, in_flight=(watched, watched), failing=(failing,))
+    lines = render_status(status, NOW, width=80).splitlines()
+    assert max(map(display_width, lines)) <= 80
+    assert " ".join(" ".join(lines).split()).count(WHY) == 3
+    assert sum(WHY in line for line in render_status(status, NOW).splitlines()) == 3
 
 
 def test_a_list_that_fits_or_goes_into_a_pipe_is_one_line_a_batch() -> None:
