@@ -249,6 +249,38 @@ def test_a_batch_is_deleted_when_you_say_so_and_only_then(folder: Path, held: He
     assert integrity(folder) == "ok"
 
 
+def delete_at_a_terminal(folder: Path, keys: bytes, *start: str) -> "subprocess.CompletedProcess[bytes]":
+    """Call `delete` where a terminal's keyboard sends `keys`; `start` is how Python starts batchcrew."""
+    keyboard, terminal = os.openpty()
+    os.write(keyboard, keys)
+    command = [sys.executable, *start, "delete", "jobs"]
+    ended = subprocess.run(command, check=False, cwd=folder, env=environment(), stdin=terminal, capture_output=True)
+    os.close(keyboard)
+    os.close(terminal)
+    return ended
+
+
+@pytest.mark.parametrize(("keys", "code"), [(b"n\n", 2), (b"\n", 2), (b"\x04", 2), (b"perhaps\nyes\n", 0)])
+def test_at_a_terminal_a_batch_is_deleted_only_by_a_yes(folder: Path, held: HeldCrew, keys: bytes, code: int) -> None:
+    held.release()
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    ended = delete_at_a_terminal(folder, keys, "-m", "batchcrew")
+    assert ended.returncode == code, ended.stderr
+    assert ended.stderr.endswith(b"batchcrew: nothing was deleted\n") == bool(code)
+    assert (call(folder, "status", "jobs").returncode == 0) == bool(code)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_at_the_question_deletes_nothing_and_says_so(folder: Path, held: HeldCrew, name: str) -> None:
+    held.release()
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    driver = str(Path(__file__).with_name("signal_driver.py"))
+    ended = delete_at_a_terminal(folder, b"\x04", driver, "_readline_prompt", name, "--")
+    assert ended.returncode == 3, ended.stderr
+    assert ended.stderr.splitlines()[-1] == b"batchcrew: interrupted; nothing was deleted"
+    assert succeeded(folder, "jobs") == 40
+
+
 def test_neither_a_running_batch_is_deleted_nor_its_ledger_vacuumed(folder: Path, held: HeldCrew) -> None:
     run = in_progress(folder, held)
     assert call(folder, "delete", "jobs", "--yes").returncode == 4
