@@ -23,13 +23,11 @@ from batchcrew.ledger import NEXT_RUN_RESUMES, BatchKey, BatchLock, Ledger
 from batchcrew.ledger_location import is_here
 from batchcrew.models import Counts, JobState, RunResult
 from batchcrew.money import cost
-from batchcrew.reports.commands import attach_command, quoted, run_command
+from batchcrew.reports.commands import CREW_OPTIONS, attach_command, quoted, run_command
 from batchcrew.reports.summary import exit_code, went_well
 from batchcrew.settings import DEFAULT_CREW, RunSettings
 from batchcrew.telling import Telling
 from batchcrew.wiring import Source, ledger_of, open_crews, open_former
-
-_OF_CREW = ("--crew-url ", "--token-file ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +155,7 @@ def _next_step(action: Action, request: RunRequest, jobfile: JobFile, ledger: Pa
             command = attach_command(jobfile.batch, job_id, place, program, kickoff_id=kickoff_id)
             return f"once the ledger can be written, record it: {command}"
         case WatchFormerAddress(crew, url):
-            options = [option for option in request.source.hints(jobfile) if not option.startswith(_OF_CREW)]
+            options = [option for option in request.source.hints(jobfile) if not option.startswith(CREW_OPTIONS)]
             step = "to watch them with another token"
             if len(jobfile.crews) == 1 or crew == DEFAULT_CREW:
                 options += [f"--crew-url {quoted(url)}", "--watch-only", "--token-file TOKEN_FILE"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from batchcrew.clock import Clock, to_text
 from batchcrew.disk import sync_folder
 from batchcrew.errors import LedgerError, UsageError
-from batchcrew.ledger import CURRENT_SCHEMA, BatchLock, Ledger, LedgerReader, schema_lock
+from batchcrew.ledger import CURRENT_SCHEMA, BatchLock, Ledger, LedgerReader, Vacuumed, schema_lock
 from batchcrew.models import Counts
 from batchcrew.reports.target import why_not_written
 from batchcrew.sqlite_files import companion, create_private, is_database_file
@@ -119,8 +119,8 @@ async def delete(ledger: Path, batch: str, *, clock: Clock) -> int:
         return await opened.delete(batch)
 
 
-async def vacuum(ledger: Path, *, clock: Clock) -> tuple[int, int]:
-    """Rebuild the ledger's file without its unused pages; returns its size in bytes before and after.
+async def vacuum(ledger: Path, *, clock: Clock) -> Vacuumed:
+    """Rebuild the ledger's file without its unused pages.
 
     Every batch is held meanwhile: a run that starts then ends with exit 4 and has done nothing.
 

@@ -19,6 +19,7 @@ from batchcrew.ledger.rechecks import EndedAttempt, Rechecked
 from batchcrew.ledger.schema import CURRENT as CURRENT_SCHEMA
 from batchcrew.ledger.staging import Duplicate, Staged
 from batchcrew.ledger.transitions import MonthBudget
+from batchcrew.ledger.upkeep import Vacuumed
 
 __all__ = [
     "CURRENT_SCHEMA",
@@ -35,6 +36,7 @@ __all__ = [
     "Rechecked",
     "RecordedJobFile",
     "Staged",
+    "Vacuumed",
     "require_usable_name",
     "schema_lock",
 ]

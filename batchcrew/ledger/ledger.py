@@ -423,8 +423,8 @@ class Ledger(Reading):
         await asyncio.to_thread(spilled.unlink, missing_ok=True)
         return jobs
 
-    async def vacuum(self) -> tuple[int, int]:
-        """Rebuild the file without its unused pages; returns its size in bytes before and after.
+    async def vacuum(self) -> upkeep.Vacuumed:
+        """Rebuild the file without its unused pages.
 
         To be called before the first transition: it uses the writing connection itself.
         """

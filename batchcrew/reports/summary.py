@@ -196,7 +196,7 @@ def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
     if counts.left and run:
         yield "go on", run
     if result.unsure:
-        yield "look again", recheck_command(batch, ledger, program)
+        yield "look again", recheck_command(batch, ledger, *result.jobfile_options, program=program)
     if counts.failed:
         yield (
             "try the failed again",

@@ -83,6 +83,11 @@ def test_commands_that_are_printed_keep_the_token_file(folder: Path, crew: Crew)
     assert match is not None, ended.stdout
     words = shlex.split(match[1])
     assert words == ["run", "jobs.yaml", "--token-file", "the token"]
+    said = call(folder, *words, "--timeout", "1ms", CREW_TOKEN="of-yesterday").stderr
+    match = re.search(r"^  look again: +batchcrew (.*)$", said, re.MULTILINE)
+    assert match is not None, said
+    again = call(folder, *shlex.split(match[1]), CREW_TOKEN="of-yesterday")
+    assert (again.returncode, "running" in again.stdout) == (1, True), again.stderr
 
 
 def test_a_crew_that_cannot_be_reached_is_exit_5_and_nothing_changes(folder: Path, crew: Crew) -> None:

@@ -17,6 +17,10 @@ from held_crew import HeldCrew
 
 LEDGER = "results/batchcrew.db"
 IN_PROGRESS = 6
+HOLD_A_SNAPSHOT = (
+    "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN');"
+    " print(c.execute('SELECT count(*) FROM jobs').fetchone()[0], flush=True); input()"
+)
 OPEN_AND_CLOSE = (
     "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM jobs'); c.close()"
 )
@@ -244,6 +248,23 @@ def test_a_batch_is_deleted_when_you_say_so_and_only_then(folder: Path, held: He
     assert call(folder, "status", "jobs").returncode == 2
     assert succeeded(folder, "others") == 40
     before = (folder / LEDGER).stat().st_size
+    assert call(folder, "vacuum").returncode == 0
+    assert (folder / LEDGER).stat().st_size < before
+    assert integrity(folder) == "ok"
+
+
+def test_a_vacuum_while_another_program_reads_says_when_the_file_shrinks(folder: Path, held: HeldCrew) -> None:
+    held.release()
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    assert call(folder, "delete", "jobs", "--yes").returncode == 0
+    before = (folder / LEDGER).stat().st_size
+    command = [sys.executable, "-c", HOLD_A_SNAPSHOT, LEDGER]
+    reader = subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert reader.stdout is not None
+    reader.stdout.readline()  # from now on it reads the ledger as it is
+    ended = call(folder, "vacuum")
+    assert (ended.returncode, "once that has ended" in ended.stdout) == (0, True), ended.stderr
+    reader.communicate(b"\n")
     assert call(folder, "vacuum").returncode == 0
     assert (folder / LEDGER).stat().st_size < before
     assert integrity(folder) == "ok"
