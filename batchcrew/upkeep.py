@@ -11,7 +11,7 @@ from pathlib import Path
 
 from batchcrew.clock import Clock, to_text
 from batchcrew.disk import sync_folder
-from batchcrew.errors import LedgerError, UsageError
+from batchcrew.errors import LedgerError, OutputError, UsageError
 from batchcrew.ledger import CURRENT_SCHEMA, BatchLock, Ledger, LedgerReader, Vacuumed, schema_lock
 from batchcrew.models import Counts
 from batchcrew.reports.target import why_not_written
@@ -27,6 +27,7 @@ async def backup(ledger: Path, target: Path, *, clock: Clock) -> int:
 
     Raises:
         UsageError: `target` exists, or a file of a database of that name does, or its folder cannot be written.
+        OutputError: the disk is full.
         LedgerError: the ledger cannot be read, or the copy is damaged.
     """
     await asyncio.to_thread(_require_free, target, ledger)
@@ -42,6 +43,8 @@ async def backup(ledger: Path, target: Path, *, clock: Clock) -> int:
         if found is not None:
             raise LedgerError(f"ledger {ledger}: its backup is damaged ({found}); nothing was written")
         return await asyncio.to_thread(_put_in_place, copy, target)
+    except OutputError as error:
+        raise OutputError(f"{target} cannot be written: {error}; make room, or name a file on another disk") from error
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 

@@ -87,6 +87,14 @@ def test_a_full_disk(folder: Path, crew: Crew, small_disk: Path) -> None:
     finished(folder, crew, ledger)
 
 
+def test_a_backup_to_a_full_disk_names_the_copy(folder: Path, crew: Crew, small_disk: Path) -> None:
+    assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
+    (small_disk / "others").write_bytes(bytes(250 * 1024))
+    ended = call(folder, "backup", str(small_disk / "copy.db"))
+    assert (ended.returncode, f"{small_disk / 'copy.db'} cannot be written" in ended.stderr) == (2, True), ended.stderr
+    assert [path.name for path in small_disk.iterdir()] == ["others"]
+
+
 def test_a_file_that_may_not_grow(folder: Path, crew: Crew) -> None:
     """A quota or `ulimit -f`: the kernel's other way to refuse a write."""
 
