@@ -10,6 +10,7 @@ from batchcrew.clock import Clock
 from batchcrew.intake import check_owner, plan_with, skipped_words
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import LedgerReader
+from batchcrew.ledger_location import exists
 from batchcrew.models import Counts, CrewInputs, Job, NotSent, Plan, Unclear, Unusable
 from batchcrew.money import cost
 from batchcrew.reports.commands import PROGRAM, retry_command
@@ -88,7 +89,7 @@ async def check_batch(
     ledger = await ledger_of(jobfile, ledger, clock=clock, warn=warnings.append)
     answers = {} if offline else await _ask(jobfile, ledger, clock, warnings)
     watch = InputsWatch({name: answer.required for name, answer in answers.items() if isinstance(answer, CrewInputs)})
-    there = await asyncio.to_thread(ledger.exists)
+    there = await asyncio.to_thread(exists, ledger)
     async with LedgerReader(ledger if there else None, clock=clock) as opened:
         notice = await check_owner(opened, jobfile, take_over=source.take_over)
         warnings += [notice] if notice is not None else []

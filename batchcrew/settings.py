@@ -4,6 +4,7 @@ Durations are float seconds inside; a job file or an option writes them as `30s`
 bare number of seconds. The environment is not read here (it is read in `cli/`).
 """
 
+import contextlib
 import re
 from collections.abc import Mapping
 from decimal import Decimal
@@ -162,7 +163,8 @@ def parse_failure_limit(value: object) -> Any:
         return FailureLimit(share=Decimal(percent[1]) / 100)
     pairs = [part.partition("=") for part in text.split(",")]
     if all(name.strip() and equals and given.strip() for name, equals, given in pairs):
-        return {name.strip(): given.strip() for name, _, given in pairs}
+        with contextlib.suppress(ValidationError):  # it would name a key that nobody has written as one
+            return FailureLimit.model_validate({name.strip(): given.strip() for name, _, given in pairs})
     raise ValueError(
         f"invalid limit of failures: {value!r} (expected a count like 20, a share like 10%, none, or"
         " {in_a_row: 10, same: true})"

@@ -8,6 +8,7 @@ import click
 from batchcrew.checking import CheckResult, check_batch
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import jobfile_ledger_option, json_option, option
+from batchcrew.cli.output import terminal_columns
 from batchcrew.cli.program import current_program
 from batchcrew.cli.sources import source, source_options
 from batchcrew.clock import SystemClock
@@ -33,7 +34,14 @@ def command(jobfile: Path | None, *, ledger: Path | None, offline: bool, as_json
         click.echo(json_document({**plan, **spending_json(result), "notes": list(result.notes)}))
     else:
         click.echo(
-            render_plan(result.plan, batch=result.batch, jobfile=result.jobfile, crews=result.crews, notes=result.notes)
+            render_plan(
+                result.plan,
+                batch=result.batch,
+                jobfile=result.jobfile,
+                crews=result.crews,
+                notes=result.notes,
+                width=terminal_columns(),
+            )
         )
     if result.lacking:
         return ExitCode.USAGE

@@ -10,9 +10,8 @@ from click.core import ParameterSource
 from batchcrew.cli.loop import say
 from batchcrew.errors import NotInLedger, UsageError
 from batchcrew.ledger import BatchKey, Reading
-from batchcrew.ledger_location import Search, find_ledger, is_here
+from batchcrew.ledger_location import Search, exists, find_ledger, is_here
 from batchcrew.quantities import DEFAULT_LEDGER
-from batchcrew.reports.clean import clean_text
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -88,11 +87,7 @@ def existing(ledger: Path) -> Path:
         NotInLedger: there is no such file; reading commands do not make one.
         UsageError: it cannot be said whether there is.
     """
-    try:
-        there = ledger.is_file()
-    except OSError as error:  # a name that is too long, a folder that cannot be entered
-        raise UsageError(f"ledger cannot be read: {clean_text(str(ledger), limit=80)} ({error.strerror})") from error
-    if not there:
+    if not exists(ledger):
         raise NotInLedger(f"there is no ledger at {ledger}: run a batch first, or name it with --ledger")
     return ledger
 

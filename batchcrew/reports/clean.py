@@ -15,6 +15,7 @@ _HARMFUL = (
     "\\ud800-\\udfff\U000e0000-\U000e007f"
 )
 _HARMFUL_OR_BLANKS = re.compile(f"[{_HARMFUL}]|\\s{{2,}}|[^\\S ]")
+_WORDS = re.compile(r"[^\s`]*`[^`]*`\S*|\S+")
 HARMFUL_IN_BLOCK = re.compile(f"(?![\\n\\t])[{_HARMFUL}]")
 _BLANKS = re.compile(r"\s+")
 _ROOM_PER_COLUMN = 8
@@ -87,10 +88,11 @@ def shorten(text: str, columns: int) -> str:
 def wrap(text: str, columns: int) -> Iterator[str]:
     """Yield a clean `text` in lines of at most `columns` terminal columns, broken between words.
 
-    A word that is longer (a path, a URL) is not cut: it is a line of its own.
+    A word that is longer (a path, a URL) is not cut: it is a line of its own. So is a command between backticks, which
+    can be copied as it is.
     """
     line = ""
-    for word in text.split():
+    for word in _WORDS.findall(text):
         longer = f"{line} {word}" if line else word
         if line and display_width(longer) > columns:
             yield line

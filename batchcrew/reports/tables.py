@@ -110,11 +110,13 @@ def render_plan(
     jobfile: str,
     crews: Sequence[CrewCheck] = (),
     notes: Sequence[str] = (),
+    width: int | None = None,
 ) -> str:
     """What a run would do, before money is spent.
 
     Args:
         notes: sentences to end with, such as what the chosen delivery means.
+        width: of the terminal: long lines break between words. None is no terminal.
     """
     said = [
         (plan.new, "new"),
@@ -128,7 +130,20 @@ def render_plan(
     for crew in crews:
         lines += _crew(crew)
     lines += [f"  {clean_text(note)}" for note in notes]
+    if width is not None:
+        lines = [part for line in lines for part in _fitted(line, width)]
     return "\n".join(lines)
+
+
+def _fitted(line: str, width: int) -> Iterator[str]:
+    """Yield a line in parts that fit, the further ones indented by four more."""
+    if display_width(line) <= width:
+        yield line
+        return
+    indent = len(line) - len(line.lstrip(" "))
+    first, *others = wrap(line, width - indent - 4)
+    yield " " * indent + first
+    yield from (" " * (indent + 4) + part for part in others)
 
 
 def _jobs(number: int) -> str:

@@ -1,14 +1,14 @@
-"""What `runs`, `list` and `status` print at a terminal, and into a pipe."""
+"""What `runs`, `list`, `status` and `check` print at a terminal, and into a pipe."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from batchcrew.models import BatchLine, BatchStatus, Counts, InFlight, JobLine, JobState, RunLine
+from batchcrew.models import BatchLine, BatchStatus, Counts, InFlight, JobLine, JobState, Plan, RunLine
 from batchcrew.reports.clean import display_width
 from batchcrew.reports.runs_table import render_runs
-from batchcrew.reports.tables import render_list, render_status
+from batchcrew.reports.tables import render_list, render_plan, render_status
 
 NOW = datetime(2026, 2, 3, 4, 10, tzinfo=UTC)
 WHY = (
@@ -59,6 +59,17 @@ def test_in_a_pipe_each_run_is_one_line_with_all_of_its_reason() -> None:
     lines = render_runs([RUN, FINISHED], NOW, with_batch=True).splitlines()
     assert len(lines) == 3
     assert WHY in lines[1]
+
+
+def test_a_plan_at_a_terminal_breaks_between_words_and_keeps_commands_whole() -> None:
+    command = "`batchcrew retry leads-of-the-northern-region-2026-02-03 --held --ledger 'of the north/l.db'`"
+    note = f"delivery at_most_once: a job whose kickoff's answer is lost is held; release it with {command}"
+    plan = Plan(total=1, new=1)
+    lines = render_plan(plan, batch="b", jobfile="jobs.yaml", notes=[note], width=60).splitlines()
+    assert lines[-1].strip() == command
+    assert max(map(display_width, lines[:-1])) <= 60
+    assert " ".join(" ".join(lines).split()).endswith(note)
+    assert render_plan(plan, batch="b", jobfile="jobs.yaml", notes=[note]).splitlines()[-1] == f"  {note}"
 
 
 def test_a_list_at_a_terminal_has_the_job_file_below() -> None:

@@ -99,7 +99,7 @@ def test_a_cost_is_a_range_where_more_kickoffs_are_possible() -> None:
     assert cost({"c": None}, {"c": 9}) is None
 
 
-@pytest.mark.parametrize("text", ["0", "0%", "101%", "-3", "some", True])
+@pytest.mark.parametrize("text", ["0", "0%", "101%", "-3", "some", True, "in_a_row=x", "in_a_wor=3", "in_a_row=0"])
 def test_what_is_no_limit_of_failures_is_told(text: object) -> None:
     with pytest.raises(ValidationError, match="limit of failures"):
         RunSettings.model_validate({"stop_after_failures": text})
