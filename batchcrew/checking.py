@@ -13,6 +13,7 @@ from batchcrew.errors import JobFileError, Problem
 from batchcrew.intake import check_owner, commands_of, notes_on, plan_with, sending_of, wanted_columns
 from batchcrew.jobfile import EVERYTHING, JobFile, Question, RowsDescription, Sending
 from batchcrew.ledger import BatchKey, LedgerReader, SentColumns, Staged, ToStart
+from batchcrew.ledger_location import exists
 from batchcrew.models import CrewInputs, Job, NotSent, Plan, Unclear, Unusable
 from batchcrew.money import cost
 from batchcrew.reports.crew_check import CrewCheck, SampleJob
@@ -107,6 +108,8 @@ async def check_batch(
 ) -> CheckResult:
     """Read everything, ask each crew for its inputs (unless `offline`), compare with the ledger.
 
+    Commands in the notes start with `program`.
+
     Raises:
         JobFileError, UsageError: the job file or an option is wrong.
         LedgerError: the ledger cannot be read.
@@ -114,7 +117,7 @@ async def check_batch(
     jobfile, settings = await asyncio.to_thread(source.load)
     warnings = list(jobfile.warnings)
     ledger = await ledger_of(jobfile, ledger, clock=clock, warn=warnings.append)
-    there = await asyncio.to_thread(ledger.exists)
+    there = await asyncio.to_thread(exists, ledger)
     watch, asked = _Watch(), _Asked(jobfile, ledger, clock, warnings, offline)
     commands = commands_of(jobfile, source, str(ledger), program)
     async with LedgerReader(ledger if there else None, clock=clock) as opened:

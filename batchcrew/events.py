@@ -50,12 +50,42 @@ class AttemptEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordKickoff:
+    """Record a kickoff_id that neither the ledger nor the spill file could take."""
+
+    job_id: str
+    kickoff_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchFormerAddress:
+    """Watch the executions at a crew's former address with another token."""
+
+    crew: str
+    url: str
+
+
+Action: TypeAlias = RecordKickoff | WatchFormerAddress
+"""What you can do about a warning; the engine does not know the command."""
+
+
+@dataclass(frozen=True, slots=True)
 class Warned:
     """Something a person may want to know, in one line."""
 
     message: str
     repeated: bool = False
     """The batch's last run said it too: a person knows already."""
+    lasting: bool = False
+    """True in run after run until something changes: reported once."""
+    action: Action | None = None
+    next_step: str = ""
+    """The action with its command, quoted for a shell: never to be cut."""
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return f"{self.message}; {self.next_step}" if self.next_step else self.message
 
 
 @dataclass(frozen=True, slots=True)

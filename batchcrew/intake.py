@@ -222,14 +222,14 @@ async def crew_groups(ledger: Reading, jobfile: JobFile) -> dict[str, str]:
 
 
 async def report_earlier_days(
-    ledger: Ledger, batch: BatchKey, observe: Observe, *, program: str, given: Sequence[str] = ()
+    ledger: Ledger, batch: BatchKey, observe: Observe, *, source: Source, program: str
 ) -> None:
     """Report what an earlier day's batch of the same job file (`batch: leads-{date}`) has left that nobody runs now."""
     for name, counts in (await ledger.left_behind(batch)).items():
         day = _DAY.search(name)
         if day is not None and _DAY.sub("", name) == _DAY.sub("", batch.batch):
             left = f"{counts.open} executions in progress and {counts.pending} jobs pending"
-            finish = run_command(batch.jobfile, str(ledger.path), f"--date {day[0]}", *given, program=program)
+            finish = run_command(str(source.path), str(ledger.path), f"--date {day[0]}", *source.given, program=program)
             observe(Warned(f"batch {name} of this job file has {left}; to finish it: {finish}"))
 
 

@@ -14,6 +14,8 @@ from batchcrew.errors import LedgerError, NotInLedger, UsageError
 from batchcrew.ledger import LedgerReader, RecordedJobFile
 from batchcrew.quantities import DEFAULT_LEDGER
 
+_SHOWN_CHARACTERS = 80
+
 
 class Owner(enum.Enum):
     """How a batch's recorded job file relates to the one that is given."""
@@ -75,6 +77,19 @@ def absolute(path: Path) -> Path:
     except OSError:
         return plain
     return Path(os.path.realpath(path.parent)) / path.name  # `link/..` is not the folder of the link
+
+
+def exists(ledger: Path) -> bool:
+    """Whether there is a file at the ledger's path.
+
+    Raises:
+        UsageError: it cannot be said: a name that is too long, a folder that cannot be entered.
+    """
+    try:
+        return ledger.is_file()
+    except OSError as error:
+        shown = f"{str(ledger)[:_SHOWN_CHARACTERS]}…" if len(str(ledger)) > _SHOWN_CHARACTERS else ledger
+        raise UsageError(f"ledger cannot be read: {shown} ({error.strerror})") from error
 
 
 def is_here(ledger: Path) -> bool:

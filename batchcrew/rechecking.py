@@ -19,7 +19,7 @@ from batchcrew.engine import Settling, Stop
 from batchcrew.errors import CrewUnusable, ExitCode
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, EndedAttempt, Ledger, Rechecked, RecordedJobFile
-from batchcrew.ledger_location import recorded_day
+from batchcrew.ledger_location import recorded_day, recorded_place, shown
 from batchcrew.models import Execution, ExecutionState, Unclear, Unusable
 from batchcrew.reports.rechecks import Finding, Look, RecheckResult
 from batchcrew.wiring import Source, open_crews, open_former
@@ -216,12 +216,10 @@ class _Looker:
                 return answer
 
 
-async def recorded_source(batch: BatchKey, source: Source, recorded: RecordedJobFile | None = None) -> Source:
-    """`source` with the path and the date of the job file that the batch was taken in from."""
-    day = recorded_day(recorded, batch.batch)
+async def recorded_source(batch: str, source: Source, recorded: RecordedJobFile, ledger: Path) -> Source:
+    """Return `source` with the path and the date of the batch's job file, also where it was moved with the ledger."""
+    day = recorded_day(recorded, batch)
     if day is not None:
         source = replace(source, today=date.fromisoformat(day))
-    path = Path(batch.jobfile_path or batch.jobfile)
-    if batch.jobfile_path is not None and not await asyncio.to_thread(path.exists):
-        path = Path(batch.jobfile)  # moved with its folder: as it was given then, from here
-    return replace(source, path=path)
+    place = await asyncio.to_thread(recorded_place, recorded, ledger)
+    return replace(source, path=await asyncio.to_thread(shown, place))

@@ -22,16 +22,26 @@ from batchcrew.consent import moved_crews, settle_stale
 from batchcrew.crew import CrewClient, Moment, crew_address, ping
 from batchcrew.engine import TICK_SECONDS, EngineResult, Scheduler, Stop, ask_for_inputs
 from batchcrew.errors import BatchBusy, BatchcrewError, UsageError
-from batchcrew.events import Event, LedgerChosen, Observe, RunStarted, Warned
+from batchcrew.events import (
+    Action,
+    Event,
+    LedgerChosen,
+    Observe,
+    RecordKickoff,
+    RunStarted,
+    Warned,
+    WatchFormerAddress,
+)
 from batchcrew.fitting import fit_concurrency, require_descriptors
 from batchcrew.intake import TakenIn, commands_of, report_earlier_days, take_in
 from batchcrew.jobfile import JobFile
-from batchcrew.ledger import BatchKey, BatchLock, Ledger
+from batchcrew.ledger import NEXT_RUN_RESUMES, BatchKey, BatchLock, Ledger
 from batchcrew.ledger_location import is_here
 from batchcrew.models import Counts, CrewInputs, JobState, RunResult
 from batchcrew.money import cost
+from batchcrew.reports.commands import CREW_OPTIONS, attach_command, quoted, run_command
 from batchcrew.reports.summary import exit_code, went_well
-from batchcrew.settings import RunSettings
+from batchcrew.settings import DEFAULT_CREW, RunSettings
 from batchcrew.telling import Telling
 from batchcrew.wiring import Source, ledger_of, open_crews, open_former
 
@@ -75,7 +85,7 @@ async def run_batch(request: RunRequest, around: Surroundings) -> RunResult:
     try:
         jobfile, settings = await asyncio.to_thread(request.source.load)
         if request.once:
-            _refuse_served(jobfile)
+            _refuse_served(request, jobfile)
         ledger = await ledger_of(
             jobfile, request.ledger, clock=around.clock, warn=lambda message: around.observe(Warned(message))
         )
@@ -93,13 +103,16 @@ async def run_batch(request: RunRequest, around: Surroundings) -> RunResult:
     return result
 
 
-def _refuse_served(jobfile: JobFile) -> None:
+def _refuse_served(request: RunRequest, jobfile: JobFile) -> None:
     """Raises UsageError: a crew would end with the tick, and with it all that the tick has started."""
     served = [name for name, crew in jobfile.crews.items() if crew.serve is not None]
     if served:
+        ledger = "" if request.ledger is None else str(request.ledger)
+        options = request.source.hints(jobfile)
+        run = run_command(str(request.source.path), ledger, *options, program=request.program)
         raise UsageError(
             f"crew {served[0]} is served for a run only, and a tick leaves what it starts to the crew;"
-            " use `batchcrew run`, or let `batchcrew serve` run beside it and give its `url`"
+            f" use `{run}`, or let `{request.program} serve` run next to it and give its `url`"
         )
 
 
@@ -174,8 +187,12 @@ async def _continue(
 ) -> RunResult:
     began, source = around.clock.monotonic(), request.source
     await asyncio.to_thread(require_descriptors, jobfile.crews)
-    async with Ledger(path, clock=around.clock) as ledger:
-        telling = Telling(around.observe, await ledger.told(jobfile.batch))
+    async with Ledger(path, clock=around.clock, consequence=NEXT_RUN_RESUMES) as ledger:
+        telling = Telling(
+            around.observe,
+            await ledger.told(jobfile.batch),
+            next_step=lambda action: _next_step(action, request, jobfile, path),
+        )
         around = replace(around, observe=telling.observe)
         for warning in (*jobfile.warnings, *map(str, await asyncio.to_thread(jobfile.questions))):
             around.observe(Warned(warning))
@@ -218,6 +235,24 @@ async def _continue(
         )
 
 
+def _next_step(action: Action, request: RunRequest, jobfile: JobFile, ledger: Path) -> str:
+    """Return what you can do about a warning, with the command that does it from the current folder."""
+    place, program = str(ledger), request.program
+    match action:
+        case RecordKickoff(job_id, kickoff_id):
+            command = attach_command(jobfile.batch, job_id, place, program, kickoff_id=kickoff_id)
+            return f"once the ledger can be written, record it: {command}"
+        case WatchFormerAddress(crew, url):
+            options = [option for option in request.source.hints(jobfile) if not option.startswith(CREW_OPTIONS)]
+            step = "to watch them with another token"
+            if len(jobfile.crews) == 1 or crew == DEFAULT_CREW:
+                options += [f"--crew-url {quoted(url)}", "--watch-only", "--token-file TOKEN_FILE"]
+            else:  # these options are for the one crew of a job file
+                options.append("--watch-only")
+                step += f", give crew {crew} that url and token in the job file"
+            return f"{step}: {run_command(str(request.source.path), place, *options, program=program)}"
+
+
 async def _prepare_jobs(
     request: RunRequest,
     jobfile: JobFile,
@@ -229,7 +264,7 @@ async def _prepare_jobs(
     """Report what must be known before money is spent, and put back the jobs that are to run again."""
     source = request.source
     commands = commands_of(jobfile, source, str(ledger.path), request.program)
-    await report_earlier_days(ledger, batch, around.observe, program=request.program, given=source.given)
+    await report_earlier_days(ledger, batch, around.observe, source=source, program=request.program)
     for line in await moved_crews(ledger, batch, jobfile, commands):
         around.observe(Warned(line))
     await settle_stale(ledger, batch, settings, source, jobfile, commands, around.observe)

@@ -4,6 +4,7 @@ Durations are float seconds inside; a job file or an option writes them as `30s`
 bare number of seconds. The environment is not read here (it is read in `cli/`).
 """
 
+import contextlib
 import re
 from collections.abc import Mapping
 from decimal import Decimal
@@ -162,7 +163,8 @@ def parse_failure_limit(value: object) -> Any:
         return FailureLimit(share=Decimal(percent[1]) / 100)
     pairs = [part.partition("=") for part in text.split(",")]
     if all(name.strip() and equals and given.strip() for name, equals, given in pairs):
-        return {name.strip(): given.strip() for name, _, given in pairs}
+        with contextlib.suppress(ValidationError):  # it would name a key that nobody has written as one
+            return FailureLimit.model_validate({name.strip(): given.strip() for name, _, given in pairs})
     raise ValueError(
         f"invalid limit of failures: {value!r} (expected a count like 20, a share like 10%, none, or"
         " {in_a_row: 10, same: true})"
@@ -431,6 +433,20 @@ class CrewSettings(Settings):
         return self.url == EMBEDDED
 
 
+_DURATION_EXPECTED = "a duration above 0 such as 90s, 30m or 1h30m"
+EXPECTED = {
+    "concurrency": "a number of executions, 1 to 10000",
+    "rate": "e.g. 2/s, 60/m or 500/h",
+    "timeout": _DURATION_EXPECTED,
+    "max_runtime": _DURATION_EXPECTED,
+    "delivery": "at_least_once or at_most_once",
+    "stop_after_failures": "e.g. 20, 10%, in_a_row=10 (at most 10000), in_a_row=10,same=false, or none",
+    "canary": "a number of jobs, 1 or more",
+    "max_kickoffs": "a number of kickoffs, 1 or more",
+}
+"""What an option of the command line must be, by the setting that it overrides."""
+
+
 def with_overrides(run: RunSettings, overrides: Mapping[str, str | int]) -> RunSettings:
     """The job file's run settings with those of the command line over them.
 
@@ -442,6 +458,9 @@ def with_overrides(run: RunSettings, overrides: Mapping[str, str | int]) -> RunS
         return RunSettings.model_validate({**given, **overrides})
     except ValidationError as error:
         first = error.errors()[0]
-        option = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
-        message = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{option}: {message}" if first["loc"] else message) from None
+        # what is wrong may be a part of the option's value (`in_a_row=x`): the option is the setting's own
+        name = str(first["loc"][0]) if first["loc"] else ""
+        if name not in overrides:
+            raise UsageError(first["msg"].removeprefix("Value error, ")) from None
+        option = "--" + name.replace("_", "-")
+        raise UsageError(f"invalid {option}: {overrides[name]!r} (expected {EXPECTED[name]})") from None

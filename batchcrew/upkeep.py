@@ -1,6 +1,8 @@
 """What keeps a ledger in order: backup, upgrade, delete and vacuum, each as one call."""
 
 import asyncio
+import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -9,10 +11,13 @@ from pathlib import Path
 
 from batchcrew.clock import Clock, to_text
 from batchcrew.disk import sync_folder
-from batchcrew.errors import LedgerError, UsageError
-from batchcrew.ledger import CURRENT_SCHEMA, BatchLock, Ledger, LedgerReader, schema_lock
+from batchcrew.errors import LedgerError, OutputError, UsageError
+from batchcrew.ledger import CURRENT_SCHEMA, BatchLock, Ledger, LedgerReader, Vacuumed, schema_lock
 from batchcrew.models import Counts
-from batchcrew.sqlite_files import create_private
+from batchcrew.reports.target import why_not_written
+from batchcrew.sqlite_files import companion, create_private, is_database_file
+
+BACKUP_EXAMPLE = "batchcrew-backup.db"
 
 
 async def backup(ledger: Path, target: Path, *, clock: Clock) -> int:
@@ -21,15 +26,15 @@ async def backup(ledger: Path, target: Path, *, clock: Clock) -> int:
     A run may go on meanwhile. The copy is checked, readable by its owner only, and appears whole or not at all.
 
     Raises:
-        UsageError: `target` exists, or its folder does not or cannot be written.
+        UsageError: `target` exists, or a file of a database of that name does, or its folder cannot be written.
+        OutputError: the disk is full.
         LedgerError: the ledger cannot be read, or the copy is damaged.
     """
-    if await asyncio.to_thread(os.path.lexists, target):
-        raise UsageError(f"{target} exists already (a backup overwrites nothing); name another file")
+    await asyncio.to_thread(_require_free, target, ledger)
     try:
         folder = await asyncio.to_thread(tempfile.mkdtemp, prefix=".batchcrew-backup-", dir=target.parent)
     except OSError as error:
-        raise UsageError(f"{target} cannot be written: {error.strerror} (its folder must exist)") from error
+        raise UsageError(why_not_written(target, target.parent, error, example=BACKUP_EXAMPLE)) from error
     copy = Path(folder) / "ledger.db"
     try:
         async with LedgerReader(ledger, clock=clock, any_schema=True) as reader:
@@ -38,8 +43,29 @@ async def backup(ledger: Path, target: Path, *, clock: Clock) -> int:
         if found is not None:
             raise LedgerError(f"ledger {ledger}: its backup is damaged ({found}); nothing was written")
         return await asyncio.to_thread(_put_in_place, copy, target)
+    except OutputError as error:
+        raise OutputError(f"{target} cannot be written: {error}; make room, or name a file on another disk") from error
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _require_free(target: Path, ledger: Path) -> None:
+    """Raises UsageError: something of that name exists, or SQLite would take the copy for a part of a database."""
+    if str(target) == "-":
+        raise UsageError("a backup is written to a file, not to stdout: '-'; name a file")
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except OSError as error:
+        raise UsageError(why_not_written(target, target.parent, error, example=BACKUP_EXAMPLE)) from error
+    if os.path.lexists(target):
+        raise UsageError(f"{target} exists already (a backup overwrites nothing); name another file")
+    if is_database_file(target, ledger):
+        raise UsageError(f"{target} is the name of a file that SQLite keeps for the ledger; name another file")
+    for suffix in ("-wal", "-journal"):
+        left = companion(target, suffix)
+        if os.path.lexists(left):  # SQLite would apply it to the copy
+            raise UsageError(f"{left} is left of another database; remove it, or name another file")
 
 
 def _put_in_place(copy: Path, target: Path) -> int:
@@ -51,8 +77,12 @@ def _put_in_place(copy: Path, target: Path) -> int:
     except OSError:  # a file system without hard links
         if os.path.lexists(target):
             raise UsageError(f"{target} exists already (a backup overwrites nothing); name another file") from None
-        copy.rename(target)
-    sync_folder(target.parent)
+        try:
+            copy.rename(target)
+        except OSError as error:
+            raise UsageError(why_not_written(target, target.parent, error, example=BACKUP_EXAMPLE)) from error
+    with contextlib.suppress(OSError):  # it is complete; some file systems cannot sync a folder
+        sync_folder(target.parent)
     return size
 
 
@@ -92,8 +122,8 @@ async def delete(ledger: Path, batch: str, *, clock: Clock) -> int:
         return await opened.delete(batch)
 
 
-async def vacuum(ledger: Path, *, clock: Clock) -> tuple[int, int]:
-    """Rebuild the ledger's file without its unused pages; returns its size in bytes before and after.
+async def vacuum(ledger: Path, *, clock: Clock) -> Vacuumed:
+    """Rebuild the ledger's file without its unused pages.
 
     Every batch is held meanwhile: a run that starts then ends with exit 4 and has done nothing.
 

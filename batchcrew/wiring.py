@@ -16,6 +16,7 @@ from batchcrew.clock import Clock
 from batchcrew.crew import CrewClient, crew_address
 from batchcrew.errors import UsageError
 from batchcrew.jobfile import JobFile, load_jobfile
+from batchcrew.ledger import require_usable_name
 from batchcrew.ledger_location import Search, locate
 from batchcrew.progress import Progress
 from batchcrew.progress.json_log import JsonLogProgress
@@ -82,6 +83,7 @@ class Source:
         if self.batch is not None and jobfile.batch != self.batch:
             raise UsageError(
                 f"{self.path} names the batch {jobfile.batch!r}, not {self.batch!r}; run it without --batch"
+                " (and without BATCHCREW_BATCH)"
             )
         return jobfile, with_overrides(jobfile.run, self.overrides)
 
@@ -90,13 +92,14 @@ async def ledger_of(jobfile: JobFile, given: Path | None, *, clock: Clock, warn:
     """Return the ledger that the command line names (`given`), else the job file, else the one that is found.
 
     Raises:
-        UsageError: it cannot be decided, or there is no place for a new one.
+        UsageError: it cannot be decided, its name is too long, or there is no place for a new one.
     """
-    named = given or jobfile.ledger
-    if named is not None:
-        return named
-    search = await asyncio.to_thread(Search.here)
-    return await locate(jobfile.path, jobfile.batch, search=search, clock=clock, warn=warn)
+    ledger = given or jobfile.ledger
+    if ledger is None:
+        search = await asyncio.to_thread(Search.here)
+        ledger = await locate(jobfile.path, jobfile.batch, search=search, clock=clock, warn=warn)
+    await asyncio.to_thread(require_usable_name, ledger)
+    return ledger
 
 
 @asynccontextmanager

@@ -1,6 +1,5 @@
 """What `check` and `run --dry-run` print, and their exit code."""
 
-import shutil
 from pathlib import Path
 
 import click
@@ -31,7 +30,7 @@ def check_and_report(source: Source, ledger: Path | None, *, offline: bool, as_j
         files = {"rows_files": rows_files_json(result.rows_files), "questions": questions_json(result.questions)}
         click.echo(json_document({**plan, **_spending(result), **files, "notes": notes, "samples": samples}))
     else:
-        width = shutil.get_terminal_size().columns
+        width = terminal_columns()
         plan_text = render_plan(
             result.plan,
             batch=result.batch,
@@ -41,7 +40,7 @@ def check_and_report(source: Source, ledger: Path | None, *, offline: bool, as_j
             samples=result.samples,
             width=width,
         )
-        files_lines = (*render_rows_files(result.rows_files, width=width), *render_questions(result.questions))
+        files_lines = (*render_rows_files(result.rows_files, width=width or 80), *render_questions(result.questions))
         click.echo("\n".join((plan_text, *files_lines)))
     if result.lacking:
         return ExitCode.USAGE

@@ -10,6 +10,7 @@ from batchcrew.cli.options import batch_argument, existing, ledger_option, optio
 from batchcrew.cli.program import current_program
 from batchcrew.clock import SystemClock
 from batchcrew.errors import NotInLedger, UsageError
+from batchcrew.intake import StoppedEarly
 from batchcrew.models import Counts
 from batchcrew.reports.clean import clean_text
 from batchcrew.reports.commands import list_command
@@ -39,9 +40,12 @@ def command(batch: str, *, yes: bool, ledger: Path) -> None:
 def _agreed(question: str) -> bool:
     try:
         return click.confirm(question, err=True)
-    except click.Abort:
-        if sys.stdin is not None and sys.stdin.isatty():
-            raise  # Ctrl-C
+    except click.Abort as abort:
+        click.echo(err=True)  # the question's line has no end
+        if isinstance(abort.__context__, KeyboardInterrupt):
+            raise StoppedEarly("interrupted; nothing was deleted") from None
+        if sys.stdin is not None and sys.stdin.isatty():  # Ctrl-D
+            return False
         raise UsageError("nothing was deleted: nobody answered; --yes deletes without asking") from None
 
 

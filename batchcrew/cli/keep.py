@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from batchcrew.cli.loop import call
-from batchcrew.cli.options import batch_option, existing, known_batch, ledger_option, one_batch
+from batchcrew.cli.options import batch_option, existing, from_environment, known_batch, ledger_option, one_batch
 from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
 from batchcrew.clock import SystemClock, to_text
@@ -24,9 +24,10 @@ def command(batch: str | None, jobs: tuple[str, ...], *, named_batch: str | None
 
     A job is stale when its inputs changed in the file after it had succeeded. Nothing is kicked off or paid.
     """
-    if named_batch is not None and batch is not None:  # then every argument is a job
-        jobs = (batch, *jobs)
-    name = named_batch if named_batch is not None else one_batch(batch)
+    if named_batch is not None and batch is not None and not from_environment("named_batch"):
+        name, jobs = named_batch, (batch, *jobs)  # every argument is a job
+    else:
+        name = one_batch(batch, named_batch)
     kept = call(_keep(existing(ledger), name, jobs))
     if jobs and not kept:
         shows = status_command(name, str(ledger), current_program())

@@ -6,6 +6,7 @@ import click
 
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import existing, json_option, ledger_option
+from batchcrew.cli.output import terminal_columns
 from batchcrew.clock import SystemClock
 from batchcrew.ledger import LedgerReader
 from batchcrew.models import BatchLine
@@ -22,7 +23,7 @@ def command(*, ledger: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json_document(list_json(lines)))
     else:
-        click.echo(render_list(lines))
+        click.echo(render_list(lines, width=terminal_columns()))
 
 
 async def _lines(path: Path) -> list[BatchLine]:

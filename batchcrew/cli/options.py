@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from batchcrew.cli.loop import say
 from batchcrew.errors import NotInLedger, UsageError
 from batchcrew.ledger import BatchKey, Reading
-from batchcrew.ledger_location import Search, find_ledger, is_here
+from batchcrew.ledger_location import Search, exists, find_ledger, is_here
 from batchcrew.quantities import DEFAULT_LEDGER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -58,16 +59,25 @@ batch_option = option(
 )
 
 
-def one_batch(*names: str | None) -> str:
-    """Return the one name that is given.
+def one_batch(argument: str | None, named: str | None) -> str:
+    """Return the batch that the argument BATCH or `--batch` names.
+
+    The argument wins over the option's variable, as the option itself does.
 
     Raises:
-        UsageError: none is, or two are.
+        UsageError: neither is given, or both are.
     """
-    given = [name for name in names if name is not None]
-    if len(given) != 1:
-        raise UsageError("missing BATCH (or --batch)" if not given else "BATCH and --batch: give one of the two")
-    return given[0]
+    if argument is not None and named is not None and not from_environment("named_batch"):
+        raise UsageError("BATCH and --batch: give one of the two")
+    batch = named if argument is None else argument
+    if batch is None:
+        raise UsageError("missing BATCH (or --batch)")
+    return batch
+
+
+def from_environment(parameter: str) -> bool:
+    """Whether the command that is being called got the option's value from its variable."""
+    return click.get_current_context().get_parameter_source(parameter) is ParameterSource.ENVIRONMENT
 
 
 def existing(ledger: Path) -> Path:
@@ -75,8 +85,9 @@ def existing(ledger: Path) -> Path:
 
     Raises:
         NotInLedger: there is no such file; reading commands do not make one.
+        UsageError: it cannot be said whether there is.
     """
-    if not ledger.is_file():
+    if not exists(ledger):
         raise NotInLedger(f"there is no ledger at {ledger}: run a batch first, or name it with --ledger")
     return ledger
 

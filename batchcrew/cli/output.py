@@ -1,9 +1,17 @@
-"""Messages of a command that has done its work: they may be lost, and its exit code stays."""
+"""What commands print: how wide the terminal is, and messages that may be lost without changing the exit code."""
+
+import shutil
+import sys
 
 import click
 
 from batchcrew.cli.loop import say
 from batchcrew.errors import OutputClosed, OutputError
+
+
+def terminal_columns() -> int | None:
+    """Return how wide the terminal on stdout is; None where stdout is a pipe or a file."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def confirm(text: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from batchcrew.engine import Stop
 from batchcrew.ledger import Ledger
 from batchcrew.rechecking import recheck, recorded_source
 from batchcrew.reports.as_json import json_document
+from batchcrew.reports.commands import quoted
 from batchcrew.reports.rechecks import Look, RecheckResult, look_json, look_line, recheck_json, recheck_summary
 from batchcrew.wiring import Source
 
@@ -62,6 +64,7 @@ def command(
         crew_url=crew_url,
         crew_token=read_token(token_file),
         allow_outside=True,  # it was accepted when the batch was taken in, and no rows are read
+        given=tuple(_given(crew_url, token_file)),
     )
     looks: list[Look] = []
     result = call(_recheck(existing(ledger), batch, jobs, source, looks, as_json=as_json))
@@ -70,6 +73,14 @@ def command(
     else:
         click.echo(recheck_summary(result, current_program()))
     return result.exit_code
+
+
+def _given(crew_url: str | None, token_file: Path | None) -> Iterator[str]:
+    """Options of the commands that are printed."""
+    if crew_url is not None:
+        yield f"--crew-url {quoted(crew_url)}"
+    if token_file is not None:
+        yield f"--token-file {quoted(str(token_file))}"
 
 
 async def _recheck(
@@ -85,10 +96,12 @@ async def _recheck(
 
     async with Ledger(path, clock=clock) as ledger:
         key = await known_batch(ledger, batch)
+        recorded = await ledger.recorded_jobfile(batch)
+        assert recorded is not None  # noqa: S101 - there is such a batch
         work = recheck(
             key,
             jobs,
-            source=await recorded_source(key, source, await ledger.recorded_jobfile(batch)),
+            source=await recorded_source(batch, source, recorded, path),
             ledger=ledger,
             stop=stop,
             clock=clock,

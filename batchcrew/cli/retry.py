@@ -5,7 +5,15 @@ from pathlib import Path
 import click
 
 from batchcrew.cli.loop import call
-from batchcrew.cli.options import batch_option, existing, known_batch, ledger_option, one_batch, option
+from batchcrew.cli.options import (
+    batch_option,
+    existing,
+    from_environment,
+    known_batch,
+    ledger_option,
+    one_batch,
+    option,
+)
 from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
 from batchcrew.clock import SystemClock, to_text
@@ -45,9 +53,10 @@ def command(
 
     Named jobs may be in any ended state, unless --state says which. A job that has succeeded is paid for again.
     """
-    if named_batch is not None and batch is not None:  # then every argument is a job
-        jobs = (batch, *jobs)
-    name = named_batch if named_batch is not None else one_batch(batch)
+    if named_batch is not None and batch is not None and not from_environment("named_batch"):
+        name, jobs = named_batch, (batch, *jobs)  # every argument is a job
+    else:
+        name = one_batch(batch, named_batch)
     wanted = {JobState(state) for state in states} | ({JobState.HELD} if held else set())
     if not wanted:
         wanted = set(ENDED_JOB_STATES) if jobs else {JobState.SUCCEEDED if from_url else JobState.FAILED}

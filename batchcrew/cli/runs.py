@@ -6,6 +6,7 @@ import click
 
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import existing, json_option, known_batch, ledger_option, option
+from batchcrew.cli.output import terminal_columns
 from batchcrew.clock import SystemClock
 from batchcrew.ledger import LedgerReader
 from batchcrew.models import RunLine
@@ -31,7 +32,7 @@ def command(batch: str | None, *, limit: int, ledger: Path, as_json: bool) -> No
     if as_json:
         click.echo(json_document(runs_json(lines)))
     else:
-        click.echo(render_runs(lines, clock.now(), with_batch=batch is None))
+        click.echo(render_runs(lines, clock.now(), with_batch=batch is None, width=terminal_columns()))
 
 
 async def _runs(path: Path, batch: str | None, limit: int, clock: SystemClock) -> list[RunLine]:

@@ -7,10 +7,14 @@ import click
 
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_argument, existing, json_option, known_batch, ledger_option
+from batchcrew.cli.program import current_program
 from batchcrew.clock import SystemClock
+from batchcrew.errors import NotInLedger
 from batchcrew.ledger import LedgerReader
 from batchcrew.models import JobDetail
 from batchcrew.reports.as_json import job_json, json_document
+from batchcrew.reports.commands import export_command
+from batchcrew.reports.summary import job_commands
 from batchcrew.reports.tables import render_job
 
 
@@ -26,8 +30,15 @@ def command(batch: str, job: str, *, ledger: Path, as_json: bool) -> None:
         click.echo(json_document(job_json(detail)))
     else:
         click.echo(render_job(detail, width=shutil.get_terminal_size().columns))
+        for purpose, command in job_commands(detail, str(ledger), current_program()):
+            click.echo(f"  {purpose}: {command}")
 
 
 async def _detail(path: Path, batch: str, job: str) -> JobDetail:
     async with LedgerReader(path, clock=SystemClock()) as ledger:
-        return await ledger.job(await known_batch(ledger, batch), job)
+        key = await known_batch(ledger, batch)
+        try:
+            return await ledger.job(key, job)
+        except NotInLedger as error:
+            export = export_command(batch, str(path), current_program())
+            raise NotInLedger(f"{error}; all jobs with their results: `{export}`") from error

@@ -6,6 +6,7 @@ import click
 
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_option, existing, json_option, known_batch, ledger_option, one_batch
+from batchcrew.cli.output import terminal_columns
 from batchcrew.clock import SystemClock
 from batchcrew.errors import NotInLedger
 from batchcrew.ledger import LedgerReader
@@ -21,14 +22,14 @@ from batchcrew.reports.tables import render_status
 @json_option
 def command(batch: str | None, *, named_batch: str | None, ledger: Path, as_json: bool) -> None:
     """Counts of BATCH (the one that ran last, if not said) and what is in flight."""
-    if named_batch is not None:
+    if batch is not None or named_batch is not None:
         batch = one_batch(batch, named_batch)
     clock = SystemClock()
     status = call(_status(existing(ledger), batch, clock))
     if as_json:
         click.echo(json_document(status_json(status)))
     else:
-        click.echo(render_status(status, clock.now()))
+        click.echo(render_status(status, clock.now(), width=terminal_columns()))
 
 
 async def _status(path: Path, batch: str | None, clock: SystemClock) -> BatchStatus:

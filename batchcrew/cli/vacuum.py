@@ -18,5 +18,11 @@ def command(*, ledger: Path) -> None:
 
     Exit 4 while a run uses the ledger. It needs free disk space of up to twice the file's size.
     """
-    before, after = call(vacuum(existing(ledger), clock=SystemClock()))
-    click.echo(f"{ledger}: {format_size(before)} before, {format_size(after)} now")
+    done = call(vacuum(existing(ledger), clock=SystemClock()))
+    before, after = format_size(done.before), format_size(done.after)
+    if done.waits_for_readers:
+        click.echo(
+            f"{ledger}: {before} before; another program reads it, and it shrinks to {after} once that has ended"
+        )
+    else:
+        click.echo(f"{ledger}: {before} before, {after} now")

@@ -21,7 +21,7 @@ from batchcrew.engine.gate import Gate
 from batchcrew.engine.polling import LASTING_TIMES, Patience, Settling, Silence, Waits
 from batchcrew.engine.stopping import Stop
 from batchcrew.errors import NotRecorded
-from batchcrew.events import KickedOff, Observe, Progressed, Warned
+from batchcrew.events import KickedOff, Observe, Progressed, RecordKickoff, Warned, WatchFormerAddress
 from batchcrew.ledger import Ledger
 from batchcrew.models import (
     Accepted,
@@ -185,13 +185,12 @@ class AttemptRunner:
         try:
             when = await self._ledger.kicked_off(attempt, kickoff_id)
         except NotRecorded as error:
+            words = f"job {attempt.job_id}: its kickoff_id {kickoff_id} cannot be written to the ledger"
             if error.spilled:  # paid for, and kept where the next run looks first
-                kept = "it is in the spill file next to the ledger, and the next run resumes it"
+                warning = Warned(f"{words}; it is in the spill file next to the ledger, and the next run resumes it")
             else:
-                kept = f"record it with `batchcrew attach` once the ledger can be written (job {attempt.job_id})"
-            self._observe(
-                Warned(f"job {attempt.job_id}: its kickoff_id {kickoff_id} cannot be written to the ledger; {kept}")
-            )
+                warning = Warned(words, action=RecordKickoff(attempt.job_id, kickoff_id))
+            self._observe(warning)
             raise
         life.attempt = replace(attempt, kickoff_id=kickoff_id, kicked_off_at=when)
         self._gate.accepted()
@@ -430,8 +429,7 @@ class AttemptRunner:
         elif former.given_up is None:
             former.given_up = reason
             left = f"crew {self._gate.name}: its executions at {former.url} are left for the next run: {reason}"
-            watch = f"--crew-url {former.url} --watch-only"
-            self._observe(Warned(f"{left}; to watch them with another token: `batchcrew run … {watch} --token-file …`"))
+            self._observe(Warned(left, action=WatchFormerAddress(self._gate.name, former.url)))
 
     def _give_crew_up(self, reason: str) -> None:
         self._stop.request(StopReason.CREW_UNUSABLE, f"crew {self._gate.name}: {reason}", leave=True)

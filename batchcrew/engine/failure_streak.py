@@ -131,7 +131,7 @@ class FailureStreaks:
             streak = self._streaks.get(gate.name)
             if streak and not gate.exhausted and self._tripped(streak) and not self._probe_is_due(streak):
                 next_at = to_text(from_text(streak.at) + timedelta(seconds=self._wait_seconds(streak)))
-                return f"{self._row(streak)}; ticks start the next probe at {next_at}, `batchcrew run` starts it now"
+                return f"{self._row(streak)}; ticks start the next probe at {next_at}, a run starts it now"
         return None
 
     def _probes(self, gate: Gate) -> bool:

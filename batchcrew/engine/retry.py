@@ -55,7 +55,7 @@ def lost(
     which may be mistyped.
     """
     if attached:
-        reason += "; if that is the wrong id, `batchcrew attach` the right one"
+        reason += "; if that id is wrong, attach the right one"
     if attached or delivery == "at_most_once":
         return Outcome(attempt_state=AttemptState.LOST, job_state=JobState.HELD, reason=reason)
     return _failed(AttemptState.LOST, "lost", reason, charged, retry, chance, None)

@@ -222,7 +222,7 @@ class Scheduler:
             )
             if words not in reported:
                 reported.add(words)
-                self._observe(Warned(words))
+                self._observe(Warned(words, lasting=True))
 
     def _has_moved(self, attempt: Attempt) -> bool:
         return attempt.address not in {None, crew_address(self._crews[attempt.crew].url)}

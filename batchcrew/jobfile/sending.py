@@ -35,7 +35,8 @@ class Sending:
     def differs_from_all(self, crew: str) -> bool:
         """Whether the jobs that were read with all columns sent have other inputs than they should have."""
         wanted = self.wanted(crew)
-        return bool(self.left_out(crew)) or (wanted is not None and not wanted.isdisjoint(self.id_columns.get(crew, ())))
+        asked_for_id = wanted is not None and not wanted.isdisjoint(self.id_columns.get(crew, ()))
+        return asked_for_id or bool(self.left_out(crew))
 
     def found(self, other: "Sending") -> None:
         """Take over what another reading of the files has found."""

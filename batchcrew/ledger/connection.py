@@ -12,6 +12,7 @@ from filelock import BaseFileLock, Timeout
 from batchcrew.errors import LedgerError
 from batchcrew.ledger import functions
 from batchcrew.ledger.lock import ledger_lock
+from batchcrew.ledger.naming import require_usable_name
 from batchcrew.ledger.schema import is_current, migrate
 from batchcrew.sqlite_files import create_private, database_uri
 
@@ -21,6 +22,7 @@ BUSY_TRY_SECONDS = 1
 """One try of the writer: between two of them it can be told to end."""
 MINIMUM_SQLITE = (3, 37)  # STRICT tables
 NEXT_RUN_RESUMES = "what was in flight is taken up by the next run"
+"""What an error of the ledger means for a run. Other commands have started nothing."""
 
 
 def is_busy(error: Exception) -> bool:
@@ -29,12 +31,12 @@ def is_busy(error: Exception) -> bool:
 
 
 @contextlib.contextmanager
-def plain_errors(path: str, *, consequence: str = NEXT_RUN_RESUMES) -> Iterator[None]:
+def plain_errors(path: str, *, consequence: str = "") -> Iterator[None]:
     """Turn SQLite's errors into `LedgerError`s that say what you can do.
 
     Args:
         path: the ledger, as you know it.
-        consequence: what the error means for your batches; empty where nothing was being changed.
+        consequence: what the error means for your batches; empty where it is a command's that started nothing.
     """
     try:
         yield
@@ -62,30 +64,32 @@ def check_sqlite() -> None:
         raise LedgerError(f"SQLite {sqlite3.sqlite_version} is too old: batchcrew needs 3.37 or later")
 
 
-async def open_writer(path: Path) -> aiosqlite.Connection:
+async def open_writer(path: Path, *, consequence: str = "") -> aiosqlite.Connection:
     """Open the ledger at `path` for its one writer, at this version's schema; create or migrate it where needed.
 
     A new file is readable by its owner only.
 
     Raises:
+        UsageError: its name or path is too long.
         LedgerError: it cannot be opened, or is another program's file.
         LedgerTooNew: a later batchcrew wrote it.
     """
     check_sqlite()
     name = str(path)
+    await asyncio.to_thread(require_usable_name, path)
     try:
-        with plain_errors(name):
+        with plain_errors(name, consequence=consequence):
             await asyncio.to_thread(create_private, path)
     except OSError as error:
         raise LedgerError(
             f"ledger {path}: {error.strerror}: check the folder's and the file's owner and permissions, "
             "or name another --ledger"
         ) from error
-    with plain_errors(name):
+    with plain_errors(name, consequence=consequence):
         # no implicit transactions: the writer says BEGIN and COMMIT itself
         connection = await aiosqlite.connect(database_uri(path), uri=True, isolation_level=None)
     try:
-        with plain_errors(name):
+        with plain_errors(name, consequence=consequence):
             for pragma in (
                 f"busy_timeout = {BUSY_SECONDS * 1000}",
                 "synchronous = FULL",  # each commit is synced: it survives power loss
@@ -103,9 +107,9 @@ async def open_writer(path: Path) -> aiosqlite.Connection:
     return connection
 
 
-async def open_beside_writer(path: Path) -> aiosqlite.Connection:
+async def open_beside_writer(path: Path, *, consequence: str = "") -> aiosqlite.Connection:
     """Open a read-only connection in the process that writes, so that reads do not queue behind its fsync."""
-    with plain_errors(str(path)):
+    with plain_errors(str(path), consequence=consequence):
         connection = await aiosqlite.connect(database_uri(path, mode="ro"), uri=True, isolation_level=None)
         try:
             await connection.execute_fetchall(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")

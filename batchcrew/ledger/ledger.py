@@ -82,6 +82,7 @@ class Ledger(Reading):
         clock: where the moments that are written come from.
         new_id: makes the ids of runs; those of attempts are made from them.
         uptime: the machine's, by which a clock that was set is found out.
+        consequence: what an error means for what was started, to end its message with.
 
     Every method raises `LedgerError` when the file cannot be read or written.
     """
@@ -93,8 +94,9 @@ class Ledger(Reading):
         clock: Clock,
         new_id: Callable[[], str] = _new_id,
         uptime: Callable[[], Uptime | None] = machine_uptime,
+        consequence: str = "",
     ) -> None:
-        super().__init__(path, clock=clock)
+        super().__init__(path, clock=clock, consequence=consequence)
         self.path: Path = path
         self._new_id = new_id
         self._uptime = uptime
@@ -106,9 +108,9 @@ class Ledger(Reading):
         """Kickoff ids that `open_run` found in the spill file of an earlier run."""
 
     async def __aenter__(self) -> Self:
-        self._write = await open_writer(self.path)
+        self._write = await open_writer(self.path, consequence=self._consequence)
         try:
-            self._read = await open_beside_writer(self.path)
+            self._read = await open_beside_writer(self.path, consequence=self._consequence)
         except BaseException:
             await self._write.close()
             raise
@@ -144,7 +146,7 @@ class Ledger(Reading):
         """
         if self._writer is not None or self._write is None:
             raise LedgerError("a defect: jobs are staged before the writer starts")
-        with plain_errors(self._name):
+        with plain_errors(self._name, consequence=self._consequence):
             await self._write.execute_fetchall("BEGIN")
             try:
                 staged = await comparing.compare(self._write, batch, jobs, crew_groups=crew_groups or {}, reuse=reuse)
@@ -189,7 +191,7 @@ class Ledger(Reading):
 
         await self._writing.call(work)
         assert self._write is not None  # noqa: S101 - opened with the ledger
-        with plain_errors(self._name):
+        with plain_errors(self._name, consequence=self._consequence):
             await staging.clear(self._write)
         key = await self.batch(batch)
         assert key is not None  # noqa: S101 - merged above
@@ -487,14 +489,14 @@ class Ledger(Reading):
         await asyncio.to_thread(spilled.unlink, missing_ok=True)
         return jobs
 
-    async def vacuum(self) -> tuple[int, int]:
-        """Rebuild the file without its unused pages; returns its size in bytes before and after.
+    async def vacuum(self) -> upkeep.Vacuumed:
+        """Rebuild the file without its unused pages.
 
         To be called before the first transition: it uses the writing connection itself.
         """
         if self._writer is not None or self._write is None:
             raise LedgerError("a defect: a ledger is vacuumed before the writer starts")
-        with plain_errors(self._name, consequence=""):
+        with plain_errors(self._name):
             return await upkeep.vacuum(self._write)
 
     def _now(self) -> str:
@@ -505,5 +507,5 @@ class Ledger(Reading):
         if self._writer is None:
             if self._write is None:
                 raise LedgerError("a defect: the ledger is not open")
-            self._writer = Writer(self._write, self._name)
+            self._writer = Writer(self._write, self._name, consequence=self._consequence)
         return self._writer

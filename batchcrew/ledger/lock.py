@@ -14,6 +14,7 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from batchcrew.errors import BatchBusy, LedgerError
+from batchcrew.ledger.naming import require_usable_name
 
 BRIEF_SECONDS = 0.5
 """How long a run waits for a lock that may only be looked at: `status` looks for some microseconds."""
@@ -26,6 +27,7 @@ class BatchLock:
     whether it is held is the operating system's word.
 
     Raises:
+        UsageError: the ledger's name or path is too long.
         BatchBusy: another run holds the batch; the message says which.
         LedgerError: the lock's folder cannot be written.
     """
@@ -46,6 +48,7 @@ class BatchLock:
         await asyncio.to_thread(self._release)
 
     def _acquire(self) -> None:
+        require_usable_name(self._ledger)
         path = lock_path(self._ledger, self._batch)
         # acquired and released by whichever thread of the pool is free
         lock = FileLock(path, timeout=BRIEF_SECONDS, mode=0o600, thread_local=False)

@@ -18,6 +18,7 @@ import contextlib
 import enum
 import os
 import shlex
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,7 @@ from typing import Self, TypeAlias, TypeVar, assert_never
 import aiosqlite
 
 from batchcrew.clock import Clock
-from batchcrew.errors import LedgerError, LedgerTooNew, LedgerTooOld, NotInLedger
+from batchcrew.errors import LedgerError, LedgerTooNew, LedgerTooOld, NotInLedger, OutputError
 from batchcrew.ledger import comparing, functions, schema, upkeep
 from batchcrew.ledger.comparing import Staged, ToStart
 from batchcrew.ledger.connection import BUSY_SECONDS, check_sqlite, plain_errors
@@ -118,11 +119,19 @@ class LedgerReader(Reading):
         """Copy the whole ledger, as of one moment, into the database `target` (SQLite's online backup).
 
         A run may go on meanwhile. Returns what is wrong with the copy: None.
+
+        Raises:
+            OutputError: the copy's disk is full.
         """
 
         async def query(connection: aiosqlite.Connection) -> str | None:
             async with aiosqlite.connect(database_uri(target), uri=True) as copy:
-                await connection.backup(copy)
+                try:
+                    await connection.backup(copy)
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:  # the ledger itself is only read
+                        raise OutputError("its disk is full") from error
+                    raise
                 # a copy is one file: it is read, moved and attached to mails as such
                 await copy.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
                 return await upkeep.damage(copy)
@@ -146,7 +155,7 @@ class LedgerReader(Reading):
     async def _snapshot(self, query: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
         """Run `query` in one read transaction: all it reads is of one moment."""
         connection = self._reader
-        with plain_errors(self._name, consequence=""):
+        with plain_errors(self._name):
             await connection.execute_fetchall("BEGIN")
             try:
                 return await query(connection)
@@ -180,7 +189,7 @@ class LedgerReader(Reading):
 
     async def _connect(self, path: Path) -> None:
         try:
-            with plain_errors(self._name, consequence=""):
+            with plain_errors(self._name):
                 self._read = await self._connection(path)
                 await self._read.execute_fetchall(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
                 await self._read.execute_fetchall("PRAGMA temp_store = FILE")

@@ -1,7 +1,6 @@
 """What can be read from a ledger, by whoever has a connection to it. Nothing here changes it."""
 
 import asyncio
-import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -75,15 +74,16 @@ class Reading:
     Every method raises `LedgerError` when the file cannot be read.
     """
 
-    def __init__(self, path: Path | None, *, clock: Clock) -> None:
+    def __init__(self, path: Path | None, *, clock: Clock, consequence: str = "") -> None:
         self.path = path
+        self._consequence = consequence
         self._clock = clock
         self._name = ":memory:" if path is None else str(path)
         self._read: aiosqlite.Connection | None = None
 
     async def _query(self, query: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
         """Run one query, or several that belong together, on the reading connection."""
-        with plain_errors(self._name):
+        with plain_errors(self._name, consequence=self._consequence):
             return await query(self._reader)
 
     @property
@@ -296,8 +296,7 @@ class Reading:
         """
         detail = await self._query(lambda connection: queries.job_detail(connection, key.id, key.batch, job_id))
         if detail is None:
-            shows = f"batchcrew export --batch={shlex.quote(key.batch)} --ledger={shlex.quote(self._name)}"
-            raise NotInLedger(f"job {job_id!r} not found in batch {key.batch}; `{shows}` shows all jobs")
+            raise NotInLedger(f"job {job_id!r} not found in batch {key.batch!r}")
         return detail
 
     async def results(self, key: BatchKey, *, with_gone: bool = False) -> AsyncIterator[ResultRow]:

@@ -1,5 +1,7 @@
 """What is done to a whole ledger, or to a whole batch of it, apart from running it."""
 
+from dataclasses import dataclass
+
 import aiosqlite
 
 from batchcrew.ledger.fetch import value
@@ -34,12 +36,22 @@ async def delete_batch(connection: aiosqlite.Connection, batch_id: int) -> int:
     return jobs
 
 
-async def vacuum(connection: aiosqlite.Connection) -> tuple[int, int]:
-    """Rebuild the file without its unused pages; returns its size in bytes before and after."""
+@dataclass(frozen=True, slots=True)
+class Vacuumed:
+    """A ledger without unused pages; sizes in bytes."""
+
+    before: int
+    after: int
+    waits_for_readers: bool
+    """Another program reads the ledger as it was: the file shrinks only once that has ended."""
+
+
+async def vacuum(connection: aiosqlite.Connection) -> Vacuumed:
+    """Rebuild the file without its unused pages."""
     before = await _size(connection)
     await connection.execute_fetchall("VACUUM")
-    await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
-    return before, await _size(connection)
+    busy = await value(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+    return Vacuumed(before, await _size(connection), waits_for_readers=bool(busy))
 
 
 async def damage(connection: aiosqlite.Connection) -> str | None:

@@ -92,11 +92,16 @@ class Group:
 
 
 class Writer:
-    """Owns the writing connection. Opened and closed by `Ledger`."""
+    """Owns the writing connection. Opened and closed by `Ledger`.
 
-    def __init__(self, connection: aiosqlite.Connection, name: str) -> None:
+    Args:
+        consequence: what an error means for what was started, to end its message with.
+    """
+
+    def __init__(self, connection: aiosqlite.Connection, name: str, *, consequence: str = "") -> None:
         self._connection = connection
         self._name = name
+        self._consequence = consequence
         self._group = Group()
         self._work = asyncio.Event()
         self._closing = False
@@ -172,7 +177,7 @@ class Writer:
         """One transaction. Raises what SQLite raised, in plain words, after a rollback."""
         connection = self._connection
         try:
-            with plain_errors(self._name):
+            with plain_errors(self._name, consequence=self._consequence):
                 await self._begin(tries)
                 for statement, rows in group.changes.items():
                     await _apply(connection, statement, rows)

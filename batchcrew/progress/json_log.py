@@ -54,8 +54,8 @@ class JsonLogProgress:
                     seconds=None if seconds is None else round(seconds, 3),
                     retry_in=outcome.retry_in,
                 )
-            case Warned(message):
-                self._say("warning", message=message)
+            case Warned():
+                self._say("warning", message=event.text)
             case LedgerChosen(ledger):
                 self._say("ledger", ledger=ledger)
             case Stopping(detail, in_flight):

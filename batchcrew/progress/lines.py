@@ -2,6 +2,17 @@
 
 from typing import TextIO
 
+from batchcrew.events import Warned
+from batchcrew.reports.clean import clean_text
+
+LONGEST_WARNING = 300
+
+
+def warning_line(warning: Warned) -> str:
+    """Return a warning as one line; a long message is cut, the command that follows it never is."""
+    line = f"warning: {clean_text(warning.message, limit=LONGEST_WARNING)}"
+    return f"{line}; {clean_text(warning.next_step)}" if warning.next_step else line
+
 
 class Lines:
     """Writes whole lines, one write each; a stream that is closed or broken only falls silent.

@@ -62,7 +62,7 @@ class LiveProgress:
     def observe(self, event: Event) -> None:
         self._tally.observe(event)
         if isinstance(event, Warned):
-            self._warnings.append(f"warning: {clean_text(event.message)}")
+            self._warnings.append(f"warning: {clean_text(event.text)}")
         elif isinstance(event, LedgerChosen):
             self._warnings.append(f"ledger: {clean_text(event.ledger)}")
         self._changed.set()

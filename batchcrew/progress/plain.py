@@ -10,7 +10,7 @@ from typing import Self, TextIO
 from batchcrew.clock import Clock
 from batchcrew.events import AttemptEnded, Event, LedgerChosen, Progressed, RunStarted, Stopping, Warned
 from batchcrew.models import AttemptState, ExecutionState, JobState
-from batchcrew.progress.lines import Lines
+from batchcrew.progress.lines import Lines, warning_line
 from batchcrew.progress.tally import Tally
 from batchcrew.quantities import format_duration
 from batchcrew.reports.clean import clean_text
@@ -54,8 +54,8 @@ class PlainProgress:
                 self._start(event)
             case AttemptEnded():
                 self._ended(event)
-            case Warned(message):
-                self._say_some("warnings", f"warning: {clean_text(message, limit=_LONGEST)}")
+            case Warned():
+                self._say_some("warnings", warning_line(event))
             case LedgerChosen(ledger):
                 self._say(f"ledger: {clean_text(ledger)}")
             case Stopping(detail, in_flight):

@@ -6,6 +6,7 @@ could rewrite the lines above it, a bidi override could turn a reason around.
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 # C0 and DEL, C1, bidi marks, overrides and isolates, line separators, the byte order mark, interlinear
 # marks, lone surrogates, tags (an invisible alphabet).
@@ -14,6 +15,7 @@ _HARMFUL = (
     "\\ud800-\\udfff\U000e0000-\U000e007f"
 )
 _HARMFUL_OR_BLANKS = re.compile(f"[{_HARMFUL}]|\\s{{2,}}|[^\\S ]")
+_WORDS = re.compile(r"[^\s`]*`[^`]*`\S*|\S+")
 HARMFUL_IN_BLOCK = re.compile(f"(?![\\n\\t])[{_HARMFUL}]")
 _BLANKS = re.compile(r"\s+")
 _ROOM_PER_COLUMN = 8
@@ -81,6 +83,23 @@ def shorten(text: str, columns: int) -> str:
             break
         taken.append(character)
     return ("".join(taken).rstrip(" ") + "…") if columns > 0 else ""
+
+
+def wrap(text: str, columns: int) -> Iterator[str]:
+    """Yield a clean `text` in lines of at most `columns` terminal columns, broken between words.
+
+    A word that is longer (a path, a URL) is not cut: it is a line of its own. So is a command between backticks, which
+    can be copied as it is.
+    """
+    line = ""
+    for word in _WORDS.findall(text):
+        longer = f"{line} {word}" if line else word
+        if line and display_width(longer) > columns:
+            yield line
+            longer = word
+        line = longer
+    if line:
+        yield line
 
 
 def pad(text: str, columns: int, *, right: bool = False) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from batchcrew.quantities import DEFAULT_LEDGER
 
 PROGRAM = "batchcrew"
+CREW_OPTIONS = ("--crew-url ", "--token-file ")
 
 
 def run_command(jobfile: str, ledger: str, *options: str, program: str = PROGRAM) -> str:
@@ -17,9 +18,9 @@ def run_command(jobfile: str, ledger: str, *options: str, program: str = PROGRAM
     return _command(program, "run", [jobfile], options, ledger)
 
 
-def retry_command(batch: str, ledger: str, *options: str, program: str = PROGRAM) -> str:
-    """The command that puts ended jobs back for the next run."""
-    return _command(program, "retry", [batch], options, ledger)
+def retry_command(batch: str, ledger: str, *options: str, program: str = PROGRAM, job_ids: Sequence[str] = ()) -> str:
+    """The command that puts ended jobs (all of them, if none is named) back for the next run."""
+    return _command(program, "retry", [batch, *job_ids], options, ledger)
 
 
 def keep_command(batch: str, ledger: str, *, program: str = PROGRAM) -> str:
@@ -34,9 +35,13 @@ def attach_command(
     return _command(program, "attach", [batch, job_id, kickoff_id], (), ledger)
 
 
-def recheck_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
-    """The command that looks again at executions that timed out or were lost."""
-    return _command(program, "recheck", [batch], (), ledger)
+def recheck_command(batch: str, ledger: str, *options: str, program: str = PROGRAM) -> str:
+    """The command that looks again at executions that timed out or were lost.
+
+    Of the `options` by which the job file was read, it takes those that say where the crew is, and its token.
+    """
+    wanted = [option for option in options if option.startswith(CREW_OPTIONS)]
+    return _command(program, "recheck", [batch], wanted, ledger)
 
 
 def status_command(batch: str, ledger: str, program: str = PROGRAM) -> str:

@@ -88,8 +88,11 @@ def recheck_summary(result: RecheckResult, program: str = PROGRAM) -> str:
     if result.stopped:
         lines.append("  interrupted: run the same command again to look at the rest")
     if result.without_id:
-        held = "1 held job has" if result.without_id == 1 else f"{result.without_id} held jobs have"
-        lines.append(f"  {held} no kickoff_id to poll: attach the id that the vendor's dashboard shows, or retry")
+        one = result.without_id == 1
+        held, them = ("1 held job has", "it") if one else (f"{result.without_id} held jobs have", "them")
+        lines.append(
+            f"  {held} no kickoff_id to poll: attach the id that the vendor's dashboard shows, or retry {them}"
+        )
     lines.append(f"  jobs: {count_words(result.counts)}")
     lines += [f"  {purpose}: {command}" for purpose, command in _next(result, program)]
     return "\n".join(lines)
@@ -99,6 +102,7 @@ def _next(result: RecheckResult, program: str) -> Iterator[tuple[str, str]]:
     if result.counts.left:
         yield "continue", run_command(result.jobfile, result.ledger, *result.jobfile_options, program=program)
     if result.without_id:
+        yield "attach one", attach_command(result.batch, "JOB", result.ledger, program)
         yield "retry the held", retry_command(result.batch, result.ledger, "--held", program=program)
 
 

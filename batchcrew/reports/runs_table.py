@@ -1,4 +1,4 @@
-"""What `runs` prints: one line a run."""
+"""What `runs` prints: one line a run; at a terminal, why it stopped is below."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,19 +7,25 @@ from batchcrew.clock import from_text
 from batchcrew.models import RunLine
 from batchcrew.quantities import format_duration
 from batchcrew.reports.clean import clean_text
-from batchcrew.reports.tables import table
+from batchcrew.reports.tables import table_with_below
 
 _NAME_COLUMNS = 32
-_WHY_COLUMNS = 80
+_WHY_COLUMNS = 500
 
 
-def render_runs(lines: Sequence[RunLine], now: datetime, *, with_batch: bool) -> str:
-    """A table of runs, one a line, in their order; `now` is aware. Without a last newline."""
+def render_runs(lines: Sequence[RunLine], now: datetime, *, with_batch: bool, width: int | None = None) -> str:
+    """Render a table of runs in their order, without a last newline.
+
+    Args:
+        now: aware.
+        width: of the terminal: why a run stopped is below it. None is no terminal: one line a run, for `cut` and
+            `grep`.
+    """
     if not lines:
         return "no runs yet"
     header = ["batch", "kind", "started", "duration", "kickoffs", "cost", "exit", "why it stopped"]
     rows = [_row(line, now, with_batch=with_batch) for line in lines]
-    return "\n".join(table(header, rows, right={3, 4, 5, 6}))
+    return "\n".join(table_with_below(header, rows, right={3, 4, 5, 6}, width=width))
 
 
 def _row(line: RunLine, now: datetime, *, with_batch: bool) -> list[str]:

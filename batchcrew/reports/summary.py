@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from batchcrew.errors import ExitCode
-from batchcrew.models import Counts, JobLine, JobState, RunResult, StopReason
+from batchcrew.models import Counts, JobDetail, JobLine, JobState, RunResult, StopReason
 from batchcrew.quantities import format_duration
 from batchcrew.reports.clean import clean_text
 from batchcrew.reports.commands import (
@@ -185,6 +185,14 @@ def _failing(result: RunResult) -> Iterator[str]:
         yield f"  and {more} more: {status_command(result.batch, result.ledger, result.program)}"
 
 
+def job_commands(job: JobDetail, ledger: str, program: str) -> Iterator[tuple[str, str]]:
+    """(purpose, command) of what you may do about one job that is on hold."""
+    if job.state is JobState.HELD:
+        yield "attach it", attach_command(job.batch, job.job_id, ledger, program)
+        if job.in_file:
+            yield "retry it", retry_command(job.batch, ledger, job_ids=[job.job_id], program=program)
+
+
 def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
     """(purpose, command) of what a person may do next, the likeliest first."""
     counts, batch, ledger, program = result.counts, result.batch, result.ledger, result.program
@@ -192,7 +200,7 @@ def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
     if counts.left and run:
         yield "go on", run
     if result.unsure:
-        yield "look again", recheck_command(batch, ledger, program)
+        yield "look again", recheck_command(batch, ledger, *result.jobfile_options, program=program)
     if counts.failed:
         yield (
             "try the failed again",

@@ -10,18 +10,19 @@ from batchcrew.clock import from_text
 from batchcrew.models import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail, JobLine, Plan
 from batchcrew.quantities import format_duration
 from batchcrew.reports.cells import json_text, writable
-from batchcrew.reports.clean import clean_block, clean_text, display_width, pad
+from batchcrew.reports.clean import clean_block, clean_text, display_width, pad, wrap
 from batchcrew.reports.crew_check import CrewCheck, SampleJob
 from batchcrew.reports.summary import count_words, duplicates_line
 
 MOST_IN_FLIGHT = 50
 """Executions that `status` shows as text; `--json` has them all."""
 _NAME_COLUMNS = 32
+_LEAST_NAME_COLUMNS = 8
 _REASON_COLUMNS = 200
 
 
-def render_list(lines: Sequence[BatchLine]) -> str:
-    """A table of batches, one a line."""
+def render_list(lines: Sequence[BatchLine], *, width: int | None = None) -> str:
+    """A table of batches, one a line; where that is wider than the terminal's `width`, the job file is below."""
     if not lines:
         return "no batches in this ledger yet"
     header = ["batch", "jobs", "succeeded", "failed", "held", "left", "state", "last run", "job file"]
@@ -39,11 +40,16 @@ def render_list(lines: Sequence[BatchLine]) -> str:
         ]
         for line in lines
     ]
-    return "\n".join(table(header, rows, right={1, 2, 3, 4, 5}))
+    return "\n".join(fitting_table(header, rows, right={1, 2, 3, 4, 5}, width=width))
 
 
-def render_status(status: BatchStatus, now: datetime) -> str:
-    """Counts, what is in flight and the latest failures. `now` is aware."""
+def render_status(status: BatchStatus, now: datetime, *, width: int | None = None) -> str:
+    """Counts, what is in flight and the latest failures.
+
+    Args:
+        now: aware.
+        width: of the terminal: long lines break between words. None is no terminal: one line for each.
+    """
     line = status.line
     counts = line.counts
     lines = [
@@ -61,12 +67,15 @@ def render_status(status: BatchStatus, now: datetime) -> str:
         lines.append("  in flight:")
         shown = [_watched(entry, now) for entry in status.in_flight[:MOST_IN_FLIGHT]]
         header = ["job", "crew", "for", "status", "tasks", "task", "last answer"]
-        lines += [f"    {row}" for row in table(header, shown, right={2})]
+        room = None if width is None else width - 4
+        lines += [f"    {row}" for row in fitting_table(header, shown, right={2}, width=room)]
         if len(status.in_flight) > MOST_IN_FLIGHT:
             lines.append(f"    and {len(status.in_flight) - MOST_IN_FLIGHT} more")
     if status.failing:
         lines.append("  latest failures:")
-        lines += [f"    {_failing(failing)}" for failing in status.failing]
+        for failing in status.failing:
+            first, *more_lines = [_failing(failing)] if width is None else wrap(_failing(failing), width - 6)
+            lines += [f"    {first}", *(f"      {line}" for line in more_lines)]
         more = counts.failed + counts.held - len(status.failing)
         if more > 0:
             lines.append(f"    and {more} more")
@@ -102,13 +111,14 @@ def render_plan(
     crews: Sequence[CrewCheck] = (),
     notes: Sequence[str] = (),
     samples: Sequence[SampleJob] = (),
-    width: int = 80,
+    width: int | None = None,
 ) -> str:
     """What a run would do, before money is spent.
 
     Args:
         samples: jobs as their crew would receive them.
         notes: sentences to end with, such as what the chosen delivery means.
+        width: of the terminal: long lines break between words. None is no terminal.
     """
     said = [
         (plan.new, "new"),
@@ -133,7 +143,9 @@ def render_plan(
             else f"  the first {len(samples)} jobs as their crew would receive them:"
         )
     for sample in samples:
-        lines += _sample(sample, width)
+        lines += _sample(sample, width or 80)
+    if width is not None:
+        lines = [part for line in lines for part in _fitted(line, width)]
     return "\n".join(lines)
 
 
@@ -144,6 +156,17 @@ def _sample(sample: SampleJob, width: int) -> Iterator[str]:
         if values or name == "inputs":
             text = json.dumps(writable(dict(values)), ensure_ascii=False)
             yield f"      {name}: {clean_text(text, limit=max(20, width - len(name) - 8))}"
+
+
+def _fitted(line: str, width: int) -> Iterator[str]:
+    """Yield a line in parts that fit, the further ones indented by four more."""
+    if display_width(line) <= width:
+        yield line
+        return
+    indent = len(line) - len(line.lstrip(" "))
+    first, *others = wrap(line, width - indent - 4)
+    yield " " * indent + first
+    yield from (" " * (indent + 4) + part for part in others)
 
 
 def _jobs(number: int) -> str:
@@ -186,6 +209,43 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[in
     widths = {number: max(display_width(row[number]) for row in (header, *rows)) for number in kept}
     for row in (header, *rows):
         yield "  ".join(pad(row[number], widths[number], right=number in right) for number in kept).rstrip()
+
+
+def table_with_below(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int], width: int | None
+) -> Iterator[str]:
+    """Yield a table; at a terminal of `width` columns the last cell of each row is below it, broken between words.
+
+    Where the table is still wider than the terminal, a long first cell is a line of its own above its row. Without a
+    `width`, it is the plain table.
+    """
+    if width is None:
+        yield from table(header, rows, right=right)
+        return
+    names = [row[0] for row in rows]
+    short, others = list(header[:-1]), [list(row[:-1]) for row in rows]
+    excess = max(map(display_width, table(short, others, right=right))) - width
+    if excess > 0:
+        room = max(_LEAST_NAME_COLUMNS, max(map(display_width, [short[0], *names])) - excess)
+        others = [["" if display_width(row[0]) > room else row[0], *row[1:]] for row in others]
+        short[0] = pad(short[0], room)
+    first, *lines = table(short, others, right=right)
+    yield first
+    for name, line, shown, row in zip(names, lines, others, rows, strict=True):
+        if name != shown[0]:
+            yield name
+        yield line
+        yield from (f"  {part}" for part in wrap(row[-1], width - 2))
+
+
+def fitting_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int], width: int | None
+) -> list[str]:
+    """Return a table whose last cells are below their rows only where it is wider than the terminal."""
+    lines = [*table(header, rows, right=right)]
+    if width is None or max(map(display_width, lines)) <= width:
+        return lines
+    return [*table_with_below(header, rows, right=right, width=width)]
 
 
 def _block(text: str, width: int, indent: int) -> Iterator[str]:

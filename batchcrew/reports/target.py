@@ -14,6 +14,7 @@ from typing import BinaryIO, Protocol, TextIO
 from batchcrew.disk import sync_folder
 from batchcrew.errors import OutputError, UsageError
 from batchcrew.reports.clean import clean_block, clean_text
+from batchcrew.reports.commands import quoted
 
 
 class Target(Protocol):
@@ -88,7 +89,9 @@ class FileTarget:
             try:
                 self._open()
             except OSError as error:
-                raise UsageError(self._why_not(error)) from error
+                raise UsageError(
+                    why_not_written(self._asked, self._path.parent, error, example="results.csv")
+                ) from error
 
     def _open(self) -> None:
         try:
@@ -104,18 +107,6 @@ class FileTarget:
         descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name[:40]}.", suffix=".part")
         self._temporary = Path(name)
         self._file = os.fdopen(descriptor, "wb")
-
-    def _why_not(self, error: OSError) -> str:
-        path, parent = clean_text(str(self._asked)), clean_text(str(self._path.parent))
-        if isinstance(error, IsADirectoryError):
-            return f"{path} is a folder; name a file in it, such as {path.rstrip('/')}/results.csv"
-        if isinstance(error, FileNotFoundError):
-            return f"the folder {parent} does not exist; make it first: mkdir -p {parent}"
-        if isinstance(error, NotADirectoryError):
-            return f"{path} cannot be written: {parent} is not a folder"
-        if isinstance(error, PermissionError):
-            return f"{path} cannot be written: no permission to write in {parent}"
-        return f"{path} cannot be written: {error.strerror or error}"
 
     def write(self, text: str) -> None:
         with self._lock, self._translated():
@@ -159,6 +150,27 @@ class FileTarget:
             kept = "; what stood there before is as it was" if self._temporary is not None else ""
             path = clean_text(str(self._asked))
             raise OutputError(f"{path} cannot be written: {error.strerror or error}{kept}") from error
+
+
+def why_not_written(path: Path, folder: Path, error: OSError, *, example: str) -> str:
+    """Return why the file `path` cannot be written in its `folder`, and what to do.
+
+    Args:
+        example: the name of such a file.
+    """
+    name, parent = clean_text(str(path)), clean_text(str(folder))
+    if isinstance(error, IsADirectoryError):
+        inside = quoted(str(path / example))
+        return f"{name} is a folder; name a file in it, such as {inside}"
+    if isinstance(error, FileNotFoundError):
+        return f"the folder {parent} does not exist; make it first: mkdir -p {quoted(str(folder))}"
+    if isinstance(error, NotADirectoryError):
+        return f"{name} cannot be written: {parent} is not a folder"
+    if isinstance(error, PermissionError):
+        return f"{name} cannot be written: no permission to write in {parent}"
+    if error.errno == errno.EROFS:
+        return f"{name} cannot be written: {parent} is on a read-only file system"
+    return f"{name} cannot be written: {error.strerror or error}"
 
 
 def _close(file: io.BufferedWriter, *, unwanted: bool) -> None:

@@ -1,12 +1,17 @@
-"""`batchcrew ARGUMENTS` whose ledger takes no kickoff_id: the disk is full just when the answers arrive."""
+"""`batchcrew ARGUMENTS` whose ledger takes no kickoff_id: the disk is full just when the answers arrive.
+
+With `SPILL=full` in the environment, the spill file takes none either.
+"""
 
 import asyncio
+import os
 import sqlite3
 import sys
 from typing import Any
 
 from batchcrew.cli import main
 from batchcrew.ledger import writer
+from batchcrew.ledger.spill import SpilledKickoff, SpillFile
 
 real = writer._apply
 
@@ -21,6 +26,13 @@ async def full(connection: Any, statement: writer.Statement, rows: Any) -> None:
     await real(connection, statement, rows)
 
 
+def refused(self: SpillFile, kickoff: SpilledKickoff) -> bool:
+    """What the spill file says when it fails too."""
+    return False
+
+
 if __name__ == "__main__":
     writer._apply = full
+    if os.environ.get("SPILL") == "full":
+        SpillFile.add = refused  # type: ignore[method-assign]
     main(sys.argv[1:])

@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import re
+import shlex
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from cli_process import JOB_FILE, Crew, call, read_until, start, write_trips
+from cli_process import JOB_FILE, Crew, call, call_fresh, read_until, start, write_trips
 from held_crew import HeldCrew
 
 from batchcrew.clock import SystemClock
@@ -53,6 +56,35 @@ def test_held_released(folder: Path, crew: Crew) -> None:
     assert "1 job of jobs" in call(folder, "retry", "jobs", "--held").stdout
     assert call(folder, "run", "jobs.yaml", "--delivery", "at_most_once").returncode == 0
     assert crew.stats()["kickoffs"] == 3
+
+
+def hints(said: str) -> list[list[str]]:
+    """The commands that were printed, without the program."""
+    program = re.escape(f"{sys.executable} -m batchcrew ")
+    return [shlex.split(words) for words in re.findall(rf"{program}([^`\n]*)", said)]
+
+
+def test_hints_about_held_jobs_work_as_they_are_printed(folder: Path, crew: Crew) -> None:
+    """From another folder, with another ledger, and however batchcrew was started."""
+    ledger, elsewhere = folder / "our own.db", folder / "elsewhere"
+    (folder / "results").mkdir()
+    leave_in_doubt(folder, "at_most_once")
+    (folder / "results" / "batchcrew.db").rename(ledger)
+    elsewhere.mkdir()
+    text = (folder / "jobs.yaml").read_text(encoding="utf-8")
+    (folder / "jobs.yaml").write_text(text.replace("run: {", "run: {delivery: at_most_once, "), encoding="utf-8")
+    there = ("--ledger", str(ledger))
+    assert call(elsewhere, "run", "../jobs.yaml", *there).returncode == 1
+    checked = call_fresh(elsewhere, "check", "../jobs.yaml", "--offline", *there).stdout
+    shown = call_fresh(elsewhere, "show", "jobs", "trip-0", *there).stdout
+    assert [words[0] for words in hints(shown)] == ["attach", "retry"]
+    missing = call_fresh(elsewhere, "show", "jobs", "nobody", *there)
+    assert missing.returncode == 2
+    (export,) = hints(missing.stderr)
+    assert call(elsewhere, *export).returncode == 0
+    (looked,) = [words for words in hints(checked) if words[0] == "retry"]
+    assert "1 job of jobs is pending" in call(elsewhere, *looked).stdout
+    assert call(elsewhere, "run", "../jobs.yaml", *there).returncode == 0
 
 
 def test_in_doubt_at_least_once_is_shown(folder: Path, crew: Crew) -> None:

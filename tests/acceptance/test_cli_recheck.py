@@ -61,6 +61,35 @@ def test_the_job_file_is_found_from_another_folder_and_its_token_is_used(folder:
     assert call(elsewhere, "recheck", "jobs", *given, CREW_TOKEN="of-yesterday").returncode == 1
 
 
+def test_a_job_file_that_was_moved_with_its_ledger_is_found_from_anywhere(folder: Path, crew: Crew) -> None:
+    moved = folder / "moved"
+    moved.mkdir()
+    for name in ("results", "jobs.yaml", "trips.csv"):
+        (folder / name).rename(moved / name)
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    for where, ledger in ((elsewhere, "../moved/results/batchcrew.db"), (moved, "results/batchcrew.db")):
+        ended = call(where, "recheck", "jobs", "--ledger", ledger)
+        assert (ended.returncode, "2 running" in ended.stdout) == (1, True), ended.stderr
+
+
+def test_commands_that_are_printed_keep_the_token_file(folder: Path, crew: Crew) -> None:
+    (folder / "the token").write_text("a-token-of-the-tests", encoding="utf-8")
+    write_trips(folder, 3)
+    assert call(folder, "run", "jobs.yaml", "--limit", "1", "--max-runtime", "1ms").returncode == 3
+    ended = call(folder, "recheck", "jobs", "--token-file", "the token", CREW_TOKEN="of-yesterday")
+    assert ended.returncode == 3, ended.stderr
+    match = re.search(r"^  continue: batchcrew (.*)$", ended.stdout, re.MULTILINE)
+    assert match is not None, ended.stdout
+    words = shlex.split(match[1])
+    assert words == ["run", "jobs.yaml", "--token-file", "the token"]
+    said = call(folder, *words, "--timeout", "1ms", CREW_TOKEN="of-yesterday").stderr
+    match = re.search(r"^  look again: +batchcrew (.*)$", said, re.MULTILINE)
+    assert match is not None, said
+    again = call(folder, *shlex.split(match[1]), CREW_TOKEN="of-yesterday")
+    assert (again.returncode, "running" in again.stdout) == (1, True), again.stderr
+
+
 def test_a_crew_that_cannot_be_reached_is_exit_5_and_nothing_changes(folder: Path, crew: Crew) -> None:
     crew.stop()
     ended = call(folder, "recheck", "jobs")

@@ -14,6 +14,7 @@ from aiohttp import web
 from cli_process import write_trips
 
 CREDIT = "Your credit balance is too low to access the API (request req_{:012d})"
+KEY = "Incorrect API key provided (request req_{:012d})"
 JOB_FILE = """
 crew: {{url: "{url}", token: "${{CREW_TOKEN}}"{price}}}
 run: {{poll: {{initial: 20ms, max: 100ms}}, retry: {{backoff: 20ms}}}}
@@ -29,6 +30,8 @@ class Crew:
         """The job of each kickoff, in the order they came; the number in the list is the kickoff_id."""
         self.reason: str | None = CREDIT
         """How executions fail; None: they succeed."""
+        self.reasons: dict[int, str] = {}
+        """How executions of these kickoff_ids fail, whatever the others do."""
         self.ends = 10**9
         """Executions with a smaller kickoff_id end, the others are running."""
         self.url = ""
@@ -45,9 +48,10 @@ class Crew:
         number = int(request.match_info["kickoff_id"].removeprefix("k-"))
         if number >= self.ends:
             return web.json_response({"status": "running"})
-        if self.reason is None:
+        reason = self.reasons.get(number, self.reason)
+        if reason is None:
             return web.json_response({"status": "completed", "result": "done"})
-        return web.json_response({"status": "error", "error": self.reason.format(number)})
+        return web.json_response({"status": "error", "error": reason.format(number)})
 
     @property
     def most_per_job(self) -> int:
@@ -112,6 +116,42 @@ async def test_a_hopeless_crew_stops_the_run_until_a_probe_succeeds(folder: Path
     assert "credit balance" in runs[0][1]
     assert "11 executions in a row" in runs[1][1]
     assert runs[2][1] is None
+
+
+@pytest.mark.parametrize(
+    ("after", "code", "kickoffs", "failed"),
+    [
+        ({}, 1, 50, 11),
+        (dict.fromkeys(range(12, 21), CREDIT), 1, 50, 20),
+        (dict.fromkeys(range(12, 21), KEY), 1, 50, 20),
+        ({n: CREDIT if n % 2 else KEY for n in range(12, 30)}, 1, 50, 29),
+        (dict.fromkeys(range(12, 50), KEY), 3, 22, 21),
+    ],
+    ids=["all succeed", "nine fail as before", "nine for another reason", "nine each of two", "all for another reason"],
+)
+async def test_the_run_whose_probe_succeeds_does_all_of_the_rest(
+    folder: Path, crew: Crew, after: dict[int, str], code: int, kickoffs: int, failed: int
+) -> None:
+    """Ten kickoffs and a probe fail, the second probe succeeds; what comes then is a row only if ten are alike."""
+    for _ in range(2):
+        assert (await call(folder, "run", "jobs.yaml"))[0] == 3
+    assert len(crew.kickoffs) == 11
+    crew.reason, crew.reasons = None, dict.fromkeys(range(11), CREDIT) | after
+    ended, out, _ = await call(folder, "run", "jobs.yaml", "--json")
+    assert (ended, len(crew.kickoffs), json.loads(out)["counts"]["failed"]) == (code, kickoffs, failed)
+    assert crew.most_per_job == 1
+
+
+async def test_jobs_whose_probes_failed_for_a_permanent_reason_are_not_of_the_rest(folder: Path, crew: Crew) -> None:
+    """36 kickoffs and exit 1 after a probe that succeeds: 14 of the 50 jobs have failed before."""
+    for _ in range(5):
+        assert (await call(folder, "run", "jobs.yaml"))[0] == 3
+    assert len(crew.kickoffs) == 14
+    crew.reason = None
+    code, out, _ = await call(folder, "run", "jobs.yaml", "--json")
+    summary = json.loads(out)
+    assert (code, summary["kickoffs"], summary["stopped"]) == (1, 36, None)
+    assert (summary["counts"]["succeeded"], summary["counts"]["failed"]) == (36, 14)
 
 
 async def test_the_operators_retry_of_failed_jobs_is_probed_first(folder: Path, crew: Crew) -> None:

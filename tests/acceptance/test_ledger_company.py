@@ -17,6 +17,10 @@ from held_crew import HeldCrew
 
 LEDGER = "results/batchcrew.db"
 IN_PROGRESS = 6
+HOLD_A_SNAPSHOT = (
+    "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN');"
+    " print(c.execute('SELECT count(*) FROM jobs').fetchone()[0], flush=True); input()"
+)
 OPEN_AND_CLOSE = (
     "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM jobs'); c.close()"
 )
@@ -184,6 +188,32 @@ def test_a_backup_of_a_run_is_complete_and_overwrites_nothing(folder: Path, held
     run.wait()
 
 
+def test_a_backup_to_an_odd_place_is_refused_plainly_and_changes_nothing(folder: Path, held: HeldCrew) -> None:
+    run = in_progress(folder, held)
+    (folder / "a folder").mkdir()
+    (folder / "file").write_text("mine", encoding="utf-8")
+    (folder / "link").symlink_to("nowhere")
+    (folder / "left.db-wal").write_text("of another", encoding="utf-8")
+    before = sorted(path.name for path in folder.rglob("*"))
+    for target, words in (
+        ("file", "exists already"),
+        ("link", "exists already"),
+        (LEDGER, "exists already"),
+        ("a folder", "is a folder; name a file in it, such as 'a folder/"),
+        ("missing/copy.db", "mkdir -p missing"),
+        ("file/copy.db", "is not a folder"),
+        ("-", "not to stdout"),
+        (f"{LEDGER}-journal", "SQLite keeps for the ledger"),
+        ("left.db", "left.db-wal is left of another database"),
+        ("n" * 300, "File name too long"),
+    ):
+        ended = call(folder, "backup", target)
+        assert (ended.returncode, words in ended.stderr) == (2, True), (target, ended.stderr)
+    assert sorted(path.name for path in folder.rglob("*")) == before
+    run.kill()
+    run.wait()
+
+
 def test_the_history_of_a_batch(folder: Path, held: HeldCrew) -> None:
     run = in_progress(folder, held)
     running = json.loads(call(folder, "runs", "jobs", "--json").stdout)
@@ -220,6 +250,55 @@ def test_a_batch_is_deleted_when_you_say_so_and_only_then(folder: Path, held: He
     assert call(folder, "vacuum").returncode == 0
     assert (folder / LEDGER).stat().st_size < before
     assert integrity(folder) == "ok"
+
+
+def test_a_vacuum_while_another_program_reads_says_when_the_file_shrinks(folder: Path, held: HeldCrew) -> None:
+    held.release()
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    assert call(folder, "delete", "jobs", "--yes").returncode == 0
+    before = (folder / LEDGER).stat().st_size
+    command = [sys.executable, "-c", HOLD_A_SNAPSHOT, LEDGER]
+    reader = subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert reader.stdout is not None
+    reader.stdout.readline()  # from now on it reads the ledger as it is
+    ended = call(folder, "vacuum")
+    assert (ended.returncode, "once that has ended" in ended.stdout) == (0, True), ended.stderr
+    reader.communicate(b"\n")
+    assert call(folder, "vacuum").returncode == 0
+    assert (folder / LEDGER).stat().st_size < before
+    assert integrity(folder) == "ok"
+
+
+def delete_at_a_terminal(folder: Path, keys: bytes, *start: str) -> "subprocess.CompletedProcess[bytes]":
+    """Call `delete` where a terminal's keyboard sends `keys`; `start` is how Python starts batchcrew."""
+    keyboard, terminal = os.openpty()
+    os.write(keyboard, keys)
+    command = [sys.executable, *start, "delete", "jobs"]
+    ended = subprocess.run(command, check=False, cwd=folder, env=environment(), stdin=terminal, capture_output=True)
+    os.close(keyboard)
+    os.close(terminal)
+    return ended
+
+
+@pytest.mark.parametrize(("keys", "code"), [(b"n\n", 2), (b"\n", 2), (b"\x04", 2), (b"perhaps\nyes\n", 0)])
+def test_at_a_terminal_a_batch_is_deleted_only_by_a_yes(folder: Path, held: HeldCrew, keys: bytes, code: int) -> None:
+    held.release()
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    ended = delete_at_a_terminal(folder, keys, "-m", "batchcrew")
+    assert ended.returncode == code, ended.stderr
+    assert ended.stderr.endswith(b"batchcrew: nothing was deleted\n") == bool(code)
+    assert (call(folder, "status", "jobs").returncode == 0) == bool(code)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_at_the_question_deletes_nothing_and_says_so(folder: Path, held: HeldCrew, name: str) -> None:
+    held.release()
+    assert call(folder, "run", "jobs.yaml").returncode == 0
+    driver = str(Path(__file__).with_name("signal_driver.py"))
+    ended = delete_at_a_terminal(folder, b"\x04", driver, "_readline_prompt", name, "--")
+    assert ended.returncode == 3, ended.stderr
+    assert ended.stderr.splitlines()[-1] == b"batchcrew: interrupted; nothing was deleted"
+    assert succeeded(folder, "jobs") == 40
 
 
 def test_neither_a_running_batch_is_deleted_nor_its_ledger_vacuumed(folder: Path, held: HeldCrew) -> None:

@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
+import shlex
 import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -83,6 +86,14 @@ def test_a_full_disk(folder: Path, crew: Crew, small_disk: Path) -> None:
     finished(folder, crew, ledger)
 
 
+def test_a_backup_to_a_full_disk_names_the_copy(folder: Path, crew: Crew, small_disk: Path) -> None:
+    assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
+    (small_disk / "others").write_bytes(bytes(250 * 1024))
+    ended = call(folder, "backup", str(small_disk / "copy.db"))
+    assert (ended.returncode, f"{small_disk / 'copy.db'} cannot be written" in ended.stderr) == (2, True), ended.stderr
+    assert [path.name for path in small_disk.iterdir()] == ["others"]
+
+
 def test_a_file_that_may_not_grow(folder: Path, crew: Crew) -> None:
     """A quota or `ulimit -f`: the kernel's other way to refuse a write."""
     limit = ProcessOptions(limits={"RLIMIT_FSIZE": (220_000, 220_000)})
@@ -92,13 +103,30 @@ def test_a_file_that_may_not_grow(folder: Path, crew: Crew) -> None:
     finished(folder, crew, "results/batchcrew.db")
 
 
-def test_ids_that_the_ledger_cannot_take_are_resumed_by_the_next_run(folder: Path, held: HeldCrew) -> None:
+def run_without_room_for_ids(folder: Path, ledger: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Twenty kickoffs leave at once, and the ledger has reached its limit when their ids arrive."""
     write_trips(folder, 40)
     driver = ProcessOptions(script=Path(__file__).with_name("limit_driver.py"))
-    arguments = ("run", "jobs.yaml", "--concurrency", "20", "--ledger", "results/batchcrew.db")
-    ended = call_with(driver, folder, *arguments)
+    arguments = ("run", "jobs.yaml", "--concurrency", "20", "--ledger", ledger)
+    ended = call_with(driver, folder, *arguments, **variables)
     assert ended.returncode == 70, ended.stderr
+    return ended
+
+
+def test_ids_that_only_stderr_has_come_with_the_command_that_records_them(folder: Path, held: HeldCrew) -> None:
+    ended = run_without_room_for_ids(folder, "a ledger/our own.db", SPILL="full")
+    commands = re.findall(r"batchcrew (attach .*)$", ended.stderr, re.MULTILINE)
+    assert len(commands) == 20, ended.stderr
+    for command in commands:
+        attached = call(folder, *shlex.split(command))
+        assert attached.returncode == 0, attached.stderr
+    held.release()
+    assert call(folder, "run", "jobs.yaml", "--ledger", "a ledger/our own.db").returncode == 0
+    assert (held.kickoffs, held.stats()["max_kickoffs_per_job"]) == (40, 1)
+
+
+def test_ids_that_the_ledger_cannot_take_are_resumed_by_the_next_run(folder: Path, held: HeldCrew) -> None:
+    ended = run_without_room_for_ids(folder, "results/batchcrew.db")
     assert "it is in the spill file next to the ledger" in ended.stderr
     paid = held.kickoffs
     assert paid == 20
@@ -177,19 +205,94 @@ def test_a_damaged_ledger(folder: Path, crew: Crew, damage: Callable[[bytearray]
     finished(folder, crew, "results/batchcrew.db")
 
 
-def test_a_read_only_ledger(folder: Path, crew: Crew) -> None:
-    assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
-    place = folder / "results"
+@contextmanager
+def read_only(place: Path) -> Iterator[None]:
+    """A folder with a ledger that nobody can write."""
     if os.geteuid() == 0:  # permissions do not hold root back; a read-only mount does
         subprocess.run(["mount", "--bind", str(place), str(place)], check=True)
         subprocess.run(["mount", "-o", "remount,ro,bind", str(place)], check=True)
     else:
+        place.chmod(0o500)
         (place / "batchcrew.db").chmod(0o400)
     try:
-        plain(call(folder, "run", "jobs.yaml"), "owner and permissions")
+        yield
     finally:
         if os.geteuid() == 0:
             subprocess.run(["umount", "-l", str(place)], check=True)
         else:
+            place.chmod(0o700)
             (place / "batchcrew.db").chmod(0o600)
+
+
+def test_a_read_only_ledger(folder: Path, crew: Crew) -> None:
+    assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
+    with read_only(folder / "results"):
+        plain(call(folder, "run", "jobs.yaml"), "check the folder's owner and permissions")
     finished(folder, crew, "results/batchcrew.db")
+
+
+def test_what_was_in_flight_is_a_matter_of_runs_only(folder: Path, crew: Crew) -> None:
+    assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
+    with read_only(folder / "results"):
+        for command in (
+            ("vacuum",),
+            ("upgrade",),
+            ("retry", "jobs"),
+            ("recheck", "jobs"),
+            ("attach", "jobs", "trip-9", "an-id"),
+            ("delete", "jobs", "--yes"),
+        ):
+            ended = call(folder, *command)
+            plain(ended, "permissions")
+            assert "in flight" not in ended.stderr
+        ended = call(folder, "backup", "results/copy.db")
+        assert ended.returncode == 2
+        assert re.search("read-only file system|no permission to write in results", ended.stderr), ended.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "jobs.yaml"),
+        ("tick", "jobs.yaml"),
+        ("retry", "jobs", "trip-0"),
+        ("attach", "jobs", "trip-9", "an-id"),
+        ("recheck", "jobs"),
+    ],
+)
+def test_a_write_that_fails_is_told_by_what_was_started(folder: Path, crew: Crew, command: tuple[str, ...]) -> None:
+    assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
+    with closing(sqlite3.connect(folder / "results" / "batchcrew.db")) as connection:
+        connection.execute("CREATE TRIGGER no_job BEFORE UPDATE ON jobs BEGIN SELECT raise(ABORT, 'no'); END")
+        connection.execute("CREATE TRIGGER no_run BEFORE INSERT ON runs BEGIN SELECT raise(ABORT, 'no'); END")
+    ended = call(folder, *command)
+    assert ended.returncode == 70
+    assert (PROMISE in ended.stderr) == (command[0] in {"run", "tick"}), ended.stderr
+
+
+def test_a_name_that_is_too_long_is_refused_before_anything_starts(folder: Path, crew: Crew) -> None:
+    longest = os.pathconf(folder, "PC_NAME_MAX")
+    for length in (longest - 12, longest - 4, longest, longest + 20):
+        name = "n" * (length - 3) + ".db"
+        for command in (("run", "jobs.yaml"), ("tick", "jobs.yaml"), ("check", "jobs.yaml"), ("status",), ("vacuum",)):
+            ended = call(folder, *command, "--ledger", name)
+            assert ended.returncode == 2, ended.stderr
+            if command[0] in {"run", "tick", "check"}:
+                assert f"at most {longest - 23} bytes" in ended.stderr
+            assert "Traceback" not in ended.stderr
+    assert [path.name for path in folder.iterdir() if path.name.startswith("nnn")] == []
+    assert crew.stats()["kickoffs"] == 0
+    longest_that_works = folder / ("n" * (longest - 26) + ".db")
+    finished(folder, crew, longest_that_works.name)
+    renamed = longest_that_works.rename(folder / ("n" * (longest - 7) + ".db"))
+    assert call(folder, "status", "--ledger", renamed.name).returncode == 0
+    for words in ("vacuum", "delete jobs --yes", "retry jobs trip-0"):
+        ended = call(folder, *words.split(), "--ledger", renamed.name)
+        assert (ended.returncode, f"at most {longest - 23} bytes" in ended.stderr) == (2, True), ended.stderr
+
+
+def test_a_path_that_is_too_long_for_sqlite_is_refused(folder: Path, crew: Crew) -> None:
+    place = folder.joinpath(*["d" * 200] * 3)
+    ended = call(folder, "run", "jobs.yaml", "--ledger", str(place / "l.db"))
+    assert (ended.returncode, "path" in ended.stderr) == (2, True), ended.stderr
+    assert crew.stats()["kickoffs"] == 0

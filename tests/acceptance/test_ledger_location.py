@@ -202,6 +202,17 @@ def test_a_hint_of_yesterday_continues_yesterdays_batch(tmp_path: Path, crew: Cr
     assert kickoffs(crew) == 5
 
 
+def test_what_yesterday_left_is_finished_by_the_printed_command_from_another_folder(tmp_path: Path, crew: Crew) -> None:
+    below = make(tmp_path / "data", crew, number=4, text=DATED)
+    run(tmp_path, "data/l.yaml", "--limit", "2", "--date", "2026-01-02", code=3)
+    run(tmp_path, "data/l.yaml")
+    said = run(below, "l.yaml")  # the file has not changed since it was taken in from the other folder
+    match = re.search(r"to finish it: batchcrew (.*)$", said, re.MULTILINE)
+    assert match is not None, said
+    assert call(below, *shlex.split(match[1])).returncode == 0
+    assert kickoffs(crew) == 8
+
+
 def test_batch_reaches_yesterdays_batch_from_any_folder(tmp_path: Path, crew: Crew) -> None:
     below = make(tmp_path / "data", crew, number=4, text=DATED)
     run(tmp_path, "data/l.yaml", "--limit", "2", "--date", "2026-01-02", code=3)
@@ -217,6 +228,21 @@ def test_batch_reaches_yesterdays_batch_from_any_folder(tmp_path: Path, crew: Cr
     assert kickoffs(crew) == 5
     assert call(below, "run").returncode == 2
     assert call(below, "run", "--batch", "other").returncode == 2
+
+
+def test_the_argument_batch_wins_over_the_variable_of_the_option(tmp_path: Path, crew: Crew) -> None:
+    folder = make(tmp_path, crew)
+    run(folder, "l.yaml")
+    for command in (("status", "l"), ("export", "l"), ("retry", "l", "trip-0"), ("runs", "l"), ("show", "l", "trip-0")):
+        ended = call(folder, *command, BATCHCREW_BATCH="another")
+        assert ended.returncode == 0, ended.stderr
+    for name in ("status", "export", "retry"):
+        assert call(folder, name, BATCHCREW_BATCH="l").returncode == 0
+        assert "'another'" in call(folder, name, BATCHCREW_BATCH="another").stderr
+        assert call(folder, name, "--batch", "l", BATCHCREW_BATCH="another").returncode == 0
+    for name in ("status", "export"):
+        both = call(folder, name, "l", "--batch", "l")
+        assert (both.returncode, "give one of the two" in both.stderr) == (2, True)
 
 
 OLD = Path(__file__).parents[1] / "fixtures" / "ledger_v2"

@@ -9,6 +9,7 @@ from manual_clock import ManualClock
 
 from batchcrew.errors import LedgerError, NotRecorded
 from batchcrew.ledger import BatchKey, Ledger
+from batchcrew.ledger.naming import LONGEST_SUFFIX_BYTES
 from batchcrew.ledger.spill import HEADER, SpilledKickoff, SpillFile, read_spilled, spill_path
 from batchcrew.models import Attempt, AttemptState, Job, JobState, Location, Outcome
 
@@ -154,3 +155,9 @@ async def test_an_id_that_is_known_already_changes_nothing(ledger: Ledger, ledge
         await other.open_run(key.id, pid=2, host="h", version="v")
         assert other.recovered == 0
         assert (await other.counts(key)).succeeded == 1
+
+
+def test_no_file_next_to_a_ledger_has_a_longer_name_than_is_checked(ledger_path: Path) -> None:
+    longest = len(spill_path(ledger_path, "b").name) - len(ledger_path.name)
+    assert longest == LONGEST_SUFFIX_BYTES
+    assert max(map(len, ("-wal", "-shm", "-journal", ".locks"))) < longest

@@ -1,5 +1,6 @@
 """Executions are looked at again, and watched where they were started: kickoffs are counted at the real server."""
 
+import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
@@ -17,7 +18,8 @@ from batchcrew.clock import SystemClock
 from batchcrew.engine import Stop
 from batchcrew.errors import CrewUnusable, ExitCode, JobFileError, NotInLedger
 from batchcrew.events import KickedOff, Warned
-from batchcrew.ledger import BatchKey, Ledger
+from batchcrew.ledger import Ledger, RecordedJobFile
+from batchcrew.ledger_location import recorded_as
 from batchcrew.models import AttemptState, JobState, StopReason
 from batchcrew.rechecking import recheck, recorded_source
 from batchcrew.reports.rechecks import Finding, Look, RecheckResult
@@ -248,11 +250,16 @@ async def test_the_job_file_is_found_from_any_folder(tmp_path: Path) -> None:
         given = str(tmp_path / "jobs.yaml")
         key = await ledger.take_in("b", jobfile=given, digest="d", columns=staged.plan.columns)
     assert key.jobfile_path == given
-    source = Source(path=Path(), environ={}, today=date(2026, 1, 1))
-    old = BatchKey(1, "b", "d", (), "folder/jobs.yaml")  # taken in by an earlier batchcrew
-    assert (await recorded_source(old, source)).path == Path("folder/jobs.yaml")
+    source, ledger_path = Source(path=Path(), environ={}, today=date(2026, 1, 1)), tmp_path / "l.db"
+    old = RecordedJobFile("folder/jobs.yaml", None, None)  # taken in by an earlier batchcrew
+    assert (await recorded_source("b", source, old, ledger_path)).path == Path("folder/jobs.yaml")
+    recorded = await asyncio.to_thread(recorded_as, tmp_path / "jobs.yaml", ledger_path, None)
     (tmp_path / "jobs.yaml").touch()
-    assert (await recorded_source(key, source)).path == tmp_path / "jobs.yaml"
+    assert (await recorded_source("b", source, recorded, ledger_path)).path == tmp_path / "jobs.yaml"
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    (tmp_path / "jobs.yaml").rename(moved / "jobs.yaml")
+    assert (await recorded_source("b", source, recorded, moved / "l.db")).path == moved / "jobs.yaml"
 
 
 async def attach_again(made: Bench, job_id: str, kickoff_id: str) -> None:
@@ -299,7 +306,7 @@ async def run(
     def observe(event: object) -> None:
         nonlocal kickoffs
         if isinstance(event, Warned):
-            warnings.append(event.message)
+            warnings.append(event.text)
         kickoffs += isinstance(event, KickedOff)
         if kickoffs == leave_after:
             stop.request(StopReason.SIGNAL, "stopped by a test", leave=True)
@@ -338,8 +345,11 @@ async def test_an_execution_is_watched_at_the_address_where_it_was_started(tmp_p
         write_jobs(tmp_path, new.url, new.token)
         faults._script["status"].clear()
         _, warnings = await run(tmp_path, once=once)
-        while once and (await run(tmp_path, once=True))[0].counts.left:
-            pass
+        left = once
+        while left:
+            result, more = await run(tmp_path, once=True)
+            warnings += more
+            left = bool(result.counts.left)
         assert (old.stats["kickoffs"], new.stats["kickoffs"]) == (2, 1)
     (warning,) = [each for each in warnings if "were started at" in each]  # one, not one per execution
     assert old.url in warning
@@ -369,7 +379,25 @@ async def test_a_former_address_that_is_gone_or_refuses_the_token_does_not_hold_
     assert result.stopped is StopReason.CREW_UNUSABLE
     assert url in (result.stop_detail or "")
     assert (result.counts.succeeded, result.counts.open, result.counts.failed) == (4, 2, 0)
-    assert any(url in warning and "left for the next run" in warning for warning in warnings)
+    (warning,) = [warning for warning in warnings if "left for the next run" in warning]
+    jobfile, ledger = tmp_path / "jobs.yaml", tmp_path / "ledger.db"
+    command = f"batchcrew run {jobfile} --crew-url {url} --watch-only --token-file TOKEN_FILE --ledger {ledger}"
+    assert f"with another token: {command}" in warning
+
+
+async def test_each_change_of_an_address_is_reported_once(tmp_path: Path) -> None:
+    """Also where the addresses differ in their port only."""
+    faults = Faults(status=[RUNNING] * 100_000)
+    async with AsyncExitStack() as stack:
+        old = await stack.enter_async_context(CrewServer(serving(), faults=faults))
+        others = [await stack.enter_async_context(CrewServer(serving(token=old.token))) for _ in range(2)]
+        write_jobs(tmp_path, old.url, old.token, run_='{"max_runtime": 0.3}', number=1)
+        await run(tmp_path)
+        for other in others:
+            write_jobs(tmp_path, other.url, old.token, number=1)
+            for expected in (1, 0, 0):
+                _, warnings = await run(tmp_path, once=True)
+                assert len([each for each in warnings if other.url in each]) == expected
 
 
 async def test_a_crew_that_was_renamed_is_watched_at_its_address_and_a_removed_one_is_left(tmp_path: Path) -> None:

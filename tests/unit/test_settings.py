@@ -5,10 +5,19 @@ from decimal import Decimal
 import pytest
 from pydantic import ValidationError
 
+from batchcrew.cli.running import _SETTINGS
 from batchcrew.errors import UsageError
 from batchcrew.money import cost
 from batchcrew.quantities import format_duration, parse_duration, parse_size
-from batchcrew.settings import FailureLimit, PollSettings, Price, RetrySettings, RunSettings, with_overrides
+from batchcrew.settings import (
+    EXPECTED,
+    FailureLimit,
+    PollSettings,
+    Price,
+    RetrySettings,
+    RunSettings,
+    with_overrides,
+)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +99,7 @@ def test_a_cost_is_a_range_where_more_kickoffs_are_possible() -> None:
     assert cost({"c": None}, {"c": 9}) is None
 
 
-@pytest.mark.parametrize("text", ["0", "0%", "101%", "-3", "some", True])
+@pytest.mark.parametrize("text", ["0", "0%", "101%", "-3", "some", True, "in_a_row=x", "in_a_wor=3", "in_a_row=0"])
 def test_what_is_no_limit_of_failures_is_told(text: object) -> None:
     with pytest.raises(ValidationError, match="limit of failures"):
         RunSettings.model_validate({"stop_after_failures": text})
@@ -120,6 +129,28 @@ def test_an_option_wins_over_the_file() -> None:
     assert with_overrides(given, {}) == given
 
 
-def test_a_wrong_option_is_told_by_its_name() -> None:
-    with pytest.raises(UsageError, match=r"--max-runtime: 'soon' is no duration"):
-        with_overrides(RunSettings(), {"max_runtime": "soon"})
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_runtime", "soon"),
+        ("timeout", "0"),
+        ("concurrency", 0),
+        ("rate", "fast"),
+        ("delivery", "twice"),
+        ("canary", 0),
+        ("max_kickoffs", 0),
+        *(
+            ("stop_after_failures", wrong)
+            for wrong in ("some", "0", "110%", "in_a_row=x", "in_a_row=0", "in_a_wor=3", "in_a_row=3,same=perhaps")
+        ),
+    ],
+)
+def test_a_wrong_option_is_named_with_its_value_and_what_is_expected(name: str, value: str | int) -> None:
+    option = "--" + name.replace("_", "-")
+    with pytest.raises(UsageError) as error:
+        with_overrides(RunSettings(), {name: value})
+    assert str(error.value).startswith(f"invalid {option}: {value!r} (expected ")
+
+
+def test_every_option_that_can_be_wrong_says_what_is_expected() -> None:
+    assert set(_SETTINGS) <= set(EXPECTED)
