@@ -443,6 +443,7 @@ EXPECTED = {
     "stop_after_failures": "e.g. 20, 10%, in_a_row=10 (at most 10000), in_a_row=10,same=false, or none",
     "canary": "a number of jobs, 1 or more",
     "max_kickoffs": "a number of kickoffs, 1 or more",
+    "on_change": "keep or rerun",
 }
 """What an option of the command line must be, by the setting that it overrides."""
 

@@ -6,6 +6,7 @@ import click
 
 from batchcrew.checking import CheckResult, check_batch
 from batchcrew.cli.loop import call
+from batchcrew.cli.output import terminal_columns
 from batchcrew.cli.program import current_program
 from batchcrew.clock import SystemClock
 from batchcrew.errors import ExitCode
