@@ -10,7 +10,7 @@ from pathlib import Path
 from batchcrew.clock import Clock
 from batchcrew.consent import attempts_of, moved_crews, plan_problem, reruns, stale_words
 from batchcrew.errors import JobFileError, Problem
-from batchcrew.intake import check_owner, commands_of, notes_on, plan_with, sending_of, wanted_columns
+from batchcrew.intake import check_owner, commands_of, plan_with, sending_of, skipped_words, wanted_columns
 from batchcrew.jobfile import EVERYTHING, JobFile, Question, RowsDescription, Sending
 from batchcrew.ledger import BatchKey, LedgerReader, SentColumns, Staged, ToStart
 from batchcrew.ledger_location import exists
@@ -161,7 +161,8 @@ async def check_batch(
             _spending(kickoffs, money),
             *_limits(settings, spent),
             _meaning(settings.delivery, answers.values(), commands.retry("--held")),
-            *(f"warning: {line}" for line in (*notes_on(jobfile, sending, staged), *warnings)),
+            *([skipped_words(staged.skipped)] if staged.skipped else []),
+            *(f"warning: {line}" for line in warnings),
         ),
         samples=tuple(watch.samples),
         lacking=lacking,

@@ -141,7 +141,9 @@ class _Intake:
                 raise JobFileError([Problem(file=str(path), message=CHANGED)])
         counts = await ledger.counts(known) if known is not None else None
         check_plan(staged, counts, self.settings, self.source, jobfile, self.commands)
-        for line in notes_on(jobfile, sending, staged):
+        notes = [*notes_on_columns(jobfile, sending), *notes_on_changes(staged)]
+        notes += [skipped_words(staged.skipped)] if staged.skipped else []
+        for line in notes:
             self.observe(Warned(line))
         batch = await ledger.take_in(
             jobfile.batch,
@@ -181,8 +183,8 @@ def sending_of(known: BatchKey | None, chosen: SentColumns) -> Sending:
     return Sending(columns, exported=known is not None and MARK in known.columns)
 
 
-def notes_on(jobfile: JobFile, sending: Sending, staged: Staged) -> Iterator[str]:
-    """Yield what to say about a job file before anything of it is kicked off."""
+def notes_on_columns(jobfile: JobFile, sending: Sending) -> Iterator[str]:
+    """Yield which columns are not sent."""
     for crew in sorted(jobfile.unsaid_crews):
         left_out = sending.left_out(crew)
         if left_out:
@@ -191,8 +193,10 @@ def notes_on(jobfile: JobFile, sending: Sending, staged: Staged) -> Iterator[str
             names = ", ".join(clean_text(name) for name in left_out)
             why = "the crew does not list it" if len(left_out) == 1 else "the crew does not list them"
             yield f"{which}{number} not sent: {names} ({why}; `send:` in the job file changes that)"
-    if staged.skipped:
-        yield skipped_words(staged.skipped)
+
+
+def notes_on_changes(staged: Staged) -> Iterator[str]:
+    """Yield what a changed file means, where it costs nothing; `check` prints the numbers itself."""
     plan = staged.plan
     if plan.running:
         number = "1 job" if plan.running == 1 else f"{plan.running} jobs"

@@ -21,7 +21,7 @@ from batchcrew.clock import Clock, to_text
 from batchcrew.consent import moved_crews, settle_stale
 from batchcrew.crew import CrewClient, Moment, crew_address, ping
 from batchcrew.engine import TICK_SECONDS, EngineResult, Scheduler, Stop, ask_for_inputs
-from batchcrew.errors import BatchBusy, BatchcrewError, UsageError
+from batchcrew.errors import BatchBusy, BatchcrewError, NeedsConsent, UsageError
 from batchcrew.events import (
     Action,
     Event,
@@ -197,16 +197,20 @@ async def _continue(
         for warning in (*jobfile.warnings, *map(str, await asyncio.to_thread(jobfile.questions))):
             around.observe(Warned(warning))
         async with _Crews(jobfile, settings, path, around) as crews:
-            taken = await take_in(
-                ledger,
-                jobfile,
-                source=source,
-                stop=around.stop,
-                observe=around.observe,
-                settings=settings,
-                ask=partial(crews.ask, once=request.once),
-                program=request.program,
-            )
+            try:
+                taken = await take_in(
+                    ledger,
+                    jobfile,
+                    source=source,
+                    stop=around.stop,
+                    observe=around.observe,
+                    settings=settings,
+                    ask=partial(crews.ask, once=request.once),
+                    program=request.program,
+                )
+            except NeedsConsent as refusal:
+                await _watch_only(request, jobfile, crews, ledger, around, refusal)
+                raise
             batch = taken.batch
             for warning in jobfile.row_warnings():
                 around.observe(Warned(warning))
@@ -251,6 +255,25 @@ def _next_step(action: Action, request: RunRequest, jobfile: JobFile, ledger: Pa
                 options.append("--watch-only")
                 step += f", give crew {crew} that url and token in the job file"
             return f"{step}: {run_command(str(request.source.path), place, *options, program=program)}"
+
+
+async def _watch_only(
+    request: RunRequest,
+    jobfile: JobFile,
+    crews: _Crews,
+    ledger: Ledger,
+    around: Surroundings,
+    refusal: NeedsConsent,
+) -> None:
+    """Watch what is in progress although the changed file is refused: it is paid for."""
+    batch = await ledger.batch(jobfile.batch)
+    counts = Counts() if batch is None else await ledger.counts(batch)
+    if batch is None or not counts.open:
+        return
+    around.observe(Warned(f"{refusal}; the executions in progress are watched to their end first"))
+    result = RunResult(batch=batch.batch, run_id=None, counts=counts, ledger=str(ledger.path))
+    only = replace(request, limit=0)
+    await _run(only, jobfile, crews, ledger, TakenIn(batch, None), result, around)
 
 
 async def _prepare_jobs(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -24,9 +25,14 @@ def _inputs_hash(inputs: str) -> bytes:
     return blake2b(_canonical(inputs).encode(), digest_size=16).digest()
 
 
+@lru_cache(maxsize=16)
+def _names(required: str) -> tuple[str, ...]:
+    return tuple(orjson.loads(required))
+
+
 def _missing_inputs(inputs: str, required: str) -> str | None:
     given = orjson.loads(inputs)  # only the names matter: a number too large for it is none of them
-    missing = [name for name in orjson.loads(required) if name not in given]
+    missing = [name for name in _names(required) if name not in given]
     return orjson.dumps(missing).decode() if missing else None
 
 

@@ -124,6 +124,8 @@ def end(
     """End the attempt; its results, its job's new state and the batch's failures in a row are one transaction."""
     execution = outcome.execution
     refunded = 1 if outcome.attempt_state is AttemptState.REJECTED else 0
+    if attempt.outdated and outcome.job_state is JobState.PENDING:
+        refunded = attempt.charged  # with its new inputs it is as new
     reason, fingerprint = plain_text(outcome.reason), reason_fingerprint(outcome.reason)
     job_reason = (None, None) if outcome.job_state in {JobState.SUCCEEDED, JobState.STALE} else (reason, fingerprint)
     changes: list[Change] = [

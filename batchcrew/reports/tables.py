@@ -25,7 +25,9 @@ def render_list(lines: Sequence[BatchLine], *, width: int | None = None) -> str:
     """A table of batches, one a line; where that is wider than the terminal's `width`, the job file is below."""
     if not lines:
         return "no batches in this ledger yet"
+    stale = any(line.counts.stale for line in lines)
     header = ["batch", "jobs", "succeeded", "failed", "held", "left", "state", "last run", "job file"]
+    header[5:5] = ["stale"] if stale else []
     rows = [
         [
             clean_text(line.batch, limit=_NAME_COLUMNS),
@@ -33,6 +35,7 @@ def render_list(lines: Sequence[BatchLine], *, width: int | None = None) -> str:
             str(line.counts.succeeded),
             str(line.counts.failed),
             str(line.counts.held),
+            *([str(line.counts.stale)] if stale else []),
             str(line.counts.left),
             _state(line),
             _minute(line.last_run_at),
@@ -40,7 +43,7 @@ def render_list(lines: Sequence[BatchLine], *, width: int | None = None) -> str:
         ]
         for line in lines
     ]
-    return "\n".join(fitting_table(header, rows, right={1, 2, 3, 4, 5}, width=width))
+    return "\n".join(fitting_table(header, rows, right=set(range(1, 7 if stale else 6)), width=width))
 
 
 def render_status(status: BatchStatus, now: datetime, *, width: int | None = None) -> str:
@@ -325,6 +328,11 @@ def _crew(crew: CrewCheck) -> Iterator[str]:
         return
     asked = [clean_text(entry.name) + ("" if entry.required else " (optional)") for entry in crew.inputs.inputs]
     yield f"  {name}: asks for {', '.join(asked) or 'no inputs'}"
+    if crew.sent or crew.not_sent:
+        yield f"    columns sent: {', '.join(map(clean_text, crew.sent)) or 'none'}"
+    if crew.not_sent:
+        names = ", ".join(map(clean_text, crew.not_sent))
+        yield f"    columns not sent: {names} (`send:` in the job file changes that)"
     for wanted, number in crew.lacking.items():
         are = "is" if number == 1 else "are"
         yield f"    {number} {_jobs(number)} {are} missing the input {clean_text(wanted)}"

@@ -366,6 +366,26 @@ def test_replacing_most_rows_without_ids_stops_before_the_first_kickoff(tmp_path
     assert kickoffs(crew) == 40
 
 
+def test_a_refused_plan_still_takes_the_answers_that_are_paid_for(tmp_path: Path) -> None:
+    with HeldCrew() as crew:
+        job_file(tmp_path, crew.url)
+        write(tmp_path, without_ids(rows(20)))
+        process = start(tmp_path, "run", "l.yaml", "--concurrency", "20", CREW_TOKEN=TOKEN)
+        crew.wait_for_kickoffs(20, process)
+        crew.finish()
+        process.communicate()
+        write(tmp_path, without_ids(rows(22)))
+        process = start(tmp_path, "run", "l.yaml", CREW_TOKEN=TOKEN)
+        crew.wait_for_kickoffs(22, process)
+        process.send_signal(2)
+        process.communicate()
+        write(tmp_path, without_ids({**row, "interests": "y"} for row in rows(22)))
+        crew.release()
+        run(tmp_path, code=3)
+        assert crew.kickoffs == 22
+    assert states(tmp_path) == {"succeeded": 22}
+
+
 @pytest.mark.parametrize("guard", ["off", "50%"])
 def test_the_guard_can_be_moved(tmp_path: Path, crew: Crew, guard: str) -> None:
     job_file(tmp_path, crew.url, run=f"plan_guard: {guard}")
