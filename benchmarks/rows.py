@@ -15,12 +15,12 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batchcrew.clock import SystemClock
+from batchcrew.app.ingest import take_in
+from batchcrew.app.wiring import Source
+from batchcrew.base.clock import SystemClock
 from batchcrew.engine import Stop
-from batchcrew.events import Event
-from batchcrew.intake import take_in
 from batchcrew.ledger import Ledger
-from batchcrew.wiring import Source
+from batchcrew.model.events import Event
 
 JOB_FILE = "batch: rows\ncrew: {url: embedded}\njobs: [{rows: rows.csv}]\n"
 

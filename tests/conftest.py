@@ -26,7 +26,7 @@ def no_blocking_calls() -> Iterator[BlockBuster]:
     """
     with blockbuster_ctx(scanned_modules=["batchcrew"], excluded_modules=["batchcrew.server"]) as blockbuster:
         for function in blockbuster.functions.values():  # what the server calls to make its file
-            function.can_block_in("batchcrew/sqlite_files.py", {"create_private"})
+            function.can_block_in("batchcrew/base/sqlite_files.py", {"create_private"})
         yield blockbuster
 
 

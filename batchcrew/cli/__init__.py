@@ -10,11 +10,11 @@ from typing import Any, NoReturn
 import click
 
 from batchcrew import __version__
+from batchcrew.base.errors import BatchcrewError, ExitCode, OutputClosed
 from batchcrew.cli.interruption import interruptible, uninterruptible
 from batchcrew.cli.leaving import leave
 from batchcrew.cli.program import NAME, this_program
 from batchcrew.cli.streams import guard_streams
-from batchcrew.errors import BatchcrewError, ExitCode, OutputClosed
 
 COMPLETION = "_BATCHCREW_COMPLETE"
 """The variable by which a shell asks click for completions."""

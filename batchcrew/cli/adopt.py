@@ -6,7 +6,10 @@ from typing import Any
 
 import click
 
-from batchcrew.adopting import adopt
+from batchcrew.app.adopt import adopt
+from batchcrew.app.run import RunRequest
+from batchcrew.app.wiring import Source
+from batchcrew.base.clock import SystemClock
 from batchcrew.cli.interruption import interrupt
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import jobfile_ledger_option, option
@@ -14,11 +17,8 @@ from batchcrew.cli.program import current_program
 from batchcrew.cli.running import Reporting, run_and_report
 from batchcrew.cli.signals import with_signals
 from batchcrew.cli.sources import source, source_options
-from batchcrew.clock import SystemClock
 from batchcrew.engine import Stop
 from batchcrew.progress.quiet import QuietProgress
-from batchcrew.runner import RunRequest
-from batchcrew.wiring import Source
 
 
 @click.command()

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from batchcrew.adopting import attach
+from batchcrew.app.adopt import attach
+from batchcrew.base.clock import SystemClock
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_argument, existing, known_batch, ledger_option
 from batchcrew.cli.output import confirm
-from batchcrew.clock import SystemClock
 from batchcrew.ledger import Ledger
 
 

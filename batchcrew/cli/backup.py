@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
+from batchcrew.app.upkeep import backup
+from batchcrew.base.clock import SystemClock
+from batchcrew.base.quantities import format_size
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import existing, ledger_option
-from batchcrew.clock import SystemClock
-from batchcrew.quantities import format_size
-from batchcrew.upkeep import backup
 
 
 @click.command()

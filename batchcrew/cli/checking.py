@@ -4,16 +4,16 @@ from pathlib import Path
 
 import click
 
-from batchcrew.checking import CheckResult, check_batch
+from batchcrew.app.check import CheckResult, check_batch
+from batchcrew.app.wiring import Source
+from batchcrew.base.clock import SystemClock
+from batchcrew.base.errors import ExitCode
 from batchcrew.cli.loop import call
 from batchcrew.cli.output import terminal_columns
 from batchcrew.cli.program import current_program
-from batchcrew.clock import SystemClock
-from batchcrew.errors import ExitCode
 from batchcrew.reports.as_json import json_document, plan_json
 from batchcrew.reports.rows_files import questions_json, render_questions, render_rows_files, rows_files_json
 from batchcrew.reports.tables import render_plan
-from batchcrew.wiring import Source
 
 
 def check_and_report(source: Source, ledger: Path | None, *, offline: bool, as_json: bool) -> int:

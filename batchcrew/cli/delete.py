@@ -5,16 +5,16 @@ from pathlib import Path
 
 import click
 
+from batchcrew.app.ingest import StoppedEarly
+from batchcrew.app.upkeep import counts_of, delete
+from batchcrew.base.clock import SystemClock
+from batchcrew.base.errors import NotInLedger, UsageError
+from batchcrew.base.text import clean_text
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_argument, existing, ledger_option, option
 from batchcrew.cli.program import current_program
-from batchcrew.clock import SystemClock
-from batchcrew.errors import NotInLedger, UsageError
-from batchcrew.intake import StoppedEarly
-from batchcrew.models import Counts
-from batchcrew.reports.clean import clean_text
+from batchcrew.model.models import Counts
 from batchcrew.reports.commands import list_command
-from batchcrew.upkeep import counts_of, delete
 
 
 @click.command()

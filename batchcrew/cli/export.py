@@ -6,13 +6,13 @@ from typing import get_args
 
 import click
 
+from batchcrew.base.clock import SystemClock
+from batchcrew.base.errors import UsageError
+from batchcrew.base.sqlite_files import is_database_file
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_option, existing, known_batch, ledger_option, one_batch, option
-from batchcrew.clock import SystemClock
-from batchcrew.errors import UsageError
 from batchcrew.ledger import LedgerReader
-from batchcrew.reports.export import Format, export
-from batchcrew.sqlite_files import is_database_file
+from batchcrew.reports.export.rows import Format, export
 
 
 @click.command()

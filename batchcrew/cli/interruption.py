@@ -15,8 +15,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, TypeAlias
 
+from batchcrew.base.errors import ExitCode, OutputError
 from batchcrew.cli.leaving import end_now
-from batchcrew.errors import ExitCode, OutputError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Handler: TypeAlias = Callable[[int, FrameType | None], Any]

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
+from batchcrew.base.clock import SystemClock, to_text
+from batchcrew.base.errors import UsageError
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_option, existing, from_environment, known_batch, ledger_option, one_batch
 from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
-from batchcrew.clock import SystemClock, to_text
-from batchcrew.errors import UsageError
 from batchcrew.ledger import BatchLock, Ledger
 from batchcrew.reports.commands import status_command
 

@@ -6,7 +6,7 @@ import sys
 import threading
 from typing import NoReturn
 
-from batchcrew.errors import OutputError
+from batchcrew.base.errors import OutputError
 
 
 def leave(code: int) -> NoReturn:

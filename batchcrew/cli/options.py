@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from batchcrew.app.ledger_location import Search, exists, find_ledger, is_here
+from batchcrew.base.errors import NotInLedger, UsageError
+from batchcrew.base.quantities import DEFAULT_LEDGER
 from batchcrew.cli.loop import say
-from batchcrew.errors import NotInLedger, UsageError
 from batchcrew.ledger import BatchKey, Reading
-from batchcrew.ledger_location import Search, exists, find_ledger, is_here
-from batchcrew.quantities import DEFAULT_LEDGER
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

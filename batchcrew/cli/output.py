@@ -5,8 +5,8 @@ import sys
 
 import click
 
+from batchcrew.base.errors import OutputClosed, OutputError
 from batchcrew.cli.loop import say
-from batchcrew.errors import OutputClosed, OutputError
 
 
 def terminal_columns() -> int | None:

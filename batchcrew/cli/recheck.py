@@ -8,19 +8,19 @@ from pathlib import Path
 
 import click
 
+from batchcrew.app.recheck import recheck, recorded_source
+from batchcrew.app.wiring import Source
+from batchcrew.base.clock import SystemClock
 from batchcrew.cli.loop import call, say
 from batchcrew.cli.options import batch_argument, existing, json_option, known_batch, ledger_option, option
 from batchcrew.cli.program import current_program
 from batchcrew.cli.signals import with_signals
 from batchcrew.cli.sources import read_token
-from batchcrew.clock import SystemClock
 from batchcrew.engine import Stop
 from batchcrew.ledger import Ledger
-from batchcrew.rechecking import recheck, recorded_source
 from batchcrew.reports.as_json import json_document
 from batchcrew.reports.commands import quoted
 from batchcrew.reports.rechecks import Look, RecheckResult, look_json, look_line, recheck_json, recheck_summary
-from batchcrew.wiring import Source
 
 MOST_IN_JSON = 1000
 """Executions that are listed in the JSON document; all are counted."""

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from batchcrew.base.clock import SystemClock, to_text
+from batchcrew.base.errors import UsageError
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import (
     batch_option,
@@ -16,10 +18,8 @@ from batchcrew.cli.options import (
 )
 from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
-from batchcrew.clock import SystemClock, to_text
-from batchcrew.errors import UsageError
 from batchcrew.ledger import BatchLock, Ledger
-from batchcrew.models import ENDED_JOB_STATES, JobState
+from batchcrew.model.models import ENDED_JOB_STATES, JobState
 from batchcrew.reports.commands import status_command
 
 STATES = sorted(state.value for state in ENDED_JOB_STATES)

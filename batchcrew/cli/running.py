@@ -12,18 +12,18 @@ from typing import Any, TypeVar
 
 import click
 
+from batchcrew.app.run import RunRequest, Surroundings, run_batch
+from batchcrew.app.wiring import ProgressKind, open_progress
+from batchcrew.base.clock import SystemClock, to_text
+from batchcrew.base.errors import BatchBusy, BatchcrewError, ExitCode
 from batchcrew.cli.loop import call, say
 from batchcrew.cli.options import json_option, option
 from batchcrew.cli.output import confirm
 from batchcrew.cli.signals import ENDED_AT_ONCE, with_signals
-from batchcrew.clock import SystemClock, to_text
 from batchcrew.engine import Stop
-from batchcrew.errors import BatchBusy, BatchcrewError, ExitCode
-from batchcrew.models import RunResult
+from batchcrew.model.models import RunResult
 from batchcrew.reports.as_json import json_document, summary_json
 from batchcrew.reports.summary import exit_code, needs_person, render_summary, render_tick
-from batchcrew.runner import RunRequest, Surroundings, run_batch
-from batchcrew.wiring import ProgressKind, open_progress
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

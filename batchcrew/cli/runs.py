@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
+from batchcrew.base.clock import SystemClock
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import existing, json_option, known_batch, ledger_option, option
 from batchcrew.cli.output import terminal_columns
-from batchcrew.clock import SystemClock
 from batchcrew.ledger import LedgerReader
-from batchcrew.models import RunLine
+from batchcrew.model.models import RunLine
 from batchcrew.reports.as_json import json_document, runs_json
 from batchcrew.reports.runs_table import render_runs
 

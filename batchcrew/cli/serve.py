@@ -12,6 +12,9 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from batchcrew.base.descriptors import raise_to_most
+from batchcrew.base.errors import ExitCode, UsageError
+from batchcrew.base.quantities import parse_duration
 from batchcrew.cli.interruption import uninterruptible
 from batchcrew.cli.leaving import end_now
 from batchcrew.cli.loop import call
@@ -20,9 +23,6 @@ from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
 from batchcrew.cli.signals import SAME_SIGNAL_SECONDS, handle_in_loop
 from batchcrew.cli.sources import read_token
-from batchcrew.descriptors import raise_to_most
-from batchcrew.errors import ExitCode, UsageError
-from batchcrew.quantities import parse_duration
 from batchcrew.server import DIALECTS, CrewOptions, CrewServer, ServeOptions, Spread, parse_share, parse_target
 
 TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name

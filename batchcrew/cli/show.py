@@ -5,13 +5,13 @@ from pathlib import Path
 
 import click
 
+from batchcrew.base.clock import SystemClock
+from batchcrew.base.errors import NotInLedger
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_argument, existing, json_option, known_batch, ledger_option
 from batchcrew.cli.program import current_program
-from batchcrew.clock import SystemClock
-from batchcrew.errors import NotInLedger
 from batchcrew.ledger import LedgerReader
-from batchcrew.models import JobDetail
+from batchcrew.model.models import JobDetail
 from batchcrew.reports.as_json import job_json, json_document
 from batchcrew.reports.commands import export_command
 from batchcrew.reports.summary import job_commands

@@ -7,12 +7,12 @@ from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
+from batchcrew.base.errors import ExitCode
 from batchcrew.cli.interruption import Handler, ignore, set_handler
 from batchcrew.cli.leaving import end_now
 from batchcrew.cli.loop import say
 from batchcrew.engine import Stop
-from batchcrew.errors import ExitCode
-from batchcrew.models import StopReason
+from batchcrew.model.models import StopReason
 
 T = TypeVar("T")
 SAME_SIGNAL_SECONDS = 0.5

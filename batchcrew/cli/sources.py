@@ -8,15 +8,15 @@ from typing import Any, TypeVar
 
 import click
 
+from batchcrew.app.ledger_location import Search, find_ledger, is_here, recorded_day, recorded_place, shown
+from batchcrew.app.wiring import Source
+from batchcrew.base.clock import SystemClock
+from batchcrew.base.errors import UsageError
+from batchcrew.base.quantities import DEFAULT_LEDGER
 from batchcrew.cli.loop import call, say
 from batchcrew.cli.options import existing, known_batch, option
-from batchcrew.clock import SystemClock
-from batchcrew.errors import UsageError
 from batchcrew.ledger import LedgerReader, RecordedJobFile
-from batchcrew.ledger_location import Search, find_ledger, is_here, recorded_day, recorded_place, shown
-from batchcrew.quantities import DEFAULT_LEDGER
 from batchcrew.reports.commands import quoted
-from batchcrew.wiring import Source
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
+from batchcrew.base.clock import SystemClock
+from batchcrew.base.errors import NotInLedger
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_option, existing, json_option, known_batch, ledger_option, one_batch
 from batchcrew.cli.output import terminal_columns
-from batchcrew.clock import SystemClock
-from batchcrew.errors import NotInLedger
 from batchcrew.ledger import LedgerReader
-from batchcrew.models import BatchStatus
+from batchcrew.model.models import BatchStatus
 from batchcrew.reports.as_json import json_document, status_json
 from batchcrew.reports.tables import render_status
 

@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Any
 
-from batchcrew.errors import OutputClosed, OutputError
+from batchcrew.base.errors import OutputClosed, OutputError
 
 
 class _Stdout(io.FileIO):

@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
+from batchcrew.app.run import RunRequest
 from batchcrew.cli.options import jobfile_ledger_option
 from batchcrew.cli.program import current_program
 from batchcrew.cli.running import Reporting, overrides, reporting_options, run_and_report, settings_options
 from batchcrew.cli.sources import consent_options, source, source_options
-from batchcrew.runner import RunRequest
 
 
 @click.command()

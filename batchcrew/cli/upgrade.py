@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
+from batchcrew.app.upkeep import upgrade
+from batchcrew.base.clock import SystemClock
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import existing, ledger_option
-from batchcrew.clock import SystemClock
-from batchcrew.upkeep import upgrade
 
 
 @click.command()

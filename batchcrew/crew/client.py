@@ -14,7 +14,9 @@ from typing import Any, Self
 import orjson
 
 from batchcrew import __version__
-from batchcrew.clock import Clock
+from batchcrew.base.clock import Clock
+from batchcrew.base.errors import UsageError
+from batchcrew.config.settings import CrewSettings
 from batchcrew.crew import dialect
 from batchcrew.crew.answers import (
     REFUSED_FOR_NOW,
@@ -27,9 +29,8 @@ from batchcrew.crew.answers import (
 from batchcrew.crew.connect import STATUS_ROUTES, Endpoints, is_loopback
 from batchcrew.crew.dialect import NotUnderstood
 from batchcrew.crew.exchange import Exchange, NoReply, Reply
-from batchcrew.crew.words import REDACTED, as_utf8, clean, server_words
-from batchcrew.errors import UsageError
-from batchcrew.models import (
+from batchcrew.crew.server_text import REDACTED, as_utf8, clean, server_words
+from batchcrew.model.models import (
     Accepted,
     Attempt,
     BadInputs,
@@ -42,7 +43,6 @@ from batchcrew.models import (
     Unclear,
     Unusable,
 )
-from batchcrew.settings import CrewSettings
 
 logger = logging.getLogger("batchcrew.crew")
 

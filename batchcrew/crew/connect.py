@@ -15,8 +15,8 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.tracing import Trace
 from yarl import URL
 
+from batchcrew.base.errors import UsageError
 from batchcrew.crew.failures import cause, is_never_sent
-from batchcrew.errors import UsageError
 
 STATUS_ROUTES = ("/status/{id}", "/{id}/status")
 """Where deployments answer about an execution; the first is the guide's."""

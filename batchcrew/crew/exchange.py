@@ -11,9 +11,9 @@ import aiohttp
 from multidict import CIMultiDictProxy
 from yarl import URL
 
+from batchcrew.config.settings import CrewSettings
 from batchcrew.crew.connect import Connector, RedirectRefused, proxy_for, redirected, tls_context
 from batchcrew.crew.failures import FOREIGN, failure, is_never_sent
-from batchcrew.settings import CrewSettings
 
 GET_IDLE_SECONDS = 15.0
 """A GET goes over a connection that was idle for less: it can be sent again, a kickoff cannot (`crew.keepalive`)."""

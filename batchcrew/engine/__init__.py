@@ -6,8 +6,8 @@ pauses of a crew), `pace.py` (rates), `breaker.py` (a crew that is ill), `allowa
 it there at all?). `stopping.py` says why and how to stop.
 """
 
-from batchcrew.engine.greeting import ask_for_inputs
-from batchcrew.engine.polling import Settling
+from batchcrew.engine.observe.polling import Settling
+from batchcrew.engine.preflight import ask_for_inputs
 from batchcrew.engine.result import EngineResult
 from batchcrew.engine.scheduler import TICK_SECONDS, Scheduler
 from batchcrew.engine.stopping import Stop

@@ -13,17 +13,19 @@ from datetime import timedelta
 from enum import Enum, auto
 from typing import TypedDict
 
-from batchcrew.clock import Clock, from_text, to_text
+from batchcrew.base.clock import Clock, from_text, to_text
+from batchcrew.base.errors import NotRecorded
+from batchcrew.base.quantities import format_duration
+from batchcrew.config.settings import BreakerClass, RetrySettings, RunSettings
 from batchcrew.crew import CrewClient
 from batchcrew.engine import retry
-from batchcrew.engine.breaker import Breaker
-from batchcrew.engine.gate import Gate
-from batchcrew.engine.polling import LASTING_TIMES, Patience, Settling, Silence, Waits
+from batchcrew.engine.limits.breaker import Breaker
+from batchcrew.engine.limits.gate import Gate
+from batchcrew.engine.observe.polling import LASTING_TIMES, Patience, Settling, Silence, Waits
 from batchcrew.engine.stopping import Stop
-from batchcrew.errors import NotRecorded
-from batchcrew.events import KickedOff, Observe, Progressed, RecordKickoff, Warned, WatchFormerAddress
 from batchcrew.ledger import Ledger
-from batchcrew.models import (
+from batchcrew.model.events import KickedOff, Observe, Progressed, RecordKickoff, Warned, WatchFormerAddress
+from batchcrew.model.models import (
     Accepted,
     Attempt,
     AttemptState,
@@ -41,8 +43,6 @@ from batchcrew.models import (
     Unusable,
     Watch,
 )
-from batchcrew.quantities import format_duration
-from batchcrew.settings import BreakerClass, RetrySettings, RunSettings
 
 RESENDS = 8
 """How often a kickoff in doubt is sent again to a server that honours its Idempotency-Key."""

@@ -4,7 +4,7 @@ import heapq
 from collections import Counter
 from dataclasses import dataclass, field
 
-from batchcrew.models import Attempt, AttemptState, JobLine, JobState, Outcome
+from batchcrew.model.models import Attempt, AttemptState, JobLine, JobState, Outcome
 
 SLOWEST = 3
 

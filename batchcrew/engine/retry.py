@@ -3,10 +3,10 @@
 import random
 from dataclasses import replace
 
-from batchcrew.models import AttemptState, Execution, ExecutionState, JobState, Outcome
-from batchcrew.quantities import format_duration
-from batchcrew.reasons import is_permanent
-from batchcrew.settings import Delivery, OnChange, RetryClass, RetrySettings
+from batchcrew.base.quantities import format_duration
+from batchcrew.base.reasons import is_permanent
+from batchcrew.config.settings import Delivery, OnChange, RetryClass, RetrySettings
+from batchcrew.model.models import AttemptState, Execution, ExecutionState, JobState, Outcome
 
 JITTER = 0.1
 """Waits differ by up to this share, so that jobs that failed together do not come back together."""

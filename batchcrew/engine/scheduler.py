@@ -18,27 +18,27 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-from batchcrew.clock import Clock, from_text
+from batchcrew.base.clock import Clock, from_text
+from batchcrew.base.errors import BatchcrewError, LedgerError
+from batchcrew.base.quantities import format_duration
+from batchcrew.config.settings import CrewSettings, RunSettings
 from batchcrew.crew import CrewClient, crew_address
-from batchcrew.engine.allowance import Allowance, month_budget
 from batchcrew.engine.attempt import AttemptRunner, FormerAddress, Life, Phase
-from batchcrew.engine.failure_streak import FailureStreaks, failed_jobs
-from batchcrew.engine.gate import Gate
-from batchcrew.engine.greeting import UNREACHABLE_SECONDS, Greeter
-from batchcrew.engine.lives import Live, Lives
-from batchcrew.engine.missing import check_inputs
-from batchcrew.engine.pace import Pace
-from batchcrew.engine.polling import Silence
-from batchcrew.engine.remembering import recall, remember
+from batchcrew.engine.in_progress import Live, Lives
+from batchcrew.engine.limits.budget import Allowance, month_budget
+from batchcrew.engine.limits.failure_streak import FailureStreaks, failed_jobs
+from batchcrew.engine.limits.gate import Gate
+from batchcrew.engine.limits.rate_limiter import Pace
+from batchcrew.engine.limits.state import recall, remember
+from batchcrew.engine.missing_inputs import check_inputs
+from batchcrew.engine.observe.polling import Silence
+from batchcrew.engine.preflight import UNREACHABLE_SECONDS, Greeter
 from batchcrew.engine.result import EngineResult
 from batchcrew.engine.retry import outdated
 from batchcrew.engine.stopping import Stop
-from batchcrew.errors import BatchcrewError, LedgerError
-from batchcrew.events import AttemptEnded, KickedOff, Observe, Stopping, Warned
 from batchcrew.ledger import BatchKey, Ledger
-from batchcrew.models import Attempt, AttemptState, JobState, Outcome, StopReason
-from batchcrew.quantities import format_duration
-from batchcrew.settings import CrewSettings, RunSettings
+from batchcrew.model.events import AttemptEnded, KickedOff, Observe, Stopping, Warned
+from batchcrew.model.models import Attempt, AttemptState, JobState, Outcome, StopReason
 
 TICK_SECONDS = 5.0
 """A tick stops asking and starting after so long; only kickoffs on the wire are still waited for."""

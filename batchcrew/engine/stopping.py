@@ -2,7 +2,7 @@
 
 import asyncio
 
-from batchcrew.models import StopReason
+from batchcrew.model.models import StopReason
 
 
 class Stop:

@@ -9,10 +9,10 @@ rows file: `description`, and the `questions` that `data_like` (headers) and `mi
 from batchcrew.jobfile.description import RowsDescription
 from batchcrew.jobfile.load import JobFile, load_jobfile
 from batchcrew.jobfile.problems import Problems
-from batchcrew.jobfile.questions import Question
+from batchcrew.jobfile.rows.questions import Question
+from batchcrew.jobfile.rows.unfinished import CHANGED
 from batchcrew.jobfile.schema import json_schema
 from batchcrew.jobfile.sending import EVERYTHING, Sending
-from batchcrew.jobfile.unfinished import CHANGED
 
 __all__ = [
     "CHANGED",

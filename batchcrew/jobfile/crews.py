@@ -6,12 +6,12 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from batchcrew.jobfile.document import MapNode, Node, ScalarNode, written_text
+from batchcrew.config.settings import DEFAULT_CREW, EMBEDDED, CrewSettings
 from batchcrew.jobfile.ids import WrongName, plain_name
-from batchcrew.jobfile.mistakes import validated
+from batchcrew.jobfile.nodes import MapNode, Node, ScalarNode, written_text
 from batchcrew.jobfile.problems import Problems, listed, named, nearest, shown
-from batchcrew.models import Location
-from batchcrew.settings import DEFAULT_CREW, EMBEDDED, CrewSettings
+from batchcrew.jobfile.validation_errors import validated
+from batchcrew.model.models import Location
 
 MAX_NAME = 100
 _URL_OPTION = Location("--crew-url")

@@ -3,7 +3,7 @@
 import codecs
 from dataclasses import dataclass
 
-from batchcrew.jobfile.rows import BARE_SUFFIXES, RowsFile
+from batchcrew.jobfile.rows.rows_file import BARE_SUFFIXES, RowsFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

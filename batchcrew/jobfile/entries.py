@@ -7,14 +7,14 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
-from batchcrew.export_columns import exported
+from batchcrew.base.export_columns import exported
 from batchcrew.jobfile.hashing import content_id
 from batchcrew.jobfile.ids import ID_COLUMNS, WrongName, job_id
 from batchcrew.jobfile.problems import Problems, named, nearest
-from batchcrew.jobfile.rows import RowsFile
+from batchcrew.jobfile.rows.rows_file import RowsFile
 from batchcrew.jobfile.sending import Sending
 from batchcrew.jobfile.template import Template, TemplateProblem
-from batchcrew.models import Duplicates, Job, Location
+from batchcrew.model.models import Duplicates, Job, Location
 
 Values: TypeAlias = dict[str, Any]
 RESERVED_META = "batchcrew"

@@ -7,26 +7,26 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from batchcrew.errors import JobFileError, Problem
+from batchcrew.base.errors import JobFileError, Problem
+from batchcrew.config.settings import DEFAULT_CREW, CrewSettings, RunSettings
 from batchcrew.jobfile.crews import crew_of_options, override, read_crews
 from batchcrew.jobfile.description import RowsDescription, describe
-from batchcrew.jobfile.document import ListNode, MapNode, Node, ScalarNode, plain_data, scalars
 from batchcrew.jobfile.entries import Entry, Recipe, Rows
+from batchcrew.jobfile.entry_parser import EntryReader, check_meta
 from batchcrew.jobfile.hashing import FORMAT_VERSION, canonical
 from batchcrew.jobfile.ids import WrongName, batch_name
-from batchcrew.jobfile.mistakes import found, validated
+from batchcrew.jobfile.nodes import ListNode, MapNode, Node, ScalarNode, plain_data, scalars
 from batchcrew.jobfile.problems import Problems, listed, named, nearest, shown
-from batchcrew.jobfile.questions import Question, questions_about
-from batchcrew.jobfile.reading import EntryReader, check_meta
-from batchcrew.jobfile.rows import BARE_SUFFIXES, RowsFile, parse_delimiter
+from batchcrew.jobfile.rows.questions import Question, questions_about
+from batchcrew.jobfile.rows.rows_file import BARE_SUFFIXES, RowsFile, parse_delimiter
+from batchcrew.jobfile.rows.text_encoding import encoding_error
+from batchcrew.jobfile.rows.unfinished import Stamp, stamp
 from batchcrew.jobfile.schema import Defaults, Document
 from batchcrew.jobfile.sending import Sending
 from batchcrew.jobfile.syntax import read_document
-from batchcrew.jobfile.text_encoding import encoding_error
-from batchcrew.jobfile.unfinished import Stamp, stamp
+from batchcrew.jobfile.validation_errors import found, validated
 from batchcrew.jobfile.variables import interpolate, with_dotenv
-from batchcrew.models import Job, Location
-from batchcrew.settings import DEFAULT_CREW, CrewSettings, RunSettings
+from batchcrew.model.models import Job, Location
 
 DOCUMENT_SUFFIXES = (".yaml", ".yml", ".json")
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
-from batchcrew.errors import MAX_PROBLEMS, JobFileError, Problem
-from batchcrew.models import Location
+from batchcrew.base.errors import MAX_PROBLEMS, JobFileError, Problem
+from batchcrew.model.models import Location
 
 
 class Problems:

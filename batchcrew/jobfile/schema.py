@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
-from batchcrew.models import Duplicates
-from batchcrew.settings import CrewSettings, RunSettings, Settings
+from batchcrew.config.settings import CrewSettings, RunSettings, Settings
+from batchcrew.model.models import Duplicates
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

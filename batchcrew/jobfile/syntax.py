@@ -8,9 +8,9 @@ from pathlib import Path
 
 import yaml
 
-from batchcrew.jobfile.document import Builder, ListNode, MapNode, Node, Refused
+from batchcrew.jobfile.nodes import Builder, ListNode, MapNode, Node, Refused
 from batchcrew.jobfile.problems import Problems, shown
-from batchcrew.models import Location
+from batchcrew.model.models import Location
 
 MAX_DOCUMENT_BYTES = 32 * 2**20
 """A document is held in memory whole; rows files are not."""

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from batchcrew.jobfile.document import Node, scalars
+from batchcrew.jobfile.nodes import Node, scalars
 from batchcrew.jobfile.problems import Problems, shown
-from batchcrew.models import Location
+from batchcrew.model.models import Location
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 _PARTS = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::([-?])(.*))?", re.DOTALL)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import aiosqlite
 
-from batchcrew.clock import Uptime, from_text
+from batchcrew.base.clock import Uptime, from_text
 
 TOLERATED_SECONDS = 2.0
 """A clock that is kept right by NTP drifts by less between two runs."""

@@ -23,13 +23,13 @@ from dataclasses import dataclass, field
 
 import aiosqlite
 
-from batchcrew.errors import MAX_PROBLEMS
+from batchcrew.base.errors import MAX_PROBLEMS
 from batchcrew.ledger import staging
 from batchcrew.ledger.fetch import one
 from batchcrew.ledger.functions import install_crew_groups
 from batchcrew.ledger.json_text import decode_json, encode_json
 from batchcrew.ledger.staging import Duplicate, count
-from batchcrew.models import Job, Plan
+from batchcrew.model.models import Job, Plan
 
 SHOWN_JOBS = 5
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import aiosqlite
 from filelock import BaseFileLock, Timeout
 
-from batchcrew.errors import LedgerError
+from batchcrew.base.errors import LedgerError
+from batchcrew.base.sqlite_files import create_private, database_uri
 from batchcrew.ledger import functions
 from batchcrew.ledger.lock import ledger_lock
 from batchcrew.ledger.naming import require_usable_name
 from batchcrew.ledger.schema import is_current, migrate
-from batchcrew.sqlite_files import create_private, database_uri
 
 BUSY_SECONDS = 15
 """How long another program may hold the ledger before we give up."""

@@ -9,8 +9,8 @@ from typing import Any
 import aiosqlite
 import orjson
 
+from batchcrew.base.reasons import reason_fingerprint
 from batchcrew.ledger.json_text import decode_json
-from batchcrew.reasons import reason_fingerprint
 
 
 def _canonical(inputs: str) -> str:

@@ -12,8 +12,8 @@ from typing import Any, Self
 
 import aiosqlite
 
-from batchcrew.clock import Clock, Uptime, machine_uptime, to_text
-from batchcrew.errors import MAX_PROBLEMS, JobFileError, LedgerError, NotInLedger, NotRecorded, Problem, UsageError
+from batchcrew.base.clock import Clock, Uptime, machine_uptime, to_text
+from batchcrew.base.errors import MAX_PROBLEMS, JobFileError, LedgerError, NotInLedger, NotRecorded, Problem, UsageError
 from batchcrew.ledger import (
     comparing,
     missing_inputs,
@@ -38,15 +38,7 @@ from batchcrew.ledger.rechecks import Rechecked
 from batchcrew.ledger.spill import SpilledKickoff, SpillFile, read_spilled, spill_path
 from batchcrew.ledger.transitions import MonthBudget
 from batchcrew.ledger.writer import Parameters, Statement, Writer
-from batchcrew.models import (
-    Attempt,
-    Job,
-    JobState,
-    Location,
-    Outcome,
-    Progress,
-    Watch,
-)
+from batchcrew.model.models import Attempt, Job, JobState, Location, Outcome, Progress, Watch
 
 _KEEP_PACE = Statement("INSERT OR REPLACE INTO paces (batch_id, crew, state, saved_at) VALUES (?, ?, ?, ?)")
 _KEEP_TOLD = Statement("UPDATE batches SET told = ? WHERE id = ?")

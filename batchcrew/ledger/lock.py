@@ -13,7 +13,7 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-from batchcrew.errors import BatchBusy, LedgerError
+from batchcrew.base.errors import BatchBusy, LedgerError
 from batchcrew.ledger.naming import require_usable_name
 
 BRIEF_SECONDS = 0.5

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 import aiosqlite
 
+from batchcrew.base.reasons import reason_fingerprint
 from batchcrew.ledger.fetch import one
 from batchcrew.ledger.json_text import decode_json, encode_json
-from batchcrew.reasons import reason_fingerprint
 
 _PAGE = 1000
 _PENDING = "batch_id = ? AND present = 1 AND state = 'pending' AND crew = ?"

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from batchcrew.errors import UsageError
+from batchcrew.base.errors import UsageError
 
 LONGEST_SUFFIX_BYTES = len(".0123456789abcdef.spill")
 """Of the names of the files next to a ledger (`-wal`, `-journal`, `.locks`, the spill file)."""

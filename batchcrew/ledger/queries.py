@@ -8,7 +8,7 @@ import aiosqlite
 from batchcrew.ledger.fetch import one, value
 from batchcrew.ledger.json_text import decode_json
 from batchcrew.ledger.watching import watch_of
-from batchcrew.models import (
+from batchcrew.model.models import (
     Attempt,
     AttemptDetail,
     AttemptState,

@@ -29,14 +29,14 @@ from typing import Self, TypeAlias, TypeVar, assert_never
 
 import aiosqlite
 
-from batchcrew.clock import Clock
-from batchcrew.errors import LedgerError, LedgerTooNew, LedgerTooOld, NotInLedger, OutputError
+from batchcrew.base.clock import Clock
+from batchcrew.base.errors import LedgerError, LedgerTooNew, LedgerTooOld, NotInLedger, OutputError
+from batchcrew.base.sqlite_files import companion, database_uri
 from batchcrew.ledger import comparing, functions, schema, upkeep
 from batchcrew.ledger.comparing import Staged, ToStart
 from batchcrew.ledger.connection import BUSY_SECONDS, check_sqlite, plain_errors
 from batchcrew.ledger.reading import Reading
-from batchcrew.models import Job
-from batchcrew.sqlite_files import companion, database_uri
+from batchcrew.model.models import Job
 
 T = TypeVar("T")
 TRIES = 10

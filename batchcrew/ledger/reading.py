@@ -9,14 +9,14 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 import aiosqlite
 
-from batchcrew.clock import Clock, from_text
-from batchcrew.errors import LedgerError, NotInLedger
+from batchcrew.base.clock import Clock, from_text
+from batchcrew.base.errors import LedgerError, NotInLedger
 from batchcrew.ledger import missing_inputs, queries, rechecks, stale
 from batchcrew.ledger.connection import plain_errors
 from batchcrew.ledger.json_text import decode_json
 from batchcrew.ledger.lock import is_held
 from batchcrew.ledger.rechecks import EndedAttempt
-from batchcrew.models import (
+from batchcrew.model.models import (
     Attempt,
     AttemptState,
     BatchLine,

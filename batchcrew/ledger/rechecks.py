@@ -6,12 +6,12 @@ from typing import TypeAlias
 
 import aiosqlite
 
-from batchcrew.errors import LedgerError
+from batchcrew.base.errors import LedgerError
+from batchcrew.base.reasons import reason_fingerprint
 from batchcrew.ledger.fetch import one
 from batchcrew.ledger.json_text import encode_json
 from batchcrew.ledger.transitions import make_latest, plain_text, results_of, tasks_of
-from batchcrew.models import AttemptState, Execution, ExecutionState, JobState
-from batchcrew.reasons import reason_fingerprint
+from batchcrew.model.models import AttemptState, Execution, ExecutionState, JobState
 
 _PAGE = 200
 # every state of the small index is named, so that it serves

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 import aiosqlite
 
-from batchcrew.clock import Uptime
+from batchcrew.base.clock import Uptime
 
 Kind: TypeAlias = Literal["run", "tick", "attach", "recheck"]
 

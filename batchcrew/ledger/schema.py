@@ -2,7 +2,7 @@
 
 import aiosqlite
 
-from batchcrew.errors import LedgerError, LedgerTooNew
+from batchcrew.base.errors import LedgerError, LedgerTooNew
 from batchcrew.ledger.fetch import one
 from batchcrew.ledger.functions import install
 

@@ -18,9 +18,9 @@ import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from batchcrew.disk import sync_folder
-from batchcrew.errors import LedgerError
-from batchcrew.sqlite_files import companion
+from batchcrew.base.disk import sync_folder
+from batchcrew.base.errors import LedgerError
+from batchcrew.base.sqlite_files import companion
 
 HEADER = b"batchcrew-spill 1\n"
 LEAST_BYTES = 64 * 1024

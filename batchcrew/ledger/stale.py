@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import aiosqlite
 
-from batchcrew.errors import NotInLedger
+from batchcrew.base.errors import NotInLedger
 from batchcrew.ledger.fetch import one
 from batchcrew.ledger.staging import count
 

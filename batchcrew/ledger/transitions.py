@@ -11,13 +11,13 @@ from typing import Any
 
 import aiosqlite
 
-from batchcrew.errors import UsageError
+from batchcrew.base.errors import UsageError
+from batchcrew.base.reasons import reason_fingerprint
 from batchcrew.ledger.fetch import one
 from batchcrew.ledger.json_text import decode_json, encode_json
 from batchcrew.ledger.spill import SpilledKickoff
 from batchcrew.ledger.writer import Change, Statement
-from batchcrew.models import Attempt, AttemptState, Execution, JobState, Outcome
-from batchcrew.reasons import reason_fingerprint
+from batchcrew.model.models import Attempt, AttemptState, Execution, JobState, Outcome
 
 # pending -> open, and the attempt's intent: durable before the POST leaves
 _NEXT_JOBS = """

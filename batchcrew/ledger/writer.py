@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import aiosqlite
 
-from batchcrew.errors import BatchcrewError, LedgerError
+from batchcrew.base.errors import BatchcrewError, LedgerError
 from batchcrew.ledger.connection import BUSY_SECONDS, BUSY_TRY_SECONDS, is_busy, plain_errors
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ Import the implementation from its own module: only `live` needs rich.
 
 from typing import Protocol, Self
 
-from batchcrew.events import Event
+from batchcrew.model.events import Event
 
 
 class Progress(Protocol):

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from batchcrew.models import JobState
+from batchcrew.base.quantities import format_duration
+from batchcrew.base.text import clean_text, display_width, pad, shorten
+from batchcrew.model.models import JobState
 from batchcrew.progress.tally import Tally, Watched
-from batchcrew.quantities import format_duration
-from batchcrew.reports.clean import clean_text, display_width, pad, shorten
 
 _MOST_FAILURES = 5
 _MOST_ID_COLUMNS = 32

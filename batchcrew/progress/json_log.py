@@ -7,9 +7,18 @@ Every object has `time` (UTC ISO-8601), `event`, `batch` and `run`; those of an 
 import json
 from typing import Any, Self, TextIO
 
-from batchcrew.clock import Clock, to_text
-from batchcrew.events import AttemptEnded, Event, KickedOff, LedgerChosen, Progressed, RunStarted, Stopping, Warned
-from batchcrew.models import Attempt
+from batchcrew.base.clock import Clock, to_text
+from batchcrew.model.events import (
+    AttemptEnded,
+    Event,
+    KickedOff,
+    LedgerChosen,
+    Progressed,
+    RunStarted,
+    Stopping,
+    Warned,
+)
+from batchcrew.model.models import Attempt
 from batchcrew.progress.lines import Lines
 
 

@@ -2,8 +2,8 @@
 
 from typing import TextIO
 
-from batchcrew.events import Warned
-from batchcrew.reports.clean import clean_text
+from batchcrew.base.text import clean_text
+from batchcrew.model.events import Warned
 
 LONGEST_WARNING = 300
 

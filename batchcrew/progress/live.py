@@ -12,11 +12,11 @@ from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 from rich.text import Text
 
-from batchcrew.clock import Clock
-from batchcrew.events import Event, LedgerChosen, Warned
+from batchcrew.base.clock import Clock
+from batchcrew.base.text import clean_text
+from batchcrew.model.events import Event, LedgerChosen, Warned
 from batchcrew.progress.frame import draw
 from batchcrew.progress.tally import Tally
-from batchcrew.reports.clean import clean_text
 
 _FRAME_SECONDS = 0.2
 """Shortest time between two frames."""

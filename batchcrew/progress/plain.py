@@ -7,13 +7,13 @@
 
 from typing import Self, TextIO
 
-from batchcrew.clock import Clock
-from batchcrew.events import AttemptEnded, Event, LedgerChosen, Progressed, RunStarted, Stopping, Warned
-from batchcrew.models import AttemptState, ExecutionState, JobState
+from batchcrew.base.clock import Clock
+from batchcrew.base.quantities import format_duration
+from batchcrew.base.text import clean_text
+from batchcrew.model.events import AttemptEnded, Event, LedgerChosen, Progressed, RunStarted, Stopping, Warned
+from batchcrew.model.models import AttemptState, ExecutionState, JobState
 from batchcrew.progress.lines import Lines, warning_line
 from batchcrew.progress.tally import Tally
-from batchcrew.quantities import format_duration
-from batchcrew.reports.clean import clean_text
 from batchcrew.reports.commands import status_command
 
 MOST_LINES = 50

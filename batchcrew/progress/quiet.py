@@ -2,10 +2,10 @@
 
 from typing import Self, TextIO
 
-from batchcrew.events import AttemptEnded, Event, Progressed, RunStarted, Warned
-from batchcrew.models import ExecutionState
+from batchcrew.base.text import clean_text
+from batchcrew.model.events import AttemptEnded, Event, Progressed, RunStarted, Warned
+from batchcrew.model.models import ExecutionState
 from batchcrew.progress.lines import Lines, warning_line
-from batchcrew.reports.clean import clean_text
 
 MOST_LINES = 50
 """Lines of a run, of all kinds."""

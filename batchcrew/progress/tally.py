@@ -8,9 +8,18 @@ from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
 
-from batchcrew.clock import Clock, from_text
-from batchcrew.events import AttemptEnded, Event, KickedOff, LedgerChosen, Progressed, RunStarted, Stopping, Warned
-from batchcrew.models import Attempt, AttemptState, Execution, ExecutionState, JobState
+from batchcrew.base.clock import Clock, from_text
+from batchcrew.model.events import (
+    AttemptEnded,
+    Event,
+    KickedOff,
+    LedgerChosen,
+    Progressed,
+    RunStarted,
+    Stopping,
+    Warned,
+)
+from batchcrew.model.models import Attempt, AttemptState, Execution, ExecutionState, JobState
 
 ENDED_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.HELD, JobState.CANCELLED, JobState.STALE)
 LATEST_FAILURES = 20

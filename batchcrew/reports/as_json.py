@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
-from batchcrew.models import (
+from batchcrew.base.text import HARMFUL_IN_BLOCK
+from batchcrew.model.models import (
     AttemptDetail,
     BatchLine,
     BatchStatus,
@@ -23,9 +24,8 @@ from batchcrew.models import (
     RunLine,
     RunResult,
 )
-from batchcrew.reports.cells import writable
-from batchcrew.reports.clean import HARMFUL_IN_BLOCK
 from batchcrew.reports.crew_check import CrewCheck
+from batchcrew.reports.export.csv_format import writable
 from batchcrew.reports.summary import exit_code, next_commands
 
 JsonDict: TypeAlias = dict[str, Any]

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from batchcrew.quantities import DEFAULT_LEDGER
+from batchcrew.base.quantities import DEFAULT_LEDGER
 
 PROGRAM = "batchcrew"
 CREW_OPTIONS = ("--crew-url ", "--token-file ")

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from batchcrew.errors import ExitCode
+from batchcrew.base.errors import ExitCode
+from batchcrew.base.text import clean_text
 from batchcrew.ledger import EndedAttempt
-from batchcrew.models import Counts
-from batchcrew.reports.clean import clean_text
+from batchcrew.model.models import Counts
 from batchcrew.reports.commands import PROGRAM, attach_command, retry_command, run_command
 from batchcrew.reports.summary import count_words
 

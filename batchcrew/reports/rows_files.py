@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from batchcrew.base.text import clean_text, display_width
 from batchcrew.jobfile import Question, RowsDescription
-from batchcrew.reports.clean import clean_text, display_width
 
 MOST_SHOWN = 20
 """Files, and questions, that are shown as text; JSON has them all."""

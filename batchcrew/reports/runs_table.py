@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from batchcrew.clock import from_text
-from batchcrew.models import RunLine
-from batchcrew.quantities import format_duration
-from batchcrew.reports.clean import clean_text
+from batchcrew.base.clock import from_text
+from batchcrew.base.quantities import format_duration
+from batchcrew.base.text import clean_text
+from batchcrew.model.models import RunLine
 from batchcrew.reports.tables import table_with_below
 
 _NAME_COLUMNS = 32

@@ -3,10 +3,10 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from batchcrew.errors import ExitCode
-from batchcrew.models import Counts, JobDetail, JobLine, JobState, RunResult, StopReason
-from batchcrew.quantities import format_duration
-from batchcrew.reports.clean import clean_text
+from batchcrew.base.errors import ExitCode
+from batchcrew.base.quantities import format_duration
+from batchcrew.base.text import clean_text
+from batchcrew.model.models import Counts, JobDetail, JobLine, JobState, RunResult, StopReason
 from batchcrew.reports.commands import (
     attach_command,
     export_command,

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from batchcrew.clock import from_text
-from batchcrew.models import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail, JobLine, Plan
-from batchcrew.quantities import format_duration
-from batchcrew.reports.cells import json_text, writable
-from batchcrew.reports.clean import clean_block, clean_text, display_width, pad, wrap
+from batchcrew.base.clock import from_text
+from batchcrew.base.quantities import format_duration
+from batchcrew.base.text import clean_block, clean_text, display_width, pad, wrap
+from batchcrew.model.models import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail, JobLine, Plan
 from batchcrew.reports.crew_check import CrewCheck, SampleJob
+from batchcrew.reports.export.csv_format import json_text, writable
 from batchcrew.reports.summary import count_words, duplicates_line
 
 MOST_IN_FLIGHT = 50

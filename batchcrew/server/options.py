@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, TypeAlias, get_args
 
-from batchcrew.errors import UsageError
+from batchcrew.base.errors import UsageError
 from batchcrew.server.targets import Target
 
 Dialect: TypeAlias = Literal["guide", "live", "legacy"]
@@ -15,7 +15,7 @@ DIALECTS: tuple[str, ...] = get_args(Dialect)
 MAX_BODY_BYTES = 2**20
 """Largest kickoff body; a larger one is answered with 413."""
 MAX_EXECUTION_SECONDS = 86400.0
-WORKER = (sys.executable, "-P", "-c", "from batchcrew.server.worker import main; main()")
+WORKER = (sys.executable, "-P", "-c", "from batchcrew.server.worker.main import main; main()")
 """`-P`: the folder that the server was started in shadows no library; the worker adds the target's own."""
 _SPREAD = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?\s*(?:(?:±|\+-|\+/-)\s*(\d+(?:\.\d+)?)\s*%)?", re.ASCII)
 _TOKEN = re.compile(r"[\x21-\x7e]+")

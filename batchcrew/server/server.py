@@ -12,11 +12,11 @@ from typing import Self
 
 from aiohttp import web
 
-from batchcrew.errors import UsageError
-from batchcrew.server.app import CrewApi, FaultSource
-from batchcrew.server.crews import CrewExecutor
-from batchcrew.server.demo import DemoExecutor
-from batchcrew.server.executor import Executor
+from batchcrew.base.errors import UsageError
+from batchcrew.server.api.app import CrewApi, FaultSource
+from batchcrew.server.api.executor import Executor
+from batchcrew.server.crews.executor import CrewExecutor
+from batchcrew.server.demo.executor import DemoExecutor
 from batchcrew.server.faults import ChanceFaults
 from batchcrew.server.options import ServeOptions
 

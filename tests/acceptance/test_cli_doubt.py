@@ -15,7 +15,7 @@ import pytest
 from cli_process import JOB_FILE, Crew, call, call_fresh, read_until, start, write_trips
 from held_crew import HeldCrew
 
-from batchcrew.clock import SystemClock
+from batchcrew.base.clock import SystemClock
 from batchcrew.ledger import Ledger
 
 

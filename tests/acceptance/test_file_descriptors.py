@@ -9,13 +9,13 @@ import aiohttp
 import pytest
 from cli_process import JOB_FILE, TOKEN, Crew, ProcessOptions, call, call_fresh, call_with, start_with, write_trips
 
+from batchcrew.app.fit_concurrency import needed
+from batchcrew.config.settings import CrewSettings
 from batchcrew.crew.failures import failure
-from batchcrew.fitting import needed
-from batchcrew.settings import CrewSettings
 
 JOBS = 60
 UNFITTED = """
-from batchcrew import runner
+from batchcrew.app import run as runner
 from batchcrew.cli import main
 runner.fit_concurrency = lambda settings, crews: (settings, None)
 runner.require_descriptors = lambda crews: None

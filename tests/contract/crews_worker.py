@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from batchcrew.server.targets import Target
-from batchcrew.server.worker import Result, Running, TargetError, work
+from batchcrew.server.worker.main import Result, Running, TargetError, work
 
 TASK = {
     "agent": "Researcher",

@@ -7,7 +7,7 @@ import pytest
 
 from batchcrew.crew import dialect
 from batchcrew.crew.dialect import NotUnderstood
-from batchcrew.models import CrewInput, Execution, ExecutionState, TaskResult
+from batchcrew.model.models import CrewInput, Execution, ExecutionState, TaskResult
 
 
 def read(payload: Any) -> Execution:

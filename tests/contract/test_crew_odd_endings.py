@@ -3,8 +3,8 @@
 import pytest
 
 from batchcrew.crew import dialect
-from batchcrew.crew.words import as_utf8
-from batchcrew.models import ExecutionState
+from batchcrew.crew.server_text import as_utf8
+from batchcrew.model.models import ExecutionState
 
 NO_SUCCESS = [
     "cancelled",

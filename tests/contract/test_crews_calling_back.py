@@ -10,7 +10,7 @@ from crews_stage import CrewStage, Gate, crew_stage
 from crews_worker import STEP, TOOL
 from server_stage import Receiver, manual_clock
 
-from batchcrew.server import outbox
+from batchcrew.server.crews import outbox
 
 META = {"requestId": "user-request-12345", "batchcrew": {"batch": "b", "job": "j", "attempt": "a"}}
 TASK = {"task_id": "research", "agent": "Researcher", "output": "found", "execution_time": 1.5}

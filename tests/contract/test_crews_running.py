@@ -12,8 +12,10 @@ import pytest
 from crews_stage import Gate, crew_stage, target
 from server_stage import manual_clock
 
-from batchcrew.errors import UsageError
-from batchcrew.server import CrewOptions, ServeOptions, app, processes
+from batchcrew.base.errors import UsageError
+from batchcrew.server import CrewOptions, ServeOptions
+from batchcrew.server.api import app
+from batchcrew.server.workers import processes
 
 
 async def test_a_kickoff_and_its_end(tmp_path: Path) -> None:

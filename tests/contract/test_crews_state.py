@@ -8,9 +8,9 @@ import pytest
 from crews_stage import Gate, crew_stage
 from server_stage import Receiver, manual_clock
 
-from batchcrew.errors import UsageError
-from batchcrew.server.archive import Archive, Order
-from batchcrew.server.executor import Report, StepReport, TaskReport
+from batchcrew.base.errors import UsageError
+from batchcrew.server.api.executor import Report, StepReport, TaskReport
+from batchcrew.server.crews.store import Archive, Order
 
 META = {"batchcrew": {"batch": "b", "job": "j"}}
 

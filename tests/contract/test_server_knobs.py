@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from server_stage import INPUTS, KICKOFF, manual_clock, stage
 
-from batchcrew.errors import UsageError
+from batchcrew.base.errors import UsageError
 from batchcrew.server import CrewServer, Fault, Faults, ServeOptions, Spread, parse_share
 from batchcrew.server.faults import FaultLike
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from batchcrew.clock import SystemClock
+from batchcrew.base.clock import SystemClock
+from batchcrew.config.settings import CrewSettings
 from batchcrew.crew import CrewClient
-from batchcrew.models import Attempt
-from batchcrew.settings import CrewSettings
+from batchcrew.model.models import Attempt
 
 CERTIFICATE = Path(__file__).with_name("crew_localhost.pem")
 TOKEN = "hunter2-token"  # the tests look for it where it must not be

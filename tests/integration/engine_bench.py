@@ -10,14 +10,14 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from batchcrew.clock import Clock, SystemClock
+from batchcrew.base.clock import Clock, SystemClock
+from batchcrew.config.settings import CrewSettings, PollSettings, RetrySettings, RunSettings
 from batchcrew.crew import CrewClient, crew_address
 from batchcrew.engine import EngineResult, Scheduler, Stop
-from batchcrew.events import Event, KickedOff, Warned
 from batchcrew.ledger import BatchKey, Ledger
-from batchcrew.models import BatchStatus, Counts, Job, JobDetail, Location, ResultRow, StopReason
+from batchcrew.model.events import Event, KickedOff, Warned
+from batchcrew.model.models import BatchStatus, Counts, Job, JobDetail, Location, ResultRow, StopReason
 from batchcrew.server import CrewServer, Faults, ServeOptions, Spread
-from batchcrew.settings import CrewSettings, PollSettings, RetrySettings, RunSettings
 
 INPUTS = {"budget": "1000 USD", "interests": "games, food", "duration": "3 days", "age": "35"}
 QUICK = PollSettings(initial=0.01, factor=1.5, max=0.05)

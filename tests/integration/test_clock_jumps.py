@@ -7,10 +7,10 @@ import pytest
 from engine_bench import bench, jobs, serving
 from manual_clock import ManualClock
 
-from batchcrew.clock import SystemClock, Uptime, from_text
+from batchcrew.base.clock import SystemClock, Uptime, from_text
 from batchcrew.engine import Stop
 from batchcrew.ledger import Ledger
-from batchcrew.models import AttemptState, JobState, Outcome
+from batchcrew.model.models import AttemptState, JobState, Outcome
 from batchcrew.server import CrewServer, Spread
 
 HOUR = 3600.0

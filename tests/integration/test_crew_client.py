@@ -11,10 +11,11 @@ from crew_wire import TOKEN, Request, WireServer, accepts, attempt, crew, http, 
 from manual_clock import ManualClock
 
 from batchcrew import __version__
-from batchcrew.clock import SystemClock
+from batchcrew.base.clock import SystemClock
+from batchcrew.base.errors import UsageError
+from batchcrew.config.settings import CrewSettings
 from batchcrew.crew import CrewClient
-from batchcrew.errors import UsageError
-from batchcrew.models import (
+from batchcrew.model.models import (
     Accepted,
     BadInputs,
     Busy,
@@ -27,7 +28,6 @@ from batchcrew.models import (
     Unclear,
     Unusable,
 )
-from batchcrew.settings import CrewSettings
 
 RUNNING = b'{"status": "running"}'
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from crew_wire import Close, Request, Script, WireServer, attempt, crew, http
 
-from batchcrew.models import Accepted, CrewInputs, Doubtful, Execution
+from batchcrew.model.models import Accepted, CrewInputs, Doubtful, Execution
 
 KICKOFF = http(200, b'{"kickoff_id": "k"}')
 INPUTS = http(200, b'{"inputs": []}')

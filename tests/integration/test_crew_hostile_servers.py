@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from crew_wire import TOKEN, Close, Request, Script, WireServer, accepts, attempt, crew, http, says
 
-from batchcrew.models import Accepted, BadInputs, Busy, Doubtful, Execution, NotSent, Unclear, Unusable
+from batchcrew.model.models import Accepted, BadInputs, Busy, Doubtful, Execution, NotSent, Unclear, Unusable
 
 MANY = 8 * 2**20
 

@@ -19,7 +19,7 @@ from crew_wire import (
     server_tls,
 )
 
-from batchcrew.models import Accepted, CrewInputs, Execution, NotSent, Unclear
+from batchcrew.model.models import Accepted, CrewInputs, Execution, NotSent, Unclear
 
 KICKED_OFF = http(200, b'{"kickoff_id": "k-1", "status": "running", "inputs": []}')
 

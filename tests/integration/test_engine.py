@@ -10,12 +10,12 @@ from engine_bench import Bench, Faults, RateClock, bench, jobs, serving
 from manual_clock import ManualClock
 from pydantic import SecretStr
 
+from batchcrew.config.settings import CrewSettings, FailureLimit, Rate, RetrySettings
 from batchcrew.engine import Stop
-from batchcrew.events import AttemptEnded, KickedOff, Progressed, Stopping, Warned
 from batchcrew.ledger import Ledger
-from batchcrew.models import JobState, StopReason
+from batchcrew.model.events import AttemptEnded, KickedOff, Progressed, Stopping, Warned
+from batchcrew.model.models import JobState, StopReason
 from batchcrew.server import CrewServer, Spread
-from batchcrew.settings import CrewSettings, FailureLimit, Rate, RetrySettings
 
 
 async def attempts_of(made: Bench, job_id: str) -> list[str]:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from engine_bench import Faults, RateClock, bench, jobs, serving
 
+from batchcrew.config.settings import BreakerSettings, Canary, MaxKickoffs, RetrySettings
 from batchcrew.engine import Stop
-from batchcrew.events import Warned
-from batchcrew.models import StopReason
+from batchcrew.model.events import Warned
+from batchcrew.model.models import StopReason
 from batchcrew.server import CrewServer
-from batchcrew.settings import BreakerSettings, Canary, MaxKickoffs, RetrySettings
 
 SOON = BreakerSettings(failures=3, pause=0.05, give_up=0.5)
 

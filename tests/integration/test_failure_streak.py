@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from engine_bench import Bench, Faults, bench, jobs, serving
 
+from batchcrew.base.reasons import reason_fingerprint
+from batchcrew.config.settings import Canary, CrewSettings, FailureLimit, MaxKickoffs, RetrySettings
 from batchcrew.engine import Stop
-from batchcrew.events import Warned
 from batchcrew.ledger import Ledger
-from batchcrew.models import JobState, Location, StopReason
-from batchcrew.reasons import reason_fingerprint
+from batchcrew.model.events import Warned
+from batchcrew.model.models import JobState, Location, StopReason
 from batchcrew.server import CrewServer
-from batchcrew.settings import Canary, CrewSettings, FailureLimit, MaxKickoffs, RetrySettings
 
 ONCE = RetrySettings(attempts=1)
 

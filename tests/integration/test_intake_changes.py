@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from batchcrew.clock import SystemClock
+from batchcrew.app.ingest import take_in
+from batchcrew.app.wiring import Source
+from batchcrew.base.clock import SystemClock
+from batchcrew.base.errors import JobFileError
 from batchcrew.engine import Stop
-from batchcrew.errors import JobFileError
-from batchcrew.intake import take_in
 from batchcrew.jobfile import CHANGED, JobFile, load_jobfile
 from batchcrew.ledger import Ledger
-from batchcrew.wiring import Source
 
 
 async def test_a_change_right_after_the_digest_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from manual_clock import ManualClock
 
-from batchcrew.clock import to_text
-from batchcrew.errors import BatchBusy, LedgerError, LedgerTooNew, NotInLedger
+from batchcrew.base.clock import to_text
+from batchcrew.base.errors import BatchBusy, LedgerError, LedgerTooNew, NotInLedger
 from batchcrew.ledger import BatchKey, BatchLock, Duplicate, Ledger, schema
-from batchcrew.models import (
+from batchcrew.model.models import (
     Attempt,
     AttemptState,
     Execution,

@@ -14,10 +14,10 @@ import aiosqlite
 import pytest
 from manual_clock import ManualClock
 
-from batchcrew.errors import LedgerError, LedgerTooNew, LedgerTooOld, NotInLedger
+from batchcrew.base.errors import LedgerError, LedgerTooNew, LedgerTooOld, NotInLedger
 from batchcrew.ledger import Ledger, LedgerReader
 from batchcrew.ledger.reader import Access
-from batchcrew.models import Job, Location
+from batchcrew.model.models import Job, Location
 
 ROOT = Path(__file__).parents[2]
 OLD = ROOT / "tests" / "fixtures" / "ledger_v2" / "results" / "batchcrew.db"
@@ -251,7 +251,7 @@ ALLOWED = {
 
 def test_no_module_that_knows_a_database_opens_files_past_sqlite() -> None:
     """Closing a file drops this process's locks on it: SQLite alone opens a database, its WAL and its shared memory."""
-    modules = [*(ROOT / "batchcrew" / "ledger").glob("*.py"), ROOT / "batchcrew" / "sqlite_files.py"]
+    modules = [*(ROOT / "batchcrew" / "ledger").glob("*.py"), ROOT / "batchcrew" / "base" / "sqlite_files.py"]
     modules += [ROOT / "batchcrew" / "server" / name for name in ("state.py", "archive.py")]
     found = []
     for module in modules:

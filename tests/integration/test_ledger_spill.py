@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from manual_clock import ManualClock
 
-from batchcrew.errors import LedgerError, NotRecorded
+from batchcrew.base.errors import LedgerError, NotRecorded
 from batchcrew.ledger import BatchKey, Ledger
 from batchcrew.ledger.naming import LONGEST_SUFFIX_BYTES
 from batchcrew.ledger.spill import HEADER, SpilledKickoff, SpillFile, read_spilled, spill_path
-from batchcrew.models import Attempt, AttemptState, Job, JobState, Location, Outcome
+from batchcrew.model.models import Attempt, AttemptState, Job, JobState, Location, Outcome
 
 
 def kickoff(number: int, size: int = 36) -> SpilledKickoff:

@@ -8,11 +8,11 @@ from typing import Any, Literal
 import pytest
 from engine_bench import Bench, Faults, bench, jobs, serving
 
+from batchcrew.config.settings import BreakerSettings, PollSettings
 from batchcrew.engine import Stop
-from batchcrew.models import AttemptState, JobState, StopReason
+from batchcrew.model.models import AttemptState, JobState, StopReason
 from batchcrew.server import CrewServer, Spread
 from batchcrew.server.faults import Fault, Route
-from batchcrew.settings import BreakerSettings, PollSettings
 
 How = Literal["run", "ticks", "a run that begins after the deadline"]
 HOWS: tuple[How, ...] = ("run", "ticks", "a run that begins after the deadline")

@@ -13,21 +13,21 @@ import pytest
 from engine_bench import Bench, Faults, RateClock, bench, jobs, serving
 from pydantic import SecretStr
 
-from batchcrew.adopting import attach
-from batchcrew.clock import SystemClock
+from batchcrew.app.adopt import attach
+from batchcrew.app.ledger_location import recorded_as
+from batchcrew.app.recheck import recheck, recorded_source
+from batchcrew.app.run import RunRequest, Surroundings, run_batch
+from batchcrew.app.wiring import Source
+from batchcrew.base.clock import SystemClock
+from batchcrew.base.errors import CrewUnusable, ExitCode, JobFileError, NotInLedger
+from batchcrew.config.settings import CrewSettings, PollSettings, RetrySettings
 from batchcrew.engine import Stop
-from batchcrew.errors import CrewUnusable, ExitCode, JobFileError, NotInLedger
-from batchcrew.events import KickedOff, Warned
 from batchcrew.ledger import Ledger, RecordedJobFile
-from batchcrew.ledger_location import recorded_as
-from batchcrew.models import AttemptState, JobState, StopReason
-from batchcrew.rechecking import recheck, recorded_source
+from batchcrew.model.events import KickedOff, Warned
+from batchcrew.model.models import AttemptState, JobState, StopReason
 from batchcrew.reports.rechecks import Finding, Look, RecheckResult
-from batchcrew.runner import RunRequest, Surroundings, run_batch
 from batchcrew.server import CrewServer, Spread
 from batchcrew.server.faults import Fault
-from batchcrew.settings import CrewSettings, PollSettings, RetrySettings
-from batchcrew.wiring import Source
 
 RUNNING = Fault(status=200, body='{"status": "running"}')
 NOT_FOUND = Fault(status=404, body='{"error": "not found"}')

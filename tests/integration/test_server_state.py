@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from batchcrew.errors import UsageError
+from batchcrew.base.errors import UsageError
 from batchcrew.server import CrewServer, ServeOptions, Spread
-from batchcrew.server.execution import Record
-from batchcrew.server.state import PRUNE_EVERY, Callbacks, Executions
+from batchcrew.server.demo.execution import Record
+from batchcrew.server.demo.store import PRUNE_EVERY, Callbacks, Executions
 
 START = 1_800_000_000.0
 INPUTS = {"budget": "1000 USD", "interests": "food", "duration": "2 days", "age": "35"}
@@ -181,9 +181,10 @@ async def test_a_seed_and_a_file_give_no_id_twice(tmp_path: Path) -> None:
 
 def test_memory_does_not_grow_with_what_clients_send() -> None:
     """A kickoff of a megabyte leaves a few hundred bytes behind."""
-    from batchcrew.server import kickoff
+    from batchcrew.server.api.kickoff import parse
+    from batchcrew.server.demo.kickoff import demand
 
     huge = {"inputs": {**dict.fromkeys(INPUTS, "x" * 200_000), "other": "y" * 200_000}, "meta": {"m": "z" * 10_000}}
-    read = kickoff.read(json.dumps(huge).encode())
+    read = demand(parse(json.dumps(huge).encode()))
     assert len(json.dumps(dict(read.trip))) < 1000
     assert read.urls == {}

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from batchcrew.server import parse_target
-from batchcrew.server.channel import Line
-from batchcrew.server.worker import ENVIRONMENT, Running, TargetError
+from batchcrew.server.worker.main import ENVIRONMENT, Running, TargetError
+from batchcrew.server.workers.messages import Line
 
 
 def main(folder: Path, names: list[str]) -> None:
@@ -20,7 +20,7 @@ def main(folder: Path, names: list[str]) -> None:
 
 
 def one(folder: Path, name: str) -> Any:
-    from batchcrew.server import library
+    from batchcrew.server.worker import loader as library
 
     try:
         loaded = library.load(parse_target(f"crews_of_all_kinds:{name}", folder))

@@ -3,8 +3,8 @@
 import pytest
 from yarl import URL
 
+from batchcrew.base.errors import UsageError
 from batchcrew.crew.connect import Endpoints, RedirectRefused, is_loopback, proxy_for, redirected
-from batchcrew.errors import UsageError
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchcrew.crew.words import REDACTED, clean, server_words
+from batchcrew.crew.server_text import REDACTED, clean, server_words
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from batchcrew.base.errors import ExitCode
 from batchcrew.cli import COMMANDS, batchcrew
-from batchcrew.errors import ExitCode
+from batchcrew.config.settings import BreakerSettings, CrewSettings, PollSettings, RetrySettings, RunSettings
 from batchcrew.jobfile import load_jobfile
-from batchcrew.settings import BreakerSettings, CrewSettings, PollSettings, RetrySettings, RunSettings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

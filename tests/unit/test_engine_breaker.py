@@ -5,10 +5,10 @@ from decimal import Decimal
 import pytest
 from manual_clock import ManualClock, Middle
 
-from batchcrew.engine.breaker import Breaker
-from batchcrew.engine.gate import Gate
-from batchcrew.engine.pace import Pace
-from batchcrew.settings import BreakerSettings, Rate
+from batchcrew.config.settings import BreakerSettings, Rate
+from batchcrew.engine.limits.breaker import Breaker
+from batchcrew.engine.limits.gate import Gate
+from batchcrew.engine.limits.rate_limiter import Pace
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from manual_clock import ManualClock, Middle
 
+from batchcrew.config.settings import BreakerSettings, PollSettings, Rate, RetrySettings
 from batchcrew.engine import retry
-from batchcrew.engine.gate import Gate
-from batchcrew.engine.pace import Pace
-from batchcrew.engine.polling import Patience, Settling, Silence, Waits
-from batchcrew.models import AttemptState, Execution, ExecutionState, JobState, TaskResult
-from batchcrew.settings import BreakerSettings, PollSettings, Rate, RetrySettings
+from batchcrew.engine.limits.gate import Gate
+from batchcrew.engine.limits.rate_limiter import Pace
+from batchcrew.engine.observe.polling import Patience, Settling, Silence, Waits
+from batchcrew.model.models import AttemptState, Execution, ExecutionState, JobState, TaskResult
 
 MIDDLE = Middle()
 FAILED = Execution(state=ExecutionState.FAILED, word="error", error="no model")

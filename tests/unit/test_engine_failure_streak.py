@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from manual_clock import ManualClock, Middle
 
-from batchcrew.clock import to_text
-from batchcrew.engine.failure_streak import FailureStreaks
-from batchcrew.engine.gate import Gate
-from batchcrew.models import Attempt, AttemptState, JobState, Outcome
-from batchcrew.settings import BreakerSettings, FailureLimit
+from batchcrew.base.clock import to_text
+from batchcrew.config.settings import BreakerSettings, FailureLimit
+from batchcrew.engine.limits.failure_streak import FailureStreaks
+from batchcrew.engine.limits.gate import Gate
+from batchcrew.model.models import Attempt, AttemptState, JobState, Outcome
 
 CREDIT = "credit balance is too low (request {})"
 

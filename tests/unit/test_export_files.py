@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from batchcrew.errors import BatchcrewError, UsageError
-from batchcrew.models import JobState, ResultRow
-from batchcrew.reports.export import export
+from batchcrew.base.errors import BatchcrewError, UsageError
+from batchcrew.model.models import JobState, ResultRow
+from batchcrew.reports.export.rows import export
 
 
 def result(row: dict[str, Any], output: str | None = None) -> ResultRow:

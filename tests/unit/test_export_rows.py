@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchcrew.export_columns import EXPORT_COLUMNS, WHERE_NEEDED
-from batchcrew.models import JobState, ResultRow
-from batchcrew.reports.cells import csv_cell, json_text
-from batchcrew.reports.export import Format, export, export_names
+from batchcrew.base.export_columns import EXPORT_COLUMNS, WHERE_NEEDED
+from batchcrew.model.models import JobState, ResultRow
+from batchcrew.reports.export.csv_format import csv_cell, json_text
+from batchcrew.reports.export.rows import Format, export, export_names
 
 
 def result(row: dict[str, Any], **values: Any) -> ResultRow:

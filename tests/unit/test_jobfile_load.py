@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from batchcrew.errors import JobFileError
+from batchcrew.base.errors import JobFileError
 from batchcrew.jobfile import JobFile, Problems, load_jobfile
 
 TODAY = date(2026, 1, 31)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchcrew.errors import JobFileError
+from batchcrew.base.errors import JobFileError
 from batchcrew.jobfile import Problems, load_jobfile
 
 CREW = "crew: {url: embedded}\n"

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from batchcrew.jobfile import JobFile, Problems, json_schema, load_jobfile
-from batchcrew.jobfile.document import plain_data
+from batchcrew.jobfile.nodes import plain_data
 from batchcrew.jobfile.syntax import read_document
 
 SAMPLES = Path(__file__).parents[2] / "jobs"

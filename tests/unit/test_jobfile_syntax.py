@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchcrew.errors import JobFileError
+from batchcrew.base.errors import JobFileError
 from batchcrew.jobfile import load_jobfile
 
 RIGHT = "crew: {url: embedded}\njobs: [{inputs: {a: 1}}]\n"

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from batchcrew.errors import JobFileError
+from batchcrew.base.errors import JobFileError
+from batchcrew.config.settings import DEFAULT_CREW
 from batchcrew.jobfile import JobFile, Problems, load_jobfile
-from batchcrew.models import Job, Location
-from batchcrew.settings import DEFAULT_CREW
+from batchcrew.model.models import Job, Location
 
 CREW = "crew: {url: embedded}\n"
 TODAY = date(2026, 1, 31)

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from batchcrew.errors import UsageError
-from batchcrew.ledger import RecordedJobFile
-from batchcrew.ledger_location import (
+from batchcrew.app.ledger_location import (
     Owner,
     Search,
     compare,
@@ -17,6 +15,8 @@ from batchcrew.ledger_location import (
     recorded_day,
     recorded_place,
 )
+from batchcrew.base.errors import UsageError
+from batchcrew.ledger import RecordedJobFile
 
 SOMEBODY = 54321
 

@@ -12,9 +12,9 @@ from manual_clock import ManualClock
 from rich.cells import cell_len
 from rich.console import Console
 
-from batchcrew.clock import SystemClock
-from batchcrew.events import AttemptEnded, Event, KickedOff, Progressed, RunStarted, Stopping, Warned
-from batchcrew.models import Attempt, AttemptState, Counts, Execution, ExecutionState, JobState, Outcome
+from batchcrew.base.clock import SystemClock
+from batchcrew.model.events import AttemptEnded, Event, KickedOff, Progressed, RunStarted, Stopping, Warned
+from batchcrew.model.models import Attempt, AttemptState, Counts, Execution, ExecutionState, JobState, Outcome
 from batchcrew.progress.frame import draw
 from batchcrew.progress.live import LiveProgress
 from batchcrew.progress.tally import Tally

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from manual_clock import ManualClock
 
-from batchcrew.clock import to_text
-from batchcrew.events import AttemptEnded, Event, KickedOff, Progressed, RunStarted, Stopping, Warned
-from batchcrew.models import Attempt, AttemptState, Counts, Execution, ExecutionState, JobState, Outcome
+from batchcrew.base.clock import to_text
+from batchcrew.model.events import AttemptEnded, Event, KickedOff, Progressed, RunStarted, Stopping, Warned
+from batchcrew.model.models import Attempt, AttemptState, Counts, Execution, ExecutionState, JobState, Outcome
 from batchcrew.progress import Progress
 from batchcrew.progress.plain import MOST_LINES, PlainProgress
 from batchcrew.progress.quiet import QuietProgress

@@ -4,13 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchcrew.reasons import (
-    LONGEST_PATTERN,
-    PERMANENT_REASONS,
-    is_permanent,
-    reason_fingerprint,
-    reason_pattern,
-)
+from batchcrew.base.reasons import LONGEST_PATTERN, PERMANENT_REASONS, is_permanent, reason_fingerprint, reason_pattern
 
 ALIKE = {
     "numbers": ("row 7 of 50 failed", "row 12 of 1,050 failed"),

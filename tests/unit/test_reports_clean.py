@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchcrew.reports.clean import clean_block, clean_text, display_width, pad, shorten
+from batchcrew.base.text import clean_block, clean_text, display_width, pad, shorten
 from batchcrew.reports.commands import export_command, quoted, retry_command, run_command, show_command, status_command
 
 

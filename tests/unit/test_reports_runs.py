@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from batchcrew.models import BatchLine, BatchStatus, Counts, InFlight, JobLine, JobState, Plan, RunLine
-from batchcrew.reports.clean import display_width
+from batchcrew.base.text import display_width
+from batchcrew.model.models import BatchLine, BatchStatus, Counts, InFlight, JobLine, JobState, Plan, RunLine
 from batchcrew.reports.runs_table import render_runs
 from batchcrew.reports.tables import render_list, render_plan, render_status
 

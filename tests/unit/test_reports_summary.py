@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchcrew.errors import ExitCode
-from batchcrew.models import Counts, JobLine, JobState, RunResult, StopReason
+from batchcrew.base.errors import ExitCode
+from batchcrew.model.models import Counts, JobLine, JobState, RunResult, StopReason
 from batchcrew.reports.as_json import json_document, summary_json
 from batchcrew.reports.summary import exit_code, render_summary
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from batchcrew.models import (
+from batchcrew.model.models import (
     AttemptDetail,
     AttemptState,
     BatchLine,

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from batchcrew.errors import MAX_PROBLEMS
+from batchcrew.base.errors import MAX_PROBLEMS
 from batchcrew.jobfile import Problems
-from batchcrew.jobfile.rows import RowsFile
-from batchcrew.jobfile.rows_csv import MAX_CELL, find_delimiter
+from batchcrew.jobfile.rows.csv import MAX_CELL, find_delimiter
+from batchcrew.jobfile.rows.rows_file import RowsFile
 
 
 def read(path: Path, content: str | bytes, **options: Any) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:

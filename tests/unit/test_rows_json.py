@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batchcrew.jobfile import Problems
-from batchcrew.jobfile.rows import RowsFile
+from batchcrew.jobfile.rows.rows_file import RowsFile
 
 Rows = list[tuple[int, dict[str, Any]]]
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from batchcrew.jobfile.data_like import data_in_header, kind_of, repeated_header
-from batchcrew.jobfile.misread import better_encoding, find_control, find_lost, find_misread, find_page
-from batchcrew.jobfile.questions import Question, questions_about
-from batchcrew.jobfile.rows import RowsFile
+from batchcrew.jobfile.rows.data_like import data_in_header, kind_of, repeated_header
+from batchcrew.jobfile.rows.misread import better_encoding, find_control, find_lost, find_misread, find_page
+from batchcrew.jobfile.rows.questions import Question, questions_about
+from batchcrew.jobfile.rows.rows_file import RowsFile
 
 
 def asked(path: Path, content: str | bytes, **options: Any) -> tuple[Question, ...]:

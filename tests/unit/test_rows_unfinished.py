@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from batchcrew.jobfile import Problems
-from batchcrew.jobfile.rows import RowsFile
-from batchcrew.jobfile.unfinished import CHANGED, CUT
+from batchcrew.jobfile.rows.rows_file import RowsFile
+from batchcrew.jobfile.rows.unfinished import CHANGED, CUT
 
 
 def read(path: Path, **options: Any) -> list[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from batchcrew.errors import UsageError
+from batchcrew.base.errors import UsageError
 from batchcrew.server import Target, parse_target
 
 PROJECT = '[project]\nname = "my-trips"\n[tool.crewai]\ntype = "{}"\n'

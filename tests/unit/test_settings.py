@@ -5,11 +5,11 @@ from decimal import Decimal
 import pytest
 from pydantic import ValidationError
 
+from batchcrew.base.errors import UsageError
+from batchcrew.base.quantities import format_duration, parse_duration, parse_size
 from batchcrew.cli.running import _SETTINGS
-from batchcrew.errors import UsageError
-from batchcrew.money import cost
-from batchcrew.quantities import format_duration, parse_duration, parse_size
-from batchcrew.settings import (
+from batchcrew.config.money import cost
+from batchcrew.config.settings import (
     EXPECTED,
     FailureLimit,
     PollSettings,

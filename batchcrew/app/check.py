@@ -1,0 +1,289 @@
+"""What `batchcrew check` does: the plan before money is spent. Kicks nothing off and leaves the ledger alone."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batchcrew.app.consent import attempts_of, moved_crews, plan_problem, reruns, stale_words
+from batchcrew.app.ingest import check_owner, commands_of, plan_with, sending_of, skipped_words, wanted_columns
+from batchcrew.app.ledger_location import exists
+from batchcrew.app.wiring import Source, ledger_of, open_crews
+from batchcrew.base.clock import Clock
+from batchcrew.base.errors import JobFileError, Problem
+from batchcrew.config.money import cost
+from batchcrew.config.settings import Delivery, RunSettings
+from batchcrew.jobfile import EVERYTHING, JobFile, Question, RowsDescription, Sending
+from batchcrew.ledger import BatchKey, LedgerReader, SentColumns, Staged, ToStart
+from batchcrew.model.models import CrewInputs, Job, NotSent, Plan, Unclear, Unusable
+from batchcrew.reports.crew_check import CrewCheck, SampleJob
+
+SHOWN_LACKING = 5
+SHOWN_SAMPLES = 3
+
+InputsAnswer = CrewInputs | Unusable | NotSent | Unclear
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """The plan of a batch."""
+
+    batch: str
+    jobfile: str
+    plan: Plan
+    to_kick_off: int
+    """Jobs that the next run would start."""
+    kickoffs: tuple[int, int]
+    """Kickoffs until every job has ended: without any retry, and with every retry that `retry.attempts` allows."""
+    cost: str | None
+    """What these cost, `25.00 to 75.00 USD`; None where no price is known."""
+    crews: tuple[CrewCheck, ...]
+    notes: tuple[str, ...]
+    """Sentences to read before the run: what delivery means, warnings."""
+    samples: tuple[SampleJob, ...] = ()
+    """The first jobs as their crew would receive them."""
+    lacking: int
+    """Jobs without inputs that their crew requires: they would fail without a kickoff."""
+    most_lack: bool = False
+    """Most jobs of a crew do: a run would start nothing."""
+    unusable: bool
+    """A crew cannot be worked with: a run would end with exit 5."""
+    needs_consent: str | None = None
+    """Why a run would stop before its first kickoff (`run.plan_guard`)."""
+    rows_files: tuple[RowsDescription, ...] = ()
+    """How each rows file is read."""
+    questions: tuple[Question, ...] = ()
+    """What looks wrong in them and may be right."""
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Looks at each job as it streams by."""
+
+    jobs: Counter[str] = field(default_factory=Counter)
+    samples: list[SampleJob] = field(default_factory=list)
+
+    def through(self, jobs: Iterator[Job]) -> Iterable[Job]:
+        """The same jobs, counted again at each call."""
+        self.jobs.clear()
+        self.samples.clear()
+        for job in jobs:
+            self.jobs[job.crew] += 1
+            if len(self.samples) < SHOWN_SAMPLES:
+                self.samples.append(SampleJob(job.job_id, job.crew, job.inputs, job.meta))
+            yield job
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What the crews answered; each is asked once."""
+
+    jobfile: JobFile
+    ledger: Path
+    clock: Clock
+    warnings: list[str]
+    offline: bool
+    answers: dict[str, InputsAnswer] | None = None
+
+    async def required(self) -> Mapping[str, Sequence[str]]:
+        """Return the inputs that each crew requires."""
+        if self.answers is None:
+            self.answers = {} if self.offline else await _ask(self.jobfile, self.ledger, self.clock, self.warnings)
+        return {name: answer.required for name, answer in self.answers.items() if isinstance(answer, CrewInputs)}
+
+    def wanted(self, names: frozenset[str]) -> SentColumns:
+        """Return which columns these crews are sent; one that was not reached is not in it."""
+        known = {name: answer for name, answer in (self.answers or {}).items() if name in names}
+        return {
+            name: wanted_columns(answer if isinstance(answer, CrewInputs) else None)
+            for name, answer in known.items()
+            if isinstance(answer, CrewInputs | Unclear)
+        }
+
+
+async def check_batch(
+    source: Source, *, ledger: Path | None, offline: bool, clock: Clock, program: str = "batchcrew"
+) -> CheckResult:
+    """Read everything, ask each crew for its inputs (unless `offline`), compare with the ledger.
+
+    Commands in the notes start with `program`.
+
+    Raises:
+        JobFileError, UsageError: the job file or an option is wrong.
+        LedgerError: the ledger cannot be read.
+    """
+    jobfile, settings = await asyncio.to_thread(source.load)
+    warnings = list(jobfile.warnings)
+    ledger = await ledger_of(jobfile, ledger, clock=clock, warn=warnings.append)
+    there = await asyncio.to_thread(exists, ledger)
+    watch, asked = _Watch(), _Asked(jobfile, ledger, clock, warnings, offline)
+    commands = commands_of(jobfile, source, str(ledger), program)
+    async with LedgerReader(ledger if there else None, clock=clock) as opened:
+        notice = await check_owner(opened, jobfile, take_over=source.take_over)
+        warnings += [notice] if notice is not None else []
+        known = await opened.batch(jobfile.batch)
+        questions = await asyncio.to_thread(jobfile.questions)
+        with _questions_first(questions):
+            sending, staged, starts = await _compare(opened, jobfile, settings, known, watch, asked)
+        before = await opened.counts(known) if known else None
+        spent = await opened.kickoffs(known) if known else 0
+        warnings += await moved_crews(opened, known, jobfile, commands) if known else []
+        stale = await opened.stale(known) if known else ()
+    warnings += jobfile.row_warnings()
+    stale_number = staged.states.get("stale", 0)
+    again = stale_number if reruns(settings, source) else 0
+    if stale_number and not again:
+        warnings.append(stale_words(stale_number, staged.plan.stale_jobs or stale, jobfile, settings, commands))
+    lacking = sum(start.missing for start in starts.values())
+    to_kick_off = sum(start.pending for start in starts.values()) - lacking + again
+    kickoffs = _kickoffs(staged, lacking, again, settings, spent)
+    prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
+    least, most = _by_crew(starts, kickoffs, prices, settings)
+    money = cost(prices, least, most)
+    answers = asked.answers or {}
+    works = to_kick_off + lacking > 0
+    return CheckResult(
+        batch=jobfile.batch,
+        jobfile=str(source.path),
+        plan=staged.plan,
+        to_kick_off=to_kick_off,
+        kickoffs=kickoffs,
+        cost=money,
+        crews=tuple(
+            _checked(name, crew.url, answers.get(name), watch, starts.get(name, ToStart()), sending)
+            for name, crew in jobfile.crews.items()
+        ),
+        notes=(
+            f"ledger: {ledger}" + ("" if there else " (the next run creates it)"),
+            _next_run(to_kick_off, staged.states.get("open", 0), settings.concurrency),
+            _spending(kickoffs, money),
+            *_limits(settings, spent),
+            _meaning(settings.delivery, answers.values(), commands.retry("--held")),
+            *([skipped_words(staged.skipped)] if staged.skipped else []),
+            *(f"warning: {line}" for line in warnings),
+        ),
+        samples=tuple(watch.samples),
+        lacking=lacking,
+        most_lack=any(start.missing * 2 > watch.jobs[name] for name, start in starts.items() if start.missing),
+        unusable=works and any(isinstance(answer, Unusable | NotSent) for answer in answers.values()),
+        needs_consent=plan_problem(staged, before, settings, source, jobfile),
+        rows_files=await asyncio.to_thread(jobfile.describe),
+        questions=questions,
+    )
+
+
+@contextmanager
+def _questions_first(questions: tuple[Question, ...]) -> Iterator[None]:
+    """Put the questions before the mistakes of a rows file: a wrong delimiter explains many of them.
+
+    Raises:
+        JobFileError: a rows file is wrong.
+    """
+    try:
+        yield
+    except JobFileError as error:
+        asked = [Problem(file=item.where.file, line=item.where.line, message=item.message) for item in questions]
+        raise JobFileError([*asked, *error.problems], more=error.more) from None
+
+
+async def _compare(
+    ledger: LedgerReader,
+    jobfile: JobFile,
+    settings: RunSettings,
+    known: BatchKey | None,
+    watch: _Watch,
+    asked: _Asked,
+) -> tuple[Sending, Staged, Mapping[str, ToStart]]:
+    """Compare the file with the ledger, with the columns that a run would send."""
+    chosen: SentColumns = (known.sent_columns if known else None) or {}
+    reuse = settings.reuse == "batch"
+    sending = sending_of(known, chosen)
+    staged, starts = await plan_with(ledger, jobfile, sending, watch.through, reuse=reuse, required=asked.required)
+    undecided = frozenset() if EVERYTHING in chosen else jobfile.unsaid_crews.difference(chosen)
+    first, sending = sending, sending_of(known, {**chosen, **asked.wanted(undecided)})
+    sending.found(first)
+    if any(sending.differs_from_all(crew) for crew in undecided):
+        staged, starts = await plan_with(ledger, jobfile, sending, watch.through, reuse=reuse, required=asked.required)
+    return sending, staged, starts
+
+
+async def _ask(jobfile: JobFile, ledger: Path, clock: Clock, warnings: list[str]) -> dict[str, InputsAnswer]:
+    crews = open_crews(jobfile, concurrency=1, ledger=ledger, clock=clock, warn=warnings.append, keep=False)
+    async with crews as clients:
+        return {name: await client.inputs() for name, client in clients.items()}
+
+
+def _checked(
+    name: str, url: str, answer: InputsAnswer | None, watch: _Watch, start: ToStart, sending: Sending
+) -> CrewCheck:
+    inputs = answer if isinstance(answer, CrewInputs) else None
+    left_out = sending.left_out(name)
+    return CrewCheck(
+        name=name,
+        url=url,
+        jobs=watch.jobs[name],
+        inputs=inputs,
+        problem=None if inputs is answer else getattr(answer, "reason", None),
+        lacking=start.lacking,
+        lacking_jobs=start.first_missing[:SHOWN_LACKING],
+        sent=tuple(column for column in sending.offered.get(name, ()) if column not in left_out),
+        not_sent=left_out,
+    )
+
+
+def _by_crew(
+    starts: Mapping[str, ToStart], kickoffs: tuple[int, int], prices: Mapping[str, object], settings: RunSettings
+) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Return the least and the most kickoffs of each crew."""
+    if len(prices) == 1:
+        return dict.fromkeys(prices, kickoffs[0]), dict.fromkeys(prices, kickoffs[1])
+    least = {name: start.pending - start.missing for name, start in starts.items()}
+    return least, {name: number * attempts_of(settings) for name, number in least.items()}
+
+
+def _kickoffs(staged: Staged, lacking: int, again: int, settings: RunSettings, spent: int) -> tuple[int, int]:
+    attempts = attempts_of(settings)
+    least, most = again - lacking, (again - lacking) * attempts
+    for (state, used), number in staged.left.items():
+        least += number if state == "pending" else 0
+        most += number * max(1 if state == "pending" else 0, attempts - used)
+    if settings.max_kickoffs is not None and settings.max_kickoffs.batch is not None:
+        left = max(0, settings.max_kickoffs.batch - spent)
+        return min(least, left), min(most, left)
+    return least, most
+
+
+def _spending(kickoffs: tuple[int, int], money: str | None) -> str:
+    least, most = kickoffs
+    number = f"{least}" if least == most else f"{least} to {most} (with retries)"
+    return f"kickoffs: {number}" + (f", {money}" if money else "")
+
+
+def _next_run(to_kick_off: int, running: int, concurrency: int) -> str:
+    jobs = "1 job" if to_kick_off == 1 else f"{to_kick_off} jobs"
+    resumed = f" and resume {running} in progress" if running else ""
+    return f"a run would kick off {jobs}{resumed}, at most {concurrency} at a time"
+
+
+def _limits(settings: RunSettings, spent: int) -> Iterator[str]:
+    """What holds a run back before its last job."""
+    if settings.canary is not None:
+        share = f"{float(settings.canary.succeed * 100):g}%"
+        yield f"canary: {settings.canary.jobs} jobs go first; {share} of them must succeed before the rest may start"
+    most = settings.max_kickoffs
+    if most is not None and most.run is not None:
+        yield f"at most {most.run} kickoffs a run (max_kickoffs)"
+    if most is not None and most.batch is not None:
+        yield f"at most {most.batch} kickoffs of the batch (max_kickoffs), {spent} are spent"
+
+
+def _meaning(delivery: Delivery, answers: Iterable[InputsAnswer], retry: str) -> str:
+    """What the chosen delivery means for a kickoff whose answer is lost."""
+    asked = list(answers)
+    if asked and all(isinstance(answer, CrewInputs) and answer.idempotent_kickoff for answer in asked):
+        return "a kickoff whose answer is lost is sent again under its key: the crew knows it, nothing runs twice"
+    if delivery == "at_most_once":
+        return f"delivery at_most_once: a job whose kickoff's answer is lost is held; release it with `{retry}`"
+    return "delivery at_least_once: a job whose kickoff's answer is lost is kicked off again, so it may run twice"

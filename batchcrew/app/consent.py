@@ -1,0 +1,164 @@
+"""What a changed job file would cost again: nothing that has succeeded is paid for again without consent."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from batchcrew.app.wiring import Source
+from batchcrew.base.errors import NeedsConsent
+from batchcrew.base.text import clean_text
+from batchcrew.config.money import cost
+from batchcrew.config.settings import RunSettings
+from batchcrew.crew import crew_address
+from batchcrew.jobfile import JobFile
+from batchcrew.ledger import BatchKey, Ledger, Reading, Staged
+from batchcrew.model.events import Observe, Warned
+from batchcrew.model.models import Counts
+from batchcrew.reports.commands import keep_command, quoted, retry_command, run_command
+
+LEAST_GUARDED = 10
+"""Fewer jobs than this are never too many to be paid for again."""
+_SHOWN_ID = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commands:
+    """The commands that a message names: how this batchcrew was called, and for which batch."""
+
+    program: str
+    batch: str
+    jobfile: str
+    ledger: str
+    options: Sequence[str]
+
+    def run(self, *options: str) -> str:
+        """Return the command that runs the batch with these options too."""
+        return run_command(self.jobfile, self.ledger, *self.options, *options, program=self.program)
+
+    def keep(self) -> str:
+        """Return the command that keeps the answers of stale jobs."""
+        return keep_command(self.batch, self.ledger, program=self.program)
+
+    def retry(self, *options: str) -> str:
+        """Return the command that puts ended jobs back."""
+        return retry_command(self.batch, self.ledger, *options, program=self.program)
+
+
+def attempts_of(settings: RunSettings) -> int:
+    """Return the most kickoffs that one job may take."""
+    retried = settings.retry.on or settings.delivery == "at_least_once"
+    return settings.retry.attempts if retried else 1
+
+
+def price_of(number: int, jobfile: JobFile, settings: RunSettings) -> str:
+    """Return what so many jobs cost, retries included, as `3 to 9 kickoffs, 1.50 to 4.50 USD`."""
+    most = number * attempts_of(settings)
+    text = f"{number} kickoffs" if number == most else f"{number} to {most} kickoffs"
+    prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
+    if number == most == 1:
+        text = "1 kickoff"
+    money = None
+    if len(prices) == 1:
+        money = cost(prices, dict.fromkeys(prices, number), dict.fromkeys(prices, most))
+    return f"{text}, {money}" if money else text
+
+
+def check_plan(
+    staged: Staged, before: Counts | None, settings: RunSettings, source: Source, jobfile: JobFile, commands: Commands
+) -> None:
+    """Stop a plan that would pay again on a large scale.
+
+    Args:
+        before: the batch's jobs as the ledger has them; None for a new batch.
+
+    Raises:
+        NeedsConsent: see `run.plan_guard`.
+    """
+    problem = plan_problem(staged, before, settings, source, jobfile)
+    if problem is not None:
+        accept = commands.run(*(["--rerun-changed"] if source.rerun_changed else []), "--accept-changes")
+        raise NeedsConsent(
+            f"{problem}; nothing was started. If that is meant: `{accept}`; never to be stopped for it,"
+            " `run: {plan_guard: off}`"
+        )
+
+
+def plan_problem(
+    staged: Staged, before: Counts | None, settings: RunSettings, source: Source, jobfile: JobFile
+) -> str | None:
+    """Return what a plan would pay again on a large scale; None when that is accepted, or little."""
+    guard: Decimal | None = settings.plan_guard
+    if before is None or guard is None or source.accept_changes:
+        return None
+    succeeded = before.succeeded + before.stale
+    replaced = min(staged.plan.vanished, staged.new_without_id)
+    if replaced >= LEAST_GUARDED and replaced > guard * succeeded:
+        return (
+            f"{staged.plan.vanished} of {succeeded} jobs that have succeeded are no longer in the file, and"
+            f" {staged.new_without_id} new ones without an id have appeared: {price_of(replaced, jobfile, settings)}"
+            " again if these are the same rows, edited"
+        )
+    reruns = staged.states.get("stale", 0) if settings.on_change == "rerun" and not source.rerun_changed else 0
+    if reruns >= LEAST_GUARDED and reruns > guard * succeeded:
+        return (
+            f"{reruns} of {succeeded} jobs that have succeeded have other inputs now and would run again"
+            f" (`on_change: rerun`): {price_of(reruns, jobfile, settings)}"
+        )
+    return None
+
+
+def reruns(settings: RunSettings, source: Source) -> bool:
+    """Return whether stale jobs run again."""
+    return source.rerun_changed or settings.on_change == "rerun"
+
+
+async def settle_stale(
+    ledger: Ledger,
+    batch: BatchKey,
+    settings: RunSettings,
+    source: Source,
+    jobfile: JobFile,
+    commands: Commands,
+    observe: Observe,
+) -> None:
+    """Put stale jobs back to pending where that is wanted; else list them, with what a rerun would cost."""
+    counts = await ledger.counts(batch)
+    if not counts.stale:
+        return
+    if reruns(settings, source):
+        number = await ledger.rerun_stale(batch)
+        again = "1 job runs again: its" if number == 1 else f"{number} jobs run again: their"
+        price = price_of(number, jobfile, settings)
+        observe(Warned(f"{again} inputs changed since the answer came ({price})"))
+        return
+    observe(Warned(stale_words(counts.stale, await ledger.stale(batch), jobfile, settings, commands)))
+
+
+def stale_words(number: int, first: Sequence[str], jobfile: JobFile, settings: RunSettings, commands: Commands) -> str:
+    """List the stale jobs, what a rerun costs, and the two commands that settle them."""
+    names = ", ".join(clean_text(job_id, limit=_SHOWN_ID) for job_id in first)
+    names += ", …" if len(first) < number else ""
+    jobs = "1 job is stale: its" if number == 1 else f"{number} jobs are stale: their"
+    return (
+        f"{jobs} inputs changed since the answer came: {names}. To run again"
+        f" ({price_of(number, jobfile, settings)}): {commands.run('--rerun-changed')}; to keep the"
+        f" {'answer' if number == 1 else 'answers'}: {commands.keep()}"
+    )
+
+
+async def moved_crews(ledger: Reading, batch: BatchKey, jobfile: JobFile, commands: Commands) -> list[str]:
+    """Return what to say about crews whose address changed since the batch's latest run: their answers are kept."""
+    lines = []
+    recorded = await ledger.crew_addresses(batch.batch)
+    every = list(dict.fromkeys(address for addresses in recorded.values() for address in addresses))
+    for name, crew in jobfile.crews.items():
+        now = crew_address(crew.url)
+        if recorded.get(name, [None])[-1] == now:
+            continue
+        for former in every:
+            number = await ledger.answers_from(batch, name, former) if former != now else 0
+            if number:
+                kept = "1 answer that came from it is" if number == 1 else f"{number} answers that came from it are"
+                again = f"{commands.retry(f'--from-url {quoted(former)}')} && {commands.run()}"
+                lines.append(f"crew {name} was at {former} and is at {now} now: {kept} kept; to run again: {again}")
+    return lines

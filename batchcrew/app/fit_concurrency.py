@@ -1,0 +1,70 @@
+"""Fitting a run's concurrency to the file descriptors that this machine gives: before anything starts."""
+
+from collections.abc import Mapping
+
+from batchcrew.base import descriptors
+from batchcrew.base.errors import UsageError
+from batchcrew.config.settings import CrewSettings, RunSettings
+
+RESERVE = 4
+"""Descriptors for what comes and goes: name servers, certificates, rows files, SQLite's temporary files."""
+LEDGER = 5
+"""What the ledger holds: the database and its WAL twice, to write and to read, and the shared memory."""
+SERVER = 12
+"""A crew server in this process: its socket, its database."""
+WORKER = 6
+"""A served crew's worker process: its pipes."""
+
+
+def require_descriptors(crews: Mapping[str, CrewSettings]) -> None:
+    """Check, before the ledger is opened, that it and one execution at a time fit. Belongs in a thread.
+
+    Raises:
+        UsageError: they do not; the message says how many descriptors a run needs.
+    """
+    least = descriptors.in_use() + LEDGER + needed(1, crews)
+    limit = descriptors.raise_limit(least)
+    if limit is not None and limit < least:
+        raise _too_few(limit, least)
+
+
+def fit_concurrency(settings: RunSettings, crews: Mapping[str, CrewSettings]) -> tuple[RunSettings, str | None]:
+    """Raise the limit of descriptors to what the run may need, else lower its concurrency; and a warning if it was.
+
+    Looks at the system, so it belongs in a thread.
+
+    Raises:
+        UsageError: not even one execution at a time can be watched.
+    """
+    used = descriptors.in_use()
+    limit = descriptors.raise_limit(used + needed(settings.concurrency, crews))
+    if limit is None or used + needed(settings.concurrency, crews) <= limit:
+        return settings, None
+    fits = [number for number in range(1, settings.concurrency) if used + needed(number, crews) <= limit]
+    if not fits:
+        raise _too_few(limit, used + needed(1, crews))
+    all_of_it = used + needed(settings.concurrency, crews)
+    warning = (
+        f"concurrency is lowered from {settings.concurrency} to {fits[-1]}: this process may have {limit} file"
+        f" descriptors; raise `ulimit -n` (its hard limit) to {all_of_it} for all of it"
+    )
+    return settings.model_copy(update={"concurrency": fits[-1]}), warning
+
+
+def _too_few(limit: int, least: int) -> UsageError:
+    return UsageError(f"too few file descriptors: {limit} (a run needs at least {least}); raise `ulimit -n` to {least}")
+
+
+def needed(concurrency: int, crews: Mapping[str, CrewSettings]) -> int:
+    """Descriptors that a run may come to hold at once, besides those that are open before it starts."""
+    number = RESERVE
+    server = False
+    for crew in crews.values():
+        slots = min(crew.concurrency or concurrency, concurrency)
+        number += 2 * slots  # one for its kickoff, and one for its polls, which is kept while it is idle
+        if crew.embedded or crew.serve is not None:
+            number += 2 * slots  # the other ends of both
+            server = True
+        if crew.serve is not None:
+            number += SERVER + WORKER * crew.serve.workers
+    return number + (SERVER if server else 0)

@@ -1,0 +1,396 @@
+"""The composition root: what `batchcrew run` does, from the job file to the summary's numbers. Start here.
+
+job file -> jobs -> ledger -> engine -> crew API -> ledger -> result
+"""
+
+import asyncio
+import math
+import os
+import random
+import socket
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from batchcrew import __version__
+from batchcrew.app.consent import moved_crews, settle_stale
+from batchcrew.app.fit_concurrency import fit_concurrency, require_descriptors
+from batchcrew.app.ingest import TakenIn, commands_of, report_earlier_days, take_in
+from batchcrew.app.ledger_location import is_here
+from batchcrew.app.warning_history import Telling
+from batchcrew.app.wiring import Source, ledger_of, open_crews, open_former
+from batchcrew.base.clock import Clock, to_text
+from batchcrew.base.errors import BatchBusy, BatchcrewError, NeedsConsent, UsageError
+from batchcrew.config.money import cost
+from batchcrew.config.settings import DEFAULT_CREW, RunSettings
+from batchcrew.crew import CrewClient, Moment, crew_address, ping
+from batchcrew.engine import TICK_SECONDS, EngineResult, Scheduler, Stop, ask_for_inputs
+from batchcrew.jobfile import JobFile
+from batchcrew.ledger import NEXT_RUN_RESUMES, BatchKey, BatchLock, Ledger
+from batchcrew.model.events import (
+    Action,
+    Event,
+    LedgerChosen,
+    Observe,
+    RecordKickoff,
+    RunStarted,
+    Warned,
+    WatchFormerAddress,
+)
+from batchcrew.model.models import Counts, CrewInputs, JobState, RunResult
+from batchcrew.reports.commands import CREW_OPTIONS, attach_command, quoted, run_command
+from batchcrew.reports.summary import exit_code, went_well
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """One call of `batchcrew run` or `batchcrew tick`."""
+
+    source: Source
+    ledger: Path | None
+    """As the command line names it; None: see docs/identity.md."""
+    limit: int | None = None
+    """Most kickoffs of this run."""
+    retry_failed: bool = False
+    once: bool = False
+    """A tick: do what is due now and end, whatever is left."""
+    program: str = "batchcrew"
+    """How this batchcrew was called: commands that are shown start with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run does not make itself: its stop, its clock, its chance, and who watches."""
+
+    stop: Stop
+    clock: Clock
+    chance: random.Random
+    observe: Observe
+    monitor: str | None = None
+    """URL that is told when the run begins and ends (`--ping`)."""
+
+
+async def run_batch(request: RunRequest, around: Surroundings) -> RunResult:
+    """Start or continue a batch; returns when every job has ended or its stop was asked for.
+
+    Raises:
+        JobFileError, UsageError: the job file or an option is wrong; nothing was started.
+        BatchBusy: another run holds the batch.
+        LedgerError: the ledger cannot be written; what was in flight is as it says.
+    """
+    try:
+        jobfile, settings = await asyncio.to_thread(request.source.load)
+        if request.once:
+            _refuse_served(request, jobfile)
+        ledger = await ledger_of(
+            jobfile, request.ledger, clock=around.clock, warn=lambda message: around.observe(Warned(message))
+        )
+        if not await asyncio.to_thread(is_here, ledger):
+            around.observe(LedgerChosen(str(ledger)))
+        async with BatchLock(ledger, jobfile.batch, since=to_text(around.clock.now())):
+            await _tell(around, "start")
+            result = await _continue(request, jobfile, settings, ledger, around)
+    except BatchBusy:  # that run tells the monitor itself
+        raise
+    except BatchcrewError:
+        await _tell(around, "failure")
+        raise
+    await _tell(around, "success" if went_well(result) else "failure")
+    return result
+
+
+def _refuse_served(request: RunRequest, jobfile: JobFile) -> None:
+    """Raises UsageError: a crew would end with the tick, and with it all that the tick has started."""
+    served = [name for name, crew in jobfile.crews.items() if crew.serve is not None]
+    if served:
+        ledger = "" if request.ledger is None else str(request.ledger)
+        options = request.source.hints(jobfile)
+        run = run_command(str(request.source.path), ledger, *options, program=request.program)
+        raise UsageError(
+            f"crew {served[0]} is served for a run only, and a tick leaves what it starts to the crew;"
+            f" use `{run}`, or let `{request.program} serve` run next to it and give its `url`"
+        )
+
+
+async def _tell(around: Surroundings, moment: Moment) -> None:
+    if around.monitor:
+        await ping(around.monitor, moment, warn=lambda message: around.observe(Warned(message)))
+
+
+class _Crews:
+    """Clients for the crews of a run, opened when the first is needed: a finished batch needs none."""
+
+    def __init__(self, jobfile: JobFile, settings: RunSettings, ledger: Path, around: Surroundings) -> None:
+        self._jobfile = jobfile
+        self._ledger = ledger
+        self._around = around
+        self._stack = AsyncExitStack()
+        self._clients: dict[str, CrewClient] | None = None
+        self.settings = settings
+        """Of the run; `open` fits the concurrency to the file descriptors that there are."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def open(self) -> Mapping[str, CrewClient]:
+        """Return an open client for each crew."""
+        if self._clients is None:
+            self.settings, warning = await asyncio.to_thread(fit_concurrency, self.settings, self._jobfile.crews)
+            if warning is not None:
+                self.warn(warning)
+            opening = open_crews(
+                self._jobfile,
+                concurrency=self.settings.concurrency,
+                ledger=self._ledger,
+                clock=self._around.clock,
+                warn=self.warn,
+            )
+            self._clients = await self._stack.enter_async_context(opening)
+        return self._clients
+
+    async def ask(self, names: frozenset[str], *, once: bool) -> Mapping[str, CrewInputs | None]:
+        """Ask these crews for their inputs."""
+        clients = await self.open()
+        around = self._around
+        return await ask_for_inputs(
+            {name: clients[name] for name in sorted(names)},
+            settings=self.settings,
+            stop=around.stop,
+            clock=around.clock,
+            chance=around.chance,
+            # a tick asks once more when it begins to work, and reports then what is wrong
+            observe=_ignore if once else around.observe,
+            once=once,
+            longest=TICK_SECONDS if once else math.inf,
+        )
+
+    def warn(self, message: str) -> None:
+        """Report a warning."""
+        self._around.observe(Warned(message))
+
+
+def _ignore(event: Event) -> None:
+    del event
+
+
+async def _continue(
+    request: RunRequest, jobfile: JobFile, settings: RunSettings, path: Path, around: Surroundings
+) -> RunResult:
+    began, source = around.clock.monotonic(), request.source
+    await asyncio.to_thread(require_descriptors, jobfile.crews)
+    async with Ledger(path, clock=around.clock, consequence=NEXT_RUN_RESUMES) as ledger:
+        telling = Telling(
+            around.observe,
+            await ledger.told(jobfile.batch),
+            next_step=lambda action: _next_step(action, request, jobfile, path),
+        )
+        around = replace(around, observe=telling.observe)
+        for warning in (*jobfile.warnings, *map(str, await asyncio.to_thread(jobfile.questions))):
+            around.observe(Warned(warning))
+        async with _Crews(jobfile, settings, path, around) as crews:
+            try:
+                taken = await take_in(
+                    ledger,
+                    jobfile,
+                    source=source,
+                    stop=around.stop,
+                    observe=around.observe,
+                    settings=settings,
+                    ask=partial(crews.ask, once=request.once),
+                    program=request.program,
+                )
+            except NeedsConsent as refusal:
+                await _watch_only(request, jobfile, crews, ledger, around, refusal)
+                raise
+            batch = taken.batch
+            for warning in jobfile.row_warnings():
+                around.observe(Warned(warning))
+            await _prepare_jobs(request, jobfile, settings, ledger, batch, around)
+            result = RunResult(
+                batch=batch.batch,
+                run_id=None,
+                counts=await ledger.counts(batch),
+                ledger=str(path),
+                jobfile=str(source.path),
+                jobfile_options=source.hints(jobfile),
+                plan=taken.plan,
+                program=request.program,
+            )
+            if result.counts.left:
+                result = await _run(request, jobfile, crews, ledger, taken, result, around)
+        if telling.changed:
+            await ledger.keep_told(batch, telling.kept)
+        return replace(
+            result,
+            failing=await ledger.failing(batch),
+            duplicates=await ledger.duplicates(batch),
+            unanswered=await ledger.unanswered(batch),
+            unsure=await ledger.unsure_count(batch),
+            wall_seconds=around.clock.monotonic() - began,
+        )
+
+
+def _next_step(action: Action, request: RunRequest, jobfile: JobFile, ledger: Path) -> str:
+    """Return what you can do about a warning, with the command that does it from the current folder."""
+    place, program = str(ledger), request.program
+    match action:
+        case RecordKickoff(job_id, kickoff_id):
+            command = attach_command(jobfile.batch, job_id, place, program, kickoff_id=kickoff_id)
+            return f"once the ledger can be written, record it: {command}"
+        case WatchFormerAddress(crew, url):
+            options = [option for option in request.source.hints(jobfile) if not option.startswith(CREW_OPTIONS)]
+            step = "to watch them with another token"
+            if len(jobfile.crews) == 1 or crew == DEFAULT_CREW:
+                options += [f"--crew-url {quoted(url)}", "--watch-only", "--token-file TOKEN_FILE"]
+            else:  # these options are for the one crew of a job file
+                options.append("--watch-only")
+                step += f", give crew {crew} that url and token in the job file"
+            return f"{step}: {run_command(str(request.source.path), place, *options, program=program)}"
+
+
+async def _watch_only(
+    request: RunRequest,
+    jobfile: JobFile,
+    crews: _Crews,
+    ledger: Ledger,
+    around: Surroundings,
+    refusal: NeedsConsent,
+) -> None:
+    """Watch what is in progress although the changed file is refused: it is paid for."""
+    batch = await ledger.batch(jobfile.batch)
+    counts = Counts() if batch is None else await ledger.counts(batch)
+    if batch is None or not counts.open:
+        return
+    around.observe(Warned(f"{refusal}; the executions in progress are watched to their end first"))
+    result = RunResult(batch=batch.batch, run_id=None, counts=counts, ledger=str(ledger.path))
+    only = replace(request, limit=0)
+    await _run(only, jobfile, crews, ledger, TakenIn(batch, None), result, around)
+
+
+async def _prepare_jobs(
+    request: RunRequest,
+    jobfile: JobFile,
+    settings: RunSettings,
+    ledger: Ledger,
+    batch: BatchKey,
+    around: Surroundings,
+) -> None:
+    """Report what must be known before money is spent, and put back the jobs that are to run again."""
+    source = request.source
+    commands = commands_of(jobfile, source, str(ledger.path), request.program)
+    await report_earlier_days(ledger, batch, around.observe, source=source, program=request.program)
+    for line in await moved_crews(ledger, batch, jobfile, commands):
+        around.observe(Warned(line))
+    await settle_stale(ledger, batch, settings, source, jobfile, commands, around.observe)
+    if request.retry_failed:
+        await ledger.retry(batch, states=[JobState.FAILED])
+
+
+async def _run(
+    request: RunRequest,
+    jobfile: JobFile,
+    crews: _Crews,
+    ledger: Ledger,
+    taken: TakenIn,
+    result: RunResult,
+    around: Surroundings,
+) -> RunResult:
+    clients, batch = await crews.open(), taken.batch
+    stopped_before = await ledger.latest_stop(batch)
+    run_id = await ledger.open_run(
+        batch.id,
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        version=__version__,
+        kind="tick" if request.once else "run",
+        urls={name: crew_address(crew.url) for name, crew in jobfile.crews.items()},
+    )
+    if ledger.recovered:
+        around.observe(Warned(f"{_ids(ledger.recovered)} from the spill file; the executions are resumed"))
+    await ledger.reserve_spill(batch, crews.settings.concurrency)
+    around.observe(_started(result, run_id, request, jobfile, crews.settings))
+    former = open_former(
+        jobfile,
+        await ledger.addresses(batch),
+        concurrency=crews.settings.concurrency,
+        clock=around.clock,
+        warn=crews.warn,
+    )
+    async with former as formerly:
+        engine = await Scheduler(
+            ledger=ledger,
+            batch=batch,
+            run_id=run_id,
+            clients=clients,
+            crews=jobfile.crews,
+            settings=crews.settings,
+            stop=around.stop,
+            clock=around.clock,
+            chance=around.chance,
+            observe=around.observe,
+            limit=request.limit,
+            once=request.once,
+            may_start=taken.decided,
+            former=formerly,
+        ).run()
+    before = result.counts
+    result = _ended(result, run_id, engine, await ledger.counts(batch), around.stop)
+    stopped = result.stopped.value if result.stopped else None
+    prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
+    result = replace(
+        result,
+        cost=cost(prices, engine.by_crew, engine.by_crew + engine.in_doubt),
+        crew_ended=any(crew.serve is not None for crew in jobfile.crews.values()),
+        repeated=request.once and stopped == stopped_before and result.counts == before,
+    )
+    await ledger.close_run(
+        run_id,
+        kickoffs=result.kickoffs,
+        stopped=stopped,
+        exit_code=int(exit_code(result)),
+        cost=result.cost,
+        stop_detail=result.stop_detail,
+    )
+    return result
+
+
+def _ids(number: int) -> str:
+    return "1 kickoff id was read" if number == 1 else f"{number} kickoff ids were read"
+
+
+def _started(
+    result: RunResult, run_id: str, request: RunRequest, jobfile: JobFile, settings: RunSettings
+) -> RunStarted:
+    return RunStarted(
+        batch=jobfile.batch,
+        run_id=run_id,
+        jobfile=str(request.source.path),
+        ledger=result.ledger,
+        crews=tuple(f"{name} ({crew.url})" for name, crew in jobfile.crews.items()),
+        concurrency=settings.concurrency,
+        counts=result.counts,
+        program=request.program,
+    )
+
+
+def _ended(result: RunResult, run_id: str, engine: EngineResult, counts: Counts, stop: Stop) -> RunResult:
+    # a stop that came when nothing was left to do stopped nothing
+    stopped = stop.reason if counts.left else None
+    return replace(
+        result,
+        run_id=run_id,
+        counts=counts,
+        kickoffs=engine.kickoffs,
+        slowest=tuple(line for _, _, line in sorted(engine.slowest, reverse=True)),
+        stopped=stopped,
+        stop_detail=stop.detail if stopped else None,
+    )

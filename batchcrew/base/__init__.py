@@ -1,0 +1,1 @@
+"""What every package may use: errors, the clock, units, text for terminals, files. It imports no other package."""

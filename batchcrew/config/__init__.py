@@ -1,0 +1,1 @@
+"""What can be set, with every default once; and what kickoffs cost."""

@@ -1,0 +1,135 @@
+"""How many kickoffs a run may still spend: `--limit`, `max_kickoffs`, and the canary.
+
+A refused kickoff cost nothing and is given back.
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+
+from batchcrew.base.clock import to_text
+from batchcrew.config.settings import Canary, CrewSettings, RunSettings
+from batchcrew.crew import crew_address
+from batchcrew.ledger import BatchKey, Ledger, MonthBudget
+from batchcrew.model.models import Counts, JobState, Outcome, StopReason
+
+
+@dataclass(slots=True)
+class Limit:
+    """So many kickoffs are left, and what is said when they are spent."""
+
+    left: float
+    reason: StopReason
+    words: str
+
+
+@dataclass(slots=True)
+class CanaryWatch:
+    """The batch's first jobs: no others start until they have ended, and only if enough succeeded."""
+
+    settings: Canary
+    started: int
+    ended: int
+    succeeded: int
+
+    @classmethod
+    def of(cls, settings: Canary, counts: Counts) -> "CanaryWatch":
+        """As the ledger has the batch when a run begins."""
+        return cls(settings, counts.ended + counts.open, counts.ended, counts.succeeded)
+
+    @property
+    def left(self) -> int:
+        return max(0, self.settings.jobs - self.started)
+
+    @property
+    def decided(self) -> bool:
+        return self.ended >= self.settings.jobs and self.started == self.ended
+
+    @property
+    def passed(self) -> bool:
+        return self.succeeded >= self.settings.succeed * self.ended
+
+    def count(self, outcome: Outcome) -> None:
+        """Take in an ended attempt."""
+        if outcome.job_state is JobState.PENDING:
+            self.started -= 1
+            return
+        self.ended += 1
+        self.succeeded += outcome.job_state is JobState.SUCCEEDED
+
+    def __str__(self) -> str:
+        return (
+            f"{self.succeeded} of the first {self.ended} jobs succeeded, "
+            f"{float(self.settings.succeed * 100):g}% must (canary)"
+        )
+
+
+class Allowance:
+    """All limits of one run."""
+
+    def __init__(self, limits: list[Limit], canary: CanaryWatch | None) -> None:
+        self._limits = limits
+        self._canary = canary
+
+    @classmethod
+    async def read(cls, ledger: Ledger, batch: BatchKey, settings: RunSettings, limit: int | None) -> Self:
+        """What this run may spend, by its options, the job file and what the batch has spent before."""
+        limits = []
+        most = settings.max_kickoffs
+        if limit is not None:
+            words = f"the limit of {limit} kickoffs for this run is reached" if limit else "only watching"
+            limits.append(Limit(limit, StopReason.LIMIT, words))
+        if most is not None and most.run is not None:
+            limits.append(Limit(most.run, StopReason.LIMIT, f"max_kickoffs of a run ({most.run}) is reached"))
+        if most is not None and most.batch is not None:
+            left = most.batch - await ledger.kickoffs(batch)
+            limits.append(Limit(left, StopReason.BUDGET, f"max_kickoffs of the batch ({most.batch}) is spent"))
+        canary = settings.canary
+        if canary is None or await ledger.canary_passed(batch):
+            return cls(limits, None)
+        return cls(limits, CanaryWatch.of(canary, await ledger.counts(batch)))
+
+    def left(self) -> float:
+        """Kickoffs that may leave now."""
+        limits = min((limit.left for limit in self._limits), default=math.inf)
+        return limits if self._canary is None else min(limits, self._canary.left)
+
+    def spend(self, kickoffs: int) -> None:
+        """So many are about to leave."""
+        for limit in self._limits:
+            limit.left -= kickoffs
+        if self._canary is not None:
+            self._canary.started += kickoffs
+
+    def count(self, outcome: Outcome, *, refused: bool) -> None:
+        """Take in an ended attempt; `refused`: its kickoff cost nothing."""
+        if refused:
+            for limit in self._limits:
+                limit.left += 1
+        if self._canary is not None:
+            self._canary.count(outcome)
+
+    def canary_just_passed(self) -> bool:
+        """True once, when the canary has passed: from then on it holds nothing back."""
+        if self._canary is None or not self._canary.decided or not self._canary.passed:
+            return False
+        self._canary = None
+        return True
+
+    def spent(self) -> tuple[StopReason, str] | None:
+        """Why nothing may start any more, or None."""
+        if self._canary is not None and self._canary.decided:
+            return StopReason.CANARY, str(self._canary)
+        for limit in self._limits:
+            if limit.left <= 0:
+                return limit.reason, limit.words
+        return None
+
+
+def month_budget(crew: CrewSettings, now: datetime) -> MonthBudget | None:
+    """What a crew may still spend in the calendar month (UTC) of `now`; None where nothing bounds it."""
+    if crew.max_kickoffs_per_month is None:
+        return None
+    since = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return MonthBudget(crew_address(crew.url), to_text(since), crew.max_kickoffs_per_month)

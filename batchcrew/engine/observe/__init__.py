@@ -1,0 +1,1 @@
+"""How the end of an execution is found out."""

@@ -1,0 +1,257 @@
+"""Rows of JSON: a line each (JSONL), or the objects of one list; both streamed.
+
+orjson reads the usual line. It takes the last of equal keys and rounds integers of more than 64 bits, so a
+line that could hold either is read by the json module, which can be asked.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+import orjson
+
+from batchcrew.jobfile.problems import Problems, named, shown
+from batchcrew.jobfile.rows.text_encoding import DEFAULT_ENCODING, add_undecodable, codec_of
+from batchcrew.jobfile.rows.unfinished import CUT
+from batchcrew.model.models import Location
+
+MAX_LINE = 64 * 2**20
+"""Bytes of one line."""
+_CHUNK = 2**16
+_MANY_DIGITS = re.compile(rb"[0-9]{19}")
+_PAIR = re.compile(rb'"\s*:')
+_LONGEST_TOKEN = 5_000
+"""Characters before the end of a chunk within which an error may come from the cut: a number, blanks …"""
+_SPACE = " \t\r\n"
+
+
+def read_json_lines(
+    path: Path, name: str, problems: Problems, *, encoding: str | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each line's number and its object. Blank lines are skipped."""
+    with path.open("rb") as stream:
+        codec = codec_of(encoding)
+        lines = _lines(stream) if codec == DEFAULT_ENCODING else _decoded_lines(path, codec)
+        number = 0
+        empty = True
+        try:
+            for number, line in enumerate(lines, start=1):
+                row = _row(line, name, number, problems)
+                if row is not None:
+                    empty = False
+                    yield number, row
+                elif problems.full:
+                    return
+                else:
+                    empty = empty and not line.strip()
+                    if line.strip() and not line.endswith((b"\n", b"\r")) and len(line) < MAX_LINE:
+                        problems.at(Location(name, number), CUT)
+        except UnicodeError:
+            add_undecodable(path, name, codec, problems)
+            return
+    if empty:
+        problems.at(Location(name), "the file is empty; each line must be a JSON object")
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    first = True
+    while line := stream.readline(MAX_LINE):
+        if first:
+            line, first = line.removeprefix(b"\xef\xbb\xbf"), False
+        yield line
+
+
+def _decoded_lines(path: Path, encoding: str) -> Iterator[bytes]:
+    with path.open(encoding=encoding, newline="\n") as stream:
+        for line in stream:
+            yield line.removeprefix("\ufeff").encode()
+
+
+def _row(line: bytes, name: str, number: int, problems: Problems) -> dict[str, Any] | None:
+    """The line's object; None for a blank line, and after adding a problem."""
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError as exc:
+        if line.strip():
+            if len(line) >= MAX_LINE:
+                problems.at(Location(name, number), f"the line is longer than {MAX_LINE // 2**20} MiB")
+            else:
+                column = 0 if _not_utf8(exc) else exc.pos + 1
+                problems.at(Location(name, number, column), f"not valid JSON: {_reason(exc, line)}")
+        return None
+    if type(value) is not dict:
+        problems.at(Location(name, number), f"each line must be a JSON object, {_kind(value)} was found")
+        return None
+    # No more `":` than keys: no key can be there twice, and nothing is nested. (Text may hold `":` too.)
+    if len(_PAIR.findall(line)) == len(value) and not _MANY_DIGITS.search(line):
+        return value
+    try:
+        exact: dict[str, Any] = _exact(line.decode())
+        return exact
+    except ValueError as exc:
+        problems.at(Location(name, number), str(exc))
+        return None
+    except RecursionError:
+        problems.at(Location(name, number), "nested too deeply")
+        return None
+
+
+def _exact(text: str) -> Any:
+    """The value with every integer as written.
+
+    Raises:
+        ValueError: a key comes twice, or an integer is longer than Python reads.
+    """
+    return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_refuse, parse_float=_finite)
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise _Wrong(f"the key {named(twice)} comes twice in one object")
+    return made
+
+
+class _Wrong(ValueError):
+    """Valid JSON that is no row of ours."""
+
+
+def _refuse(constant: str) -> None:
+    raise _Wrong(f"{constant} is not JSON; write null, or quote it if it is text")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in {float("inf"), float("-inf")}:
+        raise _Wrong(f"the number {text} is too large")
+    return number
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    return {list: "a list", dict: "an object", str: "text", bool: "true or false"}.get(type(value), "a number")
+
+
+def _reason(exc: json.JSONDecodeError, line: bytes) -> str:
+    if re.match(rb"-?(?:NaN|Infinity)", line[exc.pos : exc.pos + 9]):
+        return "NaN and Infinity are not JSON; write null"
+    if _not_utf8(exc):
+        return "the line is not UTF-8; say the file's encoding (`encoding: cp1252`, or --encoding cp1252)"
+    if "infinity" in exc.msg:
+        return "the number is too large"
+    return exc.msg
+
+
+def _not_utf8(exc: json.JSONDecodeError) -> bool:
+    return "valid UTF-8" in exc.msg
+
+
+def read_json_list(path: Path, name: str, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each object of the file's one list, with the line in which it begins.
+
+    The list is cut into its objects as the file is read, so only one of them (and a chunk) is in memory.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        text = _ListText(stream)
+        try:
+            for line, value in text.values():
+                if isinstance(value, dict):
+                    yield line, value
+                else:
+                    problems.at(Location(name, line), f"each row must be an object, {_kind(value)} was found")
+                    if problems.full:
+                        return
+        except UnicodeDecodeError:
+            problems.at(Location(name, text.line), "the text after this line is not UTF-8; save the file as UTF-8")
+        except json.JSONDecodeError as exc:
+            where = Location(name, text.line + exc.lineno - 1, exc.colno if exc.lineno > 1 else 0)
+            problems.at(where, f"not valid JSON: {exc.msg}")
+        except _Wrong as exc:
+            problems.at(Location(name, text.line), str(exc))
+        except RecursionError:
+            problems.at(Location(name, text.line), "nested too deeply")
+        except ValueError:
+            problems.at(Location(name, text.line), "a number is too long; quote it if it is text")
+
+
+class _ListText:
+    """A JSON text that is one list, read in chunks."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._decoder = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_refuse, parse_float=_finite)
+        self._buffer = ""
+        self._at = 0
+        self.line = 1
+        """The line that is being read."""
+
+    def values(self) -> Iterator[tuple[int, Any]]:
+        """Each value of the list and the line in which it begins.
+
+        Raises:
+            ValueError: the text is no list, or no JSON.
+        """
+        if self._next() != "[":
+            raise _Wrong("a rows file in JSON is a list of objects, as in [{…}, {…}]")
+        self._at += 1
+        if self._next() == "]":
+            raise _Wrong("the list is empty; there is no row in it")
+        mark = ","
+        while mark == ",":
+            self._next()
+            yield self.line, self._value()
+            mark = self._next()
+            self._at += 1
+        if mark != "]":
+            raise _Wrong(
+                f"not valid JSON: a comma or ] must follow a row, {shown(mark) if mark else 'the end'} was found"
+            )
+        if self._next():
+            raise _Wrong("not valid JSON: something follows the end of the list")
+
+    def _more(self, amount: int = _CHUNK) -> bool:
+        chunk = self._stream.read(amount)
+        self._buffer = self._buffer[self._at :] + chunk
+        self._at = 0
+        return bool(chunk)
+
+    def _next(self) -> str:
+        """The next character that is no blank, without using it; empty at the end."""
+        while True:
+            while self._at < len(self._buffer):
+                character = self._buffer[self._at]
+                if character not in _SPACE:
+                    return character
+                self.line += character == "\n"
+                self._at += 1
+            if not self._more():
+                return ""
+
+    def _value(self) -> Any:
+        """The value that begins here.
+
+        Raises:
+            json.JSONDecodeError: the text is no JSON; its line counts from `line`.
+        """
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._buffer, self._at)
+            except json.JSONDecodeError as exc:
+                left = len(self._buffer) - self._at
+                position = exc.pos - self._at
+                # It may only be cut: read as much again, so that a long value is not tried too often.
+                cut = "Unterminated" in exc.msg or position > left - _LONGEST_TOKEN
+                if cut and left > MAX_LINE:
+                    raise _Wrong(f"a row is longer than {MAX_LINE // 2**20} MiB") from None
+                if cut and self._more(max(_CHUNK, left)):
+                    continue
+                text = self._buffer[self._at :]
+                raise json.JSONDecodeError(exc.msg, text, position) from None
+            self.line += self._buffer.count("\n", self._at, end)
+            self._at = end
+            return value

@@ -1,0 +1,58 @@
+"""The encodings of rows files: which can be used, and where a file breaks the one it is said to have."""
+
+import codecs
+from pathlib import Path
+
+from batchcrew.jobfile.problems import Problems, shown
+from batchcrew.model.models import Location
+
+DEFAULT_ENCODING = "utf-8-sig"
+"""UTF-8; the byte order mark that Excel writes is taken off."""
+_CHUNK = 2**16
+
+
+def encoding_error(encoding: str) -> str | None:
+    """Why text cannot be read in this encoding, as a sentence; None when it can."""
+    try:
+        "".encode(encoding)  # unlike codecs.lookup this refuses `hex` and the like
+    except (LookupError, ValueError):
+        return f"{shown(encoding)} is no encoding; try utf-8, cp1252, latin-1 or utf-16"
+    return None
+
+
+def codec_of(encoding: str | None) -> str:
+    """The name to open a file with: UTF-8 takes a byte order mark off, whether it was asked for or not."""
+    if encoding is None or codecs.lookup(encoding).name == "utf-8":
+        return DEFAULT_ENCODING
+    return encoding
+
+
+def add_undecodable(path: Path, name: str, codec: str, problems: Problems) -> None:
+    """Say where the first byte stands that is not of the encoding. Reads the file again up to there."""
+    decoder = codecs.getincrementaldecoder(codec)()
+    line = 1
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            state = decoder.getstate()
+            try:
+                line += decoder.decode(chunk).count("\n")
+            except UnicodeError:
+                decoder.setstate(state)
+                line += _lines_before_error(decoder, chunk)
+                break
+    called = "UTF-8" if codec == DEFAULT_ENCODING else codec
+    problems.at(
+        Location(name, line),
+        f"a byte in this line is not {called}; save the file as UTF-8, or say its encoding "
+        "(`encoding: cp1252`, or --encoding cp1252)",
+    )
+
+
+def _lines_before_error(decoder: codecs.IncrementalDecoder, chunk: bytes) -> int:
+    lines = 0
+    for position in range(len(chunk)):
+        try:
+            lines += decoder.decode(chunk[position : position + 1]).count("\n")
+        except UnicodeError:
+            break
+    return lines

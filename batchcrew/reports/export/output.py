@@ -1,0 +1,182 @@
+"""Where an export goes: a file that is replaced whole, or a stream. All of it blocks: call it in a thread."""
+
+import contextlib
+import errno
+import io
+import os
+import stat
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Protocol, TextIO
+
+from batchcrew.base.disk import sync_folder
+from batchcrew.base.errors import OutputError, UsageError
+from batchcrew.base.text import clean_block, clean_text
+from batchcrew.reports.commands import quoted
+
+
+class Target(Protocol):
+    """Open, write, finish; and close whatever happens, from another thread too."""
+
+    def open(self) -> None:
+        """Get ready to write. Raises UsageError where that cannot be."""
+        ...
+
+    def write(self, text: str) -> None:
+        """Write `text` as UTF-8."""
+        ...
+
+    def finish(self) -> None:
+        """Everything is written: let it be seen."""
+        ...
+
+    def close(self) -> None:
+        """Let go. What was not finished leaves no trace of itself in a file."""
+        ...
+
+
+class StreamTarget:
+    """An open stream that is not ours to close. A terminal is shown escapes instead of sent them."""
+
+    def __init__(self, stream: BinaryIO | TextIO) -> None:
+        self._stream = stream
+        self._terminal = False
+
+    def open(self) -> None:
+        self._terminal = self._stream.isatty()
+
+    def write(self, text: str) -> None:
+        if self._terminal:
+            text = clean_block(text)
+        if isinstance(self._stream, io.TextIOWrapper):
+            # Its bytes below: UTF-8 whatever the locale says, and no newline turned into another.
+            self._stream.flush()
+            self._stream.buffer.write(text.encode())
+        elif isinstance(self._stream, io.TextIOBase):
+            self._stream.write(text)
+        else:
+            self._stream.write(text.encode())  # type: ignore[arg-type]  # io's classes and typing's are not kin
+
+    def finish(self) -> None:
+        self._stream.flush()
+
+    def close(self) -> None:
+        return None
+
+
+class FileTarget:
+    """A file that appears whole or not at all: written beside its place, synced, then moved over the old one.
+
+    It is made readable by its owner only, whatever the old file was. Where the path is a device or a pipe, that is
+    written to as it is. A link is followed. Its methods may meet in several threads (a cancelled export closes
+    while a write still goes on), so a lock lets one in at a time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._asked = path
+        self._path = path
+        self._file: io.BufferedWriter | None = None
+        self._temporary: Path | None = None
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            try:
+                self._open()
+            except OSError as error:
+                raise UsageError(
+                    why_not_written(self._asked, self._path.parent, error, example="results.csv")
+                ) from error
+
+    def _open(self) -> None:
+        try:
+            mode = self._asked.stat().st_mode
+        except FileNotFoundError:
+            mode = stat.S_IFREG
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(mode):
+            self._file = self._asked.open("wb")
+            return
+        self._path = Path(os.path.realpath(self._asked))
+        descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=f".{self._path.name[:40]}.", suffix=".part")
+        self._temporary = Path(name)
+        self._file = os.fdopen(descriptor, "wb")
+
+    def write(self, text: str) -> None:
+        with self._lock, self._translated():
+            if self._file is not None:
+                self._file.write(text.encode())
+
+    def finish(self) -> None:
+        with self._lock, self._translated():
+            if self._file is None:
+                return
+            self._file.flush()
+            if self._temporary is None:
+                return
+            os.fsync(self._file.fileno())
+            self._temporary.replace(self._path)
+            self._temporary = None
+            self._sync_folder()
+
+    def _sync_folder(self) -> None:
+        # The results are in place and safe on disk; a file system that cannot sync a folder takes nothing back.
+        with contextlib.suppress(OSError):
+            sync_folder(self._path.parent)
+
+    def close(self) -> None:
+        with self._lock, self._translated():
+            self._closed = True
+            file, self._file = self._file, None
+            temporary, self._temporary = self._temporary, None
+            try:
+                if temporary is not None:
+                    temporary.unlink(missing_ok=True)
+            finally:
+                if file is not None:
+                    _close(file, unwanted=temporary is not None)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            kept = "; what stood there before is as it was" if self._temporary is not None else ""
+            path = clean_text(str(self._asked))
+            raise OutputError(f"{path} cannot be written: {error.strerror or error}{kept}") from error
+
+
+def why_not_written(path: Path, folder: Path, error: OSError, *, example: str) -> str:
+    """Return why the file `path` cannot be written in its `folder`, and what to do.
+
+    Args:
+        example: the name of such a file.
+    """
+    name, parent = clean_text(str(path)), clean_text(str(folder))
+    if isinstance(error, IsADirectoryError):
+        inside = quoted(str(path / example))
+        return f"{name} is a folder; name a file in it, such as {inside}"
+    if isinstance(error, FileNotFoundError):
+        return f"the folder {parent} does not exist; make it first: mkdir -p {quoted(str(folder))}"
+    if isinstance(error, NotADirectoryError):
+        return f"{name} cannot be written: {parent} is not a folder"
+    if isinstance(error, PermissionError):
+        return f"{name} cannot be written: no permission to write in {parent}"
+    if error.errno == errno.EROFS:
+        return f"{name} cannot be written: {parent} is on a read-only file system"
+    return f"{name} cannot be written: {error.strerror or error}"
+
+
+def _close(file: io.BufferedWriter, *, unwanted: bool) -> None:
+    """Close; what could not be written of an unwanted file (a full disk) is no second error."""
+    try:
+        file.close()
+    except OSError:
+        if not unwanted:
+            raise

@@ -1,0 +1,1 @@
+"""The crew API: routes, what a kickoff holds, dialects, and the description."""

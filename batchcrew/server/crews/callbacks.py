@@ -1,0 +1,213 @@
+"""Who is called back for an execution of a real crew, as its kickoff says; read, checked, and made into calls."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Self, TypeAlias
+from urllib.parse import urlsplit
+
+from yarl import URL
+
+from batchcrew.server.api.dialects import PAUSED, Speech
+from batchcrew.server.api.executor import Report, StepReport, TaskReport
+from batchcrew.server.api.kickoff import BadBody, Body, read_url
+
+Call: TypeAlias = tuple[str, str | None, bytes]
+"""URL, Authorization header, body."""
+MAX_SECRET = 8000
+"""Characters of a token, or of a user and password."""
+MAX_EVENTS = 200
+"""Names of events that one kickoff may ask for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receiver:
+    """A URL and what it asks for."""
+
+    url: str
+    authorization: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """The `webhooks` of a kickoff: the library's own events."""
+
+    receiver: Receiver
+    events: tuple[str, ...]
+    realtime: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callbacks:
+    """Everything that one execution calls back."""
+
+    meta: Mapping[str, Any] | None = None
+    urls: Mapping[str, str] = field(default_factory=dict)
+    """`taskWebhookUrl`, `stepWebhookUrl`, `crewWebhookUrl`."""
+    human: Receiver | None = None
+    stream: Stream | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """For the archive."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, said: Mapping[str, Any]) -> Self:
+        """What `to_json` has made."""
+        human, stream = said["human"], said["stream"]
+        if stream is not None:
+            stream = Stream(
+                receiver=Receiver(**stream["receiver"]), events=tuple(stream["events"]), realtime=stream["realtime"]
+            )
+        return cls(
+            meta=said["meta"], urls=said["urls"], human=None if human is None else Receiver(**human), stream=stream
+        )
+
+    def task(self, speech: Speech, seen: Report, task: TaskReport) -> list[Call]:
+        """The calls for a task that has ended."""
+        return self._call("taskWebhookUrl", lambda: speech.task_webhook(seen, task, self.meta))
+
+    def step(self, speech: Speech, seen: Report, step: StepReport) -> list[Call]:
+        """The calls for a step of an agent."""
+        return self._call("stepWebhookUrl", lambda: speech.step_webhook(seen, step, self.meta))
+
+    def crew(self, speech: Speech, seen: Report) -> list[Call]:
+        """The calls for the end of the execution."""
+        return self._call("crewWebhookUrl", lambda: speech.crew_webhook(seen, self.meta))
+
+    def paused(self, kickoff_id: str, *, task_id: str, agent: str, output: str) -> list[Call]:
+        """The calls for an execution that waits for a person."""
+        if self.human is None:
+            return []
+        body = {
+            "execution_id": kickoff_id,
+            "kickoff_id": kickoff_id,
+            "task_id": task_id,
+            "status": PAUSED,
+            "agent": agent,
+            "output": output,
+            **({} if self.meta is None else {"meta": self.meta}),
+        }
+        return [(self.human.url, self.human.authorization, json.dumps(body).encode())]
+
+    def events(self, kickoff_id: str, events: Sequence[Mapping[str, Any]]) -> list[Call]:
+        """The calls for events of the library."""
+        if self.stream is None or not events:
+            return []
+        named = [
+            {
+                "id": event["id"],
+                "execution_id": kickoff_id,
+                "timestamp": event["timestamp"],
+                "type": event["type"],
+                "data": event["data"],
+                **({} if self.meta is None else {"meta": self.meta}),
+            }
+            for event in events
+        ]
+        receiver = self.stream.receiver
+        return [(receiver.url, receiver.authorization, json.dumps({"events": named}).encode())]
+
+    def _call(self, key: str, body: Any) -> list[Call]:
+        url = self.urls.get(key)
+        return [] if url is None else [(url, None, json.dumps(body()).encode())]
+
+
+def read_callbacks(body: Body, *, allow: Sequence[str], events: frozenset[str]) -> Callbacks:
+    """Who a kickoff wants to be called back.
+
+    Args:
+        allow: patterns of URLs; none allows all.
+        events: names of events that there are.
+
+    Raises:
+        BadBody: a part is wrong, or a URL is not allowed here.
+    """
+    return Callbacks(
+        meta=body.meta,
+        urls=allowed_urls(body.urls, allow),
+        human=_receiver("humanInputWebhook", body.whole.get("humanInputWebhook"), allow),
+        stream=_stream(body.whole.get("webhooks"), allow, events),
+    )
+
+
+def allowed_urls(urls: Mapping[str, str], allow: Sequence[str]) -> Mapping[str, str]:
+    """The same URLs.
+
+    Raises:
+        BadBody: one is not allowed here.
+    """
+    for name, url in urls.items():
+        _allow(name, url, allow)
+    return urls
+
+
+def _allow(name: str, url: str, allow: Sequence[str]) -> None:
+    if allow and not any(_fits(URL(url), pattern) for pattern in allow):
+        raise BadBody(f"{name} may not be called from here: this server allows only {', '.join(allow)}")
+
+
+def _fits(url: URL, pattern: str) -> bool:
+    """Scheme, host, port and path each fit their part: a `*` for the host never reaches into the path."""
+    wanted = urlsplit(pattern)
+    host, _, port = wanted.netloc.lower().partition(":")
+    ports = {port} if port else {"443" if wanted.scheme.lower() == "https" else "80"}
+    return (
+        url.scheme == wanted.scheme.lower()
+        and fnmatchcase((url.host or "").lower(), host)
+        and (port == "*" or str(url.port) in ports)
+        and fnmatchcase(url.path, wanted.path or "*")
+    )
+
+
+def _receiver(name: str, said: Any, allow: Sequence[str]) -> Receiver | None:
+    if said is None:
+        return None
+    if not isinstance(said, dict):
+        raise BadBody(f"{name} is no JSON object with a url")
+    url = read_url(f"{name}.url", said.get("url"))
+    _allow(f"{name}.url", url, allow)
+    return Receiver(url=url, authorization=_authorization(name, said.get("authentication")))
+
+
+def _authorization(name: str, said: Any) -> str | None:
+    """The Authorization header of an `authentication`."""
+    if said is None:
+        return None
+    strategy = said.get("strategy") if isinstance(said, dict) else None
+    if strategy == "bearer":
+        token = _secret(said.get("token"))
+        if token is not None and all("!" <= character <= "~" for character in token):
+            return f"Bearer {token}"
+        raise BadBody(f"{name}.authentication has no token that a header can carry")
+    if strategy == "basic":
+        user, password = _secret(said.get("username")), _secret(said.get("password"))
+        if user is None or password is None or ":" in user:
+            raise BadBody(f"{name}.authentication has no username and password")
+        try:
+            return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+        except UnicodeEncodeError:
+            raise BadBody(f"{name}.authentication has no username and password") from None
+    raise BadBody(f"{name}.authentication has no strategy bearer or basic")
+
+
+def _secret(value: Any) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= MAX_SECRET else None
+
+
+def _stream(said: Any, allow: Sequence[str], events: frozenset[str]) -> Stream | None:
+    receiver = _receiver("webhooks", said, allow)
+    if receiver is None:
+        return None
+    names = said.get("events")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise BadBody("webhooks.events is no list of names")
+    unknown = [name for name in names if name not in events]
+    if unknown or len(names) > MAX_EVENTS:
+        raise BadBody(f"webhooks.events has a name that is no event of the library: {str(unknown[:1])[:100]}")
+    realtime = said.get("realtime", False)
+    if not isinstance(realtime, bool):
+        raise BadBody("webhooks.realtime is neither true nor false")
+    return Stream(receiver=receiver, events=tuple(dict.fromkeys(names)), realtime=realtime)

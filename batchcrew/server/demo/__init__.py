@@ -1,0 +1,1 @@
+"""The demo crew: a travel planner whose texts are made by plain code."""

@@ -1,0 +1,42 @@
+"""What a client asks of the demo crew."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from batchcrew.server.api.kickoff import Body, parse, refuse_missing
+from batchcrew.server.demo import crew
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kickoff:
+    """What a client asks of the demo crew."""
+
+    trip: Mapping[str, str]
+    work: bytes
+    """Digest of the inputs."""
+    meta: Mapping[str, Any] | None
+    urls: Mapping[str, str]
+    job: str | None
+
+
+def read(raw: bytes) -> Kickoff:
+    """The demo crew's kickoff in a request's body.
+
+    Raises:
+        BadBody: it is no kickoff.
+    """
+    return demand(parse(raw))
+
+
+def demand(body: Body) -> Kickoff:
+    """What the demo crew takes of it.
+
+    Raises:
+        BadBody: inputs are missing.
+    """
+    refuse_missing(crew.missing_inputs(body.inputs))
+    work = hashlib.sha256(json.dumps(body.inputs, sort_keys=True).encode()).digest()[:16]
+    return Kickoff(trip=crew.trip(body.inputs), work=work, meta=body.meta, urls=body.urls, job=body.job)

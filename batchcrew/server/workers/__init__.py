@@ -1,0 +1,1 @@
+"""The processes in which real crews run, as the server sees them."""
