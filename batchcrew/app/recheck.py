@@ -44,7 +44,7 @@ async def recheck(
     ledger: Ledger,
     stop: Stop,
     clock: Clock,
-    chance: random.Random,
+    rng: random.Random,
     report: Report,
     warn: Callable[[str], None],
 ) -> RecheckResult:
@@ -75,7 +75,7 @@ async def recheck(
         code = ExitCode.DEFECT
         try:
             async with AsyncExitStack() as stack:
-                looker = _Looker(ledger, jobfile, stop=stop, clock=clock, chance=chance, report=report, result=result)
+                looker = _Looker(ledger, jobfile, stop=stop, clock=clock, rng=rng, report=report, result=result)
                 await looker.look_at_all(batch, job_ids, source=source, stack=stack, warn=warn)
             result.counts = await ledger.counts(batch)
             result.without_id = await ledger.held_without_id(batch, job_ids)
@@ -98,7 +98,7 @@ class _Looker:
         *,
         stop: Stop,
         clock: Clock,
-        chance: random.Random,
+        rng: random.Random,
         report: Report,
         result: RecheckResult,
     ) -> None:
@@ -106,7 +106,7 @@ class _Looker:
         self._jobfile = jobfile
         self._stop = stop
         self._clock = clock
-        self._chance = chance
+        self._rng = rng
         self._report = report
         self._result = result
         self._clients: Mapping[str, CrewClient] = {}
@@ -198,7 +198,7 @@ class _Looker:
         Raises:
             CrewUnusable: the token is refused, or the URL is wrong.
         """
-        settling = Settling(self._jobfile.run.poll, self._chance)
+        settling = Settling(self._jobfile.run.poll, self._rng)
         unclear = 0
         while True:
             polled_at = self._clock.monotonic()

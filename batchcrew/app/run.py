@@ -21,7 +21,7 @@ from batchcrew.app.consent import moved_crews, settle_stale
 from batchcrew.app.fit_concurrency import fit_concurrency, require_descriptors
 from batchcrew.app.ingest import TakenIn, commands_of, report_earlier_days, take_in
 from batchcrew.app.ledger_location import is_here
-from batchcrew.app.warning_history import Telling
+from batchcrew.app.warning_history import WarningHistory
 from batchcrew.app.wiring import Source, ledger_of, open_crews, open_former
 from batchcrew.base.clock import Clock, to_text
 from batchcrew.base.errors import BatchBusy, BatchcrewError, NeedsConsent, UsageError
@@ -63,18 +63,18 @@ class RunRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a run does not make itself: its stop, its clock, its chance, and who watches."""
+class RunContext:
+    """What a run does not make itself: its stop, its clock, its rng, and who watches."""
 
     stop: Stop
     clock: Clock
-    chance: random.Random
+    rng: random.Random
     observe: Observe
     monitor: str | None = None
     """URL that is told when the run begins and ends (`--ping`)."""
 
 
-async def run_batch(request: RunRequest, around: Surroundings) -> RunResult:
+async def run_batch(request: RunRequest, context: RunContext) -> RunResult:
     """Start or continue a batch; returns when every job has ended or its stop was asked for.
 
     Raises:
@@ -87,19 +87,19 @@ async def run_batch(request: RunRequest, around: Surroundings) -> RunResult:
         if request.once:
             _refuse_served(request, jobfile)
         ledger = await ledger_of(
-            jobfile, request.ledger, clock=around.clock, warn=lambda message: around.observe(Warned(message))
+            jobfile, request.ledger, clock=context.clock, warn=lambda message: context.observe(Warned(message))
         )
         if not await asyncio.to_thread(is_here, ledger):
-            around.observe(LedgerChosen(str(ledger)))
-        async with BatchLock(ledger, jobfile.batch, since=to_text(around.clock.now())):
-            await _tell(around, "start")
-            result = await _continue(request, jobfile, settings, ledger, around)
+            context.observe(LedgerChosen(str(ledger)))
+        async with BatchLock(ledger, jobfile.batch, since=to_text(context.clock.now())):
+            await _tell(context, "start")
+            result = await _continue(request, jobfile, settings, ledger, context)
     except BatchBusy:  # that run tells the monitor itself
         raise
     except BatchcrewError:
-        await _tell(around, "failure")
+        await _tell(context, "failure")
         raise
-    await _tell(around, "success" if went_well(result) else "failure")
+    await _tell(context, "success" if went_well(result) else "failure")
     return result
 
 
@@ -116,18 +116,18 @@ def _refuse_served(request: RunRequest, jobfile: JobFile) -> None:
         )
 
 
-async def _tell(around: Surroundings, moment: Moment) -> None:
-    if around.monitor:
-        await ping(around.monitor, moment, warn=lambda message: around.observe(Warned(message)))
+async def _tell(context: RunContext, moment: Moment) -> None:
+    if context.monitor:
+        await ping(context.monitor, moment, warn=lambda message: context.observe(Warned(message)))
 
 
 class _Crews:
     """Clients for the crews of a run, opened when the first is needed: a finished batch needs none."""
 
-    def __init__(self, jobfile: JobFile, settings: RunSettings, ledger: Path, around: Surroundings) -> None:
+    def __init__(self, jobfile: JobFile, settings: RunSettings, ledger: Path, context: RunContext) -> None:
         self._jobfile = jobfile
         self._ledger = ledger
-        self._around = around
+        self._around = context
         self._stack = AsyncExitStack()
         self._clients: dict[str, CrewClient] | None = None
         self.settings = settings
@@ -160,15 +160,15 @@ class _Crews:
     async def ask(self, names: frozenset[str], *, once: bool) -> Mapping[str, CrewInputs | None]:
         """Ask these crews for their inputs."""
         clients = await self.open()
-        around = self._around
+        context = self._around
         return await ask_for_inputs(
             {name: clients[name] for name in sorted(names)},
             settings=self.settings,
-            stop=around.stop,
-            clock=around.clock,
-            chance=around.chance,
+            stop=context.stop,
+            clock=context.clock,
+            rng=context.rng,
             # a tick asks once more when it begins to work, and reports then what is wrong
-            observe=_ignore if once else around.observe,
+            observe=_ignore if once else context.observe,
             once=once,
             longest=TICK_SECONDS if once else math.inf,
         )
@@ -183,38 +183,38 @@ def _ignore(event: Event) -> None:
 
 
 async def _continue(
-    request: RunRequest, jobfile: JobFile, settings: RunSettings, path: Path, around: Surroundings
+    request: RunRequest, jobfile: JobFile, settings: RunSettings, path: Path, context: RunContext
 ) -> RunResult:
-    began, source = around.clock.monotonic(), request.source
+    began, source = context.clock.monotonic(), request.source
     await asyncio.to_thread(require_descriptors, jobfile.crews)
-    async with Ledger(path, clock=around.clock, consequence=NEXT_RUN_RESUMES) as ledger:
-        telling = Telling(
-            around.observe,
-            await ledger.told(jobfile.batch),
+    async with Ledger(path, clock=context.clock, consequence=NEXT_RUN_RESUMES) as ledger:
+        history = WarningHistory(
+            context.observe,
+            await ledger.reported_warnings(jobfile.batch),
             next_step=lambda action: _next_step(action, request, jobfile, path),
         )
-        around = replace(around, observe=telling.observe)
+        context = replace(context, observe=history.observe)
         for warning in (*jobfile.warnings, *map(str, await asyncio.to_thread(jobfile.questions))):
-            around.observe(Warned(warning))
-        async with _Crews(jobfile, settings, path, around) as crews:
+            context.observe(Warned(warning))
+        async with _Crews(jobfile, settings, path, context) as crews:
             try:
                 taken = await take_in(
                     ledger,
                     jobfile,
                     source=source,
-                    stop=around.stop,
-                    observe=around.observe,
+                    stop=context.stop,
+                    observe=context.observe,
                     settings=settings,
                     ask=partial(crews.ask, once=request.once),
                     program=request.program,
                 )
             except NeedsConsent as refusal:
-                await _watch_only(request, jobfile, crews, ledger, around, refusal)
+                await _watch_only(request, jobfile, crews, ledger, context, refusal)
                 raise
             batch = taken.batch
             for warning in jobfile.row_warnings():
-                around.observe(Warned(warning))
-            await _prepare_jobs(request, jobfile, settings, ledger, batch, around)
+                context.observe(Warned(warning))
+            await _prepare_jobs(request, jobfile, settings, ledger, batch, context)
             result = RunResult(
                 batch=batch.batch,
                 run_id=None,
@@ -226,16 +226,16 @@ async def _continue(
                 program=request.program,
             )
             if result.counts.left:
-                result = await _run(request, jobfile, crews, ledger, taken, result, around)
-        if telling.changed:
-            await ledger.keep_told(batch, telling.kept)
+                result = await _run(request, jobfile, crews, ledger, taken, result, context)
+        if history.changed:
+            await ledger.save_reported_warnings(batch, history.kept)
         return replace(
             result,
             failing=await ledger.failing(batch),
             duplicates=await ledger.duplicates(batch),
             unanswered=await ledger.unanswered(batch),
             unsure=await ledger.unsure_count(batch),
-            wall_seconds=around.clock.monotonic() - began,
+            wall_seconds=context.clock.monotonic() - began,
         )
 
 
@@ -262,7 +262,7 @@ async def _watch_only(
     jobfile: JobFile,
     crews: _Crews,
     ledger: Ledger,
-    around: Surroundings,
+    context: RunContext,
     refusal: NeedsConsent,
 ) -> None:
     """Watch what is in progress although the changed file is refused: it is paid for."""
@@ -270,10 +270,10 @@ async def _watch_only(
     counts = Counts() if batch is None else await ledger.counts(batch)
     if batch is None or not counts.open:
         return
-    around.observe(Warned(f"{refusal}; the executions in progress are watched to their end first"))
+    context.observe(Warned(f"{refusal}; the executions in progress are watched to their end first"))
     result = RunResult(batch=batch.batch, run_id=None, counts=counts, ledger=str(ledger.path))
     only = replace(request, limit=0)
-    await _run(only, jobfile, crews, ledger, TakenIn(batch, None), result, around)
+    await _run(only, jobfile, crews, ledger, TakenIn(batch, None), result, context)
 
 
 async def _prepare_jobs(
@@ -282,15 +282,15 @@ async def _prepare_jobs(
     settings: RunSettings,
     ledger: Ledger,
     batch: BatchKey,
-    around: Surroundings,
+    context: RunContext,
 ) -> None:
     """Report what must be known before money is spent, and put back the jobs that are to run again."""
     source = request.source
     commands = commands_of(jobfile, source, str(ledger.path), request.program)
-    await report_earlier_days(ledger, batch, around.observe, source=source, program=request.program)
+    await report_earlier_days(ledger, batch, context.observe, source=source, program=request.program)
     for line in await moved_crews(ledger, batch, jobfile, commands):
-        around.observe(Warned(line))
-    await settle_stale(ledger, batch, settings, source, jobfile, commands, around.observe)
+        context.observe(Warned(line))
+    await settle_stale(ledger, batch, settings, source, jobfile, commands, context.observe)
     if request.retry_failed:
         await ledger.retry(batch, states=[JobState.FAILED])
 
@@ -302,7 +302,7 @@ async def _run(
     ledger: Ledger,
     taken: TakenIn,
     result: RunResult,
-    around: Surroundings,
+    context: RunContext,
 ) -> RunResult:
     clients, batch = await crews.open(), taken.batch
     stopped_before = await ledger.latest_stop(batch)
@@ -315,14 +315,14 @@ async def _run(
         urls={name: crew_address(crew.url) for name, crew in jobfile.crews.items()},
     )
     if ledger.recovered:
-        around.observe(Warned(f"{_ids(ledger.recovered)} from the spill file; the executions are resumed"))
+        context.observe(Warned(f"{_ids(ledger.recovered)} from the spill file; the executions are resumed"))
     await ledger.reserve_spill(batch, crews.settings.concurrency)
-    around.observe(_started(result, run_id, request, jobfile, crews.settings))
+    context.observe(_started(result, run_id, request, jobfile, crews.settings))
     former = open_former(
         jobfile,
         await ledger.addresses(batch),
         concurrency=crews.settings.concurrency,
-        clock=around.clock,
+        clock=context.clock,
         warn=crews.warn,
     )
     async with former as formerly:
@@ -333,17 +333,17 @@ async def _run(
             clients=clients,
             crews=jobfile.crews,
             settings=crews.settings,
-            stop=around.stop,
-            clock=around.clock,
-            chance=around.chance,
-            observe=around.observe,
+            stop=context.stop,
+            clock=context.clock,
+            rng=context.rng,
+            observe=context.observe,
             limit=request.limit,
             once=request.once,
             may_start=taken.decided,
             former=formerly,
         ).run()
     before = result.counts
-    result = _ended(result, run_id, engine, await ledger.counts(batch), around.stop)
+    result = _ended(result, run_id, engine, await ledger.counts(batch), context.stop)
     stopped = result.stopped.value if result.stopped else None
     prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
     result = replace(

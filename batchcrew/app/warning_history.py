@@ -10,7 +10,7 @@ MOST_KEPT = 100
 _NUMBER = re.compile(r"\d+")
 
 
-class Telling:
+class WarningHistory:
     """Passes events on, marks the warnings that were said before, and adds commands to those that have an action.
 
     Numbers in warnings may differ; those that last are compared to the letter, and left out when they are repeated.

@@ -105,7 +105,7 @@ async def _recheck(
             ledger=ledger,
             stop=stop,
             clock=clock,
-            chance=random.Random(),
+            rng=random.Random(),
             report=report,
             warn=lambda message: say(f"warning: {message}"),
         )

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from batchcrew.app.run import RunRequest, Surroundings, run_batch
+from batchcrew.app.run import RunContext, RunRequest, run_batch
 from batchcrew.app.wiring import ProgressKind, open_progress
 from batchcrew.base.clock import SystemClock, to_text
 from batchcrew.base.errors import BatchBusy, BatchcrewError, ExitCode
@@ -145,5 +145,5 @@ def _tell(kind: ProgressKind) -> Callable[[str], None]:
 async def _run(request: RunRequest, kind: ProgressKind, *, drain: bool, monitor: str | None) -> RunResult:
     clock, stop = SystemClock(), Stop()
     with open_progress(sys.stderr, clock=clock, environ=os.environ, kind=kind) as progress:
-        around = Surroundings(stop=stop, clock=clock, chance=random.Random(), observe=progress.observe, monitor=monitor)
-        return await with_signals(run_batch(request, around), stop, drain=drain, tell=_tell(kind))
+        context = RunContext(stop=stop, clock=clock, rng=random.Random(), observe=progress.observe, monitor=monitor)
+        return await with_signals(run_batch(request, context), stop, drain=drain, tell=_tell(kind))

@@ -1,4 +1,4 @@
-"""Telling a monitor (healthchecks.io and its like) that a run began, went well or needs a person."""
+"""WarningHistory a monitor (healthchecks.io and its like) that a run began, went well or needs a person."""
 
 from collections.abc import Callable
 from typing import Literal, TypeAlias

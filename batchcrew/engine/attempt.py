@@ -21,7 +21,7 @@ from batchcrew.crew import CrewClient
 from batchcrew.engine import retry
 from batchcrew.engine.limits.breaker import Breaker
 from batchcrew.engine.limits.gate import Gate
-from batchcrew.engine.observe.polling import LASTING_TIMES, Patience, Settling, Silence, Waits
+from batchcrew.engine.observe.polling import LASTING_TIMES, ExecutionDeadline, PollSchedule, Settling, Silence
 from batchcrew.engine.stopping import Stop
 from batchcrew.ledger import Ledger
 from batchcrew.model.events import KickedOff, Observe, Progressed, RecordKickoff, Warned, WatchFormerAddress
@@ -51,7 +51,7 @@ LONGEST_RESEND_SECONDS = 30.0
 
 class _Decisions(TypedDict):
     retry: RetrySettings
-    chance: random.Random
+    rng: random.Random
 
 
 class Phase(Enum):
@@ -62,7 +62,7 @@ class Phase(Enum):
 
 
 @dataclass(slots=True)
-class Life:
+class AttemptTask:
     """An attempt in flight."""
 
     attempt: Attempt
@@ -94,7 +94,7 @@ class FormerAddress:
 
 
 class AttemptRunner:
-    """Lives attempts of one crew through. Holds nothing of a single attempt.
+    """InProgress attempts of one crew through. Holds nothing of a single attempt.
 
     Args:
         former: the crew's former addresses at which executions are still watched.
@@ -112,7 +112,7 @@ class AttemptRunner:
         settings: RunSettings,
         stop: Stop,
         clock: Clock,
-        chance: random.Random,
+        rng: random.Random,
         observe: Observe,
         count_kickoff: Callable[[str], None],
         wake: asyncio.Event,
@@ -126,14 +126,14 @@ class AttemptRunner:
         self._settings = settings
         self._stop = stop
         self._clock = clock
-        self._chance = chance
+        self._rng = rng
         self._observe = observe
         self._count_kickoff = count_kickoff
         self._wake = wake
         self._once = once
         self._longest_wait = 0.0 if once else math.inf
 
-    async def kick_off(self, life: Life, *, again: bool = False) -> Outcome | None:
+    async def kick_off(self, life: AttemptTask, *, again: bool = False) -> Outcome | None:
         """From the intent to the outcome; None when the run leaves before the end.
 
         `again`: an earlier run may have sent it already, so it can be left but not called unsent.
@@ -179,7 +179,7 @@ class AttemptRunner:
                     return None
                 return self.doubt(life.attempt, reason)
 
-    async def _accept(self, life: Life, kickoff_id: str) -> None:
+    async def _accept(self, life: AttemptTask, kickoff_id: str) -> None:
         """Nothing is done with a kickoff_id before it is durable."""
         attempt = life.attempt
         try:
@@ -205,10 +205,10 @@ class AttemptRunner:
             charged=attempt.charged,
             delivery=self._settings.delivery,
             retry=self._settings.retry,
-            chance=self._chance,
+            rng=self._rng,
         )
 
-    async def watch(self, life: Life, *, taken_up: bool = False) -> Outcome | None:
+    async def watch(self, life: AttemptTask, *, taken_up: bool = False) -> Outcome | None:
         """Poll the execution until it ends; None when the run leaves before, or a tick has polled."""
         life.phase = Phase.WATCHING
         if self._stop.leaving():
@@ -217,17 +217,17 @@ class AttemptRunner:
         former = self._former.get(attempt.address or "")
         client = self._client if former is None else former.client
         before = attempt.watch or Watch(asked=0, absent=0, unclear=0, next_at="")
-        waits = Waits(self._settings.poll, self._chance, asked=before.asked)
-        patience = Patience(self._settings.timeout, self._age(attempt), before.absent, before.unclear)
-        settling = Settling(self._settings.poll, self._chance, since=self._moment(before.empty_since))
+        waits = PollSchedule(self._settings.poll, self._rng, asked=before.asked)
+        deadline = ExecutionDeadline(self._settings.timeout, self._age(attempt), before.absent, before.unclear)
+        settling = Settling(self._settings.poll, self._rng, since=self._moment(before.empty_since))
         wait = self._first_wait(attempt, waits, taken_up=taken_up)
         asked = 0
         shown = Progress()
         while True:
-            remaining = patience.remaining(self._clock.monotonic() - began)
+            remaining = deadline.remaining(self._clock.monotonic() - began)
             wait = min(wait, remaining) if remaining > 0 else wait
             if wait > self._longest_wait:
-                self._leave(life, before.asked, asked, patience, settling, wait)
+                self._leave(life, before.asked, asked, deadline, settling, wait)
                 return None
             await self._clock.sleep(wait)
             polled_at = self._clock.monotonic()
@@ -238,23 +238,23 @@ class AttemptRunner:
                 self._give_up(former, answer.reason)
                 return None
             if isinstance(answer, Unclear):
-                if not self._unclear(answer, former, patience):
+                if not self._unclear(answer, former, deadline):
                     return None
                 wait = waits.next(at_least=answer.retry_after)
             else:
-                self._clear(answer, former, patience)
+                self._clear(answer, former, deadline)
                 if settling.is_open(answer, polled_at):
                     wait = settling.next(self._clock.monotonic())
                 else:
-                    ended = self._ended(attempt, answer, patience, settling, watched, polled=polled_at - began)
+                    ended = self._ended(attempt, answer, deadline, settling, watched, polled=polled_at - began)
                     if ended is not None:
                         return ended
                     wait = waits.next()
-            shown = self._show(attempt, answer, patience, shown)
+            shown = self._show(attempt, answer, deadline, shown)
 
-    def _unclear(self, answer: Unclear, former: FormerAddress | None, patience: Patience) -> bool:
+    def _unclear(self, answer: Unclear, former: FormerAddress | None, deadline: ExecutionDeadline) -> bool:
         """Count an answer that is not a status; False when the run does not poll that address any more."""
-        patience.unclear += 1
+        deadline.unclear += 1
         if answer.local:
             return True
         if former is None:
@@ -265,26 +265,26 @@ class AttemptRunner:
         former.silence.lasts(answer.reason)
         if former.given_up is None and not former.silence.gives_up_in():
             self._give_up(former, str(former.silence))
-        elif self._once and patience.unclear > LASTING_TIMES:
+        elif self._once and deadline.unclear > LASTING_TIMES:
             self._observe(Warned(f"crew {self._gate.name}: {former.url} does not say how its executions are"))
         return former.given_up is None
 
-    def _clear(self, answer: Execution, former: FormerAddress | None, patience: Patience) -> None:
+    def _clear(self, answer: Execution, former: FormerAddress | None, deadline: ExecutionDeadline) -> None:
         """Note that the server says how the execution is, or that it does not know it."""
-        patience.unclear = 0
+        deadline.unclear = 0
         if former is None:
             self._gate.silence.ended()
             self._went_well(self._gate.questions)
         else:
             former.silence.ended()
         if answer.state is not ExecutionState.NOT_FOUND:
-            patience.absent = 0
+            deadline.absent = 0
 
     def _ended(
         self,
         attempt: Attempt,
         execution: Execution,
-        patience: Patience,
+        deadline: ExecutionDeadline,
         settling: Settling,
         watched: float,
         *,
@@ -293,7 +293,7 @@ class AttemptRunner:
         match execution.state:
             case ExecutionState.SUCCEEDED | ExecutionState.FAILED:
                 return retry.ended(execution, charged=attempt.charged, **self._decisions())
-            case ExecutionState.NOT_FOUND if not patience.is_lost(watched):
+            case ExecutionState.NOT_FOUND if not deadline.is_lost(watched):
                 return None
             case ExecutionState.NOT_FOUND if settling.completed is not None:
                 return retry.ended(settling.completed, charged=attempt.charged, **self._decisions())
@@ -306,13 +306,13 @@ class AttemptRunner:
                     attached=attempt.attached,
                     **self._decisions(),
                 )
-            case _ if patience.is_over(polled):
+            case _ if deadline.is_over(polled):
                 timeout = self._settings.timeout
                 return retry.timed_out(timeout, execution, charged=attempt.charged, **self._decisions())
             case _:
                 return None
 
-    def _first_wait(self, attempt: Attempt, waits: Waits, *, taken_up: bool) -> float:
+    def _first_wait(self, attempt: Attempt, waits: PollSchedule, *, taken_up: bool) -> float:
         if not taken_up:
             return waits.next()
         if not self._once:
@@ -321,7 +321,9 @@ class AttemptRunner:
             return max(0.0, self._settings.poll.initial - self._age(attempt))
         return max(0.0, (from_text(attempt.watch.next_at) - self._clock.now()).total_seconds())
 
-    def _leave(self, life: Life, before: int, asked: int, patience: Patience, settling: Settling, wait: float) -> None:
+    def _leave(
+        self, life: AttemptTask, before: int, asked: int, deadline: ExecutionDeadline, settling: Settling, wait: float
+    ) -> None:
         """A tick does not wait: record for the next one when the execution is due."""
         life.left = True
         if asked:
@@ -331,8 +333,8 @@ class AttemptRunner:
                 empty_since = to_text(self._clock.now() - ago)
             watch = Watch(
                 asked=before + asked,
-                absent=patience.absent,
-                unclear=patience.unclear,
+                absent=deadline.absent,
+                unclear=deadline.unclear,
                 next_at=to_text(self._clock.now() + timedelta(seconds=wait)),
                 empty_since=empty_since,
             )
@@ -368,7 +370,7 @@ class AttemptRunner:
             pause = format_duration(breaker.opens_in() or 0.0)
             self._observe(Warned(f"crew {self._gate.name}: {breaker}; kickoffs pause, the next is tried in {pause}"))
 
-    async def _send(self, life: Life) -> KickoffAnswer:
+    async def _send(self, life: AttemptTask) -> KickoffAnswer:
         """POST the kickoff; to a server that honours the key, until its answer is known.
 
         An attempt that may be with the crew already is not ended by a refusal, or by a server that is away: a new
@@ -392,15 +394,17 @@ class AttemptRunner:
                 return Doubtful(answer.reason)
             # the same key gives the same kickoff_id: asking again is safe, and so is leaving it for the next run
             life.phase = Phase.WATCHING
-            await self._clock.sleep(retry.jittered(wait, self._chance))
+            await self._clock.sleep(retry.jittered(wait, self._rng))
         raise AssertionError("the last answer was returned")
 
-    def _show(self, attempt: Attempt, answer: Execution | Unclear, patience: Patience, shown: Progress) -> Progress:
+    def _show(
+        self, attempt: Attempt, answer: Execution | Unclear, deadline: ExecutionDeadline, shown: Progress
+    ) -> Progress:
         """Report what has changed since the last poll; an answer that is not a status only once it lasts."""
         if isinstance(answer, Unclear):
-            seen = replace(shown, unclear_answer=answer.reason if patience.unclear >= LASTING_TIMES else None)
+            seen = replace(shown, unclear_answer=answer.reason if deadline.unclear >= LASTING_TIMES else None)
         elif answer.state is ExecutionState.NOT_FOUND:
-            seen = replace(shown, unclear_answer=answer.word if patience.absent else None)
+            seen = replace(shown, unclear_answer=answer.word if deadline.absent else None)
         else:
             seen = Progress(
                 status_word=answer.word,
@@ -415,7 +419,7 @@ class AttemptRunner:
         return seen
 
     def _decisions(self) -> _Decisions:
-        return {"retry": self._settings.retry, "chance": self._chance}
+        return {"retry": self._settings.retry, "rng": self._rng}
 
     def _age(self, attempt: Attempt) -> float:
         """Seconds since the kickoff; a clock that was set back between two runs makes nobody younger than new."""

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeAlias
 
 from batchcrew.base.clock import Clock
-from batchcrew.engine.attempt import AttemptRunner, Life, Phase
+from batchcrew.engine.attempt import AttemptRunner, AttemptTask, Phase
 from batchcrew.engine.limits.gate import Gate
 from batchcrew.engine.stopping import Stop
 from batchcrew.model.models import Attempt, Outcome
@@ -15,10 +15,10 @@ GRACE_SECONDS = 10.0
 LEAVING_TICK_SECONDS = 0.05
 """How often a run that leaves looks which kickoffs have their answer."""
 
-Live: TypeAlias = Callable[[AttemptRunner, Life], Awaitable[Outcome | None]]
+Live: TypeAlias = Callable[[AttemptRunner, AttemptTask], Awaitable[Outcome | None]]
 
 
-class Lives:
+class InProgress:
     """Tasks for what is in flight, and for nothing else: memory grows with concurrency.
 
     Args:
@@ -27,24 +27,24 @@ class Lives:
     """
 
     def __init__(
-        self, gates: Mapping[str, Gate], *, live: Callable[[Life, Live], Awaitable[None]], wake: asyncio.Event
+        self, gates: Mapping[str, Gate], *, live: Callable[[AttemptTask, Live], Awaitable[None]], wake: asyncio.Event
     ) -> None:
         self._gates = gates
         self._live = live
         self._wake = wake
-        self._tasks: dict[asyncio.Task[None], Life] = {}
+        self._tasks: dict[asyncio.Task[None], AttemptTask] = {}
 
     def __len__(self) -> int:
         return len(self._tasks)
 
     def spawn(self, group: asyncio.TaskGroup, attempt: Attempt, live: Live) -> None:
         """Live an attempt whose slot is taken."""
-        life = Life(attempt, Phase.KICKING_OFF if attempt.kickoff_id is None else Phase.WATCHING)
+        life = AttemptTask(attempt, Phase.KICKING_OFF if attempt.kickoff_id is None else Phase.WATCHING)
         task = group.create_task(self._run(life, live))
         self._tasks[task] = life
         task.add_done_callback(self._forget)  # a task that is cancelled before it began runs no finally
 
-    async def _run(self, life: Life, live: Live) -> None:
+    async def _run(self, life: AttemptTask, live: Live) -> None:
         await self._live(life, live)
 
     def _forget(self, task: asyncio.Task[None]) -> None:

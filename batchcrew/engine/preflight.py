@@ -25,7 +25,7 @@ LOCAL_TRIES = 10
 """How often, one second apart, when this machine has no file descriptor left."""
 
 
-class Greeter:
+class Preflight:
     """Asks, and gives a crew up that was never reached.
 
     Args:
@@ -40,7 +40,7 @@ class Greeter:
         *,
         stop: Stop,
         clock: Clock,
-        chance: random.Random,
+        rng: random.Random,
         observe: Observe,
         unreachable: float,
         give_up: float,
@@ -49,7 +49,7 @@ class Greeter:
         self._clients = clients
         self._stop = stop
         self._clock = clock
-        self._chance = chance
+        self._rng = rng
         self._observe = observe
         self._unreachable = unreachable
         self._give_up = give_up
@@ -57,7 +57,7 @@ class Greeter:
         self.answers: dict[str, CrewInputs | None] = {}
         """By crew, what it asks for; None: it answers and does not say."""
 
-    async def greet(self, gate: Gate) -> bool:
+    async def check(self, gate: Gate) -> bool:
         """True when the crew answers and takes our token."""
         unclear = local = 0
         while not self._stop.requested:
@@ -78,7 +78,7 @@ class Greeter:
                     if self._once or local >= LOCAL_TRIES:
                         self._stop.request(StopReason.FILE_DESCRIPTORS, reason, leave=False)
                     else:
-                        await self._clock.sleep(jittered(1.0, self._chance))
+                        await self._clock.sleep(jittered(1.0, self._rng))
                 case NotSent(reason):
                     gate.not_sent(sent_at=asked_at)
                     if not self._tries_again(gate, reason):
@@ -89,7 +89,7 @@ class Greeter:
                     if unclear >= TRIES:
                         self.answers[gate.name] = None
                         return True  # it may still take kickoffs: some deployments have no /inputs
-                    await self._clock.sleep(jittered(0.2 * unclear, self._chance))
+                    await self._clock.sleep(jittered(0.2 * unclear, self._rng))
         return False
 
     def _tries_again(self, gate: Gate, reason: str) -> bool:
@@ -118,7 +118,7 @@ async def ask_for_inputs(
     settings: RunSettings,
     stop: Stop,
     clock: Clock,
-    chance: random.Random,
+    rng: random.Random,
     observe: Observe,
     once: bool,
     longest: float = math.inf,
@@ -130,22 +130,21 @@ async def ask_for_inputs(
     Args:
         longest: seconds after which it is not waited for any more.
     """
-    greeter = Greeter(
+    preflight = Preflight(
         clients,
         stop=stop,
         clock=clock,
-        chance=chance,
+        rng=rng,
         observe=observe,
         unreachable=UNREACHABLE_SECONDS,
         give_up=settings.breaker.give_up,
         once=once,
     )
     gates = [
-        Gate(name, slots=1, rate=None, breaker=settings.breaker, clock=clock, chance=chance, burst=once)
-        for name in clients
+        Gate(name, slots=1, rate=None, breaker=settings.breaker, clock=clock, rng=rng, burst=once) for name in clients
     ]
     woken = asyncio.Event()
-    asking = [asyncio.ensure_future(greeter.greet(gate)) for gate in gates]
+    asking = [asyncio.ensure_future(preflight.check(gate)) for gate in gates]
     for task in asking:
         task.add_done_callback(lambda _: woken.set())
     stopping = asyncio.ensure_future(stop.changed.wait())
@@ -162,4 +161,4 @@ async def ask_for_inputs(
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
             raise result
-    return greeter.answers
+    return preflight.answers

@@ -9,15 +9,15 @@ from batchcrew.config.settings import Delivery, OnChange, RetryClass, RetrySetti
 from batchcrew.model.models import AttemptState, Execution, ExecutionState, JobState, Outcome
 
 JITTER = 0.1
-"""Waits differ by up to this share, so that jobs that failed together do not come back together."""
+"""PollSchedule differ by up to this share, so that jobs that failed together do not come back together."""
 
 
-def jittered(seconds: float, chance: random.Random) -> float:
+def jittered(seconds: float, rng: random.Random) -> float:
     """The wait with its jitter, which is added after the cap so that capped waits differ too."""
-    return seconds * chance.uniform(1 - JITTER, 1 + JITTER)
+    return seconds * rng.uniform(1 - JITTER, 1 + JITTER)
 
 
-def next_wait(kind: RetryClass, *, charged: int, retry: RetrySettings, chance: random.Random) -> float | None:
+def next_wait(kind: RetryClass, *, charged: int, retry: RetrySettings, rng: random.Random) -> float | None:
     """Seconds until a job whose attempt ended as `kind` is kicked off again, or None: it is not.
 
     Args:
@@ -25,15 +25,15 @@ def next_wait(kind: RetryClass, *, charged: int, retry: RetrySettings, chance: r
     """
     if kind not in retry.on or charged >= retry.attempts:
         return None
-    return jittered(min(retry.backoff * retry.factor ** (charged - 1), retry.max), chance)
+    return jittered(min(retry.backoff * retry.factor ** (charged - 1), retry.max), rng)
 
 
-def ended(execution: Execution, *, charged: int, retry: RetrySettings, chance: random.Random) -> Outcome:
+def ended(execution: Execution, *, charged: int, retry: RetrySettings, rng: random.Random) -> Outcome:
     """The crew said that it succeeded or failed."""
     if execution.state is ExecutionState.SUCCEEDED:
         return Outcome(attempt_state=AttemptState.SUCCEEDED, job_state=JobState.SUCCEEDED, execution=execution)
     reason = execution.error or f"the crew says {execution.word}, without a reason"
-    return _failed(AttemptState.FAILED, "crew_error", reason, charged, retry, chance, execution)
+    return _failed(AttemptState.FAILED, "crew_error", reason, charged, retry, rng, execution)
 
 
 def outdated(outcome: Outcome, on_change: OnChange) -> Outcome:
@@ -47,7 +47,7 @@ def outdated(outcome: Outcome, on_change: OnChange) -> Outcome:
 
 
 def lost(
-    reason: str, *, charged: int, delivery: Delivery, attached: bool, retry: RetrySettings, chance: random.Random
+    reason: str, *, charged: int, delivery: Delivery, attached: bool, retry: RetrySettings, rng: random.Random
 ) -> Outcome:
     """The crew no longer knows the execution: it was paid for, and what came of it is gone.
 
@@ -58,19 +58,19 @@ def lost(
         reason += "; if that id is wrong, attach the right one"
     if attached or delivery == "at_most_once":
         return Outcome(attempt_state=AttemptState.LOST, job_state=JobState.HELD, reason=reason)
-    return _failed(AttemptState.LOST, "lost", reason, charged, retry, chance, None)
+    return _failed(AttemptState.LOST, "lost", reason, charged, retry, rng, None)
 
 
 def timed_out(
-    timeout: float, execution: Execution, *, charged: int, retry: RetrySettings, chance: random.Random
+    timeout: float, execution: Execution, *, charged: int, retry: RetrySettings, rng: random.Random
 ) -> Outcome:
     """The execution still runs after its time."""
     said = f"; the crew last said '{execution.word}'" if execution.word else ""
     reason = f"timed out after {format_duration(timeout)}{said}; the execution may still be running (and billed)"
-    return _failed(AttemptState.TIMED_OUT, "timeout", reason, charged, retry, chance, execution)
+    return _failed(AttemptState.TIMED_OUT, "timeout", reason, charged, retry, rng, execution)
 
 
-def in_doubt(reason: str, *, charged: int, delivery: Delivery, retry: RetrySettings, chance: random.Random) -> Outcome:
+def in_doubt(reason: str, *, charged: int, delivery: Delivery, retry: RetrySettings, rng: random.Random) -> Outcome:
     """The kickoff was sent and its answer was lost: `delivery` decides."""
     state = AttemptState.IN_DOUBT
     if delivery == "at_most_once":
@@ -81,7 +81,7 @@ def in_doubt(reason: str, *, charged: int, delivery: Delivery, retry: RetrySetti
             job_state=JobState.FAILED,
             reason=f"kickoff in doubt, attempt {charged} of {retry.attempts}: {reason}",
         )
-    wait = jittered(min(retry.backoff * retry.factor ** (charged - 1), retry.max), chance)
+    wait = jittered(min(retry.backoff * retry.factor ** (charged - 1), retry.max), rng)
     return Outcome(attempt_state=state, job_state=JobState.PENDING, reason=f"kickoff in doubt: {reason}", retry_in=wait)
 
 
@@ -103,10 +103,10 @@ def _failed(
     reason: str,
     charged: int,
     retry: RetrySettings,
-    chance: random.Random,
+    rng: random.Random,
     execution: Execution | None,
 ) -> Outcome:
-    wait = next_wait(kind, charged=charged, retry=retry, chance=chance)
+    wait = next_wait(kind, charged=charged, retry=retry, rng=rng)
     if wait is not None and is_permanent(reason, retry.never):
         wait = None
     return Outcome(

@@ -23,16 +23,16 @@ from batchcrew.base.errors import BatchcrewError, LedgerError
 from batchcrew.base.quantities import format_duration
 from batchcrew.config.settings import CrewSettings, RunSettings
 from batchcrew.crew import CrewClient, crew_address
-from batchcrew.engine.attempt import AttemptRunner, FormerAddress, Life, Phase
-from batchcrew.engine.in_progress import Live, Lives
-from batchcrew.engine.limits.budget import Allowance, month_budget
+from batchcrew.engine.attempt import AttemptRunner, AttemptTask, FormerAddress, Phase
+from batchcrew.engine.in_progress import InProgress, Live
+from batchcrew.engine.limits.budget import KickoffBudget, month_budget
 from batchcrew.engine.limits.failure_streak import FailureStreaks, failed_jobs
 from batchcrew.engine.limits.gate import Gate
-from batchcrew.engine.limits.rate_limiter import Pace
-from batchcrew.engine.limits.state import recall, remember
+from batchcrew.engine.limits.rate_limiter import RateLimiter
+from batchcrew.engine.limits.state import restore_throttles, save_throttles
 from batchcrew.engine.missing_inputs import check_inputs
 from batchcrew.engine.observe.polling import Silence
-from batchcrew.engine.preflight import UNREACHABLE_SECONDS, Greeter
+from batchcrew.engine.preflight import UNREACHABLE_SECONDS, Preflight
 from batchcrew.engine.result import EngineResult
 from batchcrew.engine.retry import outdated
 from batchcrew.engine.stopping import Stop
@@ -68,7 +68,7 @@ class Scheduler:
         settings: RunSettings,
         stop: Stop,
         clock: Clock,
-        chance: random.Random,
+        rng: random.Random,
         observe: Observe,
         limit: int | None = None,
         once: bool = False,
@@ -83,7 +83,7 @@ class Scheduler:
         self._settings = settings
         self._stop = stop
         self._clock = clock
-        self._chance = chance
+        self._rng = rng
         self._observe = observe
         self._crews = crews
         give_up = settings.breaker.give_up
@@ -94,15 +94,15 @@ class Scheduler:
         self._limit = limit
         self._once = once
         self._may_start = may_start
-        self._allowance = Allowance([], None)
+        self._kickoff_budget = KickoffBudget([], None)
         self._streaks = FailureStreaks(settings.stop_after_failures, run_id=run_id, clock=clock, once=once)
-        self._pace = Pace(settings.rate, clock, burst=once)
+        self._rate_limiter = RateLimiter(settings.rate, clock, burst=once)
         self._gates = {name: self._gate(name, crew) for name, crew in crews.items()}
-        self._greeter = Greeter(
+        self._preflight = Preflight(
             clients,
             stop=stop,
             clock=clock,
-            chance=chance,
+            rng=rng,
             observe=observe,
             unreachable=unreachable,
             give_up=settings.breaker.give_up,
@@ -111,7 +111,7 @@ class Scheduler:
         self.result = EngineResult()
         self._wake = asyncio.Event()
         self._runners = {name: self._runner(name) for name in crews}
-        self._lives = Lives(self._gates, live=self._live, wake=self._wake)
+        self._in_progress = InProgress(self._gates, live=self._live, wake=self._wake)
         self._preparing: set[asyncio.Task[None]] = set()
         self._deadline = math.inf
         self._broken: LedgerError | None = None
@@ -123,7 +123,7 @@ class Scheduler:
             rate=crew.rate,
             breaker=self._settings.breaker,
             clock=self._clock,
-            chance=self._chance,
+            rng=self._rng,
             burst=self._once,
         )
 
@@ -139,7 +139,7 @@ class Scheduler:
         try:
             async with asyncio.TaskGroup() as group:
                 leaving = group.create_task(
-                    self._lives.leave_when_told(self._stop, self._clock, self._preparing), name="leave"
+                    self._in_progress.leave_when_told(self._stop, self._clock, self._preparing), name="leave"
                 )
                 try:
                     await self._work(group)
@@ -149,7 +149,7 @@ class Scheduler:
                 self._report_given_up()
                 leaving.cancel()
             if self._broken is None:
-                await remember(self._ledger, self._batch, self._pace, self._gates)
+                await save_throttles(self._ledger, self._batch, self._rate_limiter, self._gates)
         except BaseExceptionGroup as errors:
             raise _first(errors) from errors
         if self._broken is not None:
@@ -157,8 +157,8 @@ class Scheduler:
         return self.result
 
     async def _work(self, group: asyncio.TaskGroup) -> None:
-        await recall(self._ledger, self._batch, self._pace, self._gates, everything=self._once)
-        self._allowance = await Allowance.read(self._ledger, self._batch, self._settings, self._limit)
+        await restore_throttles(self._ledger, self._batch, self._rate_limiter, self._gates, everything=self._once)
+        self._kickoff_budget = await KickoffBudget.read(self._ledger, self._batch, self._settings, self._limit)
         announcement = await self._streaks.read(self._ledger, self._batch)
         if announcement:
             self._observe(Warned(announcement))
@@ -189,7 +189,7 @@ class Scheduler:
                 self._gates[attempt.crew].take_up()
                 self._report_former(attempt, reported)
                 self._observe(KickedOff(attempt, taken_up=True))
-                self._lives.spawn(group, attempt, lambda runner, life: runner.watch(life, taken_up=True))
+                self._in_progress.spawn(group, attempt, lambda runner, life: runner.watch(life, taken_up=True))
             else:
                 in_doubt.setdefault(attempt.crew, []).append(attempt)
         for name, number in nobodys.items():
@@ -235,16 +235,16 @@ class Scheduler:
 
     async def _prepare(self, group: asyncio.TaskGroup, gate: Gate, in_doubt: list[Attempt]) -> None:
         """Ask the crew for its inputs, then settle what was intended and perhaps sent."""
-        if not await self._greeter.greet(gate):
+        if not await self._preflight.check(gate):
             return
         try:
-            await check_inputs(self._ledger, self._batch, gate.name, self._greeter.answers[gate.name], self._stop)
+            await check_inputs(self._ledger, self._batch, gate.name, self._preflight.answers[gate.name], self._stop)
             for attempt in in_doubt:
                 gate.in_use += 1
                 if gate.idempotent and not self._has_moved(attempt):  # another server does not know the key
-                    self._lives.spawn(group, attempt, lambda runner, life: runner.kick_off(life, again=True))
+                    self._in_progress.spawn(group, attempt, lambda runner, life: runner.kick_off(life, again=True))
                 else:
-                    life = Life(attempt, Phase.WATCHING)
+                    life = AttemptTask(attempt, Phase.WATCHING)
                     outcome = self._runners[gate.name].doubt(attempt, "an earlier run ended before its answer came")
                     await self._end(life, gate, outcome)
         except LedgerError as error:
@@ -263,16 +263,16 @@ class Scheduler:
             if self._clock.monotonic() >= self._deadline:
                 self._time_is_over()
                 return
-            if self._allowance.canary_just_passed():
+            if self._kickoff_budget.canary_just_passed():
                 await self._ledger.pass_canary(self._batch)
-            spent = self._allowance.spent()
-            if spent is not None and not self._lives.on_the_wire():
+            spent = self._kickoff_budget.spent()
+            if spent is not None and not self._in_progress.on_the_wire():
                 self._stop.request(*spent, leave=False)
                 return
             if self._a_crew_is_ill() or await self._fill(group):
                 continue
             retries = None if self._once else await self._next_start()
-            nothing_runs = not self._lives and not self._preparing
+            nothing_runs = not self._in_progress and not self._preparing
             if nothing_runs and (self._once or self._nothing_comes(retries)):
                 self._say_what_is_spent()
                 return
@@ -297,14 +297,14 @@ class Scheduler:
     def _time_is_over(self) -> None:
         """`max_runtime` leaves everything for the next run; a tick still waits for its kickoffs' answers."""
         if self._once:
-            self._lives.cut_off(on_the_wire=False)
+            self._in_progress.cut_off(on_the_wire=False)
             for task in self._preparing:
                 task.cancel()
             for gate in self._gates.values() if self._preparing else ():
                 if not gate.ready:
                     gate.not_sent(sent_at=self._clock.monotonic() - TICK_SECONDS)
                     said = f"no answer within {format_duration(TICK_SECONDS)}"
-                    if not self._greeter.gave_up(gate, said):
+                    if not self._preflight.gave_up(gate, said):
                         self._observe(Warned(f"crew {gate.name} cannot be asked for its inputs: {said}"))
             return
         runtime = format_duration(self._settings.max_runtime or 0)
@@ -318,7 +318,7 @@ class Scheduler:
         # the crew with the fewest in flight goes first, so that none starves another
         for gate in sorted(self._gates.values(), key=lambda gate: gate.in_use):
             free = self._settings.concurrency - sum(each.in_use for each in self._gates.values())
-            number = min(gate.room(), free, self._pace.allowed(), self._allowance.left(), self._room(gate))
+            number = min(gate.room(), free, self._rate_limiter.allowed(), self._kickoff_budget.left(), self._room(gate))
             if number < 1 or gate.exhausted:
                 continue
             came_back = gate.came_back
@@ -335,10 +335,10 @@ class Scheduler:
             attempts = claim.attempts
             gate.exhausted = len(attempts) < number and gate.came_back == came_back
             gate.take(len(attempts))
-            self._pace.spend(len(attempts))
-            self._allowance.spend(len(attempts))
+            self._rate_limiter.spend(len(attempts))
+            self._kickoff_budget.spend(len(attempts))
             for attempt in attempts:
-                self._lives.spawn(group, attempt, lambda runner, life: runner.kick_off(life))
+                self._in_progress.spawn(group, attempt, lambda runner, life: runner.kick_off(life))
             started = started or bool(attempts)
         return started
 
@@ -375,8 +375,8 @@ class Scheduler:
         for gate in self._gates.values() if free > 0 else ():
             opens_in = gate.opens_in()
             # where an execution must end first, that wakes the loop
-            if opens_in is not None and not gate.exhausted and min(self._allowance.left(), self._room(gate)) >= 1:
-                waits.append(max(opens_in, self._pace.wait_seconds(), 0.001))
+            if opens_in is not None and not gate.exhausted and min(self._kickoff_budget.left(), self._room(gate)) >= 1:
+                waits.append(max(opens_in, self._rate_limiter.wait_seconds(), 0.001))
         soonest = min(waits)
         return None if soonest == math.inf else max(0.0, soonest)
 
@@ -390,7 +390,7 @@ class Scheduler:
             settings=self._settings,
             stop=self._stop,
             clock=self._clock,
-            chance=self._chance,
+            rng=self._rng,
             observe=self._observe,
             count_kickoff=self._count_kickoff,
             wake=self._wake,
@@ -403,7 +403,7 @@ class Scheduler:
         self.result.by_crew[crew] += 1
         self._wake.set()
 
-    async def _live(self, life: Life, live: Live) -> None:
+    async def _live(self, life: AttemptTask, live: Live) -> None:
         gate = self._gates[life.attempt.crew]
         try:
             outcome = await live(self._runners[gate.name], life)
@@ -412,7 +412,7 @@ class Scheduler:
         except LedgerError as error:
             self._break(error)
 
-    async def _end(self, life: Life, gate: Gate, outcome: Outcome) -> None:
+    async def _end(self, life: AttemptTask, gate: Gate, outcome: Outcome) -> None:
         """Make the outcome durable, then free its slot and say it."""
         if life.attempt.outdated:
             outcome = outdated(outcome, self._settings.on_change)
@@ -427,9 +427,9 @@ class Scheduler:
         if outcome.job_state is JobState.PENDING:
             gate.job_came_back()
         refused = outcome.attempt_state is AttemptState.REJECTED
-        self._allowance.count(outcome, refused=refused)
+        self._kickoff_budget.count(outcome, refused=refused)
         if refused:
-            self._greeter.gave_up(gate, outcome.reason or "")
+            self._preflight.gave_up(gate, outcome.reason or "")
         self._runners[gate.name].learn(life.attempt, outcome)
         self.result.count(life.attempt, outcome, seconds)
         self._observe(AttemptEnded(life.attempt, outcome, seconds))
@@ -446,9 +446,9 @@ class Scheduler:
 
     async def _drain(self) -> None:
         """Wait for what is in flight (its tasks end early when the run leaves)."""
-        if self._stop.requested and self._lives:
-            self._observe(Stopping(self._stop.detail, len(self._lives)))
-        while self._lives or self._preparing:
+        if self._stop.requested and self._in_progress:
+            self._observe(Stopping(self._stop.detail, len(self._in_progress)))
+        while self._in_progress or self._preparing:
             self._wake.clear()
             self._a_crew_is_ill()
             remaining = self._deadline - self._clock.monotonic()

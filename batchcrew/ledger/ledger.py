@@ -339,13 +339,13 @@ class Ledger(Reading):
         """Note how far a tick came with watching; goes with the next commit."""
         self._writing.change_soon(watching.watch(attempt, watch))
 
-    async def keep_paces(self, key: BatchKey, states: Mapping[str, Mapping[str, Any]]) -> None:
+    async def save_throttle_states(self, key: BatchKey, states: Mapping[str, Mapping[str, Any]]) -> None:
         """Keep what holds each crew's kickoffs back, for the next run; '' is the whole batch."""
         now = self._now()
         rows: list[Parameters] = [(key.id, crew, encode_json(state), now) for crew, state in states.items()]
         await self._writing.change((_KEEP_PACE, rows))
 
-    async def keep_told(self, key: BatchKey, warnings: Iterable[str]) -> None:
+    async def save_reported_warnings(self, key: BatchKey, warnings: Iterable[str]) -> None:
         """Keep the warnings that this run said."""
         await self._writing.change((_KEEP_TOLD, [(encode_json(list(warnings)), key.id)]))
 

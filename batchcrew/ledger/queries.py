@@ -91,7 +91,7 @@ async def latest_stop(connection: aiosqlite.Connection, batch_id: int) -> str | 
     return stopped
 
 
-async def told(connection: aiosqlite.Connection, batch: str) -> str | None:
+async def reported_warnings(connection: aiosqlite.Connection, batch: str) -> str | None:
     """The warnings that the batch's latest run said, as JSON."""
     text: str | None = await value(connection, "SELECT told FROM batches WHERE batch = ?", (batch,))
     return text
@@ -156,7 +156,7 @@ async def kickoffs(connection: aiosqlite.Connection, batch_id: int) -> int:
     )
 
 
-async def paces(connection: aiosqlite.Connection, batch_id: int) -> list[tuple[str, str, str]]:
+async def throttle_states(connection: aiosqlite.Connection, batch_id: int) -> list[tuple[str, str, str]]:
     """(crew, state as JSON, saved_at) of what holds kickoffs back."""
     rows = await connection.execute_fetchall("SELECT crew, state, saved_at FROM paces WHERE batch_id = ?", (batch_id,))
     return [(row[0], row[1], row[2]) for row in rows]

@@ -112,9 +112,9 @@ class Reading:
         """Why the batch stopped last, if no run has kicked anything off since."""
         return await self._query(lambda connection: queries.latest_stop(connection, key.id))
 
-    async def told(self, batch: str) -> "frozenset[str]":
+    async def reported_warnings(self, batch: str) -> "frozenset[str]":
         """The warnings that the batch's latest run said."""
-        text = await self._query(lambda connection: queries.told(connection, batch))
+        text = await self._query(lambda connection: queries.reported_warnings(connection, batch))
         return frozenset(decode_json(text)) if text else frozenset()
 
     async def left_behind(self, key: BatchKey) -> Mapping[str, Counts]:
@@ -147,9 +147,9 @@ class Reading:
         """Kickoffs that the batch has spent: every attempt that was not refused."""
         return await self._query(lambda connection: queries.kickoffs(connection, key.id))
 
-    async def paces(self, key: BatchKey) -> dict[str, tuple[dict[str, Any], float]]:
+    async def throttle_states(self, key: BatchKey) -> dict[str, tuple[dict[str, Any], float]]:
         """What was kept, by crew, each with how many seconds ago."""
-        rows = await self._query(lambda connection: queries.paces(connection, key.id))
+        rows = await self._query(lambda connection: queries.throttle_states(connection, key.id))
         now = self._clock.now()
         return {
             crew: (decode_json(state), max(0.0, (now - from_text(saved)).total_seconds()))

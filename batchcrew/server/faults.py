@@ -73,14 +73,14 @@ class ChanceFaults:
     """Faults at the rates of the options."""
 
     options: ServeOptions
-    chance: random.Random
+    rng: random.Random
 
     def next(self, route: Route) -> Fault | None:
         """The fault of this request, half of those of a kickoff after its crew has really started."""
-        drawn = self.chance.random()
+        drawn = self.rng.random()
         after = route == "kickoff" and self._coin()
         if drawn < self.options.http_error_rate:
-            status = self.chance.choice(_AFTER_ACCEPT if after else _BEFORE_ACCEPT)
+            status = self.rng.choice(_AFTER_ACCEPT if after else _BEFORE_ACCEPT)
             headers = {"Retry-After": "1"} if status == 503 and self._coin() else {}
             return Fault(status=status, started=after, headers=headers)
         if drawn < self.options.http_error_rate + self.options.drop_rate:
@@ -88,4 +88,4 @@ class ChanceFaults:
         return None
 
     def _coin(self) -> bool:
-        return self.chance.random() < 0.5
+        return self.rng.random() < 0.5

@@ -48,9 +48,9 @@ class Spread:
             raise UsageError(f"{text!r} is no execution time; write it like 2s, 500ms or 2s±50%")
         return cls(float(match[1]) * _UNITS[match[2] or "s"], float(match[3] or 0) / 100)
 
-    def at(self, chance: float) -> float:
-        """The duration in seconds for a `chance` of 0 (the shortest) to 1 (the longest)."""
-        return self.seconds * (1 + self.share * (2 * chance - 1))
+    def at(self, rng: float) -> float:
+        """The duration in seconds for a `rng` of 0 (the shortest) to 1 (the longest)."""
+        return self.seconds * (1 + self.share * (2 * rng - 1))
 
 
 def parse_share(text: str) -> float:

@@ -41,7 +41,7 @@ class CrewServer:
     Args:
         now: seconds since the epoch; executions are a function of it. Default: a `steady_clock`.
         sleep: used for webhooks, time limits and new workers.
-        chance: what misbehaviour and the fate of executions are drawn from; default: seeded with the options' seed.
+        rng: what misbehaviour and the fate of executions are drawn from; default: seeded with the options' seed.
         faults: what goes wrong; by chance at the options' rates if not given.
     """
 
@@ -51,7 +51,7 @@ class CrewServer:
         *,
         now: Callable[[], float] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        chance: random.Random | None = None,
+        rng: random.Random | None = None,
         faults: FaultSource | None = None,
     ) -> None:
         self.options = options or ServeOptions()
@@ -60,8 +60,8 @@ class CrewServer:
         """Known once it has started."""
         self._now = now or steady_clock()
         self._sleep = sleep
-        self._chance = chance or random.Random(self.options.seed)
-        self._faults = faults or ChanceFaults(self.options, self._chance)
+        self._rng = rng or random.Random(self.options.seed)
+        self._faults = faults or ChanceFaults(self.options, self._rng)
         self._executor: Executor | None = None
         self._api: CrewApi | None = None
         self._open = AsyncExitStack()
@@ -109,7 +109,7 @@ class CrewServer:
     def _made(self) -> Executor:
         if self.options.crew is not None:
             return CrewExecutor(self.options, self.options.crew, now=self._now, sleep=self._sleep)
-        return DemoExecutor(self.options, chance=self._chance, now=self._now, sleep=self._sleep)
+        return DemoExecutor(self.options, rng=self._rng, now=self._now, sleep=self._sleep)
 
     @property
     def name(self) -> str:

@@ -29,7 +29,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "end": (Ledger, "ended"),  # outcome and job are committed
     "statement": (writer, "_apply"),  # inside a transaction, between its statements
     "commit": (aiosqlite.Connection, "commit"),  # of whatever is committed
-    "keep": (Ledger, "keep_paces"),  # what the next tick needs
+    "keep": (Ledger, "save_throttle_states"),  # what the next tick needs
     "close_run": (Ledger, "close_run"),
 }
 

@@ -10,7 +10,7 @@ from server_stage import Receiver, manual_clock
 
 from batchcrew.base.errors import UsageError
 from batchcrew.server.api.executor import Report, StepReport, TaskReport
-from batchcrew.server.crews.store import Archive, Order
+from batchcrew.server.crews.store import ExecutionStore, Order
 
 META = {"batchcrew": {"batch": "b", "job": "j"}}
 
@@ -62,17 +62,17 @@ async def test_files_of_something_else_are_left_alone(tmp_path: Path) -> None:
         (tmp_path, "cannot be used: "),
     ):
         with pytest.raises(UsageError, match=message):
-            Archive(path, now=0.0)
+            ExecutionStore(path, now=0.0)
     newer = tmp_path / "newer.db"
-    Archive(newer, now=0.0).close()
+    ExecutionStore(newer, now=0.0).close()
     with sqlite3.connect(newer) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(UsageError, match="is of another version of batchcrew"):
-        Archive(newer, now=0.0)
+        ExecutionStore(newer, now=0.0)
 
 
-def keep(archive: Archive, name: str, *, at: float, ends: bool = True) -> None:
+def keep(archive: ExecutionStore, name: str, *, at: float, ends: bool = True) -> None:
     report = Report(kickoff_id=name, phase="waiting")
     order = Order(kickoff_id=name, inputs={"secret": "of the client"}, wishes={})
     archive.add(report, key=None, job=None, order=order, now=at)
@@ -81,7 +81,7 @@ def keep(archive: Archive, name: str, *, at: float, ends: bool = True) -> None:
 
 
 def test_retention_by_age_and_by_count() -> None:
-    archive = Archive(None, now=0.0)
+    archive = ExecutionStore(None, now=0.0)
     keep(archive, "running", at=0.0, ends=False)
     for number in range(5):
         keep(archive, f"e{number}", at=float(number))
@@ -117,7 +117,7 @@ async def test_a_disk_that_is_full_takes_no_result_away(tmp_path: Path, caplog: 
         await gate.waited_at()
         executor = on.server._executor
         assert executor is not None
-        connection = executor._archive._connection  # type: ignore[attr-defined]
+        connection = executor._store._connection  # type: ignore[attr-defined]
         connection.execute("PRAGMA query_only = ON")
         gate.open()
         while (found := await on.status(kickoff_id))["status"] != "completed":
@@ -134,7 +134,7 @@ async def test_a_disk_that_is_full_takes_no_result_away(tmp_path: Path, caplog: 
 
 def test_inputs_are_forgotten_when_it_has_ended(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    archive = Archive(path, now=0.0)
+    archive = ExecutionStore(path, now=0.0)
     keep(archive, "a", at=0.0, ends=False)
     assert archive.order("a").inputs == {"secret": "of the client"}
     archive.keep(Report(kickoff_id="a", phase="failed", error="no"), now=1.0)
@@ -159,7 +159,7 @@ def test_a_report_comes_back_as_it_was_kept() -> None:
         token_usage={"total_tokens": 3},
         last_step=step,
     )
-    archive = Archive(None, now=0.0)
+    archive = ExecutionStore(None, now=0.0)
     order = Order(kickoff_id="k", inputs={}, wishes={})
     archive.add(report, key=None, job=None, order=order, now=0.0)
     archive.keep(report, now=1.0)

@@ -292,7 +292,7 @@ async def test_chance_is_passed_in() -> None:
     clock = manual_clock()
     options = ServeOptions(token="t", drop_rate=0.9)
     async with (
-        CrewServer(options, now=clock.epoch, chance=Never()) as server,
+        CrewServer(options, now=clock.epoch, rng=Never()) as server,
         aiohttp.ClientSession(headers={"Authorization": "Bearer t"}) as session,
         session.post(f"{server.url}/kickoff", json=KICKOFF) as answer,
     ):

@@ -96,7 +96,7 @@ class Bench:
                 settings=self.settings,
                 stop=self.stop,
                 clock=self.clock,
-                chance=random.Random(7),
+                rng=random.Random(7),
                 observe=self._observe,
                 limit=limit,
                 unreachable=unreachable,

@@ -430,7 +430,7 @@ async def test_a_ledger_of_the_first_version_is_brought_up_and_keeps_its_jobs(tm
         assert key is not None
         ((state, attempt),) = await ledger.open_attempts(key)
         assert (state, attempt.kickoff_id, attempt.watch) == (AttemptState.KICKED_OFF, "k", None)
-        assert await ledger.paces(key) == {}
+        assert await ledger.throttle_states(key) == {}
         await ledger.open_run(key.id, pid=1, host="h", version="v")
         await ledger.ended(attempt, SUCCEEDED)
         assert (await ledger.counts(key)).succeeded == 1

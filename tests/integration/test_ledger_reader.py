@@ -252,7 +252,7 @@ ALLOWED = {
 def test_no_module_that_knows_a_database_opens_files_past_sqlite() -> None:
     """Closing a file drops this process's locks on it: SQLite alone opens a database, its WAL and its shared memory."""
     modules = [*(ROOT / "batchcrew" / "ledger").glob("*.py"), ROOT / "batchcrew" / "base" / "sqlite_files.py"]
-    modules += [ROOT / "batchcrew" / "server" / name for name in ("state.py", "archive.py")]
+    modules += [ROOT / "batchcrew" / "server" / name for name in ("demo/store.py", "crews/store.py")]
     found = []
     for module in modules:
         name = str(module.relative_to(ROOT))

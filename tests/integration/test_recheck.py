@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from batchcrew.app.adopt import attach
 from batchcrew.app.ledger_location import recorded_as
 from batchcrew.app.recheck import recheck, recorded_source
-from batchcrew.app.run import RunRequest, Surroundings, run_batch
+from batchcrew.app.run import RunContext, RunRequest, run_batch
 from batchcrew.app.wiring import Source
 from batchcrew.base.clock import SystemClock
 from batchcrew.base.errors import CrewUnusable, ExitCode, JobFileError, NotInLedger
@@ -79,7 +79,7 @@ async def look_again(made: Bench, *job_ids: str, **source: Any) -> tuple[Recheck
             ledger=ledger,
             stop=Stop(),
             clock=RateClock(50),
-            chance=random.Random(1),
+            rng=random.Random(1),
             report=looks.append,
             warn=lambda message: None,
         )
@@ -316,7 +316,7 @@ async def run(
         ledger=folder / "ledger.db",
         once=once,
     )
-    around = Surroundings(stop=stop, clock=SystemClock(), chance=random.Random(1), observe=observe)
+    around = RunContext(stop=stop, clock=SystemClock(), rng=random.Random(1), observe=observe)
     return await run_batch(request, around), warnings
 
 

@@ -174,7 +174,7 @@ async def test_a_seed_and_a_file_give_no_id_twice(tmp_path: Path) -> None:
     options = ServeOptions(seed=1, state=tmp_path / "state.db")
     seen = set()
     for _ in range(3):
-        async with CrewServer(options, chance=random.Random(1)) as server:
+        async with CrewServer(options, rng=random.Random(1)) as server:
             seen.add((await to_thread(call, server, "/kickoff", {"inputs": INPUTS}))["kickoff_id"])
     assert len(seen) == 3
 

@@ -8,7 +8,7 @@ from manual_clock import ManualClock, Middle
 from batchcrew.config.settings import BreakerSettings, Rate
 from batchcrew.engine.limits.breaker import Breaker
 from batchcrew.engine.limits.gate import Gate
-from batchcrew.engine.limits.rate_limiter import Pace
+from batchcrew.engine.limits.rate_limiter import RateLimiter
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def clock() -> ManualClock:
 
 
 def breaker(clock: ManualClock, **settings: object) -> Breaker:
-    return Breaker("kickoffs", BreakerSettings.model_validate(settings), clock=clock, chance=Middle())
+    return Breaker("kickoffs", BreakerSettings.model_validate(settings), clock=clock, rng=Middle())
 
 
 def test_it_opens_after_so_many_failures_in_a_row_and_not_before(clock: ManualClock) -> None:
@@ -100,18 +100,18 @@ def test_the_next_tick_goes_on_with_what_was_learned(clock: ManualClock) -> None
     first, second = breaker(clock, failures=3), breaker(clock, failures=3)
     for each in ("a", "b"):
         first.failed(each)
-    second.recall(first.remember(), 60)
+    second.restore(first.saved(), 60)
     assert second.failed("c")
     third = breaker(clock, failures=3, give_up=100)
     clock.seconds += 1
-    third.recall(second.remember(), 2)
+    third.restore(second.saved(), 2)
     assert (third.opens_in(), third.gives_up_in()) == (2, 97)
     assert str(third) == "3 kickoffs in a row went wrong (c)"
 
 
 def gate(clock: ManualClock, *, burst: bool = False, rate: Rate | None = None, **settings: object) -> Gate:
     breaker = BreakerSettings.model_validate(settings)
-    made = Gate("c", slots=10, rate=rate, breaker=breaker, clock=clock, chance=Middle(), burst=burst)
+    made = Gate("c", slots=10, rate=rate, breaker=breaker, clock=clock, rng=Middle(), burst=burst)
     made.ready = True
     return made
 
@@ -151,8 +151,8 @@ def test_what_the_server_asked_for_holds_in_the_next_run(clock: ManualClock) -> 
     first.take(4)
     first.busy(120, sent_at=clock.seconds, too_many=True)
     ran, ticked = gate(clock), gate(clock)
-    ran.recall_waits(first.remember(), 20)
-    ticked.recall(first.remember(), 20)
+    ran.restore_pauses(first.saved(), 20)
+    ticked.restore(first.saved(), 20)
     assert ran.opens_in() == 100
     assert ticked.opens_in() == pytest.approx(106)
     assert (ran.limit, ticked.limit) == (10, first.limit)
@@ -172,8 +172,8 @@ def test_a_server_that_says_at_once_for_ever_is_asked_ever_less_often(clock: Man
 def test_a_run_does_not_wait_for_the_backoff_of_an_earlier_one(clock: ManualClock) -> None:
     first, ran, ticked = gate(clock), gate(clock), gate(clock)
     first.not_sent(sent_at=clock.seconds)
-    ran.recall_waits(first.remember(), 0)
-    ticked.recall(first.remember(), 0)
+    ran.restore_pauses(first.saved(), 0)
+    ticked.restore(first.saved(), 0)
     assert (ran.opens_in(), ticked.opens_in()) == (0, 1)
 
 
@@ -182,8 +182,8 @@ def test_a_tick_may_send_what_the_rate_allows_since_the_last_and_no_window_sees_
     sent: list[float] = []
     kept: tuple[float | None, float] = (None, 0)
     for _ in range(100):  # a tick every 7 s
-        pace = Pace(rate, clock, burst=True)
-        pace.recall(*kept)
+        pace = RateLimiter(rate, clock, burst=True)
+        pace.restore(*kept)
         allowed = int(pace.allowed())
         pace.spend(allowed)
         sent += [clock.seconds] * allowed

@@ -11,8 +11,8 @@ from manual_clock import ManualClock, Middle
 from batchcrew.config.settings import BreakerSettings, PollSettings, Rate, RetrySettings
 from batchcrew.engine import retry
 from batchcrew.engine.limits.gate import Gate
-from batchcrew.engine.limits.rate_limiter import Pace
-from batchcrew.engine.observe.polling import Patience, Settling, Silence, Waits
+from batchcrew.engine.limits.rate_limiter import RateLimiter
+from batchcrew.engine.observe.polling import ExecutionDeadline, PollSchedule, Settling, Silence
 from batchcrew.model.models import AttemptState, Execution, ExecutionState, JobState, TaskResult
 
 MIDDLE = Middle()
@@ -32,13 +32,13 @@ def test_no_text_of_the_engine_holds_a_command(path: Path) -> None:
 
 
 def test_a_success_ends_the_job() -> None:
-    outcome = retry.ended(SUCCEEDED, charged=1, retry=RetrySettings(), chance=MIDDLE)
+    outcome = retry.ended(SUCCEEDED, charged=1, retry=RetrySettings(), rng=MIDDLE)
     assert (outcome.attempt_state, outcome.job_state) == (AttemptState.SUCCEEDED, JobState.SUCCEEDED)
 
 
 @pytest.mark.parametrize(("charged", "wait"), [(1, 5.0), (2, 10.0), (3, None)])
 def test_a_crews_failure_is_tried_again_with_growing_waits(charged: int, wait: float | None) -> None:
-    outcome = retry.ended(FAILED, charged=charged, retry=RetrySettings(), chance=MIDDLE)
+    outcome = retry.ended(FAILED, charged=charged, retry=RetrySettings(), rng=MIDDLE)
     assert outcome.attempt_state is AttemptState.FAILED
     assert outcome.retry_in == wait
     assert outcome.job_state is (JobState.FAILED if wait is None else JobState.PENDING)
@@ -56,28 +56,26 @@ def test_a_crews_failure_is_tried_again_with_growing_waits(charged: int, wait: f
     ],
 )
 def test_every_retry_setting_counts(settings: RetrySettings, wait: float | None) -> None:
-    assert retry.next_wait("crew_error", charged=2, retry=settings, chance=MIDDLE) == wait
+    assert retry.next_wait("crew_error", charged=2, retry=settings, rng=MIDDLE) == wait
 
 
 def test_a_timeout_is_not_tried_again_unless_asked_for() -> None:
-    outcome = retry.timed_out(60, RUNNING, charged=1, retry=RetrySettings(), chance=MIDDLE)
+    outcome = retry.timed_out(60, RUNNING, charged=1, retry=RetrySettings(), rng=MIDDLE)
     assert (outcome.attempt_state, outcome.job_state) == (AttemptState.TIMED_OUT, JobState.FAILED)
     assert "may still be running" in (outcome.reason or "")
     assert "'warming up'" in (outcome.reason or "")
-    asked = retry.timed_out(60, RUNNING, charged=1, retry=RetrySettings(on=("timeout",)), chance=MIDDLE)
+    asked = retry.timed_out(60, RUNNING, charged=1, retry=RetrySettings(on=("timeout",)), rng=MIDDLE)
     assert asked.job_state is JobState.PENDING
 
 
 def test_a_lost_execution_is_tried_again() -> None:
-    outcome = retry.lost(
-        "gone", charged=1, delivery="at_least_once", attached=False, retry=RetrySettings(), chance=MIDDLE
-    )
+    outcome = retry.lost("gone", charged=1, delivery="at_least_once", attached=False, retry=RetrySettings(), rng=MIDDLE)
     assert (outcome.attempt_state, outcome.job_state) == (AttemptState.LOST, JobState.PENDING)
 
 
 @pytest.mark.parametrize(("delivery", "attached"), [("at_most_once", False), ("at_least_once", True)])
 def test_a_lost_execution_is_a_persons_matter_where_it_might_be_paid_twice(delivery: Any, attached: bool) -> None:
-    outcome = retry.lost("gone", charged=1, delivery=delivery, attached=attached, retry=RetrySettings(), chance=MIDDLE)
+    outcome = retry.lost("gone", charged=1, delivery=delivery, attached=attached, retry=RetrySettings(), rng=MIDDLE)
     assert (outcome.attempt_state, outcome.job_state) == (AttemptState.LOST, JobState.HELD)
     assert ("attach the right one" in (outcome.reason or "")) == attached
     assert "batchcrew" not in (outcome.reason or "")  # the ledger keeps it; who prints it adds the command
@@ -85,11 +83,11 @@ def test_a_lost_execution_is_a_persons_matter_where_it_might_be_paid_twice(deliv
 
 def test_delivery_decides_what_becomes_of_doubt() -> None:
     settings = RetrySettings()
-    once = retry.in_doubt("500", charged=1, delivery="at_most_once", retry=settings, chance=MIDDLE)
+    once = retry.in_doubt("500", charged=1, delivery="at_most_once", retry=settings, rng=MIDDLE)
     assert (once.attempt_state, once.job_state) == (AttemptState.IN_DOUBT, JobState.HELD)
-    again = retry.in_doubt("500", charged=1, delivery="at_least_once", retry=settings, chance=MIDDLE)
+    again = retry.in_doubt("500", charged=1, delivery="at_least_once", retry=settings, rng=MIDDLE)
     assert (again.job_state, again.retry_in) == (JobState.PENDING, 5.0)
-    spent = retry.in_doubt("500", charged=3, delivery="at_least_once", retry=settings, chance=MIDDLE)
+    spent = retry.in_doubt("500", charged=3, delivery="at_least_once", retry=settings, rng=MIDDLE)
     assert spent.job_state is JobState.FAILED
     assert "attempt 3 of 3" in (spent.reason or "")
 
@@ -102,14 +100,14 @@ def test_a_refusal_costs_nothing_unless_it_is_for_good() -> None:
 def test_jitter_is_kept_after_the_cap() -> None:
     chance = random.Random(1)
     waits = {
-        retry.next_wait("lost", charged=9, retry=RetrySettings(attempts=20, max=30.0), chance=chance) for _ in range(20)
+        retry.next_wait("lost", charged=9, retry=RetrySettings(attempts=20, max=30.0), rng=chance) for _ in range(20)
     }
     assert len(waits) == 20
     assert all(wait is not None and 27 <= wait <= 33 for wait in waits)
 
 
 def test_polls_grow_to_their_cap() -> None:
-    waits = Waits(PollSettings(initial=2.0, factor=2.0, max=10.0), MIDDLE)
+    waits = PollSchedule(PollSettings(initial=2.0, factor=2.0, max=10.0), MIDDLE)
     assert waits.next() == 2.0
     assert [waits.next() for _ in range(4)] == [4.0, 8.0, 10.0, 10.0]
     assert waits.next(at_least=60.0) == 60.0
@@ -117,13 +115,13 @@ def test_polls_grow_to_their_cap() -> None:
 
 def test_those_taken_up_are_spread_over_one_wait() -> None:
     chance = random.Random(2)
-    firsts = {Waits(PollSettings(initial=4.0), chance).spread() for _ in range(50)}
+    firsts = {PollSchedule(PollSettings(initial=4.0), chance).spread() for _ in range(50)}
     assert len(firsts) == 50
     assert all(0 <= first <= 4 for first in firsts)
 
 
 def test_not_found_is_tolerated_first_and_then_three_times() -> None:
-    patience = Patience(timeout=1000, age=0)
+    patience = ExecutionDeadline(timeout=1000, age=0)
     assert [patience.is_lost(watched) for watched in (10, 30, 59, 61, 70, 80)] == [False] * 5 + [True]
 
 
@@ -131,7 +129,7 @@ def test_not_found_is_tolerated_first_and_then_three_times() -> None:
 def test_only_a_poll_that_was_sent_after_the_deadline_can_find_it_overdue(
     age: float, polled: float, over: bool
 ) -> None:
-    assert Patience(timeout=10, age=age).is_over(polled) is over
+    assert ExecutionDeadline(timeout=10, age=age).is_over(polled) is over
 
 
 def completed(**values: Any) -> Execution:
@@ -182,7 +180,7 @@ def test_silence_lasts_from_its_first_poll_and_counts_from_the_third() -> None:
     silence.lasts("502")
     assert silence.gives_up_in() == 0
     other = Silence(clock, give_up=1000)
-    other.recall(silence.remember(), ago=80)  # 120 s, and 80 between two ticks
+    other.restore(silence.saved(), ago=80)  # 120 s, and 80 between two ticks
     assert other.gives_up_in() == 800
     silence.ended()
     assert silence.gives_up_in() == float("inf")
@@ -190,7 +188,7 @@ def test_silence_lasts_from_its_first_poll_and_counts_from_the_third() -> None:
 
 def test_a_rate_spaces_kickoffs_evenly() -> None:
     clock = ManualClock(jumps=True)
-    pace = Pace(Rate(count=60, period_seconds=60.0), clock)
+    pace = RateLimiter(Rate(count=60, period_seconds=60.0), clock)
     left = 0
     for _ in range(1200):  # two minutes, looked at ten times a second
         allowed = int(pace.allowed())
@@ -203,7 +201,7 @@ def test_a_rate_spaces_kickoffs_evenly() -> None:
 
 def test_a_fast_rate_catches_up_what_a_late_loop_missed() -> None:
     clock = ManualClock(jumps=True)
-    pace = Pace(Rate(count=1000, period_seconds=1.0), clock)
+    pace = RateLimiter(Rate(count=1000, period_seconds=1.0), clock)
     left = 0
     for _ in range(100):  # one second, looked at a hundred times
         allowed = int(pace.allowed())
@@ -214,14 +212,14 @@ def test_a_fast_rate_catches_up_what_a_late_loop_missed() -> None:
 
 
 def test_without_a_rate_there_is_no_pace() -> None:
-    pace = Pace(None, ManualClock(jumps=True))
+    pace = RateLimiter(None, ManualClock(jumps=True))
     pace.spend(1000)
     assert pace.allowed() == float("inf")
     assert pace.wait_seconds() == 0
 
 
 def gate(clock: ManualClock, slots: int = 10) -> Gate:
-    made = Gate("c", slots=slots, rate=None, breaker=BreakerSettings(), clock=clock, chance=MIDDLE)
+    made = Gate("c", slots=slots, rate=None, breaker=BreakerSettings(), clock=clock, rng=MIDDLE)
     made.ready = True
     return made
 

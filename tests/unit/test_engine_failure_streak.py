@@ -31,7 +31,7 @@ class Stage:
         return FailureStreaks(self.limit, run_id="r1", clock=self.clock, once=self.once)
 
     def _gate(self, crew: str) -> Gate:
-        gate = Gate(crew, slots=50, rate=None, breaker=BreakerSettings(), clock=self.clock, chance=Middle())
+        gate = Gate(crew, slots=50, rate=None, breaker=BreakerSettings(), clock=self.clock, rng=Middle())
         gate.ready = True
         return gate
 

@@ -24,11 +24,11 @@ class Breaker:
         what: the calls' name in the plural, for people: `kickoffs`.
     """
 
-    def __init__(self, what: str, settings: BreakerSettings, *, clock: Clock, chance: random.Random) -> None:
+    def __init__(self, what: str, settings: BreakerSettings, *, clock: Clock, rng: random.Random) -> None:
         self.what = what
         self._settings = settings
         self._clock = clock
-        self._chance = chance
+        self._rng = rng
         self._in_a_row = 0
         self._latest: deque[bool] = deque(maxlen=settings.sample)
         self._why = ""
@@ -102,7 +102,7 @@ class Breaker:
         if self.is_open:
             self._open_since = self._clock.monotonic()
 
-    def remember(self) -> dict[str, Any]:
+    def saved(self) -> dict[str, Any]:
         """What the next tick needs; moments as seconds from now."""
         now = self._clock.monotonic()
         return {
@@ -114,7 +114,7 @@ class Breaker:
             "pause": self._pause,
         }
 
-    def recall(self, state: Mapping[str, Any], ago: float) -> None:
+    def restore(self, state: Mapping[str, Any], ago: float) -> None:
         """Go on as remembered so many seconds ago."""
         now = self._clock.monotonic()
         self._in_a_row, self._why, self._pause = state["in_a_row"], state["why"], state["pause"]
@@ -128,4 +128,4 @@ class Breaker:
 
     def _pause_again(self) -> None:
         self._pause = min(self._pause * 2 or self._settings.pause, max(LONGEST_PAUSE_SECONDS, self._settings.pause))
-        self._probe_at = self._clock.monotonic() + jittered(self._pause, self._chance)
+        self._probe_at = self._clock.monotonic() + jittered(self._pause, self._rng)

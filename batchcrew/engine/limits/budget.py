@@ -65,7 +65,7 @@ class CanaryWatch:
         )
 
 
-class Allowance:
+class KickoffBudget:
     """All limits of one run."""
 
     def __init__(self, limits: list[Limit], canary: CanaryWatch | None) -> None:

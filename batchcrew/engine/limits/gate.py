@@ -8,7 +8,7 @@ from typing import Any
 from batchcrew.base.clock import Clock
 from batchcrew.config.settings import BreakerSettings, Rate
 from batchcrew.engine.limits.breaker import Breaker
-from batchcrew.engine.limits.rate_limiter import Pace
+from batchcrew.engine.limits.rate_limiter import RateLimiter
 from batchcrew.engine.observe.polling import Silence
 from batchcrew.engine.retry import jittered
 
@@ -30,7 +30,7 @@ class Gate:
     that cannot be reached, or says 503, pauses them. A crew whose calls go wrong again and again is only probed.
 
     Args:
-        burst: see `Pace`.
+        burst: see `RateLimiter`.
     """
 
     def __init__(
@@ -41,16 +41,16 @@ class Gate:
         rate: Rate | None,
         breaker: BreakerSettings,
         clock: Clock,
-        chance: random.Random,
+        rng: random.Random,
         burst: bool = False,
     ) -> None:
         self.name = name
         self.slots = slots
         self.limit = slots
-        self.pace = Pace(rate, clock, burst=burst)
-        self.kickoffs = Breaker("kickoffs", breaker, clock=clock, chance=chance)
-        self.questions = Breaker("questions for a status", breaker, clock=clock, chance=chance)
-        self.executions = Breaker("executions", breaker, clock=clock, chance=chance)
+        self.pace = RateLimiter(rate, clock, burst=burst)
+        self.kickoffs = Breaker("kickoffs", breaker, clock=clock, rng=rng)
+        self.questions = Breaker("questions for a status", breaker, clock=clock, rng=rng)
+        self.executions = Breaker("executions", breaker, clock=clock, rng=rng)
         """Told of only where `breaker.on` names crew_error."""
         self.silence = Silence(clock, give_up=breaker.give_up)
         """Of the status requests; it decides while their breaker is closed."""
@@ -66,7 +66,7 @@ class Gate:
         self.came_back = 0
         """Jobs that became pending again: tells whether `exhausted` was found out before or after."""
         self._clock = clock
-        self._chance = chance
+        self._rng = rng
         self._paused_until = -math.inf
         self._asked_until = -math.inf
         """The part of the pause that the server asked for (Retry-After)."""
@@ -191,7 +191,7 @@ class Gate:
         self._round = 0
         self._rounds = min(self._rounds * 2, MOST_ROUNDS)
         self._cut_at = self._clock.monotonic()
-        self._paused_until = max(self._paused_until, self._cut_at + jittered(FIRST_PAUSE_SECONDS, self._chance))
+        self._paused_until = max(self._paused_until, self._cut_at + jittered(FIRST_PAUSE_SECONDS, self._rng))
 
     def not_sent(self, *, sent_at: float) -> None:
         """The server could not be reached."""
@@ -216,16 +216,16 @@ class Gate:
 
     def _pause_for(self, seconds: float | None) -> None:
         self._pause = min(max(FIRST_PAUSE_SECONDS, self._pause * 2), LONGEST_PAUSE_SECONDS)
-        own = jittered(self._pause, self._chance)
+        own = jittered(self._pause, self._rng)
         # what the server asks for is kept and only lengthened, by jitter and where it says "at once" again and again
-        wait = own if seconds is None else max(seconds * self._chance.uniform(1.0, 1.1), min(own, LONGEST_OWN_SECONDS))
+        wait = own if seconds is None else max(seconds * self._rng.uniform(1.0, 1.1), min(own, LONGEST_OWN_SECONDS))
         self._paused_until = max(self._paused_until, self._clock.monotonic() + wait)
         if seconds is not None:
             self._asked_until = max(self._asked_until, self._clock.monotonic() + seconds)
 
     # From one tick to the next
 
-    def remember(self) -> dict[str, Any]:
+    def saved(self) -> dict[str, Any]:
         """What the next tick, or a run that follows soon, needs; moments as seconds from now."""
         return {
             "pause": self._pause,
@@ -237,18 +237,18 @@ class Gate:
             "rounds": self._rounds,
             "silent_for": None if self.silent_since is None else self._clock.monotonic() - self.silent_since,
             "was_reached": self.was_reached,
-            "breakers": [breaker.remember() for breaker in self.breakers],
-            "silence": self.silence.remember(),
+            "breakers": [breaker.saved() for breaker in self.breakers],
+            "silence": self.silence.saved(),
         }
 
-    def recall_waits(self, state: Mapping[str, Any], ago: float) -> None:
+    def restore_pauses(self, state: Mapping[str, Any], ago: float) -> None:
         """Keep what the server asked for (Retry-After) and the rate, as remembered so many seconds ago."""
         self._paused_until = self._asked_until = self._clock.monotonic() + state["asked_for"] - ago
-        self.pace.recall(state["pace"], ago)
+        self.pace.restore(state["pace"], ago)
 
-    def recall(self, state: Mapping[str, Any], ago: float) -> None:
+    def restore(self, state: Mapping[str, Any], ago: float) -> None:
         """Go on as remembered so many seconds ago."""
-        self.recall_waits(state, ago)
+        self.restore_pauses(state, ago)
         self._paused_until = self._clock.monotonic() + state["paused_for"] - ago
         self._pause, self._round, self._rounds = state["pause"], state["round"], state["rounds"]
         self.limit = min(self.slots, state["limit"])
@@ -256,6 +256,6 @@ class Gate:
         if state["silent_for"] is not None:
             self.silent_since = self._clock.monotonic() - state["silent_for"] - ago
         for breaker, remembered in zip(self.breakers, state["breakers"], strict=True):
-            breaker.recall(remembered, ago)
+            breaker.restore(remembered, ago)
         if "silence" in state:  # an earlier batchcrew kept none
-            self.silence.recall(state["silence"], ago)
+            self.silence.restore(state["silence"], ago)

@@ -10,7 +10,7 @@ CATCH_UP_SECONDS = 0.05
 _LONGEST_LULL_SECONDS = 86400.0
 
 
-class Pace:
+class RateLimiter:
     """Kickoffs of a rate: no window of a period sees more than its count and one.
 
     Args:
@@ -53,7 +53,7 @@ class Pace:
         """Seconds until the next may leave, negative when it might have left before; None: none has left yet."""
         return None if self._next == -math.inf else self._next - self._clock.monotonic()
 
-    def recall(self, next_in: float | None, ago: float) -> None:
+    def restore(self, next_in: float | None, ago: float) -> None:
         """Go on with what an earlier run had spent so many seconds ago."""
         if next_in is not None:
             self._next = max(self._next, self._clock.monotonic() + next_in - ago)

@@ -23,26 +23,26 @@ MOST_GROWTH = 64
 """A wait that grew so often has reached its cap (or has a factor of 1)."""
 
 
-class Waits:
+class PollSchedule:
     """The waits between two polls: exponential, capped, with jitter."""
 
-    def __init__(self, poll: PollSettings, chance: random.Random, *, asked: int = 0) -> None:
+    def __init__(self, poll: PollSettings, rng: random.Random, *, asked: int = 0) -> None:
         self._poll = poll
-        self._chance = chance
+        self._rng = rng
         self._wait = min(poll.initial * poll.factor ** min(asked, MOST_GROWTH), poll.max)
 
     def spread(self) -> float:
         """Before the first poll of a resumed execution: spread over one wait, as many may begin at once."""
-        return self._chance.uniform(0, self._wait)
+        return self._rng.uniform(0, self._wait)
 
     def next(self, *, at_least: float | None = None) -> float:
         """Seconds to wait; `at_least` is what the server asked for."""
         wait, self._wait = self._wait, min(self._wait * self._poll.factor, self._poll.max)
-        return max(jittered(wait, self._chance), at_least or 0.0)
+        return max(jittered(wait, self._rng), at_least or 0.0)
 
 
 @dataclass(slots=True)
-class Patience:
+class ExecutionDeadline:
     """How long an execution may take, and how often it may be unknown.
 
     Args:
@@ -85,9 +85,9 @@ class Settling:
         since: monotonic moment at which an earlier tick found it so.
     """
 
-    def __init__(self, poll: PollSettings, chance: random.Random, *, since: float | None = None) -> None:
+    def __init__(self, poll: PollSettings, rng: random.Random, *, since: float | None = None) -> None:
         self._poll = poll
-        self._waits = Waits(poll, chance)
+        self._waits = PollSchedule(poll, rng)
         self.since = since
         self.completed: Execution | None = None
         """The last such answer: better than none if the crew then forgets the execution."""
@@ -151,12 +151,12 @@ class Silence:
         if self._since is not None:
             self._since = self._clock.monotonic()
 
-    def remember(self) -> dict[str, Any]:
+    def saved(self) -> dict[str, Any]:
         """What the next tick needs; moments as seconds from now."""
         silent_for = None if self._since is None else self._clock.monotonic() - self._since
         return {"silent_for": silent_for, "polls": self._polls, "reason": self._reason}
 
-    def recall(self, state: Mapping[str, Any], ago: float) -> None:
+    def restore(self, state: Mapping[str, Any], ago: float) -> None:
         """Continue as remembered `ago` seconds ago."""
         self._polls, self._reason = state["polls"], state["reason"]
         if state["silent_for"] is not None:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from batchcrew.server.api import kickoff, resume
-from batchcrew.server.api.dialects import SPEECHES, Speech
+from batchcrew.server.api.dialects import DIALECT_FORMATS, DialectFormat
 from batchcrew.server.api.executor import Accepted, Busy, Executor, NoExecution, NotPaused
 from batchcrew.server.api.kickoff import BadBody
 from batchcrew.server.api.openapi import describe
@@ -108,7 +108,7 @@ class CrewApi:
         self._token = token.encode()
         self._executor = executor
         self._faults = faults
-        self._speech: Speech = SPEECHES[options.dialect]
+        self._format: DialectFormat = DIALECT_FORMATS[options.dialect]
         self._requests = 0
 
     def application(self) -> web.Application:
@@ -118,7 +118,7 @@ class CrewApi:
         app.router.add_get("/inputs", self._inputs, allow_head=False)
         app.router.add_post("/kickoff", self._kickoff)
         app.router.add_post("/kickoff/", self._kickoff)
-        if not self._speech.id_first_only:
+        if not self._format.id_first_only:
             app.router.add_get("/status/{kickoff_id}", self._status, allow_head=False)
         app.router.add_get("/{kickoff_id}/status", self._status, allow_head=False)
         app.router.add_get("/stats", self._stats, allow_head=False)
@@ -176,7 +176,7 @@ class CrewApi:
         return web.Response(text="Healthy")
 
     async def _openapi(self, request: web.Request) -> web.Response:
-        return _json(describe(self._options.dialect, self._executor, id_first_only=self._speech.id_first_only))
+        return _json(describe(self._options.dialect, self._executor, id_first_only=self._format.id_first_only))
 
     async def _stats(self, request: web.Request) -> web.Response:
         return _json(self.stats())
@@ -184,7 +184,7 @@ class CrewApi:
     async def _inputs(self, request: web.Request) -> web.Response:
         headers = {"Idempotency-Key": "supported"} if self._options.idempotency else None
         optional = [entry.name for entry in self._executor.inputs if not entry.required]
-        body = {"inputs": self._speech.inputs(self._executor.inputs), "optional_inputs": optional}
+        body = {"inputs": self._format.inputs(self._executor.inputs), "optional_inputs": optional}
         return _json(body, headers=headers)
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
@@ -194,8 +194,8 @@ class CrewApi:
         kickoff_id = request.match_info["kickoff_id"]
         seen = self._executor.report(kickoff_id)
         if seen is None:
-            return _json(self._speech.unknown(kickoff_id), status=404 if self._speech.unknown_is_404 else 200)
-        return _json(self._speech.status(seen))
+            return _json(self._format.unknown(kickoff_id), status=404 if self._format.unknown_is_404 else 200)
+        return _json(self._format.status(seen))
 
     async def _metrics(self, request: web.Request) -> web.Response:
         text = self._executor.metrics().encode()
@@ -277,7 +277,7 @@ class CrewApi:
         missing: list[str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> web.Response:
-        body = self._speech.error(_TITLES.get(status, "Error"), message, missing)
+        body = self._format.error(_TITLES.get(status, "Error"), message, missing)
         return _json(body, status=status, headers=headers)
 
 

@@ -14,7 +14,7 @@ PAUSED = "Pending Human Input"
 """The word of an execution that waits for a person, in every dialect."""
 
 
-class Speech(Protocol):
+class DialectFormat(Protocol):
     """How one dialect says things."""
 
     id_first_only: bool
@@ -221,4 +221,4 @@ class Legacy(Guide):
         }
 
 
-SPEECHES: dict[Dialect, Speech] = {"guide": Guide(), "live": Live(), "legacy": Legacy()}
+DIALECT_FORMATS: dict[Dialect, DialectFormat] = {"guide": Guide(), "live": Live(), "legacy": Legacy()}

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from yarl import URL
 
-from batchcrew.server.api.dialects import PAUSED, Speech
+from batchcrew.server.api.dialects import PAUSED, DialectFormat
 from batchcrew.server.api.executor import Report, StepReport, TaskReport
 from batchcrew.server.api.kickoff import BadBody, Body, read_url
 
@@ -50,7 +50,7 @@ class Callbacks:
     stream: Stream | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """For the archive."""
+        """For the store."""
         return asdict(self)
 
     @classmethod
@@ -65,17 +65,17 @@ class Callbacks:
             meta=said["meta"], urls=said["urls"], human=None if human is None else Receiver(**human), stream=stream
         )
 
-    def task(self, speech: Speech, seen: Report, task: TaskReport) -> list[Call]:
+    def task(self, dialect_format: DialectFormat, seen: Report, task: TaskReport) -> list[Call]:
         """The calls for a task that has ended."""
-        return self._call("taskWebhookUrl", lambda: speech.task_webhook(seen, task, self.meta))
+        return self._call("taskWebhookUrl", lambda: dialect_format.task_webhook(seen, task, self.meta))
 
-    def step(self, speech: Speech, seen: Report, step: StepReport) -> list[Call]:
+    def step(self, dialect_format: DialectFormat, seen: Report, step: StepReport) -> list[Call]:
         """The calls for a step of an agent."""
-        return self._call("stepWebhookUrl", lambda: speech.step_webhook(seen, step, self.meta))
+        return self._call("stepWebhookUrl", lambda: dialect_format.step_webhook(seen, step, self.meta))
 
-    def crew(self, speech: Speech, seen: Report) -> list[Call]:
+    def crew(self, dialect_format: DialectFormat, seen: Report) -> list[Call]:
         """The calls for the end of the execution."""
-        return self._call("crewWebhookUrl", lambda: speech.crew_webhook(seen, self.meta))
+        return self._call("crewWebhookUrl", lambda: dialect_format.crew_webhook(seen, self.meta))
 
     def paused(self, kickoff_id: str, *, task_id: str, agent: str, output: str) -> list[Call]:
         """The calls for an execution that waits for a person."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from batchcrew.server.api.dialects import Speech
+from batchcrew.server.api.dialects import DialectFormat
 from batchcrew.server.api.executor import Report, StepReport, TaskReport
 from batchcrew.server.crews.callbacks import Call, Callbacks
 from batchcrew.server.workers.messages import Message
@@ -26,17 +26,17 @@ class Live:
     """The task that a person is asked about."""
 
 
-def follow(live: Live, message: Message, speech: Speech) -> list[Call]:
+def follow(live: Live, message: Message, dialect_format: DialectFormat) -> list[Call]:
     """Take a message in. Messages of one execution may come in another order than things have happened."""
     match message["kind"]:
         case "task_started":
             live.begun.append(message["task_id"])
         case "task_ended":
-            return _task_ended(live, TaskReport(**message["task"]), speech)
+            return _task_ended(live, TaskReport(**message["task"]), dialect_format)
         case "step":
             step = StepReport(**message["step"])
             live.report = replace(live.report, last_step=step)
-            return live.callbacks.step(speech, live.report, step)
+            return live.callbacks.step(dialect_format, live.report, step)
         case "method_started":
             live.methods.append(message["method"])
         case "method_ended":
@@ -45,23 +45,23 @@ def follow(live: Live, message: Message, speech: Speech) -> list[Call]:
         case "paused":
             return _paused(live, message)
         case "ended":
-            return _ended(live, message, speech)
+            return _ended(live, message, dialect_format)
         case kind:
             raise ValueError(f"a worker says {kind!r}, which is no message")
     _show_progress(live)
     return []
 
 
-def fail(live: Live, error: str, speech: Speech) -> list[Call]:
+def fail(live: Live, error: str, dialect_format: DialectFormat) -> list[Call]:
     """It has ended without having been started."""
-    return follow(live, {"kind": "ended", "error": error}, speech)
+    return follow(live, {"kind": "ended", "error": error}, dialect_format)
 
 
-def _task_ended(live: Live, task: TaskReport, speech: Speech) -> list[Call]:
+def _task_ended(live: Live, task: TaskReport, dialect_format: DialectFormat) -> list[Call]:
     _remove(live.begun, task.task_id)
     live.report = replace(live.report, tasks=(*live.report.tasks, task))
     _show_progress(live)
-    return live.callbacks.task(speech, live.report, task)
+    return live.callbacks.task(dialect_format, live.report, task)
 
 
 def _paused(live: Live, message: Message) -> list[Call]:
@@ -72,7 +72,7 @@ def _paused(live: Live, message: Message) -> list[Call]:
     )
 
 
-def _ended(live: Live, message: Message, speech: Speech) -> list[Call]:
+def _ended(live: Live, message: Message, dialect_format: DialectFormat) -> list[Call]:
     error = message.get("error")
     known: dict[str, Any] = {
         "current_task": "",
@@ -90,7 +90,7 @@ def _ended(live: Live, message: Message, speech: Speech) -> list[Call]:
     else:
         known |= {"phase": "failed", "error": error or "it failed without a word"}
     live.report = replace(live.report, **known)
-    return live.callbacks.crew(speech, live.report)
+    return live.callbacks.crew(dialect_format, live.report)
 
 
 def _show_progress(live: Live) -> None:

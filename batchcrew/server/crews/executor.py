@@ -1,7 +1,7 @@
 """Real crews behind the routes: what is kept, who waits for room, and who is called back of what is heard.
 
 The pool runs executions; this follows each from its kickoff to its end. What is known of those that have not ended
-is in memory (`Live`), and at each step in the archive; of the others only in the archive.
+is in memory (`Live`), and at each step in the store; of the others only in the store.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from batchcrew.server.api.dialects import SPEECHES
+from batchcrew.server.api.dialects import DIALECT_FORMATS
 from batchcrew.server.api.executor import INTERRUPTED, Accepted, Busy, Input, NoExecution, NotPaused, Report
 from batchcrew.server.api.kickoff import Body, refuse_missing
 from batchcrew.server.api.metrics import Ended, open_metrics
@@ -24,7 +24,7 @@ from batchcrew.server.crews.deadlines import Deadlines
 from batchcrew.server.crews.event_stream import Event, EventStream
 from batchcrew.server.crews.execution_state import Live, fail, follow
 from batchcrew.server.crews.outbox import Outbox
-from batchcrew.server.crews.store import Archive, Order
+from batchcrew.server.crews.store import ExecutionStore, Order
 from batchcrew.server.options import CrewOptions, ServeOptions
 from batchcrew.server.workers.messages import Message
 from batchcrew.server.workers.pool import Description, Pool
@@ -40,7 +40,7 @@ RETRY_AFTER = (1, 60)
 
 
 class CrewExecutor:
-    """Implements `Executor` for real crews, and is the pool's `Ear`.
+    """Implements `Executor` for real crews, and is the pool's `PoolListener`.
 
     Args:
         now: seconds since the epoch.
@@ -61,14 +61,14 @@ class CrewExecutor:
         pool: Pool | None = None,
     ) -> None:
         self._options = options
-        self._speech = SPEECHES[serve.dialect]
+        self._format = DIALECT_FORMATS[serve.dialect]
         self._now = now
         self._sleep = sleep
-        self._archive = Archive(serve.state, now=now())
+        self._store = ExecutionStore(serve.state, now=now())
         self._temporary = None if serve.state else tempfile.mkdtemp(prefix="batchcrew-")
         storage = Path(self._temporary) if self._temporary else Path(f"{serve.state}.crewai").resolve()
         self._pool: Pool = pool or ProcessPool(options, storage=storage, sleep=sleep)
-        self._outbox = Outbox(self._archive, now=now, sleep=sleep)
+        self._outbox = Outbox(self._store, now=now, sleep=sleep)
         self._stream = EventStream(self._send_events, sleep=sleep)
         self._deadlines = Deadlines(self._overdue, now=now, sleep=sleep)
         self._live: dict[str, Live] = {}
@@ -121,13 +121,13 @@ class CrewExecutor:
         await self._pool.close()
         await self._stream.close()
         await self._outbox.close()
-        self._archive.close()
+        self._store.close()
         if self._temporary is not None:
             await asyncio.to_thread(shutil.rmtree, self._temporary, ignore_errors=True)
 
     def accept(self, body: Body, key: str | None) -> Accepted:
         """Start an execution or let it wait, or find the one that `key` has started."""
-        known = None if key is None else self._archive.by_key(key)
+        known = None if key is None else self._store.by_key(key)
         if known is not None:  # whatever the body says: it is the same kickoff, sent again
             return Accepted(known, repeated=True)
         refuse_missing([entry.name for entry in self.inputs if entry.required and entry.name not in body.inputs])
@@ -136,7 +136,7 @@ class CrewExecutor:
         kickoff_id = str(uuid.uuid4())
         report = Report(kickoff_id=kickoff_id, phase="waiting", total=self._described.total)
         order = Order(kickoff_id=kickoff_id, inputs=body.inputs, wishes=callbacks.to_json())
-        self._archive.add(report, key=key, job=body.job, order=order, now=self._now())
+        self._store.add(report, key=key, job=body.job, order=order, now=self._now())
         self._live[kickoff_id] = Live(report=report, callbacks=callbacks)
         self._queue.append(kickoff_id)
         self.free()
@@ -145,14 +145,14 @@ class CrewExecutor:
     def report(self, kickoff_id: str) -> Report | None:
         """The execution as it is now."""
         live = self._live.get(kickoff_id)
-        return live.report if live else self._archive.report(kickoff_id)
+        return live.report if live else self._store.report(kickoff_id)
 
     def resume(self, resume: Resume) -> str:
         """Give a person's word to a paused execution; it goes on when the word has reached its worker."""
         kickoff_id = resume.execution_id
         live = self._live.get(kickoff_id)
         if live is None:
-            if self._archive.report(kickoff_id) is None:
+            if self._store.report(kickoff_id) is None:
                 raise NoExecution(kickoff_id)
             raise NotPaused("the execution has ended; it does not wait for a person")
         if live.report.phase != "paused":
@@ -162,7 +162,7 @@ class CrewExecutor:
         live.callbacks = replace(live.callbacks, urls=allowed_urls(resume.urls, self._options.webhook_allow))
         live.asked = ""
         live.report = replace(live.report, phase="running")
-        self._archive.keep(live.report, now=self._now())
+        self._store.keep(live.report, now=self._now())
         self._running += 1
         self._limit(kickoff_id, live.left)
         self._pool.answer(kickoff_id, approved=resume.approved, text=resume.feedback)
@@ -172,10 +172,10 @@ class CrewExecutor:
         """`kickoffs` and `max_kickoffs_per_job` are of the state file's whole life."""
         phases = self._phases()
         return {
-            "kickoffs": self._archive.kickoffs(),
+            "kickoffs": self._store.kickoffs(),
             "running": phases["running"],
             "peak_running": self._peak,
-            "max_kickoffs_per_job": self._archive.most_of_one_job,
+            "max_kickoffs_per_job": self._store.most_of_one_job,
             "waiting": phases["waiting"],
             "paused": phases["paused"],
             "succeeded": self._ended.succeeded,
@@ -188,7 +188,7 @@ class CrewExecutor:
         return open_metrics(
             phases=self._phases(),
             ended=self._ended,
-            kickoffs=self._archive.kickoffs(),
+            kickoffs=self._store.kickoffs(),
             pool=self._pool.gauges(),
             webhooks={
                 "sent": self._outbox.sent,
@@ -199,7 +199,7 @@ class CrewExecutor:
 
     def kickoffs_of(self, job: str) -> int:
         """Executions of the batchcrew job of that id."""
-        return self._archive.kickoffs_of(job)
+        return self._store.kickoffs_of(job)
 
     def _phases(self) -> dict[str, int]:
         waiting = len(self._queue)
@@ -221,9 +221,9 @@ class CrewExecutor:
         while self._queue and not self._stopping and self._pool.room():
             kickoff_id = self._queue.popleft()
             live = self._live[kickoff_id]
-            order = self._archive.order(kickoff_id)
+            order = self._store.order(kickoff_id)
             live.report = replace(live.report, phase="running")
-            self._archive.keep(live.report, now=self._now())
+            self._store.keep(live.report, now=self._now())
             self._running += 1
             self._peak = max(self._peak, self._running)
             self._limit(kickoff_id, self._options.execution_timeout)
@@ -243,7 +243,7 @@ class CrewExecutor:
         if kind == "note":
             LOG.warning("%s: %s", kickoff_id, message["text"])
             return
-        calls = follow(live, message, self._speech)
+        calls = follow(live, message, self._format)
         if kind == "paused":
             live.left = self._deadlines.clear(kickoff_id)
             self._running -= 1
@@ -251,7 +251,7 @@ class CrewExecutor:
         if kind == "ended":
             self._end(live)
         if kind in KEPT_AT:
-            self._archive.keep(live.report, now=self._now())
+            self._store.keep(live.report, now=self._now())
         self._outbox.put(kickoff_id, calls)
 
     def _end(self, live: Live) -> None:
@@ -286,22 +286,22 @@ class CrewExecutor:
 
     def _take_up(self) -> None:
         """What waited is started; what ran has ended with the server that ran it."""
-        for kickoff_id, phase in self._archive.active():
-            order, report = self._archive.order(kickoff_id), self._archive.report(kickoff_id)
-            assert report is not None  # noqa: S101 - it is in the archive
+        for kickoff_id, phase in self._store.active():
+            order, report = self._store.order(kickoff_id), self._store.report(kickoff_id)
+            assert report is not None  # noqa: S101 - it is in the store
             live = Live(report=report, callbacks=Callbacks.from_json(order.wishes))
             if phase == "waiting":
                 live.report = replace(report, total=self._described.total)
                 self._live[kickoff_id] = live
                 self._queue.append(kickoff_id)
                 continue
-            calls = fail(live, INTERRUPTED, self._speech)
-            self._archive.keep(live.report, now=self._now())
+            calls = fail(live, INTERRUPTED, self._format)
+            self._store.keep(live.report, now=self._now())
             self._outbox.put(kickoff_id, calls)
 
     def _forget(self) -> None:
-        self._archive.keep_what_waits()
-        self._archive.forget(ended_before=self._now() - self._options.keep_seconds, kept=self._options.keep_count)
+        self._store.keep_what_waits()
+        self._store.forget(ended_before=self._now() - self._options.keep_seconds, kept=self._options.keep_count)
 
     async def _keep_house(self) -> None:
         while True:

@@ -1,6 +1,6 @@
 """Webhooks of real crews: kept before they are sent, sent in their order, tried again when the receiver is ill.
 
-No crew waits for a receiver. What is due is in the archive; memory holds one entry for each execution and URL.
+No crew waits for a receiver. What is due is in the store; memory holds one entry for each execution and URL.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import aiohttp
 
-from batchcrew.server.crews.store import Archive, Delivery
+from batchcrew.server.crews.store import Delivery, ExecutionStore
 from batchcrew.server.webhook_sender import MAX_DELIVERIES, TIMEOUT, post, redact_url, wait_for_change
 
 LOG = logging.getLogger("batchcrew.server")
@@ -29,9 +29,9 @@ class Outbox:
     """
 
     def __init__(
-        self, archive: Archive, *, now: Callable[[], float], sleep: Callable[[float], Awaitable[None]]
+        self, store: ExecutionStore, *, now: Callable[[], float], sleep: Callable[[float], Awaitable[None]]
     ) -> None:
-        self._archive = archive
+        self._store = store
         self._now = now
         self._sleep = sleep
         self._due: list[tuple[float, int, str, str]] = []
@@ -48,12 +48,12 @@ class Outbox:
 
     def start(self) -> None:
         """Begin to send, first what an earlier server has left."""
-        for kickoff_id, url in self._archive.deliveries():
+        for kickoff_id, url in self._store.deliveries():
             self._add(kickoff_id, url, self._now())
         self._work = asyncio.create_task(self._run(), name="outbox")
 
     async def close(self) -> None:
-        """Stop; what was not sent stays in the archive."""
+        """Stop; what was not sent stays in the store."""
         if self._work is not None:
             self._work.cancel()
             await asyncio.gather(self._work, return_exceptions=True)
@@ -63,13 +63,13 @@ class Outbox:
         found = list(calls)
         if not found:
             return
-        if self._archive.waiting_deliveries(kickoff_id) + len(found) > MAX_WAITING:
+        if self._store.waiting_deliveries(kickoff_id) + len(found) > MAX_WAITING:
             if kickoff_id not in self._full:
                 self._full.add(kickoff_id)
                 LOG.warning("%d webhooks of %s wait for their receiver; more are left out", MAX_WAITING, kickoff_id)
             self.given_up += len(found)
             return
-        self._archive.add_deliveries([(kickoff_id, *call) for call in found])
+        self._store.add_deliveries([(kickoff_id, *call) for call in found])
         for url, _, _ in found:
             self._add(kickoff_id, url, self._now())
 
@@ -115,7 +115,7 @@ class Outbox:
                 LOG.exception("webhooks of %s were given up", kickoff_id)
 
     async def _send_next(self, session: aiohttp.ClientSession, kickoff_id: str, url: str) -> None:
-        delivery = self._archive.next_delivery(kickoff_id, url)
+        delivery = self._store.next_delivery(kickoff_id, url)
         if delivery is None:
             self._lines.discard((kickoff_id, url))
             return
@@ -126,7 +126,7 @@ class Outbox:
     def _judged(self, delivery: Delivery, problem: str | None) -> float:
         """Seconds until the execution's next delivery to this URL."""
         if problem and delivery.tries < len(RETRY_WAITS):
-            self._archive.tried(delivery)
+            self._store.tried(delivery)
             return RETRY_WAITS[delivery.tries]
         if problem:
             self.given_up += 1
@@ -135,5 +135,5 @@ class Outbox:
             )
         else:
             self.sent += 1
-        self._archive.done(delivery)
+        self._store.done(delivery)
         return 0.0

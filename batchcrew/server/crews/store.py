@@ -74,7 +74,7 @@ class Delivery:
     tries: int
 
 
-class Archive:
+class ExecutionStore:
     """All executions of one server.
 
     Raises:

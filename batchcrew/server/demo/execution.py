@@ -151,18 +151,18 @@ def step_report(step: crew.Step) -> StepReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class SimulatedOutcome:
     """How an execution will go: settled at its kickoff."""
 
     duration: float
     fails: bool
 
 
-def fate(*, seed: int, work: bytes, turn: int, execution_time: Spread, fail_rate: float) -> Fate:
+def fate(*, seed: int, work: bytes, turn: int, execution_time: Spread, fail_rate: float) -> SimulatedOutcome:
     """The fate of the `turn`th execution (from 1) of the same `work`, the digest of its inputs.
 
     It hangs on nothing else: with one seed a rehearsal repeats, in whatever order its kickoffs arrive.
     """
     digest = hashlib.sha256(b"%d:%b:%d" % (seed, work, turn)).digest()
     of_time, of_failing = (int.from_bytes(digest[at : at + 8]) / 2**64 for at in (0, 8))
-    return Fate(execution_time.at(of_time), of_failing < fail_rate)
+    return SimulatedOutcome(execution_time.at(of_time), of_failing < fail_rate)

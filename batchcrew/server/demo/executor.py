@@ -6,7 +6,7 @@ import random
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
-from batchcrew.server.api.dialects import SPEECHES
+from batchcrew.server.api.dialects import DIALECT_FORMATS
 from batchcrew.server.api.executor import Accepted, Busy, Input, NoExecution, Report
 from batchcrew.server.api.kickoff import Body
 from batchcrew.server.api.resume import Resume
@@ -22,7 +22,7 @@ class DemoExecutor:
     """Implements `Executor` for the demo crew.
 
     Args:
-        chance: the seed of the executions' fates is drawn from it.
+        rng: the seed of the executions' fates is drawn from it.
         now: seconds since the epoch.
         sleep: used for webhooks only.
     """
@@ -36,15 +36,15 @@ class DemoExecutor:
         self,
         options: ServeOptions,
         *,
-        chance: random.Random,
+        rng: random.Random,
         now: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._options = options
-        self._seed = chance.getrandbits(63)
+        self._seed = rng.getrandbits(63)
         self._now = now
         self._executions = Executions(options.state, now=now())
-        self._webhooks = Webhooks(SPEECHES[options.dialect], self._executions, now=now, sleep=sleep)
+        self._webhooks = Webhooks(DIALECT_FORMATS[options.dialect], self._executions, now=now, sleep=sleep)
 
     async def open(self) -> None:
         """Begin to call back."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from batchcrew.server.api.dialects import Speech
+from batchcrew.server.api.dialects import DialectFormat
 from batchcrew.server.demo import crew
 from batchcrew.server.demo.execution import Record, report, step_report, task_ends, task_report, view
 from batchcrew.server.demo.store import Callbacks, Executions
@@ -59,13 +59,13 @@ class Webhooks:
 
     def __init__(
         self,
-        speech: Speech,
+        dialect_format: DialectFormat,
         executions: Executions,
         *,
         now: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
-        self._speech = speech
+        self._format = dialect_format
         self._executions = executions
         self._now = now
         self._sleep = sleep
@@ -153,7 +153,7 @@ class Webhooks:
         seen = view(record, max(call.at, self._now()))
         told = report(seen)
         if call.task is None:
-            return self._speech.crew_webhook(told, meta)
+            return self._format.crew_webhook(told, meta)
         if call.thought:
-            return self._speech.step_webhook(told, step_report(crew.TASKS[call.task]), meta)
-        return self._speech.task_webhook(told, task_report(seen.task(call.task)), meta)
+            return self._format.step_webhook(told, step_report(crew.TASKS[call.task]), meta)
+        return self._format.task_webhook(told, task_report(seen.task(call.task)), meta)

@@ -22,7 +22,7 @@ class Description:
     """Names of the events that can be passed on."""
 
 
-class Ear(Protocol):
+class PoolListener(Protocol):
     """Hears what happens in a pool, in the server's loop."""
 
     def hear(self, message: Message) -> None:
@@ -37,7 +37,7 @@ class Ear(Protocol):
 class Pool(Protocol):
     """Runs executions side by side."""
 
-    async def open(self, ear: Ear) -> Description:
+    async def open(self, ear: PoolListener) -> Description:
         """Get ready; at least one execution can be started afterwards.
 
         Raises:

@@ -21,7 +21,7 @@ from typing import IO, Any
 from batchcrew.base.errors import UsageError
 from batchcrew.server.options import CrewOptions
 from batchcrew.server.workers.messages import MAX_MESSAGE, Message, encode, receive
-from batchcrew.server.workers.pool import Description, Ear
+from batchcrew.server.workers.pool import Description, PoolListener
 
 LOG = logging.getLogger("batchcrew.server")
 MAX_PAUSED = 100
@@ -80,14 +80,14 @@ class ProcessPool:
         self._workers: list[Worker] = []
         self._of: dict[str, Worker] = {}
         """The worker of each execution that has not ended."""
-        self._ear: Ear | None = None
+        self._ear: PoolListener | None = None
         self._places: list[asyncio.Task[None]] = []
         self._follows: set[asyncio.Task[None]] = set()
         self._described: asyncio.Future[Description] | None = None
         self._log: IO[bytes] | None = None
         self._lost = 0
 
-    async def open(self, ear: Ear) -> Description:
+    async def open(self, ear: PoolListener) -> Description:
         """Start the workers; the first one that is ready says what is served."""
         self._ear = ear
         self._described = asyncio.get_running_loop().create_future()
