@@ -1,27 +1,27 @@
-# Two commands do everything on a fresh machine: `make demo` and `make test`. Each shows the lines it runs.
+# On a fresh machine you need two commands: `make demo` and `make test`. Each prints the commands that it runs.
 PYTHON ?= python3
 BIN := .venv/bin
 
 .PHONY: demo demo-reset test crash real lint constraints clean
 
-# Ctrl-C stops the demo in order (exit 3), which is no error of make's: the shell waits for it, and says so.
+# Ctrl-C stops the demo in order with exit 3, which make must not report as an error: the shell waits for batchcrew.
 demo: .venv/installed
 	@echo "$(BIN)/batchcrew run jobs/demo.yaml"
 	@trap : INT; $(BIN)/batchcrew run jobs/demo.yaml || [ $$? -eq 3 ]
 
-# Deletes the batch `demo` and nothing else of the ledger; exit 2: there is none. A run that holds it keeps it (exit 4).
+# Deletes only the batch `demo`. Exit 2 means that there is none. During a run of the batch, nothing is deleted (exit 4).
 demo-reset: .venv/installed
 	@echo "$(BIN)/batchcrew delete demo --yes"
 	@test ! -e results/batchcrew.db || $(BIN)/batchcrew delete demo --yes || [ $$? -eq 2 ]
 
-# About a minute on two cores; the last line says how long it took. More processes than cores: many tests wait.
+# About a minute on two cores. There are more processes than cores because many tests wait.
 test: .venv/installed-tests
 	$(BIN)/pytest -n 5 --dist worksteal -m "not crash and not cron and not crewai"
 
 crash: .venv/installed-tests
 	$(BIN)/pytest -n 4 --dist worksteal -m "crash or cron"
 
-# real crews: the extra, and other clients of the crew API; more than a gigabyte
+# Installs the extra `crewai` and other clients of the crew API: more than a gigabyte.
 real: .venv/installed-real
 	$(BIN)/pytest -n 2 -m crewai
 
@@ -30,6 +30,7 @@ lint: .venv/installed-tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 
 .venv/bin/pip:
 	$(PYTHON) -m venv .venv

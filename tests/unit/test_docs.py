@@ -1,6 +1,6 @@
 """Documentation that cannot rot: help texts, exit codes, keys and links are held against the code.
 
-`BATCHCREW_WRITE_DOCS=1 pytest tests/unit/test_docs.py` writes docs/commands.md anew.
+`BATCHCREW_WRITE_DOCS=1 pytest tests/unit/test_docs.py` writes docs/commands.md again.
 """
 
 import os
@@ -68,12 +68,35 @@ def test_the_readmes_job_file_loads(tmp_path: Path) -> None:
     assert jobfile.batch == "leads-2026-11-24"
 
 
-@pytest.mark.parametrize(
-    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
-)
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", page.read_text(encoding="utf-8")):
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors_of(linked), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "develop.md"], ids=lambda page: page.name)
+def test_every_file_that_the_developers_pages_name_exists(page: Path) -> None:
+    named = re.findall(r"`((?:batchcrew|benchmarks|docs|jobs|tests)/[\w./]*)`", page.read_text(encoding="utf-8"))
+    assert len(named) > 10
+    for name in named:
+        assert (ROOT / name).exists(), name
+
+
+def test_the_readme_is_short_and_links_the_glossary() -> None:
+    assert "(docs/glossary.md)" in README
+    assert README.count("\n") < 150
 
 
 @pytest.mark.parametrize("settings", [RunSettings, CrewSettings, RetrySettings, PollSettings, BreakerSettings])

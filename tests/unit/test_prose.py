@@ -1,0 +1,185 @@
+"""Plain English in what people read: no banned word, and for each one the words to use instead.
+
+The vocabulary is in docs/glossary.md. To scan more files, add a glob to SCANNED. Python files are supported: their
+comments, docstrings and other texts are scanned, their code is not.
+"""
+
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCANNED = (
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "docs/*.md",
+    "docs/systemd/*",
+    "jobs/*.yaml",
+    "jobs/travel_crew/*.md",
+    "jobs/travel_crew/*.yaml",
+    "Makefile",
+    "pyproject.toml",
+    "constraints.txt",
+    "tests/*.txt",
+    "tests/real/*.txt",
+)
+EXCLUDED = {
+    "docs/commands.md",  # generated from the help texts in the code
+}
+
+# Patterns ignore case and match across line ends: a space stands for any white space.
+BANNED = {
+    r"\b(told|tells?|telling)\b": "report, notify, print, show, recognize",
+    r"\bask(s|ed|ing)?\b": "request, poll, prompt, require",
+    r"\b(go|goes|going|gone|went) on\b": "continue, resume",
+    r"\b(take|takes|taken|taking|took) up\b": "resume",
+    r"\b(take|takes|taken|taking|took)( (it|them|what is|executions))? in\b": "record, read, ingest",
+    r"\bill\b": "failing",
+    r"\b(is|are|was|were|be|being|been|goes|stays?) away\b": "unreachable",
+    r"(?<!as\s)\bwell\b(?!-)": "succeeded, healthy, without a problem",
+    r"\b(a|any|no|one|the) person\b|\bpersons?'s?\b": "you, the operator",
+    r"\b(some|any|no)(body|one)\b": "you, the operator",
+    r"\bstands?\b(?! for\b)": "is, exists",
+    r"\bbeside\b": "next to, in addition to",
+    r"\bso (many|much|large|long)\b(?! (as|that)\b)": "this many, this share, for this long",
+    r"\bsuch a (share|count|number)\b": "this share, this many",
+    r"\black(s|ed|ing)?\b": "is missing, has no",
+    r"\bwhat (is|was|has|had|were) (in flight|in progress|due|running|kicked off|ended|waiting|paid|new|wrong)\b": (
+        "name the thing: executions in progress, the jobs that are left"
+    ),
+    r"(?<!there\s)\b(is|are|was|were) no\b(?! (longer|more)\b)": "is not a valid …, is not a …, has no …",
+    r"\b(anew|afresh)\b": "again, a new …",
+    r"\blest\b": "so that … not",
+    r"\bfor ever\b": "forever",
+    r"\bwhole or not\b|\b(written|replaced|read|ledger|kept|it|is|are|happened) whole\b": "complete, consistent",
+    r"\bmend(s|ed|ing)?\b": "fix",
+    r"\bby (itself|themselves)\b|\bof (its|their|his) own\b": "omit it, or write: its own …, separate",
+    r"\b(doors?|houses?|gates?|rooms?|lives|greet\w*|neighbou?rs?)\b": "package, module, API, limit, preflight",
+    r"\blife\b(?!-?(time|cycle))": "name the thing: execution, attempt, process",
+    r"\b(if|unless) not said\b|\bif you say so\b": "by default, default: …",
+    r"\blets? (it|them|one|the|each|all|what) \w+": "name who does what",
+    r"\ball the same\b": "anyway",
+    r"\bnow and then\b": "occasional",
+    r"\btill\b": "until",
+}
+_RULES = [(re.compile(pattern.replace(" ", r"\s+"), re.IGNORECASE), instead) for pattern, instead in BANNED.items()]
+
+_FENCE = re.compile(r"^[ ]*```.*?^[ ]*```", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"`(?:[^`\n]|\n(?!\s*\n))*`")
+_FIELD = re.compile(r"\{[^{}]*\}")
+_LINK_TARGET = re.compile(r"\]\([^)]*\)")
+_NOT_A_COMMENT = re.compile(r"^(?:[^#\n]|(?<![\s])#)*", re.MULTILINE)
+
+
+def blank(match: re.Match[str]) -> str:
+    """Replace a match by as many blanks, and keep its line ends: places in the text do not change."""
+    return re.sub(r"[^\n]", " ", match[0])
+
+
+def prose_of_python(text: str) -> str:
+    """Return only the comments and texts of a Python module, at their places."""
+    lines = [[" "] * len(line) for line in text.split("\n")]
+    kinds = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type in kinds and " " in token.string:  # a text without a blank is a key, not prose
+            row, column = token.start
+            formatted = token.type == tokenize.STRING and "f" in token.string.lower().split(token.string[-1])[0]
+            shown = _FIELD.sub(blank, token.string) if formatted else token.string
+            for offset, part in enumerate(shown.split("\n")):
+                start = column if offset == 0 else 0
+                lines[row - 1 + offset][start : start + len(part)] = part
+    return "\n".join("".join(line) for line in lines)
+
+
+def prose_of(name: str, text: str) -> str:
+    """Return the prose of a file: what is neither code nor a link's target becomes blanks."""
+    match Path(name).suffix:
+        case ".md":
+            text = _FENCE.sub(blank, text)
+        case ".py":
+            text = prose_of_python(text)
+        case _:  # YAML, TOML, the Makefile, requirements, units of systemd: only comments
+            text = _NOT_A_COMMENT.sub(blank, text).replace("#", " ")
+    return _LINK_TARGET.sub(blank, _CODE.sub(blank, text))
+
+
+def banned_words(name: str, text: str) -> Iterator[str]:
+    """Yield each banned word with its place and what to write instead."""
+    prose = prose_of(name, text)
+    for pattern, instead in _RULES:
+        for match in pattern.finditer(prose):
+            line = prose.count("\n", 0, match.start()) + 1
+            yield f"{name}:{line}: {' '.join(match[0].split())!r}: write {instead}"
+
+
+def scanned_files() -> list[str]:
+    found = {str(path.relative_to(ROOT)) for pattern in SCANNED for path in ROOT.glob(pattern) if path.is_file()}
+    return sorted(found - EXCLUDED)
+
+
+@pytest.mark.parametrize("name", scanned_files())
+def test_no_banned_word_is_used(name: str) -> None:
+    found = sorted(banned_words(name, (ROOT / name).read_text(encoding="utf-8")))
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_every_pattern_of_scanned_files_finds_one() -> None:
+    for pattern in SCANNED:
+        assert list(ROOT.glob(pattern)), pattern
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("A batch that is finished is told once.", "told"),
+        ("the ledger is\nwhole", "is whole"),
+        ("it ended well", "well"),
+        ("This is no rate", "is no"),
+        ("after so many failed jobs", "so many"),
+        ("a crew that is ill", "ill"),
+        ("held for a person", "a person"),
+        ("next to\na file of its own", "of its own"),
+        ("what is in\n  flight goes on", "goes on"),
+        ("one attempt's life", "life"),
+        ("a neighbour of the ledger", "neighbour"),
+    ],
+)
+def test_a_banned_word_is_found(text: str, word: str) -> None:
+    assert any(repr(word) in line for line in banned_words("page.md", text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a well-known crew, and flows as well",
+        "There is no ledger; it is no longer needed",
+        "the lifetime of a task, and the life-cycle of a run",
+        "so long as the run lasts; so long that it is refused",
+        "`*` stands for one word",
+        "a standard gateway, a black mask, tasks, basket, amended, still",
+        "the whole batch",
+        "the `told` column, [a page](docs/door.md)",
+        "```\nnothing is asked\n```",
+    ],
+)
+def test_other_words_are_not_found(text: str) -> None:
+    assert list(banned_words("page.md", text)) == []
+
+
+def test_only_comments_of_a_yaml_file_are_prose() -> None:
+    text = "told: 'http://door#ill'\nkey: value  # it is told\n"
+    assert [line.split(": write")[0] for line in banned_words("jobs.yaml", text)] == ["jobs.yaml:2: 'told'"]
+
+
+def test_comments_and_texts_of_a_python_file_are_prose() -> None:
+    text = '"""Say what\n\nis told."""\ntold = ask("ill")  # beside it\nraise ValueError(f"{told} is no rate")\n'
+    assert [line.split(": write")[0] for line in sorted(banned_words("module.py", text))] == [
+        "module.py:3: 'told'",
+        "module.py:4: 'beside'",
+        "module.py:5: 'is no'",
+    ]
