@@ -16,8 +16,9 @@ from batchcrew.crew import wrong_kickoff_id
 from batchcrew.engine import Stop
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
+from batchcrew.model.crew_answers import CrewInputs
 from batchcrew.model.events import Observe, Warned
-from batchcrew.model.models import CrewInputs, Location
+from batchcrew.model.job import Location
 
 COLUMNS = ("job_id", "kickoff_id")
 

@@ -17,7 +17,9 @@ from batchcrew.config.money import cost
 from batchcrew.config.settings import Delivery, RunSettings
 from batchcrew.jobfile import EVERYTHING, JobFile, Question, RowsDescription, Sending
 from batchcrew.ledger import BatchKey, LedgerReader, SentColumns, Staged, ToStart
-from batchcrew.model.models import CrewInputs, Job, NotSent, Plan, Unclear, Unusable
+from batchcrew.model.crew_answers import CrewInputs, NotSent, Unclear, Unusable
+from batchcrew.model.job import Job
+from batchcrew.model.run import Plan
 from batchcrew.reports.crew_check import CrewCheck, SampleJob
 
 SHOWN_LACKING = 5

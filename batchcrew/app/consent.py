@@ -13,7 +13,7 @@ from batchcrew.crew import crew_address
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, Ledger, Reading, Staged
 from batchcrew.model.events import Observe, Warned
-from batchcrew.model.models import Counts
+from batchcrew.model.run import Counts
 from batchcrew.reports.commands import keep_command, quoted, retry_command, run_command
 
 LEAST_GUARDED = 10

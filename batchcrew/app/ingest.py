@@ -17,8 +17,10 @@ from batchcrew.crew import crew_address
 from batchcrew.engine import Stop
 from batchcrew.jobfile import CHANGED, EVERYTHING, JobFile, Problems, Sending
 from batchcrew.ledger import BatchKey, Duplicate, Ledger, LedgerReader, Reading, SentColumns, Staged, ToStart
+from batchcrew.model.crew_answers import CrewInputs
 from batchcrew.model.events import Observe, Warned
-from batchcrew.model.models import CrewInputs, Job, Plan
+from batchcrew.model.job import Job
+from batchcrew.model.run import Plan
 from batchcrew.reports.commands import run_command
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")

@@ -21,7 +21,8 @@ from batchcrew.crew import CrewClient
 from batchcrew.engine import Settling, Stop
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, EndedAttempt, Ledger, Rechecked, RecordedJobFile
-from batchcrew.model.models import Execution, ExecutionState, Unclear, Unusable
+from batchcrew.model.crew_answers import Unclear, Unusable
+from batchcrew.model.execution import Execution, ExecutionState
 from batchcrew.reports.rechecks import Finding, Look, RecheckResult
 
 AT_ONCE = 10

@@ -31,6 +31,7 @@ from batchcrew.crew import CrewClient, Moment, crew_address, ping
 from batchcrew.engine import TICK_SECONDS, EngineResult, Scheduler, Stop, ask_for_inputs
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import NEXT_RUN_RESUMES, BatchKey, BatchLock, Ledger
+from batchcrew.model.crew_answers import CrewInputs
 from batchcrew.model.events import (
     Action,
     Event,
@@ -41,7 +42,8 @@ from batchcrew.model.events import (
     Warned,
     WatchFormerAddress,
 )
-from batchcrew.model.models import Counts, CrewInputs, JobState, RunResult
+from batchcrew.model.job import JobState
+from batchcrew.model.run import Counts, RunResult
 from batchcrew.reports.commands import CREW_OPTIONS, attach_command, quoted, run_command
 from batchcrew.reports.summary import exit_code, went_well
 

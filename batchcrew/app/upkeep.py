@@ -14,7 +14,7 @@ from batchcrew.base.disk import sync_folder
 from batchcrew.base.errors import LedgerError, OutputError, UsageError
 from batchcrew.base.sqlite_files import companion, create_private, is_database_file
 from batchcrew.ledger import CURRENT_SCHEMA, BatchLock, Ledger, LedgerReader, Vacuumed, schema_lock
-from batchcrew.model.models import Counts
+from batchcrew.model.run import Counts
 from batchcrew.reports.export.output import why_not_written
 
 BACKUP_EXAMPLE = "batchcrew-backup.db"

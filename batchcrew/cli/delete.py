@@ -13,7 +13,7 @@ from batchcrew.base.text import clean_text
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_argument, existing, ledger_option, option
 from batchcrew.cli.program import current_program
-from batchcrew.model.models import Counts
+from batchcrew.model.run import Counts
 from batchcrew.reports.commands import list_command
 
 

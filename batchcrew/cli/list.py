@@ -9,7 +9,7 @@ from batchcrew.cli.loop import call
 from batchcrew.cli.options import existing, json_option, ledger_option
 from batchcrew.cli.output import terminal_columns
 from batchcrew.ledger import LedgerReader
-from batchcrew.model.models import BatchLine
+from batchcrew.model.views import BatchLine
 from batchcrew.reports.as_json import json_document, list_json
 from batchcrew.reports.tables import render_list
 

@@ -19,7 +19,7 @@ from batchcrew.cli.options import (
 from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
 from batchcrew.ledger import BatchLock, Ledger
-from batchcrew.model.models import ENDED_JOB_STATES, JobState
+from batchcrew.model.job import ENDED_JOB_STATES, JobState
 from batchcrew.reports.commands import status_command
 
 STATES = sorted(state.value for state in ENDED_JOB_STATES)

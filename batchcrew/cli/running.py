@@ -21,7 +21,7 @@ from batchcrew.cli.options import json_option, option
 from batchcrew.cli.output import confirm
 from batchcrew.cli.signals import ENDED_AT_ONCE, with_signals
 from batchcrew.engine import Stop
-from batchcrew.model.models import RunResult
+from batchcrew.model.run import RunResult
 from batchcrew.reports.as_json import json_document, summary_json
 from batchcrew.reports.summary import exit_code, needs_person, render_summary, render_tick
 

@@ -9,7 +9,7 @@ from batchcrew.cli.loop import call
 from batchcrew.cli.options import existing, json_option, known_batch, ledger_option, option
 from batchcrew.cli.output import terminal_columns
 from batchcrew.ledger import LedgerReader
-from batchcrew.model.models import RunLine
+from batchcrew.model.views import RunLine
 from batchcrew.reports.as_json import json_document, runs_json
 from batchcrew.reports.runs_table import render_runs
 

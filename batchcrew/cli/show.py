@@ -11,7 +11,7 @@ from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_argument, existing, json_option, known_batch, ledger_option
 from batchcrew.cli.program import current_program
 from batchcrew.ledger import LedgerReader
-from batchcrew.model.models import JobDetail
+from batchcrew.model.views import JobDetail
 from batchcrew.reports.as_json import job_json, json_document
 from batchcrew.reports.commands import export_command
 from batchcrew.reports.summary import job_commands

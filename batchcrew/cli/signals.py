@@ -12,7 +12,7 @@ from batchcrew.cli.interruption import Handler, ignore, set_handler
 from batchcrew.cli.leaving import end_now
 from batchcrew.cli.loop import say
 from batchcrew.engine import Stop
-from batchcrew.model.models import StopReason
+from batchcrew.model.run import StopReason
 
 T = TypeVar("T")
 SAME_SIGNAL_SECONDS = 0.5

@@ -10,7 +10,7 @@ from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_option, existing, json_option, known_batch, ledger_option, one_batch
 from batchcrew.cli.output import terminal_columns
 from batchcrew.ledger import LedgerReader
-from batchcrew.model.models import BatchStatus
+from batchcrew.model.views import BatchStatus
 from batchcrew.reports.as_json import json_document, status_json
 from batchcrew.reports.tables import render_status
 

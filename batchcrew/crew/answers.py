@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TypeAlias
 
-from batchcrew.model.models import BadInputs, Busy, Doubtful, Unusable
+from batchcrew.model.crew_answers import BadInputs, Busy, Doubtful, Unusable
 
 Refusal: TypeAlias = Busy | BadInputs | Unusable | Doubtful
 

@@ -30,19 +30,19 @@ from batchcrew.crew.connect import STATUS_ROUTES, Endpoints, is_loopback
 from batchcrew.crew.dialect import NotUnderstood
 from batchcrew.crew.exchange import Exchange, NoReply, Reply
 from batchcrew.crew.server_text import REDACTED, as_utf8, clean, server_words
-from batchcrew.model.models import (
+from batchcrew.model.attempt import Attempt
+from batchcrew.model.crew_answers import (
     Accepted,
-    Attempt,
     BadInputs,
     CrewInputs,
     Doubtful,
-    Execution,
     KickoffAnswer,
     NotSent,
     StatusAnswer,
     Unclear,
     Unusable,
 )
+from batchcrew.model.execution import Execution
 
 logger = logging.getLogger("batchcrew.crew")
 

@@ -12,7 +12,8 @@ from math import isfinite
 from typing import Any, NoReturn
 
 from batchcrew.crew.server_text import clean, json_text, parse, plain, server_words
-from batchcrew.model.models import CrewInput, CrewInputs, Execution, ExecutionState, Json, TaskResult
+from batchcrew.model.crew_answers import CrewInput, CrewInputs
+from batchcrew.model.execution import Execution, ExecutionState, Json, TaskResult
 
 MAX_KICKOFF_ID = 1000
 """Longest kickoff id that is believed, in characters."""

@@ -24,25 +24,11 @@ from batchcrew.engine.limits.gate import Gate
 from batchcrew.engine.observe.polling import LASTING_TIMES, ExecutionDeadline, PollSchedule, Settling, Silence
 from batchcrew.engine.stopping import Stop
 from batchcrew.ledger import Ledger
+from batchcrew.model.attempt import Attempt, AttemptState, Outcome, Progress, Watch
+from batchcrew.model.crew_answers import Accepted, BadInputs, Busy, Doubtful, KickoffAnswer, NotSent, Unclear, Unusable
 from batchcrew.model.events import KickedOff, Observe, Progressed, RecordKickoff, Warned, WatchFormerAddress
-from batchcrew.model.models import (
-    Accepted,
-    Attempt,
-    AttemptState,
-    BadInputs,
-    Busy,
-    Doubtful,
-    Execution,
-    ExecutionState,
-    KickoffAnswer,
-    NotSent,
-    Outcome,
-    Progress,
-    StopReason,
-    Unclear,
-    Unusable,
-    Watch,
-)
+from batchcrew.model.execution import Execution, ExecutionState
+from batchcrew.model.run import StopReason
 
 RESENDS = 8
 """How often a kickoff in doubt is sent again to a server that honours its Idempotency-Key."""

@@ -8,7 +8,7 @@ from batchcrew.base.clock import Clock
 from batchcrew.engine.attempt import AttemptRunner, AttemptTask, Phase
 from batchcrew.engine.limits.gate import Gate
 from batchcrew.engine.stopping import Stop
-from batchcrew.model.models import Attempt, Outcome
+from batchcrew.model.attempt import Attempt, Outcome
 
 GRACE_SECONDS = 10.0
 """How long kickoffs that are on the wire may take to get their answer once a run is leaving."""

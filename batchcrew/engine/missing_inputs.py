@@ -5,7 +5,8 @@ from difflib import get_close_matches
 
 from batchcrew.engine.stopping import Stop
 from batchcrew.ledger import BatchKey, Ledger
-from batchcrew.model.models import CrewInputs, StopReason
+from batchcrew.model.crew_answers import CrewInputs
+from batchcrew.model.run import StopReason
 
 
 async def check_inputs(ledger: Ledger, batch: BatchKey, crew: str, answer: CrewInputs | None, stop: Stop) -> None:

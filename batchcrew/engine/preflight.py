@@ -12,8 +12,9 @@ from batchcrew.crew import CrewClient
 from batchcrew.engine.limits.gate import Gate
 from batchcrew.engine.retry import jittered
 from batchcrew.engine.stopping import Stop
+from batchcrew.model.crew_answers import CrewInputs, NotSent, Unclear, Unusable
 from batchcrew.model.events import Observe, Warned
-from batchcrew.model.models import CrewInputs, NotSent, StopReason, Unclear, Unusable
+from batchcrew.model.run import StopReason
 
 UNREACHABLE_SECONDS = 60.0
 """A crew that cannot be reached for so long, without a single success, is given up for this run."""

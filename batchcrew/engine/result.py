@@ -4,7 +4,9 @@ import heapq
 from collections import Counter
 from dataclasses import dataclass, field
 
-from batchcrew.model.models import Attempt, AttemptState, JobLine, JobState, Outcome
+from batchcrew.model.attempt import Attempt, AttemptState, Outcome
+from batchcrew.model.job import JobState
+from batchcrew.model.run import JobLine
 
 SLOWEST = 3
 

@@ -6,7 +6,9 @@ from dataclasses import replace
 from batchcrew.base.quantities import format_duration
 from batchcrew.base.reasons import is_permanent
 from batchcrew.config.settings import Delivery, OnChange, RetryClass, RetrySettings
-from batchcrew.model.models import AttemptState, Execution, ExecutionState, JobState, Outcome
+from batchcrew.model.attempt import AttemptState, Outcome
+from batchcrew.model.execution import Execution, ExecutionState
+from batchcrew.model.job import JobState
 
 JITTER = 0.1
 """PollSchedule differ by up to this share, so that jobs that failed together do not come back together."""

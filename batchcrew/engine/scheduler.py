@@ -37,8 +37,10 @@ from batchcrew.engine.result import EngineResult
 from batchcrew.engine.retry import outdated
 from batchcrew.engine.stopping import Stop
 from batchcrew.ledger import BatchKey, Ledger
+from batchcrew.model.attempt import Attempt, AttemptState, Outcome
 from batchcrew.model.events import AttemptEnded, KickedOff, Observe, Stopping, Warned
-from batchcrew.model.models import Attempt, AttemptState, JobState, Outcome, StopReason
+from batchcrew.model.job import JobState
+from batchcrew.model.run import StopReason
 
 TICK_SECONDS = 5.0
 """A tick stops asking and starting after so long; only kickoffs on the wire are still waited for."""

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from batchcrew.model.models import StopReason
+from batchcrew.model.run import StopReason
 
 
 class Stop:

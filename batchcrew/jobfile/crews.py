@@ -11,7 +11,7 @@ from batchcrew.jobfile.ids import WrongName, plain_name
 from batchcrew.jobfile.nodes import MapNode, Node, ScalarNode, written_text
 from batchcrew.jobfile.problems import Problems, listed, named, nearest, shown
 from batchcrew.jobfile.validation_errors import validated
-from batchcrew.model.models import Location
+from batchcrew.model.job import Location
 
 MAX_NAME = 100
 _URL_OPTION = Location("--crew-url")

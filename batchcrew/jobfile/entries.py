@@ -14,7 +14,7 @@ from batchcrew.jobfile.problems import Problems, named, nearest
 from batchcrew.jobfile.rows.rows_file import RowsFile
 from batchcrew.jobfile.sending import Sending
 from batchcrew.jobfile.template import Template, TemplateProblem
-from batchcrew.model.models import Duplicates, Job, Location
+from batchcrew.model.job import Duplicates, Job, Location
 
 Values: TypeAlias = dict[str, Any]
 RESERVED_META = "batchcrew"

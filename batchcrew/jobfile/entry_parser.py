@@ -18,7 +18,7 @@ from batchcrew.jobfile.rows.text_encoding import encoding_error
 from batchcrew.jobfile.schema import GridEntry, InlineEntry, RowsEntry, entry_kind
 from batchcrew.jobfile.template import Template, TemplateProblem
 from batchcrew.jobfile.validation_errors import found, validated
-from batchcrew.model.models import Location
+from batchcrew.model.job import Location
 
 OTHERS = ("rows", "grid")
 MAX_GRID = 1_000_000

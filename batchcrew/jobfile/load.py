@@ -26,7 +26,7 @@ from batchcrew.jobfile.sending import Sending
 from batchcrew.jobfile.syntax import read_document
 from batchcrew.jobfile.validation_errors import found, validated
 from batchcrew.jobfile.variables import interpolate, with_dotenv
-from batchcrew.model.models import Job, Location
+from batchcrew.model.job import Job, Location
 
 DOCUMENT_SUFFIXES = (".yaml", ".yml", ".json")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from batchcrew.jobfile.problems import Problems, named, shown
-from batchcrew.model.models import Location
+from batchcrew.model.job import Location
 
 MAX_DEPTH = 50
 """Levels of nesting; a job file needs about six."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 
 from batchcrew.base.errors import MAX_PROBLEMS, JobFileError, Problem
-from batchcrew.model.models import Location
+from batchcrew.model.job import Location
 
 
 class Problems:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from batchcrew.config.settings import CrewSettings, RunSettings, Settings
-from batchcrew.model.models import Duplicates
+from batchcrew.model.job import Duplicates
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

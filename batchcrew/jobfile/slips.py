@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from batchcrew.jobfile.nodes import ListNode, MapNode, scalars
 from batchcrew.jobfile.problems import named
-from batchcrew.model.models import Location
+from batchcrew.model.job import Location
 
 MOST_COLUMNS = 20
 """Columns whose values get a note; a file that has more of them is wrong in general."""

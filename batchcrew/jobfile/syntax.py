@@ -10,7 +10,7 @@ import yaml
 
 from batchcrew.jobfile.nodes import Builder, ListNode, MapNode, Node, Refused
 from batchcrew.jobfile.problems import Problems, shown
-from batchcrew.model.models import Location
+from batchcrew.model.job import Location
 
 MAX_DOCUMENT_BYTES = 32 * 2**20
 """A document is held in memory whole; rows files are not."""

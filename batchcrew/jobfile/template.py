@@ -25,7 +25,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from batchcrew.jobfile.problems import nearest, shown
 from batchcrew.jobfile.template_numbers import NotNumber, float_filter, int_filter
-from batchcrew.model.models import Location
+from batchcrew.model.job import Location
 
 MAX_TEXT = 2**20
 """Characters that one template may make."""

@@ -8,7 +8,7 @@ from pydantic_core import ErrorDetails
 from batchcrew.config.settings import Settings
 from batchcrew.jobfile.nodes import ListNode, MapNode, Node, ScalarNode, plain_data
 from batchcrew.jobfile.problems import Problems, listed, named, nearest, shown
-from batchcrew.model.models import Location
+from batchcrew.model.job import Location
 
 Model = TypeVar("Model", bound=Settings)
 

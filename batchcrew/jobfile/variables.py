@@ -18,7 +18,7 @@ from dotenv import dotenv_values
 
 from batchcrew.jobfile.nodes import Node, scalars
 from batchcrew.jobfile.problems import Problems, shown
-from batchcrew.model.models import Location
+from batchcrew.model.job import Location
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 _PARTS = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::([-?])(.*))?", re.DOTALL)

@@ -29,7 +29,8 @@ from batchcrew.ledger.fetch import one
 from batchcrew.ledger.functions import install_crew_groups
 from batchcrew.ledger.json_text import decode_json, encode_json
 from batchcrew.ledger.staging import Duplicate, count
-from batchcrew.model.models import Job, Plan
+from batchcrew.model.job import Job
+from batchcrew.model.run import Plan
 
 SHOWN_JOBS = 5
 

@@ -38,7 +38,8 @@ from batchcrew.ledger.rechecks import Rechecked
 from batchcrew.ledger.spill import SpilledKickoff, SpillFile, read_spilled, spill_path
 from batchcrew.ledger.transitions import MonthBudget
 from batchcrew.ledger.writer import Parameters, Statement, Writer
-from batchcrew.model.models import Attempt, Job, JobState, Location, Outcome, Progress, Watch
+from batchcrew.model.attempt import Attempt, Outcome, Progress, Watch
+from batchcrew.model.job import Job, JobState, Location
 
 _KEEP_PACE = Statement("INSERT OR REPLACE INTO paces (batch_id, crew, state, saved_at) VALUES (?, ?, ?, ?)")
 _KEEP_TOLD = Statement("UPDATE batches SET told = ? WHERE id = ?")

@@ -8,19 +8,11 @@ import aiosqlite
 from batchcrew.ledger.fetch import one, value
 from batchcrew.ledger.json_text import decode_json
 from batchcrew.ledger.watching import watch_of
-from batchcrew.model.models import (
-    Attempt,
-    AttemptDetail,
-    AttemptState,
-    Counts,
-    InFlight,
-    JobDetail,
-    JobLine,
-    JobState,
-    ResultRow,
-    RunLine,
-    TaskResult,
-)
+from batchcrew.model.attempt import Attempt, AttemptState
+from batchcrew.model.execution import TaskResult
+from batchcrew.model.job import JobState
+from batchcrew.model.run import Counts, JobLine
+from batchcrew.model.views import AttemptDetail, InFlight, JobDetail, ResultRow, RunLine
 
 # kicked off again after an attempt whose crew may have run or may be running still: it may have run twice
 # (CROSS JOIN: the few that are unsure or in flight are looked up first, never all jobs of a batch)

@@ -36,7 +36,7 @@ from batchcrew.ledger import comparing, functions, schema, upkeep
 from batchcrew.ledger.comparing import Staged, ToStart
 from batchcrew.ledger.connection import BUSY_SECONDS, check_sqlite, plain_errors
 from batchcrew.ledger.reading import Reading
-from batchcrew.model.models import Job
+from batchcrew.model.job import Job
 
 T = TypeVar("T")
 TRIES = 10

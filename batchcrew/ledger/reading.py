@@ -16,17 +16,9 @@ from batchcrew.ledger.connection import plain_errors
 from batchcrew.ledger.json_text import decode_json
 from batchcrew.ledger.lock import is_held
 from batchcrew.ledger.rechecks import EndedAttempt
-from batchcrew.model.models import (
-    Attempt,
-    AttemptState,
-    BatchLine,
-    BatchStatus,
-    Counts,
-    JobDetail,
-    JobLine,
-    ResultRow,
-    RunLine,
-)
+from batchcrew.model.attempt import Attempt, AttemptState
+from batchcrew.model.run import Counts, JobLine
+from batchcrew.model.views import BatchLine, BatchStatus, JobDetail, ResultRow, RunLine
 
 T = TypeVar("T")
 LOOKED_BACK = 7

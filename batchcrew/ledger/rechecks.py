@@ -11,7 +11,9 @@ from batchcrew.base.reasons import reason_fingerprint
 from batchcrew.ledger.fetch import one
 from batchcrew.ledger.json_text import encode_json
 from batchcrew.ledger.transitions import make_latest, plain_text, results_of, tasks_of
-from batchcrew.model.models import AttemptState, Execution, ExecutionState, JobState
+from batchcrew.model.attempt import AttemptState
+from batchcrew.model.execution import Execution, ExecutionState
+from batchcrew.model.job import JobState
 
 _PAGE = 200
 # every state of the small index is named, so that it serves

@@ -13,7 +13,7 @@ import aiosqlite
 
 from batchcrew.ledger.fetch import value
 from batchcrew.ledger.json_text import encode_json
-from batchcrew.model.models import Duplicates, Job, Location
+from batchcrew.model.job import Duplicates, Job, Location
 
 CHUNK_ROWS = 1000
 """Rows that are in memory at once while a file is taken in."""

@@ -17,7 +17,9 @@ from batchcrew.ledger.fetch import one
 from batchcrew.ledger.json_text import decode_json, encode_json
 from batchcrew.ledger.spill import SpilledKickoff
 from batchcrew.ledger.writer import Change, Statement
-from batchcrew.model.models import Attempt, AttemptState, Execution, JobState, Outcome
+from batchcrew.model.attempt import Attempt, AttemptState, Outcome
+from batchcrew.model.execution import Execution
+from batchcrew.model.job import JobState
 
 # pending -> open, and the attempt's intent: durable before the POST leaves
 _NEXT_JOBS = """

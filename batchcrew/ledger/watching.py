@@ -4,7 +4,7 @@ from dataclasses import asdict, fields
 
 from batchcrew.ledger.json_text import decode_json, encode_json
 from batchcrew.ledger.writer import Change, Statement
-from batchcrew.model.models import Attempt, Progress, Watch
+from batchcrew.model.attempt import Attempt, Progress, Watch
 
 _PROGRESS = Statement(
     "UPDATE attempts SET progress = json_patch(coalesce(progress, '{}'), ?) WHERE id = ? AND state = 'kicked_off'",

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from batchcrew.model.models import Attempt, Counts, Execution, Outcome
+from batchcrew.model.attempt import Attempt, Outcome
+from batchcrew.model.execution import Execution
+from batchcrew.model.run import Counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from batchcrew.base.quantities import format_duration
 from batchcrew.base.text import clean_text, display_width, pad, shorten
-from batchcrew.model.models import JobState
+from batchcrew.model.job import JobState
 from batchcrew.progress.tally import Tally, Watched
 
 _MOST_FAILURES = 5

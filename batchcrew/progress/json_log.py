@@ -8,6 +8,7 @@ import json
 from typing import Any, Self, TextIO
 
 from batchcrew.base.clock import Clock, to_text
+from batchcrew.model.attempt import Attempt
 from batchcrew.model.events import (
     AttemptEnded,
     Event,
@@ -18,7 +19,6 @@ from batchcrew.model.events import (
     Stopping,
     Warned,
 )
-from batchcrew.model.models import Attempt
 from batchcrew.progress.lines import Lines
 
 

@@ -10,8 +10,10 @@ from typing import Self, TextIO
 from batchcrew.base.clock import Clock
 from batchcrew.base.quantities import format_duration
 from batchcrew.base.text import clean_text
+from batchcrew.model.attempt import AttemptState
 from batchcrew.model.events import AttemptEnded, Event, LedgerChosen, Progressed, RunStarted, Stopping, Warned
-from batchcrew.model.models import AttemptState, ExecutionState, JobState
+from batchcrew.model.execution import ExecutionState
+from batchcrew.model.job import JobState
 from batchcrew.progress.lines import Lines, warning_line
 from batchcrew.progress.tally import Tally
 from batchcrew.reports.commands import status_command

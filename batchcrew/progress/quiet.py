@@ -4,7 +4,7 @@ from typing import Self, TextIO
 
 from batchcrew.base.text import clean_text
 from batchcrew.model.events import AttemptEnded, Event, Progressed, RunStarted, Warned
-from batchcrew.model.models import ExecutionState
+from batchcrew.model.execution import ExecutionState
 from batchcrew.progress.lines import Lines, warning_line
 
 MOST_LINES = 50

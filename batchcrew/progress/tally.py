@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from batchcrew.base.clock import Clock, from_text
+from batchcrew.model.attempt import Attempt, AttemptState
 from batchcrew.model.events import (
     AttemptEnded,
     Event,
@@ -19,7 +20,8 @@ from batchcrew.model.events import (
     Stopping,
     Warned,
 )
-from batchcrew.model.models import Attempt, AttemptState, Execution, ExecutionState, JobState
+from batchcrew.model.execution import Execution, ExecutionState
+from batchcrew.model.job import JobState
 
 ENDED_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.HELD, JobState.CANCELLED, JobState.STALE)
 LATEST_FAILURES = 20

@@ -12,18 +12,8 @@ from dataclasses import asdict
 from typing import Any, TypeAlias
 
 from batchcrew.base.text import HARMFUL_IN_BLOCK
-from batchcrew.model.models import (
-    AttemptDetail,
-    BatchLine,
-    BatchStatus,
-    Counts,
-    InFlight,
-    JobDetail,
-    JobLine,
-    Plan,
-    RunLine,
-    RunResult,
-)
+from batchcrew.model.run import Counts, JobLine, Plan, RunResult
+from batchcrew.model.views import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail, RunLine
 from batchcrew.reports.crew_check import CrewCheck
 from batchcrew.reports.export.csv_format import writable
 from batchcrew.reports.summary import exit_code, next_commands

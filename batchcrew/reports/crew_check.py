@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from batchcrew.model.models import CrewInputs
+from batchcrew.model.crew_answers import CrewInputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 from batchcrew.base.errors import ExitCode
 from batchcrew.base.text import clean_text
 from batchcrew.ledger import EndedAttempt
-from batchcrew.model.models import Counts
+from batchcrew.model.run import Counts
 from batchcrew.reports.commands import PROGRAM, attach_command, retry_command, run_command
 from batchcrew.reports.summary import count_words
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from batchcrew.base.clock import from_text
 from batchcrew.base.quantities import format_duration
 from batchcrew.base.text import clean_text
-from batchcrew.model.models import RunLine
+from batchcrew.model.views import RunLine
 from batchcrew.reports.tables import table_with_below
 
 _NAME_COLUMNS = 32

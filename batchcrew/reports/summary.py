@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from batchcrew.base.errors import ExitCode
 from batchcrew.base.quantities import format_duration
 from batchcrew.base.text import clean_text
-from batchcrew.model.models import Counts, JobDetail, JobLine, JobState, RunResult, StopReason
+from batchcrew.model.job import JobState
+from batchcrew.model.run import Counts, JobLine, RunResult, StopReason
+from batchcrew.model.views import JobDetail
 from batchcrew.reports.commands import (
     attach_command,
     export_command,

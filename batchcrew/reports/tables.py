@@ -9,7 +9,8 @@ from typing import Any
 from batchcrew.base.clock import from_text
 from batchcrew.base.quantities import format_duration
 from batchcrew.base.text import clean_block, clean_text, display_width, pad, wrap
-from batchcrew.model.models import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail, JobLine, Plan
+from batchcrew.model.run import JobLine, Plan
+from batchcrew.model.views import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail
 from batchcrew.reports.crew_check import CrewCheck, SampleJob
 from batchcrew.reports.export.csv_format import json_text, writable
 from batchcrew.reports.summary import count_words, duplicates_line

@@ -7,7 +7,8 @@ import pytest
 
 from batchcrew.crew import dialect
 from batchcrew.crew.dialect import NotUnderstood
-from batchcrew.model.models import CrewInput, Execution, ExecutionState, TaskResult
+from batchcrew.model.crew_answers import CrewInput
+from batchcrew.model.execution import Execution, ExecutionState, TaskResult
 
 
 def read(payload: Any) -> Execution:

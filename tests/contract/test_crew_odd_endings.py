@@ -4,7 +4,7 @@ import pytest
 
 from batchcrew.crew import dialect
 from batchcrew.crew.server_text import as_utf8
-from batchcrew.model.models import ExecutionState
+from batchcrew.model.execution import ExecutionState
 
 NO_SUCCESS = [
     "cancelled",

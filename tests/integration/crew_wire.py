@@ -12,7 +12,7 @@ from typing import Any, Self
 from batchcrew.base.clock import SystemClock
 from batchcrew.config.settings import CrewSettings
 from batchcrew.crew import CrewClient
-from batchcrew.model.models import Attempt
+from batchcrew.model.attempt import Attempt
 
 CERTIFICATE = Path(__file__).with_name("crew_localhost.pem")
 TOKEN = "hunter2-token"  # the tests look for it where it must not be

@@ -16,7 +16,9 @@ from batchcrew.crew import CrewClient, crew_address
 from batchcrew.engine import EngineResult, Scheduler, Stop
 from batchcrew.ledger import BatchKey, Ledger
 from batchcrew.model.events import Event, KickedOff, Warned
-from batchcrew.model.models import BatchStatus, Counts, Job, JobDetail, Location, ResultRow, StopReason
+from batchcrew.model.job import Job, Location
+from batchcrew.model.run import Counts, StopReason
+from batchcrew.model.views import BatchStatus, JobDetail, ResultRow
 from batchcrew.server import CrewServer, Faults, ServeOptions, Spread
 
 INPUTS = {"budget": "1000 USD", "interests": "games, food", "duration": "3 days", "age": "35"}

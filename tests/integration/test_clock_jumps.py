@@ -10,7 +10,8 @@ from manual_clock import ManualClock
 from batchcrew.base.clock import SystemClock, Uptime, from_text
 from batchcrew.engine import Stop
 from batchcrew.ledger import Ledger
-from batchcrew.model.models import AttemptState, JobState, Outcome
+from batchcrew.model.attempt import AttemptState, Outcome
+from batchcrew.model.job import JobState
 from batchcrew.server import CrewServer, Spread
 
 HOUR = 3600.0

@@ -15,19 +15,18 @@ from batchcrew.base.clock import SystemClock
 from batchcrew.base.errors import UsageError
 from batchcrew.config.settings import CrewSettings
 from batchcrew.crew import CrewClient
-from batchcrew.model.models import (
+from batchcrew.model.crew_answers import (
     Accepted,
     BadInputs,
     Busy,
     CrewInput,
     CrewInputs,
     Doubtful,
-    Execution,
-    ExecutionState,
     NotSent,
     Unclear,
     Unusable,
 )
+from batchcrew.model.execution import Execution, ExecutionState
 
 RUNNING = b'{"status": "running"}'
 

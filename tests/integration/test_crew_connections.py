@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from crew_wire import Close, Request, Script, WireServer, attempt, crew, http
 
-from batchcrew.model.models import Accepted, CrewInputs, Doubtful, Execution
+from batchcrew.model.crew_answers import Accepted, CrewInputs, Doubtful
+from batchcrew.model.execution import Execution
 
 KICKOFF = http(200, b'{"kickoff_id": "k"}')
 INPUTS = http(200, b'{"inputs": []}')

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from crew_wire import TOKEN, Close, Request, Script, WireServer, accepts, attempt, crew, http, says
 
-from batchcrew.model.models import Accepted, BadInputs, Busy, Doubtful, Execution, NotSent, Unclear, Unusable
+from batchcrew.model.crew_answers import Accepted, BadInputs, Busy, Doubtful, NotSent, Unclear, Unusable
+from batchcrew.model.execution import Execution
 
 MANY = 8 * 2**20
 

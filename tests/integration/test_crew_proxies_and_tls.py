@@ -19,7 +19,8 @@ from crew_wire import (
     server_tls,
 )
 
-from batchcrew.model.models import Accepted, CrewInputs, Execution, NotSent, Unclear
+from batchcrew.model.crew_answers import Accepted, CrewInputs, NotSent, Unclear
+from batchcrew.model.execution import Execution
 
 KICKED_OFF = http(200, b'{"kickoff_id": "k-1", "status": "running", "inputs": []}')
 

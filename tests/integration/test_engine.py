@@ -14,7 +14,8 @@ from batchcrew.config.settings import CrewSettings, FailureLimit, Rate, RetrySet
 from batchcrew.engine import Stop
 from batchcrew.ledger import Ledger
 from batchcrew.model.events import AttemptEnded, KickedOff, Progressed, Stopping, Warned
-from batchcrew.model.models import JobState, StopReason
+from batchcrew.model.job import JobState
+from batchcrew.model.run import StopReason
 from batchcrew.server import CrewServer, Spread
 
 

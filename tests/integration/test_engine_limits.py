@@ -7,7 +7,7 @@ from engine_bench import Faults, RateClock, bench, jobs, serving
 from batchcrew.config.settings import BreakerSettings, Canary, MaxKickoffs, RetrySettings
 from batchcrew.engine import Stop
 from batchcrew.model.events import Warned
-from batchcrew.model.models import StopReason
+from batchcrew.model.run import StopReason
 from batchcrew.server import CrewServer
 
 SOON = BreakerSettings(failures=3, pause=0.05, give_up=0.5)

@@ -13,7 +13,8 @@ from batchcrew.config.settings import Canary, CrewSettings, FailureLimit, MaxKic
 from batchcrew.engine import Stop
 from batchcrew.ledger import Ledger
 from batchcrew.model.events import Warned
-from batchcrew.model.models import JobState, Location, StopReason
+from batchcrew.model.job import JobState, Location
+from batchcrew.model.run import StopReason
 from batchcrew.server import CrewServer
 
 ONCE = RetrySettings(attempts=1)

@@ -15,19 +15,10 @@ from manual_clock import ManualClock
 from batchcrew.base.clock import to_text
 from batchcrew.base.errors import BatchBusy, LedgerError, LedgerTooNew, NotInLedger
 from batchcrew.ledger import BatchKey, BatchLock, Duplicate, Ledger, schema
-from batchcrew.model.models import (
-    Attempt,
-    AttemptState,
-    Execution,
-    ExecutionState,
-    Job,
-    JobState,
-    Location,
-    Outcome,
-    Plan,
-    Progress,
-    TaskResult,
-)
+from batchcrew.model.attempt import Attempt, AttemptState, Outcome, Progress
+from batchcrew.model.execution import Execution, ExecutionState, TaskResult
+from batchcrew.model.job import Job, JobState, Location
+from batchcrew.model.run import Plan
 
 
 def job(job_id: str, *, crew: str = "default", **inputs: Any) -> Job:

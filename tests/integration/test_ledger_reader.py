@@ -17,7 +17,7 @@ from manual_clock import ManualClock
 from batchcrew.base.errors import LedgerError, LedgerTooNew, LedgerTooOld, NotInLedger
 from batchcrew.ledger import Ledger, LedgerReader
 from batchcrew.ledger.reader import Access
-from batchcrew.model.models import Job, Location
+from batchcrew.model.job import Job, Location
 
 ROOT = Path(__file__).parents[2]
 OLD = ROOT / "tests" / "fixtures" / "ledger_v2" / "results" / "batchcrew.db"

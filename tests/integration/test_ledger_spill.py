@@ -11,7 +11,8 @@ from batchcrew.base.errors import LedgerError, NotRecorded
 from batchcrew.ledger import BatchKey, Ledger
 from batchcrew.ledger.naming import LONGEST_SUFFIX_BYTES
 from batchcrew.ledger.spill import HEADER, SpilledKickoff, SpillFile, read_spilled, spill_path
-from batchcrew.model.models import Attempt, AttemptState, Job, JobState, Location, Outcome
+from batchcrew.model.attempt import Attempt, AttemptState, Outcome
+from batchcrew.model.job import Job, JobState, Location
 
 
 def kickoff(number: int, size: int = 36) -> SpilledKickoff:

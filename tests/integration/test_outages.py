@@ -10,7 +10,9 @@ from engine_bench import Bench, Faults, bench, jobs, serving
 
 from batchcrew.config.settings import BreakerSettings, PollSettings
 from batchcrew.engine import Stop
-from batchcrew.model.models import AttemptState, JobState, StopReason
+from batchcrew.model.attempt import AttemptState
+from batchcrew.model.job import JobState
+from batchcrew.model.run import StopReason
 from batchcrew.server import CrewServer, Spread
 from batchcrew.server.faults import Fault, Route
 

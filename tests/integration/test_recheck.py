@@ -23,8 +23,10 @@ from batchcrew.base.errors import CrewUnusable, ExitCode, JobFileError, NotInLed
 from batchcrew.config.settings import CrewSettings, PollSettings, RetrySettings
 from batchcrew.engine import Stop
 from batchcrew.ledger import Ledger, RecordedJobFile
+from batchcrew.model.attempt import AttemptState
 from batchcrew.model.events import KickedOff, Warned
-from batchcrew.model.models import AttemptState, JobState, StopReason
+from batchcrew.model.job import JobState
+from batchcrew.model.run import StopReason
 from batchcrew.reports.rechecks import Finding, Look, RecheckResult
 from batchcrew.server import CrewServer, Spread
 from batchcrew.server.faults import Fault

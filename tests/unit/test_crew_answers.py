@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from batchcrew.crew.answers import Refusal, kickoff_refusal, retry_after_seconds
-from batchcrew.model.models import BadInputs, Busy, Doubtful, Unusable
+from batchcrew.model.crew_answers import BadInputs, Busy, Doubtful, Unusable
 
 NOW = datetime(2025, 6, 1, 12, 0, 0, tzinfo=UTC)
 

@@ -13,7 +13,9 @@ from batchcrew.engine import retry
 from batchcrew.engine.limits.gate import Gate
 from batchcrew.engine.limits.rate_limiter import RateLimiter
 from batchcrew.engine.observe.polling import ExecutionDeadline, PollSchedule, Settling, Silence
-from batchcrew.model.models import AttemptState, Execution, ExecutionState, JobState, TaskResult
+from batchcrew.model.attempt import AttemptState
+from batchcrew.model.execution import Execution, ExecutionState, TaskResult
+from batchcrew.model.job import JobState
 
 MIDDLE = Middle()
 FAILED = Execution(state=ExecutionState.FAILED, word="error", error="no model")

@@ -10,7 +10,8 @@ from batchcrew.base.clock import to_text
 from batchcrew.config.settings import BreakerSettings, FailureLimit
 from batchcrew.engine.limits.failure_streak import FailureStreaks
 from batchcrew.engine.limits.gate import Gate
-from batchcrew.model.models import Attempt, AttemptState, JobState, Outcome
+from batchcrew.model.attempt import Attempt, AttemptState, Outcome
+from batchcrew.model.job import JobState
 
 CREDIT = "credit balance is too low (request {})"
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from batchcrew.base.errors import BatchcrewError, UsageError
-from batchcrew.model.models import JobState, ResultRow
+from batchcrew.model.job import JobState
+from batchcrew.model.views import ResultRow
 from batchcrew.reports.export.rows import export
 
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchcrew.base.export_columns import EXPORT_COLUMNS, WHERE_NEEDED
-from batchcrew.model.models import JobState, ResultRow
+from batchcrew.model.job import JobState
+from batchcrew.model.views import ResultRow
 from batchcrew.reports.export.csv_format import csv_cell, json_text
 from batchcrew.reports.export.rows import Format, export, export_names
 

@@ -9,7 +9,7 @@ import pytest
 from batchcrew.base.errors import JobFileError
 from batchcrew.config.settings import DEFAULT_CREW
 from batchcrew.jobfile import JobFile, Problems, load_jobfile
-from batchcrew.model.models import Job, Location
+from batchcrew.model.job import Job, Location
 
 CREW = "crew: {url: embedded}\n"
 TODAY = date(2026, 1, 31)

@@ -13,8 +13,11 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from batchcrew.base.clock import SystemClock
+from batchcrew.model.attempt import Attempt, AttemptState, Outcome
 from batchcrew.model.events import AttemptEnded, Event, KickedOff, Progressed, RunStarted, Stopping, Warned
-from batchcrew.model.models import Attempt, AttemptState, Counts, Execution, ExecutionState, JobState, Outcome
+from batchcrew.model.execution import Execution, ExecutionState
+from batchcrew.model.job import JobState
+from batchcrew.model.run import Counts
 from batchcrew.progress.frame import draw
 from batchcrew.progress.live import LiveProgress
 from batchcrew.progress.tally import Tally

@@ -8,8 +8,11 @@ import pytest
 from manual_clock import ManualClock
 
 from batchcrew.base.clock import to_text
+from batchcrew.model.attempt import Attempt, AttemptState, Outcome
 from batchcrew.model.events import AttemptEnded, Event, KickedOff, Progressed, RunStarted, Stopping, Warned
-from batchcrew.model.models import Attempt, AttemptState, Counts, Execution, ExecutionState, JobState, Outcome
+from batchcrew.model.execution import Execution, ExecutionState
+from batchcrew.model.job import JobState
+from batchcrew.model.run import Counts
 from batchcrew.progress import Progress
 from batchcrew.progress.plain import MOST_LINES, PlainProgress
 from batchcrew.progress.quiet import QuietProgress

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 import pytest
 
 from batchcrew.base.text import display_width
-from batchcrew.model.models import BatchLine, BatchStatus, Counts, InFlight, JobLine, JobState, Plan, RunLine
+from batchcrew.model.job import JobState
+from batchcrew.model.run import Counts, JobLine, Plan
+from batchcrew.model.views import BatchLine, BatchStatus, InFlight, RunLine
 from batchcrew.reports.runs_table import render_runs
 from batchcrew.reports.tables import render_list, render_plan, render_status
 

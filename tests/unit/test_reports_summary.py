@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchcrew.base.errors import ExitCode
-from batchcrew.model.models import Counts, JobLine, JobState, RunResult, StopReason
+from batchcrew.model.job import JobState
+from batchcrew.model.run import Counts, JobLine, RunResult, StopReason
 from batchcrew.reports.as_json import json_document, summary_json
 from batchcrew.reports.summary import exit_code, render_summary
 

@@ -4,21 +4,12 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from batchcrew.model.models import (
-    AttemptDetail,
-    AttemptState,
-    BatchLine,
-    BatchStatus,
-    Counts,
-    CrewInput,
-    CrewInputs,
-    InFlight,
-    JobDetail,
-    JobLine,
-    JobState,
-    Plan,
-    TaskResult,
-)
+from batchcrew.model.attempt import AttemptState
+from batchcrew.model.crew_answers import CrewInput, CrewInputs
+from batchcrew.model.execution import TaskResult
+from batchcrew.model.job import JobState
+from batchcrew.model.run import Counts, JobLine, Plan
+from batchcrew.model.views import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail
 from batchcrew.reports.as_json import job_json, json_document, list_json, plan_json, status_json
 from batchcrew.reports.crew_check import CrewCheck
 from batchcrew.reports.tables import MOST_IN_FLIGHT, render_job, render_list, render_plan, render_status

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from batchcrew.jobfile import JobFile, Problems, Question, RowsDescription, load_jobfile
-from batchcrew.model.models import Location
+from batchcrew.model.job import Location
 from batchcrew.reports.rows_files import questions_json, render_questions, render_rows_files, rows_files_json
 
 TODAY = date(2026, 1, 31)

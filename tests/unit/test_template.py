@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from batchcrew.jobfile.template import MAX_TEXT, Template, TemplateProblem
-from batchcrew.model.models import Location
+from batchcrew.model.job import Location
 
 ROW: dict[str, Any] = {"age": "35", "first name": "Bo", "tags": ["a", "b"], "n": 2, "email": "b@x.example"}
 PLACE = Location("x.yaml", 1, 1)

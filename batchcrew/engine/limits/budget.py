@@ -12,7 +12,9 @@ from batchcrew.base.clock import to_text
 from batchcrew.config.settings import Canary, CrewSettings, RunSettings
 from batchcrew.crew import crew_address
 from batchcrew.ledger import BatchKey, Ledger, MonthBudget
-from batchcrew.model.models import Counts, JobState, Outcome, StopReason
+from batchcrew.model.attempt import Outcome
+from batchcrew.model.job import JobState
+from batchcrew.model.run import Counts, StopReason
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from batchcrew.config.settings import FailureLimit
 from batchcrew.engine.limits.gate import Gate
 from batchcrew.engine.result import EngineResult
 from batchcrew.ledger import BatchKey, Ledger
-from batchcrew.model.models import Attempt, AttemptState, Outcome
+from batchcrew.model.attempt import Attempt, AttemptState, Outcome
 
 FREE_TICK_PROBES = 3
 """Probes that fail before ticks wait longer and longer until the next: a tick comes each minute, and nobody watches."""

@@ -9,7 +9,7 @@ from typing import Any
 from batchcrew.base.clock import Clock
 from batchcrew.config.settings import PollSettings
 from batchcrew.engine.retry import jittered
-from batchcrew.model.models import Execution, ExecutionState
+from batchcrew.model.execution import Execution, ExecutionState
 
 ABSENT_TOLERATED_SECONDS = 60.0
 """A crew may not know a fresh execution yet: `not found` means nothing so soon after the kickoff."""

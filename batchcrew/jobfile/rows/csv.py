@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from batchcrew.jobfile.problems import Problems, named, shown
 from batchcrew.jobfile.rows.text_encoding import add_undecodable, codec_of
 from batchcrew.jobfile.rows.unfinished import CUT, ends_with_line_end
-from batchcrew.model.models import Location
+from batchcrew.model.job import Location
 
 MAX_CELL = 16 * 2**20
 """Characters of one cell. An unclosed quote swallows the rest of the file up to here."""

@@ -16,7 +16,7 @@ import orjson
 from batchcrew.jobfile.problems import Problems, named, shown
 from batchcrew.jobfile.rows.text_encoding import DEFAULT_ENCODING, add_undecodable, codec_of
 from batchcrew.jobfile.rows.unfinished import CUT
-from batchcrew.model.models import Location
+from batchcrew.model.job import Location
 
 MAX_LINE = 64 * 2**20
 """Bytes of one line."""

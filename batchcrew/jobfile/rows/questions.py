@@ -24,7 +24,7 @@ from batchcrew.jobfile.rows.misread import (
 )
 from batchcrew.jobfile.rows.rows_file import BARE_SUFFIXES, RowsFile
 from batchcrew.jobfile.rows.text_encoding import DEFAULT_ENCODING, codec_of
-from batchcrew.model.models import Location
+from batchcrew.model.job import Location
 
 BEGINNING = 2**16
 """Bytes of a file that its questions are found from."""

@@ -15,7 +15,7 @@ from batchcrew.jobfile.rows.text_encoding import codec_of
 from batchcrew.jobfile.rows.unfinished import CHANGED, stamp
 from batchcrew.jobfile.slips import in_rows
 from batchcrew.jobfile.syntax import read_document
-from batchcrew.model.models import Location
+from batchcrew.model.job import Location
 
 Row: TypeAlias = tuple[int, dict[str, Any]]
 """The line in which a row begins, and its columns."""

@@ -4,7 +4,7 @@ import codecs
 from pathlib import Path
 
 from batchcrew.jobfile.problems import Problems, shown
-from batchcrew.model.models import Location
+from batchcrew.model.job import Location
 
 DEFAULT_ENCODING = "utf-8-sig"
 """UTF-8; the byte order mark that Excel writes is taken off."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, TextIO, TypeAlias, assert_never
 
 from batchcrew.base.export_columns import EXPORT_COLUMNS, WHERE_NEEDED, free_name
-from batchcrew.model.models import ResultRow
+from batchcrew.model.views import ResultRow
 from batchcrew.reports.export.csv_format import csv_cell, csv_line, json_text
 from batchcrew.reports.export.output import FileTarget, StreamTarget, Target
 

@@ -1,0 +1,54 @@
+"""A job: one set of inputs for one crew.
+
+pending -> open -> succeeded | failed | held | cancelled        (retry: ended -> pending)
+        succeeded -> stale (its inputs in the file changed) -> succeeded (kept, or changed back) | pending
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    PENDING = "pending"  # waits for a slot (or for its retry's time)
+    OPEN = "open"  # has an open attempt
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    HELD = "held"  # its kickoff is in doubt and a person decides
+    CANCELLED = "cancelled"
+    STALE = "stale"  # has succeeded, with other inputs than the file has now
+
+
+ENDED_JOB_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.HELD, JobState.CANCELLED, JobState.STALE})
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place in a file; `line` and `column` count from 1, 0 is unknown."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+
+Duplicates = Literal["error", "skip", "number"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Job:
+    """One set of inputs for one crew.
+
+    Treated as frozen; `frozen=True` would cost a microsecond a row, and a file has a million.
+    """
+
+    job_id: str
+    crew: str
+    inputs: dict[str, Any]
+    meta: dict[str, Any]
+    row: dict[str, Any]
+    """The file's own columns, in its order and untouched: what exports give back."""
+    where: Location
+    duplicates: Duplicates | None = None
+    """What happens when an earlier job is identical; None: the job has an id of its own."""

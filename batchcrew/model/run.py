@@ -1,0 +1,130 @@
+"""A run: its plan, its counts, and how it ended."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from batchcrew.model.job import JobState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run would do, counted in jobs."""
+
+    total: int = 0
+    new: int = 0
+    changed: int = 0
+    """Their inputs (or their crew) differ from those that the ledger has."""
+    stale: int = 0
+    """Of the changed ones, those that have succeeded: they keep their answer unless a rerun is wanted."""
+    running: int = 0
+    """Of the changed ones, those in progress with their former inputs: their answer is stale when it comes."""
+    again: int = 0
+    """Of the changed ones, those that are pending now: they had not succeeded."""
+    restored: int = 0
+    """Changed back to inputs that they have an answer for."""
+    reused: int = 0
+    """They take over the answer of a job with the same inputs that is no longer in the file."""
+    unchanged: int = 0
+    gone: int = 0
+    """In the ledger and no longer in the file: left alone."""
+    vanished: int = 0
+    """Of these, jobs that have succeeded, were in the file until now, and whose answer no other job takes over."""
+    stale_jobs: tuple[str, ...] = ()
+    """The ids of jobs that become stale (the first few)."""
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Jobs of a batch by state (those in the file), and what a person should know beside."""
+
+    pending: int = 0
+    open: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    held: int = 0
+    cancelled: int = 0
+    stale: int = 0
+    gone: int = 0
+    possible_duplicates: int = 0
+    """Jobs that were kicked off again after an attempt that was in doubt, lost or timed out."""
+
+    @property
+    def total(self) -> int:
+        return self.pending + self.open + self.succeeded + self.failed + self.held + self.cancelled + self.stale
+
+    @property
+    def left(self) -> int:
+        return self.pending + self.open
+
+    @property
+    def ended(self) -> int:
+        return self.total - self.left
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobLine:
+    """One ended or running job for a list: summary, `status`."""
+
+    job_id: str
+    crew: str
+    state: JobState
+    reason: str | None = None
+    seconds: float | None = None
+    """Wall seconds from kickoff to end."""
+    attempts: int = 0
+    kickoff_id: str | None = None
+
+
+class StopReason(StrEnum):
+    """Why a run stopped with work left."""
+
+    SIGNAL = "signal"
+    MAX_RUNTIME = "max_runtime"
+    STOP_AFTER_FAILURES = "stop_after_failures"
+    LIMIT = "limit"
+    CREW_UNUSABLE = "crew_unusable"
+    CANARY = "canary"  # too few of the first jobs succeeded
+    MISSING_INPUTS = "missing_inputs"  # most jobs are missing an input that their crew requires
+    BUDGET = "budget"  # max_kickoffs of the batch, or of a crew's month, is spent
+    LEDGER = "ledger"  # it cannot be written
+    FILE_DESCRIPTORS = "file_descriptors"  # this machine has none left for a connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """How a run ended, for the summary and the exit code."""
+
+    batch: str
+    run_id: str | None
+    """None when there was nothing to do and no run was opened."""
+    counts: Counts
+    wall_seconds: float = 0.0
+    kickoffs: int = 0
+    """Kickoffs that this run sent and a crew accepted."""
+    stopped: StopReason | None = None
+    stop_detail: str | None = None
+    slowest: tuple[JobLine, ...] = ()
+    failing: tuple[JobLine, ...] = ()
+    duplicates: tuple[str, ...] = ()
+    """job_ids kicked off again after an attempt in doubt (the first few)."""
+    ledger: str = ""
+    jobfile: str = ""
+    jobfile_options: tuple[str, ...] = ()
+    """Options, quoted, that the next command needs to read the job file in the same way."""
+    plan: Plan | None = None
+    warnings: tuple[str, ...] = field(default=())
+    unanswered: int = 0
+    """Of the open jobs, those whose kickoff has no answer yet: the next run settles them."""
+    unsure: int = 0
+    """Jobs with an attempt that timed out or was lost: `recheck` looks at them again."""
+    crew_ended: bool = False
+    """A crew was served for this run only: its executions in flight ended with it."""
+    repeated: bool = False
+    """A tick that stopped for the reason of the last one and changed nothing: a person knows already."""
+    cost: str | None = None
+    """What this run's kickoffs cost, retries included, where their price is known: `12.50 USD`.
+
+    A range, `12.50 to 13.50 USD`, where kickoffs are in doubt."""
+    program: str = "batchcrew"
+    """How this batchcrew was called: commands that are shown start with it."""

@@ -1,0 +1,143 @@
+"""What the ledger reads of a batch for `status`, `list`, `show`, `runs` and exports."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from batchcrew.model.attempt import AttemptState
+from batchcrew.model.execution import Json, TaskResult
+from batchcrew.model.job import JobState
+from batchcrew.model.run import Counts, JobLine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultRow:
+    """One job of an export: the file's own columns and what came of them."""
+
+    job_id: str
+    crew: str
+    row: Mapping[str, Any]
+    state: JobState
+    output: str | None = None
+    result_json: Json = None
+    error: str | None = None
+    attempts: int = 0
+    """Attempts that were really kicked off (or are in doubt)."""
+    kickoff_id: str | None = None
+    started_at: str | None = None
+    """UTC ISO-8601 text, when the latest attempt was kicked off."""
+    ended_at: str | None = None
+    execution_time: float | None = None
+    """Seconds: as the crew says, else from kickoff to end as we saw it."""
+    possible_duplicate: bool = False
+    stale_output: str | None = None
+    """Of a stale job: its answer to `stale_inputs`."""
+    stale_inputs: Mapping[str, Any] | None = None
+    """Of a stale job: the inputs that were sent, where they differ from the file's now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchLine:
+    """One batch for `list`."""
+
+    batch: str
+    counts: Counts
+    jobfile: str
+    created_at: str
+    last_run_at: str | None = None
+    running: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLine:
+    """One call that worked on a batch, for `runs`."""
+
+    run_id: str
+    batch: str
+    kind: str
+    """run, tick, attach (also of `adopt`) or recheck."""
+    started_at: str
+    ended_at: str | None = None
+    """None while it runs, or when it was killed."""
+    running: bool = False
+    kickoffs: int = 0
+    cost: str | None = None
+    """Of its kickoffs, as text (`12.50 USD`); None where no price is known, or it was killed."""
+    exit_code: int | None = None
+    stopped: str | None = None
+    """Why it stopped with work left: a word of `StopReason`."""
+    stop_detail: str | None = None
+    """The same in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFlight:
+    """One execution that is watched."""
+
+    job_id: str
+    crew: str
+    kickoff_id: str | None
+    """None while the kickoff is on the wire (or in doubt after a crash)."""
+    since: str
+    current_task: str | None = None
+    completed_tasks: int | None = None
+    total_tasks: int | None = None
+    status_word: str | None = None
+    """The crew's own word for its status, as last seen."""
+    unclear_answer: str | None = None
+    """Why the latest polls got no status, while that lasts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchStatus:
+    """Everything `status` shows of one batch."""
+
+    line: BatchLine
+    in_flight: tuple[InFlight, ...] = ()
+    failing: tuple[JobLine, ...] = ()
+    """The latest failed or held jobs (the first few)."""
+    duplicates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptDetail:
+    """One attempt for `show`."""
+
+    number: int
+    attempt_id: str
+    state: AttemptState
+    kickoff_id: str | None = None
+    intended_at: str = ""
+    kicked_off_at: str | None = None
+    ended_at: str | None = None
+    reason: str | None = None
+    execution_time: float | None = None
+    output: str | None = None
+    result_json: Json = None
+    token_usage: Mapping[str, Any] | None = None
+    tasks: tuple[TaskResult, ...] = ()
+    answer: str | None = None
+    """The crew's last answer as it came."""
+    status_word: str | None = None
+    """Of an execution in progress: the crew's own word for its status, as last seen."""
+    unclear_answer: str | None = None
+    """Of an execution in progress: why the latest polls got no status, while that lasts."""
+    sent_inputs: Mapping[str, Any] | None = None
+    """What it was started with, where its job has other inputs by now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDetail:
+    """One job for `show`."""
+
+    batch: str
+    job_id: str
+    crew: str
+    state: JobState
+    inputs: Mapping[str, Any]
+    meta: Mapping[str, Any]
+    row: Mapping[str, Any]
+    source: str
+    """file:line where the job stands."""
+    in_file: bool
+    attempts: tuple[AttemptDetail, ...] = ()
