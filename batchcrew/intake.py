@@ -71,8 +71,12 @@ async def take_in(
     if notice is not None:
         observe(Warned(notice))
     commands = commands_of(jobfile, source, str(ledger.path), program)
-    intake = _Intake(ledger, jobfile, source, stop, observe, settings or jobfile.run, commands)
+    recorded = await ledger.recorded_crews(jobfile.batch)
+    crews = _with_addresses(recorded, jobfile)
+    intake = _Intake(ledger, jobfile, source, stop, observe, settings or jobfile.run, commands, crews)
     taken = await intake.merge(ask)
+    if taken.plan is None and crews != recorded:
+        await ledger.record_crews(taken.batch, crews)
     paths = await asyncio.to_thread(
         recorded_as, jobfile.path, ledger.path, source.today.isoformat() if jobfile.dated else None
     )
@@ -115,6 +119,8 @@ class _Intake:
     observe: Observe
     settings: RunSettings
     commands: Commands
+    crews: Mapping[str, Sequence[str]]
+    """Every address of each crew, those of this job file included."""
 
     async def merge(self, ask: AskCrews | None) -> TakenIn:
         ledger, jobfile = self.ledger, self.jobfile
@@ -149,6 +155,7 @@ class _Intake:
             digest=None if undecided else digest,
             columns=staged.plan.columns,
             sent_columns=chosen or None,
+            crews=self.crews,
         )
         return TakenIn(batch, staged.plan, decided=not undecided)
 
@@ -206,19 +213,53 @@ def notes_on(jobfile: JobFile, sending: Sending, staged: Staged) -> Iterator[str
 
 
 async def crew_groups(ledger: Reading, jobfile: JobFile) -> dict[str, str]:
-    """Return a common name for the names of one crew: those that share an address, now or in an earlier run."""
+    """Return a common name for the names of one crew: those that share an address, now or earlier.
+
+    A name that the job file no longer has may have been renamed more than once, and its address changed in between.
+    """
     now = {name: crew_address(crew.url) for name, crew in jobfile.crews.items()}
     groups: dict[str, str] = {}
-    for name, addresses in (await ledger.crew_addresses(jobfile.batch)).items():
-        if name not in now:
-            same = sorted(other for other, address in now.items() if address in addresses)
-            if same:
-                groups[name] = groups.get(same[0], same[0])
     for name, address in now.items():
         first = next(other for other, its in now.items() if its == address)
         if first != name:
-            groups[name] = groups.get(first, first)
+            groups[name] = first
+    addresses = {name: set(known) for name, known in (await ledger.recorded_crews(jobfile.batch)).items()}
+    for name, known in (await ledger.crew_addresses(jobfile.batch)).items():
+        addresses.setdefault(name, set()).update(known)
+    for name in addresses.keys() - now.keys():
+        same = _present_name(name, now, addresses)
+        if same is not None:
+            groups[name] = groups.get(same, same)
     return groups
+
+
+def _present_name(name: str, now: Mapping[str, str], addresses: Mapping[str, set[str]]) -> str | None:
+    """Return which crew of the job file had this name before; None: none of them.
+
+    Args:
+        now: the address of each crew of the job file.
+        addresses: every address that each name ever had.
+    """
+    reached, seen = [name], {name}
+    for former in reached:
+        its = addresses[former]
+        same = sorted(other for other, address in now.items() if address in its)
+        same += sorted(other for other in now if not its.isdisjoint(addresses.get(other, ())))
+        if same:
+            return same[0]
+        further = sorted(other for other in addresses if other not in seen and not its.isdisjoint(addresses[other]))
+        reached += further
+        seen.update(further)
+    return None
+
+
+def _with_addresses(recorded: Mapping[str, Sequence[str]], jobfile: JobFile) -> dict[str, list[str]]:
+    """Return the addresses that were recorded, and those that the job file gives as the latest ones."""
+    crews = {name: list(addresses) for name, addresses in recorded.items()}
+    for name, crew in jobfile.crews.items():
+        address = crew_address(crew.url)
+        crews[name] = [*(known for known in crews.get(name, ()) if known != address), address]
+    return crews
 
 
 async def report_earlier_days(

@@ -39,6 +39,7 @@ SELECT j.id AS job, s.position, j.state, j.present, j.state AS becomes
 FROM temp.staged AS s JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id
 WHERE (j.inputs <> s.inputs AND NOT same_inputs(j.inputs, s.inputs))
     OR (j.crew <> s.crew AND crew_group(j.crew) <> crew_group(s.crew))
+    OR (j.present = 0 AND j.state = 'pending') -- back in the file: its answer may have come under another id meanwhile
 """
 _GONE = """
 CREATE TEMP TABLE gone AS
@@ -70,7 +71,8 @@ FROM latest WHERE state = 'succeeded' AND sent_inputs IS NOT NULL
 UNION ALL
 SELECT a.id, j.id, a.number, 0, inputs_hash(a.sent_inputs), crew_group(coalesce(a.sent_crew, j.crew))
 FROM attempts AS a JOIN jobs AS j ON j.id = a.job
-WHERE a.sent_inputs IS NOT NULL AND a.state = 'succeeded' AND a.number < j.attempts AND j.batch_id = ?1
+WHERE a.sent_inputs IS NOT NULL AND a.state = 'succeeded' AND j.batch_id = ?1
+    AND (a.number < j.attempts OR j.state NOT IN ('succeeded', 'stale')) -- put back, and not kicked off yet
 """
 _WANTED = """
 CREATE TEMP TABLE wanted AS

@@ -45,7 +45,7 @@ ORDER BY s.position
 """
 _TAKERS = """
 CREATE TEMP TABLE takers AS
-SELECT m.attempt, m.job AS giver, j.id AS job, a.state, g.charged,
+SELECT m.attempt, m.latest, m.job AS giver, j.id AS job, a.state, g.charged,
     (SELECT coalesce(max(number), 0) FROM attempts AS own WHERE own.job = j.id) + 1 AS number,
     same_inputs(coalesce(a.sent_inputs, j.inputs), j.inputs) AS same
 FROM temp.moves AS m JOIN temp.staged AS s ON s.position = m.position
@@ -109,7 +109,7 @@ async def _move_answers(connection: aiosqlite.Connection, batch_id: int) -> None
     )
     await connection.execute_fetchall(
         "UPDATE jobs SET state = 'pending', not_before = '', charged = 0, reason = NULL, reason_fingerprint = NULL"
-        f" WHERE present = 0 AND id IN ({_GAVE})"
+        f" WHERE present = 0 AND id IN ({_GAVE} AND latest)"  # one that gave a former answer away has its latest
     )
     await connection.execute_fetchall(f"DELETE FROM jobs WHERE present = 0 AND attempts = 0 AND id IN ({_GAVE})")
     await connection.execute_fetchall("DROP TABLE temp.takers")

@@ -281,6 +281,12 @@ async def crew_addresses(connection: aiosqlite.Connection, batch: str) -> dict[s
     return addresses
 
 
+async def recorded_crews(connection: aiosqlite.Connection, batch: str) -> str | None:
+    """The addresses that the batch's job files gave for each crew, as JSON."""
+    text: str | None = await value(connection, "SELECT crews FROM batches WHERE batch = ?", (batch,))
+    return text
+
+
 async def answers_from(connection: aiosqlite.Connection, batch_id: int, crew: str, url: str) -> int:
     """Jobs that have succeeded with an answer from that address."""
     return int(
