@@ -128,6 +128,7 @@ class _Intake:
         digest = await asyncio.to_thread(jobfile.digest)
         known = await ledger.batch(jobfile.batch)
         if known is not None and known.digest == digest:
+            check_plan(None, await ledger.counts(known), self.settings, self.source, jobfile, self.commands)
             return TakenIn(known, None)
         chosen: SentColumns = (known.sent_columns if known else None) or {}
         sending = sending_of(known, chosen)

@@ -113,6 +113,8 @@ class Scheduler:
         self._runners = {name: self._runner(name) for name in crews}
         self._lives = Lives(self._gates, live=self._live, wake=self._wake)
         self._preparing: set[asyncio.Task[None]] = set()
+        self._unprepared: Counter[str] = Counter()
+        """By crew, how many of these it waits for before its next kickoff."""
         self._deadline = math.inf
         self._broken: LedgerError | None = None
 
@@ -157,6 +159,7 @@ class Scheduler:
         return self.result
 
     async def _work(self, group: asyncio.TaskGroup) -> None:
+        self._group = group
         await recall(self._ledger, self._batch, self._pace, self._gates, everything=self._once)
         self._allowance = await Allowance.read(self._ledger, self._batch, self._settings, self._limit)
         announcement = await self._streaks.read(self._ledger, self._batch)
@@ -181,7 +184,7 @@ class Scheduler:
         nobodys: Counter[str] = Counter()
         reported: set[str] = set()
         for state, attempt in await self._ledger.open_attempts(self._batch):
-            if state is AttemptState.KICKED_OFF and attempt.crew not in self._gates:
+            if attempt.crew not in self._gates:
                 attempt = self._under_its_new_name(attempt)
             if attempt.crew not in self._gates:
                 nobodys[attempt.crew] += 1
@@ -199,9 +202,7 @@ class Scheduler:
         for name, gate in self._gates.items():
             gate.exhausted = not pending.get(name)
             if not gate.exhausted or name in in_doubt:
-                task = group.create_task(self._prepare(group, gate, in_doubt.get(name, [])), name=f"prepare-{name}")
-                self._preparing.add(task)
-                task.add_done_callback(self._prepared)
+                self._start_preparing(gate, in_doubt.get(name, []))
             else:
                 gate.ready = True  # nothing to kick off now; a retry may come back to it
 
@@ -233,12 +234,25 @@ class Scheduler:
             if former.given_up is not None:
                 self._stop.request(StopReason.CREW_UNUSABLE, f"crew {name} at {url}: {former.given_up}", leave=False)
 
-    async def _prepare(self, group: asyncio.TaskGroup, gate: Gate, in_doubt: list[Attempt]) -> None:
-        """Ask the crew for its inputs, then settle what was intended and perhaps sent."""
-        if not await self._greeter.greet(gate):
+    def _start_preparing(self, gate: Gate, in_doubt: list[Attempt], *, again: bool = False) -> None:
+        group, gate.ready = self._group, False
+        self._unprepared[gate.name] += 1
+        preparing = self._prepare(group, gate, in_doubt, again=again)
+        task = group.create_task(preparing, name=f"prepare-{gate.name}")
+        self._preparing.add(task)
+        task.add_done_callback(self._prepared)
+
+    async def _prepare(self, group: asyncio.TaskGroup, gate: Gate, in_doubt: list[Attempt], *, again: bool) -> None:
+        """Ask the crew for its inputs, then settle what was intended and perhaps sent.
+
+        Args:
+            again: a job came back with inputs that were not checked.
+        """
+        if gate.name not in self._greeter.answers and not await self._greeter.greet(gate):
             return
+        answer = self._greeter.answers[gate.name]
         try:
-            await check_inputs(self._ledger, self._batch, gate.name, self._greeter.answers[gate.name], self._stop)
+            await check_inputs(self._ledger, self._batch, gate.name, answer, self._stop, again=again)
             for attempt in in_doubt:
                 gate.in_use += 1
                 if gate.idempotent and not self._has_moved(attempt):  # another server does not know the key
@@ -249,7 +263,8 @@ class Scheduler:
                     await self._end(life, gate, outcome)
         except LedgerError as error:
             self._break(error)
-        gate.ready = True
+        self._unprepared[gate.name] -= 1
+        gate.ready = not self._unprepared[gate.name]
 
     def _prepared(self, task: asyncio.Task[None]) -> None:
         self._preparing.discard(task)
@@ -424,8 +439,10 @@ class Scheduler:
         if life.attempt.kicked_off_at is not None:
             kicked_off = from_text(life.attempt.kicked_off_at)
             seconds = max(0.0, (self._clock.now() - kicked_off).total_seconds())
-        if outcome.job_state is JobState.PENDING:
-            gate.job_came_back()
+        if outcome.job_state is JobState.PENDING or life.attempt.outdated:
+            gate.job_came_back()  # outdated: its job may have been put back meanwhile
+        if outcome.job_state is JobState.PENDING and life.attempt.outdated and not self._stop.requested:
+            self._start_preparing(gate, [], again=True)  # its new inputs may miss what the crew requires
         refused = outcome.attempt_state is AttemptState.REJECTED
         self._allowance.count(outcome, refused=refused)
         if refused:

@@ -55,31 +55,34 @@ WHERE NOT EXISTS (SELECT 1 FROM jobs AS j WHERE j.batch_id = ? AND j.job_id = s.
 _ANSWERS = """
 CREATE TEMP TABLE answers AS
 WITH latest AS (
-    SELECT a.id AS attempt, a.sent_inputs, a.sent_crew, j.id AS job, j.state, j.inputs, j.crew, a.number
+    SELECT a.id AS attempt, a.sent_inputs, a.sent_crew, j.id AS job, j.state, j.inputs, j.crew, a.number,
+        a.state <> 'succeeded' AS unfinished
     FROM (SELECT job FROM temp.changed UNION ALL SELECT job FROM temp.gone) AS c
     JOIN jobs AS j ON j.id = c.job JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
     WHERE (j.state IN ('succeeded', 'stale') AND a.state = 'succeeded')
         OR (j.state = 'open' AND a.state IN ('intended', 'kicked_off'))
         OR (j.state = 'held' AND a.state IN ('in_doubt', 'lost'))
 )
-SELECT attempt, job, number, 1 AS latest, inputs_hash(coalesce(sent_inputs, inputs)) AS hash,
+SELECT attempt, job, number, 1 AS latest, unfinished, inputs_hash(coalesce(sent_inputs, inputs)) AS hash,
     crew_group(coalesce(sent_crew, crew)) AS crew
 FROM latest
 UNION ALL
-SELECT attempt, job, number, 1, inputs_hash(inputs), crew_group(crew)
+SELECT attempt, job, number, 1, unfinished, inputs_hash(inputs), crew_group(crew)
 FROM latest WHERE state = 'succeeded' AND sent_inputs IS NOT NULL
 UNION ALL
-SELECT a.id, j.id, a.number, 0, inputs_hash(a.sent_inputs), crew_group(coalesce(a.sent_crew, j.crew))
+SELECT a.id, j.id, a.number, 0, a.state <> 'succeeded', inputs_hash(a.sent_inputs),
+    crew_group(coalesce(a.sent_crew, j.crew))
 FROM attempts AS a JOIN jobs AS j ON j.id = a.job
-WHERE a.sent_inputs IS NOT NULL AND a.state = 'succeeded' AND j.batch_id = ?1
-    AND (a.number < j.attempts OR j.state NOT IN ('succeeded', 'stale')) -- put back, and not kicked off yet
+WHERE a.sent_inputs IS NOT NULL AND j.batch_id = ?1 AND (
+    (a.state IN ('succeeded', 'intended', 'kicked_off') AND a.number < j.attempts)
+    OR (a.state = 'succeeded' AND j.state NOT IN ('succeeded', 'stale'))) -- put back, and not kicked off yet
 """
 _WANTED = """
 CREATE TEMP TABLE wanted AS
-SELECT s.position, c.job, c.state = 'open' AS open, inputs_hash(s.inputs) AS hash, crew_group(s.crew) AS crew
+SELECT s.position, c.job, inputs_hash(s.inputs) AS hash, crew_group(s.crew) AS crew
 FROM temp.staged AS s JOIN temp.changed AS c ON c.position = s.position
 UNION ALL
-SELECT s.position, NULL, 0, inputs_hash(s.inputs), crew_group(s.crew)
+SELECT s.position, NULL, inputs_hash(s.inputs), crew_group(s.crew)
 FROM temp.fresh AS f JOIN temp.staged AS s ON s.position = f.position
 """
 _MOVES = """
@@ -99,11 +102,13 @@ _OTHERS = """
 WITH free AS (
     SELECT attempt, job, latest, hash, crew,
         row_number() OVER (PARTITION BY hash, crew ORDER BY latest DESC, job, number DESC) AS rank
-    FROM temp.answers WHERE attempt NOT IN (SELECT attempt FROM temp.moves)
+    FROM temp.answers WHERE unfinished = ?1 AND attempt NOT IN (SELECT attempt FROM temp.moves)
 ), wanting AS (
     SELECT position, hash, crew, row_number() OVER (PARTITION BY hash, crew ORDER BY position) AS rank
     FROM temp.wanted AS w WHERE position NOT IN (SELECT position FROM temp.moves)
-    AND (w.open IS NOT 1 OR w.job IN (SELECT job FROM temp.moves WHERE latest)) -- one open attempt a job
+    AND (NOT ?1 OR NOT EXISTS ( -- a job has one execution in progress
+        SELECT 1 FROM temp.answers AS own WHERE own.job = w.job AND own.unfinished
+        AND own.attempt NOT IN (SELECT attempt FROM temp.moves)))
 )
 INSERT OR IGNORE INTO temp.moves
 SELECT f.attempt, f.job, w.position, f.latest FROM wanting AS w
@@ -220,7 +225,8 @@ async def _match(connection: aiosqlite.Connection, batch_id: int, *, reuse: bool
         # again as long as it finds more: an answer that was kept is known by two inputs, and a job whose execution
         # in progress has moved on may take another one over
         while reuse and moved < (moved := await count(connection, "SELECT count(*) FROM temp.moves")):
-            await connection.execute_fetchall(_OTHERS)
+            for unfinished in (0, 1):
+                await connection.execute_fetchall(_OTHERS, (unfinished,))
     await connection.execute_fetchall(_BECOMES)
 
 

@@ -196,7 +196,7 @@ CREATE INDEX attempts_of_other_inputs ON attempts (job) WHERE sent_inputs IS NOT
 -- JSON by crew: the names of the columns that are sent to it; NULL: not decided yet
 ALTER TABLE batches ADD COLUMN sent_columns TEXT;
 UPDATE batches SET sent_columns = '{"*":"all"}';      -- these jobs were taken in with every column
-ALTER TABLE batches ADD COLUMN crews TEXT;            -- JSON by crew: the addresses that its job files gave, latest last
+ALTER TABLE batches ADD COLUMN crews TEXT;            -- JSON by crew: every address that its job files gave
 ALTER TABLE batches ADD COLUMN inputs_checked TEXT;   -- JSON by crew: the required inputs that all pending jobs have
 
 DROP VIEW results;

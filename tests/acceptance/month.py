@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from cli_process import TOKEN, call, closing, start, wait_until
 from month_crew import Kickoff, MonthCrew
-from month_model import Model, Row
+from month_model import Model
 from month_sheet import Sheet
 
 CONCURRENCY = 4
@@ -219,7 +219,7 @@ class Simulation:
     def _call(self, *words: str, own_folder: bool = False, code: int | None = 0) -> str:
         ended = call(self._folder if own_folder else self._cwd, *words, CREW_TOKEN=TOKEN)
         if code is not None:
-            assert ended.returncode == code, f"{words}: exit {ended.returncode}, not {code}: {ended.stderr}"
+            assert ended.returncode == code, f"{words}: exit {ended.returncode}, not {code}: {ended.stderr[-3000:]}"
         return ended.stdout
 
     def _kickoffs(self) -> list[Kickoff]:
@@ -329,7 +329,7 @@ class Simulation:
 
     def _interrupt(self, *words: str, rerun: bool = False) -> None:
         """Interrupt or kill a run while executions are in progress."""
-        number = min(CONCURRENCY, sum(self._merged(rerun=rerun).pending().values()))
+        number = min(CONCURRENCY, self._merged(rerun=rerun).ready())
         if not number:
             self._run(*words, rerun=rerun)
             return

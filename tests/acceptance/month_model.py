@@ -135,18 +135,30 @@ class Model:
         latest = [(job, job.current) for job in self.jobs.values() if job in gone or job.job_id in changed]
         free = latest + former
         found: dict[str, tuple[Job, Answer]] = {}
-        for own in (True, False):
-            for row in wanted:
-                job = changed.get(row.job_id)
-                if row.job_id in found:
+
+        def look(row: Row, *, own: bool, running: bool) -> bool:
+            """Give the row the first answer that it may have."""
+            job = changed.get(row.job_id)
+            if running and not own and any(giver is job and answer and answer.running for giver, answer in free):
+                return False  # one execution in progress is enough
+            for giver, answer in free:
+                if answer is None or not giver.knows(answer, row.inputs):
                     continue
-                if not own and job is not None and job.state == "open" and (job, job.current) in free:
-                    continue  # its execution goes on, and no other row wants it
-                for giver, answer in free:
-                    if answer is not None and giver.knows(answer, row.inputs) and (not own or giver is job):
-                        found[row.job_id] = giver, answer
-                        free.remove((giver, answer))
-                        break
+                if giver is job if own else answer.running == running:
+                    found[row.job_id] = giver, answer
+                    free.remove((giver, answer))
+                    return True
+            return False
+
+        for row in wanted:
+            look(row, own=True, running=False)
+        more = True
+        while more:
+            more = False
+            for running in (False, True):
+                for row in wanted:
+                    if row.job_id not in found:
+                        more |= look(row, own=False, running=running)
         return found
 
     @staticmethod
@@ -226,6 +238,10 @@ class Model:
         """What a run kicks off."""
         return Counter(job.inputs for job in self.present if job.state == "pending")
 
+    def ready(self) -> int:
+        """How many of these can be kicked off at once: nothing of theirs is in progress."""
+        return sum(job.state == "pending" and not any(a.running for a in job.answers) for job in self.present)
+
     def kick_off(self, job_id: str, inputs: Inputs, *, number: int | None = None) -> str | None:
         """The crew has accepted a kickoff. Returns what is wrong with it."""
         job = self.jobs.get(job_id)
@@ -258,7 +274,7 @@ class Model:
         sent: Counter[Inputs] = Counter()
         while True:
             for job in self.present:
-                if job.state == "pending":
+                if job.state == "pending" and not any(answer.running for answer in job.answers):
                     sent[job.inputs] += 1
                     self.kick_off(job.job_id, job.inputs)
             if not any(answer.running for job in self.jobs.values() for answer in job.answers):
