@@ -11,7 +11,8 @@ The result is in temporary tables, which `merging.py` applies:
 
 | table | holds |
 |---|---|
-| `changed` | jobs whose inputs or crew differ, and the state that each gets |
+| `changed` | jobs whose inputs or crew differ from those of their answer, and the state that each gets. `differs`: the |
+|           | file has changed them just now; else they were stale or outdated, or are back in the file and pending |
 | `gone` | jobs that are no longer in the file |
 | `fresh` | places in the file of jobs that the ledger does not have |
 | `moves` | attempt, the job that it belongs to so far, and the place in the file of the job that takes it over |
@@ -35,11 +36,15 @@ SHOWN_JOBS = 5
 
 _CHANGED = """
 CREATE TEMP TABLE changed AS
-SELECT j.id AS job, s.position, j.state, j.present, j.state AS becomes
-FROM temp.staged AS s JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id
-WHERE (j.inputs <> s.inputs AND NOT same_inputs(j.inputs, s.inputs))
-    OR (j.crew <> s.crew AND crew_group(j.crew) <> crew_group(s.crew))
-    OR (j.present = 0 AND j.state = 'pending') -- back in the file: its answer may have come under another id meanwhile
+SELECT * FROM (
+    SELECT j.id AS job, s.position, j.state, j.present, j.state AS becomes,
+        (j.inputs <> s.inputs AND NOT same_inputs(j.inputs, s.inputs))
+            OR (j.crew <> s.crew AND crew_group(j.crew) <> crew_group(s.crew)) AS differs
+    FROM temp.staged AS s JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id
+)
+WHERE differs OR state = 'stale' OR (present = 0 AND state = 'pending')
+    OR (state = 'open' AND job IN (
+        SELECT job FROM attempts WHERE state IN ('intended', 'kicked_off') AND sent_inputs IS NOT NULL))
 """
 _GONE = """
 CREATE TEMP TABLE gone AS
@@ -239,6 +244,7 @@ async def _plan(connection: aiosqlite.Connection, total: int, columns: tuple[str
             coalesce(sum(m.position IS NOT NULL AND m.job <> c.job), 0), coalesce(sum(c.becomes = 'stale'), 0),
             coalesce(sum(c.becomes = 'open' AND m.position IS NULL), 0), coalesce(sum(c.becomes = 'pending'), 0)
         FROM temp.changed AS c LEFT JOIN temp.moves AS m ON m.position = c.position
+        WHERE c.differs OR m.position IS NOT NULL OR c.state <> c.becomes
         """,
     )
     assert row is not None  # noqa: S101 - aggregates have one row
@@ -270,7 +276,7 @@ async def _plan(connection: aiosqlite.Connection, total: int, columns: tuple[str
 async def _newly_stale(connection: aiosqlite.Connection) -> tuple[str, ...]:
     rows = await connection.execute_fetchall(
         "SELECT s.job_id FROM temp.changed AS c JOIN temp.staged AS s ON s.position = c.position"
-        " WHERE c.becomes = 'stale' ORDER BY s.position LIMIT ?",
+        " WHERE c.becomes = 'stale' AND c.differs ORDER BY s.position LIMIT ?",
         (SHOWN_JOBS,),
     )
     return tuple(row[0] for row in rows)

@@ -13,7 +13,7 @@ FROM temp.staged AS s JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id W
 # from now on the job has other inputs (or another crew): what its attempts were started with is written to them
 _RECORD_SENT = """
 UPDATE attempts AS a SET sent_inputs = coalesce(a.sent_inputs, j.inputs), sent_crew = coalesce(a.sent_crew, j.crew)
-FROM temp.changed AS c JOIN jobs AS j ON j.id = c.job WHERE a.job = c.job
+FROM temp.changed AS c JOIN jobs AS j ON j.id = c.job WHERE a.job = c.job AND c.differs
 """
 _RECORD_MOVED = """
 UPDATE attempts AS a SET sent_inputs = coalesce(a.sent_inputs, j.inputs), sent_crew = coalesce(a.sent_crew, j.crew)

@@ -47,6 +47,12 @@ class Job:
             return None
         return self.answers[-1]
 
+    @property
+    def has_other_inputs(self) -> bool:
+        """Whether its answer was made from other inputs, and is not kept for these."""
+        outdated = self.state == "open" and self.answers[-1].made_from != self.inputs
+        return self.state == "stale" or outdated
+
     def knows(self, answer: Answer, inputs: Inputs) -> bool:
         """Whether the answer was made from these inputs, or was kept for them."""
         kept = self.state == "succeeded" and answer is self.current and self.inputs == inputs
@@ -106,7 +112,9 @@ class Model:
             row.job_id: self.jobs[row.job_id]
             for row in rows
             if (known := self.jobs.get(row.job_id)) is not None
-            and (known.inputs != row.inputs or (not known.present and known.state == "pending"))
+            and (
+                known.inputs != row.inputs or known.has_other_inputs or (not known.present and known.state == "pending")
+            )
         }
         gone = [job for job_id, job in self.jobs.items() if job_id not in in_file]
         wanted = [row for row in rows if row.job_id in changed or row.job_id not in self.jobs]

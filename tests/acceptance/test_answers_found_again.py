@@ -90,6 +90,36 @@ def test_a_pending_row_that_comes_back_takes_the_answer_that_came_meanwhile(tmp_
     assert kickoffs(crew) == 2
 
 
+def test_a_new_row_takes_the_answer_of_a_stale_one_and_the_stale_one_is_the_new_row(tmp_path: Path, crew: Crew) -> None:
+    job_file(tmp_path, crew.url)
+    write(tmp_path, rows(3))
+    run(tmp_path)
+    edited = rows(3)
+    edited[2]["budget"] = "30"
+    write(tmp_path, edited)
+    run(tmp_path, code=1)
+    write(tmp_path, [*edited, {**rows(3)[2], "id": "added"}])
+    plan = json.loads(call(tmp_path, "check", "l.yaml", "--json").stdout)
+    assert (plan["to_kick_off"], plan["reused"], plan["again"]) == (1, 1, 1)
+    run(tmp_path)
+    assert kickoffs(crew) == 4  # a row was added
+    assert states(tmp_path) == {"succeeded": 4}
+
+
+def test_a_stale_row_takes_an_answer_that_became_free(tmp_path: Path, crew: Crew) -> None:
+    job_file(tmp_path, crew.url)
+    write(tmp_path, rows(3))
+    run(tmp_path)
+    edited = rows(3)
+    edited[2]["budget"] = "2"
+    write(tmp_path, edited)
+    run(tmp_path, code=1)
+    write(tmp_path, [edited[0], edited[2]])
+    run(tmp_path)
+    assert kickoffs(crew) == 3
+    assert states(tmp_path) == {"succeeded": 2}
+
+
 def test_a_crew_that_was_renamed_and_later_moved_is_the_same_crew(tmp_path: Path, crew: Crew) -> None:
     job_file(tmp_path, crew.url)
     write(tmp_path, rows(12))
