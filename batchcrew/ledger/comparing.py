@@ -11,8 +11,8 @@ The result is in temporary tables, which `merging.py` applies:
 
 | table | holds |
 |---|---|
-| `changed` | jobs whose inputs or crew differ from those of their answer, and the state that each gets. `differs`: the |
-|           | file has changed them just now; else they were stale or outdated, or are back in the file and pending |
+| `changed` | jobs that may take over an answer, or give theirs away, and the state that each gets. `differs`: their inputs
+or crew do; the others were stale or outdated before, or are pending and back in the file |
 | `gone` | jobs that are no longer in the file |
 | `fresh` | places in the file of jobs that the ledger does not have |
 | `moves` | attempt, the job that it belongs to so far, and the place in the file of the job that takes it over |

@@ -391,7 +391,8 @@ async def results_page(connection: aiosqlite.Connection, batch_id: int, *, prese
             f"""
             SELECT j.position, j.id, j.job_id, j.crew, j.row, j.state, a.output, a.result_json,
                    coalesce(j.reason, a.reason), j.charged, a.kickoff_id, a.kicked_off_at, a.ended_at,
-                   coalesce(a.execution_time, round({_SECONDS}, 3)), CASE WHEN a.id IS NOT NULL THEN coalesce(a.sent_inputs, j.inputs) END
+                   coalesce(a.execution_time, round({_SECONDS}, 3)),
+                   CASE WHEN a.state = 'succeeded' THEN coalesce(a.sent_inputs, j.inputs) END
             FROM jobs AS j LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
             WHERE j.batch_id = ? AND j.present = ? AND (j.position, j.id) > (?, ?)
             ORDER BY j.position, j.id LIMIT ?

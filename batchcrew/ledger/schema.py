@@ -220,7 +220,7 @@ SELECT b.batch, j.position, j.job_id, j.crew, j.state,
                 round((julianday(a.ended_at) - julianday(a.kicked_off_at)) * 86400.0, 3)) AS execution_time,
        a.token_usage, j.inputs, j.row,
        CASE WHEN j.state = 'stale' THEN a.output END AS stale_output,
-       CASE WHEN j.state = 'stale' THEN coalesce(a.sent_inputs, j.inputs) END AS stale_inputs
+       CASE WHEN j.state = 'stale' AND a.state = 'succeeded' THEN coalesce(a.sent_inputs, j.inputs) END AS stale_inputs
 FROM jobs AS j JOIN batches AS b ON b.id = j.batch_id
 LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
 WHERE j.present = 1;

@@ -120,6 +120,25 @@ def test_a_stale_row_takes_an_answer_that_became_free(tmp_path: Path, crew: Crew
     assert states(tmp_path) == {"succeeded": 2}
 
 
+def test_a_stale_row_that_has_only_a_failed_attempt_left_has_nothing_to_keep(tmp_path: Path) -> None:
+    def row(job_id: str, topic: str) -> dict[str, str]:
+        return {"id": job_id, "topic": topic, "tone": "dry"}
+
+    with MonthCrew(0) as crew:
+        month_file(tmp_path, crew.url, [row("a", "bad"), row("b", "t1")])
+        run(tmp_path, code=1)
+        month_file(tmp_path, crew.url, [row("a", "t2"), row("b", "t1")])
+        run(tmp_path)
+        month_file(tmp_path, crew.url, [row("a", "t3"), row("b", "t2")])  # b has a's answer now
+        run(tmp_path, code=1)
+        assert call(tmp_path, "keep", "l", "a").returncode == 2
+        assert len(crew.kickoffs) == 3
+    assert states(tmp_path) == {"succeeded": 1, "stale": 1}
+    stale = export(tmp_path)[0]
+    assert "stale_output" not in stale
+    assert "stale_inputs" not in stale
+
+
 def test_a_crew_that_was_renamed_and_later_moved_is_the_same_crew(tmp_path: Path, crew: Crew) -> None:
     job_file(tmp_path, crew.url)
     write(tmp_path, rows(12))
