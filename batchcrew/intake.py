@@ -287,11 +287,13 @@ async def plan_with(
     through: JobFilter,
     *,
     reuse: bool,
+    rerun: bool,
     required: Callable[[], Awaitable[Mapping[str, Sequence[str]]]],
 ) -> tuple[Staged, Mapping[str, ToStart]]:
     """Compare the job file with a ledger that is only read; the same errors.
 
     Args:
+        rerun: stale jobs run again.
         required: asks the crews for the inputs that they require, once the file is known to be right.
     """
     problems = Problems()
@@ -306,7 +308,7 @@ async def plan_with(
         return await required()
 
     groups = await crew_groups(ledger, jobfile)
-    return await ledger.stage(jobfile.batch, jobs, crew_groups=groups, reuse=reuse, required=ask)
+    return await ledger.stage(jobfile.batch, jobs, crew_groups=groups, reuse=reuse, rerun=rerun, required=ask)
 
 
 def _without_mistakes(staged: Staged, problems: Problems) -> Staged:

@@ -335,11 +335,12 @@ async def _left(connection: aiosqlite.Connection, batch_id: int, new: int) -> di
 
 
 async def to_start(
-    connection: aiosqlite.Connection, batch: str, required: Mapping[str, Sequence[str]]
+    connection: aiosqlite.Connection, batch: str, required: Mapping[str, Sequence[str]], *, rerun: bool = False
 ) -> dict[str, ToStart]:
-    """Return, by crew, the jobs that are pending once what is compared is merged; in the transaction of `compare`.
+    """Return, by crew, the jobs that a run would start once what is compared is merged; in `compare`'s transaction.
 
     Args:
+        rerun: stale jobs start as well.
         required: the inputs that each crew requires.
     """
     if not await count(connection, "SELECT EXISTS (SELECT 1 FROM sqlite_temp_schema WHERE name = 'changed')"):
@@ -349,14 +350,14 @@ async def to_start(
         SELECT s.crew, s.job_id, s.inputs, s.position
         FROM temp.staged AS s JOIN (
             SELECT position {_FRESH_PENDING}
-            UNION ALL SELECT position FROM temp.changed WHERE becomes = 'pending'
+            UNION ALL SELECT position FROM temp.changed WHERE becomes = 'pending' OR (:rerun AND becomes = 'stale')
         ) AS p ON p.position = s.position
         UNION ALL
         SELECT j.crew, j.job_id, j.inputs, j.position FROM jobs AS j
         WHERE j.batch_id = (SELECT id FROM batches WHERE batch = :batch) AND j.state = 'pending' AND {_UNCHANGED}
         """
     found: dict[str, ToStart] = {}
-    parameters = {"batch": batch}
+    parameters = {"batch": batch, "rerun": int(rerun)}
     counted = await connection.execute_fetchall(
         f"SELECT crew, count(*) FROM ({pending}) AS p GROUP BY crew", parameters
     )

@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 INPUTS = ("topic", "tone")
 FAILS = "bad"
 """The crew fails on a topic that begins so."""
+MISSING = ""
+"""In place of an input that the row does not have: such a row is not kicked off."""
 Inputs: TypeAlias = tuple[str, str]
 State: TypeAlias = Literal["pending", "open", "succeeded", "stale", "failed"]
 HAD_ANSWER: tuple[State, ...] = ("succeeded", "stale", "open")
@@ -246,6 +248,15 @@ class Model:
         """What a run kicks off."""
         return Counter(job.inputs for job in self.present if job.state == "pending")
 
+    def check_inputs(self) -> bool:
+        """Fail pending jobs that miss an input. False: most jobs do, and nothing starts."""
+        missing = [job for job in self.present if job.state == "pending" and MISSING in job.inputs]
+        if len(missing) * 2 > len(self.order):
+            return False
+        for job in missing:
+            job.state = "failed"
+        return True
+
     def ready(self) -> int:
         """How many of these can be kicked off at once: nothing of theirs is in progress."""
         return sum(job.state == "pending" and not any(a.running for a in job.answers) for job in self.present)
@@ -281,7 +292,8 @@ class Model:
         """Run to the end. Returns what the crew must have been sent."""
         sent: Counter[Inputs] = Counter()
         while True:
-            for job in self.present:
+            stops = not self.check_inputs()
+            for job in self.present if not stops else ():
                 if job.state == "pending" and not any(answer.running for answer in job.answers):
                     sent[job.inputs] += 1
                     self.kick_off(job.job_id, job.inputs)

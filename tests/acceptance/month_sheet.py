@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from month_crew import Kickoff
-from month_model import FAILS, Inputs, Row
+from month_model import FAILS, MISSING, Inputs, Row
 
 ID = "<id>"
 """Stands in `columns` for the column with the ids, whatever its name is."""
@@ -42,6 +42,8 @@ class Sheet:
     deleted: list[SheetRow] = field(default_factory=list)
     former: list[tuple[str, Inputs]] = field(default_factory=list)
     """Inputs that rows had before they were edited."""
+    lost: bool = False
+    """The column `tone`, which the crew requires, has another name."""
     made: int = 0
     """Numbers that were used in ids and values."""
 
@@ -57,13 +59,13 @@ class Sheet:
 
     def jobs(self) -> list[Row]:
         """The jobs that this sheet has; without ids, equal rows are numbered (`duplicates: number`)."""
-        if self.ids:
-            return [Row(row.job_id, row.inputs, own_id=True) for row in self.rows]
         seen: Counter[Inputs] = Counter()
         jobs = []
         for row in self.rows:
-            seen[row.inputs] += 1
-            jobs.append(Row(self._content_id(row.inputs, seen[row.inputs]), row.inputs, own_id=False))
+            inputs = (row.inputs[0], MISSING) if self.lost else row.inputs
+            seen[inputs] += 1
+            job_id = row.job_id if self.ids else self._content_id(inputs, seen[inputs])
+            jobs.append(Row(job_id, inputs, own_id=self.ids))
         return jobs
 
     def _content_id(self, inputs: Inputs, number: int) -> str:
@@ -80,7 +82,7 @@ class Sheet:
 
     def write(self, path: Path, *, wrong: str = "") -> None:
         """Write the CSV; wrong: with a row that is too short, an id that is there twice, or a quote that stays open."""
-        names = {ID: self.id_name}
+        names = {ID: self.id_name, **({"tone": "Tone"} if self.lost else {})}
         columns = [name for name in self.columns if name != ID or self.ids]
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
