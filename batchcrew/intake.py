@@ -254,6 +254,25 @@ def _present_name(name: str, now: Mapping[str, str], addresses: Mapping[str, set
     return None
 
 
+async def renamed_crews(
+    ledger: Reading, jobfile: JobFile, addresses: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], str]:
+    """Return which crew of the job file is meant by names that it no longer has.
+
+    Only a crew that was itself at that address is: its token goes to no host that was never named for it.
+
+    Args:
+        addresses: (former name, address) of executions in progress.
+    """
+    crews = _with_addresses(await ledger.recorded_crews(jobfile.batch), jobfile)
+    renamed = {}
+    for former, address in addresses:
+        names = [name for name in jobfile.crews if address in crews[name]]
+        if former not in jobfile.crews and names:
+            renamed[former, address] = names[0]
+    return renamed
+
+
 def _with_addresses(recorded: Mapping[str, Sequence[str]], jobfile: JobFile) -> dict[str, list[str]]:
     """Return the addresses that were recorded, and those that the job file gives as the latest ones."""
     crews = {name: list(addresses) for name, addresses in recorded.items()}

@@ -24,7 +24,7 @@ from batchcrew.engine import TICK_SECONDS, EngineResult, Scheduler, Stop, ask_fo
 from batchcrew.errors import BatchBusy, BatchcrewError, UsageError
 from batchcrew.events import Event, LedgerChosen, Observe, RunStarted, Warned
 from batchcrew.fitting import fit_concurrency, require_descriptors
-from batchcrew.intake import TakenIn, commands_of, report_earlier_days, take_in
+from batchcrew.intake import TakenIn, commands_of, renamed_crews, report_earlier_days, take_in
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
 from batchcrew.ledger_location import is_here
@@ -260,9 +260,11 @@ async def _run(
         around.observe(Warned(f"{_ids(ledger.recovered)} from the spill file; the executions are resumed"))
     await ledger.reserve_spill(batch, crews.settings.concurrency)
     around.observe(_started(result, run_id, request, jobfile, crews.settings))
+    addresses = await ledger.addresses(batch)
+    renamed = await renamed_crews(ledger, jobfile, addresses)
     former = open_former(
         jobfile,
-        await ledger.addresses(batch),
+        {(renamed.get((name, url), name), url) for name, url in addresses},
         concurrency=crews.settings.concurrency,
         clock=around.clock,
         warn=crews.warn,
@@ -283,6 +285,7 @@ async def _run(
             once=request.once,
             may_start=taken.decided,
             former=formerly,
+            renamed=renamed,
         ).run()
     before = result.counts
     result = _ended(result, run_id, engine, await ledger.counts(batch), around.stop)

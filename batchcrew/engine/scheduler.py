@@ -51,6 +51,7 @@ class Scheduler:
         clients: an open client for each crew.
         crews: their settings, by the same names.
         former: open clients for former addresses of crews at which executions are in progress, by crew and address.
+        renamed: by former name and address, the name that a crew has in the job file.
         limit: most kickoffs of this run; None is no limit, 0 only watches what is in flight.
         once: a tick: do what is due now and return.
         may_start: False kicks nothing off: it is not decided what the crews are sent.
@@ -75,6 +76,7 @@ class Scheduler:
         may_start: bool = True,
         unreachable: float = UNREACHABLE_SECONDS,
         former: Mapping[tuple[str, str], CrewClient] | None = None,
+        renamed: Mapping[tuple[str, str], str] | None = None,
     ) -> None:
         self._ledger = ledger
         self._batch = batch
@@ -91,6 +93,7 @@ class Scheduler:
             (name, url): FormerAddress(client, url, Silence(clock, give_up=give_up))
             for (name, url), client in (former or {}).items()
         }
+        self._renamed = renamed or {}
         self._limit = limit
         self._once = once
         self._may_start = may_start
@@ -207,11 +210,9 @@ class Scheduler:
                 gate.ready = True  # nothing to kick off now; a retry may come back to it
 
     def _under_its_new_name(self, attempt: Attempt) -> Attempt:
-        """An execution whose crew has another name in the job file by now, if one has its address."""
-        for name, crew in self._crews.items():
-            if attempt.address is not None and crew_address(crew.url) == attempt.address:
-                return replace(attempt, crew=name)
-        return attempt
+        """An execution whose crew has another name in the job file by now."""
+        name = self._renamed.get((attempt.crew, attempt.address or ""))
+        return attempt if name is None else replace(attempt, crew=name)
 
     def _report_former(self, attempt: Attempt, reported: set[str]) -> None:
         """Say once where executions are watched that were started elsewhere."""

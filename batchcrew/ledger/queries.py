@@ -263,7 +263,7 @@ async def addresses(connection: aiosqlite.Connection, batch_id: int) -> frozense
     rows = await connection.execute_fetchall(
         "SELECT DISTINCT c.crew, c.url FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job"
         " JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)"
-        " WHERE a.state IN ('intended', 'kicked_off') AND a.state = 'kicked_off' AND j.batch_id = ?",
+        " WHERE a.state IN ('intended', 'kicked_off') AND j.batch_id = ?",
         (batch_id,),
     )
     return frozenset((crew, url) for crew, url in rows)

@@ -251,3 +251,36 @@ def test_the_guard_of_reruns_looks_at_a_file_that_was_taken_in_already(tmp_path:
     assert kickoffs(crew) == 20
     run(tmp_path, "--accept-changes")
     assert kickoffs(crew) == 40
+
+
+def test_check_says_that_what_would_run_again_misses_an_input(tmp_path: Path, crew: Crew) -> None:
+    job_file(tmp_path, crew.url)
+    write(tmp_path, rows(4))
+    run(tmp_path)
+    job_file(tmp_path, crew.url, run="on_change: rerun")
+    write(tmp_path, [{"Budget": row.pop("budget"), **row} for row in rows(4)])
+    checked = call(tmp_path, "check", "l.yaml", "--json")
+    plan = json.loads(checked.stdout)
+    assert (checked.returncode, plan["to_kick_off"]) == (2, 0)
+    run(tmp_path, code=2)
+    write(tmp_path, rows(4))
+    run(tmp_path)
+    assert kickoffs(crew) == 4
+
+
+def test_executions_in_progress_are_watched_after_their_crew_was_renamed_and_moved(tmp_path: Path) -> None:
+    with HeldCrew() as crew, HeldCrew() as other:
+        job_file(tmp_path, crew.url)
+        write(tmp_path, rows(2))
+        process = start(tmp_path, "run", "l.yaml", CREW_TOKEN=TOKEN)
+        crew.wait_for_kickoffs(2, process)
+        process.send_signal(2)
+        process.communicate()
+        text = re.sub(r"crew: (\{.*\})", r"crews: {prod: \1}", (tmp_path / "l.yaml").read_text())
+        (tmp_path / "l.yaml").write_text(text)
+        call(tmp_path, "tick", "l.yaml")
+        (tmp_path / "l.yaml").write_text(text.replace(crew.url, other.url))
+        crew.release()
+        run(tmp_path)
+        assert (crew.kickoffs, other.kickoffs) == (2, 0)
+    assert states(tmp_path) == {"succeeded": 2}
