@@ -60,7 +60,7 @@ WHERE NOT EXISTS (SELECT 1 FROM jobs AS j WHERE j.batch_id = ? AND j.job_id = s.
 _ANSWERS = """
 CREATE TEMP TABLE answers AS
 WITH latest AS (
-    SELECT a.id AS attempt, a.sent_inputs, a.sent_crew, j.id AS job, j.state, j.inputs, j.crew, a.number,
+    SELECT a.id AS attempt, a.sent_inputs, a.sent_crew, a.kept_inputs, j.id AS job, j.state, j.inputs, j.crew, a.number,
         a.state <> 'succeeded' AS unfinished
     FROM (SELECT job FROM temp.changed UNION ALL SELECT job FROM temp.gone) AS c
     JOIN jobs AS j ON j.id = c.job JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
@@ -75,9 +75,13 @@ UNION ALL
 SELECT attempt, job, number, 1, unfinished, inputs_hash(inputs), crew_group(crew)
 FROM latest WHERE state = 'succeeded' AND sent_inputs IS NOT NULL
 UNION ALL
-SELECT a.id, j.id, a.number, 0, a.state <> 'succeeded', inputs_hash(a.sent_inputs),
+SELECT attempt, job, number, 1, unfinished, inputs_hash(kept_inputs), crew_group(coalesce(sent_crew, crew))
+FROM latest WHERE kept_inputs IS NOT NULL
+UNION ALL
+SELECT a.id, j.id, a.number, 0, a.state <> 'succeeded', inputs_hash(iif(way.kept, a.kept_inputs, a.sent_inputs)),
     crew_group(coalesce(a.sent_crew, j.crew))
 FROM attempts AS a JOIN jobs AS j ON j.id = a.job
+JOIN (SELECT 0 AS kept UNION ALL SELECT 1) AS way ON NOT way.kept OR a.kept_inputs IS NOT NULL
 WHERE a.sent_inputs IS NOT NULL AND j.batch_id = ?1 AND (
     (a.state IN ('succeeded', 'intended', 'kicked_off') AND a.number < j.attempts)
     OR (a.state = 'succeeded' AND j.state NOT IN ('succeeded', 'stale'))) -- put back, and not kicked off yet

@@ -15,6 +15,12 @@ _RECORD_SENT = """
 UPDATE attempts AS a SET sent_inputs = coalesce(a.sent_inputs, j.inputs), sent_crew = coalesce(a.sent_crew, j.crew)
 FROM temp.changed AS c JOIN jobs AS j ON j.id = c.job WHERE a.job = c.job AND c.differs
 """
+# an answer that was kept for these inputs is known by them when they return
+_RECORD_KEPT = """
+UPDATE attempts AS a SET kept_inputs = j.inputs FROM temp.changed AS c JOIN jobs AS j ON j.id = c.job
+WHERE a.job = c.job AND c.differs AND j.state = 'succeeded' AND a.number = j.attempts AND a.sent_inputs IS NOT NULL
+    AND NOT same_inputs(a.sent_inputs, j.inputs)
+"""
 _RECORD_MOVED = """
 UPDATE attempts AS a SET sent_inputs = coalesce(a.sent_inputs, j.inputs), sent_crew = coalesce(a.sent_crew, j.crew)
 FROM temp.moves AS m JOIN jobs AS j ON j.id = m.job WHERE a.id = m.attempt AND a.sent_inputs IS NULL
@@ -80,6 +86,7 @@ async def merge(connection: aiosqlite.Connection, batch_id: int, now: str) -> No
 
 async def _update(connection: aiosqlite.Connection, batch_id: int, now: str) -> None:
     """Jobs that the ledger has already: changed ones get their new inputs, all of them their place in the file."""
+    await connection.execute_fetchall(_RECORD_KEPT)
     await connection.execute_fetchall(_RECORD_SENT)
     await connection.execute_fetchall(_RECORD_MOVED)
     if await one(connection, f"SELECT 1 {_RENAMED} LIMIT 1", (batch_id,)):

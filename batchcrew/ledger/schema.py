@@ -192,6 +192,7 @@ _VERSION_4 = """
 -- what an attempt was started with, where its job has other inputs (or another crew) by now; NULL: as its job
 ALTER TABLE attempts ADD COLUMN sent_inputs TEXT;     -- JSON object
 ALTER TABLE attempts ADD COLUMN sent_crew TEXT;
+ALTER TABLE attempts ADD COLUMN kept_inputs TEXT;     -- JSON object: other inputs that the answer was kept for before
 CREATE INDEX attempts_of_other_inputs ON attempts (job) WHERE sent_inputs IS NOT NULL;
 -- JSON by crew: the names of the columns that are sent to it; NULL: not decided yet
 ALTER TABLE batches ADD COLUMN sent_columns TEXT;

@@ -23,6 +23,8 @@ class Answer:
 
     made_from: Inputs
     running: bool = False
+    kept: Inputs | None = None
+    """Other inputs that it was kept for before."""
     number: int | None = None
     """The crew's number of the execution, where a run was interrupted."""
 
@@ -58,7 +60,7 @@ class Job:
     def knows(self, answer: Answer, inputs: Inputs) -> bool:
         """Whether the answer was made from these inputs, or was kept for them."""
         kept = self.state == "succeeded" and answer is self.current and self.inputs == inputs
-        return kept or answer.made_from == inputs
+        return kept or inputs in {answer.made_from, answer.kept}
 
     def end(self, answer: Answer, *, on_change_rerun: bool) -> None:
         """Its execution has ended."""
@@ -128,6 +130,11 @@ class Model:
             for job in gone
         )
         new_without_id = sum(not row.own_id for row in wanted if row.job_id not in {*changed, *found})
+        for row in rows:
+            known = self.jobs.get(row.job_id)
+            if known is not None and known.inputs != row.inputs and known.state == "succeeded":
+                answer = known.answers[-1]
+                answer.kept = answer.kept if answer.made_from == known.inputs else known.inputs
         self._apply(rows, found, gave, becomes)
         replaced, reruns = min(vanished, new_without_id), self.number("stale") if on_change_rerun else 0
         return not any(n >= LEAST_GUARDED and n > GUARDED_SHARE * succeeded for n in (replaced, reruns))

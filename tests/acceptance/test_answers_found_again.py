@@ -120,6 +120,24 @@ def test_a_stale_row_takes_an_answer_that_became_free(tmp_path: Path, crew: Crew
     assert states(tmp_path) == {"succeeded": 2}
 
 
+def test_inputs_that_an_answer_was_kept_for_have_it_back(tmp_path: Path, crew: Crew) -> None:
+    job_file(tmp_path, crew.url)
+    write(tmp_path, rows(3))
+    run(tmp_path)
+    kept = [*rows(2), {**rows(3)[2], "budget": "30"}]
+    write(tmp_path, kept)
+    run(tmp_path, code=1)
+    assert call(tmp_path, "keep", "l").returncode == 0
+    write(tmp_path, [*rows(2), {**rows(3)[2], "budget": "300"}])
+    run(tmp_path, code=1)
+    write(tmp_path, kept)
+    run(tmp_path)
+    assert states(tmp_path) == {"succeeded": 3}
+    write(tmp_path, rows(3))
+    run(tmp_path)
+    assert kickoffs(crew) == 3
+
+
 def test_a_stale_row_that_has_only_a_failed_attempt_left_has_nothing_to_keep(tmp_path: Path) -> None:
     def row(job_id: str, topic: str) -> dict[str, str]:
         return {"id": job_id, "topic": topic, "tone": "dry"}
