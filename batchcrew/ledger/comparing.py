@@ -11,8 +11,7 @@ The result is in temporary tables, which `merging.py` applies:
 
 | table | holds |
 |---|---|
-| `changed` | jobs that may take over an answer, or give theirs away, and the state that each gets. `differs`: their inputs
-or crew do; the others were stale or outdated before, or are pending and back in the file |
+| `changed` | jobs that may take over an answer or give theirs away, and the state that each gets (see `_CHANGED`) |
 | `gone` | jobs that are no longer in the file |
 | `fresh` | places in the file of jobs that the ledger does not have |
 | `moves` | attempt, the job that it belongs to so far, and the place in the file of the job that takes it over |
@@ -34,6 +33,8 @@ from batchcrew.models import Job, Plan
 
 SHOWN_JOBS = 5
 
+# `differs`: the file changed it just now. The others were stale, or in progress with former inputs, before; or they are
+# pending and back in the file: their answer may have come under another id meanwhile
 _CHANGED = """
 CREATE TEMP TABLE changed AS
 SELECT * FROM (

@@ -11,7 +11,6 @@ import copy
 import json
 import random
 import re
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -19,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from cli_process import TOKEN, call, closing, start, wait_until
+from cli_process import closing, wait_until
 from month_crew import Kickoff, MonthCrew
+from month_folder import Folder
 from month_model import MISSING, Model
 from month_sheet import Sheet
 
@@ -56,14 +56,11 @@ class Month:
 class Simulation:
     """One month. Use `run`."""
 
-    def __init__(self, folder: Path, *, seed: int, rows: int, ids: bool, tell: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, *, seed: int, rows: int, ids: bool, report: Callable[[str], None]) -> None:
         self._chance = random.Random(seed)
         self._seed = seed
-        self._root = folder
-        self._tell = tell
-        self._place = 0
-        self._folder = self._new_place()
-        self._cwd, self._jobfile = self._folder, "l.yaml"
+        self._report = report
+        self._folder = Folder(folder)
         self._model = Model()
         self._crews = [MonthCrew(0), MonthCrew(1_000_000)]
         self._sheet = Sheet.new(self._chance, rows=rows, ids=ids)
@@ -99,7 +96,7 @@ class Simulation:
             except AssertionError as error:
                 raise Mismatch(f"seed {self._seed}, {self._shown(day)}: {error}\n" + "\n".join(self._days)) from error
             self._days.append(self._shown(day))
-            self._tell(self._days[-1])
+            self._report(self._days[-1])
         self._check_the_whole_month()
         return Month(
             self._seed,
@@ -119,7 +116,7 @@ class Simulation:
             self._edit()
         self._write()
         if day > 1 and self._chance.random() < 0.3:
-            self._move()
+            self._log.append(self._folder.move(self._chance))
         runs = {
             self._run: 8,
             self._run_interrupted: 5,
@@ -173,17 +170,17 @@ class Simulation:
 
     def _save_export_over(self) -> None:
         before = [(row.job_id, row.inputs) for row in self._sheet.rows]
-        self._call("export", "l", "-f", "csv", "-o", "l.csv", own_folder=True)
-        self._sheet.read_export(self._folder / "l.csv")
+        self._folder.call_inside("export", "l", "-f", "csv", "-o", "l.csv")
+        self._sheet.read_export(self._folder.path / "l.csv")
         assert [(row.job_id, row.inputs) for row in self._sheet.rows] == before, "the export has other rows"
 
     def _write(self) -> None:
         sheet = self._sheet
-        sheet.write(self._folder / "l.csv")
+        sheet.write(self._folder.path / "l.csv")
         on_change = ", on_change: rerun" if self._on_change_rerun else ""
         crew = f'{{url: "{self._crews[self._url].url}", token: "${{CREW_TOKEN}}"}}'
         crews = f"crew: {crew}" if sheet.crew == "default" else f"crews: {{{sheet.crew}: {crew}}}"
-        (self._folder / "l.yaml").write_text(
+        (self._folder.path / "l.yaml").write_text(
             f"{crews}\n"
             f"run: {{concurrency: {CONCURRENCY}, poll: {{initial: 5ms, max: 20ms}}, retry: {{attempts: 1}}"
             f", stop_after_failures: none{on_change}}}\n"
@@ -191,41 +188,7 @@ class Simulation:
             encoding="utf-8",
         )
 
-    # Paths
-
-    def _new_place(self) -> Path:
-        self._place += 1
-        place = self._root / f"p{self._place}"
-        place.mkdir()
-        return place
-
-    def _move(self) -> None:
-        """Move or copy the folder, or reach it in another way."""
-        how = self._chance.choice(["moved", "copied", "link", "other folder"])
-        if how in {"moved", "copied"}:
-            new = self._new_place() / "moved"
-            if how == "moved":
-                self._folder.rename(new)
-            else:
-                shutil.copytree(self._folder, new)
-            self._folder = new
-        self._cwd, self._jobfile = self._folder, "l.yaml"
-        if how == "link":
-            link = self._new_place() / "link"
-            link.symlink_to(self._folder)
-            self._cwd = link
-        elif how == "other folder":
-            self._cwd = self._new_place()
-            self._jobfile = f"../{self._folder.relative_to(self._root)}/l.yaml"
-        self._log.append(how)
-
     # Runs
-
-    def _call(self, *words: str, own_folder: bool = False, code: int | None = 0) -> str:
-        ended = call(self._folder if own_folder else self._cwd, *words, CREW_TOKEN=TOKEN)
-        if code is not None:
-            assert ended.returncode == code, f"{words}: exit {ended.returncode}, not {code}: {ended.stderr[-3000:]}"
-        return ended.stdout
 
     def _kickoffs(self) -> list[Kickoff]:
         return [kickoff for crew in self._crews for kickoff in crew.kickoffs]
@@ -251,13 +214,15 @@ class Simulation:
         if self._chance.random() < 0.4 or not allowed:
             words = self._chance.choice([("check",), ("run", "--dry-run")])
             plan = json.loads(
-                self._call(words[0], self._jobfile, *words[1:], "--json", code=2 if missing else 0 if allowed else 3)
+                self._folder.call(
+                    words[0], self._folder.jobfile, *words[1:], "--json", code=2 if missing else 0 if allowed else 3
+                )
             )
             assert plan["to_kick_off"] == expected, f"the plan says {plan['to_kick_off']} kickoffs, not {expected}"
         if allowed:
             return True
         before = len(self._kickoffs())
-        self._call(self._chance.choice(["run", "tick"]), self._jobfile, code=3)
+        self._folder.call(self._chance.choice(["run", "tick"]), self._folder.jobfile, code=3)
         assert len(self._kickoffs()) == before, "the plan guard was passed"
         self._runs["guarded"] += 1
         self._log.append("guarded")
@@ -283,7 +248,7 @@ class Simulation:
         self._expected += expected.total()
         marks = [len(crew.kickoffs) for crew in self._crews]
         code = 2 if self._model.pending() else 1 if self._model.number("stale") or self._model.number("failed") else 0
-        self._call("run", self._jobfile, *words, code=code)
+        self._folder.call("run", self._folder.jobfile, *words, code=code)
         sent = Counter(kickoff.inputs for kickoff in self._since(marks))
         assert sent == expected, f"more was sent: {sent - expected}; less: {expected - sent}"
         self._unsettled = False
@@ -298,7 +263,7 @@ class Simulation:
     def _run_keep(self) -> None:
         self._run()
         kept = self._model.keep()
-        said = self._call("keep", "l", own_folder=True)
+        said = self._folder.call_inside("keep", "l")
         assert re.search(rf"\b{kept} answers? of l", said), f"{kept} answers should be kept: {said}"
         self._verify()
 
@@ -308,8 +273,8 @@ class Simulation:
     def _run_wrong(self) -> None:
         """Run files that are wrong."""
         before = len(self._kickoffs())
-        self._sheet.write(self._folder / "l.csv", wrong=self._chance.choice(["short", "twice", "quote"]))
-        self._call(self._chance.choice(["run", "tick", "check"]), self._jobfile, code=2)
+        self._sheet.write(self._folder.path / "l.csv", wrong=self._chance.choice(["short", "twice", "quote"]))
+        self._folder.call(self._chance.choice(["run", "tick", "check"]), self._folder.jobfile, code=2)
         assert len(self._kickoffs()) == before, "a wrong file was paid for"
         if self._model.jobs:
             self._verify()
@@ -352,7 +317,7 @@ class Simulation:
         crew = self._crews[self._url]
         crew.hold()
         marks = [len(crew.kickoffs) for crew in self._crews]
-        process = start(self._cwd, "run", self._jobfile, *words, CREW_TOKEN=TOKEN)
+        process = self._folder.start("run", self._folder.jobfile, *words)
         wait_until(lambda: len(crew.kickoffs) >= marks[self._url] + number, process)
         kill = self._chance.random() < 0.5
         process.send_signal(9 if kill else 2)
@@ -373,7 +338,7 @@ class Simulation:
             return
         limit = self._chance.randint(1, pending)
         marks = [len(crew.kickoffs) for crew in self._crews]
-        self._call("run", self._jobfile, "--limit", str(limit), code=None)
+        self._folder.call("run", self._folder.jobfile, "--limit", str(limit), code=None)
         self._take_in()
         assert self._observe(marks) == limit, f"--limit {limit}"
         self._model.finish(on_change_rerun=self._on_change_rerun)
@@ -383,7 +348,7 @@ class Simulation:
     def _run_ticks(self) -> None:
         for _ in range(self._chance.randint(1, 3)):
             marks = [len(crew.kickoffs) for crew in self._crews]
-            self._call("tick", self._jobfile, code=None)
+            self._folder.call("tick", self._folder.jobfile, code=None)
             self._take_in()
             self._observe(marks)
             self._verify()
@@ -392,7 +357,7 @@ class Simulation:
 
     def _verify(self) -> None:
         """Compare the export, row by row, with the model."""
-        rows = json.loads(self._call("export", "l", "-f", "json", "--all", own_folder=True))
+        rows = json.loads(self._folder.call_inside("export", "l", "-f", "json", "--all"))
         ended = {int(row["kickoff_id"]) for row in rows if row["kickoff_id"] and row["batchcrew_state"] != "open"}
         self._model.end(ended, on_change_rerun=self._on_change_rerun)
         jobs = list(self._model.present)
@@ -427,10 +392,10 @@ class Simulation:
 
 
 def simulate(
-    folder: Path, *, seed: int, days: int, rows: int, ids: bool = True, tell: Callable[[str], None] = lambda _: None
+    folder: Path, *, seed: int, days: int, rows: int, ids: bool = True, report: Callable[[str], None] = lambda _: None
 ) -> Month:
     """Simulate a month in an empty folder."""
-    with closing(), Simulation(folder, seed=seed, rows=rows, ids=ids, tell=tell) as simulation:
+    with closing(), Simulation(folder, seed=seed, rows=rows, ids=ids, report=report) as simulation:
         return simulation.run(days)
 
 
@@ -446,10 +411,10 @@ def main() -> None:
     failed = kickoffs = 0
     for seed in range(given.seed, given.seed + given.seeds):
         with tempfile.TemporaryDirectory() as folder:
-            tell = print if given.seeds == 1 else (lambda _: None)
+            report = print if given.seeds == 1 else (lambda _: None)
             try:
                 month = simulate(
-                    Path(folder), seed=seed, days=given.days, rows=given.rows, ids=not given.no_ids, tell=tell
+                    Path(folder), seed=seed, days=given.days, rows=given.rows, ids=not given.no_ids, report=report
                 )
             except Mismatch as mismatch:
                 failed += 1
