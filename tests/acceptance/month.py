@@ -145,7 +145,7 @@ class Simulation:
     # Edits
 
     def _edit(self) -> None:
-        merged = self._sheet == self._taken_in
+        merged = bool(self._model.jobs) and self._sheet == self._taken_in
         for _ in range(self._chance.choice([0, 1, 1, 2, 3])):
             if merged and self._chance.random() < 0.06:
                 self._save_export_over()
