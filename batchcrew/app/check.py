@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from batchcrew.app.consent import attempts_of, moved_crews, plan_problem, reruns, stale_words
@@ -128,7 +129,9 @@ async def check_batch(
         known = await opened.batch(jobfile.batch)
         questions = await asyncio.to_thread(jobfile.questions)
         with _questions_first(questions):
-            sending, staged, starts = await _compare(opened, jobfile, settings, known, watch, asked)
+            sending, staged, starts = await _compare(
+                opened, jobfile, settings, known, watch, asked, rerun=reruns(settings, source)
+            )
         before = await opened.counts(known) if known else None
         spent = await opened.kickoffs(known) if known else 0
         warnings += await moved_crews(opened, known, jobfile, commands) if known else []
@@ -139,7 +142,7 @@ async def check_batch(
     if stale_number and not again:
         warnings.append(stale_words(stale_number, staged.plan.stale_jobs or stale, jobfile, settings, commands))
     lacking = sum(start.missing for start in starts.values())
-    to_kick_off = sum(start.pending for start in starts.values()) - lacking + again
+    to_kick_off = sum(start.pending for start in starts.values()) - lacking
     kickoffs = _kickoffs(staged, lacking, again, settings, spent)
     prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
     least, most = _by_crew(starts, kickoffs, prices, settings)
@@ -197,17 +200,20 @@ async def _compare(
     known: BatchKey | None,
     watch: _Watch,
     asked: _Asked,
+    *,
+    rerun: bool,
 ) -> tuple[Sending, Staged, Mapping[str, ToStart]]:
     """Compare the file with the ledger, with the columns that a run would send."""
     chosen: SentColumns = (known.sent_columns if known else None) or {}
     reuse = settings.reuse == "batch"
     sending = sending_of(known, chosen)
-    staged, starts = await plan_with(ledger, jobfile, sending, watch.through, reuse=reuse, required=asked.required)
+    plan = partial(plan_with, ledger, jobfile, through=watch.through, reuse=reuse, rerun=rerun, required=asked.required)
+    staged, starts = await plan(sending=sending)
     undecided = frozenset() if EVERYTHING in chosen else jobfile.unsaid_crews.difference(chosen)
     first, sending = sending, sending_of(known, {**chosen, **asked.wanted(undecided)})
     sending.found(first)
     if any(sending.differs_from_all(crew) for crew in undecided):
-        staged, starts = await plan_with(ledger, jobfile, sending, watch.through, reuse=reuse, required=asked.required)
+        staged, starts = await plan(sending=sending)
     return sending, staged, starts
 
 

@@ -64,11 +64,17 @@ def price_of(number: int, jobfile: JobFile, settings: RunSettings) -> str:
 
 
 def check_plan(
-    staged: Staged, before: Counts | None, settings: RunSettings, source: Source, jobfile: JobFile, commands: Commands
+    staged: Staged | None,
+    before: Counts | None,
+    settings: RunSettings,
+    source: Source,
+    jobfile: JobFile,
+    commands: Commands,
 ) -> None:
     """Stop a plan that would pay again on a large scale.
 
     Args:
+        staged: the jobs of the file, compared with the ledger; None: they are as the ledger has them.
         before: the batch's jobs as the ledger has them; None for a new batch.
 
     Raises:
@@ -84,21 +90,22 @@ def check_plan(
 
 
 def plan_problem(
-    staged: Staged, before: Counts | None, settings: RunSettings, source: Source, jobfile: JobFile
+    staged: Staged | None, before: Counts | None, settings: RunSettings, source: Source, jobfile: JobFile
 ) -> str | None:
     """Return what a plan would pay again on a large scale; None when that is accepted, or little."""
     guard: Decimal | None = settings.plan_guard
     if before is None or guard is None or source.accept_changes:
         return None
     succeeded = before.succeeded + before.stale
-    replaced = min(staged.plan.vanished, staged.new_without_id)
-    if replaced >= LEAST_GUARDED and replaced > guard * succeeded:
+    replaced = min(staged.plan.vanished, staged.new_without_id) if staged is not None else 0
+    if staged is not None and replaced >= LEAST_GUARDED and replaced > guard * succeeded:
         return (
             f"{staged.plan.vanished} of {succeeded} jobs that have succeeded are no longer in the file, and"
             f" {staged.new_without_id} new ones without an id have appeared: {price_of(replaced, jobfile, settings)}"
             " again if these are the same rows, edited"
         )
-    reruns = staged.states.get("stale", 0) if settings.on_change == "rerun" and not source.rerun_changed else 0
+    stale = before.stale if staged is None else staged.states.get("stale", 0)
+    reruns = stale if settings.on_change == "rerun" and not source.rerun_changed else 0
     if reruns >= LEAST_GUARDED and reruns > guard * succeeded:
         return (
             f"{reruns} of {succeeded} jobs that have succeeded have other inputs now and would run again"

@@ -73,8 +73,12 @@ async def take_in(
     if notice is not None:
         observe(Warned(notice))
     commands = commands_of(jobfile, source, str(ledger.path), program)
-    intake = _Intake(ledger, jobfile, source, stop, observe, settings or jobfile.run, commands)
+    recorded = await ledger.recorded_crews(jobfile.batch)
+    crews = _with_addresses(recorded, jobfile)
+    intake = _Intake(ledger, jobfile, source, stop, observe, settings or jobfile.run, commands, crews)
     taken = await intake.merge(ask)
+    if taken.plan is None and crews != recorded:
+        await ledger.record_crews(taken.batch, crews)
     paths = await asyncio.to_thread(
         recorded_as, jobfile.path, ledger.path, source.today.isoformat() if jobfile.dated else None
     )
@@ -117,6 +121,8 @@ class _Intake:
     observe: Observe
     settings: RunSettings
     commands: Commands
+    crews: Mapping[str, Sequence[str]]
+    """Every address of each crew, those of this job file included."""
 
     async def merge(self, ask: AskCrews | None) -> TakenIn:
         ledger, jobfile = self.ledger, self.jobfile
@@ -124,6 +130,7 @@ class _Intake:
         digest = await asyncio.to_thread(jobfile.digest)
         known = await ledger.batch(jobfile.batch)
         if known is not None and known.digest == digest:
+            check_plan(None, await ledger.counts(known), self.settings, self.source, jobfile, self.commands)
             return TakenIn(known, None)
         chosen: SentColumns = (known.sent_columns if known else None) or {}
         sending = sending_of(known, chosen)
@@ -153,6 +160,7 @@ class _Intake:
             digest=None if undecided else digest,
             columns=staged.plan.columns,
             sent_columns=chosen or None,
+            crews=self.crews,
         )
         return TakenIn(batch, staged.plan, decided=not undecided)
 
@@ -212,19 +220,72 @@ def notes_on_changes(staged: Staged) -> Iterator[str]:
 
 
 async def crew_groups(ledger: Reading, jobfile: JobFile) -> dict[str, str]:
-    """Return a common name for the names of one crew: those that share an address, now or in an earlier run."""
+    """Return a common name for the names of one crew: those that share an address, now or earlier.
+
+    A name that the job file no longer has may have been renamed more than once, and its address changed in between.
+    """
     now = {name: crew_address(crew.url) for name, crew in jobfile.crews.items()}
     groups: dict[str, str] = {}
-    for name, addresses in (await ledger.crew_addresses(jobfile.batch)).items():
-        if name not in now:
-            same = sorted(other for other, address in now.items() if address in addresses)
-            if same:
-                groups[name] = groups.get(same[0], same[0])
     for name, address in now.items():
         first = next(other for other, its in now.items() if its == address)
         if first != name:
-            groups[name] = groups.get(first, first)
+            groups[name] = first
+    addresses = {name: set(known) for name, known in (await ledger.recorded_crews(jobfile.batch)).items()}
+    for name, known in (await ledger.crew_addresses(jobfile.batch)).items():
+        addresses.setdefault(name, set()).update(known)
+    for name in addresses.keys() - now.keys():
+        same = _present_name(name, now, addresses)
+        if same is not None:
+            groups[name] = groups.get(same, same)
     return groups
+
+
+def _present_name(name: str, now: Mapping[str, str], addresses: Mapping[str, set[str]]) -> str | None:
+    """Return which crew of the job file had this name before; None: none of them.
+
+    Args:
+        now: the address of each crew of the job file.
+        addresses: every address that each name ever had.
+    """
+    reached, seen = [name], {name}
+    for former in reached:
+        its = addresses[former]
+        same = sorted(other for other, address in now.items() if address in its)
+        same += sorted(other for other in now if not its.isdisjoint(addresses.get(other, ())))
+        if same:
+            return same[0]
+        further = sorted(other for other in addresses if other not in seen and not its.isdisjoint(addresses[other]))
+        reached += further
+        seen.update(further)
+    return None
+
+
+async def renamed_crews(
+    ledger: Reading, jobfile: JobFile, addresses: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], str]:
+    """Return which crew of the job file is meant by names that it no longer has.
+
+    Only a crew that was itself at that address is: its token goes to no host that was never named for it.
+
+    Args:
+        addresses: (former name, address) of executions in progress.
+    """
+    crews = _with_addresses(await ledger.recorded_crews(jobfile.batch), jobfile)
+    renamed = {}
+    for former, address in addresses:
+        names = [name for name in jobfile.crews if address in crews[name]]
+        if former not in jobfile.crews and names:
+            renamed[former, address] = names[0]
+    return renamed
+
+
+def _with_addresses(recorded: Mapping[str, Sequence[str]], jobfile: JobFile) -> dict[str, list[str]]:
+    """Return the addresses that were recorded, and those that the job file gives as the latest ones."""
+    crews = {name: list(addresses) for name, addresses in recorded.items()}
+    for name, crew in jobfile.crews.items():
+        address = crew_address(crew.url)
+        crews[name] = [*(known for known in crews.get(name, ()) if known != address), address]
+    return crews
 
 
 async def report_earlier_days(
@@ -251,11 +312,13 @@ async def plan_with(
     through: JobFilter,
     *,
     reuse: bool,
+    rerun: bool,
     required: Callable[[], Awaitable[Mapping[str, Sequence[str]]]],
 ) -> tuple[Staged, Mapping[str, ToStart]]:
     """Compare the job file with a ledger that is only read; the same errors.
 
     Args:
+        rerun: stale jobs run again.
         required: asks the crews for the inputs that they require, once the file is known to be right.
     """
     problems = Problems()
@@ -270,7 +333,7 @@ async def plan_with(
         return await required()
 
     groups = await crew_groups(ledger, jobfile)
-    return await ledger.stage(jobfile.batch, jobs, crew_groups=groups, reuse=reuse, required=ask)
+    return await ledger.stage(jobfile.batch, jobs, crew_groups=groups, reuse=reuse, rerun=rerun, required=ask)
 
 
 def _without_mistakes(staged: Staged, problems: Problems) -> Staged:

@@ -19,7 +19,7 @@ from typing import Self
 from batchcrew import __version__
 from batchcrew.app.consent import moved_crews, settle_stale
 from batchcrew.app.fit_concurrency import fit_concurrency, require_descriptors
-from batchcrew.app.ingest import TakenIn, commands_of, report_earlier_days, take_in
+from batchcrew.app.ingest import TakenIn, commands_of, renamed_crews, report_earlier_days, take_in
 from batchcrew.app.ledger_location import is_here
 from batchcrew.app.warning_history import WarningHistory
 from batchcrew.app.wiring import Source, ledger_of, open_crews, open_former
@@ -320,9 +320,11 @@ async def _run(
         context.observe(Warned(f"{_ids(ledger.recovered)} from the spill file; the executions are resumed"))
     await ledger.reserve_spill(batch, crews.settings.concurrency)
     context.observe(_started(result, run_id, request, jobfile, crews.settings))
+    addresses = await ledger.addresses(batch)
+    renamed = await renamed_crews(ledger, jobfile, addresses)
     former = open_former(
         jobfile,
-        await ledger.addresses(batch),
+        {(renamed.get((name, url), name), url) for name, url in addresses},
         concurrency=crews.settings.concurrency,
         clock=context.clock,
         warn=crews.warn,
@@ -343,6 +345,7 @@ async def _run(
             once=request.once,
             may_start=taken.decided,
             former=formerly,
+            renamed=renamed,
         ).run()
     before = result.counts
     result = _ended(result, run_id, engine, await ledger.counts(batch), context.stop)

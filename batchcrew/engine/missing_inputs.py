@@ -9,12 +9,18 @@ from batchcrew.model.crew_answers import CrewInputs
 from batchcrew.model.run import StopReason
 
 
-async def check_inputs(ledger: Ledger, batch: BatchKey, crew: str, answer: CrewInputs | None, stop: Stop) -> None:
-    """Fail the crew's pending jobs that miss a required input; where most jobs do, stop instead: the file is wrong."""
+async def check_inputs(
+    ledger: Ledger, batch: BatchKey, crew: str, answer: CrewInputs | None, stop: Stop, *, again: bool = False
+) -> None:
+    """Fail the crew's pending jobs that miss a required input; where most jobs do, stop instead: the file is wrong.
+
+    Args:
+        again: jobs are pending that were not when this was checked.
+    """
     if answer is None or not answer.required:
         return
     required = list(answer.required)
-    if (await ledger.inputs_checked(batch)).get(crew) == required:
+    if not again and (await ledger.inputs_checked(batch)).get(crew) == required:
         return
     missing, total = await ledger.missing_inputs(batch, crew, required)
     if missing * 2 > total:

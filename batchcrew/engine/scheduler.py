@@ -53,6 +53,7 @@ class Scheduler:
         clients: an open client for each crew.
         crews: their settings, by the same names.
         former: open clients for former addresses of crews at which executions are in progress, by crew and address.
+        renamed: by former name and address, the name that a crew has in the job file.
         limit: most kickoffs of this run; None is no limit, 0 only watches what is in flight.
         once: a tick: do what is due now and return.
         may_start: False kicks nothing off: it is not decided what the crews are sent.
@@ -77,6 +78,7 @@ class Scheduler:
         may_start: bool = True,
         unreachable: float = UNREACHABLE_SECONDS,
         former: Mapping[tuple[str, str], CrewClient] | None = None,
+        renamed: Mapping[tuple[str, str], str] | None = None,
     ) -> None:
         self._ledger = ledger
         self._batch = batch
@@ -93,6 +95,7 @@ class Scheduler:
             (name, url): FormerAddress(client, url, Silence(clock, give_up=give_up))
             for (name, url), client in (former or {}).items()
         }
+        self._renamed = renamed or {}
         self._limit = limit
         self._once = once
         self._may_start = may_start
@@ -115,6 +118,8 @@ class Scheduler:
         self._runners = {name: self._runner(name) for name in crews}
         self._in_progress = InProgress(self._gates, live=self._live, wake=self._wake)
         self._preparing: set[asyncio.Task[None]] = set()
+        self._unprepared: Counter[str] = Counter()
+        """By crew, how many of these it waits for before its next kickoff."""
         self._deadline = math.inf
         self._broken: LedgerError | None = None
 
@@ -159,6 +164,7 @@ class Scheduler:
         return self.result
 
     async def _work(self, group: asyncio.TaskGroup) -> None:
+        self._group = group
         await restore_throttles(self._ledger, self._batch, self._rate_limiter, self._gates, everything=self._once)
         self._kickoff_budget = await KickoffBudget.read(self._ledger, self._batch, self._settings, self._limit)
         announcement = await self._streaks.read(self._ledger, self._batch)
@@ -183,7 +189,7 @@ class Scheduler:
         nobodys: Counter[str] = Counter()
         reported: set[str] = set()
         for state, attempt in await self._ledger.open_attempts(self._batch):
-            if state is AttemptState.KICKED_OFF and attempt.crew not in self._gates:
+            if attempt.crew not in self._gates:
                 attempt = self._under_its_new_name(attempt)
             if attempt.crew not in self._gates:
                 nobodys[attempt.crew] += 1
@@ -201,18 +207,14 @@ class Scheduler:
         for name, gate in self._gates.items():
             gate.exhausted = not pending.get(name)
             if not gate.exhausted or name in in_doubt:
-                task = group.create_task(self._prepare(group, gate, in_doubt.get(name, [])), name=f"prepare-{name}")
-                self._preparing.add(task)
-                task.add_done_callback(self._prepared)
+                self._start_preparing(gate, in_doubt.get(name, []))
             else:
                 gate.ready = True  # nothing to kick off now; a retry may come back to it
 
     def _under_its_new_name(self, attempt: Attempt) -> Attempt:
-        """An execution whose crew has another name in the job file by now, if one has its address."""
-        for name, crew in self._crews.items():
-            if attempt.address is not None and crew_address(crew.url) == attempt.address:
-                return replace(attempt, crew=name)
-        return attempt
+        """An execution whose crew has another name in the job file by now."""
+        name = self._renamed.get((attempt.crew, attempt.address or ""))
+        return attempt if name is None else replace(attempt, crew=name)
 
     def _report_former(self, attempt: Attempt, reported: set[str]) -> None:
         """Say once where executions are watched that were started elsewhere."""
@@ -235,12 +237,25 @@ class Scheduler:
             if former.given_up is not None:
                 self._stop.request(StopReason.CREW_UNUSABLE, f"crew {name} at {url}: {former.given_up}", leave=False)
 
-    async def _prepare(self, group: asyncio.TaskGroup, gate: Gate, in_doubt: list[Attempt]) -> None:
-        """Ask the crew for its inputs, then settle what was intended and perhaps sent."""
-        if not await self._preflight.check(gate):
+    def _start_preparing(self, gate: Gate, in_doubt: list[Attempt], *, again: bool = False) -> None:
+        group, gate.ready = self._group, False
+        self._unprepared[gate.name] += 1
+        preparing = self._prepare(group, gate, in_doubt, again=again)
+        task = group.create_task(preparing, name=f"prepare-{gate.name}")
+        self._preparing.add(task)
+        task.add_done_callback(self._prepared)
+
+    async def _prepare(self, group: asyncio.TaskGroup, gate: Gate, in_doubt: list[Attempt], *, again: bool) -> None:
+        """Ask the crew for its inputs, then settle what was intended and perhaps sent.
+
+        Args:
+            again: a job came back with inputs that were not checked.
+        """
+        if gate.name not in self._preflight.answers and not await self._preflight.check(gate):
             return
+        answer = self._preflight.answers[gate.name]
         try:
-            await check_inputs(self._ledger, self._batch, gate.name, self._preflight.answers[gate.name], self._stop)
+            await check_inputs(self._ledger, self._batch, gate.name, answer, self._stop, again=again)
             for attempt in in_doubt:
                 gate.in_use += 1
                 if gate.idempotent and not self._has_moved(attempt):  # another server does not know the key
@@ -251,7 +266,8 @@ class Scheduler:
                     await self._end(life, gate, outcome)
         except LedgerError as error:
             self._break(error)
-        gate.ready = True
+        self._unprepared[gate.name] -= 1
+        gate.ready = not self._unprepared[gate.name]
 
     def _prepared(self, task: asyncio.Task[None]) -> None:
         self._preparing.discard(task)
@@ -426,8 +442,10 @@ class Scheduler:
         if life.attempt.kicked_off_at is not None:
             kicked_off = from_text(life.attempt.kicked_off_at)
             seconds = max(0.0, (self._clock.now() - kicked_off).total_seconds())
-        if outcome.job_state is JobState.PENDING:
-            gate.job_came_back()
+        if outcome.job_state is JobState.PENDING or life.attempt.outdated:
+            gate.job_came_back()  # outdated: its job may have been put back meanwhile
+        if outcome.job_state is JobState.PENDING and life.attempt.outdated and not self._stop.requested:
+            self._start_preparing(gate, [], again=True)  # its new inputs may miss what the crew requires
         refused = outcome.attempt_state is AttemptState.REJECTED
         self._kickoff_budget.count(outcome, refused=refused)
         if refused:

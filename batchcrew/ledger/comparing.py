@@ -11,7 +11,7 @@ The result is in temporary tables, which `merging.py` applies:
 
 | table | holds |
 |---|---|
-| `changed` | jobs whose inputs or crew differ, and the state that each gets |
+| `changed` | jobs that may take over an answer or give theirs away, and the state that each gets (see `_CHANGED`) |
 | `gone` | jobs that are no longer in the file |
 | `fresh` | places in the file of jobs that the ledger does not have |
 | `moves` | attempt, the job that it belongs to so far, and the place in the file of the job that takes it over |
@@ -34,12 +34,19 @@ from batchcrew.model.run import Plan
 
 SHOWN_JOBS = 5
 
+# `differs`: the file changed it just now. The others were stale, or in progress with former inputs, before; or they are
+# pending and back in the file: their answer may have come under another id meanwhile
 _CHANGED = """
 CREATE TEMP TABLE changed AS
-SELECT j.id AS job, s.position, j.state, j.present, j.state AS becomes
-FROM temp.staged AS s JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id
-WHERE (j.inputs <> s.inputs AND NOT same_inputs(j.inputs, s.inputs))
-    OR (j.crew <> s.crew AND crew_group(j.crew) <> crew_group(s.crew))
+SELECT * FROM (
+    SELECT j.id AS job, s.position, j.state, j.present, j.state AS becomes,
+        (j.inputs <> s.inputs AND NOT same_inputs(j.inputs, s.inputs))
+            OR (j.crew <> s.crew AND crew_group(j.crew) <> crew_group(s.crew)) AS differs
+    FROM temp.staged AS s JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id
+)
+WHERE differs OR state = 'stale' OR (present = 0 AND state = 'pending')
+    OR (state = 'open' AND job IN (
+        SELECT job FROM attempts WHERE state IN ('intended', 'kicked_off') AND sent_inputs IS NOT NULL))
 """
 _GONE = """
 CREATE TEMP TABLE gone AS
@@ -55,30 +62,38 @@ WHERE NOT EXISTS (SELECT 1 FROM jobs AS j WHERE j.batch_id = ? AND j.job_id = s.
 _ANSWERS = """
 CREATE TEMP TABLE answers AS
 WITH latest AS (
-    SELECT a.id AS attempt, a.sent_inputs, a.sent_crew, j.id AS job, j.state, j.inputs, j.crew, a.number
+    SELECT a.id AS attempt, a.sent_inputs, a.sent_crew, a.kept_inputs, j.id AS job, j.state, j.inputs, j.crew, a.number,
+        a.state <> 'succeeded' AS unfinished
     FROM (SELECT job FROM temp.changed UNION ALL SELECT job FROM temp.gone) AS c
     JOIN jobs AS j ON j.id = c.job JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
     WHERE (j.state IN ('succeeded', 'stale') AND a.state = 'succeeded')
         OR (j.state = 'open' AND a.state IN ('intended', 'kicked_off'))
         OR (j.state = 'held' AND a.state IN ('in_doubt', 'lost'))
 )
-SELECT attempt, job, number, 1 AS latest, inputs_hash(coalesce(sent_inputs, inputs)) AS hash,
+SELECT attempt, job, number, 1 AS latest, unfinished, inputs_hash(coalesce(sent_inputs, inputs)) AS hash,
     crew_group(coalesce(sent_crew, crew)) AS crew
 FROM latest
 UNION ALL
-SELECT attempt, job, number, 1, inputs_hash(inputs), crew_group(crew)
+SELECT attempt, job, number, 1, unfinished, inputs_hash(inputs), crew_group(crew)
 FROM latest WHERE state = 'succeeded' AND sent_inputs IS NOT NULL
 UNION ALL
-SELECT a.id, j.id, a.number, 0, inputs_hash(a.sent_inputs), crew_group(coalesce(a.sent_crew, j.crew))
+SELECT attempt, job, number, 1, unfinished, inputs_hash(kept_inputs), crew_group(coalesce(sent_crew, crew))
+FROM latest WHERE kept_inputs IS NOT NULL
+UNION ALL
+SELECT a.id, j.id, a.number, 0, a.state <> 'succeeded', inputs_hash(iif(way.kept, a.kept_inputs, a.sent_inputs)),
+    crew_group(coalesce(a.sent_crew, j.crew))
 FROM attempts AS a JOIN jobs AS j ON j.id = a.job
-WHERE a.sent_inputs IS NOT NULL AND a.state = 'succeeded' AND a.number < j.attempts AND j.batch_id = ?1
+JOIN (SELECT 0 AS kept UNION ALL SELECT 1) AS way ON NOT way.kept OR a.kept_inputs IS NOT NULL
+WHERE a.sent_inputs IS NOT NULL AND j.batch_id = ?1 AND (
+    (a.state IN ('succeeded', 'intended', 'kicked_off') AND a.number < j.attempts)
+    OR (a.state = 'succeeded' AND j.state NOT IN ('succeeded', 'stale'))) -- put back, and not kicked off yet
 """
 _WANTED = """
 CREATE TEMP TABLE wanted AS
-SELECT s.position, c.job, c.state = 'open' AS open, inputs_hash(s.inputs) AS hash, crew_group(s.crew) AS crew
+SELECT s.position, c.job, inputs_hash(s.inputs) AS hash, crew_group(s.crew) AS crew
 FROM temp.staged AS s JOIN temp.changed AS c ON c.position = s.position
 UNION ALL
-SELECT s.position, NULL, 0, inputs_hash(s.inputs), crew_group(s.crew)
+SELECT s.position, NULL, inputs_hash(s.inputs), crew_group(s.crew)
 FROM temp.fresh AS f JOIN temp.staged AS s ON s.position = f.position
 """
 _MOVES = """
@@ -98,11 +113,13 @@ _OTHERS = """
 WITH free AS (
     SELECT attempt, job, latest, hash, crew,
         row_number() OVER (PARTITION BY hash, crew ORDER BY latest DESC, job, number DESC) AS rank
-    FROM temp.answers WHERE attempt NOT IN (SELECT attempt FROM temp.moves)
+    FROM temp.answers WHERE unfinished = ?1 AND attempt NOT IN (SELECT attempt FROM temp.moves)
 ), wanting AS (
     SELECT position, hash, crew, row_number() OVER (PARTITION BY hash, crew ORDER BY position) AS rank
     FROM temp.wanted AS w WHERE position NOT IN (SELECT position FROM temp.moves)
-    AND (w.open IS NOT 1 OR w.job IN (SELECT job FROM temp.moves WHERE latest)) -- one open attempt a job
+    AND (NOT ?1 OR NOT EXISTS ( -- a job has one execution in progress
+        SELECT 1 FROM temp.answers AS own WHERE own.job = w.job AND own.unfinished
+        AND own.attempt NOT IN (SELECT attempt FROM temp.moves)))
 )
 INSERT OR IGNORE INTO temp.moves
 SELECT f.attempt, f.job, w.position, f.latest FROM wanting AS w
@@ -219,7 +236,8 @@ async def _match(connection: aiosqlite.Connection, batch_id: int, *, reuse: bool
         # again as long as it finds more: an answer that was kept is known by two inputs, and a job whose execution
         # in progress has moved on may take another one over
         while reuse and moved < (moved := await count(connection, "SELECT count(*) FROM temp.moves")):
-            await connection.execute_fetchall(_OTHERS)
+            for unfinished in (0, 1):
+                await connection.execute_fetchall(_OTHERS, (unfinished,))
     await connection.execute_fetchall(_BECOMES)
 
 
@@ -232,6 +250,7 @@ async def _plan(connection: aiosqlite.Connection, total: int, columns: tuple[str
             coalesce(sum(m.position IS NOT NULL AND m.job <> c.job), 0), coalesce(sum(c.becomes = 'stale'), 0),
             coalesce(sum(c.becomes = 'open' AND m.position IS NULL), 0), coalesce(sum(c.becomes = 'pending'), 0)
         FROM temp.changed AS c LEFT JOIN temp.moves AS m ON m.position = c.position
+        WHERE c.differs OR m.position IS NOT NULL OR c.state <> c.becomes
         """,
     )
     assert row is not None  # noqa: S101 - aggregates have one row
@@ -263,7 +282,7 @@ async def _plan(connection: aiosqlite.Connection, total: int, columns: tuple[str
 async def _newly_stale(connection: aiosqlite.Connection) -> tuple[str, ...]:
     rows = await connection.execute_fetchall(
         "SELECT s.job_id FROM temp.changed AS c JOIN temp.staged AS s ON s.position = c.position"
-        " WHERE c.becomes = 'stale' ORDER BY s.position LIMIT ?",
+        " WHERE c.becomes = 'stale' AND c.differs ORDER BY s.position LIMIT ?",
         (SHOWN_JOBS,),
     )
     return tuple(row[0] for row in rows)
@@ -322,11 +341,12 @@ async def _left(connection: aiosqlite.Connection, batch_id: int, new: int) -> di
 
 
 async def to_start(
-    connection: aiosqlite.Connection, batch: str, required: Mapping[str, Sequence[str]]
+    connection: aiosqlite.Connection, batch: str, required: Mapping[str, Sequence[str]], *, rerun: bool = False
 ) -> dict[str, ToStart]:
-    """Return, by crew, the jobs that are pending once what is compared is merged; in the transaction of `compare`.
+    """Return, by crew, the jobs that a run would start once what is compared is merged; in `compare`'s transaction.
 
     Args:
+        rerun: stale jobs start as well.
         required: the inputs that each crew requires.
     """
     if not await count(connection, "SELECT EXISTS (SELECT 1 FROM sqlite_temp_schema WHERE name = 'changed')"):
@@ -336,14 +356,14 @@ async def to_start(
         SELECT s.crew, s.job_id, s.inputs, s.position
         FROM temp.staged AS s JOIN (
             SELECT position {_FRESH_PENDING}
-            UNION ALL SELECT position FROM temp.changed WHERE becomes = 'pending'
+            UNION ALL SELECT position FROM temp.changed WHERE becomes = 'pending' OR (:rerun AND becomes = 'stale')
         ) AS p ON p.position = s.position
         UNION ALL
         SELECT j.crew, j.job_id, j.inputs, j.position FROM jobs AS j
         WHERE j.batch_id = (SELECT id FROM batches WHERE batch = :batch) AND j.state = 'pending' AND {_UNCHANGED}
         """
     found: dict[str, ToStart] = {}
-    parameters = {"batch": batch}
+    parameters = {"batch": batch, "rerun": int(rerun)}
     counted = await connection.execute_fetchall(
         f"SELECT crew, count(*) FROM ({pending}) AS p GROUP BY crew", parameters
     )

@@ -46,6 +46,7 @@ _KEEP_TOLD = Statement("UPDATE batches SET told = ? WHERE id = ?")
 _RECORD_JOBFILE = Statement(
     "UPDATE batches SET jobfile = ?, jobfile_path = ?, jobfile_from_ledger = ?, jobfile_date = ? WHERE id = ?"
 )
+_RECORD_CREWS = Statement("UPDATE batches SET crews = ? WHERE id = ?")
 _PASS_CANARY = Statement("UPDATE batches SET canary_passed = 1 WHERE id = ?")
 _CLOSE_RUN = Statement(
     "UPDATE runs SET ended_at = ?, kickoffs = ?, cost = ?, stopped = ?, stop_detail = ?, exit_code = ?"
@@ -157,14 +158,17 @@ class Ledger(Reading):
         digest: str | None,
         columns: tuple[str, ...],
         sent_columns: SentColumns | None = None,
+        crews: Mapping[str, Sequence[str]] | None = None,
     ) -> BatchKey:
         """Merge what was staged into the batch (made if it is new), in one transaction; returns the batch.
 
         Args:
             digest: of the job file; None: the next run reads it again.
             sent_columns: which columns are sent to each crew, from now on; None: as before.
+            crews: every address that the batch's job files gave for each crew; None: as before.
         """
         chosen = None if sent_columns is None else encode_json(sent_columns)
+        addresses = None if crews is None else encode_json(crews)
         now = self._now()
         path = await asyncio.to_thread(os.path.abspath, jobfile)  # links are not resolved: it is the path as given
 
@@ -178,8 +182,9 @@ class Ledger(Reading):
             await merge(connection, row[0], now)
             await connection.execute_fetchall(
                 "UPDATE batches SET jobfile = ?, jobfile_path = ?, digest = ?, columns = ?,"
-                " sent_columns = coalesce(?, sent_columns), inputs_checked = NULL WHERE id = ?",
-                (jobfile, path, digest, encode_json(list(columns)), chosen, row[0]),
+                " sent_columns = coalesce(?, sent_columns), crews = coalesce(?, crews), inputs_checked = NULL"
+                " WHERE id = ?",
+                (jobfile, path, digest, encode_json(list(columns)), chosen, addresses, row[0]),
             )
 
         await self._writing.call(work)
@@ -194,6 +199,10 @@ class Ledger(Reading):
         """Record which job file the batch belongs to from now on."""
         values = (jobfile.given, jobfile.path, jobfile.from_ledger, jobfile.date, key.id)
         await self._writing.change((_RECORD_JOBFILE, [values]))
+
+    async def record_crews(self, key: BatchKey, crews: Mapping[str, Sequence[str]]) -> None:
+        """Record every address that the batch's job files gave for each crew."""
+        await self._writing.change((_RECORD_CREWS, [(encode_json(crews), key.id)]))
 
     # Runs
 

@@ -13,7 +13,13 @@ FROM temp.staged AS s JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id W
 # from now on the job has other inputs (or another crew): what its attempts were started with is written to them
 _RECORD_SENT = """
 UPDATE attempts AS a SET sent_inputs = coalesce(a.sent_inputs, j.inputs), sent_crew = coalesce(a.sent_crew, j.crew)
-FROM temp.changed AS c JOIN jobs AS j ON j.id = c.job WHERE a.job = c.job
+FROM temp.changed AS c JOIN jobs AS j ON j.id = c.job WHERE a.job = c.job AND c.differs
+"""
+# an answer that was kept for these inputs is known by them when they return
+_RECORD_KEPT = """
+UPDATE attempts AS a SET kept_inputs = j.inputs FROM temp.changed AS c JOIN jobs AS j ON j.id = c.job
+WHERE a.job = c.job AND c.differs AND j.state = 'succeeded' AND a.number = j.attempts AND a.sent_inputs IS NOT NULL
+    AND NOT same_inputs(a.sent_inputs, j.inputs)
 """
 _RECORD_MOVED = """
 UPDATE attempts AS a SET sent_inputs = coalesce(a.sent_inputs, j.inputs), sent_crew = coalesce(a.sent_crew, j.crew)
@@ -45,7 +51,7 @@ ORDER BY s.position
 """
 _TAKERS = """
 CREATE TEMP TABLE takers AS
-SELECT m.attempt, m.job AS giver, j.id AS job, a.state, g.charged,
+SELECT m.attempt, m.latest, m.job AS giver, j.id AS job, a.state, g.charged,
     (SELECT coalesce(max(number), 0) FROM attempts AS own WHERE own.job = j.id) + 1 AS number,
     same_inputs(coalesce(a.sent_inputs, j.inputs), j.inputs) AS same
 FROM temp.moves AS m JOIN temp.staged AS s ON s.position = m.position
@@ -80,6 +86,7 @@ async def merge(connection: aiosqlite.Connection, batch_id: int, now: str) -> No
 
 async def _update(connection: aiosqlite.Connection, batch_id: int, now: str) -> None:
     """Jobs that the ledger has already: changed ones get their new inputs, all of them their place in the file."""
+    await connection.execute_fetchall(_RECORD_KEPT)
     await connection.execute_fetchall(_RECORD_SENT)
     await connection.execute_fetchall(_RECORD_MOVED)
     if await one(connection, f"SELECT 1 {_RENAMED} LIMIT 1", (batch_id,)):
@@ -109,7 +116,7 @@ async def _move_answers(connection: aiosqlite.Connection, batch_id: int) -> None
     )
     await connection.execute_fetchall(
         "UPDATE jobs SET state = 'pending', not_before = '', charged = 0, reason = NULL, reason_fingerprint = NULL"
-        f" WHERE present = 0 AND id IN ({_GAVE})"
+        f" WHERE present = 0 AND id IN ({_GAVE} AND latest)"  # one that gave a former answer away has its latest
     )
     await connection.execute_fetchall(f"DELETE FROM jobs WHERE present = 0 AND attempts = 0 AND id IN ({_GAVE})")
     await connection.execute_fetchall("DROP TABLE temp.takers")

@@ -216,7 +216,7 @@ async def open_attempts(
         """
         SELECT a.state, a.id, j.id, j.job_id, coalesce(a.sent_crew, j.crew), a.number, j.charged,
                coalesce(a.sent_inputs, j.inputs), j.meta, a.intended_at, a.kickoff_id, a.kicked_off_at, a.watch,
-               a.attached, c.url, a.sent_inputs IS NOT NULL
+               a.attached, c.url, a.sent_inputs IS NOT NULL, j.state <> 'open'
         FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job
         LEFT JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)
         WHERE a.state IN ('intended', 'kicked_off') AND j.batch_id = ? ORDER BY j.position
@@ -243,6 +243,7 @@ async def open_attempts(
                 attached=bool(row[13]),
                 address=row[14],
                 outdated=bool(row[15]),
+                superseded=bool(row[16]),
             ),
         )
         for row in rows
@@ -254,7 +255,7 @@ async def addresses(connection: aiosqlite.Connection, batch_id: int) -> frozense
     rows = await connection.execute_fetchall(
         "SELECT DISTINCT c.crew, c.url FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job"
         " JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)"
-        " WHERE a.state IN ('intended', 'kicked_off') AND a.state = 'kicked_off' AND j.batch_id = ?",
+        " WHERE a.state IN ('intended', 'kicked_off') AND j.batch_id = ?",
         (batch_id,),
     )
     return frozenset((crew, url) for crew, url in rows)
@@ -271,6 +272,12 @@ async def crew_addresses(connection: aiosqlite.Connection, batch: str) -> dict[s
     for crew, url in rows:
         addresses.setdefault(crew, []).append(url)
     return addresses
+
+
+async def recorded_crews(connection: aiosqlite.Connection, batch: str) -> str | None:
+    """The addresses that the batch's job files gave for each crew, as JSON."""
+    text: str | None = await value(connection, "SELECT crews FROM batches WHERE batch = ?", (batch,))
+    return text
 
 
 async def answers_from(connection: aiosqlite.Connection, batch_id: int, crew: str, url: str) -> int:
@@ -377,7 +384,7 @@ async def results_page(connection: aiosqlite.Connection, batch_id: int, *, prese
             SELECT j.position, j.id, j.job_id, j.crew, j.row, j.state, a.output, a.result_json,
                    coalesce(j.reason, a.reason), j.charged, a.kickoff_id, a.kicked_off_at, a.ended_at,
                    coalesce(a.execution_time, round({_SECONDS}, 3)),
-                   CASE WHEN a.id IS NOT NULL THEN coalesce(a.sent_inputs, j.inputs) END
+                   CASE WHEN a.state = 'succeeded' THEN coalesce(a.sent_inputs, j.inputs) END
             FROM jobs AS j LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
             WHERE j.batch_id = ? AND j.present = ? AND (j.position, j.id) > (?, ?)
             ORDER BY j.position, j.id LIMIT ?

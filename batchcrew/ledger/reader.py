@@ -100,18 +100,20 @@ class LedgerReader(Reading):
         *,
         crew_groups: Mapping[str, str] | None = None,
         reuse: bool = True,
+        rerun: bool = False,
         required: Callable[[Staged], Awaitable[Mapping[str, Sequence[str]]]],
     ) -> tuple[Staged, Mapping[str, ToStart]]:
         """Compare a job file with the batch, as `Ledger.stage`; and say what a run would start, by crew.
 
         Args:
             jobs: streams the file's jobs, from the first one at each call.
+            rerun: stale jobs start as well.
             required: called with the comparison, gives the inputs that each crew requires.
         """
 
         async def query(connection: aiosqlite.Connection) -> tuple[Staged, Mapping[str, ToStart]]:
             staged = await comparing.compare(connection, batch, jobs(), crew_groups=crew_groups or {}, reuse=reuse)
-            return staged, await comparing.to_start(connection, batch, await required(staged))
+            return staged, await comparing.to_start(connection, batch, await required(staged), rerun=rerun)
 
         return await self._query(query)
 

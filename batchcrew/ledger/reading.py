@@ -214,6 +214,11 @@ class Reading:
         """The addresses of each crew in the runs of the batch of that name, the latest last."""
         return await self._query(lambda connection: queries.crew_addresses(connection, batch))
 
+    async def recorded_crews(self, batch: str) -> Mapping[str, Sequence[str]]:
+        """The addresses that job files of the batch of that name gave for each crew, the latest last."""
+        text = await self._query(lambda connection: queries.recorded_crews(connection, batch))
+        return decode_json(text) if text else {}
+
     async def answers_from(self, key: BatchKey, crew: str, address: str) -> int:
         """How many jobs have succeeded whose answer came from the crew at that address."""
         return await self._query(lambda connection: queries.answers_from(connection, key.id, crew, address))

@@ -192,10 +192,12 @@ _VERSION_4 = """
 -- what an attempt was started with, where its job has other inputs (or another crew) by now; NULL: as its job
 ALTER TABLE attempts ADD COLUMN sent_inputs TEXT;     -- JSON object
 ALTER TABLE attempts ADD COLUMN sent_crew TEXT;
+ALTER TABLE attempts ADD COLUMN kept_inputs TEXT;     -- JSON object: other inputs that the answer was kept for before
 CREATE INDEX attempts_of_other_inputs ON attempts (job) WHERE sent_inputs IS NOT NULL;
 -- JSON by crew: the names of the columns that are sent to it; NULL: not decided yet
 ALTER TABLE batches ADD COLUMN sent_columns TEXT;
 UPDATE batches SET sent_columns = '{"*":"all"}';      -- these jobs were taken in with every column
+ALTER TABLE batches ADD COLUMN crews TEXT;            -- JSON by crew: every address that its job files gave
 ALTER TABLE batches ADD COLUMN inputs_checked TEXT;   -- JSON by crew: the required inputs that all pending jobs have
 
 DROP VIEW results;
@@ -219,7 +221,7 @@ SELECT b.batch, j.position, j.job_id, j.crew, j.state,
                 round((julianday(a.ended_at) - julianday(a.kicked_off_at)) * 86400.0, 3)) AS execution_time,
        a.token_usage, j.inputs, j.row,
        CASE WHEN j.state = 'stale' THEN a.output END AS stale_output,
-       CASE WHEN j.state = 'stale' AND a.id IS NOT NULL THEN coalesce(a.sent_inputs, j.inputs) END AS stale_inputs
+       CASE WHEN j.state = 'stale' AND a.state = 'succeeded' THEN coalesce(a.sent_inputs, j.inputs) END AS stale_inputs
 FROM jobs AS j JOIN batches AS b ON b.id = j.batch_id
 LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
 WHERE j.present = 1;

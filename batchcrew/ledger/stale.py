@@ -9,8 +9,11 @@ from batchcrew.ledger.fetch import one
 from batchcrew.ledger.staging import count
 
 _STALE = "batch_id = ? AND present = 1 AND state = 'stale'"
-# one that gave its answer to another job has nothing to keep
-_KEEP = f"UPDATE jobs SET state = 'succeeded', updated_at = ? WHERE {_STALE} AND attempts > 0"
+# one that gave its answer to another job has nothing to keep; a failed attempt of it may be left
+_ANSWER = (
+    "EXISTS (SELECT 1 FROM attempts AS a WHERE a.job = jobs.id AND a.number = jobs.attempts AND a.state = 'succeeded')"
+)
+_KEEP = f"UPDATE jobs SET state = 'succeeded', updated_at = ? WHERE {_STALE} AND {_ANSWER}"
 
 
 async def keep(connection: aiosqlite.Connection, batch_id: int, batch: str, job_ids: Sequence[str], now: str) -> int:
@@ -41,4 +44,4 @@ async def first(connection: aiosqlite.Connection, batch_id: int, limit: int) -> 
 
 async def without_answer(connection: aiosqlite.Connection, batch_id: int) -> int:
     """Return how many stale jobs gave their answer to another job: a rerun is the only way to have one again."""
-    return await count(connection, f"SELECT count(*) FROM jobs WHERE {_STALE} AND attempts = 0", (batch_id,))
+    return await count(connection, f"SELECT count(*) FROM jobs WHERE {_STALE} AND NOT {_ANSWER}", (batch_id,))

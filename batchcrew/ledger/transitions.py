@@ -21,16 +21,20 @@ from batchcrew.model.attempt import Attempt, AttemptState, Outcome
 from batchcrew.model.execution import Execution
 from batchcrew.model.job import JobState
 
+# a job that has another answer than that of its execution in progress may be put back before that has ended
+_NOTHING_RUNS = (
+    "NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.job = jobs.id AND a.state IN ('intended', 'kicked_off'))"
+)
 # pending -> open, and the attempt's intent: durable before the POST leaves
-_NEXT_JOBS = """
+_NEXT_JOBS = f"""
 SELECT id, job_id, inputs, meta, attempts + 1, charged + 1 FROM (
     SELECT * FROM (
         SELECT * FROM jobs WHERE batch_id = :batch AND present = 1 AND state = 'pending' AND crew = :crew
-            AND not_before > '' AND not_before <= :now ORDER BY not_before, position LIMIT :limit)
+            AND not_before > '' AND not_before <= :now AND {_NOTHING_RUNS} ORDER BY not_before, position LIMIT :limit)
     UNION ALL
     SELECT * FROM (
         SELECT * FROM jobs WHERE batch_id = :batch AND present = 1 AND state = 'pending' AND crew = :crew
-            AND not_before = '' ORDER BY position LIMIT :limit)
+            AND not_before = '' AND {_NOTHING_RUNS} ORDER BY position LIMIT :limit)
 ) LIMIT :limit
 """
 _OPEN_JOB = (
@@ -144,8 +148,9 @@ def end(
                 )
             ],
         ),
-        (_END_JOB, [(outcome.job_state.value, *job_reason, not_before, refunded, now, attempt.job_key)]),
     ]
+    if not attempt.superseded:
+        changes.append((_END_JOB, [(outcome.job_state.value, *job_reason, not_before, refunded, now, attempt.job_key)]))
     if failure_streaks is not None:
         changes.append((_KEEP_STREAKS, [(failure_streaks, attempt.batch)]))
     if execution is not None and execution.tasks:

@@ -89,6 +89,8 @@ class Attempt:
     """Its kickoff_id came from a person, who may have mistyped it."""
     outdated: bool = False
     """The file has other inputs for its job by now: its answer is stale as soon as it comes."""
+    superseded: bool = False
+    """Its job has another answer by now: the execution is watched to its end, and its job stays as it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

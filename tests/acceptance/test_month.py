@@ -1,0 +1,14 @@
+"""A simulated month for CI; the long ones are `python tests/acceptance/month.py --seeds 50`."""
+
+from pathlib import Path
+
+import pytest
+from month import simulate
+
+
+@pytest.mark.parametrize(("seed", "rows", "ids"), [(1, 20, True), (7, 16, True), (227, 20, False)])
+def test_a_month_of_edits_interruptions_and_moves_pays_for_nothing_twice(
+    tmp_path: Path, seed: int, rows: int, ids: bool
+) -> None:
+    month = simulate(tmp_path, seed=seed, days=30, rows=rows, ids=ids)
+    assert month.kickoffs == month.consented > rows
