@@ -157,7 +157,7 @@ class _Crews:
             # a tick asks once more when it begins to work, and reports then what is wrong
             observe=_ignore if once else around.observe,
             once=once,
-            longest=TICK_SECONDS if once else math.inf,
+            longest=TICK_SECONDS if once else self.settings.max_runtime or math.inf,
         )
 
     def warn(self, message: str) -> None:
@@ -191,6 +191,8 @@ async def _continue(
                 program=request.program,
             )
             batch = taken.batch
+            if not taken.decided and request.once:
+                around.observe(Warned(_UNDECIDED))
             for warning in jobfile.row_warnings():
                 around.observe(Warned(warning))
             await _prepare_jobs(request, jobfile, settings, ledger, batch, around)
@@ -303,6 +305,12 @@ async def _run(
         stop_detail=result.stop_detail,
     )
     return result
+
+
+_UNDECIDED = (
+    "a crew could not be asked which columns it wants: nothing is kicked off before it says so, or `send:` in the job"
+    " file does"
+)
 
 
 def _ids(number: int) -> str:
