@@ -1,6 +1,6 @@
 """What a changed job file would cost again: nothing that has succeeded is paid for again without consent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -50,16 +50,22 @@ def attempts_of(settings: RunSettings) -> int:
     return settings.retry.attempts if retried else 1
 
 
-def price_of(number: int, jobfile: JobFile, settings: RunSettings) -> str:
-    """Return what so many jobs cost, retries included, as `3 to 9 kickoffs, 1.50 to 4.50 USD`."""
+def price_of(number: int, jobfile: JobFile, settings: RunSettings, by_crew: Mapping[str, int] | None = None) -> str:
+    """Return what so many jobs cost, retries included, as `3 to 9 kickoffs, 1.50 to 4.50 USD`.
+
+    Args:
+        by_crew: their number by crew; default: the only crew's.
+    """
     most = number * attempts_of(settings)
     text = f"{number} kickoffs" if number == most else f"{number} to {most} kickoffs"
     prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
     if number == most == 1:
         text = "1 kickoff"
     money = None
-    if len(prices) == 1:
-        money = cost(prices, dict.fromkeys(prices, number), dict.fromkeys(prices, most))
+    if by_crew is None and len(prices) == 1:
+        by_crew = dict.fromkeys(prices, number)
+    if by_crew is not None:
+        money = cost(prices, by_crew, {name: jobs * attempts_of(settings) for name, jobs in by_crew.items()})
     return f"{text}, {money}" if money else text
 
 
@@ -74,7 +80,22 @@ def check_plan(
     Raises:
         NeedsConsent: see `run.plan_guard`.
     """
-    problem = plan_problem(staged, before, settings, source, jobfile)
+    _stop(plan_problem(staged, before, settings, source, jobfile), source, commands)
+
+
+def check_reruns(counts: Counts, settings: RunSettings, source: Source, jobfile: JobFile, commands: Commands) -> None:
+    """Stop a run of an unchanged file that would pay for stale jobs again on a large scale.
+
+    Args:
+        counts: the batch's jobs as the ledger has them.
+
+    Raises:
+        NeedsConsent: see `run.plan_guard`.
+    """
+    _stop(_reruns_problem(counts.stale, counts, settings, source, jobfile), source, commands)
+
+
+def _stop(problem: str | None, source: Source, commands: Commands) -> None:
     if problem is not None:
         accept = commands.run(*(["--rerun-changed"] if source.rerun_changed else []), "--accept-changes")
         raise NeedsConsent(
@@ -98,13 +119,20 @@ def plan_problem(
             f" {staged.new_without_id} new ones without an id have appeared: {price_of(replaced, jobfile, settings)}"
             " again if these are the same rows, edited"
         )
-    reruns = staged.states.get("stale", 0) if settings.on_change == "rerun" and not source.rerun_changed else 0
-    if reruns >= LEAST_GUARDED and reruns > guard * succeeded:
-        return (
-            f"{reruns} of {succeeded} jobs that have succeeded have other inputs now and would run again"
-            f" (`on_change: rerun`): {price_of(reruns, jobfile, settings)}"
-        )
-    return None
+    return _reruns_problem(staged.states.get("stale", 0), before, settings, source, jobfile)
+
+
+def _reruns_problem(stale: int, before: Counts, settings: RunSettings, source: Source, jobfile: JobFile) -> str | None:
+    guard: Decimal | None = settings.plan_guard
+    if settings.on_change != "rerun" or source.rerun_changed or source.accept_changes or guard is None:
+        return None
+    succeeded = before.succeeded + before.stale
+    if stale < LEAST_GUARDED or stale <= guard * succeeded:
+        return None
+    return (
+        f"{stale} of {succeeded} jobs that have succeeded have other inputs now and would run again"
+        f" (`on_change: rerun`): {price_of(stale, jobfile, settings)}"
+    )
 
 
 def reruns(settings: RunSettings, source: Source) -> bool:
@@ -125,23 +153,27 @@ async def settle_stale(
     counts = await ledger.counts(batch)
     if not counts.stale:
         return
+    by_crew = await ledger.stale_by_crew(batch)
     if reruns(settings, source):
         number = await ledger.rerun_stale(batch)
         again = "1 job runs again: its" if number == 1 else f"{number} jobs run again: their"
-        price = price_of(number, jobfile, settings)
+        price = price_of(number, jobfile, settings, by_crew)
         observe(Warned(f"{again} inputs changed since the answer came ({price})"))
         return
-    observe(Warned(stale_words(counts.stale, await ledger.stale(batch), jobfile, settings, commands)))
+    observe(Warned(stale_words(by_crew, await ledger.stale(batch), jobfile, settings, commands)))
 
 
-def stale_words(number: int, first: Sequence[str], jobfile: JobFile, settings: RunSettings, commands: Commands) -> str:
+def stale_words(
+    by_crew: Mapping[str, int], first: Sequence[str], jobfile: JobFile, settings: RunSettings, commands: Commands
+) -> str:
     """List the stale jobs, what a rerun costs, and the two commands that settle them."""
+    number = sum(by_crew.values())
     names = ", ".join(clean_text(job_id, limit=_SHOWN_ID) for job_id in first)
     names += ", …" if len(first) < number else ""
     jobs = "1 job is stale: its" if number == 1 else f"{number} jobs are stale: their"
     return (
         f"{jobs} inputs changed since the answer came: {names}. To run again"
-        f" ({price_of(number, jobfile, settings)}): {commands.run('--rerun-changed')}; to keep the"
+        f" ({price_of(number, jobfile, settings, by_crew)}): {commands.run('--rerun-changed')}; to keep the"
         f" {'answer' if number == 1 else 'answers'}: {commands.keep()}"
     )
 

@@ -2,11 +2,11 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from batchcrew.consent import Commands, check_plan
+from batchcrew.consent import Commands, check_plan, check_reruns
 from batchcrew.crew import crew_address
 from batchcrew.engine import Stop
 from batchcrew.errors import BatchcrewError, ExitCode, JobFileError, Problem, UsageError
@@ -122,8 +122,10 @@ class _Intake:
         digest = await asyncio.to_thread(jobfile.digest)
         known = await ledger.batch(jobfile.batch)
         if known is not None and known.digest == digest:
+            # the setting may be another one, or the jobs have become stale since
+            check_reruns(await ledger.counts(known), self.settings, self.source, jobfile, self.commands)
             return TakenIn(known, None)
-        chosen: SentColumns = (known.sent_columns if known else None) or {}
+        chosen = await chosen_columns(ledger, jobfile, known)
         sending = sending_of(known, chosen)
         staged = await self._stage(sending)
         undecided = frozenset() if EVERYTHING in chosen else jobfile.unsaid_crews.difference(chosen)
@@ -167,6 +169,18 @@ class _Intake:
 def wanted_columns(answer: CrewInputs | None) -> list[str] | Literal["all"]:
     """Return the columns that a crew wants; a crew that lists none does not say."""
     return [entry.name for entry in answer.inputs] if answer is not None and answer.inputs else "all"
+
+
+async def chosen_columns(ledger: Reading, jobfile: JobFile, known: BatchKey | None) -> SentColumns:
+    """Return which columns the batch's crews are sent, as recorded; a crew that was renamed keeps its former choice."""
+    recorded: SentColumns = (known.sent_columns if known else None) or {}
+    groups = await crew_groups(ledger, jobfile) if recorded else {}
+    chosen = dict(recorded)
+    for crew in jobfile.unsaid_crews.difference(recorded):
+        for former, columns in recorded.items():
+            if former not in jobfile.crews and groups.get(former) == groups.get(crew, crew):
+                chosen[crew] = columns
+    return chosen
 
 
 def commands_of(jobfile: JobFile, source: Source, ledger: str, program: str) -> Commands:
@@ -245,11 +259,13 @@ async def plan_with(
     through: JobFilter,
     *,
     reuse: bool,
+    put_back: Collection[str],
     required: Callable[[], Awaitable[Mapping[str, Sequence[str]]]],
 ) -> tuple[Staged, Mapping[str, ToStart]]:
     """Compare the job file with a ledger that is only read; the same errors.
 
     Args:
+        put_back: states of jobs that the run puts back to pending first.
         required: asks the crews for the inputs that they require, once the file is known to be right.
     """
     problems = Problems()
@@ -264,7 +280,7 @@ async def plan_with(
         return await required()
 
     groups = await crew_groups(ledger, jobfile)
-    return await ledger.stage(jobfile.batch, jobs, crew_groups=groups, reuse=reuse, required=ask)
+    return await ledger.stage(jobfile.batch, jobs, crew_groups=groups, reuse=reuse, required=ask, put_back=put_back)
 
 
 def _without_mistakes(staged: Staged, problems: Problems) -> Staged:

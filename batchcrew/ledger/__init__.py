@@ -8,7 +8,7 @@ and `missing_inputs.py` say what becomes of its jobs then. `queries.py` holds wh
 that makes one run per batch, `clock_jumps.py` the effect of a clock that was set.
 """
 
-from batchcrew.ledger.comparing import Staged, ToStart
+from batchcrew.ledger.comparing import Staged
 from batchcrew.ledger.connection import lock_schema as schema_lock
 from batchcrew.ledger.ledger import Claim, Ledger
 from batchcrew.ledger.lock import BatchLock
@@ -17,6 +17,7 @@ from batchcrew.ledger.reading import BatchKey, Reading, RecordedJobFile, SentCol
 from batchcrew.ledger.rechecks import EndedAttempt, Rechecked
 from batchcrew.ledger.schema import CURRENT as CURRENT_SCHEMA
 from batchcrew.ledger.staging import Duplicate
+from batchcrew.ledger.to_start import ToStart
 from batchcrew.ledger.transitions import MonthBudget
 
 __all__ = [
