@@ -21,6 +21,7 @@ from batchcrew.reports.commands import run_command
 from batchcrew.settings import RunSettings
 from batchcrew.wiring import Source
 
+_SHOWN_COLUMNS, _SHOWN_COLUMN = 50, 60
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 JobFilter: TypeAlias = Callable[[Iterator[Job]], Iterable[Job]]
 """Looks at each job as it streams by."""
@@ -202,7 +203,9 @@ def notes_on(jobfile: JobFile, sending: Sending, staged: Staged) -> Iterator[str
         if left_out:
             which = f"crew {crew}: " if len(jobfile.crews) > 1 else ""
             number = "1 column is" if len(left_out) == 1 else f"{len(left_out)} columns are"
-            names = ", ".join(clean_text(name) for name in left_out)
+            names = ", ".join(clean_text(name, limit=_SHOWN_COLUMN) or "''" for name in left_out[:_SHOWN_COLUMNS])
+            if len(left_out) > _SHOWN_COLUMNS:
+                names += f", … ({len(left_out) - _SHOWN_COLUMNS} more: `check --json` lists them)"
             why = "the crew does not list it" if len(left_out) == 1 else "the crew does not list them"
             yield f"{which}{number} not sent: {names} ({why}; `send:` in the job file changes that)"
     if staged.skipped:

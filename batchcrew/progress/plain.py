@@ -19,6 +19,8 @@ from batchcrew.reports.commands import status_command
 MOST_LINES = 50
 """Lines of one kind (failures, retries, warnings) before the rest is left to the ledger."""
 _LONGEST = 300
+LONGEST_WARNING = 5000
+"""A warning may end with a command, whose paths may be long: one that is cut does not work."""
 _TENTHS = 10
 _MINUTE = 60.0
 
@@ -55,7 +57,7 @@ class PlainProgress:
             case AttemptEnded():
                 self._ended(event)
             case Warned(message):
-                self._say_some("warnings", f"warning: {clean_text(message, limit=_LONGEST)}")
+                self._say_some("warnings", f"warning: {clean_text(message, limit=LONGEST_WARNING)}")
             case LedgerChosen(ledger):
                 self._say(f"ledger: {clean_text(ledger)}")
             case Stopping(detail, in_flight):

@@ -5,11 +5,11 @@ from typing import Self, TextIO
 from batchcrew.events import AttemptEnded, Event, Progressed, RunStarted, Warned
 from batchcrew.models import ExecutionState
 from batchcrew.progress.lines import Lines
+from batchcrew.progress.plain import LONGEST_WARNING
 from batchcrew.reports.clean import clean_text
 
 MOST_LINES = 50
 """Lines of a run, of all kinds."""
-_LONGEST = 300
 
 
 class QuietProgress:
@@ -33,7 +33,7 @@ class QuietProgress:
             case RunStarted():
                 self._batch = clean_text(event.batch, limit=80)
             case Warned(message, repeated) if not repeated:
-                self._say(f"warning: {clean_text(message, limit=_LONGEST)}")
+                self._say(f"warning: {clean_text(message, limit=LONGEST_WARNING)}")
             case Progressed(attempt, execution):
                 if execution.state is not ExecutionState.WAITING_FOR_PERSON:
                     self._waiting.discard(attempt.attempt_id)

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -534,3 +535,26 @@ def test_check_needs_only_the_crews_that_have_work(tmp_path: Path, crew: Crew) -
     assert plan(tmp_path) == (1, (1, 2), "1.00 to 2.00 USD")
     run(tmp_path)
     assert kickoffs(crew) == 2
+
+
+def test_commands_are_printed_whole_however_long_they_are(tmp_path: Path, crew: Crew) -> None:
+    folder = tmp_path / ("a long  name" * 15) / ("o'brien " * 20)
+    folder.mkdir(parents=True)
+    (folder / "elsewhere").mkdir()
+    job_file(folder, crew.url)
+    write(folder, rows(1))
+    where = (str(folder / "l.yaml"), "--ledger", str(folder / "ledger of the batch.db"), "--encoding", "utf-8")
+    assert call(tmp_path, "run", *where).returncode == 0
+    job_file(folder, crew.url + "/")
+    write(folder, [{**rows(1)[0], "budget": "9"}])
+    for quiet in (["--quiet"], []):  # a warning that lasts is printed only once by --quiet
+        said = call(tmp_path, "run", *where, *quiet).stderr
+        found = re.search(r"batchcrew (run .* --rerun-changed.*); to keep the answer: batchcrew (keep .*)", said)
+        assert found is not None, said
+        words = subprocess.run(
+            ["bash", "-c", f"printf '%s\\n' {found[1]}"], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        assert words[:2] == ["run", where[0]]
+        assert {"--rerun-changed", where[2]} <= set(words)
+        assert found[2].endswith("/ledger of the batch.db'")
+        assert "…" not in said
