@@ -110,11 +110,13 @@ async def check_batch(
     clock: Clock,
     program: str = "batchcrew",
     retry_failed: bool = False,
+    limit: int | None = None,
 ) -> CheckResult:
     """Read everything, ask each crew for its inputs (unless `offline`), compare with the ledger.
 
     Args:
         retry_failed: the run would put failed jobs back first.
+        limit: most kickoffs of the run; 0: it would only watch.
 
     Raises:
         JobFileError, UsageError: the job file or an option is wrong.
@@ -143,9 +145,11 @@ async def check_batch(
     rerun = reruns(settings, source)
     if stale_number and not rerun:
         by_crew = {name: start.stale for name, start in starts.items()}
-        warnings.append(stale_words(by_crew, staged.plan.stale_jobs or stale, jobfile, settings, commands))
+        first, recorded = staged.plan.stale_jobs or stale, not staged.plan.stale
+        warnings.append(stale_words(by_crew, first, jobfile, settings, commands, recorded=recorded))
     lacking = sum(start.missing for start in starts.values())
     to_kick_off = sum(start.pending for start in starts.values()) - lacking
+    to_kick_off = to_kick_off if limit is None else min(to_kick_off, limit)
     prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
     kickoffs, money = _limited(_kickoffs(starts, settings, rerun=rerun), prices, settings, spent)
     answers = asked.answers or {}
@@ -164,7 +168,7 @@ async def check_batch(
             f"ledger: {ledger}" + ("" if there else " (the next run creates it)"),
             _next_run(to_kick_off, staged.states.get("open", 0), settings.concurrency),
             _spending(kickoffs, money),
-            *_limits(settings, spent),
+            *_limits(settings, spent, limit),
             _meaning(settings.delivery, answers.values(), commands.retry("--held")),
             *(f"warning: {line}" for line in (*notes_on(jobfile, sending, staged), *warnings)),
         ),
@@ -298,8 +302,11 @@ def _next_run(to_kick_off: int, running: int, concurrency: int) -> str:
     return f"a run would kick off {jobs}{resumed}, at most {concurrency} at a time"
 
 
-def _limits(settings: RunSettings, spent: int) -> Iterator[str]:
+def _limits(settings: RunSettings, spent: int, limit: int | None) -> Iterator[str]:
     """What holds a run back before its last job."""
+    if limit is not None:
+        kickoffs = "1 kickoff" if limit == 1 else f"{limit} kickoffs"
+        yield f"at most {kickoffs} in this run (--limit)" if limit else "nothing is kicked off (--watch-only)"
     if settings.canary is not None:
         share = f"{float(settings.canary.succeed * 100):g}%"
         yield f"canary: {settings.canary.jobs} jobs go first; {share} of them must succeed before the rest may start"

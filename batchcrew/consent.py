@@ -164,9 +164,19 @@ async def settle_stale(
 
 
 def stale_words(
-    by_crew: Mapping[str, int], first: Sequence[str], jobfile: JobFile, settings: RunSettings, commands: Commands
+    by_crew: Mapping[str, int],
+    first: Sequence[str],
+    jobfile: JobFile,
+    settings: RunSettings,
+    commands: Commands,
+    *,
+    recorded: bool = True,
 ) -> str:
-    """List the stale jobs, what a rerun costs, and the two commands that settle them."""
+    """List the stale jobs, what a rerun costs, and the two commands that settle them.
+
+    Args:
+        recorded: the ledger has them as stale: `keep` knows nothing of the others before the next run.
+    """
     number = sum(by_crew.values())
     names = ", ".join(clean_text(job_id, limit=_SHOWN_ID) for job_id in first)
     names += ", …" if len(first) < number else ""
@@ -174,7 +184,7 @@ def stale_words(
     return (
         f"{jobs} inputs changed since the answer came: {names}. To run again"
         f" ({price_of(number, jobfile, settings, by_crew)}): {commands.run('--rerun-changed')}; to keep the"
-        f" {'answer' if number == 1 else 'answers'}: {commands.keep()}"
+        f" {'answer' if number == 1 else 'answers'}{'' if recorded else ', after the next run'}: {commands.keep()}"
     )
 
 

@@ -17,7 +17,13 @@ from batchcrew.wiring import Source
 
 
 def check_and_report(
-    source: Source, ledger: Path | None, *, offline: bool, as_json: bool, retry_failed: bool = False
+    source: Source,
+    ledger: Path | None,
+    *,
+    offline: bool,
+    as_json: bool,
+    retry_failed: bool = False,
+    limit: int | None = None,
 ) -> int:
     """Print the plan of a batch; return the exit code: that of a run that could not start, else 0."""
     checking = check_batch(
@@ -27,6 +33,7 @@ def check_and_report(
         clock=SystemClock(),
         program=current_program(),
         retry_failed=retry_failed,
+        limit=limit,
     )
     result = call(checking)
     notes = list(result.notes)

@@ -558,3 +558,20 @@ def test_commands_are_printed_whole_however_long_they_are(tmp_path: Path, crew: 
         assert {"--rerun-changed", where[2]} <= set(words)
         assert found[2].endswith("/ledger of the batch.db'")
         assert "…" not in said
+
+
+def test_a_dry_run_knows_the_limit_of_the_run(tmp_path: Path, crew: Crew) -> None:
+    job_file(tmp_path, crew.url)
+    write(tmp_path, rows(3))
+    assert plan(tmp_path, "--limit", "2")[0] == 2
+    assert plan(tmp_path, "--watch-only")[0] == 0
+
+
+def test_check_says_when_keep_knows_of_a_stale_job(tmp_path: Path, crew: Crew) -> None:
+    job_file(tmp_path, crew.url)
+    write(tmp_path, rows(1))
+    run(tmp_path)
+    write(tmp_path, [{**rows(1)[0], "budget": "9"}])
+    assert "after the next run: batchcrew keep" in call(tmp_path, "check", "l.yaml").stdout
+    run(tmp_path, code=1)
+    assert "to keep the answer: batchcrew keep" in call(tmp_path, "check", "l.yaml").stdout
