@@ -85,6 +85,8 @@ class _Asked:
     warnings: list[str]
     offline: bool
     answers: dict[str, InputsAnswer] | None = None
+    undecided: frozenset[str] = frozenset()
+    """Crews whose answer would decide which columns they are sent, and that did not answer."""
 
     async def required(self) -> Mapping[str, Sequence[str]]:
         """Return the inputs that each crew requires."""
@@ -168,6 +170,10 @@ async def check_batch(
             f"ledger: {ledger}" + ("" if there else " (the next run creates it)"),
             _next_run(to_kick_off, staged.states.get("open", 0), settings.concurrency),
             _spending(kickoffs, money),
+            *(
+                f"which columns crew {name} is sent is decided once it lists its inputs; all of them are shown here"
+                for name in sorted(asked.undecided)
+            ),
             *_limits(settings, spent, limit),
             _meaning(settings.delivery, answers.values(), commands.retry("--held")),
             *(f"warning: {line}" for line in (*notes_on(jobfile, sending, staged), *warnings)),
@@ -176,7 +182,8 @@ async def check_batch(
         lacking=lacking,
         most_lack=any(start.missing * 2 > watch.jobs[name] for name, start in starts.items() if start.missing),
         unusable=any(
-            isinstance(answer, Unusable | NotSent) and _needs(starts.get(name)) for name, answer in answers.items()
+            (isinstance(answer, Unusable | NotSent) or name in asked.undecided) and _needs(starts.get(name))
+            for name, answer in answers.items()
         ),
         needs_consent=plan_problem(staged, before, settings, source, jobfile),
         rows_files=await asyncio.to_thread(jobfile.describe),
@@ -224,7 +231,9 @@ async def _compare(
     sending = sending_of(known, chosen)
     staged, starts = await compared(sending)
     undecided = frozenset() if EVERYTHING in chosen else jobfile.unsaid_crews.difference(chosen)
-    first, sending = sending, sending_of(known, {**chosen, **asked.wanted(undecided)})
+    wanted = asked.wanted(undecided)
+    asked.undecided = undecided.difference(wanted)
+    first, sending = sending, sending_of(known, {**chosen, **wanted})
     sending.found(first)
     if any(sending.differs_from_all(crew) for crew in undecided):
         staged, starts = await compared(sending)

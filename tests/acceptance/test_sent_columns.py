@@ -134,3 +134,14 @@ async def test_a_renamed_crew_keeps_the_columns_that_were_chosen(
     assert (plan["changed"], plan["crews"][0]["not_sent"]) == (0, ["notes"])
     assert (await call(folder, "run", "l.yaml")).returncode == 0
     assert len(crew.kickoffs) == 2
+
+
+@pytest.mark.parametrize("code", [401, 503])
+async def test_check_says_that_the_columns_are_not_decided(folder: Path, crew: Crew, code: int) -> None:
+    crew.codes = [code]
+    ended = await call(folder, "check", "l.yaml")
+    assert ended.returncode == 5
+    assert "which columns crew default is sent is decided once" in ended.stdout
+    assert (await call(folder, "check", "l.yaml")).returncode == 0
+    offline = await call(folder, "check", "l.yaml", "--offline")
+    assert (offline.returncode, "is decided once" in offline.stdout) == (0, True)
