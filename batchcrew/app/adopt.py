@@ -11,12 +11,12 @@ from batchcrew import __version__
 from batchcrew.app.ingest import take_in
 from batchcrew.app.wiring import Source, ledger_of, open_crews
 from batchcrew.base.clock import Clock, to_text
-from batchcrew.base.errors import JobFileError, Problem, UsageError
+from batchcrew.base.errors import CrewUnusable, JobFileError, Problem, UsageError
 from batchcrew.crew import wrong_kickoff_id
 from batchcrew.engine import Stop
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
-from batchcrew.model.crew_answers import CrewInputs
+from batchcrew.model.crew_answers import CrewInputs, NotSent, Unclear, Unusable
 from batchcrew.model.events import Observe, Warned
 from batchcrew.model.job import Location
 
@@ -73,6 +73,7 @@ async def adopt(
     Raises:
         JobFileError: the job file, or a row of `ids`, is wrong.
         BatchBusy: a run holds the batch.
+        CrewUnusable: a crew cannot be asked which columns it wants.
     """
     jobfile, settings = source.load()
     ledger = await ledger_of(jobfile, ledger, clock=clock, warn=lambda message: observe(Warned(message)))
@@ -99,9 +100,19 @@ def _warn(observe: Observe, message: str) -> None:
 async def _ask(
     jobfile: JobFile, ledger: Path, clock: Clock, warn: Callable[[str], None], names: frozenset[str]
 ) -> dict[str, CrewInputs | None]:
-    """Ask crews once for their inputs; one that does not say gets every column, as its executions have been started."""
+    """Ask crews once for their inputs: what the batch sends from now on is decided by that, as executions are running.
+
+    Raises:
+        CrewUnusable: a crew does not answer.
+    """
     async with open_crews(jobfile, concurrency=1, ledger=ledger, clock=clock, warn=warn, keep=False) as clients:
-        answers = {name: await clients[name].inputs() for name in names}
+        answers = {name: await clients[name].inputs() for name in sorted(names)}
+    for name, answer in answers.items():
+        if isinstance(answer, Unusable | NotSent) or (isinstance(answer, Unclear) and answer.passing):
+            raise CrewUnusable(
+                f"crew {name} cannot be asked which columns it wants: {answer.reason}; nothing was adopted. Run the"
+                " same command again later, or name the columns under `send:` in the job file"
+            )
     return {name: answer if isinstance(answer, CrewInputs) else None for name, answer in answers.items()}
 
 

@@ -5,17 +5,24 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from batchcrew.app.consent import attempts_of, moved_crews, plan_problem, reruns, stale_words
-from batchcrew.app.ingest import check_owner, commands_of, plan_with, sending_of, skipped_words, wanted_columns
+from batchcrew.app.ingest import (
+    check_owner,
+    chosen_columns,
+    commands_of,
+    plan_with,
+    sending_of,
+    skipped_words,
+    wanted_columns,
+)
 from batchcrew.app.ledger_location import exists
 from batchcrew.app.wiring import Source, ledger_of, open_crews
 from batchcrew.base.clock import Clock
 from batchcrew.base.errors import JobFileError, Problem
 from batchcrew.config.money import cost
-from batchcrew.config.settings import Delivery, RunSettings
+from batchcrew.config.settings import Delivery, Price, RunSettings
 from batchcrew.jobfile import EVERYTHING, JobFile, Question, RowsDescription, Sending
 from batchcrew.ledger import BatchKey, LedgerReader, SentColumns, Staged, ToStart
 from batchcrew.model.crew_answers import CrewInputs, NotSent, Unclear, Unusable
@@ -89,6 +96,8 @@ class _Asked:
     warnings: list[str]
     offline: bool
     answers: dict[str, InputsAnswer] | None = None
+    undecided: frozenset[str] = frozenset()
+    """Crews whose answer would decide which columns they are sent, and that did not answer."""
 
     async def required(self) -> Mapping[str, Sequence[str]]:
         """Return the inputs that each crew requires."""
@@ -97,21 +106,32 @@ class _Asked:
         return {name: answer.required for name, answer in self.answers.items() if isinstance(answer, CrewInputs)}
 
     def wanted(self, names: frozenset[str]) -> SentColumns:
-        """Return which columns these crews are sent; one that was not reached is not in it."""
+        """Return which columns these crews are sent; one that was not reached, or fails for now, is not in it."""
         known = {name: answer for name, answer in (self.answers or {}).items() if name in names}
         return {
             name: wanted_columns(answer if isinstance(answer, CrewInputs) else None)
             for name, answer in known.items()
-            if isinstance(answer, CrewInputs | Unclear)
+            if isinstance(answer, CrewInputs) or (isinstance(answer, Unclear) and not answer.passing)
         }
 
 
 async def check_batch(
-    source: Source, *, ledger: Path | None, offline: bool, clock: Clock, program: str = "batchcrew"
+    source: Source,
+    *,
+    ledger: Path | None,
+    offline: bool,
+    clock: Clock,
+    program: str = "batchcrew",
+    retry_failed: bool = False,
+    limit: int | None = None,
 ) -> CheckResult:
     """Read everything, ask each crew for its inputs (unless `offline`), compare with the ledger.
 
     Commands in the notes start with `program`.
+
+    Args:
+        retry_failed: the run would put failed jobs back first.
+        limit: most kickoffs of the run; 0: it would only watch.
 
     Raises:
         JobFileError, UsageError: the job file or an option is wrong.
@@ -129,26 +149,25 @@ async def check_batch(
         known = await opened.batch(jobfile.batch)
         questions = await asyncio.to_thread(jobfile.questions)
         with _questions_first(questions):
-            sending, staged, starts = await _compare(
-                opened, jobfile, settings, known, watch, asked, rerun=reruns(settings, source)
-            )
+            put_back = [*(["stale"] if reruns(settings, source) else []), *(["failed"] if retry_failed else [])]
+            sending, staged, starts = await _compare(opened, jobfile, settings, known, watch, asked, put_back)
         before = await opened.counts(known) if known else None
         spent = await opened.kickoffs(known) if known else 0
         warnings += await moved_crews(opened, known, jobfile, commands) if known else []
         stale = await opened.stale(known) if known else ()
     warnings += jobfile.row_warnings()
     stale_number = staged.states.get("stale", 0)
-    again = stale_number if reruns(settings, source) else 0
-    if stale_number and not again:
-        warnings.append(stale_words(stale_number, staged.plan.stale_jobs or stale, jobfile, settings, commands))
+    rerun = reruns(settings, source)
+    if stale_number and not rerun:
+        by_crew = {name: start.stale for name, start in starts.items()}
+        first, recorded = staged.plan.stale_jobs or stale, not staged.plan.stale
+        warnings.append(stale_words(by_crew, first, jobfile, settings, commands, recorded=recorded))
     lacking = sum(start.missing for start in starts.values())
     to_kick_off = sum(start.pending for start in starts.values()) - lacking
-    kickoffs = _kickoffs(staged, lacking, again, settings, spent)
+    to_kick_off = to_kick_off if limit is None else min(to_kick_off, limit)
     prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
-    least, most = _by_crew(starts, kickoffs, prices, settings)
-    money = cost(prices, least, most)
+    kickoffs, money = _limited(_kickoffs(starts, settings, rerun=rerun), prices, settings, spent)
     answers = asked.answers or {}
-    works = to_kick_off + lacking > 0
     return CheckResult(
         batch=jobfile.batch,
         jobfile=str(source.path),
@@ -164,7 +183,11 @@ async def check_batch(
             f"ledger: {ledger}" + ("" if there else " (the next run creates it)"),
             _next_run(to_kick_off, staged.states.get("open", 0), settings.concurrency),
             _spending(kickoffs, money),
-            *_limits(settings, spent),
+            *(
+                f"which columns crew {name} is sent is decided once it lists its inputs; all of them are shown here"
+                for name in sorted(asked.undecided)
+            ),
+            *_limits(settings, spent, limit),
             _meaning(settings.delivery, answers.values(), commands.retry("--held")),
             *([skipped_words(staged.skipped)] if staged.skipped else []),
             *(f"warning: {line}" for line in warnings),
@@ -172,11 +195,19 @@ async def check_batch(
         samples=tuple(watch.samples),
         lacking=lacking,
         most_lack=any(start.missing * 2 > watch.jobs[name] for name, start in starts.items() if start.missing),
-        unusable=works and any(isinstance(answer, Unusable | NotSent) for answer in answers.values()),
+        unusable=any(
+            (isinstance(answer, Unusable | NotSent) or name in asked.undecided) and _needs(starts.get(name))
+            for name, answer in answers.items()
+        ),
         needs_consent=plan_problem(staged, before, settings, source, jobfile),
         rows_files=await asyncio.to_thread(jobfile.describe),
         questions=questions,
     )
+
+
+def _needs(start: ToStart | None) -> bool:
+    """Whether a run needs the crew at all."""
+    return start is not None and start.pending + start.open > 0
 
 
 @contextmanager
@@ -200,20 +231,26 @@ async def _compare(
     known: BatchKey | None,
     watch: _Watch,
     asked: _Asked,
-    *,
-    rerun: bool,
+    put_back: Sequence[str],
 ) -> tuple[Sending, Staged, Mapping[str, ToStart]]:
     """Compare the file with the ledger, with the columns that a run would send."""
-    chosen: SentColumns = (known.sent_columns if known else None) or {}
-    reuse = settings.reuse == "batch"
+    chosen = await chosen_columns(ledger, jobfile, known)
+
+    async def compared(sending: Sending) -> tuple[Staged, Mapping[str, ToStart]]:
+        reuse = settings.reuse == "batch"
+        return await plan_with(
+            ledger, jobfile, sending, watch.through, reuse=reuse, put_back=put_back, required=asked.required
+        )
+
     sending = sending_of(known, chosen)
-    plan = partial(plan_with, ledger, jobfile, through=watch.through, reuse=reuse, rerun=rerun, required=asked.required)
-    staged, starts = await plan(sending=sending)
+    staged, starts = await compared(sending)
     undecided = frozenset() if EVERYTHING in chosen else jobfile.unsaid_crews.difference(chosen)
-    first, sending = sending, sending_of(known, {**chosen, **asked.wanted(undecided)})
+    wanted = asked.wanted(undecided)
+    asked.undecided = undecided.difference(wanted)
+    first, sending = sending, sending_of(known, {**chosen, **wanted})
     sending.found(first)
     if any(sending.differs_from_all(crew) for crew in undecided):
-        staged, starts = await plan(sending=sending)
+        staged, starts = await compared(sending)
     return sending, staged, starts
 
 
@@ -241,26 +278,39 @@ def _checked(
     )
 
 
-def _by_crew(
-    starts: Mapping[str, ToStart], kickoffs: tuple[int, int], prices: Mapping[str, object], settings: RunSettings
-) -> tuple[Mapping[str, int], Mapping[str, int]]:
-    """Return the least and the most kickoffs of each crew."""
-    if len(prices) == 1:
-        return dict.fromkeys(prices, kickoffs[0]), dict.fromkeys(prices, kickoffs[1])
-    least = {name: start.pending - start.missing for name, start in starts.items()}
-    return least, {name: number * attempts_of(settings) for name, number in least.items()}
+def _kickoffs(
+    starts: Mapping[str, ToStart], settings: RunSettings, *, rerun: bool
+) -> tuple[Counter[str], Counter[str]]:
+    """Return the least and the most kickoffs of each crew until every job has ended.
 
-
-def _kickoffs(staged: Staged, lacking: int, again: int, settings: RunSettings, spent: int) -> tuple[int, int]:
+    Args:
+        rerun: stale jobs run again; and so do those whose inputs changed while they are in progress.
+    """
     attempts = attempts_of(settings)
-    least, most = again - lacking, (again - lacking) * attempts
-    for (state, used), number in staged.left.items():
-        least += number if state == "pending" else 0
-        most += number * max(1 if state == "pending" else 0, attempts - used)
+    least, most = Counter[str](), Counter[str]()
+    for name, start in starts.items():
+        least[name] = start.pending - start.missing + (start.outdated if rerun else 0)
+        most[name] = -start.missing * attempts
+        for (state, used), number in start.used.items():
+            most[name] += number * max(1 if state == "pending" else 0, attempts - used)
+        most[name] = max(least[name], most[name])
+    return least, most
+
+
+def _limited(
+    kickoffs: tuple[Counter[str], Counter[str]], prices: Mapping[str, Price | None], settings: RunSettings, spent: int
+) -> tuple[tuple[int, int], str | None]:
+    """Return these kickoffs and what they cost, as far as `max_kickoffs` of the batch allows them."""
+    least, most = kickoffs
+    totals = least.total(), most.total()
     if settings.max_kickoffs is not None and settings.max_kickoffs.batch is not None:
         left = max(0, settings.max_kickoffs.batch - spent)
-        return min(least, left), min(most, left)
-    return least, most
+        if totals[1] > left:
+            totals = min(totals[0], left), left
+            if len(prices) > 1 and left:  # which crews they go to is not known
+                return totals, None
+            least, most = (Counter(dict.fromkeys(prices, number)) for number in totals)
+    return totals, cost(prices, least, most)
 
 
 def _spending(kickoffs: tuple[int, int], money: str | None) -> str:
@@ -275,8 +325,11 @@ def _next_run(to_kick_off: int, running: int, concurrency: int) -> str:
     return f"a run would kick off {jobs}{resumed}, at most {concurrency} at a time"
 
 
-def _limits(settings: RunSettings, spent: int) -> Iterator[str]:
+def _limits(settings: RunSettings, spent: int, limit: int | None) -> Iterator[str]:
     """What holds a run back before its last job."""
+    if limit is not None:
+        kickoffs = "1 kickoff" if limit == 1 else f"{limit} kickoffs"
+        yield f"at most {kickoffs} in this run (--limit)" if limit else "nothing is kicked off (--watch-only)"
     if settings.canary is not None:
         share = f"{float(settings.canary.succeed * 100):g}%"
         yield f"canary: {settings.canary.jobs} jobs go first; {share} of them must succeed before the rest may start"

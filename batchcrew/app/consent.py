@@ -1,6 +1,6 @@
 """What a changed job file would cost again: nothing that has succeeded is paid for again without consent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -50,16 +50,22 @@ def attempts_of(settings: RunSettings) -> int:
     return settings.retry.attempts if retried else 1
 
 
-def price_of(number: int, jobfile: JobFile, settings: RunSettings) -> str:
-    """Return what so many jobs cost, retries included, as `3 to 9 kickoffs, 1.50 to 4.50 USD`."""
+def price_of(number: int, jobfile: JobFile, settings: RunSettings, by_crew: Mapping[str, int] | None = None) -> str:
+    """Return what so many jobs cost, retries included, as `3 to 9 kickoffs, 1.50 to 4.50 USD`.
+
+    Args:
+        by_crew: their number by crew; default: the only crew's.
+    """
     most = number * attempts_of(settings)
     text = f"{number} kickoffs" if number == most else f"{number} to {most} kickoffs"
     prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
     if number == most == 1:
         text = "1 kickoff"
     money = None
-    if len(prices) == 1:
-        money = cost(prices, dict.fromkeys(prices, number), dict.fromkeys(prices, most))
+    if by_crew is None and len(prices) == 1:
+        by_crew = dict.fromkeys(prices, number)
+    if by_crew is not None:
+        money = cost(prices, by_crew, {name: jobs * attempts_of(settings) for name, jobs in by_crew.items()})
     return f"{text}, {money}" if money else text
 
 
@@ -80,7 +86,10 @@ def check_plan(
     Raises:
         NeedsConsent: see `run.plan_guard`.
     """
-    problem = plan_problem(staged, before, settings, source, jobfile)
+    _stop(plan_problem(staged, before, settings, source, jobfile), source, commands)
+
+
+def _stop(problem: str | None, source: Source, commands: Commands) -> None:
     if problem is not None:
         accept = commands.run(*(["--rerun-changed"] if source.rerun_changed else []), "--accept-changes")
         raise NeedsConsent(
@@ -132,24 +141,38 @@ async def settle_stale(
     counts = await ledger.counts(batch)
     if not counts.stale:
         return
+    by_crew = await ledger.stale_by_crew(batch)
     if reruns(settings, source):
         number = await ledger.rerun_stale(batch)
         again = "1 job runs again: its" if number == 1 else f"{number} jobs run again: their"
-        price = price_of(number, jobfile, settings)
+        price = price_of(number, jobfile, settings, by_crew)
         observe(Warned(f"{again} inputs changed since the answer came ({price})"))
         return
-    observe(Warned(stale_words(counts.stale, await ledger.stale(batch), jobfile, settings, commands)))
+    observe(Warned(stale_words(by_crew, await ledger.stale(batch), jobfile, settings, commands)))
 
 
-def stale_words(number: int, first: Sequence[str], jobfile: JobFile, settings: RunSettings, commands: Commands) -> str:
-    """List the stale jobs, what a rerun costs, and the two commands that settle them."""
+def stale_words(
+    by_crew: Mapping[str, int],
+    first: Sequence[str],
+    jobfile: JobFile,
+    settings: RunSettings,
+    commands: Commands,
+    *,
+    recorded: bool = True,
+) -> str:
+    """List the stale jobs, what a rerun costs, and the two commands that settle them.
+
+    Args:
+        recorded: the ledger has them as stale: `keep` knows nothing of the others before the next run.
+    """
+    number = sum(by_crew.values())
     names = ", ".join(clean_text(job_id, limit=_SHOWN_ID) for job_id in first)
     names += ", …" if len(first) < number else ""
     jobs = "1 job is stale: its" if number == 1 else f"{number} jobs are stale: their"
     return (
         f"{jobs} inputs changed since the answer came: {names}. To run again"
-        f" ({price_of(number, jobfile, settings)}): {commands.run('--rerun-changed')}; to keep the"
-        f" {'answer' if number == 1 else 'answers'}: {commands.keep()}"
+        f" ({price_of(number, jobfile, settings, by_crew)}): {commands.run('--rerun-changed')}; to keep the"
+        f" {'answer' if number == 1 else 'answers'}{'' if recorded else ', after the next run'}: {commands.keep()}"
     )
 
 

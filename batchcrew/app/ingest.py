@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -23,6 +23,7 @@ from batchcrew.model.job import Job
 from batchcrew.model.run import Plan
 from batchcrew.reports.commands import run_command
 
+_SHOWN_COLUMNS, _SHOWN_COLUMN = 50, 60
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 JobFilter: TypeAlias = Callable[[Iterator[Job]], Iterable[Job]]
 """Looks at each job as it streams by."""
@@ -132,7 +133,7 @@ class _Intake:
         if known is not None and known.digest == digest:
             check_plan(None, await ledger.counts(known), self.settings, self.source, jobfile, self.commands)
             return TakenIn(known, None)
-        chosen: SentColumns = (known.sent_columns if known else None) or {}
+        chosen = await chosen_columns(ledger, jobfile, known)
         sending = sending_of(known, chosen)
         staged = await self._stage(sending)
         undecided = frozenset() if EVERYTHING in chosen else jobfile.unsaid_crews.difference(chosen)
@@ -181,6 +182,18 @@ def wanted_columns(answer: CrewInputs | None) -> list[str] | Literal["all"]:
     return [entry.name for entry in answer.inputs] if answer is not None and answer.inputs else "all"
 
 
+async def chosen_columns(ledger: Reading, jobfile: JobFile, known: BatchKey | None) -> SentColumns:
+    """Return which columns the batch's crews are sent, as recorded; a crew that was renamed keeps its former choice."""
+    recorded: SentColumns = (known.sent_columns if known else None) or {}
+    groups = await crew_groups(ledger, jobfile) if recorded else {}
+    chosen = dict(recorded)
+    for crew in jobfile.unsaid_crews.difference(recorded):
+        for former, columns in recorded.items():
+            if former not in jobfile.crews and groups.get(former) == groups.get(crew, crew):
+                chosen[crew] = columns
+    return chosen
+
+
 def commands_of(jobfile: JobFile, source: Source, ledger: str, program: str) -> Commands:
     """Return the commands that messages about the job file's batch name."""
     options = source.hints(jobfile)
@@ -200,7 +213,9 @@ def notes_on_columns(jobfile: JobFile, sending: Sending) -> Iterator[str]:
         if left_out:
             which = f"crew {crew}: " if len(jobfile.crews) > 1 else ""
             number = "1 column is" if len(left_out) == 1 else f"{len(left_out)} columns are"
-            names = ", ".join(clean_text(name) for name in left_out)
+            names = ", ".join(clean_text(name, limit=_SHOWN_COLUMN) or "''" for name in left_out[:_SHOWN_COLUMNS])
+            if len(left_out) > _SHOWN_COLUMNS:
+                names += f", … ({len(left_out) - _SHOWN_COLUMNS} more: `check --json` lists them)"
             why = "the crew does not list it" if len(left_out) == 1 else "the crew does not list them"
             yield f"{which}{number} not sent: {names} ({why}; `send:` in the job file changes that)"
 
@@ -312,13 +327,13 @@ async def plan_with(
     through: JobFilter,
     *,
     reuse: bool,
-    rerun: bool,
+    put_back: Collection[str],
     required: Callable[[], Awaitable[Mapping[str, Sequence[str]]]],
 ) -> tuple[Staged, Mapping[str, ToStart]]:
     """Compare the job file with a ledger that is only read; the same errors.
 
     Args:
-        rerun: stale jobs run again.
+        put_back: states of jobs that the run puts back to pending first.
         required: asks the crews for the inputs that they require, once the file is known to be right.
     """
     problems = Problems()
@@ -333,7 +348,7 @@ async def plan_with(
         return await required()
 
     groups = await crew_groups(ledger, jobfile)
-    return await ledger.stage(jobfile.batch, jobs, crew_groups=groups, reuse=reuse, rerun=rerun, required=ask)
+    return await ledger.stage(jobfile.batch, jobs, crew_groups=groups, reuse=reuse, required=ask, put_back=put_back)
 
 
 def _without_mistakes(staged: Staged, problems: Problems) -> Staged:

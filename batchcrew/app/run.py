@@ -172,7 +172,7 @@ class _Crews:
             # a tick asks once more when it begins to work, and reports then what is wrong
             observe=_ignore if once else context.observe,
             once=once,
-            longest=TICK_SECONDS if once else math.inf,
+            longest=TICK_SECONDS if once else self.settings.max_runtime or math.inf,
         )
 
     def warn(self, message: str) -> None:
@@ -214,6 +214,8 @@ async def _continue(
                 await _watch_only(request, jobfile, crews, ledger, context, refusal)
                 raise
             batch = taken.batch
+            if not taken.decided and request.once:
+                context.observe(Warned(_UNDECIDED))
             for warning in jobfile.row_warnings():
                 context.observe(Warned(warning))
             await _prepare_jobs(request, jobfile, settings, ledger, batch, context)
@@ -366,6 +368,12 @@ async def _run(
         stop_detail=result.stop_detail,
     )
     return result
+
+
+_UNDECIDED = (
+    "a crew could not be asked which columns it wants: nothing is kicked off before it says so, or `send:` in the job"
+    " file does"
+)
 
 
 def _ids(number: int) -> str:

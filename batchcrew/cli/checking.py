@@ -16,9 +16,25 @@ from batchcrew.reports.rows_files import questions_json, render_questions, rende
 from batchcrew.reports.tables import render_plan
 
 
-def check_and_report(source: Source, ledger: Path | None, *, offline: bool, as_json: bool) -> int:
+def check_and_report(
+    source: Source,
+    ledger: Path | None,
+    *,
+    offline: bool,
+    as_json: bool,
+    retry_failed: bool = False,
+    limit: int | None = None,
+) -> int:
     """Print the plan of a batch; return the exit code: that of a run that could not start, else 0."""
-    checking = check_batch(source, ledger=ledger, offline=offline, clock=SystemClock(), program=current_program())
+    checking = check_batch(
+        source,
+        ledger=ledger,
+        offline=offline,
+        clock=SystemClock(),
+        program=current_program(),
+        retry_failed=retry_failed,
+        limit=limit,
+    )
     result = call(checking)
     notes = list(result.notes)
     if result.needs_consent is not None:
@@ -51,6 +67,11 @@ def check_and_report(source: Source, ledger: Path | None, *, offline: bool, as_j
 
 
 def _spending(result: CheckResult) -> dict[str, object]:
-    """`{"to_kick_off", "kickoffs": {"least", "most"}, "cost"}`; `most` counts every retry."""
+    """`{"to_kick_off", "kickoffs": {"least", "most"}, "cost", "needs_consent"}`; `most` counts every retry."""
     least, most = result.kickoffs
-    return {"to_kick_off": result.to_kick_off, "kickoffs": {"least": least, "most": most}, "cost": result.cost}
+    return {
+        "to_kick_off": result.to_kick_off,
+        "kickoffs": {"least": least, "most": most},
+        "cost": result.cost,
+        "needs_consent": result.needs_consent,
+    }

@@ -46,7 +46,9 @@ def command(
     settings = overrides(options)
     jobs, ledger = source(jobfile, ledger, options, settings)
     if dry_run:
-        return check_and_report(jobs, ledger, offline=False, as_json=as_json)
+        return check_and_report(
+            jobs, ledger, offline=False, as_json=as_json, retry_failed=retry_failed, limit=0 if watch_only else limit
+        )
     request = RunRequest(
         source=jobs,
         ledger=ledger,

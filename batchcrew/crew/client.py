@@ -117,11 +117,13 @@ class CrewClient:
             reason = self._clean(reply.reason)
             if reply.never_sent:
                 return NotSent(reason, local=reply.local)
-            return Unusable(reason) if reply.refused else Unclear(reason)
+            return Unusable(reason) if reply.refused else Unclear(reason, passing=True)
         if reply.code in STOPS_EVERYTHING:
             return Unusable(stopping(reply.code, self._said(reply), url=str(url)))
         if not reply.good:
-            return Unclear(f"GET {url} answers {described(reply.code, self._said(reply))}", self._retry_after(reply))
+            said = f"GET {url} answers {described(reply.code, self._said(reply))}"
+            passing = reply.code in REFUSED_FOR_NOW or reply.code >= 500
+            return Unclear(said, self._retry_after(reply), passing=passing)
         idempotent = reply.headers.get("Idempotency-Key", "").strip().casefold() == "supported"
         try:
             return dialect.crew_inputs(as_utf8(reply.body, reply.charset), idempotent_kickoff=idempotent)

@@ -44,7 +44,7 @@ def missing_words(missing: Sequence[str], columns: Sequence[str]) -> str:
     folded = {column.casefold().replace("_", " ").strip(): column for column in reversed(columns)}
     for name in missing:
         if name in columns:
-            said.append(f"the column {name!r} is not sent: name it under `send:` in the job file")
+            said.append(f"the column {name!r} is not sent: name it under `send:` (or `inputs:`) in the job file")
             continue
         near = get_close_matches(name.casefold().replace("_", " "), list(folded), n=1)
         if near:

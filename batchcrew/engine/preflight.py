@@ -33,6 +33,7 @@ class Preflight:
         unreachable: seconds after which a crew is given up that was never reached.
         give_up: the same for one that was.
         once: a tick: what does not answer is left for the next one.
+        decides: the answer decides what is sent: one that may soon be another one is waited for.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Preflight:
         unreachable: float,
         give_up: float,
         once: bool,
+        decides: bool = False,
     ) -> None:
         self._clients = clients
         self._stop = stop
@@ -55,6 +57,7 @@ class Preflight:
         self._unreachable = unreachable
         self._give_up = give_up
         self._once = once
+        self._decides = decides
         self.answers: dict[str, CrewInputs | None] = {}
         """By crew, what it asks for; None: it answers and does not say."""
 
@@ -83,6 +86,12 @@ class Preflight:
                 case NotSent(reason):
                     gate.not_sent(sent_at=asked_at)
                     if not self._tries_again(gate, reason):
+                        return False
+                    await self._clock.sleep(gate.pause_seconds())
+                case Unclear(reason, passing=True) if self._decides:
+                    # were this taken for "it does not say", the batch would send every column from now on
+                    gate.not_sent(sent_at=asked_at)
+                    if not self._tries_again(gate, f"{reason}; `send:` in the job file says what is sent without it"):
                         return False
                     await self._clock.sleep(gate.pause_seconds())
                 case Unclear():
@@ -126,10 +135,11 @@ async def ask_for_inputs(
 ) -> dict[str, CrewInputs | None]:
     """Ask crews for their inputs before a batch is taken in; None: the crew answers and does not say.
 
-    A crew that was not reached is missing. A run has then been stopped; a tick asks again the next time.
+    A crew that was not reached, or whose server only fails for now, is missing. A run has then been stopped; a tick
+    asks again the next time.
 
     Args:
-        longest: seconds after which it is not waited for any more.
+        longest: seconds after which it is not waited for any more: a run stops then (`max_runtime`).
     """
     preflight = Preflight(
         clients,
@@ -140,6 +150,7 @@ async def ask_for_inputs(
         unreachable=UNREACHABLE_SECONDS,
         give_up=settings.breaker.give_up,
         once=once,
+        decides=True,
     )
     gates = [
         Gate(name, slots=1, rate=None, breaker=settings.breaker, clock=clock, rng=rng, burst=once) for name in clients
@@ -162,4 +173,6 @@ async def ask_for_inputs(
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
             raise result
+    if not once and len(preflight.answers) < len(clients) and clock.monotonic() >= until:
+        stop.request(StopReason.MAX_RUNTIME, f"max_runtime of {format_duration(longest)} is over", leave=True)
     return preflight.answers

@@ -9,7 +9,7 @@ that makes one run per batch, `clock_jumps.py` the effect of a clock that was se
 may be.
 """
 
-from batchcrew.ledger.comparing import Staged, ToStart
+from batchcrew.ledger.comparing import Staged
 from batchcrew.ledger.connection import NEXT_RUN_RESUMES
 from batchcrew.ledger.connection import lock_schema as schema_lock
 from batchcrew.ledger.ledger import Claim, Ledger
@@ -20,6 +20,7 @@ from batchcrew.ledger.reading import BatchKey, Reading, RecordedJobFile, SentCol
 from batchcrew.ledger.rechecks import EndedAttempt, Rechecked
 from batchcrew.ledger.schema import CURRENT as CURRENT_SCHEMA
 from batchcrew.ledger.staging import Duplicate
+from batchcrew.ledger.to_start import ToStart
 from batchcrew.ledger.transitions import MonthBudget
 from batchcrew.ledger.upkeep import Vacuumed
 

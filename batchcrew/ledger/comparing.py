@@ -17,8 +17,7 @@ The result is in temporary tables, which `merging.py` applies:
 | `moves` | attempt, the job that it belongs to so far, and the place in the file of the job that takes it over |
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import aiosqlite
@@ -27,7 +26,6 @@ from batchcrew.base.errors import MAX_PROBLEMS
 from batchcrew.ledger import staging
 from batchcrew.ledger.fetch import one
 from batchcrew.ledger.functions import install_crew_groups
-from batchcrew.ledger.json_text import decode_json, encode_json
 from batchcrew.ledger.staging import Duplicate, count
 from batchcrew.model.job import Job
 from batchcrew.model.run import Plan
@@ -157,19 +155,6 @@ UPDATE temp.changed AS c SET becomes = coalesce(
 
 
 @dataclass(frozen=True, slots=True)
-class ToStart:
-    """Jobs of one crew that are pending once the file is merged."""
-
-    pending: int = 0
-    missing: int = 0
-    """Of these, jobs that miss an input which the crew requires."""
-    lacking: Mapping[str, int] = field(default_factory=dict)
-    """Required input -> number of jobs that miss it."""
-    first_missing: tuple[str, ...] = ()
-    """The ids of jobs that miss any (the first few)."""
-
-
-@dataclass(frozen=True, slots=True)
 class Staged:
     """What a job file holds, compared with the ledger and not yet merged."""
 
@@ -179,8 +164,6 @@ class Staged:
     """Rows that were left out because an earlier row is identical (`duplicates: skip`)."""
     new_without_id: int = 0
     """New jobs that have no id of their own and take over no answer."""
-    left: Mapping[tuple[str, int], int] = field(default_factory=dict)
-    """Jobs that are pending or open once this is merged, by their state and the attempts that they have used."""
     states: Mapping[str, int] = field(default_factory=dict)
     """Jobs of the file by the state that they have once this is merged."""
 
@@ -207,7 +190,7 @@ async def compare(
     # a new batch needs no comparison: that halves the time of taking a million rows in
     if not await count(connection, "SELECT EXISTS (SELECT 1 FROM jobs WHERE batch_id = ?)", (batch_id,)) or twice:
         plan = Plan(total=total, new=total, columns=columns)
-        return Staged(plan, tuple(twice), skipped, left={("pending", 0): total}, states={"pending": total})
+        return Staged(plan, tuple(twice), skipped, states={"pending": total})
     await install_crew_groups(connection, crew_groups)
     await connection.execute_fetchall(_CHANGED, (batch_id,))
     await connection.execute_fetchall(_GONE, (batch_id,))
@@ -215,10 +198,9 @@ async def compare(
     await connection.execute_fetchall(_MOVES)
     await _match(connection, batch_id, reuse=reuse)
     plan = await _plan(connection, total, columns)
-    without_id = await count(connection, f"SELECT count(*) {_FRESH_PENDING} AND without_id")
-    left = await _left(connection, batch_id, plan.new)
+    without_id = await count(connection, f"SELECT count(*) {FRESH_PENDING} AND without_id")
     states = await _states(connection, batch_id)
-    return Staged(plan, tuple(twice), skipped, new_without_id=without_id, left=left, states=states)
+    return Staged(plan, tuple(twice), skipped, new_without_id=without_id, states=states)
 
 
 async def _match(connection: aiosqlite.Connection, batch_id: int, *, reuse: bool) -> None:
@@ -288,7 +270,7 @@ async def _newly_stale(connection: aiosqlite.Connection) -> tuple[str, ...]:
     return tuple(row[0] for row in rows)
 
 
-_UNCHANGED = "j.id NOT IN (SELECT job FROM temp.changed) AND j.id NOT IN (SELECT job FROM temp.gone)"
+UNCHANGED = "j.id NOT IN (SELECT job FROM temp.changed) AND j.id NOT IN (SELECT job FROM temp.gone)"
 _FRESH_TAKEN = f"""
 SELECT {_STATE_OF_MOVED} AS state, count(*) FROM temp.moves AS m JOIN attempts AS a ON a.id = m.attempt
 WHERE m.position NOT IN (SELECT position FROM temp.changed) GROUP BY 1
@@ -308,79 +290,14 @@ async def _states(connection: aiosqlite.Connection, batch_id: int) -> dict[str, 
     await add("SELECT state, count(*) FROM temp.changed WHERE present GROUP BY state", -1)
     await add("SELECT state, count(*) FROM temp.gone WHERE present GROUP BY state", -1)
     await add(
-        f"SELECT j.state, count(*) FROM jobs AS j WHERE j.batch_id = ? AND j.present = 0 AND {_UNCHANGED} GROUP BY 1",
+        f"SELECT j.state, count(*) FROM jobs AS j WHERE j.batch_id = ? AND j.present = 0 AND {UNCHANGED} GROUP BY 1",
         1,
         (batch_id,),
     )
     await add("SELECT becomes, count(*) FROM temp.changed GROUP BY 1")
     await add(_FRESH_TAKEN)
-    states["pending"] = states.get("pending", 0) + await count(connection, f"SELECT count(*) {_FRESH_PENDING}")
+    states["pending"] = states.get("pending", 0) + await count(connection, f"SELECT count(*) {FRESH_PENDING}")
     return {state: number for state, number in states.items() if number}
 
 
-_FRESH_PENDING = "FROM temp.fresh AS f WHERE f.position NOT IN (SELECT position FROM temp.moves)"
-
-
-async def _left(connection: aiosqlite.Connection, batch_id: int, new: int) -> dict[tuple[str, int], int]:
-    left: dict[tuple[str, int], int] = {}
-    rows = await connection.execute_fetchall(
-        f"SELECT j.state, j.charged, count(*) FROM jobs AS j WHERE j.batch_id = ? AND j.state IN ('pending', 'open')"
-        f" AND {_UNCHANGED} GROUP BY 1, 2",
-        (batch_id,),
-    )
-    for state, charged, number in rows:
-        left[state, charged] = number
-    fresh = new + await count(connection, "SELECT count(*) FROM temp.changed WHERE becomes = 'pending'")
-    running = await count(connection, "SELECT count(*) FROM temp.changed WHERE becomes = 'open'") + sum(
-        number for state, number in await connection.execute_fetchall(_FRESH_TAKEN) if state == "open"
-    )
-    for key, number in ((("pending", 0), fresh), (("open", 1), running)):
-        if number:
-            left[key] = left.get(key, 0) + number
-    return left
-
-
-async def to_start(
-    connection: aiosqlite.Connection, batch: str, required: Mapping[str, Sequence[str]], *, rerun: bool = False
-) -> dict[str, ToStart]:
-    """Return, by crew, the jobs that a run would start once what is compared is merged; in `compare`'s transaction.
-
-    Args:
-        rerun: stale jobs start as well.
-        required: the inputs that each crew requires.
-    """
-    if not await count(connection, "SELECT EXISTS (SELECT 1 FROM sqlite_temp_schema WHERE name = 'changed')"):
-        pending = "SELECT s.crew, s.job_id, s.inputs, s.position FROM temp.staged AS s"
-    else:
-        pending = f"""
-        SELECT s.crew, s.job_id, s.inputs, s.position
-        FROM temp.staged AS s JOIN (
-            SELECT position {_FRESH_PENDING}
-            UNION ALL SELECT position FROM temp.changed WHERE becomes = 'pending' OR (:rerun AND becomes = 'stale')
-        ) AS p ON p.position = s.position
-        UNION ALL
-        SELECT j.crew, j.job_id, j.inputs, j.position FROM jobs AS j
-        WHERE j.batch_id = (SELECT id FROM batches WHERE batch = :batch) AND j.state = 'pending' AND {_UNCHANGED}
-        """
-    found: dict[str, ToStart] = {}
-    parameters = {"batch": batch, "rerun": int(rerun)}
-    counted = await connection.execute_fetchall(
-        f"SELECT crew, count(*) FROM ({pending}) AS p GROUP BY crew", parameters
-    )
-    for crew, number in counted:
-        found[crew] = ToStart(number)
-        if required.get(crew):
-            lacking = {**parameters, "crew": crew, "names": encode_json(list(required[crew]))}
-            query = f"FROM ({pending}) AS p WHERE p.crew = :crew AND missing_inputs(p.inputs, :names) IS NOT NULL"
-            total = 0
-            by_name: Counter[str] = Counter()
-            for names, jobs in await connection.execute_fetchall(
-                f"SELECT missing_inputs(p.inputs, :names), count(*) {query} GROUP BY 1", lacking
-            ):
-                total += jobs
-                by_name.update(dict.fromkeys(decode_json(names), jobs))
-            first = await connection.execute_fetchall(
-                f"SELECT p.job_id {query} ORDER BY p.position LIMIT {SHOWN_JOBS if total else 0}", lacking
-            )
-            found[crew] = ToStart(number, total, by_name, tuple(each[0] for each in first))
-    return found
+FRESH_PENDING = "FROM temp.fresh AS f WHERE f.position NOT IN (SELECT position FROM temp.moves)"

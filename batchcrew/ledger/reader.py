@@ -22,7 +22,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeAlias, TypeVar, assert_never
@@ -33,9 +33,10 @@ from batchcrew.base.clock import Clock
 from batchcrew.base.errors import LedgerError, LedgerTooNew, LedgerTooOld, NotInLedger, OutputError
 from batchcrew.base.sqlite_files import companion, database_uri
 from batchcrew.ledger import comparing, functions, schema, upkeep
-from batchcrew.ledger.comparing import Staged, ToStart
+from batchcrew.ledger.comparing import Staged
 from batchcrew.ledger.connection import BUSY_SECONDS, check_sqlite, plain_errors
 from batchcrew.ledger.reading import Reading
+from batchcrew.ledger.to_start import ToStart, to_start
 from batchcrew.model.job import Job
 
 T = TypeVar("T")
@@ -102,6 +103,7 @@ class LedgerReader(Reading):
         reuse: bool = True,
         rerun: bool = False,
         required: Callable[[Staged], Awaitable[Mapping[str, Sequence[str]]]],
+        put_back: Collection[str] = (),
     ) -> tuple[Staged, Mapping[str, ToStart]]:
         """Compare a job file with the batch, as `Ledger.stage`; and say what a run would start, by crew.
 
@@ -109,11 +111,12 @@ class LedgerReader(Reading):
             jobs: streams the file's jobs, from the first one at each call.
             rerun: stale jobs start as well.
             required: called with the comparison, gives the inputs that each crew requires.
+            put_back: states of jobs that the run puts back to pending first.
         """
 
         async def query(connection: aiosqlite.Connection) -> tuple[Staged, Mapping[str, ToStart]]:
             staged = await comparing.compare(connection, batch, jobs(), crew_groups=crew_groups or {}, reuse=reuse)
-            return staged, await comparing.to_start(connection, batch, await required(staged), rerun=rerun)
+            return staged, await to_start(connection, batch, await required(staged), put_back=put_back)
 
         return await self._query(query)
 

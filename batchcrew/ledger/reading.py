@@ -196,6 +196,10 @@ class Reading:
         """The ids of the first stale jobs."""
         return await self._query(lambda connection: stale.first(connection, key.id, limit))
 
+    async def stale_by_crew(self, key: BatchKey) -> Mapping[str, int]:
+        """The number of stale jobs of each crew."""
+        return await self._query(lambda connection: stale.by_crew(connection, key.id))
+
     async def inputs_checked(self, key: BatchKey) -> Mapping[str, list[str]]:
         """By crew, the required inputs that every pending job is known to have."""
         return await self._query(lambda connection: missing_inputs.checked(connection, key.id))

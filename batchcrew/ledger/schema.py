@@ -193,6 +193,9 @@ _VERSION_4 = """
 ALTER TABLE attempts ADD COLUMN sent_inputs TEXT;     -- JSON object
 ALTER TABLE attempts ADD COLUMN sent_crew TEXT;
 ALTER TABLE attempts ADD COLUMN kept_inputs TEXT;     -- JSON object: other inputs that the answer was kept for before
+-- such a job may have been edited since: what the answer was made from is not known (JSON null), and none takes it over
+UPDATE attempts AS a SET sent_inputs = 'null' FROM jobs AS j
+WHERE j.id = a.job AND a.state = 'succeeded' AND NOT (j.state = 'succeeded' AND a.number = j.attempts);
 CREATE INDEX attempts_of_other_inputs ON attempts (job) WHERE sent_inputs IS NOT NULL;
 -- JSON by crew: the names of the columns that are sent to it; NULL: not decided yet
 ALTER TABLE batches ADD COLUMN sent_columns TEXT;

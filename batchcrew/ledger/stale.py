@@ -42,6 +42,12 @@ async def first(connection: aiosqlite.Connection, batch_id: int, limit: int) -> 
     return tuple(row[0] for row in rows)
 
 
+async def by_crew(connection: aiosqlite.Connection, batch_id: int) -> dict[str, int]:
+    """Return the number of stale jobs of each crew."""
+    rows = await connection.execute_fetchall(f"SELECT crew, count(*) FROM jobs WHERE {_STALE} GROUP BY 1", (batch_id,))
+    return {row[0]: row[1] for row in rows}
+
+
 async def without_answer(connection: aiosqlite.Connection, batch_id: int) -> int:
     """Return how many stale jobs gave their answer to another job: a rerun is the only way to have one again."""
     return await count(connection, f"SELECT count(*) FROM jobs WHERE {_STALE} AND NOT {_ANSWER}", (batch_id,))

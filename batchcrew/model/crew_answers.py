@@ -65,6 +65,8 @@ class Unclear:
     retry_after: float | None = None
     local: bool = False
     """This machine is out of file descriptors: it says nothing about the crew."""
+    passing: bool = False
+    """The server, or what is in front of it, is overloaded, starting or broken: it may soon answer otherwise."""
 
 
 StatusAnswer: TypeAlias = Execution | Unusable | Unclear

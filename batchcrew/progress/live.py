@@ -110,4 +110,5 @@ class LiveProgress:
 
     def _print_warnings(self) -> None:
         while self._warnings:
-            self._console.print(Text(self._warnings.popleft(), style="yellow"))
+            # the terminal breaks long lines: a command that is copied from it stays in one piece
+            self._console.print(Text(self._warnings.popleft(), style="yellow"), soft_wrap=True)

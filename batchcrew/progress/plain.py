@@ -21,6 +21,8 @@ from batchcrew.reports.commands import status_command
 MOST_LINES = 50
 """Lines of one kind (failures, retries, warnings) before the rest is left to the ledger."""
 _LONGEST = 300
+LONGEST_WARNING = 5000
+"""A warning may end with a command, whose paths may be long: one that is cut does not work."""
 _TENTHS = 10
 _MINUTE = 60.0
 

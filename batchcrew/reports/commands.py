@@ -78,11 +78,12 @@ def _command(program: str, name: str, words: Sequence[str], options: Sequence[st
 def quoted(word: str) -> str:
     """`word` as one word of a shell, on one harmless line.
 
-    What cannot be printed (an escape sequence in a batch's name) is written as `$'\\x1b'`, which bash and zsh read.
+    What cannot be printed (an escape sequence in a batch's name) is written as `$'\\x1b'`, which bash and zsh read; and
+    so are blanks in a row, which a line of text shows as one.
     """
-    if word.isprintable():
+    if word.isprintable() and "  " not in word:
         return shlex.quote(word)
-    return "$'" + "".join(map(_inside_ansi_c, word)) + "'"
+    return "$'" + "".join(map(_inside_ansi_c, word)).replace("  ", " \\x20") + "'"
 
 
 def _inside_ansi_c(character: str) -> str:

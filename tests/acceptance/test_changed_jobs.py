@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -449,3 +450,148 @@ def test_check_and_dry_run_show_what_a_run_pays(tmp_path: Path, crew: Crew) -> N
     run(tmp_path)
     assert kickoffs(crew) - before == plan["to_kick_off"] == plan["kickoffs"]["least"] == 5
     assert plan["reused"] == 1
+
+
+def test_a_rerun_that_is_called_off_restores_the_answers_that_were_not_replaced(tmp_path: Path, crew: Crew) -> None:
+    job_file(tmp_path, crew.url)
+    written = rows(3)
+    write(tmp_path, written)
+    run(tmp_path)
+    write(tmp_path, [{**row, "budget": row["budget"] + "x"} for row in written])
+    run(tmp_path, "--rerun-changed", "--limit", "1", code=3)
+    write(tmp_path, written)
+    assert json.loads(call(tmp_path, "check", "l.yaml", "--json").stdout)["to_kick_off"] == 0
+    run(tmp_path)
+    assert kickoffs(crew) == 4
+    assert all(row["budget"] in row["output"] for row in export(tmp_path))
+
+
+def test_the_guard_also_stops_a_rerun_of_a_file_that_has_not_changed_since(tmp_path: Path, crew: Crew) -> None:
+    job_file(tmp_path, crew.url, run="on_change: rerun")
+    written = rows(12)
+    write(tmp_path, written)
+    run(tmp_path)
+    write(tmp_path, [{**row, "budget": row["budget"] + "x"} for row in written])
+    run(tmp_path, "--on-change", "keep", code=1)
+    assert "--accept-changes" in run(tmp_path, code=3)
+    assert kickoffs(crew) == 12
+    run(tmp_path, "--accept-changes")
+    assert kickoffs(crew) == 24
+
+
+def plan(folder: Path, *words: str) -> tuple[int, tuple[int, int], str]:
+    """What `run --dry-run` with these words says: jobs to kick off, least and most kickoffs, cost."""
+    ended = call(folder, "run", "l.yaml", "--dry-run", "--json", *words)
+    assert ended.returncode == 0, ended.stderr
+    said = json.loads(ended.stdout)
+    return said["to_kick_off"], (said["kickoffs"]["least"], said["kickoffs"]["most"]), said["cost"]
+
+
+TWO_CREWS = """
+crews:
+  a: {{url: "{a}", token: "${{CREW_TOKEN}}", price_per_kickoff: 1 USD}}
+  b: {{url: "{b}", token: "${{CREW_TOKEN}}", price_per_kickoff: 10 USD}}
+run: {{poll: {{initial: 20ms, max: 100ms}}, retry: {{attempts: 2}}{run}}}
+jobs: [{{rows: l.csv, crew: a}}, {{id: z, crew: b, inputs: {{budget: "{budget}", interests: i, duration: d, age: x}}}}]
+"""
+
+
+def test_the_price_of_stale_jobs_is_their_crews(tmp_path: Path, crew: Crew) -> None:
+    def job_file(budget: str, run: str = "") -> None:
+        text = TWO_CREWS.format(a=crew.url, b=crew.url + "/", budget=budget, run=run)
+        (tmp_path / "l.yaml").write_text(text, encoding="utf-8")
+
+    job_file("1")
+    write(tmp_path, rows(2))
+    assert plan(tmp_path) == (3, (3, 6), "12.00 to 24.00 USD")
+    run(tmp_path)
+    job_file("2")
+    assert plan(tmp_path, "--rerun-changed") == (1, (1, 2), "10.00 to 20.00 USD")
+    assert "10.00 to 20.00 USD" in run(tmp_path, code=1)
+    assert "10.00 to 20.00 USD" in run(tmp_path, "--rerun-changed")
+    assert kickoffs(crew) == 4
+
+
+def test_a_dry_run_counts_the_failed_jobs_that_are_put_back(tmp_path: Path) -> None:
+    failing = Crew(tmp_path, "--execution-time", "1ms", "--no-idempotency", "--fail-rate", "100%")
+    try:
+        job_file(tmp_path, failing.url)
+        write(tmp_path, rows(3))
+        run(tmp_path, code=1)
+        assert plan(tmp_path) == (0, (0, 0), "0.00 USD")
+        assert plan(tmp_path, "--retry-failed") == (3, (3, 3), "1.50 USD")
+        run(tmp_path, "--retry-failed", code=1)
+        assert kickoffs(failing) == 6
+    finally:
+        failing.stop()
+
+
+def test_a_dry_run_counts_a_job_in_progress_that_will_run_again(tmp_path: Path) -> None:
+    with HeldCrew() as held:
+        job_file(tmp_path, held.url, run="on_change: rerun")
+        written: list[dict[str, str]] = rows(2)
+        write(tmp_path, written)
+        process = start(tmp_path, "run", "l.yaml", CREW_TOKEN=TOKEN)
+        held.wait_for_kickoffs(2, process)
+        process.send_signal(2)
+        process.communicate()
+        written[0]["budget"] = "99"
+        write(tmp_path, written)
+        assert plan(tmp_path) == (0, (1, 1), "0.50 USD")
+        held.release()
+        run(tmp_path)
+        assert held.kickoffs == 3
+
+
+def test_check_needs_only_the_crews_that_have_work(tmp_path: Path, crew: Crew) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    other = Crew(tmp_path / "elsewhere", "--execution-time", "1ms")
+    text = TWO_CREWS.format(a=crew.url, b=other.url, budget="1", run="")
+    (tmp_path / "l.yaml").write_text(text, encoding="utf-8")
+    write(tmp_path, rows(1))
+    run(tmp_path)
+    other.stop()
+    write(tmp_path, rows(2))
+    assert plan(tmp_path) == (1, (1, 2), "1.00 to 2.00 USD")
+    run(tmp_path)
+    assert kickoffs(crew) == 2
+
+
+def test_commands_are_printed_whole_however_long_they_are(tmp_path: Path, crew: Crew) -> None:
+    folder = tmp_path / ("a long  name" * 15) / ("o'brien " * 20)
+    folder.mkdir(parents=True)
+    (folder / "elsewhere").mkdir()
+    job_file(folder, crew.url)
+    write(folder, rows(1))
+    where = (str(folder / "l.yaml"), "--ledger", str(folder / "ledger of the batch.db"), "--encoding", "utf-8")
+    assert call(tmp_path, "run", *where).returncode == 0
+    job_file(folder, crew.url + "/")
+    write(folder, [{**rows(1)[0], "budget": "9"}])
+    for quiet in (["--quiet"], []):  # a warning that lasts is printed only once by --quiet
+        said = call(tmp_path, "run", *where, *quiet).stderr
+        found = re.search(r"batchcrew (run .* --rerun-changed.*); to keep the answer: batchcrew (keep .*)", said)
+        assert found is not None, said
+        words = subprocess.run(
+            ["bash", "-c", f"printf '%s\\n' {found[1]}"], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        assert words[:2] == ["run", where[0]]
+        assert {"--rerun-changed", where[2]} <= set(words)
+        assert found[2].endswith("/ledger of the batch.db'")
+        assert "…" not in said
+
+
+def test_a_dry_run_knows_the_limit_of_the_run(tmp_path: Path, crew: Crew) -> None:
+    job_file(tmp_path, crew.url)
+    write(tmp_path, rows(3))
+    assert plan(tmp_path, "--limit", "2")[0] == 2
+    assert plan(tmp_path, "--watch-only")[0] == 0
+
+
+def test_check_says_when_keep_knows_of_a_stale_job(tmp_path: Path, crew: Crew) -> None:
+    job_file(tmp_path, crew.url)
+    write(tmp_path, rows(1))
+    run(tmp_path)
+    write(tmp_path, [{**rows(1)[0], "budget": "9"}])
+    assert "after the next run: batchcrew keep" in call(tmp_path, "check", "l.yaml").stdout
+    run(tmp_path, code=1)
+    assert "to keep the answer: batchcrew keep" in call(tmp_path, "check", "l.yaml").stdout

@@ -55,7 +55,7 @@ def test_only_what_the_crew_lists_is_sent_and_the_rest_is_named_first(tmp_path: 
         ({"inputs": [{"name": "topic"}, {"name": "size", "required": False}]}, {"topic", "size"}),
         ({"inputs": ["topic", "id"]}, {"topic", "id"}),
         ({"inputs": []}, {"topic", "size", "notes"}),
-        (500, {"topic", "size", "notes"}),
+        (404, {"topic", "size", "notes"}),
     ],
 )
 def test_what_a_crew_lists_decides(tmp_path: Path, listed: Any, sent: set[str]) -> None:
@@ -98,7 +98,7 @@ def test_the_choice_stays_with_the_batch(tmp_path: Path, crew: PlainCrew) -> Non
 
 
 def test_a_choice_that_was_never_answered_stays_too(tmp_path: Path) -> None:
-    with PlainCrew(500) as crew:
+    with PlainCrew(404) as crew:
         write(tmp_path, crew)
         run(tmp_path)
         crew.inputs = {"inputs": ["topic"]}

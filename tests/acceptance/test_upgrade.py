@@ -116,3 +116,24 @@ def test_after_the_upgrade_nothing_looks_changed_and_nothing_is_paid_again(tmp_p
     (folder / "noids.csv").write_text((folder / "noids.csv").read_text().replace("vip", "done"))
     assert call(folder, "run", "noids.yaml", "--limit", "1").returncode == 0
     assert kickoffs_of_the_embedded_crew(folder) == before + 1
+
+
+def test_an_answer_to_inputs_that_were_edited_before_the_upgrade_is_nobodys(tmp_path: Path) -> None:
+    """Which inputs an earlier attempt had was not recorded: the job's present ones would be a guess."""
+    folder = tmp_path / "v3"
+    shutil.copytree(NEWER, folder)
+    with sqlite3.connect(folder / LEDGER) as connection:
+        connection.execute(
+            "UPDATE jobs SET state = 'pending' WHERE id = (SELECT min(job) FROM attempts WHERE state = 'succeeded')"
+        )
+    connection.close()
+    assert call(folder, "upgrade").returncode == 0
+    with sqlite3.connect(folder / LEDGER) as connection:
+        query = (
+            "SELECT j.state, a.sent_inputs FROM attempts AS a JOIN jobs AS j ON j.id = a.job"
+            " WHERE a.state = 'succeeded' ORDER BY j.id"
+        )
+        (first, *others) = connection.execute(query).fetchall()
+    connection.close()
+    assert first == ("pending", "null")
+    assert all(sent is None for state, sent in others if state == "succeeded")

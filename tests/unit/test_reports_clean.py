@@ -86,6 +86,7 @@ def test_a_name_that_begins_with_a_dash_is_no_option() -> None:
 
 
 def test_a_name_that_cannot_be_printed_can_still_be_typed() -> None:
+    assert quoted("a   b") == r"$'a \x20 b'"
     assert quoted("a\x1b'\\\n\u202e\udcff") == r"$'a\x1b\'\\\x0a\U0000202e\xff'"
 
 
