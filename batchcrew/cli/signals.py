@@ -1,4 +1,4 @@
-"""What signals mean to a run: the first leaves in order, the second at once."""
+"""Stop a run on signals: in order on the first, immediately on the second."""
 
 import asyncio
 import math
@@ -53,7 +53,10 @@ async def with_signals(
             return
         first = loop.time()
         stop.request(StopReason.SIGNAL, f"by {number.name}", leave=not drain)
-        tell(f"{number.name}: no new jobs will start; send a second signal to stop immediately")
+        if number is signal.SIGINT:
+            tell("Interrupted: no new jobs will start. Press Ctrl-C again to quit immediately.")
+        else:
+            tell(f"{number.name}: no new jobs will start. A second signal stops the run immediately.")
 
     handle_in_loop(told)
     try:
@@ -78,6 +81,6 @@ def handle_in_loop(react: Callable[[signal.Signals], None]) -> None:
 
 
 def cut_down(tell: Callable[[str], None]) -> NoReturn:
-    """End at once while something does not let go (a ledger that another program holds)."""
+    """End the process immediately, even while another program holds the ledger."""
     tell(ENDED_AT_ONCE)
     end_now(ExitCode.STOPPED)

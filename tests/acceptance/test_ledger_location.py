@@ -53,7 +53,7 @@ def test_from_another_folder_nothing_is_paid_again(tmp_path: Path, crew: Crew) -
         (Path("/"), [str(tmp_path / "a" / "l.yaml")]),
     ):
         said = run(folder, *words)
-        assert "nothing to do" in said
+        assert "nothing left to run" in said
     assert kickoffs(crew) == 3
     assert ledgers(tmp_path) == {"a/results/batchcrew.db"}
 
@@ -192,13 +192,13 @@ def test_a_hint_of_yesterday_continues_yesterdays_batch(tmp_path: Path, crew: Cr
     token.write_text(TOKEN, encoding="utf-8")
     options = ("--token-file", str(token), "--encoding", "utf-8", "--delimiter", ",", "--allow-outside")
     first = run(tmp_path, "a b/l.yaml", "--limit", "2", "--date", "2026-01-02", *options, code=3)
-    words = hint(first, "go on")
+    words = hint(first, "resume")
     for word in ("--date", "2026-01-02", "--allow-outside", "--encoding", "--delimiter", str(token)):
         assert word in words
     assert call(tmp_path, *words).returncode == 0
     assert kickoffs(crew) == 4
     today = run(tmp_path, "a b/l.yaml", "--limit", "1", code=3)
-    assert "--date" in hint(today, "go on")
+    assert "--date" in hint(today, "resume")
     assert kickoffs(crew) == 5
 
 
