@@ -141,7 +141,7 @@ def test_adopted_executions_are_watched_and_not_kicked_off_again(folder: Path, c
     (folder / "ids.csv").write_text(f"job_id,kickoff_id\ntrip-2,{crew.kickoff()}\n", encoding="utf-8")
     adopted = call(folder, "adopt", "jobs.yaml", "--csv", "ids.csv")
     assert adopted.returncode == 3, adopted.stderr
-    assert "1 executions adopted" in adopted.stderr
+    assert "1 execution adopted" in adopted.stderr
     assert "1 of 3 jobs succeeded" in adopted.stderr
     assert call(folder, "run", "jobs.yaml").returncode == 0
     assert crew.stats()["kickoffs"] == 3

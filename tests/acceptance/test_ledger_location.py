@@ -242,7 +242,7 @@ def test_the_argument_batch_wins_over_the_variable_of_the_option(tmp_path: Path,
         assert call(folder, name, "--batch", "l", BATCHCREW_BATCH="another").returncode == 0
     for name in ("status", "export"):
         both = call(folder, name, "l", "--batch", "l")
-        assert (both.returncode, "give one of the two" in both.stderr) == (2, True)
+        assert (both.returncode, "give only one of the two" in both.stderr) == (2, True)
 
 
 OLD = Path(__file__).parents[1] / "fixtures" / "ledger_v2"
