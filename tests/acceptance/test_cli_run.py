@@ -168,9 +168,9 @@ def test_check_shows_money_and_what_bounds_it(folder: Path) -> None:
     for words in (
         "kick off 40 jobs, at most 10 at a time",
         "kickoffs: 30, 7.50 EUR",  # as many as the batch may spend
-        "canary: 5 jobs go first; 80% of them must succeed",
-        "at most 10 kickoffs a run",
-        "at most 30 kickoffs of the batch (max_kickoffs), 0 are spent",
+        "canary: 5 jobs first, of which 80% must succeed",
+        "at most 10 kickoffs per run",
+        "at most 30 kickoffs in the batch (max_kickoffs), 0 used so far",
     ):
         assert words in " ".join(checked.split())
 

@@ -205,7 +205,7 @@ def test_executions_of_a_crew_that_left_the_file_are_told_with_what_to_do(folder
     elsewhere = old.replace("old:", "new:").replace("127.0.0.1", "localhost")  # at its address it would be watched
     (folder / "jobs.yaml").write_text(elsewhere, encoding="utf-8")
     ended = call(folder, "tick", "jobs.yaml")
-    assert "6 executions of crew old are left alone: the job file no longer has it; put it back" in ended.stderr
+    assert "crew old not found in the job file: 6 executions not watched; add it again" in ended.stderr
     crew.stop()
 
 
