@@ -166,7 +166,7 @@ def test_check_shows_money_and_what_bounds_it(folder: Path) -> None:
     )
     checked = call(folder, "check", "jobs.yaml", "--offline").stdout
     for words in (
-        "kick off 40 jobs, at most 10 at a time",
+        "start 40 jobs, at most 10 at a time",
         "kickoffs: 30, 7.50 EUR",  # as many as the batch may spend
         "canary: 5 jobs first, of which 80% must succeed",
         "at most 10 kickoffs per run",
