@@ -18,7 +18,7 @@ from batchcrew.ledger import Ledger
 @click.argument("kickoff_id")
 @ledger_option
 def command(batch: str, job: str, kickoff_id: str, *, ledger: Path) -> None:
-    """Let the next run watch JOB of BATCH under KICKOFF_ID, with a new deadline.
+    """Make the next run watch JOB of BATCH under KICKOFF_ID, with a new deadline.
 
     Use it for a job whose kickoff's answer was lost (the vendor's dashboard shows the id), or for an execution that
     timed out or was lost and is still running (`batchcrew recheck` shows its id).

@@ -63,7 +63,7 @@ def command(
         today=datetime.now().astimezone().date(),
         crew_url=crew_url,
         crew_token=read_token(token_file),
-        allow_outside=True,  # it was accepted when the batch was taken in, and no rows are read
+        allow_outside=True,  # it was accepted when the batch was recorded, and no rows are read
         given=tuple(_given(crew_url, token_file)),
     )
     looks: list[Look] = []

@@ -30,11 +30,11 @@ async def with_signals(
     tell: Callable[[str], None] = say,
     after: Handler = ignore,
 ) -> T:
-    """Run `work`; the first signal asks it to stop, the second cuts it off (the ledger stays consistent).
+    """Run `work`; the first signal requests a stop, the second cuts it off (the ledger stays consistent).
 
     Args:
         drain: executions in progress are waited for; else they are left for the next run.
-        tell: reports what the signal did.
+        `tell`: reports what the signal did.
         after: handles signals once the work has ended. There is no moment between the two handlers.
     """
     task = asyncio.ensure_future(work)

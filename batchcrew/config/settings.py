@@ -138,7 +138,7 @@ class FailureLimit(Settings):
     def reached(self, *, failed: int, ended: int) -> bool:
         """Return whether `failed` of the `ended` jobs of this run are enough to stop, by `count` or `share`.
 
-        A share is judged from 10 ended jobs on: one failure among the first two is no pattern.
+        A share is judged from 10 ended jobs on: one failure among the first two means little.
         """
         if self.count is not None and failed >= self.count:
             return True

@@ -17,7 +17,7 @@ _MOST_CREW_COLUMNS = 12
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One state of the bar: its marks tell it apart where there is no colour."""
+    """One state of the bar: its marks distinguish it where there is no colour."""
 
     name: str
     style: str

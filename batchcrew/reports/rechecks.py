@@ -47,7 +47,7 @@ class RecheckResult:
     """Options, quoted, that the next command needs to read the job file in the same way."""
     found: Counter[Finding] = field(default_factory=Counter)
     without_id: int = 0
-    """Held jobs whose kickoff_id nobody knows: there is nothing to poll."""
+    """Held jobs without a known kickoff_id: there is nothing to poll."""
     counts: Counts = field(default_factory=Counts)
     stopped: bool = False
     """By a signal, before everything was looked at."""

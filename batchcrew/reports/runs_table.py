@@ -18,7 +18,7 @@ def render_runs(lines: Sequence[RunLine], now: datetime, *, with_batch: bool, wi
 
     Args:
         now: aware.
-        width: of the terminal: why a run stopped is below it. None is no terminal: one line a run, for `cut` and
+        width: of the terminal: why a run stopped is below it. None: not a terminal, one line a run, for `cut` and
             `grep`.
     """
     if not lines:

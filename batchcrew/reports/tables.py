@@ -51,7 +51,7 @@ def render_status(status: BatchStatus, now: datetime, *, width: int | None = Non
 
     Args:
         now: aware.
-        width: of the terminal: long lines break between words. None is no terminal: one line for each.
+        width: of the terminal: long lines break between words. None: not a terminal, one line for each.
     """
     line = status.line
     counts = line.counts
@@ -121,7 +121,7 @@ def render_plan(
     Args:
         samples: jobs as their crew would receive them.
         notes: sentences to end with, such as what the chosen delivery means.
-        width: of the terminal: long lines break between words. None is no terminal.
+        width: of the terminal: long lines break between words. None: not a terminal.
     """
     said = [
         (plan.new, "new"),
@@ -219,8 +219,8 @@ def table_with_below(
 ) -> Iterator[str]:
     """Yield a table; at a terminal of `width` columns the last cell of each row is below it, broken between words.
 
-    Where the table is still wider than the terminal, a long first cell is a line of its own above its row. Without a
-    `width`, it is the plain table.
+    Where the table is still wider than the terminal, a long first cell is put on a separate line above its row.
+    Without a `width`, it is the plain table.
     """
     if width is None:
         yield from table(header, rows, right=right)

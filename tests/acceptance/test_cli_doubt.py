@@ -148,7 +148,7 @@ def test_adopted_executions_are_watched_and_not_kicked_off_again(folder: Path, c
     (folder / "ids.csv").write_text("job_id,kickoff_id\nnobody,x\ntrip-2,y\n", encoding="utf-8")
     wrong = call(folder, "adopt", "jobs.yaml", "--csv", "ids.csv")
     assert wrong.returncode == 2
-    assert "ids.csv:2: the batch has no job 'nobody'" in wrong.stderr
+    assert "ids.csv:2: job 'nobody' not found in the batch" in wrong.stderr
     assert "ids.csv:3: job 'trip-2' is succeeded" in wrong.stderr
 
 

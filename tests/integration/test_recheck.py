@@ -289,7 +289,7 @@ async def test_attach_accepts_an_id_of_the_same_job_and_the_next_run_watches_it(
 async def test_attach_still_refuses_the_id_of_another_job(tmp_path: Path) -> None:
     async with overdue(tmp_path, number=2) as (made, _):
         (attempt,) = (await made.job("job-1")).attempts
-        with pytest.raises(JobFileError, match="belongs to job 'job-1' already"):
+        with pytest.raises(JobFileError, match="already belongs to job 'job-1'"):
             await attach_again(made, "job-0", attempt.kickoff_id or "")
 
 
