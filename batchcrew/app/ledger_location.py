@@ -267,6 +267,6 @@ def _new_place(folder: Path, search: Search) -> Path:
         if place not in {search.home, Path(place.anchor)}:
             return place / DEFAULT_LEDGER
     raise UsageError(
-        f"no ledger is created directly in {base}: move the job file into a folder of its own, or name a ledger"
+        f"no ledger is created directly in {base}: move the job file into a separate folder, or name a ledger"
         " with --ledger"
     )

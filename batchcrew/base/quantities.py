@@ -1,6 +1,6 @@
-"""Quantities as people write them, and as they read them; and where the ledger is unless somebody says.
+"""Parse and format durations, sizes and other quantities; and the default place of the ledger.
 
-Apart from `settings.py`, so that the commands that only read the ledger start without pydantic.
+Separate from `settings.py`, so that the commands that only read the ledger start without pydantic.
 """
 
 import re

@@ -226,7 +226,7 @@ async def test_scripted_faults_of_a_status_call() -> None:
 
 @pytest.mark.parametrize("word", ["crash", "after_accept", 99999, "drop_after"])
 def test_a_fault_that_is_none_is_said_at_once(word: Any) -> None:
-    with pytest.raises(ValueError, match="is no fault"):
+    with pytest.raises(ValueError, match="invalid fault"):
         Faults(kickoff=[word])
 
 

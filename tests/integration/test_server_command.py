@@ -135,7 +135,7 @@ def test_a_seed_reaches_the_server() -> None:
 
 
 def test_what_is_wrong_is_said_plainly(tmp_path: Path) -> None:
-    assert "'my_project.crew' is no folder that is there, and a module needs its crew" in refused("my_project.crew")
+    assert "invalid target: 'my_project.crew' (folder not found; a module needs its crew" in refused("my_project.crew")
     assert "--workers applies to real crews only, and TARGET is the demo crew" in refused("--workers", "2")
     assert "--seed applies to the demo crew only, and TARGET is a.crew:Crew" in refused("a.crew:Crew", "--seed", "1")
     assert "--execution-timeout: invalid duration: 'soon'" in refused("a.crew:Crew", "--execution-timeout", "soon")

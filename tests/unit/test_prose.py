@@ -27,6 +27,7 @@ SCANNED = (
     "constraints.txt",
     "tests/*.txt",
     "tests/real/*.txt",
+    "batchcrew/base/*.py",
     "batchcrew/cli/*.py",
     "batchcrew/config/*.py",
     "batchcrew/engine/observe/*.py",
