@@ -29,7 +29,7 @@ def read_ids(path: Path) -> Iterator[tuple[Location, str, str]]:
     """(place, job_id, kickoff_id) of each row of a CSV with these two columns, UTF-8.
 
     Raises:
-        JobFileError: the file has no such columns, or a row lacks one of the two.
+        JobFileError: a column is missing, or a row is missing one of the two values.
         UsageError: it cannot be read.
     """
     name = str(path)
@@ -38,7 +38,7 @@ def read_ids(path: Path) -> Iterator[tuple[Location, str, str]]:
             rows = csv.DictReader(file)
             missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
             if missing:
-                message = f"the column {' and '.join(missing)} is missing; its header is job_id,kickoff_id"
+                message = f"missing column {' and '.join(missing)} (expected header: job_id,kickoff_id)"
                 raise JobFileError([Problem(file=name, line=1, message=message)])
             for row in rows:
                 job_id, kickoff_id = ((row[column] or "").strip() for column in COLUMNS)
@@ -127,7 +127,7 @@ async def attach(batch: BatchKey, job_id: str, kickoff_id: str, *, ledger: Ledge
     kickoff_id = kickoff_id.strip()
     wrong = _wrong(job_id, kickoff_id)
     if wrong is not None:
-        raise UsageError(f"the call {wrong}; copy the id from the vendor's dashboard")
+        raise UsageError(f"the command {wrong}; copy the id from the vendor's dashboard")
     async with BatchLock(ledger.path, batch.batch, since=to_text(clock.now())):
         await _attach(ledger, batch, [(Location(batch.batch), job_id, kickoff_id)])
 

@@ -321,30 +321,31 @@ def _spending(kickoffs: tuple[int, int], money: str | None) -> str:
 
 def _next_run(to_kick_off: int, running: int, concurrency: int) -> str:
     jobs = "1 job" if to_kick_off == 1 else f"{to_kick_off} jobs"
-    resumed = f" and resume {running} in progress" if running else ""
-    return f"a run would kick off {jobs}{resumed}, at most {concurrency} at a time"
+    resumed = f" and resume {'1 execution' if running == 1 else f'{running} executions'}" if running else ""
+    return f"a run would start {jobs}{resumed}, at most {concurrency} at a time"
 
 
 def _limits(settings: RunSettings, spent: int, limit: int | None) -> Iterator[str]:
-    """What holds a run back before its last job."""
+    """Yield the limits that can stop a run before its last job."""
     if limit is not None:
         kickoffs = "1 kickoff" if limit == 1 else f"{limit} kickoffs"
-        yield f"at most {kickoffs} in this run (--limit)" if limit else "nothing is kicked off (--watch-only)"
+        yield f"at most {kickoffs} in this run (--limit)" if limit else "no kickoff (--watch-only)"
     if settings.canary is not None:
         share = f"{float(settings.canary.succeed * 100):g}%"
-        yield f"canary: {settings.canary.jobs} jobs go first; {share} of them must succeed before the rest may start"
+        jobs = "1 job" if settings.canary.jobs == 1 else f"{settings.canary.jobs} jobs"
+        yield f"canary: {jobs} first, of which {share} must succeed before the rest starts"
     most = settings.max_kickoffs
     if most is not None and most.run is not None:
-        yield f"at most {most.run} kickoffs a run (max_kickoffs)"
+        yield f"at most {most.run} kickoffs per run (max_kickoffs)"
     if most is not None and most.batch is not None:
-        yield f"at most {most.batch} kickoffs of the batch (max_kickoffs), {spent} are spent"
+        yield f"at most {most.batch} kickoffs in the batch (max_kickoffs), {spent} used so far"
 
 
 def _meaning(delivery: Delivery, answers: Iterable[InputsAnswer], retry: str) -> str:
-    """What the chosen delivery means for a kickoff whose answer is lost."""
+    """Return what the chosen delivery means for a kickoff whose answer is lost."""
     asked = list(answers)
     if asked and all(isinstance(answer, CrewInputs) and answer.idempotent_kickoff for answer in asked):
-        return "a kickoff whose answer is lost is sent again under its key: the crew knows it, nothing runs twice"
+        return "a kickoff whose answer is lost is sent again with the same idempotency key, so nothing runs twice"
     if delivery == "at_most_once":
-        return f"delivery at_most_once: a job whose kickoff's answer is lost is held; release it with `{retry}`"
+        return f"delivery at_most_once: a job whose kickoff's answer is lost is put on hold; retry it with `{retry}`"
     return "delivery at_least_once: a job whose kickoff's answer is lost is kicked off again, so it may run twice"

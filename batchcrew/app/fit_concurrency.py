@@ -45,8 +45,8 @@ def fit_concurrency(settings: RunSettings, crews: Mapping[str, CrewSettings]) ->
         raise _too_few(limit, used + needed(1, crews))
     all_of_it = used + needed(settings.concurrency, crews)
     warning = (
-        f"concurrency is lowered from {settings.concurrency} to {fits[-1]}: this process may have {limit} file"
-        f" descriptors; raise `ulimit -n` (its hard limit) to {all_of_it} for all of it"
+        f"concurrency is lowered from {settings.concurrency} to {fits[-1]}: this process may open only {limit} file"
+        f" descriptors; raise the hard limit of `ulimit -n` to {all_of_it} to use all of it"
     )
     return settings.model_copy(update={"concurrency": fits[-1]}), warning
 

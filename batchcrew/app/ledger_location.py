@@ -229,7 +229,7 @@ async def locate(jobfile: Path, batch: str, *, search: Search, clock: Clock, war
     place = near if near is not None else _new_place(given.parent, search)
     elsewhere = [why for ledger, why in unreadable.items() if ledger != place]  # to open `place` says why itself
     if elsewhere:
-        raise UsageError(f"{elsewhere[0]}; it may have batch {batch!r}: name the ledger to use with --ledger")
+        raise UsageError(f"{elsewhere[0]}; it may contain batch {batch!r}; name the ledger to use with --ledger")
     if place in distrusted:
         raise UsageError(f"ledger {search.shown(place)}: {distrusted[place]}; to use it, name it with --ledger")
     for ledger, why in distrusted.items():
@@ -267,6 +267,6 @@ def _new_place(folder: Path, search: Search) -> Path:
         if place not in {search.home, Path(place.anchor)}:
             return place / DEFAULT_LEDGER
     raise UsageError(
-        f"no ledger is created directly in {base}: move the job file into a folder of its own, or name a ledger"
+        f"no ledger is created directly in {base}: move the job file into a separate folder, or name a ledger"
         " with --ledger"
     )

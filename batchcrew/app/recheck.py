@@ -175,7 +175,9 @@ class _Looker:
         if client is None:
             return Look(attempt, Finding.UNCLEAR, f"crew {attempt.crew} not found in {self._jobfile.path}")
         if self._unclear[client] >= HOPELESS:
-            return Look(attempt, Finding.UNCLEAR, "not polled: the crew gave no clear answer about the others")
+            return Look(
+                attempt, Finding.UNCLEAR, "not polled, because the crew gave no clear answer about other executions"
+            )
         answer = await self._poll(client, attempt.kickoff_id)
         if isinstance(answer, Unclear):
             self._unclear[client] += 1

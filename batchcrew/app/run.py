@@ -113,8 +113,8 @@ def _refuse_served(request: RunRequest, jobfile: JobFile) -> None:
         options = request.source.hints(jobfile)
         run = run_command(str(request.source.path), ledger, *options, program=request.program)
         raise UsageError(
-            f"crew {served[0]} is served for a run only, and a tick leaves what it starts to the crew;"
-            f" use `{run}`, or let `{request.program} serve` run next to it and give its `url`"
+            f"crew {served[0]} is served for a run only (`serve:`), but executions must outlast a tick;"
+            f" use `{run}`, or start `{request.program} serve` separately and give its `url`"
         )
 
 
@@ -249,7 +249,7 @@ def _next_step(action: Action, request: RunRequest, jobfile: JobFile, ledger: Pa
     match action:
         case RecordKickoff(job_id, kickoff_id):
             command = attach_command(jobfile.batch, job_id, place, program, kickoff_id=kickoff_id)
-            return f"once the ledger can be written, record it: {command}"
+            return f"once the ledger is writable again, record it with: {command}"
         case WatchFormerAddress(crew, url):
             options = [option for option in request.source.hints(jobfile) if not option.startswith(CREW_OPTIONS)]
             step = "to watch them with another token"
@@ -274,7 +274,7 @@ async def _watch_only(
     counts = Counts() if batch is None else await ledger.counts(batch)
     if batch is None or not counts.open:
         return
-    context.observe(Warned(f"{refusal}; the executions in progress are watched to their end first"))
+    context.observe(Warned(f"{refusal}; first, batchcrew watches the executions in progress until they end"))
     result = RunResult(batch=batch.batch, run_id=None, counts=counts, ledger=str(ledger.path))
     only = replace(request, limit=0)
     await _run(only, jobfile, crews, ledger, TakenIn(batch, None), result, context)

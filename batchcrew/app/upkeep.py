@@ -44,7 +44,9 @@ async def backup(ledger: Path, target: Path, *, clock: Clock) -> int:
             raise LedgerError(f"ledger {ledger}: its backup is damaged ({found}); nothing was written")
         return await asyncio.to_thread(_put_in_place, copy, target)
     except OutputError as error:
-        raise OutputError(f"{target} cannot be written: {error}; make room, or name a file on another disk") from error
+        raise OutputError(
+            f"{target} cannot be written: {error}; free up space, or name a file on another disk"
+        ) from error
     finally:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
@@ -59,13 +61,13 @@ def _require_free(target: Path, ledger: Path) -> None:
     except OSError as error:
         raise UsageError(why_not_written(target, target.parent, error, example=BACKUP_EXAMPLE)) from error
     if os.path.lexists(target):
-        raise UsageError(f"{target} exists already (a backup overwrites nothing); name another file")
+        raise UsageError(f"{target} already exists (a backup never overwrites a file); name another file")
     if is_database_file(target, ledger):
-        raise UsageError(f"{target} is the name of a file that SQLite keeps for the ledger; name another file")
+        raise UsageError(f"{target} is reserved for a file of the ledger; name another file")
     for suffix in ("-wal", "-journal"):
         left = companion(target, suffix)
         if os.path.lexists(left):  # SQLite would apply it to the copy
-            raise UsageError(f"{left} is left of another database; remove it, or name another file")
+            raise UsageError(f"{left} is left over from another database; remove it, or name another file")
 
 
 def _put_in_place(copy: Path, target: Path) -> int:
@@ -73,10 +75,10 @@ def _put_in_place(copy: Path, target: Path) -> int:
     try:
         os.link(copy, target)  # unlike a rename it overwrites nothing
     except FileExistsError:
-        raise UsageError(f"{target} exists already (a backup overwrites nothing); name another file") from None
+        raise UsageError(f"{target} already exists (a backup never overwrites a file); name another file") from None
     except OSError:  # a file system without hard links
         if os.path.lexists(target):
-            raise UsageError(f"{target} exists already (a backup overwrites nothing); name another file") from None
+            raise UsageError(f"{target} already exists (a backup never overwrites a file); name another file") from None
         try:
             copy.rename(target)
         except OSError as error:

@@ -195,7 +195,8 @@ def _tell_what_ends(name: str, server: "CrewServer", warn: Callable[[str], None]
     stats = server.stats
     left = sum(stats.get(phase, 0) for phase in ("running", "paused", "waiting"))
     if left:
-        warn(f"crew {name} was served for this run and ends with it: {left} executions are cut short")
+        executions = "1 execution" if left == 1 else f"{left} executions"
+        warn(f"crew {name} was served for this run only; its end interrupts {executions}")
 
 
 ProgressKind: TypeAlias = Literal["auto", "brief", "quiet", "json"]

@@ -13,7 +13,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the rooms need of time."""
+    """The clock that the packages use."""
 
     def now(self) -> datetime:
         """The moment, aware, in UTC."""
@@ -58,7 +58,7 @@ class SystemClock:
 
 @dataclass(frozen=True, slots=True)
 class Uptime:
-    """How long the machine has been up: time that nobody can set, from one process to the next."""
+    """How long the machine has been up: a time that cannot be set, and that continues from process to process."""
 
     boot_id: str
     """Of this start of the machine; another id, and nothing can be compared."""
@@ -66,7 +66,7 @@ class Uptime:
 
 
 def machine_uptime() -> Uptime | None:
-    """The machine's own, sleep included; None where the system does not tell (it is Linux's)."""
+    """Return the machine's uptime, sleep included; None where the system does not report it (only Linux does)."""
     try:
         boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return Uptime(boot_id, time.clock_gettime(time.CLOCK_BOOTTIME))

@@ -1,11 +1,11 @@
-"""The exception tree. Every error a person can meet has a class, a plain message and an exit code.
+"""The exception tree. Every error that users can see has a class, a plain message and an exit code.
 
     BatchcrewError (70)
     ├── UsageError (2)          a command was called wrongly
     ├── JobFileError (2)        the job file, or a file it names, is wrong; carries up to 20 problems
-    ├── NeedsConsent (3)        the plan would pay again for much that has succeeded
+    ├── NeedsConsent (3)        the plan would pay again for many succeeded jobs
     ├── BatchBusy (4)           another run holds this batch
-    ├── CrewUnusable (5)        no crew can be worked with: unreachable, 401/403, wrong URL
+    ├── CrewUnusable (5)        a crew is unusable: unreachable, 401/403, wrong URL
     ├── OutputError (2)         stdout, or the file of an export, cannot be written
     │   └── OutputClosed (0)    the program that reads stdout has ended
     └── LedgerError (70)        the ledger cannot be read or written
@@ -99,7 +99,7 @@ class BatchBusy(BatchcrewError):
 
 
 class CrewUnusable(BatchcrewError):
-    """A crew cannot be worked with: unreachable, 401/403, or a URL that is no crew."""
+    """A crew is unusable: unreachable, 401/403, or the URL is not that of a crew."""
 
     exit_code = ExitCode.CREW_UNUSABLE
 

@@ -1,6 +1,6 @@
-"""Quantities as people write them, and as they read them; and where the ledger is unless somebody says.
+"""Parse and format durations, sizes and other quantities; and the default place of the ledger.
 
-Apart from `settings.py`, so that the commands that only read the ledger start without pydantic.
+Separate from `settings.py`, so that the commands that only read the ledger start without pydantic.
 """
 
 import re
@@ -19,11 +19,11 @@ def parse_duration(value: object) -> float:
     """Seconds from `30s`, `5m`, `1h30m`, `500ms` or a number of seconds.
 
     Raises:
-        ValueError: the text is no duration, is negative or over a year.
+        ValueError: the text is not a duration, is negative or over a year.
     """
     seconds: float
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"{value!r} is no duration; write it like 30s, 5m or 1h30m")
+        raise ValueError(f"invalid duration: {value!r} (expected e.g. 30s, 5m or 1h30m)")
     if isinstance(value, str):
         text = value.strip().replace(" ", "")
         if _DURATION.fullmatch(text):
@@ -32,11 +32,11 @@ def parse_duration(value: object) -> float:
             try:
                 seconds = float(text)
             except ValueError:
-                raise ValueError(f"{value!r} is no duration; write it like 30s, 5m or 1h30m") from None
+                raise ValueError(f"invalid duration: {value!r} (expected e.g. 30s, 5m or 1h30m)") from None
     else:
         seconds = float(value)
     if not 0 <= seconds <= MAX_DURATION_SECONDS:
-        raise ValueError(f"{value!r} is out of range; a duration is between 0s and 366d")
+        raise ValueError(f"invalid duration: {value!r} (expected 0s to 366d)")
     return seconds
 
 
@@ -65,5 +65,5 @@ def parse_size(value: object) -> int:
     """Bytes from `64MiB`, `10 MB` or a number of bytes."""
     match = _SIZE.fullmatch(str(value).strip())
     if isinstance(value, bool) or match is None:
-        raise ValueError(f"{value!r} is no size; write it like 64MiB")
+        raise ValueError(f"invalid size: {value!r} (expected e.g. 64MiB)")
     return int(float(match[1]) * _SIZE_UNITS[(match[2] or "B").lower()])

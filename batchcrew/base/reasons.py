@@ -57,7 +57,7 @@ PERMANENT_REASONS = (
     "maximum context",
     "context window",
     "prompt is too long",
-    # somebody ended the execution on purpose; see `dialect._failed`
+    # the execution was ended on purpose; see `dialect._failed`
     "cancelled (the crew gave no reason)",
     "canceled (the crew gave no reason)",
     "revoked (the crew gave no reason)",
@@ -86,7 +86,7 @@ _NUMBER = r"(?<!\d)(?<!\d[.,_:])[-+]?\d++(?:[.,_:]\d++)*+"
 _UNIT = r"\s?(?:(?:[KMGT]i?)?B|[mµ]?s|m|h|min|sec|k)(?![\w-])"
 
 # In this order: an address may hold numbers, and quoted text may hold an address. Each pattern can begin only where
-# the character before is none of its own, so that a long word is read once and not once from each of its characters.
+# the character before cannot be part of it, so that a long word is read once and not once from each of its characters.
 _VARYING: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), name)
     for pattern, name in (

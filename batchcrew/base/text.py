@@ -88,8 +88,8 @@ def shorten(text: str, columns: int) -> str:
 def wrap(text: str, columns: int) -> Iterator[str]:
     """Yield a clean `text` in lines of at most `columns` terminal columns, broken between words.
 
-    A word that is longer (a path, a URL) is not cut: it is a line of its own. So is a command between backticks, which
-    can be copied as it is.
+    A word that is longer (a path, a URL) is not cut but put on a separate line. So is a command between backticks,
+    which can be copied as it is.
     """
     line = ""
     for word in _WORDS.findall(text):

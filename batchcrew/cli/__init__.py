@@ -17,33 +17,33 @@ from batchcrew.cli.program import NAME, this_program
 from batchcrew.cli.streams import guard_streams
 
 COMPLETION = "_BATCHCREW_COMPLETE"
-"""The variable by which a shell asks click for completions."""
+"""The variable by which a shell requests completions from click."""
 
 COMMANDS = {
-    "run": ("batchcrew.cli.run", "Start or continue a batch; the one command cron needs."),
-    "tick": ("batchcrew.cli.tick", "One step of a batch, for cron every minute: no resident process."),
-    "check": ("batchcrew.cli.check", "Read everything, ask each crew for its inputs, print the plan."),
-    "status": ("batchcrew.cli.status", "Counts of a batch and what is in flight."),
-    "list": ("batchcrew.cli.list", "Every batch in the ledger."),
-    "show": ("batchcrew.cli.show", "One job: attempts, tasks, output, errors."),
-    "retry": ("batchcrew.cli.retry", "Put ended jobs back, for the next run."),
-    "keep": ("batchcrew.cli.keep", "Keep the answers of jobs whose inputs changed after they succeeded."),
-    "recheck": ("batchcrew.cli.recheck", "Look again at executions that timed out or were lost."),
-    "attach": ("batchcrew.cli.attach", "Say under which kickoff_id a job runs."),
-    "adopt": ("batchcrew.cli.adopt", "Take in executions that another script started."),
-    "runs": ("batchcrew.cli.runs", "The history of a batch: what each run did, and why it stopped."),
-    "export": ("batchcrew.cli.export", "The file's own rows with their answers beside them."),
-    "backup": ("batchcrew.cli.backup", "Copy the ledger, also while runs use it."),
+    "run": ("batchcrew.cli.run", "Start or resume a batch; the only command cron needs."),
+    "tick": ("batchcrew.cli.tick", "Do the work that is due now, then exit; for cron every minute."),
+    "check": ("batchcrew.cli.check", "Validate the job file and print the plan; start nothing."),
+    "status": ("batchcrew.cli.status", "Show a batch: counts and executions in progress."),
+    "list": ("batchcrew.cli.list", "List the batches in the ledger."),
+    "show": ("batchcrew.cli.show", "Show one job: attempts, tasks, output, errors."),
+    "retry": ("batchcrew.cli.retry", "Reset ended jobs to pending, for the next run."),
+    "keep": ("batchcrew.cli.keep", "Keep the answers of stale jobs."),
+    "recheck": ("batchcrew.cli.recheck", "Poll executions again that timed out or were lost."),
+    "attach": ("batchcrew.cli.attach", "Watch a job under a kickoff_id that you give."),
+    "adopt": ("batchcrew.cli.adopt", "Adopt executions that another script started."),
+    "runs": ("batchcrew.cli.runs", "List past runs: what each one did and why it stopped."),
+    "export": ("batchcrew.cli.export", "Export each row of the file with its answer."),
+    "backup": ("batchcrew.cli.backup", "Copy the ledger, even while runs use it."),
     "upgrade": ("batchcrew.cli.upgrade", "Upgrade a ledger that an earlier version wrote."),
-    "delete": ("batchcrew.cli.delete", "Delete a batch with its answers."),
-    "vacuum": ("batchcrew.cli.vacuum", "Make the ledger's file as small as what is in it."),
-    "serve": ("batchcrew.cli.serve", "The crew API on this machine: of real CrewAI crews, or of a demo crew."),
-    "schema": ("batchcrew.cli.schema", "The job file's JSON Schema, for editors."),
+    "delete": ("batchcrew.cli.delete", "Delete a batch and its answers."),
+    "vacuum": ("batchcrew.cli.vacuum", "Shrink the ledger file after deletions."),
+    "serve": ("batchcrew.cli.serve", "Serve a CrewAI crew, or a demo crew, on this machine."),
+    "schema": ("batchcrew.cli.schema", "Print the JSON Schema of job files, for editors."),
 }
 
 
 class LazyGroup(click.Group):
-    """Knows its commands by name and line; imports one when it is called, so that `--help` is quick."""
+    """Lists its commands without importing them; imports one when it is called, so that `--help` is quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*COMMANDS]  # `list` is a command of this package once it is imported
@@ -63,16 +63,16 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 every job succeeded, 1 finished with failures, 2 wrong usage or job file, "
-    "3 stopped with work left (run it again), 4 another run holds the batch, 5 no crew can be worked with, "
-    "70 a defect, or the ledger cannot be written.",
+    "3 stopped with work left (run it again), 4 another run holds the batch, 5 a crew is unusable, "
+    "70 internal error, or the ledger cannot be written.",
 )
 @click.version_option(__version__, prog_name="batchcrew")
 def batchcrew() -> None:
-    """Run deployed CrewAI crews for every row of a file, without losing a job or paying for one twice."""
+    """Run a deployed CrewAI crew for every row of a file, without losing a job or paying for one twice."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """The `batchcrew` program: exits with a code of the table, also when a signal comes at any moment."""
+    """Run the `batchcrew` program and exit with a documented code, even when a signal arrives."""
     try:
         interruptible()
         guard_streams()
@@ -96,7 +96,7 @@ def _call(arguments: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return ExitCode.USAGE
-    except click.Abort:  # a question was answered by Ctrl-C or the end of the input
+    except click.Abort:  # a prompt was ended by Ctrl-C or the end of the input
         click.echo("batchcrew: interrupted", err=True)
         return ExitCode.STOPPED
     except OutputClosed as error:  # the reader (head, less) has what it wanted
@@ -106,16 +106,18 @@ def _call(arguments: list[str]) -> int:
         text = str(error).replace(f"`{NAME} ", f"`{this_program()} ")
         click.echo(f"batchcrew: {text}", err=True)
         return error.exit_code
-    except Exception:  # noqa: BLE001 - the last stop: a defect is told as one
+    except Exception:  # noqa: BLE001 - the outermost handler reports defects as such
         traceback.print_exc()
-        click.echo("batchcrew: this is a defect of batchcrew; the ledger says what was in flight", err=True)
+        click.echo(
+            "batchcrew: internal error (a bug in batchcrew); the ledger has the executions in progress", err=True
+        )
         return ExitCode.DEFECT
     return int(code or 0)
 
 
 def _invoke(arguments: list[str]) -> Any:
-    """What click's own `main` does, without its answers to signals and to a broken pipe (exit 1)."""
-    if COMPLETION in os.environ:  # a shell wants to know how a word may go on
+    """Invoke the command as click's own `main` does, but without its handling of signals and broken pipes (exit 1)."""
+    if COMPLETION in os.environ:  # a shell requests completions
         return batchcrew.main(args=arguments, prog_name="batchcrew", standalone_mode=False)
     with batchcrew.make_context(this_program(), arguments) as context:
         return batchcrew.invoke(context)

@@ -29,17 +29,17 @@ from batchcrew.progress.quiet import QuietProgress
     required=True,
     envvar="BATCHCREW_CSV",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The executions: columns job_id,kickoff_id.",
+    help="CSV file of the executions, with the columns job_id,kickoff_id.",
 )
 @jobfile_ledger_option
 def command(jobfile: Path | None, *, ids: Path, ledger: Path | None, **options: Any) -> int:
-    """Take in executions of JOBFILE's jobs that another script started, all of them or none, and watch them.
+    """Adopt executions of JOBFILE's jobs that another script started (all or none), and watch them.
 
-    Nothing is kicked off; `batchcrew run` then starts the jobs that are left.
+    No job is started; `batchcrew run` then starts the jobs that are left.
     """
     jobs, ledger = source(jobfile, ledger, options, {})
     number = call(_adopt(jobs, ids, ledger))
-    click.echo(f"{number} executions adopted", err=True)
+    click.echo(f"{number} {'execution' if number == 1 else 'executions'} adopted", err=True)
     return run_and_report(RunRequest(source=jobs, ledger=ledger, limit=0, program=current_program()), Reporting())
 
 

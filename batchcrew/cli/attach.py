@@ -18,13 +18,13 @@ from batchcrew.ledger import Ledger
 @click.argument("kickoff_id")
 @ledger_option
 def command(batch: str, job: str, kickoff_id: str, *, ledger: Path) -> None:
-    """Have JOB of BATCH watched under KICKOFF_ID by the next run, with a fresh deadline.
+    """Make the next run watch JOB of BATCH under KICKOFF_ID, with a new deadline.
 
-    For a job whose kickoff's answer was lost (the vendor's dashboard shows the id), and for an execution of the job
-    that timed out or was lost and still runs (`batchcrew recheck` shows its id).
+    Use it for a job whose kickoff's answer was lost (the vendor's dashboard shows the id), or for an execution that
+    timed out or was lost and is still running (`batchcrew recheck` shows its id).
     """
     call(_attach(existing(ledger), batch, job, kickoff_id))
-    confirm(f"job {job} of {batch} is watched under {kickoff_id} by the next run")
+    confirm(f"the next run will watch job {job} of {batch} under {kickoff_id}")
 
 
 async def _attach(path: Path, batch: str, job: str, kickoff_id: str) -> None:

@@ -15,9 +15,9 @@ from batchcrew.cli.options import existing, ledger_option
 @click.argument("path", type=click.Path(path_type=Path))
 @ledger_option
 def command(path: Path, *, ledger: Path) -> None:
-    """Copy the ledger to the new file PATH, also while runs use it.
+    """Copy the ledger to the new file PATH, even while runs use it.
 
-    The copy is complete as of one moment, checked, and readable by its owner only. An existing PATH is refused.
+    The copy is a consistent snapshot, verified, and readable by its owner only. An existing PATH is refused.
     """
     size = call(backup(existing(ledger), path, clock=SystemClock()))
     click.echo(f"{path}: {format_size(size)}, a complete copy of {ledger}")

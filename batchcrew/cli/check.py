@@ -16,15 +16,15 @@ from batchcrew.cli.sources import consent_options, source, source_options
 @consent_options
 @jobfile_ledger_option
 @settings_options
-@option("--offline", is_flag=True, help="Leave the crews alone: read the files and the ledger only.")
+@option("--offline", is_flag=True, help="Read only the files and the ledger; send no requests to the crews.")
 @json_option
 def command(jobfile: Path | None, *, ledger: Path | None, offline: bool, as_json: bool, **options: Any) -> int:
-    """Read JOBFILE completely, ask each crew for its inputs and print the plan of a run. Kicks nothing off.
+    """Read JOBFILE completely, request each crew's inputs and print the plan of a run. Starts nothing.
 
-    It also prints how each rows file is read (rows, encoding, delimiter, columns), and questions about what looks wrong
-    in it and may be right, such as a first line that looks like a row. A question changes no exit code.
+    It also prints how each rows file is read (rows, encoding, delimiter, columns), and questions about what may be
+    wrong in it, such as a first line that looks like a row. Questions do not change the exit code.
 
-    Exit 2 when the file is wrong or jobs are missing inputs, 5 when a crew cannot be used, 3 when a run would stop
+    Exit 2 when the file is invalid or jobs are missing inputs, 5 when a crew is unusable, 3 when a run would stop
     before its first kickoff.
     """
     settings = overrides(options)

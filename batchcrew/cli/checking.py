@@ -1,4 +1,4 @@
-"""What `check` and `run --dry-run` print, and their exit code."""
+"""Print the plan for `check` and `run --dry-run`, and return the exit code."""
 
 from pathlib import Path
 

@@ -19,18 +19,18 @@ from batchcrew.reports.commands import list_command
 
 @click.command()
 @batch_argument
-@option("-y", "--yes", is_flag=True, help="Do not ask.")
+@option("-y", "--yes", is_flag=True, help="Delete without a confirmation prompt.")
 @ledger_option
 def command(batch: str, *, yes: bool, ledger: Path) -> None:
-    """Delete BATCH from the ledger: its jobs, attempts, answers and runs. Asks first.
+    """Delete BATCH from the ledger: its jobs, attempts, answers and runs. Prompts first.
 
-    Its job file and exports stay. If the job file is run again, every job is paid for again.
+    Its job file and exports are not deleted. If you run the job file again, every job is paid for again.
     """
     clock = SystemClock()
     counts = call(counts_of(existing(ledger), batch, clock=clock))
     if counts is None:
         shows = list_command(str(ledger), current_program())
-        raise NotInLedger(f"batch {batch!r} not found in {ledger}; `{shows}` shows its batches")
+        raise NotInLedger(f"batch {batch!r} not found in {ledger}; list its batches with `{shows}`")
     if not (yes or _agreed(_question(batch, counts, ledger))):
         raise UsageError("nothing was deleted")
     jobs = call(delete(ledger, batch, clock=clock))
@@ -46,7 +46,9 @@ def _agreed(question: str) -> bool:
             raise StoppedEarly("interrupted; nothing was deleted") from None
         if sys.stdin is not None and sys.stdin.isatty():  # Ctrl-D
             return False
-        raise UsageError("nothing was deleted: nobody answered; --yes deletes without asking") from None
+        raise UsageError(
+            "nothing was deleted: the prompt was not answered; use --yes to delete without a prompt"
+        ) from None
 
 
 def _question(batch: str, counts: Counts, ledger: Path) -> str:
@@ -55,4 +57,4 @@ def _question(batch: str, counts: Counts, ledger: Path) -> str:
     lost = [f"{counts.succeeded} {'answer' if counts.succeeded == 1 else 'answers'}"] if counts.succeeded else []
     if counts.open:
         lost.append(f"{counts.open} {'execution' if counts.open == 1 else 'executions'} still running on the crew")
-    return f"{question} It loses {' and '.join(lost)}." if lost else question
+    return f"{question} This discards {' and '.join(lost)}." if lost else question

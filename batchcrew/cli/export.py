@@ -22,19 +22,30 @@ from batchcrew.reports.export.rows import Format, export
     "-f", "--format", "format_", type=click.Choice(get_args(Format)), default="csv", show_default=True,
     envvar="BATCHCREW_FORMAT", help="Format of the export.",
 )  # fmt: skip
-@option("-o", "--output", type=click.Path(path_type=Path), help="File to write, whole or not at all; else stdout.")
-@option("--all", "with_gone", is_flag=True, envvar="BATCHCREW_ALL", help="Also jobs that left the file, at the end.")
+@option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="File to write; it is replaced only once the export is complete. Default: stdout.",
+)
+@option(
+    "--all",
+    "with_gone",
+    is_flag=True,
+    envvar="BATCHCREW_ALL",
+    help="Include jobs that are no longer in the file, at the end.",
+)
 @ledger_option
 def command(
     batch: str | None, *, named_batch: str | None, format_: Format, output: Path | None, with_gone: bool, ledger: Path
 ) -> None:
-    """One row per job of BATCH in the file's order: the file's own columns, then what came of it."""
+    """Export one row per job of BATCH, in the file's order: the file's own columns, then the job's result."""
     batch = one_batch(batch, named_batch)
     if output is not None and is_database_file(output, ledger):
-        raise UsageError(f"{output} is the ledger, or a file of it: name another file")
+        raise UsageError(f"invalid --output: {output} belongs to the ledger; name another file")
     number = call(_export(existing(ledger), batch, format_, output, with_gone=with_gone))
     if output is not None:
-        click.echo(f"{number} rows in {output}", err=True)
+        click.echo(f"{number} {'row' if number == 1 else 'rows'} written to {output}", err=True)
 
 
 async def _export(path: Path, batch: str, format_: Format, output: Path | None, *, with_gone: bool) -> int:

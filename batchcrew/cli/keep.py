@@ -20,9 +20,9 @@ from batchcrew.reports.commands import status_command
 @batch_option
 @ledger_option
 def command(batch: str | None, jobs: tuple[str, ...], *, named_batch: str | None, ledger: Path) -> None:
-    """Keep the answers of stale JOBS of BATCH (all of them, if none is named): they count as succeeded again.
+    """Keep the answers of stale JOBS of BATCH (default: all of them); they count as succeeded again.
 
-    A job is stale when its inputs changed in the file after it had succeeded. Nothing is kicked off or paid.
+    A job is stale when its inputs changed in the file after it succeeded. Nothing is started or paid for.
     """
     if named_batch is not None and batch is not None and not from_environment("named_batch"):
         name, jobs = named_batch, (batch, *jobs)  # every argument is a job
@@ -31,8 +31,8 @@ def command(batch: str | None, jobs: tuple[str, ...], *, named_batch: str | None
     kept = call(_keep(existing(ledger), name, jobs))
     if jobs and not kept:
         shows = status_command(name, str(ledger), current_program())
-        raise UsageError(f"none of these jobs is stale (with an answer to keep): `{shows}` shows the batch")
-    confirm(f"1 answer of {name} is kept" if kept == 1 else f"{kept} answers of {name} are kept")
+        raise UsageError(f"none of these jobs is stale with an answer to keep; see `{shows}`")
+    confirm(f"kept 1 answer of {name}" if kept == 1 else f"kept {kept} answers of {name}")
 
 
 async def _keep(path: Path, batch: str, jobs: tuple[str, ...]) -> int:

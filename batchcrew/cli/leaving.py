@@ -20,11 +20,11 @@ def leave(code: int) -> NoReturn:
 
 
 def end_now(code: int) -> NoReturn:
-    """End the process without waiting for anything; what was said is said whole."""
+    """End the process without waiting for anything, after the output is flushed."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
                 stream.flush()
         except (OSError, ValueError, OutputError, RuntimeError):
-            continue  # it went away, or a signal came while it was being written
+            continue  # the stream is closed, or a signal arrived during a write
     os._exit(code)

@@ -18,7 +18,7 @@ from batchcrew.reports.tables import render_list
 @ledger_option
 @json_option
 def command(*, ledger: Path, as_json: bool) -> None:
-    """Every batch in the ledger, the one that ran last first."""
+    """List the batches in the ledger, the one that ran last first."""
     lines = call(_lines(existing(ledger)))
     if as_json:
         click.echo(json_document(list_json(lines)))

@@ -13,19 +13,19 @@ T = TypeVar("T")
 
 
 def say(text: str) -> None:
-    """Write to standard error; a terminal that went away is no reason to fail."""
+    """Write to standard error; a closed terminal is not an error."""
     Lines(sys.stderr).write(text)
 
 
 class _Threads(ThreadPoolExecutor):
-    """The loop's threads. A name server that does not answer holds one for a minute: nobody waits for it."""
+    """The loop's threads. Shutdown does not wait, because a lookup without an answer blocks a thread for a minute."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001 - the base's own
         super().shutdown(wait=False, cancel_futures=True)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's where the extra `speed` is installed, else asyncio's own."""
+    """Return uvloop's factory if the extra `speed` is installed, else None for asyncio's own."""
     if importlib.util.find_spec("uvloop") is None:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop

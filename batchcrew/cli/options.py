@@ -45,7 +45,7 @@ ledger_option = option(
     "--ledger",
     type=click.Path(path_type=Path),
     callback=_found,
-    help=f"The SQLite file that records everything. Default: the nearest {DEFAULT_LEDGER} from here upward.",
+    help=f"The SQLite file that records everything. Default: the nearest {DEFAULT_LEDGER} in this folder or above.",
 )
 jobfile_ledger_option = option(
     "--ledger",
@@ -55,7 +55,7 @@ jobfile_ledger_option = option(
 json_option = option("--json", "as_json", is_flag=True, envvar="BATCHCREW_JSON", help="Print JSON on stdout.")
 batch_argument = click.argument("batch")
 batch_option = option(
-    "--batch", "named_batch", envvar="BATCHCREW_BATCH", help="The name of the batch, in place of the argument BATCH."
+    "--batch", "named_batch", envvar="BATCHCREW_BATCH", help="The name of the batch, instead of the argument BATCH."
 )
 
 
@@ -68,7 +68,7 @@ def one_batch(argument: str | None, named: str | None) -> str:
         UsageError: neither is given, or both are.
     """
     if argument is not None and named is not None and not from_environment("named_batch"):
-        raise UsageError("BATCH and --batch: give one of the two")
+        raise UsageError("BATCH and --batch exclude each other; give only one of the two")
     batch = named if argument is None else argument
     if batch is None:
         raise UsageError("missing BATCH (or --batch)")
@@ -76,31 +76,31 @@ def one_batch(argument: str | None, named: str | None) -> str:
 
 
 def from_environment(parameter: str) -> bool:
-    """Whether the command that is being called got the option's value from its variable."""
+    """Return whether the command got the option's value from its environment variable."""
     return click.get_current_context().get_parameter_source(parameter) is ParameterSource.ENVIRONMENT
 
 
 def existing(ledger: Path) -> Path:
-    """The ledger's path.
+    """Return the ledger's path if the file exists.
 
     Raises:
-        NotInLedger: there is no such file; reading commands do not make one.
-        UsageError: it cannot be said whether there is.
+        NotInLedger: the file was not found; reading commands do not create one.
+        UsageError: the folder cannot be read.
     """
     if not exists(ledger):
-        raise NotInLedger(f"there is no ledger at {ledger}: run a batch first, or name it with --ledger")
+        raise NotInLedger(f"ledger not found: {ledger}; run a batch first, or name the ledger with --ledger")
     return ledger
 
 
 async def known_batch(ledger: Reading, name: str) -> BatchKey:
-    """The batch of that name.
+    """Return the batch of that name.
 
     Raises:
-        NotInLedger: the ledger has none; the message names those it has.
+        NotInLedger: the batch was not found; the message names those of the ledger.
     """
     found = await ledger.batch(name)
     if found is None:
         names = [line.batch for line in await ledger.batches()]
-        known = f"it has {', '.join(names[:10])}" if names else "it is empty"
-        raise NotInLedger(f"the ledger {ledger.path} has no batch {name!r}; {known}")
+        known = f"its batches: {', '.join(names[:10])}" if names else "it has no batches yet"
+        raise NotInLedger(f"batch {name!r} not found in {ledger.path} ({known})")
     return found

@@ -1,4 +1,4 @@
-"""What commands print: how wide the terminal is, and messages that may be lost without changing the exit code."""
+"""Find the terminal's width, and print messages whose loss does not change the exit code."""
 
 import shutil
 import sys
@@ -15,7 +15,7 @@ def terminal_columns() -> int | None:
 
 
 def confirm(text: str) -> None:
-    """Print on stdout what was done. Where that cannot be written, stderr says so and nothing fails."""
+    """Print on stdout what was done. If that fails, print the error on stderr and continue."""
     try:
         click.echo(text)
     except OutputClosed:

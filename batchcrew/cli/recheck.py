@@ -29,11 +29,11 @@ MOST_IN_JSON = 1000
 @click.command()
 @batch_argument
 @click.argument("jobs", nargs=-1)
-@option("--crew-url", help="Poll this address, whatever the ledger and the job file say.")
+@option("--crew-url", help="Poll this URL instead of the one in the ledger or the job file.")
 @option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File that holds the crew's token; else the token of the batch's job file.",
+    help="File that holds the crew's token. Default: the token of the batch's job file.",
 )
 @ledger_option
 @json_option
@@ -46,13 +46,13 @@ def command(
     ledger: Path,
     as_json: bool,
 ) -> int:
-    """Look again at executions of BATCH (of JOBS, if any are named) that timed out or were lost.
+    """Poll executions of BATCH (or only of JOBS) again that timed out or were lost.
 
-    Polls the crew and takes what it finds: an execution that has succeeded gives its job's result, one that has
-    failed gives its reason. Starts and pays nothing, and never replaces a success. An execution that still runs stays
-    as it is; `batchcrew attach` has it watched again.
+    If an execution has succeeded or failed in the meantime, its result or reason is recorded. Nothing is started or
+    paid for, and no success is replaced. If an execution is still running, its job does not change; use `batchcrew
+    attach` to watch it again.
 
-    The address is the one where the execution was started, the token that of the batch's job file.
+    Executions are polled at the URL where they were started, with the token of the batch's job file.
 
     Exit 0 when every job of the batch has succeeded, 1 when some have not, 3 when work is left for the next run, 5
     when the crew cannot be reached or refuses the token.
@@ -63,7 +63,7 @@ def command(
         today=datetime.now().astimezone().date(),
         crew_url=crew_url,
         crew_token=read_token(token_file),
-        allow_outside=True,  # it was accepted when the batch was taken in, and no rows are read
+        allow_outside=True,  # it was accepted when the batch was recorded, and no rows are read
         given=tuple(_given(crew_url, token_file)),
     )
     looks: list[Look] = []

@@ -34,10 +34,10 @@ STATES = sorted(state.value for state in ENDED_JOB_STATES)
     "states",
     multiple=True,
     type=click.Choice(STATES),
-    help="Which ended jobs; failed if not said. Several times for several states.",
+    help="State of the jobs to reset; can be repeated. Default: failed.",
 )
-@option("--held", is_flag=True, help="Release held jobs: the same as --state held.")
-@option("--from-url", help="Only jobs whose answer came from the crew at this address; succeeded ones if not said.")
+@option("--held", is_flag=True, help="Reset jobs that are on hold; the same as --state held.")
+@option("--from-url", help="Only jobs whose answer came from the crew at this URL (default state: succeeded).")
 @ledger_option
 def command(
     batch: str | None,
@@ -49,9 +49,9 @@ def command(
     from_url: str | None,
     ledger: Path,
 ) -> None:
-    """Put ended JOBS of BATCH (all of them, if none is named) back to pending; the next run starts them.
+    """Reset ended JOBS of BATCH (default: all failed ones) to pending; the next run starts them.
 
-    Named jobs may be in any ended state, unless --state says which. A job that has succeeded is paid for again.
+    Named jobs may be in any ended state, unless --state limits them. A succeeded job is paid for again.
     """
     if named_batch is not None and batch is not None and not from_environment("named_batch"):
         name, jobs = named_batch, (batch, *jobs)  # every argument is a job
@@ -63,7 +63,7 @@ def command(
     put_back = call(_retry(existing(ledger), name, jobs, sorted(wanted), from_url))
     if jobs and not put_back:
         shows = status_command(name, str(ledger), current_program())
-        raise UsageError(f"none of these jobs is {' or '.join(sorted(wanted))}: `{shows}` shows them")
+        raise UsageError(f"none of these jobs is {' or '.join(sorted(wanted))}; see `{shows}`")
     confirm(f"1 job of {name} is pending again" if put_back == 1 else f"{put_back} jobs of {name} are pending again")
 
 

@@ -18,11 +18,11 @@ from batchcrew.cli.sources import consent_options, source, source_options
 @consent_options
 @jobfile_ledger_option
 @settings_options
-@option("--limit", type=click.IntRange(min=1), help="Kick off at most so many in this run.")
-@option("--watch-only", is_flag=True, help="Kick nothing off: only watch what is in flight to its end.")
-@option("--retry-failed", is_flag=True, help="Put failed jobs back first.")
-@option("--dry-run", is_flag=True, help="Print the plan and what it costs, as `check` does; kick nothing off.")
-@option("--drain", is_flag=True, help="On the first signal, wait for the executions in flight.")
+@option("--limit", type=click.IntRange(min=1), help="Kick off at most this many jobs in this run.")
+@option("--watch-only", is_flag=True, help="Start no jobs; only watch the executions in progress until they end.")
+@option("--retry-failed", is_flag=True, help="Reset failed jobs to pending first, so that they run again.")
+@option("--dry-run", is_flag=True, help="Print the plan and its cost, as `check` does, and start nothing.")
+@option("--drain", is_flag=True, help="On the first signal, wait for the executions in progress.")
 @reporting_options
 def command(
     jobfile: Path | None,
@@ -39,9 +39,9 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """Start or continue the batch of JOBFILE (.yaml, .json, .csv, .tsv or .jsonl).
+    """Start or resume the batch of JOBFILE (.yaml, .json, .csv, .tsv or .jsonl).
 
-    Run the same command again after any interruption: it goes on where it was.
+    After any interruption, run the same command again: it resumes where it stopped.
     """
     settings = overrides(options)
     jobs, ledger = source(jobfile, ledger, options, settings)

@@ -28,14 +28,14 @@ from batchcrew.reports.summary import exit_code, needs_person, render_summary, r
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _SETTINGS = {
-    "concurrency": option("--concurrency", type=int, help="Executions in flight."),
-    "rate": option("--rate", help="Kickoffs per second, minute or hour: 2/s, 60/m."),
-    "timeout": option("--timeout", help="Longest time of one execution: 30m."),
-    "max_runtime": option("--max-runtime", help="Stop starting after this time; the next run goes on."),
+    "concurrency": option("--concurrency", type=int, help="Executions in progress at the same time, over all crews."),
+    "rate": option("--rate", help="Maximum kickoffs per second, minute or hour: 2/s, 60/m."),
+    "timeout": option("--timeout", help="Maximum time of one execution: 30m."),
+    "max_runtime": option("--max-runtime", help="Start no new jobs after this time; the next run resumes."),
     "delivery": option(
         "--delivery",
         type=click.Choice(["at_least_once", "at_most_once"]),
-        help="What becomes of a kickoff in doubt: sent again, or held for a person.",
+        help="Whether to send a kickoff in doubt again, or to hold its job for you.",
     ),
     "stop_after_failures": option(
         "--stop-after-failures",
@@ -43,48 +43,52 @@ _SETTINGS = {
         " row that failed for the same reason (in_a_row=10, the default). none: never.",
     ),
     "canary": option(
-        "--canary", type=click.IntRange(min=1), help="So many jobs first; the rest start when these have succeeded."
+        "--canary",
+        type=click.IntRange(min=1),
+        help="Start this many jobs first, and the rest once these have succeeded.",
     ),
     "on_change": option(
         "--on-change",
         type=click.Choice(["keep", "rerun"]),
-        help="What becomes of succeeded jobs whose inputs changed: stale, or run (and paid for) again.",
+        help="Whether succeeded jobs whose inputs changed keep their answer (stale), or run, and are paid for, again.",
     ),
-    "max_kickoffs": option("--max-kickoffs", type=click.IntRange(min=1), help="Most kickoffs of this run."),
+    "max_kickoffs": option(
+        "--max-kickoffs", type=click.IntRange(min=1), help="Maximum number of kickoffs in this run."
+    ),
 }
 _REPORTING = [
     option(
         "--ping",
         "monitor",
         envvar="BATCHCREW_PING",
-        help="URL of a monitor (healthchecks style): told of start, success and failure.",
+        help="URL of a monitor (healthchecks style) to notify of start, success and failure.",
     ),
-    option("-q", "--quiet", is_flag=True, help="Print only what needs a person: cron mails only then."),
+    option("-q", "--quiet", is_flag=True, help="Print only what needs your attention, so that cron mails only then."),
     option(
         "--log-format",
         type=click.Choice(["text", "json"]),
         default="text",
         show_default=True,
-        help="json: one object a line on stderr.",
+        help="Format of the log on stderr; json writes one object per line.",
     ),
     json_option,
 ]
 
 
 def settings_options(command: Command) -> Command:
-    """Those of the job file's `run:` section that may be given for one run."""
+    """Add the options that override settings of the job file's `run:` section."""
     for decorate in reversed(_SETTINGS.values()):
         command = decorate(command)
     return command
 
 
 def overrides(options: dict[str, Any]) -> dict[str, Any]:
-    """Takes the settings out of a command's options."""
+    """Remove the settings from a command's options and return them."""
     return {name: options.pop(name) for name in _SETTINGS}
 
 
 def reporting_options(command: Command) -> Command:
-    """How a run is shown and told of."""
+    """Add the options for how a run is shown and reported."""
     for decorate in reversed(_REPORTING):
         command = decorate(command)
     return command
@@ -92,7 +96,7 @@ def reporting_options(command: Command) -> Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reporting:
-    """How a run is shown and told of."""
+    """How a run is shown and reported."""
 
     quiet: bool = False
     log_format: str = "text"
@@ -108,7 +112,7 @@ class Reporting:
 
 
 def run_and_report(request: RunRequest, reporting: Reporting, *, drain: bool = False) -> int:
-    """Run a batch, print its summary, and say how it ended as an exit code."""
+    """Run a batch, print its summary and return the exit code."""
     kind = reporting.kind(tick=request.once)
     try:
         result = call(_run(request, kind, drain=drain, monitor=reporting.monitor))
@@ -116,7 +120,7 @@ def run_and_report(request: RunRequest, reporting: Reporting, *, drain: bool = F
         if kind == "json":
             _log("error", message=str(error), exit_code=int(error.exit_code))
             return error.exit_code
-        if kind == "quiet" and isinstance(error, BatchBusy):  # the other run goes on: nothing for a person
+        if kind == "quiet" and isinstance(error, BatchBusy):  # the other run continues: nothing to do
             return ExitCode.BUSY
         raise
     except asyncio.CancelledError:
@@ -136,7 +140,7 @@ def _log(event: str, **values: Any) -> None:
 
 
 def _tell(kind: ProgressKind) -> Callable[[str], None]:
-    """How a signal is answered: as a log's line; not at all where only a person's matters are said."""
+    """Return how to report a signal: as a line of the log, or not at all with `--quiet`."""
     if kind == "quiet":
         return lambda text: None
     return (lambda text: _log("signal", message=text)) if kind == "json" else say

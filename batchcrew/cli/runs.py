@@ -18,14 +18,14 @@ from batchcrew.reports.runs_table import render_runs
 @click.argument("batch", required=False)
 @option(
     "--limit", type=click.IntRange(min=1), default=20, show_default=True, envvar="BATCHCREW_RUNS_LIMIT",
-    help="How many of the latest.",
+    help="Maximum number of runs to list.",
 )  # fmt: skip
 @ledger_option
 @json_option
 def command(batch: str | None, *, limit: int, ledger: Path, as_json: bool) -> None:
-    """The history of BATCH (of all batches, if none is named): what each run did, and why it stopped.
+    """List the runs of BATCH (default: of all batches): what each one did and why it stopped.
 
-    The newest comes first. Ticks that found nothing to start are not kept.
+    The newest run comes first. Ticks that found nothing to start are not recorded.
     """
     clock = SystemClock()
     lines = call(_runs(existing(ledger), batch, limit, clock))

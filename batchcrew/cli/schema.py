@@ -8,9 +8,9 @@ from batchcrew.jobfile import json_schema
 
 @click.command()
 def command() -> None:
-    """The job file's JSON Schema on stdout.
+    """Print the JSON Schema of job files on stdout.
 
-    Point an editor to it with a first line such as
+    Point your editor to it with a first line such as
     `# yaml-language-server: $schema=batchcrew.schema.json`.
     """
     click.echo(orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2))

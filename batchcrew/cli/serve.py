@@ -44,53 +44,84 @@ IN_MEMORY = Path(":memory:")
 @click.command()
 @click.argument("target", default="demo")
 @option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port; 0 is any free one.")
+@option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on; 0 picks a free one.",
+)
 @option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help=f"File that holds the bearer token; else ${TOKEN_VARIABLE}; else one is made and printed.",
+    help=f"File that holds the bearer token. Default: ${TOKEN_VARIABLE}, else a generated token, which is printed.",
 )
-@option("--dialect", type=click.Choice(DIALECTS), default="guide", show_default=True, help="How answers look.")
-@option("--workers", type=int, default=2, show_default=True, help="Crews: processes that run them.")
-@option("--threads", type=int, default=4, show_default=True, help="Crews: executions at once in each process.")
-@option("--max-queue", type=int, default=1000, show_default=True, help="Crews: kickoffs that may wait; 429 beyond it.")
-@option("--execution-timeout", default="30m", show_default=True, help="Crews: longest time of one execution.")
 @option(
-    "--stop-timeout", default="10s", show_default=True, help="Crews: on SIGTERM or Ctrl-C, how long to let them end."
+    "--dialect",
+    type=click.Choice(DIALECTS),
+    default="guide",
+    show_default=True,
+    help="Wording of the answers, as different deployed crews give them.",
 )
-@option("--webhook-allow", multiple=True, help="Crews: pattern of URLs that may be called back; may be repeated.")
-@option("--keep", default="30d", show_default=True, help="Crews: age at which ended executions are forgotten.")
-@option("--keep-count", type=int, default=100_000, show_default=True, help="Crews: ended executions that are kept.")
-@option("--execution-time", default="2s±50%", show_default=True, help="Demo: of one execution: 2s, 500ms, 2s±50%.")
-@option("--fail-rate", default="0", help="Demo: share of executions that end as failed: 0.2 or 20%.")
-@option("--http-error-rate", default="0", help="Share of kickoffs and status calls answered with 500, 502 or 503.")
-@option("--drop-rate", default="0", help="Share of kickoffs and status calls dropped without an answer.")
-@option("--max-running", type=click.IntRange(min=1), help="Demo: executions at once; 429 with Retry-After beyond it.")
-@option("--seed", type=int, help="Demo: for a rehearsal that repeats.")
+@option("--workers", type=int, default=2, show_default=True, help="Crews: number of worker processes.")
+@option("--threads", type=int, default=4, show_default=True, help="Crews: concurrent executions per worker process.")
+@option(
+    "--max-queue",
+    type=int,
+    default=1000,
+    show_default=True,
+    help="Crews: maximum number of queued kickoffs; further ones get 429.",
+)
+@option("--execution-timeout", default="30m", show_default=True, help="Crews: maximum time of one execution.")
+@option(
+    "--stop-timeout",
+    default="10s",
+    show_default=True,
+    help="Crews: how long to wait for running executions on SIGTERM or Ctrl-C.",
+)
+@option("--webhook-allow", multiple=True, help="Crews: pattern of allowed webhook URLs; can be repeated.")
+@option("--keep", default="30d", show_default=True, help="Crews: delete ended executions after this time.")
+@option(
+    "--keep-count",
+    type=int,
+    default=100_000,
+    show_default=True,
+    help="Crews: maximum number of ended executions to keep.",
+)
+@option("--execution-time", default="2s±50%", show_default=True, help="Demo: time of one execution: 2s, 500ms, 2s±50%.")
+@option("--fail-rate", default="0", help="Demo: share of executions that fail: 0.2 or 20%.")
+@option("--http-error-rate", default="0", help="Share of kickoffs and status requests that get 500, 502 or 503.")
+@option("--drop-rate", default="0", help="Share of kickoffs and status requests that are dropped without an answer.")
+@option(
+    "--max-running",
+    type=click.IntRange(min=1),
+    help="Demo: maximum concurrent executions; further kickoffs get 429 with Retry-After.",
+)
+@option("--seed", type=int, help="Demo: random seed, for reproducible runs.")
 @option(
     "--no-idempotency",
     is_flag=True,
-    help="Ignore Idempotency-Key, as deployed crews do: a lost answer is really in doubt.",
+    help="Ignore Idempotency-Key, as deployed crews do, so that a lost answer leaves a kickoff in doubt.",
 )
 @option(
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="SQLite file to keep executions in; `:memory:` for none. Default: none for the demo, results/… for crews.",
+    help="SQLite file that stores executions, or `:memory:`. Default: in memory for the demo, results/… for crews.",
 )
 @click.pass_context
 def command(
     context: click.Context, /, *, target: str, token_file: Path | None, no_idempotency: bool, **options: Any
 ) -> None:
-    """The crew API on this machine: of real CrewAI crews, or of a demo crew.
+    """Serve the crew API on this machine, for a real CrewAI crew or a demo crew.
 
-    TARGET is a crew (my_project.crew:TravelCrew, path/to/file.py:crew), a CrewAI project's folder, or `demo`, a
-    travel planner that asks no language model. The server's URL is printed on stdout once it listens.
+    TARGET is a crew (my_project.crew:TravelCrew, path/to/file.py:crew), the folder of a CrewAI project, or `demo`, a
+    travel planner without a language model. The server's URL is printed on stdout once it listens.
     """
     crew = None
     if target == "demo":
-        _refuse_given(context, OF_CREWS, "is for real crews, and the demo crew is served")
+        _refuse_given(context, OF_CREWS, "applies to real crews only, and TARGET is the demo crew")
     else:
-        _refuse_given(context, OF_DEMO, f"is for the demo crew, and {target} is served")
+        _refuse_given(context, OF_DEMO, f"applies to the demo crew only, and TARGET is {target}")
         crew = _crew(target, options)
     if crew and options["state"] is None:
         options["state"] = Path("results") / f"served-{re.sub(r'[^A-Za-z0-9.]+', '-', target).strip('-.') or 'crew'}.db"
@@ -172,7 +203,9 @@ async def _serve_until(stopped: asyncio.Event, options: ServeOptions) -> None:
         await stopped.wait()
         if server.stats.get("running") and options.crew is not None:
             click.echo(
-                f"stopping: what runs has {options.crew.stop_timeout:g} s; a second signal ends at once", err=True
+                f"stopping: waiting up to {options.crew.stop_timeout:g}s for running executions;"
+                " a second signal stops immediately",
+                err=True,
             )
         await server.drain()
         stats = server.stats
@@ -195,26 +228,27 @@ async def _started(server: CrewServer, stopped: asyncio.Event) -> bool:
 
 
 def _sum_up(options: ServeOptions, stats: dict[str, int]) -> None:
+    kickoffs = f"{stats['kickoffs']} {'kickoff' if stats['kickoffs'] == 1 else 'kickoffs'}"
     click.echo(
-        f"served {stats['kickoffs']} kickoffs, at most {stats['peak_running']} at once, "
+        f"served {kickoffs}, at most {stats['peak_running']} concurrent, "
         f"at most {stats['max_kickoffs_per_job']} for one job; "
-        f"{stats['refused']} refused, {stats['disturbed']} requests went wrong on purpose",
+        f"{stats['refused']} refused, {stats['disturbed']} failed on purpose",
         err=True,
     )
     left = stats.get("running", 0) + stats.get("paused", 0)
     if options.crew is not None and left:
-        click.echo(f"{left} were interrupted by this stop", err=True)
+        click.echo(f"{left} {'execution was' if left == 1 else 'executions were'} interrupted", err=True)
 
 
 def _greet(options: ServeOptions, server: CrewServer) -> None:
     what = f"serving {server.name} ({options.dialect} dialect) on {server.url}"
     if options.crew is None:
-        what += "; no language model is asked"
+        what += "; no language model is used"
     elif options.state is not None:
-        what += f"; executions are kept in {options.state}"
+        what += f"; executions are stored in {options.state}"
     click.echo(what, err=True)
     if options.token is None:
-        click.echo(f"its token, made for this server: {server.token}", err=True)
+        click.echo(f"generated token: {server.token}", err=True)
     shown = server.token if options.token is None else "…"
     click.echo(f"  CREW_URL={server.url} CREW_TOKEN={shown} {current_program()} run leads.csv", err=True)
     confirm(server.url)

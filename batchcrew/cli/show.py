@@ -24,7 +24,7 @@ from batchcrew.reports.tables import render_job
 @ledger_option
 @json_option
 def command(batch: str, job: str, *, ledger: Path, as_json: bool) -> None:
-    """One JOB of BATCH: its inputs, attempts, tasks, output and errors."""
+    """Show one JOB of BATCH: its inputs, attempts, tasks, output and errors."""
     detail = call(_detail(existing(ledger), batch, job))
     if as_json:
         click.echo(json_document(job_json(detail)))

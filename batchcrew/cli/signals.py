@@ -1,4 +1,4 @@
-"""What signals mean to a run: the first leaves in order, the second at once."""
+"""Stop a run on signals: in order on the first, immediately on the second."""
 
 import asyncio
 import math
@@ -30,11 +30,11 @@ async def with_signals(
     tell: Callable[[str], None] = say,
     after: Handler = ignore,
 ) -> T:
-    """Run `work`; the first signal asks it to stop, the second cuts it off (the ledger stays consistent).
+    """Run `work`; the first signal requests a stop, the second cuts it off (the ledger stays consistent).
 
     Args:
         drain: executions in progress are waited for; else they are left for the next run.
-        tell: reports what the signal did.
+        `tell`: reports what the signal did.
         after: handles signals once the work has ended. There is no moment between the two handlers.
     """
     task = asyncio.ensure_future(work)
@@ -53,7 +53,10 @@ async def with_signals(
             return
         first = loop.time()
         stop.request(StopReason.SIGNAL, f"by {number.name}", leave=not drain)
-        tell(f"{number.name}: no new jobs will start; send a second signal to stop immediately")
+        if number is signal.SIGINT:
+            tell("Interrupted: no new jobs will start. Press Ctrl-C again to quit immediately.")
+        else:
+            tell(f"{number.name}: no new jobs will start. A second signal stops the run immediately.")
 
     handle_in_loop(told)
     try:
@@ -78,6 +81,6 @@ def handle_in_loop(react: Callable[[signal.Signals], None]) -> None:
 
 
 def cut_down(tell: Callable[[str], None]) -> NoReturn:
-    """End at once while something does not let go (a ledger that another program holds)."""
+    """End the process immediately, even while another program holds the ledger."""
     tell(ENDED_AT_ONCE)
     end_now(ExitCode.STOPPED)

@@ -1,4 +1,4 @@
-"""The job file's argument and the options that say how to read it."""
+"""The job file's argument, and the options that control how it is read."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -21,50 +21,52 @@ from batchcrew.reports.commands import quoted
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _SOURCE_OPTIONS = [
-    option("--crew-url", help="The crew's URL, over the job file's (a rows file takes $CREW_URL)."),
+    option("--crew-url", help="The crew's URL; overrides the job file. Default for a rows file: $CREW_URL."),
     option(
         "--token-file",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="File that holds the crew's token. A token itself is never an option: `ps` would show it.",
+        help="File that holds the crew's token. The token itself is never an option, because `ps` would show it.",
     ),
-    option("--encoding", help="Encoding of CSV and TSV files; UTF-8 if not said."),
-    option("--delimiter", help="Delimiter of CSV files; detected if not said."),
+    option("--encoding", help="Encoding of CSV and TSV files. Default: UTF-8."),
+    option("--delimiter", help="Delimiter of CSV files. Default: detected."),
     option(
         "--date",
         type=click.DateTime(["%Y-%m-%d"]),
         metavar="YYYY-MM-DD",
-        help="What {date} is in the job file: to finish an earlier day's batch. Today if not said.",
+        help="Value of {date} in the job file, to finish an earlier day's batch. Default: today.",
     ),
-    option("--allow-outside", is_flag=True, help="Let `rows:` name files outside the job file's folder."),
+    option("--allow-outside", is_flag=True, help="Allow `rows:` to name files outside the job file's folder."),
     option(
         "--batch",
         "named_batch",
         envvar="BATCHCREW_BATCH",
-        help="The batch of this name in the ledger, by its own job file and date: JOBFILE may be left out.",
+        help="Name of a batch in the ledger; its own job file and date are used if JOBFILE is omitted.",
     ),
     option(
-        "--take-over", is_flag=True, help="Make a batch of the same name that belongs to another job file this file's."
+        "--take-over",
+        is_flag=True,
+        help="Assign a batch of the same name that belongs to another job file to this one.",
     ),
 ]
 _CONSENT_OPTIONS = [
     option(
         "--rerun-changed",
         is_flag=True,
-        help="Run the jobs again that have succeeded and whose inputs changed since: they are paid for again.",
+        help="Run (and pay for) succeeded jobs again whose inputs have changed since.",
     ),
     option("--accept-changes", is_flag=True, help="Pay again for more succeeded jobs than run.plan_guard allows."),
 ]
 
 
 def source_options(command: Command) -> Command:
-    """The job file's argument and what says how to read it."""
+    """Add the job file's argument and the options that control how it is read."""
     for decorate in reversed(_SOURCE_OPTIONS):
         command = decorate(command)
     return click.argument("jobfile", required=False, type=click.Path(path_type=Path))(command)
 
 
 def consent_options(command: Command) -> Command:
-    """What says that succeeded jobs may be paid for again."""
+    """Add the options that allow succeeded jobs to be paid for again."""
     for decorate in reversed(_CONSENT_OPTIONS):
         command = decorate(command)
     return command
@@ -131,7 +133,7 @@ async def _recorded(path: Path, batch: str) -> RecordedJobFile:
 
 
 def read_token(file: Path | None) -> str | None:
-    """The token that a file holds.
+    """Read the token from a file.
 
     Raises:
         UsageError: it cannot be read or is empty.
@@ -143,5 +145,5 @@ def read_token(file: Path | None) -> str | None:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--token-file {file}: {error}") from error
     if not token:
-        raise UsageError(f"--token-file {file}: it is empty; write the crew's token into it")
+        raise UsageError(f"--token-file {file}: the file is empty; write the crew's token into it")
     return token

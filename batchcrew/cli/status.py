@@ -21,7 +21,7 @@ from batchcrew.reports.tables import render_status
 @ledger_option
 @json_option
 def command(batch: str | None, *, named_batch: str | None, ledger: Path, as_json: bool) -> None:
-    """Counts of BATCH (the one that ran last, if not said) and what is in flight."""
+    """Show the counts of BATCH (default: the one that ran last) and its executions in progress."""
     if batch is not None or named_batch is not None:
         batch = one_batch(batch, named_batch)
     clock = SystemClock()
@@ -37,5 +37,5 @@ async def _status(path: Path, batch: str | None, clock: SystemClock) -> BatchSta
         if batch is None:
             batch = await ledger.latest()
             if batch is None:
-                raise NotInLedger(f"the ledger {path} has no batch yet")
+                raise NotInLedger(f"no batches in {path} yet")
         return await ledger.status(await known_batch(ledger, batch))

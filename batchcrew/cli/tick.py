@@ -28,10 +28,12 @@ def command(
     as_json: bool,
     **options: Any,
 ) -> int:
-    """One step of the batch of JOBFILE: settle what is due, ask what is due, start what has a free slot, end.
+    """Do the work of JOBFILE's batch that is due now, then exit.
 
-    A run without a resident process: called by cron every minute it finishes the same batch with the same
-    guarantees and limits. Exit 3 while work is left.
+    A tick polls the executions that are due, records their results and starts jobs where slots are free. Called by
+    cron every minute, ticks finish the batch without a resident process, with the same guarantees and limits as `run`.
+
+    Exit 3 while work is left.
     """
     settings = overrides(options)
     jobs, ledger = source(jobfile, ledger, options, settings)

@@ -15,7 +15,7 @@ from batchcrew.cli.options import existing, ledger_option
 def command(*, ledger: Path) -> None:
     """Upgrade a ledger that an earlier version of batchcrew wrote.
 
-    A run upgrades its ledger automatically; commands that only read do not. No job changes, nothing is kicked off.
+    A run upgrades its ledger automatically; commands that only read do not. No job is changed or started.
     """
     before, after = call(upgrade(existing(ledger), clock=SystemClock()))
     if before == after:

@@ -14,15 +14,15 @@ from batchcrew.cli.options import existing, ledger_option
 @click.command()
 @ledger_option
 def command(*, ledger: Path) -> None:
-    """Make the ledger's file as small as what is in it, after batches were deleted.
+    """Shrink the ledger file after batches were deleted.
 
-    Exit 4 while a run uses the ledger. It needs free disk space of up to twice the file's size.
+    Exit 4 while a run uses the ledger. Needs free disk space of up to twice the file's size.
     """
     done = call(vacuum(existing(ledger), clock=SystemClock()))
     before, after = format_size(done.before), format_size(done.after)
     if done.waits_for_readers:
         click.echo(
-            f"{ledger}: {before} before; another program reads it, and it shrinks to {after} once that has ended"
+            f"{ledger}: {before} before; another program is reading it, it shrinks to {after} once that program ends"
         )
     else:
         click.echo(f"{ledger}: {before} before, {after} now")

@@ -1,6 +1,6 @@
-"""Every default once, and validated value objects for what a person can set.
+"""All settings with their defaults, as validated value objects.
 
-Durations are float seconds inside; a job file or an option writes them as `30s`, `5m`, `1h30m` or a
+Durations are stored as float seconds; a job file or an option writes them as `30s`, `5m`, `1h30m` or a
 bare number of seconds. The environment is not read here (it is read in `cli/`).
 """
 
@@ -17,14 +17,14 @@ from batchcrew.base.quantities import UNITS, parse_duration, parse_size
 from batchcrew.base.reasons import PERMANENT_REASONS
 
 EMBEDDED = "embedded"
-"""`crew.url: embedded` starts a local demo crew for the run."""
+"""Value of `crew.url` that starts a local demo crew for the run."""
 DEFAULT_CREW = "default"
 """Name of the crew of a job file that has a single one."""
 
 DEFAULT_IN_A_ROW = 10
-"""Failures in a row, all for the same reason, after which a run stops if nothing else is said."""
+"""Failures in a row, all for the same reason, after which a run stops by default."""
 SHARE_SAMPLE = 10
-"""Ended jobs from which on a share of failures is judged."""
+"""Number of ended jobs from which on the share of failures is checked."""
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|m|h|sec|min|second|minute|hour)")
 
@@ -32,7 +32,7 @@ Duration = Annotated[
     float,
     BeforeValidator(
         parse_duration,
-        json_schema_input_type=Annotated[str, Field(description="A duration: 30s, 5m, 1h30m …")]
+        json_schema_input_type=Annotated[str, Field(description="A duration: 30s, 5m or 1h30m.")]
         | Annotated[float, Field(description="A number of seconds.")],
     ),
 ]
@@ -42,7 +42,7 @@ Size = Annotated[
     int,
     BeforeValidator(
         parse_size,
-        json_schema_input_type=Annotated[str, Field(description="64MiB, 10 MB …")]
+        json_schema_input_type=Annotated[str, Field(description="A size: 64MiB or 10 MB.")]
         | Annotated[int, Field(description="A number of bytes.")],
     ),
     Field(gt=0),
@@ -50,13 +50,13 @@ Size = Annotated[
 
 
 class Settings(BaseModel):
-    """Base of the value objects: frozen, and a key that is not known is an error."""
+    """Base of the value objects: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Rate(Settings):
-    """Kickoffs per period. Kickoffs are spaced evenly, so no window of a period sees more than `count` + 1."""
+    """Maximum kickoffs per period, evenly spaced: no window of one period has more than `count` + 1."""
 
     count: float = Field(gt=0)
     period_seconds: float = Field(gt=0)
@@ -72,12 +72,12 @@ class Rate(Settings):
 
 
 def parse_rate(value: object) -> Any:
-    """A `Rate` from `60/m`, `2/s` or `500/h`."""
+    """Parse a `Rate` from `60/m`, `2/s` or `500/h`."""
     if isinstance(value, Rate):
         return value
     match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None or float(match[1]) <= 0:
-        raise ValueError(f"{value!r} is no rate; write it like 2/s, 60/m or 500/h")
+        raise ValueError(f"invalid rate: {value!r} (expected e.g. 2/s, 60/m or 500/h)")
     return Rate(count=float(match[1]), period_seconds=UNITS[match[2][0]])
 
 
@@ -93,7 +93,7 @@ RateText = Annotated[
 
 
 def parse_share(value: object) -> Any:
-    """A share between 0 and 1 from `80%` or `0.8`."""
+    """Parse a share between 0 and 1 from `80%` or `0.8`."""
     if isinstance(value, Decimal):
         return value
     text = str(value).strip()
@@ -102,7 +102,7 @@ def parse_share(value: object) -> Any:
         share = Decimal(text.removesuffix("%").strip()) / (100 if percent else 1)
         if share <= 1:
             return share
-    raise ValueError(f"{value!r} is no share; write it like 80% or 0.8")
+    raise ValueError(f"invalid share: {value!r} (expected e.g. 80% or 0.8)")
 
 
 Share = Annotated[
@@ -116,17 +116,17 @@ Share = Annotated[
 
 
 class FailureLimit(Settings):
-    """After which failures a run starts nothing more."""
+    """Failures after which a run starts no new jobs."""
 
     in_a_row: int | None = Field(default=None, ge=1, le=10_000)
-    """Executions of one crew that failed in a row, over all runs of the batch. Default 10, unless `count` or `share`
-    is given."""
+    """Number of executions of one crew that failed in a row, over all runs of the batch. Default: 10, unless `count`
+    or `share` is given."""
     same: bool = True
-    """Only executions that failed for the same reason make a row."""
+    """Count only executions in a row that failed for the same reason."""
     count: int | None = Field(default=None, ge=1)
-    """Failed jobs of this run."""
+    """Number of failed jobs in this run."""
     share: Annotated[Share, Field(gt=0)] | None = None
-    """Share of the jobs that ended in this run, from 10 on."""
+    """Failure rate: share of the ended jobs of this run that failed, once 10 jobs have ended."""
 
     @model_validator(mode="before")
     @classmethod
@@ -138,7 +138,7 @@ class FailureLimit(Settings):
     def reached(self, *, failed: int, ended: int) -> bool:
         """Return whether `failed` of the `ended` jobs of this run are enough to stop, by `count` or `share`.
 
-        A share is judged from 10 ended jobs on: one failure among the first two is no pattern.
+        A share is judged from 10 ended jobs on: one failure among the first two means little.
         """
         if self.count is not None and failed >= self.count:
             return True
@@ -163,10 +163,10 @@ def parse_failure_limit(value: object) -> Any:
         return FailureLimit(share=Decimal(percent[1]) / 100)
     pairs = [part.partition("=") for part in text.split(",")]
     if all(name.strip() and equals and given.strip() for name, equals, given in pairs):
-        with contextlib.suppress(ValidationError):  # it would name a key that nobody has written as one
+        with contextlib.suppress(ValidationError):  # its error would name a key that is not in the input
             return FailureLimit.model_validate({name.strip(): given.strip() for name, _, given in pairs})
     raise ValueError(
-        f"invalid limit of failures: {value!r} (expected a count like 20, a share like 10%, none, or"
+        f"invalid failure limit: {value!r} (expected a count like 20, a share like 10%, none, or"
         " {in_a_row: 10, same: true})"
     )
 
@@ -175,8 +175,8 @@ FailureLimitText = Annotated[
     FailureLimit | None,
     BeforeValidator(
         parse_failure_limit,
-        json_schema_input_type=Annotated[str, Field(description="A share of the jobs that ended: 10%. Or none.")]
-        | Annotated[int, Field(description="A count of failed jobs: 20.")]
+        json_schema_input_type=Annotated[str, Field(description="A failure rate: 10%, or none.")]
+        | Annotated[int, Field(description="A number of failed jobs: 20.")]
         | FailureLimit
         | None,
     ),
@@ -199,54 +199,54 @@ PlanGuard = Annotated[
     Decimal | None,
     BeforeValidator(
         parse_plan_guard,
-        json_schema_input_type=Annotated[str, Field(description="A share of the succeeded jobs: 20%. Or off.")]
+        json_schema_input_type=Annotated[str, Field(description="A share of the succeeded jobs: 20%, or off.")]
         | Annotated[float, Field(ge=0, le=1, description="A share: 0.2.")],
     ),
 ]
 
 
 class Canary(Settings):
-    """The first jobs of a batch must end well before the rest may start."""
+    """The first jobs of a batch, which must succeed before the rest starts."""
 
     jobs: int = Field(ge=1)
-    """How many jobs go first."""
+    """Number of jobs that start first."""
     succeed: Share = Decimal(1)
-    """Share of them that must succeed."""
+    """Share of these jobs that must succeed."""
 
 
 def parse_canary(value: object) -> Any:
-    """A `Canary` from a number of jobs or its mapping."""
+    """Parse a `Canary` from a number of jobs or a mapping."""
     return {"jobs": value} if isinstance(value, int | str) and not isinstance(value, bool) else value
 
 
 class MaxKickoffs(Settings):
-    """How many kickoffs may be spent."""
+    """Maximum number of kickoffs."""
 
     run: int | None = Field(default=None, ge=1)
-    """In one run."""
+    """Maximum in one run."""
     batch: int | None = Field(default=None, ge=1)
-    """In the batch, over all its runs."""
+    """Maximum in the batch, over all its runs."""
 
 
 def parse_max_kickoffs(value: object) -> Any:
-    """A `MaxKickoffs` from a number (of one run) or its mapping."""
+    """Parse `MaxKickoffs` from a number (for one run) or a mapping."""
     return {"run": value} if isinstance(value, int | str) and not isinstance(value, bool) else value
 
 
 class Price(Settings):
-    """What one kickoff costs."""
+    """Price of one kickoff."""
 
     amount: Decimal = Field(ge=0)
     currency: str = ""
 
 
 def parse_price(value: object) -> Any:
-    """A `Price` from `0.50`, or `0.50 USD`."""
+    """Parse a `Price` from `0.50` or `0.50 USD`."""
     if isinstance(value, Price):
         return value
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z€$£¥]{0,8})", str(value).strip())
     if isinstance(value, bool) or match is None:
-        raise ValueError(f"{value!r} is no price; write it like 0.50 or 0.50 USD")
+        raise ValueError(f"invalid price: {value!r} (expected e.g. 0.50 or 0.50 USD)")
     return Price(amount=Decimal(match[1]), currency=match[2])
 
 
@@ -254,7 +254,7 @@ PriceText = Annotated[
     Price,
     BeforeValidator(
         parse_price,
-        json_schema_input_type=Annotated[str, Field(description="A price: 0.50 USD.")]
+        json_schema_input_type=Annotated[str, Field(description="A price with its currency: 0.50 USD.")]
         | Annotated[float, Field(ge=0, description="A price without its currency: 0.5.")],
     ),
 ]
@@ -265,25 +265,25 @@ Delivery = Literal["at_least_once", "at_most_once"]
 
 
 class RetrySettings(Settings):
-    """When a job whose attempt failed is kicked off again."""
+    """When a failed attempt is retried."""
 
     attempts: int = Field(default=3, ge=1, le=100)
-    """Most kickoffs of one job. Refusals (429 and the like) use up none."""
+    """Maximum kickoffs per job. Refused kickoffs (429 and the like) do not count."""
     backoff: PositiveDuration = 5.0
-    """Wait before the second attempt."""
+    """Wait before the first retry."""
     factor: float = Field(default=2.0, ge=1, le=100)
     """Each further wait is this many times longer."""
     max: PositiveDuration = 300.0
     """Longest wait."""
     on: tuple[RetryClass, ...] = ("crew_error", "lost")
-    """Which outcomes are tried again. A timed-out execution may still be running: it is not in the default."""
+    """Outcomes to retry. The default omits timeout, because a timed-out execution may still be running."""
     never: tuple[Annotated[str, Field(min_length=3, max_length=200)], ...] = PERMANENT_REASONS
-    """A failure whose reason has one of these texts in it is not retried. `*` stands for one word; a text that begins
-    with `!` names reasons that are retried all the same."""
+    """A failure is not retried if its reason contains one of these texts. `*` stands for one word; a text that begins
+    with `!` names reasons that are retried anyway."""
 
 
 class PollSettings(Settings):
-    """How often an execution is polled."""
+    """How often executions are polled."""
 
     initial: PositiveDuration = 2.0
     """Wait before the first poll."""
@@ -292,91 +292,91 @@ class PollSettings(Settings):
     max: PositiveDuration = 30.0
     """Longest wait."""
     settle: NonNegativeDuration = 10.0
-    """Poll a completed execution without an output for this long before it counts: its output may come later."""
+    """Keep polling a completed execution without an output for this long, as its output may arrive later."""
 
 
 class BreakerSettings(Settings):
-    """When a crew that is ill is left alone, and for how long."""
+    """When kickoffs to a failing crew are paused, and for how long."""
 
     failures: int = Field(default=5, ge=1)
-    """So many calls in a row that went wrong open it."""
+    """Open the breaker after this many failed requests in a row."""
     rate: Share = Decimal("0.5")
-    """So large a share of the latest calls opens it as well."""
+    """Also open it when this share of the latest requests failed."""
     sample: int = Field(default=20, ge=1, le=10_000)
-    """How many calls the share is of; it opens by its rate only once there were so many."""
+    """Number of latest requests that `rate` is measured over; fewer requests never open it by their rate."""
     pause: PositiveDuration = 5.0
-    """Wait before the first probe; each further wait is twice as long, up to a minute."""
+    """Wait before the first probe; each further wait is twice as long, up to one minute."""
     give_up: PositiveDuration = 600.0
-    """Open for so long, it ends the run (exit 5)."""
+    """End the run (exit 5) when the breaker has been open for this long."""
     on: tuple[BreakerClass, ...] = ("api",)
-    """What counts: calls of the API that went wrong, and (crew_error) executions that did not succeed."""
+    """Failures that count: api is failed requests, crew_error is executions that did not succeed."""
 
 
 class RunSettings(Settings):
-    """The `run:` section of a job file; a command-line option of the same name wins over it."""
+    """The `run:` section of a job file; command-line options of the same name override it."""
 
     concurrency: int = Field(default=10, ge=1, le=10_000)
-    """Executions in flight, over all crews."""
+    """Maximum executions in progress at the same time, over all crews."""
     rate: RateText | None = None
-    """Kickoffs per second, minute or hour, over all crews; default none."""
+    """Maximum kickoffs per second, minute or hour, over all crews. Default: no limit."""
     timeout: PositiveDuration = 1800.0
-    """Longest time of one execution."""
+    """Maximum time of one execution."""
     max_runtime: PositiveDuration | None = None
-    """Stop starting after this time and leave the rest for the next run."""
+    """Start no new jobs after this time; the next run resumes."""
     delivery: Delivery = "at_least_once"
-    """What becomes of a job whose kickoff is in doubt: kicked off again, or held for a person."""
+    """Whether a job whose kickoff is in doubt is kicked off again (at_least_once) or put on hold (at_most_once)."""
     retry: RetrySettings = RetrySettings()
-    """When a failed job is tried again."""
+    """When failed jobs are retried."""
     poll: PollSettings = PollSettings()
-    """How executions are watched."""
+    """How often executions are polled."""
     stop_after_failures: FailureLimitText = FailureLimit(in_a_row=DEFAULT_IN_A_ROW)
     """Start no new jobs after this many failures in a row, this many failed jobs (20), or this failure rate (10%)."""
     canary: Annotated[Canary, BeforeValidator(parse_canary, json_schema_input_type=int | Canary)] | None = None
-    """So many jobs first; the rest start only when enough of these have succeeded."""
+    """Start this many jobs first, and the rest only when enough of these have succeeded."""
     max_kickoffs: (
         Annotated[MaxKickoffs, BeforeValidator(parse_max_kickoffs, json_schema_input_type=int | MaxKickoffs)] | None
     ) = None
-    """Most kickoffs of one run, or {run: …, batch: …}."""
+    """Maximum number of kickoffs in one run, or {run: …, batch: …}."""
     breaker: BreakerSettings = BreakerSettings()
-    """When a crew that is ill is left alone."""
+    """When kickoffs to a failing crew are paused."""
     on_change: OnChange = "keep"
-    """What becomes of a job that has succeeded and whose inputs changed: it keeps its answer and is stale, or it runs
-    again and is paid for again."""
+    """Whether a succeeded job whose inputs changed keeps its answer and becomes stale (keep), or runs, and is paid for,
+    again (rerun)."""
     reuse: Reuse = "batch"
-    """Whether a job takes over the answer of another job of the batch with the same crew and inputs that is no longer
-    in the file; off: it is kicked off."""
+    """Whether a new job reuses the answer of a job of the batch with the same crew and inputs that is no longer in the
+    file (batch), or is kicked off (off)."""
     plan_guard: PlanGuard = Decimal("0.2")
-    """Stop before the first kickoff when more than this share of the jobs that have succeeded (and at least 10) would
-    be paid for again; off: never."""
+    """Stop before the first kickoff when more than this share of the succeeded jobs (and at least 10) would be paid for
+    again; off disables the check."""
 
     @model_validator(mode="after")
     def _waits_are_ordered(self) -> Self:
         if self.retry.backoff > self.retry.max:
-            raise ValueError("retry.backoff is longer than retry.max")
+            raise ValueError("retry.backoff must not be longer than retry.max")
         if self.poll.initial > self.poll.max:
-            raise ValueError("poll.initial is longer than poll.max")
+            raise ValueError("poll.initial must not be longer than poll.max")
         if self.breaker.rate == 0:
-            raise ValueError("breaker.rate is 0: it would never let a kickoff through")
+            raise ValueError("breaker.rate must be above 0 (at 0 the breaker would block every kickoff)")
         return self
 
 
 class ServeSettings(Settings):
-    """A CrewAI crew of this machine, served for the run."""
+    """A CrewAI crew on this machine, served for the run."""
 
     target: str
-    """`module:Crew`, `path/file.py:Crew` or a CrewAI project's folder, relative to the job file."""
+    """`module:Crew`, `path/file.py:Crew` or the folder of a CrewAI project, relative to the job file."""
     workers: int = Field(default=2, ge=1, le=256)
-    """Processes that run crews."""
+    """Number of worker processes."""
     threads: int = Field(default=4, ge=1, le=256)
-    """Executions at once in each of them."""
+    """Concurrent executions per worker process."""
     timeout: PositiveDuration = 1800.0
-    """Longest time of one execution; then it is ended as an error."""
+    """Maximum time of one execution; after it, the execution is ended as an error."""
     state: str | None = None
-    """SQLite file, relative to the job file, in which executions outlive the run; default memory."""
+    """SQLite file, relative to the job file, that stores executions beyond the run. Default: in memory."""
 
 
 def parse_serve(value: object) -> Any:
-    """A `ServeSettings` from its target or its mapping."""
+    """Parse `ServeSettings` from a target or a mapping."""
     return {"target": value} if isinstance(value, str) else value
 
 
@@ -386,44 +386,44 @@ def _url_or_serve(schema: dict[str, Any]) -> None:
 
 
 class CrewSettings(Settings):
-    """How one crew is reached."""
+    """Connection settings of one crew."""
 
     model_config = ConfigDict(json_schema_extra=_url_or_serve)
 
     url: str
-    """Base URL of the deployed crew, or `embedded` for the local demo crew."""
+    """Base URL of the deployed crew, or `embedded` for the built-in demo crew."""
     serve: Annotated[ServeSettings, BeforeValidator(parse_serve, json_schema_input_type=str | ServeSettings)] | None = (
         None
     )
-    """In place of `url`: a CrewAI crew, flow or project of this machine, started for the run."""
+    """Instead of `url`: a CrewAI crew, flow or project on this machine, started for the run."""
     token: SecretStr | None = None
-    """Bearer token; write ${CREW_TOKEN}, never the token itself."""
+    """Bearer token. Write ${CREW_TOKEN}, never the token itself."""
     concurrency: int | None = Field(default=None, ge=1, le=10_000)
-    """Executions in flight on this crew; default the batch's."""
+    """Maximum executions in progress on this crew. Default: `run.concurrency`."""
     rate: RateText | None = None
-    """Kickoffs of this crew per second, minute or hour."""
+    """Maximum kickoffs of this crew per second, minute or hour."""
     connect_timeout: PositiveDuration = 10.0
-    """Longest time to reach the server."""
+    """Maximum time to connect to the server."""
     read_timeout: PositiveDuration = 60.0
-    """Longest silence while waiting for an answer."""
+    """Maximum time without data while waiting for an answer."""
     keepalive: NonNegativeDuration = 1.0
-    """Reuse an idle connection for a kickoff for this long; 0 is never. Servers close idle ones, and a kickoff that
-    meets that is in doubt."""
+    """Reuse an idle connection for kickoffs for this long; 0 is never. If the server closes a connection just as a
+    kickoff is sent, the kickoff is in doubt."""
     max_answer: Size = 64 * 2**20
-    """Largest answer that is read; a larger one is an error of that answer."""
+    """Maximum size of an answer; a larger one counts as an error."""
     max_kickoffs_per_month: int | None = Field(default=None, ge=1)
-    """Most kickoffs of this crew (by its url) in a calendar month (UTC), over all batches of the ledger."""
+    """Maximum kickoffs of this crew (by its url) in a calendar month (UTC), over all batches of the ledger."""
     price_per_kickoff: PriceText | None = None
-    """What one kickoff costs: 0.50 USD. Shown by check and in the summary."""
+    """Price of one kickoff: 0.50 USD. `check` and the summary show the resulting cost."""
 
     @model_validator(mode="before")
     @classmethod
     def _served_or_reached(cls, data: Any) -> Any:
-        """A crew that is served is known by its target where others are by their URL: in the ledger, and to people."""
+        """Identify a served crew by its target, as others are by their URL, in the ledger and in messages."""
         if not isinstance(data, dict) or data.get("serve") is None:
             return data
         if data.get("url") is not None:
-            raise ValueError("`url` and `serve` are both there; keep one")
+            raise ValueError("`url` and `serve` exclude each other; keep one")
         serve = parse_serve(data["serve"])
         target = serve.get("target") if isinstance(serve, dict) else getattr(serve, "target", None)
         return {**data, "url": f"serve:{target}"}
@@ -445,11 +445,11 @@ EXPECTED = {
     "max_kickoffs": "a number of kickoffs, 1 or more",
     "on_change": "keep or rerun",
 }
-"""What an option of the command line must be, by the setting that it overrides."""
+"""Expected value of a command-line option, by the setting that it overrides."""
 
 
 def with_overrides(run: RunSettings, overrides: Mapping[str, str | int]) -> RunSettings:
-    """The job file's run settings with those of the command line over them.
+    """Return the job file's run settings, overridden by those of the command line.
 
     Raises:
         UsageError: an override is not valid; the message names its option.
@@ -459,7 +459,7 @@ def with_overrides(run: RunSettings, overrides: Mapping[str, str | int]) -> RunS
         return RunSettings.model_validate({**given, **overrides})
     except ValidationError as error:
         first = error.errors()[0]
-        # what is wrong may be a part of the option's value (`in_a_row=x`): the option is the setting's own
+        # the error may name a part of the option's value (`in_a_row=x`); the first name is the option's own setting
         name = str(first["loc"][0]) if first["loc"] else ""
         if name not in overrides:
             raise UsageError(first["msg"].removeprefix("Value error, ")) from None

@@ -35,16 +35,16 @@ def kickoff_refusal(code: int, said: str, *, url: str, retry_after: float | None
     if code in STOPS_EVERYTHING:
         return Unusable(stopping(code, said, url=url))
     if code in _WRONG_URL:
-        return Unusable(f"{url} answers {status}; `url:` must be the crew's base URL, without /kickoff")
+        return Unusable(f"{url} returned {status}; `url:` must be the crew's base URL, without /kickoff")
     if 400 <= code < 500:
         return BadInputs(f"the crew refused these inputs: {status}")
     return Doubtful(f"the kickoff was answered with {status}")
 
 
 def stopping(code: int, said: str, *, url: str) -> str:
-    """The sentence for a code of `STOPS_EVERYTHING`."""
-    mend = {402: "check the crew's account", 407: "check the proxy's user and password"}.get(code, "check `token:`")
-    return f"{url} answers {described(code, said)}; {mend}"
+    """Return the message for a code of `STOPS_EVERYTHING`."""
+    fix = {402: "check the crew's account", 407: "check the proxy's user and password"}.get(code, "check `token:`")
+    return f"{url} returned {described(code, said)}; {fix}"
 
 
 def described(code: int, said: str) -> str:

@@ -121,7 +121,7 @@ class CrewClient:
         if reply.code in STOPS_EVERYTHING:
             return Unusable(stopping(reply.code, self._said(reply), url=str(url)))
         if not reply.good:
-            said = f"GET {url} answers {described(reply.code, self._said(reply))}"
+            said = f"GET {url} returned {described(reply.code, self._said(reply))}"
             passing = reply.code in REFUSED_FOR_NOW or reply.code >= 500
             return Unclear(said, self._retry_after(reply), passing=passing)
         idempotent = reply.headers.get("Idempotency-Key", "").strip().casefold() == "supported"
@@ -152,7 +152,7 @@ class CrewClient:
         except NotUnderstood as error:
             return Doubtful(f"the kickoff was answered with {reply.code}, but {self._clean(str(error))}")
         if self._secret and self._secret in accepted.kickoff_id.encode():
-            return Doubtful(f"the kickoff was answered with {reply.code}, but its kickoff_id holds the token")
+            return Doubtful(f"the kickoff was answered with {reply.code}, but its kickoff_id contains the token")
         if reply.moved_to is not None:
             self._kickoff_url = reply.moved_to
         return accepted
@@ -200,7 +200,7 @@ class CrewClient:
             return Unusable(stopping(reply.code, self._said(reply), url=str(self._endpoints.base)))
         if not reply.good:
             said = described(reply.code, self._said(reply))
-            return Unclear(f"the status question was answered with {said}", self._retry_after(reply))
+            return Unclear(f"the status request was answered with {said}", self._retry_after(reply))
         body = self._redacted(as_utf8(reply.body, reply.charset))
         try:
             if len(body) > BIG_ANSWER:
@@ -208,7 +208,7 @@ class CrewClient:
             else:
                 execution = dialect.execution(body)
         except NotUnderstood as error:
-            return Unclear(f"the status question was answered with {reply.code}, but {self._clean(str(error))}")
+            return Unclear(f"the status request was answered with {reply.code}, but {self._clean(str(error))}")
         if not execution.known_word:
             self._warn_of(execution.word)
         return execution
@@ -216,7 +216,7 @@ class CrewClient:
     def _warn_of(self, word: str) -> None:
         if word not in self._warned_words and len(self._warned_words) < MAX_WORD_WARNINGS:
             self._warned_words.add(word)
-            self._warn(f"crew {self._name}: the status {word!r} is not known and is taken as running")
+            self._warn(f"crew {self._name}: unknown status {word!r} is treated as running")
 
     def _redacted(self, body: bytes) -> bytes:
         """A crew that echoes its request's headers does not bring the token into the ledger."""
@@ -241,7 +241,9 @@ def _checked_token(crew: str, settings: CrewSettings, override: str | None) -> s
         token = settings.token.get_secret_value()
     token = (token or "").strip()
     if not (token.isascii() and token.isprintable()) or " " in token:
-        raise UsageError(f"crew {crew}: the token holds characters that no HTTP header may carry; copy it again")
+        raise UsageError(
+            f"crew {crew}: the token contains characters that are not allowed in an HTTP header; copy it again"
+        )
     return token
 
 

@@ -61,11 +61,13 @@ def _base_url(crew: str, text: str) -> URL:
     url = _http_url(text)
     if url is None or not text.isprintable() or " " in text:
         shown = "".join(sign if sign.isprintable() else "?" for sign in text.rpartition("@")[2][:200])
-        raise UsageError(f"crew {crew}: url {shown!r} is no URL of a crew; write it like https://my-crew.example.com")
+        raise UsageError(f"crew {crew}: invalid url: {shown!r} (expected e.g. https://my-crew.example.com)")
     if url.user is not None or url.password is not None:
-        raise UsageError(f"crew {crew}: url holds a user name or password; give the crew's token as `token:` instead")
+        raise UsageError(
+            f"crew {crew}: url contains a user name or password; give the crew's token as `token:` instead"
+        )
     if url.query_string or url.fragment:
-        raise UsageError(f"crew {crew}: url must end before any ? or #; the crew's paths are added to it")
+        raise UsageError(f"crew {crew}: url must not contain ? or # (the crew's paths are appended to it)")
     return url
 
 
@@ -105,7 +107,7 @@ def proxy_for(url: URL, warn: Callable[[str], None]) -> URL | None:
     proxy = _http_url(text if "://" in text else f"http://{text}")
     if proxy is None:
         scheme = text.partition("://")[0][:20] if "://" in text else "?"
-        warn(f"the environment's proxy for {url.scheme} is left out: only http proxies are known, not {scheme!r}")
+        warn(f"the environment's proxy for {url.scheme} is ignored: only http proxies are supported, not {scheme!r}")
     return proxy
 
 
@@ -177,7 +179,7 @@ def redirected(url: URL, location: str) -> URL:
         target = url.join(URL(location))
         host, port = target.host, target.port
     except ValueError:
-        raise RedirectRefused("it redirects to something that is no URL; check `url:`") from None
+        raise RedirectRefused("it redirects to an invalid URL; check `url:`") from None
     upgrade = (url.scheme, target.scheme) == ("http", "https")
     same_port = port == url.port or (upgrade and (url.port, port) == (80, 443))
     if host != url.host or not same_port or not (target.scheme == url.scheme or upgrade):
@@ -187,5 +189,7 @@ def redirected(url: URL, location: str) -> URL:
     if target.user is not None or target.password is not None:
         raise RedirectRefused("it redirects to a URL with a user name in it, which was refused; check `url:`")
     if target.raw_path.rstrip("/").rpartition("/")[2] != url.raw_path.rstrip("/").rpartition("/")[2]:
-        raise RedirectRefused(f"it redirects to {target.raw_path}, which is another call (a login page?); check `url:`")
+        raise RedirectRefused(
+            f"it redirects to {target.raw_path}, which is a different path (a login page?); check `url:`"
+        )
     return target

@@ -72,7 +72,7 @@ def load(body: bytes) -> dict[str, Any]:
     except ValueError as error:
         payload = _load_leniently(body, error)
     if not isinstance(payload, dict):
-        raise NotUnderstood(f"the answer is JSON but no object: {plain(payload)[:200]}")
+        raise NotUnderstood(f"the answer is JSON but not an object: {plain(payload)[:200]}")
     return payload
 
 
@@ -99,7 +99,7 @@ def _null(_: str) -> None:
 def _no_json(body: bytes, error: ValueError) -> NoReturn:
     if not body.strip():
         raise NotUnderstood("the answer is empty") from error
-    raise NotUnderstood(f"the answer is no JSON ({error}): {server_words(body)[:200]}") from error
+    raise NotUnderstood(f"the answer is not JSON ({error}): {server_words(body)[:200]}") from error
 
 
 def kickoff_id(body: bytes) -> str:
@@ -127,7 +127,7 @@ def wrong_kickoff_id(text: str) -> str | None:
     if len(text) > MAX_KICKOFF_ID:
         return f"of {len(text)} characters"
     if not text.isprintable() or text in {".", ".."}:
-        return "that cannot stand in a URL"
+        return "that is not allowed in a URL"
     return None
 
 
@@ -181,7 +181,7 @@ def _status_word(payload: Mapping[str, Any], body: bytes) -> str:
         if isinstance(word, str) and word.strip():
             return word.strip()
     if "state" in payload or "status" in payload:
-        raise NotUnderstood("the answer's status is no text")
+        raise NotUnderstood("the answer's status is not text")
     raise NotUnderstood(f"the answer has no status: {server_words(body)[:200]}")
 
 
@@ -222,7 +222,7 @@ def _failed(payload: Mapping[str, Any], word: str, answer: str, *, word_is_reaso
         state=ExecutionState.FAILED,
         word=word,
         tasks=_tasks(result),
-        error=said or f"the crew said “{word}” and gave no reason",
+        error=said or f"the crew reported '{word}' without a reason",
         execution_time=_execution_time(payload, result),
         token_usage=_token_usage(payload),
         answer=answer,

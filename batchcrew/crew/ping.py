@@ -24,4 +24,4 @@ async def ping(url: str, moment: Moment, *, warn: Callable[[str], None]) -> None
             except (aiohttp.ClientError, TimeoutError, ValueError) as error:
                 problem = type(error).__name__
     # the URL itself may be a secret: it is not repeated
-    warn(f"the monitor of --ping could not be told of the {moment}: {problem}")
+    warn(f"could not notify the monitor of --ping of the {moment}: {problem}")

@@ -139,12 +139,12 @@ class AttemptRunner:
                     self._gate.kickoffs.undecided()
                 else:
                     self._went_wrong("api", self._gate.kickoffs, reason)
-                self._warn_of_pause(f"asks to slow down ({reason})")
+                self._warn_of_pause(f"is busy ({reason})")
                 return retry.rejected(reason)
             case NotSent(reason, local=True):
                 self._gate.no_descriptor(sent_at=sent_at)
                 self._gate.kickoffs.undecided()
-                self._warn_of_pause(f"gets no kickoff now: {reason}")
+                self._warn_of_pause(f"cannot be called right now ({reason})")
                 return retry.rejected(reason)
             case NotSent(reason):
                 self._gate.not_sent(sent_at=sent_at)
@@ -171,9 +171,11 @@ class AttemptRunner:
         try:
             when = await self._ledger.kicked_off(attempt, kickoff_id)
         except NotRecorded as error:
-            words = f"job {attempt.job_id}: its kickoff_id {kickoff_id} cannot be written to the ledger"
+            words = f"job {attempt.job_id}: kickoff_id {kickoff_id} could not be written to the ledger"
             if error.spilled:  # paid for, and kept where the next run looks first
-                warning = Warned(f"{words}; it is in the spill file next to the ledger, and the next run resumes it")
+                warning = Warned(
+                    f"{words}; it is saved in the spill file next to the ledger, and the next run resumes it"
+                )
             else:
                 warning = Warned(words, action=RecordKickoff(attempt.job_id, kickoff_id))
             self._observe(warning)
@@ -252,7 +254,7 @@ class AttemptRunner:
         if former.given_up is None and not former.silence.gives_up_in():
             self._give_up(former, str(former.silence))
         elif self._once and deadline.unclear > LASTING_TIMES:
-            self._observe(Warned(f"crew {self._gate.name}: {former.url} does not say how its executions are"))
+            self._observe(Warned(f"crew {self._gate.name}: {former.url} reports no status for its executions"))
         return former.given_up is None
 
     def _clear(self, answer: Execution, former: FormerAddress | None, deadline: ExecutionDeadline) -> None:
@@ -348,13 +350,13 @@ class AttemptRunner:
     def _went_well(self, breaker: Breaker) -> None:
         if breaker.succeeded():
             self._wake.set()
-            self._observe(Warned(f"crew {self._gate.name}: {breaker.what} go well again, kickoffs go on"))
+            self._observe(Warned(f"crew {self._gate.name}: {breaker.what} succeed again; kickoffs resume"))
 
     def _went_wrong(self, kind: BreakerClass, breaker: Breaker, reason: str) -> None:
         if kind in self._settings.breaker.on and breaker.failed(reason):
             self._wake.set()
             pause = format_duration(breaker.opens_in() or 0.0)
-            self._observe(Warned(f"crew {self._gate.name}: {breaker}; kickoffs pause, the next is tried in {pause}"))
+            self._observe(Warned(f"crew {self._gate.name}: {breaker}; kickoffs are paused, next probe in {pause}"))
 
     async def _send(self, life: AttemptTask) -> KickoffAnswer:
         """POST the kickoff; to a server that honours the key, until its answer is known.
@@ -418,7 +420,7 @@ class AttemptRunner:
             self._give_crew_up(reason)
         elif former.given_up is None:
             former.given_up = reason
-            left = f"crew {self._gate.name}: its executions at {former.url} are left for the next run: {reason}"
+            left = f"crew {self._gate.name}: executions at {former.url} are left for the next run: {reason}"
             self._observe(Warned(left, action=WatchFormerAddress(self._gate.name, former.url)))
 
     def _give_crew_up(self, reason: str) -> None:
@@ -427,4 +429,4 @@ class AttemptRunner:
     def _warn_of_pause(self, what: str) -> None:
         if self._gate.should_warn():
             pause = format_duration(self._gate.pause_seconds())
-            self._observe(Warned(f"crew {self._gate.name} {what}; its next kickoff in {pause}"))
+            self._observe(Warned(f"crew {self._gate.name} {what}; next kickoff in {pause}"))

@@ -108,7 +108,7 @@ class Preflight:
             return False
         if gate.should_warn():
             patience = self._give_up if gate.was_reached else self._unreachable
-            tried = "the next tick tries again" if self._once else f"tried again for {format_duration(patience)}"
+            tried = "the next tick will retry" if self._once else f"retrying for {format_duration(patience)}"
             self._observe(Warned(f"crew {gate.name} cannot be reached ({reason}); {tried}"))
         return not self._once
 

@@ -34,7 +34,7 @@ def ended(execution: Execution, *, charged: int, retry: RetrySettings, rng: rand
     """The crew said that it succeeded or failed."""
     if execution.state is ExecutionState.SUCCEEDED:
         return Outcome(attempt_state=AttemptState.SUCCEEDED, job_state=JobState.SUCCEEDED, execution=execution)
-    reason = execution.error or f"the crew says {execution.word}, without a reason"
+    reason = execution.error or f"the crew reported '{execution.word}' without a reason"
     return _failed(AttemptState.FAILED, "crew_error", reason, charged, retry, rng, execution)
 
 
@@ -67,7 +67,7 @@ def timed_out(
     timeout: float, execution: Execution, *, charged: int, retry: RetrySettings, rng: random.Random
 ) -> Outcome:
     """The execution still runs after its time."""
-    said = f"; the crew last said '{execution.word}'" if execution.word else ""
+    said = f"; last status '{execution.word}'" if execution.word else ""
     reason = f"timed out after {format_duration(timeout)}{said}; the execution may still be running (and billed)"
     return _failed(AttemptState.TIMED_OUT, "timeout", reason, charged, retry, rng, execution)
 

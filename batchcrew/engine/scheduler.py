@@ -201,8 +201,9 @@ class Scheduler:
             else:
                 in_doubt.setdefault(attempt.crew, []).append(attempt)
         for name, number in nobodys.items():
-            left = f"{number} executions of crew {name} are left alone: the job file no longer has it"
-            self._observe(Warned(f"{left}; put it back under that name, and the next run goes on with them"))
+            left = "1 execution" if number == 1 else f"{number} executions"
+            words = f"crew {name} not found in the job file: {left} not watched; add it again, and the next run resumes"
+            self._observe(Warned(words))
         pending = await self._ledger.pending_crews(self._batch)
         for name, gate in self._gates.items():
             gate.exhausted = not pending.get(name)
@@ -221,8 +222,8 @@ class Scheduler:
         former = self._former.get((attempt.crew, attempt.address or ""))
         if former is not None:
             words = (
-                f"crew {attempt.crew}: executions that were started at {former.url} are watched there;"
-                f" the job file names {crew_address(self._crews[attempt.crew].url)} now"
+                f"crew {attempt.crew}: executions started at {former.url} are still watched there;"
+                f" the job file now names {crew_address(self._crews[attempt.crew].url)}"
             )
             if words not in reported:
                 reported.add(words)
@@ -262,7 +263,7 @@ class Scheduler:
                     self._in_progress.spawn(group, attempt, lambda runner, life: runner.kick_off(life, again=True))
                 else:
                     life = AttemptTask(attempt, Phase.WATCHING)
-                    outcome = self._runners[gate.name].doubt(attempt, "an earlier run ended before its answer came")
+                    outcome = self._runners[gate.name].doubt(attempt, "an earlier run ended before the answer arrived")
                     await self._end(life, gate, outcome)
         except LedgerError as error:
             self._break(error)
@@ -307,7 +308,7 @@ class Scheduler:
                 gate.start_over()
                 patience = format_duration(self._settings.breaker.give_up)
                 self._stop.request(
-                    StopReason.CREW_UNUSABLE, f"crew {gate.name}: {breaker}; no better for {patience}", leave=True
+                    StopReason.CREW_UNUSABLE, f"crew {gate.name}: {breaker}; no improvement for {patience}", leave=True
                 )
                 return True
         return False
@@ -323,10 +324,10 @@ class Scheduler:
                     gate.not_sent(sent_at=self._clock.monotonic() - TICK_SECONDS)
                     said = f"no answer within {format_duration(TICK_SECONDS)}"
                     if not self._preflight.gave_up(gate, said):
-                        self._observe(Warned(f"crew {gate.name} cannot be asked for its inputs: {said}"))
+                        self._observe(Warned(f"crew {gate.name}: inputs could not be read ({said})"))
             return
         runtime = format_duration(self._settings.max_runtime or 0)
-        self._stop.request(StopReason.MAX_RUNTIME, f"max_runtime of {runtime} is over", leave=True)
+        self._stop.request(StopReason.MAX_RUNTIME, f"max_runtime of {runtime} reached", leave=True)
 
     async def _fill(self, group: asyncio.TaskGroup) -> bool:
         """Claim and start what may start now. True when anything did."""
@@ -370,7 +371,7 @@ class Scheduler:
         for gate in self._gates.values():
             if gate.spent:
                 most = self._crews[gate.name].max_kickoffs_per_month
-                words = f"crew {gate.name}: max_kickoffs_per_month ({most}) is spent"
+                words = f"crew {gate.name}: max_kickoffs_per_month ({most}) is used up"
                 self._stop.request(StopReason.BUDGET, words, leave=False)
 
     async def _next_start(self) -> float | None:

@@ -62,7 +62,9 @@ def read_crews(
     """The crews of the document by name; None when none could be read. `crew:` alone is named DEFAULT_CREW."""
     one, several = root.items.get("crew"), root.items.get("crews")
     if one is not None and several is not None:
-        problems.at(root.keys["crews"], f"`crew` (line {root.keys['crew'].line}) and `crews` are both there; keep one")
+        problems.at(
+            root.keys["crews"], f"`crew` (line {root.keys['crew'].line}) and `crews` exclude each other; keep one"
+        )
         return None
     if one is not None:
         if isinstance(one, ScalarNode) and isinstance(one.value, str):
@@ -106,7 +108,7 @@ def _read_crew(
             if mistake := token_mistake(token.value):
                 problems.at(token.where, f"`{name}.token` {mistake}" if token.where.line else mistake)
             elif token.where.line and "${" not in token.text:
-                warnings.append(f"{_place(token.where)}: the token stands in the file; write ${{CREW_TOKEN}} instead")
+                warnings.append(f"{_place(token.where)}: the token is written in the file; use ${{CREW_TOKEN}} instead")
     return validated(CrewSettings, node, where, name, problems, broken)
 
 
@@ -122,31 +124,31 @@ def url_mistake(url: str, written: str) -> str | None:
     if url == EMBEDDED:
         return None
     if not url:
-        return "is empty; it is the crew's address, as in https://my-crew.example.com"
+        return "is empty; give the crew's URL, as in https://my-crew.example.com"
     if any(character.isspace() or not character.isprintable() for character in url):
-        return f"holds a blank or control character: {shown(written)}"
+        return f"contains a blank or control character: {shown(written)}"
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return f"is no URL: {shown(written)}"
+        return f"is not a valid URL: {shown(written)}"
     if "@" in parts.netloc:
-        return "holds a user or password before @; give the crew's `token` instead"
+        return "contains a user name or password; give the crew's `token` instead"
     if parts.scheme not in {"http", "https"} or not host:
         literal = url == written and "://" not in url
         hint = f"; did you mean https://{shown(url)[1:-1]}?" if literal else ""
         return f"is {shown(written)}, it must be {EMBEDDED} or begin with https:// (or http://) and a host{hint}"
     if parts.query or parts.fragment:
-        return "holds a ? or #; it is the crew's base address, as in https://my-crew.example.com"
+        return "contains a ? or #; give the crew's base URL, as in https://my-crew.example.com"
     return None
 
 
 def token_mistake(token: str) -> str | None:
     """What is wrong with a token, to follow its name; it is not repeated."""
     if not token:
-        return "is empty; set its variable, or leave `token` out when the crew asks for none"
+        return "is empty; set its variable, or omit `token` if the crew requires none"
     if not all("!" <= character <= "~" for character in token):
-        return "holds a blank, line break or another character that no HTTP header can carry"
+        return "contains a blank, line break or another character that is not allowed in an HTTP header"
     return None
 
 
@@ -174,7 +176,7 @@ def crew_of_options(
     where, written = (_URL_OPTION, url.strip()) if url is not None else (Location("CREW_URL"), "$CREW_URL")
     url = (url if url is not None else variables.get("CREW_URL", "")).strip()
     if not url:
-        problems.at(where, "no crew is named; set CREW_URL to its address (or to `embedded`), or give --crew-url")
+        problems.at(where, "no crew URL; set CREW_URL to the crew's URL (or to `embedded`), or give --crew-url")
         return None
     if mistake := url_mistake(url, written):
         problems.at(where, mistake)
@@ -196,7 +198,7 @@ def crew_of_options(
     return CrewSettings(url=url, token=SecretStr(token))
 
 
-_DOTENV = "a .env file beside the rows file"
+_DOTENV = "a .env file next to the rows file"
 
 
 def choose_crew(wanted: str | None, crews: Mapping[str, CrewSettings]) -> str:
@@ -211,7 +213,7 @@ def choose_crew(wanted: str | None, crews: Mapping[str, CrewSettings]) -> str:
         if set(crews) == {DEFAULT_CREW}:
             raise WrongName(f"`crew: {wanted}` needs `crews:` with that name; this job file has a single `crew:`")
         hint = nearest(wanted, crews) or f"; there are {listed(crews)}"
-        raise WrongName(f"{named(wanted)} is no crew of this file{hint}")
+        raise WrongName(f"unknown crew {named(wanted)}{hint}")
     if len(crews) == 1:
         return next(iter(crews))
     if DEFAULT_CREW in crews:

@@ -26,7 +26,7 @@ class Entry(Protocol):
 
     @property
     def rows_file(self) -> Path | None:
-        """The file that decides the jobs beside the job file."""
+        """The file that decides the jobs next to the job file."""
         ...
 
     @property

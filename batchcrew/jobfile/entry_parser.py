@@ -76,7 +76,7 @@ class EntryReader:
             if isinstance(item := node.items.get(key), ScalarNode):
                 written_text(item)
         if "rows" in node.items and "grid" in node.items:
-            self.problems.at(node.keys["grid"], "`rows` and `grid` cannot stand in one entry; make it two entries")
+            self.problems.at(node.keys["grid"], "`rows` and `grid` exclude each other; make it two entries")
             return None
         kind = entry_kind(node.items)
         if kind == "rows":
@@ -92,7 +92,7 @@ class EntryReader:
         if any("{{" in value for value in entry.inputs.values() if isinstance(value, str)):
             place = node.items["inputs"].where
             self.warnings.append(
-                f"{place.file}:{place.line}: {{{{ is sent as it stands; templates are for `rows` and `grid`"
+                f"{place.file}:{place.line}: {{{{ is sent unchanged; templates work only in `rows` and `grid` entries"
             )
         id_place = node.items["id"].where if entry.id is not None else node.where
         try:
@@ -103,8 +103,8 @@ class EntryReader:
             return None
         first = self._ids.setdefault(job.job_id, id_place)
         if first is not id_place and id_place not in self.broken:
-            what = f"the id {named(job.job_id)}" if entry.id is not None else "the same inputs without an id of its own"
-            self.problems.at(id_place, f"{what} came in line {first.line} already; each job needs its own id")
+            what = f"duplicate id {named(job.job_id)}" if entry.id is not None else "duplicate inputs without an id"
+            self.problems.at(id_place, f"{what} (first used in line {first.line}); each job needs its own id")
         return Written(job=job)
 
     def _rows(self, node: MapNode) -> Entry | None:
@@ -120,7 +120,10 @@ class EntryReader:
             return None
         file = RowsFile(path=path, name=str(path), encoding=encoding, delimiter=delimiter)
         if entry.send is not None and entry.inputs is not None:
-            self.problems.at(node.keys["send"], "`send` has no use next to `inputs`, which names all that is sent")
+            self.problems.at(
+                node.keys["send"],
+                "`send` has no effect next to `inputs`, which names everything that is sent; remove one of them",
+            )
             return None
         send = frozenset(entry.send) if isinstance(entry.send, list) else entry.send
         return Rows(file=file, recipe=replace(recipe, duplicates=entry.duplicates, send=send))
@@ -133,7 +136,7 @@ class EntryReader:
         place = node.items["grid"].where
         grid = Grid(where=Location(place.file, node.where.line, node.where.column), values=entry.grid, recipe=recipe)
         if grid.size > MAX_GRID:
-            self.problems.at(place, f"the grid has {grid.size:,} combinations; {MAX_GRID:,} are allowed")
+            self.problems.at(place, f"the grid has {grid.size:,} combinations (at most {MAX_GRID:,} are allowed)")
             return None
         return grid
 
@@ -239,10 +242,10 @@ class EntryReader:
             ("delimiter", entry.delimiter, SEPARATED_SUFFIXES),
         ):
             if given is not None and suffix in ROWS_SUFFIXES and suffix not in suffixes:
-                self.problems.at(node.keys[key], f"`{key}` has no use for a {suffix} file; take it out")
+                self.problems.at(node.keys[key], f"`{key}` does not apply to a {suffix} file; remove it")
 
     def _path(self, rows: str, where: Location) -> Path | None:
-        """The rows file's path, beside the job file; None after adding what is wrong with it."""
+        """The rows file's path, next to the job file; None after adding what is wrong with it."""
         if where in self.broken:
             return None
         folder = self.path.parent
@@ -254,11 +257,11 @@ class EntryReader:
                 if path.suffix.lower() in {".xlsx", ".xls", ".ods"}:
                     mistake = f"{named(rows)} is a workbook; save it as CSV UTF-8 and name that file"
             elif not self.allow_outside and not path.resolve().is_relative_to(folder.resolve()):
-                mistake = f"the file {named(rows)} is outside the job file's folder; --allow-outside permits that"
+                mistake = f"the file {named(rows)} is outside the job file's folder; use --allow-outside to allow it"
             elif path.is_dir():
                 mistake = f"{named(rows)} is a folder"
             elif not path.is_file():
-                mistake = f"the file {named(rows)} does not exist{_near_file(path)}"
+                mistake = f"file not found: {named(rows)}{_near_file(path)}"
         except (OSError, ValueError, RuntimeError) as exc:  # too long, a NUL, a loop of links
             reason = exc.strerror if isinstance(exc, OSError) else exc
             mistake = f"the path {shown(rows)} cannot be used: {reason}"
@@ -282,4 +285,4 @@ def _near_file(path: Path) -> str:
 def check_meta(meta: MapNode, problems: Problems) -> None:
     """`meta.batchcrew` is batchcrew's own."""
     if RESERVED_META in meta.items:
-        problems.at(meta.keys[RESERVED_META], "`meta.batchcrew` is reserved: batchcrew writes it itself; rename yours")
+        problems.at(meta.keys[RESERVED_META], "`meta.batchcrew` is reserved: batchcrew writes this key; rename yours")

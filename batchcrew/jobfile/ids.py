@@ -38,9 +38,9 @@ def job_id(value: Any, source: str) -> str:
     if not text:
         raise WrongName(f"{source} is empty; each job needs its own id")
     if len(text) > MAX_ID:
-        raise WrongName(f"{source} has {len(text)} characters; an id has {MAX_ID} at most")
+        raise WrongName(f"{source} has {len(text)} characters (at most {MAX_ID} are allowed)")
     if not text.isprintable() and _CONTROL.search(text):
-        raise WrongName(f"{source} holds a line break or control character: {shown(text)}")
+        raise WrongName(f"{source} contains a line break or control character: {shown(text)}")
     return str(text)
 
 
@@ -52,7 +52,7 @@ def batch_name(text: str, today: date) -> str:
     """
     for placeholder in _BRACES.findall(text):
         if placeholder != "date":
-            raise WrongName(f"{{{placeholder}}} is not known in `batch`; only {{date}} is")
+            raise WrongName(f"unknown placeholder {{{placeholder}}} in `batch` (only {{date}} is supported)")
     return plain_name(text.replace("{date}", today.isoformat()).strip(), "the batch's name", MAX_BATCH)
 
 
@@ -65,7 +65,7 @@ def plain_name(text: str, what: str, limit: int) -> str:
     if not text:
         raise WrongName(f"{what} is empty")
     if len(text) > limit:
-        raise WrongName(f"{what} has {len(text)} characters; {limit} are allowed")
+        raise WrongName(f"{what} has {len(text)} characters (at most {limit} are allowed)")
     if "/" in text or "\\" in text or _CONTROL.search(text) or text in {".", ".."}:
-        raise WrongName(f"{what} is {named(text)}; it may hold no slash and no control character")
+        raise WrongName(f"{what} is {named(text)}; slashes and control characters are not allowed")
     return text

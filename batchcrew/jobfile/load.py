@@ -188,9 +188,9 @@ def _check_path(path: Path, problems: Problems) -> None:
         if path.is_dir():
             problems.at(where, "is a folder; name the job file in it")
         elif not path.exists():
-            problems.at(where, "does not exist")
+            problems.at(where, "not found")
         elif not path.is_file():
-            problems.at(where, "is no regular file")
+            problems.at(where, "is not a regular file")
         elif suffix in {".xlsx", ".xls", ".ods"}:
             problems.at(where, "is a workbook; save it as CSV UTF-8 and run that file")
         elif suffix not in DOCUMENT_SUFFIXES + BARE_SUFFIXES:
@@ -308,7 +308,7 @@ def _check_keys(root: MapNode, problems: Problems) -> None:
             hint = nearest(key, known) or f"; its keys are {listed(known)}"
             if key in RunSettings.model_fields:
                 hint = "; it belongs under `run:`"
-            problems.at(root.keys[key], f"{named(key)} is no key of a job file{hint}")
+            problems.at(root.keys[key], f"unknown key {named(key)} in the job file{hint}")
 
 
 def _part(

@@ -142,7 +142,7 @@ class Builder:
     ) -> None:
         """A scalar's text; `plain` when it stands without quotes."""
         if not text.isascii() and _SURROGATE.search(text):
-            self._problems.at(where, "half of a surrogate pair is no character")
+            self._problems.at(where, "half of a surrogate pair is not a character")
             text = _SURROGATE.sub("?", text)
         if self.expects_key:
             self._key(text, where, plain=plain)
@@ -156,7 +156,7 @@ class Builder:
         """A list or a mapping begins."""
         core = _TAG + ("seq" if kind is ListNode else "map")
         if tag not in {None, "!", core}:
-            self._problems.at(where, f"the tag {_tag(tag)} is not known; a job file has no tags")
+            self._problems.at(where, f"unknown tag {_tag(tag)}; job files do not support tags")
         if self.expects_key:
             self._problems.at(
                 where, "a key must be text, a list or mapping was found; put quotes around a value that begins with {"
@@ -183,12 +183,16 @@ class Builder:
         node = self._anchors.get(anchor)
         if node is None:
             inside = any(entry.anchor == anchor for entry in self._open)
-            message = f"the alias *{anchor} stands inside what it names" if inside else f"no anchor &{anchor} before it"
+            message = (
+                f"the alias *{anchor} is inside the node that it refers to"
+                if inside
+                else f"no anchor &{anchor} before it"
+            )
             self._problems.at(where, message)
             raise Refused
         self._aliased += node.size
         if self._aliased > MAX_ALIASED_NODES:
-            self._problems.at(where, f"the aliases stand for more than {MAX_ALIASED_NODES:,} values; use fewer")
+            self._problems.at(where, f"the aliases expand to more than {MAX_ALIASED_NODES:,} values; use fewer")
             raise Refused
         self._place(node, None)
 
@@ -199,7 +203,7 @@ class Builder:
         # A key is the text that stands there, whatever a value of that text would mean.
         if text in top.node.keys and not top.merging:
             first = top.node.keys[text]
-            self._problems.at(where, f"the key {named(text)} comes twice; it stands in line {first.line} already")
+            self._problems.at(where, f"duplicate key {named(text)} (first used in line {first.line})")
             top.repeated = True
         top.key, top.key_where = text, where
 
@@ -245,7 +249,7 @@ class Builder:
         value = self._resolve(text, where)
         kind = {_TAG + "int": int, _TAG + "float": float, _TAG + "bool": bool, _TAG + "null": type(None)}.get(str(tag))
         if kind is None:
-            self._problems.at(where, f"the tag {_tag(tag)} is not known; a job file has no tags")
+            self._problems.at(where, f"unknown tag {_tag(tag)}; job files do not support tags")
             return text
         if kind is float and type(value) is int:
             return float(value)

@@ -150,7 +150,7 @@ class Template:
                 self._render = _value_render(TemplateExpression(compiled, undefined_to_none=False))
         except TemplateSyntaxError as exc:
             line = f" in its line {exc.lineno}" if "\n" in text else ""
-            raise TemplateProblem(f"{self} is no template{line}: {exc.message}") from None
+            raise TemplateProblem(f"{self} is not a valid template{line}: {exc.message}") from None
         except (TemplateError, RecursionError, SyntaxError, MemoryError, OverflowError) as exc:
             raise TemplateProblem(f"{self} cannot be compiled: {exc}") from None
 
@@ -186,7 +186,7 @@ class Template:
             return value
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
-        raise TemplateProblem(f"{self}: the value {shown(value)} is no text")
+        raise TemplateProblem(f"{self}: the value {shown(value)} is not text")
 
     def holds(self, row: Mapping[str, Any], today: str) -> bool:
         """The value as true or false. Text must be a plain yes or no: `{{ email }}` is not guessed at.
@@ -268,7 +268,7 @@ def _checked(value: Any) -> Any:
     if isinstance(value, str):  # Markup of a filter such as `escape`
         return _checked(str(value))
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value} is no number of JSON")
+        raise ValueError(f"{value} is not a JSON number")
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, tuple | list):
@@ -276,7 +276,7 @@ def _checked(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _checked(item) for key, item in value.items()}
     hint = "; end with `| list`" if isinstance(value, Iterator | range) else ""
-    raise ValueError(f"the value is no text, number, list or mapping but a {type(value).__name__}{hint}")
+    raise ValueError(f"the value must be text, a number, a list or a mapping, not a {type(value).__name__}{hint}")
 
 
 def _undefined_words(exc: UndefinedError, row: Mapping[str, Any]) -> tuple[str | None, str]:
@@ -284,7 +284,7 @@ def _undefined_words(exc: UndefinedError, row: Mapping[str, Any]) -> tuple[str |
     match = re.match(r"'(\w+)' is undefined", message)
     if match:
         name = match[1]
-        return name, f"`{name}` is no column{nearest(name, row)}"
+        return name, f"unknown column `{name}`{nearest(name, row)}"
     match = re.match(r"'dict object' has no attribute '(.+)'", message, re.DOTALL)
     if match:
         return None, f"there is no {shown(match[1])}{nearest(match[1], row)}"

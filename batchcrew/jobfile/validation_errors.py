@@ -122,12 +122,12 @@ def _sentence(
     if kind == "extra_forbidden" and isinstance(parent, MapNode):
         known = [*_known_keys(model, words[:-1]), *also]
         hint = nearest(words[-1], known) or f"; its keys are {listed(known, 12)}"
-        return parent.keys.get(words[-1], parent.where), f"{named(words[-1])} is no key of {_title(section)}{hint}"
+        return parent.keys.get(words[-1], parent.where), f"unknown key {named(words[-1])} in {_title(section)}{hint}"
     own = _dotted([] if " " in name else [name], path[:reached]) or name
     place = where if not path else target.where
     if _SECRET in words[:1]:
         return place, f"`{own}` must be text"
-    return place, f"{_title(own)} {_complaint(error, target)}"
+    return place, f"{_title(own)}{_complaint(error, target)}"
 
 
 def _complaint(error: ErrorDetails, target: Node) -> str:
@@ -137,17 +137,17 @@ def _complaint(error: ErrorDetails, target: Node) -> str:
         reason = str(context["error"])
         if isinstance(target, ScalarNode):
             reason = reason.replace(repr(target.value), shown(target.text))  # not what a variable holds
-        return f"is wrong: {reason}"
+        return f": {reason}"
     if kind in _BOUNDS:
         key, phrase = _BOUNDS[kind]
-        return "must be " + phrase.format(context[key]) + was
+        return " must be " + phrase.format(context[key]) + was
     if kind == "literal_error":
-        return f"must be {context['expected']}{was}"
+        return f" must be {context['expected']}{was}"
     if kind in _KINDS:
-        return f"must be {_KINDS[kind]}{was}"
+        return f" must be {_KINDS[kind]}{was}"
     if kind == "too_short":
-        return "must not be empty"
-    return f"is wrong: {error['msg']}{was}"
+        return " must not be empty"
+    return f": {error['msg']}{was}"
 
 
 def _follow(node: Node, path: tuple[str | int, ...]) -> tuple[Node, Node, int]:

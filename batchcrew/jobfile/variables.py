@@ -80,14 +80,14 @@ def _value(inside: str, end: str, variables: Mapping[str, str]) -> str | _Missin
     parts = _PARTS.fullmatch(inside)
     if not end or parts is None:
         found = shown("${" + inside + end)
-        return _Missing(f"{found} is no variable; write ${{NAME}}, or $${{ for the text ${{")
+        return _Missing(f"invalid variable: {found} (expected ${{NAME}}, or $${{ for the text ${{)")
     name, operator, rest = parts[1], parts[2], parts[3]
     value = variables.get(name)
     if operator is None:
         if value is None:
             return _Missing(
                 f"the environment variable {name} is not set; `export {name}=…`, or put {name}=… into a .env file "
-                "beside the job file"
+                "next to the job file"
             )
         return value
     if value:

@@ -21,7 +21,7 @@ BUSY_SECONDS = 15
 BUSY_TRY_SECONDS = 1
 """One try of the writer: between two of them it can be told to end."""
 MINIMUM_SQLITE = (3, 37)  # STRICT tables
-NEXT_RUN_RESUMES = "what was in flight is taken up by the next run"
+NEXT_RUN_RESUMES = "the next run resumes the executions in progress"
 """What an error of the ledger means for a run. Other commands have started nothing."""
 
 
@@ -43,13 +43,15 @@ def plain_errors(path: str, *, consequence: str = "") -> Iterator[None]:
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code without its extension
         hints = {
-            sqlite3.SQLITE_FULL: "the disk is full: make room and run the same command again",
+            sqlite3.SQLITE_FULL: "the disk is full: free up space and run the same command again",
             sqlite3.SQLITE_READONLY: "it cannot be written: check its owner and permissions",
             sqlite3.SQLITE_CANTOPEN: "it cannot be opened: check the folder, its owner and permissions",
             sqlite3.SQLITE_PERM: "it cannot be opened: check the folder, its owner and permissions",
-            sqlite3.SQLITE_BUSY: f"another program has locked it for over {BUSY_SECONDS} s: close that and run again",
-            sqlite3.SQLITE_LOCKED: "another program has locked it: close that and run again",
-            sqlite3.SQLITE_IOERR: "the disk answers with errors: check it, then run the same command again",
+            sqlite3.SQLITE_BUSY: (
+                f"another program has locked it for over {BUSY_SECONDS} s: close it and run the same command again"
+            ),
+            sqlite3.SQLITE_LOCKED: "another program has locked it: close it and run the same command again",
+            sqlite3.SQLITE_IOERR: "the disk reports errors: check it, then run the same command again",
             sqlite3.SQLITE_CORRUPT: "it is damaged: keep a copy, then try `sqlite3 LEDGER .recover`",
             sqlite3.SQLITE_NOTADB: "it is not a SQLite file: name another --ledger",
         }

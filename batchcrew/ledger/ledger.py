@@ -396,7 +396,7 @@ class Ledger(Reading):
             put_back = 0
             for job_id in ids:
                 if not await one(connection, "SELECT 1 FROM jobs WHERE batch_id = ? AND job_id = ?", (key.id, job_id)):
-                    raise NotInLedger(f"batch {key.batch} has no job {job_id!r}: nothing was put back")
+                    raise NotInLedger(f"job {job_id!r} not found in batch {key.batch}; nothing was reset")
                 cursor = await connection.execute(f"{again} AND job_id = ?", (now, key.id, *wanted, *at, job_id))
                 put_back += cursor.rowcount
             return put_back
@@ -483,7 +483,7 @@ class Ledger(Reading):
         async def work(connection: aiosqlite.Connection) -> int:
             row = await one(connection, "SELECT id FROM batches WHERE batch = ?", (batch,))
             if row is None:
-                raise NotInLedger(f"the ledger {self._name} has no batch {batch!r}")
+                raise NotInLedger(f"batch {batch!r} not found in {self._name}")
             return await upkeep.delete_batch(connection, row[0])
 
         jobs = await self._writing.call(work)

@@ -131,4 +131,4 @@ def _who(path: Path) -> str:
         holder = json.loads(_holder(path).read_text(encoding="utf-8"))
         return f"pid {holder['pid']} on {holder['host']} since {holder['since']}"
     except (OSError, ValueError, KeyError, TypeError):
-        return "which has just begun"
+        return "which has just started"

@@ -182,7 +182,7 @@ class LedgerReader(Reading):
             return
         self._stamps = await asyncio.to_thread(_stamps, self.path)
         if self._stamps[0] is None:
-            raise NotInLedger(f"there is no ledger at {self.path}: run a batch first, or name it with --ledger")
+            raise NotInLedger(f"ledger not found: {self.path}; run a batch first, or name the ledger with --ledger")
         self._access = await asyncio.to_thread(_access, self.path, self._stamps)
         try:
             await self._connect(self.path)
@@ -223,7 +223,7 @@ class LedgerReader(Reading):
     async def _check_schema(self, connection: aiosqlite.Connection) -> None:
         version = await schema.version_of(connection, self._name)
         if version == 0:
-            raise NotInLedger(f"the ledger {self._name} is empty: run a batch first, or name another --ledger")
+            raise NotInLedger(f"the ledger {self._name} is empty; run a batch first, or name another --ledger")
         self.version = version
         if version < schema.CURRENT and not self._any_schema:
             raise LedgerTooOld(
@@ -285,5 +285,5 @@ def _copy(path: Path, folder: Path) -> Path:
         )
         if before == _stamps(path) and not copied.returncode:
             return target
-        said = copied.stderr.strip().rpartition("\n")[2] or "it changes all the time"
+        said = copied.stderr.strip().rpartition("\n")[2] or "it keeps changing"
     raise LedgerError(f"ledger {path}: a run was killed and left its WAL, and a copy to read cannot be made: {said}")

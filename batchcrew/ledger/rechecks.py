@@ -137,7 +137,7 @@ async def take(connection: aiosqlite.Connection, found: Rechecked, now: str) -> 
     cause = None if reason is None else reason_fingerprint(reason)
     job = await one(connection, "SELECT state FROM jobs WHERE id = ?", (attempt.job_key,))
     if job is None or job[0] not in {JobState.FAILED, JobState.HELD, JobState.PENDING}:
-        raise LedgerError(f"job {attempt.job_id!r} has changed while it was looked at: run the same command again")
+        raise LedgerError(f"job {attempt.job_id!r} changed during the recheck; run the same command again")
     newer = await one(
         connection,
         "SELECT 1 FROM attempts WHERE job = ? AND number > ? AND state <> 'rejected'",
@@ -153,7 +153,7 @@ async def take(connection: aiosqlite.Connection, found: Rechecked, now: str) -> 
         (state.value, now, reason, cause, *results_of(execution), attempt.attempt_id),
     )
     if cursor.rowcount != 1:
-        raise LedgerError(f"job {attempt.job_id!r} has changed while it was looked at: run the same command again")
+        raise LedgerError(f"job {attempt.job_id!r} changed during the recheck; run the same command again")
     await connection.execute("DELETE FROM task_results WHERE attempt_id = ?", (attempt.attempt_id,))
     await connection.executemany(
         "INSERT INTO task_results VALUES (?, ?, ?, ?, ?, ?)", tasks_of(attempt.attempt_id, execution)

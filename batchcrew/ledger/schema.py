@@ -270,7 +270,7 @@ async def version_of(connection: aiosqlite.Connection, name: str) -> int:
             "update batchcrew, or name another --ledger"
         )
     if application != APPLICATION_ID and (version or tables):
-        raise LedgerError(f"{name} is a SQLite file of another program: name another --ledger")
+        raise LedgerError(f"{name} belongs to another program; name another --ledger")
     return version
 
 

@@ -251,7 +251,7 @@ async def attach(
         (batch_id, job_id),
     )
     if job is None:
-        raise UsageError(f"the batch has no job {job_id!r}")
+        raise UsageError(f"job {job_id!r} not found in the batch")
     key, state, number, charged = job
     doubtful = await one(
         connection,
@@ -269,9 +269,9 @@ async def attach(
     )
     if other is not None:
         if other[0] != key:
-            raise UsageError(f"kickoff_id {kickoff_id!r} belongs to job {other[1]!r} already")
+            raise UsageError(f"kickoff_id {kickoff_id!r} already belongs to job {other[1]!r}")
         if state == JobState.OPEN or other[4] == AttemptState.SUCCEEDED:
-            raise UsageError(f"kickoff_id {kickoff_id!r} belongs to this job already, and job {job_id!r} is {state}")
+            raise UsageError(f"kickoff_id {kickoff_id!r} already belongs to this job, and job {job_id!r} is {state}")
         await make_latest(connection, key, other[3])
         await _reopen(connection, other[2], now)
     elif doubtful is not None:

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: one Protocol, and a plain, a live and a quiet implementation.
+"""What you see during a run: one Protocol, and a plain, a live and a quiet implementation.
 
 Import the implementation from its own module: only `live` needs rich.
 """
@@ -9,12 +9,12 @@ from batchcrew.model.events import Event
 
 
 class Progress(Protocol):
-    """A context manager around a run, told of every event."""
+    """A context manager around a run that receives every event."""
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc: object) -> None: ...
 
     def observe(self, event: Event) -> None:
-        """Take one event in. Called from the event loop: quick, and it never raises."""
+        """Record one event. Called from the event loop: quick, and it never raises."""
         ...

@@ -17,7 +17,7 @@ _MOST_CREW_COLUMNS = 12
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One state of the bar: its marks tell it apart where there is no colour."""
+    """One state of the bar: its marks distinguish it where there is no colour."""
 
     name: str
     style: str
@@ -31,7 +31,7 @@ _SEGMENTS = {
     JobState.HELD: Segment("held", "yellow", "?", "?"),
     JobState.CANCELLED: Segment("cancelled", "magenta", "-", "-"),
     JobState.STALE: Segment("stale", "yellow", "≠", "~"),
-    JobState.OPEN: Segment("in flight", "cyan", "▒", ">"),
+    JobState.OPEN: Segment("in progress", "cyan", "▒", ">"),
     JobState.PENDING: Segment("pending", "dim", "·", "."),
 }
 
@@ -49,14 +49,14 @@ def draw(tally: Tally, now: float, *, width: int, height: int, unicode: bool = T
     lines = [_bar(tally, numbers, width, unicode=unicode)]
     lines += _facts(tally, numbers, now, width)
     if tally.stopping is not None:
-        what = f"stopping: {clean_text(tally.stopping)}; nothing new starts"
+        what = f"stopping: {clean_text(tally.stopping)}; no new jobs will start"
         lines.append(Text(shorten(what, width), style="yellow"))
     room = height - len(lines)
     failures = list(_failures(tally, width, min(_MOST_FAILURES + 1, room // 3)))
     lines += _in_flight(tally, now, width, room - len(failures))
     lines += failures
     del lines[height:]
-    for line in lines:  # rich's own count of columns has the last word: it is the one that would break the line
+    for line in lines:  # rich's own count of columns decides, because rich would break the line
         line.truncate(width, overflow="crop")
     return Text("\n", no_wrap=True, overflow="crop").join(lines)
 
@@ -66,9 +66,9 @@ def _numbers(tally: Tally) -> dict[JobState, int]:
 
 
 def _bar(tally: Tally, numbers: dict[JobState, int], width: int, *, unicode: bool) -> Text:
-    assert tally.run is not None  # noqa: S101 - draw() asked for it
+    assert tally.run is not None  # noqa: S101 - draw() returns early without a run
     ended, total = tally.ended_jobs, tally.total
-    # Rounded down: 100% is said when everything has ended and not before.
+    # Rounded down: 100% is shown only once everything has ended.
     right = f" {ended * 100 // total if total else 100:3d}% {ended}/{total}"
     name = clean_text(tally.run.batch, limit=max(1, min(24, width // 3)))
     room = width - display_width(name) - len(right) - 1
@@ -117,13 +117,13 @@ def _facts(tally: Tally, numbers: dict[JobState, int], now: float, width: int) -
 
 
 def _in_flight(tally: Tally, now: float, width: int, rows: int) -> Iterator[Text]:
-    """The executions in flight, the oldest first, in at most `rows` lines with what is around them."""
-    # The oldest are asked for under the event loop's feet; a tuple of a dict's values is taken in one step.
+    """Yield the executions in progress, the oldest first, in at most `rows` lines with their heading."""
+    # The event loop changes the dict while this thread reads it; a tuple of its values is copied in one step.
     everything = tuple(tally.in_flight.values())
     if not everything or rows < 2:
         return
     shown = everything if len(everything) <= rows - 1 else everything[: max(1, rows - 2)]
-    yield Text("in flight", style="bold")
+    yield Text("in progress", style="bold")
     crews = len({watched.attempt.crew for watched in shown}) > 1 or (tally.run is not None and len(tally.run.crews) > 1)
     names = [clean_text(watched.attempt.job_id, limit=_MOST_ID_COLUMNS) for watched in shown]
     name_columns = min(max(map(display_width, names)), max(6, width // 3))
@@ -142,7 +142,7 @@ def _execution(name: str, watched: Watched, now: float, width: int, name_columns
         line.append(f"  {watched.completed_tasks or 0}/{watched.total_tasks}")
     doing = clean_text(watched.current_task, limit=width) if watched.current_task else ""
     if watched.waits_for_person:
-        line.append("  waits for a person", style="yellow")
+        line.append("  waiting for human input", style="yellow")
     if doing:
         line.append("  " + doing)
     line.truncate(width, overflow="ellipsis")
@@ -158,7 +158,7 @@ def _failures(tally: Tally, width: int, rows: int) -> Iterator[Text]:
     for failure in latest:
         name = clean_text(failure.job_id, limit=min(_MOST_ID_COLUMNS, max(6, width // 3)))
         again = failure.job_state is JobState.PENDING
-        word = "to be tried again" if again else failure.job_state.value
+        word = "to be retried" if again else failure.job_state.value
         line = f"  {name}  {word}: "
         line += clean_text(failure.reason, limit=max(1, width - display_width(line)))
         yield Text(shorten(line, width), style="yellow" if again or failure.job_state is JobState.HELD else "red")

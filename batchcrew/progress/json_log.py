@@ -1,7 +1,7 @@
 """Progress as JSON lines, for `--log-format json`: one object an event, for a log collector.
 
 Every object has `time` (UTC ISO-8601), `event`, `batch` and `run`; those of an attempt `job`, `attempt`, `number`,
-`crew` and `kickoff_id` (null before the crew accepted it) beside.
+`crew` and `kickoff_id` (null before the crew accepted it) as well.
 """
 
 import json

@@ -1,11 +1,12 @@
-"""Whole lines on a stream that may go away."""
+"""Write complete lines to a stream that may be closed at any time."""
 
 from typing import TextIO
 
 from batchcrew.base.text import clean_text
 from batchcrew.model.events import Warned
 
-LONGEST_WARNING = 300
+LONGEST_WARNING = 5000
+"""A warning may end with a command, whose paths may be long: one that is cut does not work."""
 
 
 def warning_line(warning: Warned) -> str:
@@ -15,10 +16,10 @@ def warning_line(warning: Warned) -> str:
 
 
 class Lines:
-    """Writes whole lines, one write each; a stream that is closed or broken only falls silent.
+    """Writes complete lines, one write each; once the stream is closed or broken, writes are dropped.
 
-    A cron job whose mail pipe or terminal went away must still finish its paid work. None is a stream that was
-    closed before Python began: `2>&-` makes `sys.stderr` None.
+    A cron job whose mail pipe or terminal was closed must still finish its paid work. None is a stream that was
+    closed before Python started: `2>&-` makes `sys.stderr` None.
     """
 
     def __init__(self, stream: TextIO | None) -> None:

@@ -1,6 +1,6 @@
 """Progress on a terminal: a frame that is redrawn in place, with warnings printed above it.
 
-`observe` only counts. A thread of its own draws, a few times a second and only when something has changed:
+`observe` only counts. A separate thread draws, a few times a second and only when something has changed:
 a slow or stopped terminal (Ctrl-S, a stalled ssh) holds up the drawing and never the run.
 """
 
@@ -21,9 +21,9 @@ from batchcrew.progress.tally import Tally
 _FRAME_SECONDS = 0.2
 """Shortest time between two frames."""
 _IDLE_SECONDS = 1.0
-"""Longest time between two frames: the seconds of what is in flight go on."""
+"""Longest time between two frames: the seconds of the executions in progress advance."""
 _PATIENCE_SECONDS = 2.0
-"""How long the end of a run waits for a terminal that takes nothing any more."""
+"""How long the end of a run waits for a terminal that accepts no more output."""
 _MOST_WARNINGS = 1000
 
 
@@ -86,7 +86,7 @@ class LiveProgress:
             finally:
                 self._live.stop()
         except (OSError, ValueError):
-            return  # the terminal is gone; the run is not
+            return  # the terminal is closed; the run continues
 
     def _paint_until_over(self) -> None:
         size, drawn_at = self._console.size, self._clock.monotonic() - _IDLE_SECONDS

@@ -1,8 +1,8 @@
-"""Progress without a terminal: few lines, whole and greppable, as a log or cron's mail wants them.
+"""Progress without a terminal: few, greppable lines for a log or cron's mail.
 
-2026-02-03T04:05:06Z travel: start: 24 jobs, 0 succeeded, 24 to do; concurrency 10; crew default (…); ledger …
+2026-02-03T04:05:06Z travel: start: 24 jobs, 0 succeeded, 24 left; concurrency 10; crew default (…); ledger …
 2026-02-03T04:05:36Z travel: job tokyo: failed: the crew said: no flights
-2026-02-03T04:05:40Z travel: progress: 12 of 24 ended (11 succeeded, 1 failed), 10 in flight, …
+2026-02-03T04:05:40Z travel: progress: 12 of 24 ended (11 succeeded, 1 failed), 10 in progress, …
 """
 
 from typing import Self, TextIO
@@ -19,19 +19,17 @@ from batchcrew.progress.tally import Tally
 from batchcrew.reports.commands import status_command
 
 MOST_LINES = 50
-"""Lines of one kind (failures, retries, warnings) before the rest is left to the ledger."""
+"""Lines of one kind (failures, retries, warnings) before the rest is only in the ledger."""
 _LONGEST = 300
-LONGEST_WARNING = 5000
-"""A warning may end with a command, whose paths may be long: one that is cut does not work."""
 _TENTHS = 10
 _MINUTE = 60.0
 
 
 class PlainProgress:
-    """A line at the start, at each tenth of the run's work or minute, and for each failure, retry and warning.
+    """Prints a line at the start, at each tenth of the run's work or minute, and for each failure, retry and warning.
 
     Args:
-        brief: leave the start and the progress out: a tick is over in a moment.
+        brief: omit the start and the progress, as a tick takes only a moment.
     """
 
     def __init__(self, stream: TextIO | None, clock: Clock, *, brief: bool = False) -> None:
@@ -39,7 +37,7 @@ class PlainProgress:
         self._brief = brief
         self._clock = clock
         self._tally = Tally(clock)
-        self._said = {"failures": 0, "retries": 0, "warnings": 0, "jobs that wait for a person": 0}
+        self._said = {"failures": 0, "retries": 0, "warnings": 0, "jobs that wait for human input": 0}
         self._tenths = 0
         self._line_at = clock.monotonic()
 
@@ -63,23 +61,24 @@ class PlainProgress:
             case LedgerChosen(ledger):
                 self._say(f"ledger: {clean_text(ledger)}")
             case Stopping(detail, in_flight):
-                self._say(f"stopping: {clean_text(detail, limit=_LONGEST)}; {in_flight} in flight")
+                self._say(f"stopping: {clean_text(detail, limit=_LONGEST)}; {in_flight} in progress")
             case _:
                 pass
         self._progress()
 
     def _person(self, event: Progressed) -> None:
-        """Say once that an execution waits for a person; the tally still has what was known before the event."""
+        """Report once that an execution waits for human input; the tally still has the state before the event."""
         watched = self._tally.in_flight.get(event.attempt.attempt_id)
         if event.execution.state is ExecutionState.WAITING_FOR_PERSON and watched and not watched.waits_for_person:
             job = clean_text(event.attempt.job_id, limit=80)
-            self._say_some("jobs that wait for a person", f"job {job}: waits for a person's answer")
+            self._say_some("jobs that wait for human input", f"job {job}: waiting for human input")
 
     def _start(self, event: RunStarted) -> None:
         counts = event.counts
         self._line_at = self._clock.monotonic()
         self._say(
-            f"start: {counts.total} jobs, {counts.succeeded} succeeded, {counts.left} to do; "
+            f"start: {counts.total} {'job' if counts.total == 1 else 'jobs'}, {counts.succeeded} succeeded, "
+            f"{counts.left} left; "
             f"concurrency {event.concurrency}; "
             f"{'crew' if len(event.crews) == 1 else 'crews'} {clean_text(', '.join(event.crews), limit=_LONGEST)}; "
             f"ledger {clean_text(event.ledger)}"
@@ -92,7 +91,7 @@ class PlainProgress:
             self._say_some("failures", f"job {job}: {outcome.job_state}: {reason}")
         elif outcome.job_state is JobState.PENDING and outcome.attempt_state is not AttemptState.REJECTED:
             when = "" if outcome.retry_in is None else f" in {format_duration(outcome.retry_in)}"
-            self._say_some("retries", f"job {job}: attempt {event.attempt.number}, tried again{when}: {reason}")
+            self._say_some("retries", f"job {job}: retrying{when} after attempt {event.attempt.number}: {reason}")
 
     def _progress(self) -> None:
         tally, now = self._tally, self._clock.monotonic()
@@ -104,7 +103,7 @@ class PlainProgress:
             return
         self._tenths, self._line_at = max(tenths, self._tenths), now
         ended = ", ".join(f"{number} {state}" for state, number in tally.ended.items() if number) or "0 succeeded"
-        line = f"progress: {tally.ended_jobs} of {tally.total} ended ({ended}), {len(tally.in_flight)} in flight"
+        line = f"progress: {tally.ended_jobs} of {tally.total} ended ({ended}), {len(tally.in_flight)} in progress"
         if tally.pace.ended:
             line += f", {tally.per_minute(now):.1f} jobs/min"
         left = tally.seconds_left(now)

@@ -1,4 +1,4 @@
-"""Progress for `--quiet`: only what needs a person, so that cron mails only then."""
+"""Progress for `--quiet`: only what needs the operator, so that cron mails only then."""
 
 from typing import Self, TextIO
 
@@ -12,14 +12,14 @@ MOST_LINES = 50
 
 
 class QuietProgress:
-    """Says warnings that are new and which jobs wait for a person's answer, and nothing else."""
+    """Prints new warnings and which jobs wait for human input, and nothing else."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._lines = Lines(stream)
         self._said = 0
         self._batch = "batchcrew"
         self._waiting: set[str] = set()
-        """attempt_ids that were said to wait; those in flight only."""
+        """attempt_ids that were reported as waiting; only those in progress."""
 
     def __enter__(self) -> Self:
         return self
@@ -38,7 +38,7 @@ class QuietProgress:
                     self._waiting.discard(attempt.attempt_id)
                 elif attempt.attempt_id not in self._waiting:
                     self._waiting.add(attempt.attempt_id)
-                    self._say(f"job {clean_text(attempt.job_id, limit=80)}: waits for a person's answer")
+                    self._say(f"job {clean_text(attempt.job_id, limit=80)}: waiting for human input")
             case AttemptEnded(attempt):
                 self._waiting.discard(attempt.attempt_id)
             case _:

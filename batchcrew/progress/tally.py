@@ -1,7 +1,7 @@
-"""How far a run is, kept up to date by its events: what the plain lines and the live display both show.
+"""The progress of a run, updated by its events, as the plain lines and the live display show it.
 
-Taking an event in costs O(1), and memory is bounded by the executions in flight: it goes on at hundreds of
-events a second beside the event loop's real work.
+Recording an event costs O(1), and memory is bounded by the executions in progress, so hundreds of events a second
+do not slow down the event loop.
 """
 
 from bisect import bisect_right
@@ -41,7 +41,7 @@ class Watched:
     waits_for_person: bool = False
 
     def update(self, execution: Execution) -> None:
-        """Take in what a status answer says."""
+        """Record a status answer."""
         self.current_task = execution.current_task
         self.completed_tasks = execution.completed_tasks
         self.total_tasks = execution.total_tasks
@@ -95,7 +95,7 @@ class Pace:
 
 @dataclass(slots=True)
 class Tally:
-    """The state of the run that `observe` was told of."""
+    """The state of the run, as `observe` has recorded it."""
 
     clock: Clock
     run: RunStarted | None = None
@@ -145,7 +145,7 @@ class Tally:
             self._seconds += event.seconds
             self._attempts += 1
         if outcome.job_state not in self.ended:
-            if outcome.attempt_state is not AttemptState.REJECTED:  # a refusal is nobody's failure
+            if outcome.attempt_state is not AttemptState.REJECTED:  # a refused kickoff is not a failure
                 self._fail(event)
             return
         self.ended[outcome.job_state] += 1
@@ -186,7 +186,7 @@ class Tally:
         """A guess from this run's own pace; None while there is nothing to guess from.
 
         Until a whole round of slots has ended, the jobs that ended are the quick ones and came late: then the
-        guess is what is in flight divided by how long an execution took so far.
+        guess is the number of executions in progress divided by the mean time of an execution so far.
         """
         if self.left == 0 or self.pace.ended == 0:
             return None

@@ -79,7 +79,7 @@ def plan_json(plan: Plan, *, batch: str, jobfile: str, crews: Sequence[CrewCheck
     "gone", "columns", "crews"}`; the numbers are jobs, those from `stale` to `again` are parts of `changed`.
 
     Each of `crews` is `{"name", "url", "jobs", "inputs", "problem", "lacking", "lacking_jobs"}`, where `inputs` is a
-    list of `{"name", "type", "required"}` or null and `lacking` counts jobs by the input that they lack.
+    list of `{"name", "type", "required"}` or null and `lacking` counts jobs by their missing input.
     """
     return {
         "batch": batch,

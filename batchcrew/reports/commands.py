@@ -14,7 +14,7 @@ CREW_OPTIONS = ("--crew-url ", "--token-file ")
 
 
 def run_command(jobfile: str, ledger: str, *options: str, program: str = PROGRAM) -> str:
-    """The command that goes on with the batch of `jobfile`."""
+    """Return the command that starts or resumes the batch of `jobfile`."""
     return _command(program, "run", [jobfile], options, ledger)
 
 
@@ -45,7 +45,7 @@ def recheck_command(batch: str, ledger: str, *options: str, program: str = PROGR
 
 
 def status_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
-    """The command that shows where the batch stands."""
+    """Return the command that shows the state of the batch."""
     return _command(program, "status", [batch], (), ledger)
 
 
@@ -60,7 +60,7 @@ def show_command(batch: str, job_id: str, ledger: str, program: str = PROGRAM) -
 
 
 def export_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
-    """The command that writes the batch's results beside its own columns."""
+    """The command that writes the batch's results next to its own columns."""
     name = "".join(c if c.isalnum() or c in "-_." else "-" for c in batch).strip("-.") or "batch"
     return _command(program, "export", [batch], ("-f csv", f"-o {quoted(name + '-results.csv')}"), ledger)
 

@@ -17,13 +17,13 @@ class CrewCheck:
     jobs: int
     """Jobs of the file for this crew."""
     inputs: CrewInputs | None = None
-    """What the crew asks for; None when it was not asked (`--offline`) or gave no answer."""
+    """The inputs that the crew expects; None when they were not requested (`--offline`) or it gave no answer."""
     problem: str | None = None
     """Why it gave no answer."""
     lacking: Mapping[str, int] = field(default_factory=dict)
-    """Required input -> number of jobs that lack it."""
+    """Required input -> number of jobs without it."""
     lacking_jobs: tuple[str, ...] = ()
-    """job_ids that lack any (the first few)."""
+    """job_ids with a missing input (the first few)."""
     sent: tuple[str, ...] = ()
     """Columns that it is sent, where the job file leaves that to it."""
     not_sent: tuple[str, ...] = ()

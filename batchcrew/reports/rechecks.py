@@ -1,4 +1,4 @@
-"""What `recheck` has found: values, the lines that are printed, and their JSON twins."""
+"""The results of `recheck`: values, the lines that are printed, and their JSON form."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ class RecheckResult:
     """Options, quoted, that the next command needs to read the job file in the same way."""
     found: Counter[Finding] = field(default_factory=Counter)
     without_id: int = 0
-    """Held jobs whose kickoff_id nobody knows: there is nothing to poll."""
+    """Held jobs without a known kickoff_id: there is nothing to poll."""
     counts: Counts = field(default_factory=Counts)
     stopped: bool = False
     """By a signal, before everything was looked at."""
@@ -73,26 +73,25 @@ def look_line(look: Look, batch: str, ledger: str, program: str = PROGRAM) -> st
             return f"{name}: failed: {detail}"
         case Finding.RUNNING:
             attach = attach_command(batch, attempt.job_id, ledger, program, kickoff_id=attempt.kickoff_id)
-            return f"{name}: still running (the crew says '{detail}'), stays {attempt.job_state}; watch it: {attach}"
+            return f"{name}: still running (status '{detail}'); the job remains {attempt.job_state}; watch it: {attach}"
         case Finding.UNKNOWN:
-            return f"{name}: the crew does not know kickoff {clean_text(attempt.kickoff_id)}; stays {attempt.job_state}"
+            kickoff = clean_text(attempt.kickoff_id)
+            return f"{name}: kickoff {kickoff} not found on the crew; the job remains {attempt.job_state}"
         case Finding.UNCLEAR:
-            return f"{name}: no clear answer ({detail}); stays {attempt.job_state}"
+            return f"{name}: no clear answer ({detail}); the job remains {attempt.job_state}"
 
 
 def recheck_summary(result: RecheckResult, program: str = PROGRAM) -> str:
     """What was found, counted; how the batch is now; what to do next."""
     looked = sum(result.found.values())
     found = ", ".join(f"{number} {finding}" for finding in Finding if (number := result.found[finding]))
-    lines = [f"{clean_text(result.batch)}: {_executions(looked)} looked at" + (f": {found}" if found else "")]
+    lines = [f"{clean_text(result.batch)}: {_executions(looked)} checked" + (f": {found}" if found else "")]
     if result.stopped:
-        lines.append("  interrupted: run the same command again to look at the rest")
+        lines.append("  interrupted: run the same command again to check the rest")
     if result.without_id:
         one = result.without_id == 1
         held, them = ("1 held job has", "it") if one else (f"{result.without_id} held jobs have", "them")
-        lines.append(
-            f"  {held} no kickoff_id to poll: attach the id that the vendor's dashboard shows, or retry {them}"
-        )
+        lines.append(f"  {held} no kickoff_id to poll: attach the id shown in the vendor's dashboard, or retry {them}")
     lines.append(f"  jobs: {count_words(result.counts)}")
     lines += [f"  {purpose}: {command}" for purpose, command in _next(result, program)]
     return "\n".join(lines)
@@ -103,7 +102,7 @@ def _next(result: RecheckResult, program: str) -> Iterator[tuple[str, str]]:
         yield "continue", run_command(result.jobfile, result.ledger, *result.jobfile_options, program=program)
     if result.without_id:
         yield "attach one", attach_command(result.batch, "JOB", result.ledger, program)
-        yield "retry the held", retry_command(result.batch, result.ledger, "--held", program=program)
+        yield "retry the held jobs", retry_command(result.batch, result.ledger, "--held", program=program)
 
 
 def _executions(number: int) -> str:

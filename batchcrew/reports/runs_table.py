@@ -18,7 +18,7 @@ def render_runs(lines: Sequence[RunLine], now: datetime, *, with_batch: bool, wi
 
     Args:
         now: aware.
-        width: of the terminal: why a run stopped is below it. None is no terminal: one line a run, for `cut` and
+        width: of the terminal: why a run stopped is below it. None: not a terminal, one line a run, for `cut` and
             `grep`.
     """
     if not lines:
@@ -33,7 +33,7 @@ def _row(line: RunLine, now: datetime, *, with_batch: bool) -> list[str]:
     duration = "" if end is None else format_duration(max(0.0, (end - from_text(line.started_at)).total_seconds()))
     why = line.stop_detail or (line.stopped or "").replace("_", " ")
     if line.ended_at is None:
-        why = "it runs now" if line.running else "killed: it did not end in order"
+        why = "still running" if line.running else "killed before it could record its end"
     return [
         clean_text(line.batch, limit=_NAME_COLUMNS) if with_batch else "",
         line.kind,

@@ -1,4 +1,4 @@
-"""How a run ended, in a few lines, and how to go on; and the exit code that says the same to cron."""
+"""How a run ended, in a few lines, with the next commands; and the exit code that cron sees."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -29,10 +29,10 @@ _REASON_COLUMNS = 200
 
 
 def exit_code(result: RunResult) -> ExitCode:
-    """The exit code of a run that ended in order.
+    """Return the exit code of a run that ended in order.
 
-    Stopped with work left is 3 even when jobs have failed: cron's next run goes on. A run that was stopped just
-    as its last job ended is judged by its jobs.
+    Stopped with work left is 3 even when jobs have failed, because cron's next run resumes the batch. A run that was
+    stopped just as its last job ended is judged by its jobs.
     """
     if result.stopped is StopReason.CREW_UNUSABLE:
         return ExitCode.CREW_UNUSABLE
@@ -46,9 +46,9 @@ def exit_code(result: RunResult) -> ExitCode:
 
 
 def went_well(result: RunResult) -> bool:
-    """What a monitor is told: no job failed or is held at the end, and no stop that stays.
+    """Return whether to report success to a monitor: no job failed or is held, and the next run can resume the rest.
 
-    Work that is left by `max_runtime`, `--limit` or a signal is the next run's, not a person's.
+    Work that is left by `max_runtime`, `--limit` or a signal needs only the next run, not the operator.
     """
     counts = result.counts
     if result.stopped not in {None, StopReason.SIGNAL, StopReason.MAX_RUNTIME, StopReason.LIMIT}:
@@ -57,17 +57,17 @@ def went_well(result: RunResult) -> bool:
 
 
 def needs_person(result: RunResult) -> bool:
-    """Whether `--quiet` should speak: it did not go well, and a person was not told before.
+    """Return whether `--quiet` should print the summary: the run needs the operator, and this was not reported before.
 
-    A finished batch that cron calls again, and ticks that stop again and again for one reason, are told once.
+    A finished batch that cron calls again, and ticks that keep stopping for one reason, are reported once.
     """
     return not went_well(result) and result.run_id is not None and not result.repeated
 
 
 def render_summary(result: RunResult) -> str:
-    """The summary as plain lines of at most 80 columns (commands, paths and ids are never cut), without colour.
+    """Render the summary as plain lines of at most 80 columns (commands, paths and ids are never cut).
 
-    Ends without a newline.
+    The text has no colour and no final newline.
     """
     lines = [headline(result)]
     lines += [f"  {line}" for line in _body(result)]
@@ -79,34 +79,34 @@ def render_summary(result: RunResult) -> str:
 
 
 def render_tick(result: RunResult) -> str:
-    """The summary of a tick: one line while the batch goes on, the whole summary when it has ended or stopped."""
+    """Render the summary of a tick: one line while work is left, the full summary once the batch ended or stopped."""
     counts = result.counts
     if result.stopped is not None or (result.run_id is not None and not counts.left):
         return render_summary(result)
     if result.run_id is None:
         return headline(result)
     kickoffs = "1 kickoff" if result.kickoffs == 1 else f"{result.kickoffs} kickoffs"
-    return f"{clean_text(result.batch)}: {kickoffs} now; of {_jobs(counts.total)}: {count_words(counts)}"
+    return f"{clean_text(result.batch)}: {kickoffs} in this tick; {_jobs(counts.total)}: {count_words(counts)}"
 
 
 def headline(result: RunResult) -> str:
-    """`travel: 24 of 24 jobs succeeded`."""
+    """Return the first line: `travel: 24 of 24 jobs succeeded`."""
     counts, batch = result.counts, clean_text(result.batch)
     succeeded = f"{counts.succeeded} of {_jobs(counts.total)}"
     if result.run_id is None and result.stopped is None and not counts.left:
-        return f"{batch}: nothing to do: {succeeded} {'has' if counts.total == 1 else 'have'} succeeded"
+        return f"{batch}: nothing left to run: {succeeded} succeeded"
     return f"{batch}: {succeeded} succeeded"
 
 
 def count_words(counts: Counts) -> str:
-    """`20 succeeded, 3 failed, 1 pending`: the states that any job is in."""
+    """Return the number of jobs in each state: `20 succeeded, 3 failed, 1 pending`."""
     named = {
         "succeeded": counts.succeeded,
         "failed": counts.failed,
         "held": counts.held,
         "stale": counts.stale,
         "cancelled": counts.cancelled,
-        "in flight": counts.open,
+        "in progress": counts.open,
         "pending": counts.pending,
     }
     return ", ".join(f"{number} {name}" for name, number in named.items() if number) or "no jobs"
@@ -124,15 +124,18 @@ def _body(result: RunResult) -> Iterator[str]:
     if counts.succeeded < counts.total:
         yield f"jobs: {count_words(counts)}"
     if result.unanswered:
-        have = "kickoff has" if result.unanswered == 1 else "kickoffs have"
-        yield f"{result.unanswered} {have} no answer yet: in doubt, the next run settles them"
+        one = result.unanswered == 1
+        doubt = "1 kickoff is in doubt" if one else f"{result.unanswered} kickoffs are in doubt"
+        yield f"{doubt} (not answered yet); the next run will resolve {'it' if one else 'them'}"
     if counts.open > result.unanswered and result.run_id is not None:
+        number = counts.open - result.unanswered
+        executions, them = ("1 execution", "it") if number == 1 else (f"{number} executions", "them")
         if result.crew_ended:
-            yield "what was in flight ended with the crew that was served for this run; the next run starts it again"
+            yield f"{executions} ended with this run's crew; the next run will start {them} again"
         else:
-            yield "what is in flight goes on at the crew; the next run takes it up"
+            yield f"{executions} still running on the crew; the next run resumes watching {them}"
     if counts.gone:
-        yield f"no longer in the file, left alone: {_jobs(counts.gone)}"
+        yield f"no longer in the file, kept in the ledger: {_jobs(counts.gone)}"
     if result.run_id is not None:
         yield _time(result)
     if counts.possible_duplicates or result.duplicates:
@@ -161,7 +164,7 @@ def _slow(line: JobLine) -> str:
 
 
 def duplicates_line(number: int, job_ids: Sequence[str]) -> str:
-    """`possible duplicates: 2 (jobs a, b)`; `job_ids` may be the first few of the `number`."""
+    """Return `possible duplicates: 2 (jobs a, b)`; `job_ids` may be the first few of the `number`."""
     number = max(number, len(job_ids))
     shown = [clean_text(job_id, limit=_ID_COLUMNS) for job_id in job_ids[:SHOWN_DUPLICATES]]
     if 0 < len(shown) < number:
@@ -178,7 +181,7 @@ def _failing(result: RunResult) -> Iterator[str]:
     yield "failing:"
     for line in shown:
         name = clean_text(line.job_id, limit=_ID_COLUMNS)
-        reason = clean_text(line.reason or "no reason was given", limit=_REASON_COLUMNS)
+        reason = clean_text(line.reason or "no reason given", limit=_REASON_COLUMNS)
         yield from textwrap.wrap(
             f"{name} {line.state.value}: {reason}", _LINE_COLUMNS, initial_indent="  ", subsequent_indent="    "
         )
@@ -188,7 +191,7 @@ def _failing(result: RunResult) -> Iterator[str]:
 
 
 def job_commands(job: JobDetail, ledger: str, program: str) -> Iterator[tuple[str, str]]:
-    """(purpose, command) of what you may do about one job that is on hold."""
+    """Yield (purpose, command) of what you may do about one job that is on hold."""
     if job.state is JobState.HELD:
         yield "attach it", attach_command(job.batch, job.job_id, ledger, program)
         if job.in_file:
@@ -196,16 +199,16 @@ def job_commands(job: JobDetail, ledger: str, program: str) -> Iterator[tuple[st
 
 
 def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
-    """(purpose, command) of what a person may do next, the likeliest first."""
+    """Yield (purpose, command) of what you may do next, the likeliest first."""
     counts, batch, ledger, program = result.counts, result.batch, result.ledger, result.program
     run = run_command(result.jobfile, ledger, *result.jobfile_options, program=program) if result.jobfile else ""
     if counts.left and run:
-        yield "go on", run
+        yield "resume", run
     if result.unsure:
-        yield "look again", recheck_command(batch, ledger, *result.jobfile_options, program=program)
+        yield "recheck", recheck_command(batch, ledger, *result.jobfile_options, program=program)
     if counts.failed:
         yield (
-            "try the failed again",
+            "retry the failed jobs",
             run_command(result.jobfile, ledger, *result.jobfile_options, "--retry-failed", program=program)
             if run
             else retry_command(batch, ledger, program=program),
@@ -213,15 +216,15 @@ def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
     if counts.stale:
         if run:
             again = run_command(result.jobfile, ledger, *result.jobfile_options, "--rerun-changed", program=program)
-            yield "run the stale again", again
+            yield "rerun the stale jobs", again
         yield "or keep their answers", keep_command(batch, ledger, program=program)
     if counts.held:
         retry = retry_command(batch, ledger, "--held", program=program)
-        yield "release the held", f"{retry} && {run}" if run else retry
+        yield "retry the held jobs", f"{retry} && {run}" if run else retry
         held = next((line for line in result.failing if line.state is JobState.HELD), None)
         if held is not None:
             yield "or attach one", attach_command(batch, held.job_id, ledger, program)
     if result.failing:
-        yield "look at one", show_command(batch, result.failing[0].job_id, ledger, program)
+        yield "show one", show_command(batch, result.failing[0].job_id, ledger, program)
     if counts.succeeded:
-        yield "results", export_command(batch, ledger, program)
+        yield "export the results", export_command(batch, ledger, program)

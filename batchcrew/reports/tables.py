@@ -48,11 +48,11 @@ def render_list(lines: Sequence[BatchLine], *, width: int | None = None) -> str:
 
 
 def render_status(status: BatchStatus, now: datetime, *, width: int | None = None) -> str:
-    """Counts, what is in flight and the latest failures.
+    """Render counts, the executions in progress and the latest failures.
 
     Args:
         now: aware.
-        width: of the terminal: long lines break between words. None is no terminal: one line for each.
+        width: of the terminal: long lines break between words. None: not a terminal, one line for each.
     """
     line = status.line
     counts = line.counts
@@ -61,14 +61,14 @@ def render_status(status: BatchStatus, now: datetime, *, width: int | None = Non
         f"  jobs: {count_words(counts)}",
     ]
     if counts.gone:
-        lines.append(f"  no longer in the file, left alone: {counts.gone}")
+        lines.append(f"  no longer in the file, kept in the ledger: {counts.gone}")
     lines.append(f"  job file: {clean_text(line.jobfile)}")
     if line.last_run_at:
         lines.append(f"  last run: {clean_text(line.last_run_at)} ({_ago(line.last_run_at, now)} ago)")
     if counts.possible_duplicates or status.duplicates:
         lines.append("  " + duplicates_line(counts.possible_duplicates, status.duplicates))
     if status.in_flight:
-        lines.append("  in flight:")
+        lines.append("  in progress:")
         shown = [_watched(entry, now) for entry in status.in_flight[:MOST_IN_FLIGHT]]
         header = ["job", "crew", "for", "status", "tasks", "task", "last answer"]
         room = None if width is None else width - 4
@@ -87,9 +87,9 @@ def render_status(status: BatchStatus, now: datetime, *, width: int | None = Non
 
 
 def render_job(detail: JobDetail, *, width: int = 80) -> str:
-    """One job with all its attempts.
+    """Render one job with all its attempts.
 
-    Outputs are shown as they are, cleaned of what acts on a terminal; their long lines are wrapped at `width`.
+    Outputs are shown as they are, with terminal escapes removed; their long lines are wrapped at `width`.
     """
     where = clean_text(detail.source) + ("" if detail.in_file else " (no longer in the file)")
     lines = [
@@ -101,7 +101,7 @@ def render_job(detail: JobDetail, *, width: int = 80) -> str:
     if detail.meta:
         lines += _mapping("meta", detail.meta, width)
     if not detail.attempts:
-        lines.append("  no attempt so far")
+        lines.append("  no attempts yet")
     for attempt in detail.attempts:
         lines += _attempt(attempt, width)
     return "\n".join(lines)
@@ -117,22 +117,22 @@ def render_plan(
     samples: Sequence[SampleJob] = (),
     width: int | None = None,
 ) -> str:
-    """What a run would do, before money is spent.
+    """Render what a run would do, before money is spent.
 
     Args:
         samples: jobs as their crew would receive them.
         notes: sentences to end with, such as what the chosen delivery means.
-        width: of the terminal: long lines break between words. None is no terminal.
+        width: of the terminal: long lines break between words. None: not a terminal.
     """
     said = [
         (plan.new, "new"),
-        (plan.stale, "changed since they succeeded: stale, not paid for again without consent"),
-        (plan.running, "changed while in progress: the answers to the former inputs will be stale"),
+        (plan.stale, "changed after they succeeded: stale, not run again without your consent"),
+        (plan.running, "changed while in progress: answers to their old inputs will be stale"),
         (plan.again, "changed before they succeeded: they run with the new inputs"),
-        (plan.restored, "changed back: their answers hold again"),
-        (plan.reused, "with the inputs of a job that is gone or changed: they take over its answer"),
+        (plan.restored, "changed back: their earlier answers are valid again"),
+        (plan.reused, "with the inputs of a removed or changed job: they reuse its answer"),
         (plan.unchanged, "unchanged"),
-        (plan.gone, "in the ledger and no longer in the file: left alone"),
+        (plan.gone, "no longer in the file: kept in the ledger, not run"),
     ]
     columns = max(len(str(number)) for number, _ in said)
     lines = [f"{clean_text(batch)}: {plan.total} {_jobs(plan.total)} in {clean_text(jobfile)}"]
@@ -195,7 +195,7 @@ def _watched(entry: InFlight, now: datetime) -> list[str]:
     tasks = "" if entry.total_tasks is None else f"{entry.completed_tasks or 0}/{entry.total_tasks}"
     doing = clean_text(entry.current_task or "", limit=_NAME_COLUMNS)
     if entry.kickoff_id is None:
-        doing = "its kickoff has no answer yet"
+        doing = "kickoff not answered yet"
     name, crew = clean_text(entry.job_id, limit=_NAME_COLUMNS), clean_text(entry.crew, limit=_NAME_COLUMNS)
     word = clean_text(entry.status_word or "", limit=_NAME_COLUMNS)
     unclear = clean_text(entry.unclear_answer or "", limit=_REASON_COLUMNS)
@@ -203,7 +203,7 @@ def _watched(entry: InFlight, now: datetime) -> list[str]:
 
 
 def _failing(line: JobLine) -> str:
-    reason = clean_text(line.reason or "no reason was given", limit=_REASON_COLUMNS)
+    reason = clean_text(line.reason or "no reason given", limit=_REASON_COLUMNS)
     return f"{clean_text(line.job_id, limit=_NAME_COLUMNS)} {line.state}: {reason}"
 
 
@@ -220,8 +220,8 @@ def table_with_below(
 ) -> Iterator[str]:
     """Yield a table; at a terminal of `width` columns the last cell of each row is below it, broken between words.
 
-    Where the table is still wider than the terminal, a long first cell is a line of its own above its row. Without a
-    `width`, it is the plain table.
+    Where the table is still wider than the terminal, a long first cell is put on a separate line above its row.
+    Without a `width`, it is the plain table.
     """
     if width is None:
         yield from table(header, rows, right=right)
@@ -283,7 +283,7 @@ def _mapping(name: str, values: Mapping[str, Any], width: int) -> Iterator[str]:
 
 def _sent(attempt: AttemptDetail, width: int) -> Iterator[str]:
     if attempt.sent_inputs is not None:
-        yield "    inputs that were sent:"
+        yield "    inputs sent:"
         yield from _block(json.dumps(writable(dict(attempt.sent_inputs)), ensure_ascii=False, indent=2), width, 6)
 
 
@@ -295,7 +295,7 @@ def _attempt(attempt: AttemptDetail, width: int) -> Iterator[str]:
     yield "    " + ", ".join(f"{name} {clean_text(moment)}" for name, moment in moments if moment)
     yield from _sent(attempt, width)
     if attempt.status_word is not None:
-        yield f"    the crew last said: {clean_text(attempt.status_word)}"
+        yield f"    last status: {clean_text(attempt.status_word)}"
     if attempt.unclear_answer is not None:
         yield f"    last answer: {clean_text(attempt.unclear_answer, limit=_REASON_COLUMNS)}"
     if attempt.execution_time is not None:
@@ -325,10 +325,10 @@ def _attempt(attempt: AttemptDetail, width: int) -> Iterator[str]:
 def _crew(crew: CrewCheck) -> Iterator[str]:
     name = f"crew {clean_text(crew.name)} ({clean_text(crew.url)}), {crew.jobs} {_jobs(crew.jobs)}"
     if crew.inputs is None:
-        yield f"  {name}: {clean_text(crew.problem) if crew.problem else 'not asked'}"
+        yield f"  {name}: {clean_text(crew.problem) if crew.problem else 'not checked'}"
         return
-    asked = [clean_text(entry.name) + ("" if entry.required else " (optional)") for entry in crew.inputs.inputs]
-    yield f"  {name}: asks for {', '.join(asked) or 'no inputs'}"
+    expected = [clean_text(entry.name) + ("" if entry.required else " (optional)") for entry in crew.inputs.inputs]
+    yield f"  {name}: expects {', '.join(expected) or 'no inputs'}"
     if crew.sent or crew.not_sent:
         yield f"    columns sent: {', '.join(map(clean_text, crew.sent)) or 'none'}"
     if crew.not_sent:

@@ -44,7 +44,7 @@ def fault(like: FaultLike) -> Fault | None:
         return like
     match = _WORD.fullmatch(str(like))
     if match is None:
-        raise ValueError(f"{like!r} is no fault; give an HTTP status, drop_before_accept or drop_after_accept")
+        raise ValueError(f"invalid fault: {like!r} (expected an HTTP status, drop_before_accept or drop_after_accept)")
     kind, when = match.groups()
     if kind == "200":
         return None

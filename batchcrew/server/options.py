@@ -32,9 +32,9 @@ class Spread:
 
     def __post_init__(self) -> None:
         if not 0 <= self.seconds <= MAX_EXECUTION_SECONDS:
-            raise UsageError(f"an execution time of {self.seconds:g} s is out of range; give 0s to 24h")
+            raise UsageError(f"invalid execution time: {self.seconds:g}s (expected 0s to 24h)")
         if not 0 <= self.share <= 1:
-            raise UsageError(f"a spread of ±{self.share:.0%} is out of range; give ±0% to ±100%")
+            raise UsageError(f"invalid spread: ±{self.share:.0%} (expected ±0% to ±100%)")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -45,7 +45,7 @@ class Spread:
         """
         match = _SPREAD.fullmatch(text.strip())
         if match is None:
-            raise UsageError(f"{text!r} is no execution time; write it like 2s, 500ms or 2s±50%")
+            raise UsageError(f"invalid execution time: {text!r} (expected e.g. 2s, 500ms or 2s±50%)")
         return cls(float(match[1]) * _UNITS[match[2] or "s"], float(match[3] or 0) / 100)
 
     def at(self, rng: float) -> float:
@@ -64,7 +64,7 @@ def parse_share(text: str) -> float:
     except ValueError:
         share = math.nan
     if not 0 <= share <= 1:
-        raise UsageError(f"{text!r} is no share; write it like 0.2 or 20%")
+        raise UsageError(f"invalid share: {text!r} (expected e.g. 0.2 or 20%)")
     return share
 
 
@@ -101,14 +101,12 @@ class CrewOptions:
     def __post_init__(self) -> None:
         for name, most in (("workers", 256), ("threads", 256), ("max_queue", 10**7), ("keep_count", 10**9)):
             if not 1 <= getattr(self, name) <= most:
-                raise UsageError(f"{name} is {getattr(self, name)}; give 1 to {most}")
+                raise UsageError(f"invalid {name}: {getattr(self, name)} (expected 1 to {most})")
         if self.execution_timeout is not None and self.execution_timeout <= 0:
-            raise UsageError("the execution timeout is 0; give a duration, or leave it out")
+            raise UsageError("invalid execution timeout: 0 (expected a duration above 0)")
         for pattern in self.webhook_allow:
             if not pattern.lower().startswith(("http://", "https://")):
-                raise UsageError(
-                    f"{pattern!r} is no pattern of webhook URLs; write it like https://hooks.example.com/*"
-                )
+                raise UsageError(f"invalid webhook pattern: {pattern!r} (expected e.g. https://hooks.example.com/*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,17 +143,19 @@ class ServeOptions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
-            raise UsageError(f"port {self.port} is out of range; give 1 to 65535, or 0 for any free one")
+            raise UsageError(f"invalid port: {self.port} (expected 1 to 65535, or 0 for any free one)")
         if self.token is not None and not _TOKEN.fullmatch(self.token):
-            raise UsageError("the token is empty, or has blanks or characters that no HTTP header can carry")
+            raise UsageError(
+                "invalid token: it is empty, or contains blanks or characters that are not allowed in an HTTP header"
+            )
         if self.dialect not in DIALECTS:
-            raise UsageError(f"{self.dialect!r} is no dialect; there are {', '.join(DIALECTS)}")
+            raise UsageError(f"invalid dialect: {self.dialect!r} (expected one of {', '.join(DIALECTS)})")
         for name in ("fail_rate", "http_error_rate", "drop_rate"):
             if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; give a share between 0 and 1")
+                raise UsageError(f"invalid {name}: {getattr(self, name)} (expected a share between 0 and 1)")
         if self.http_error_rate + self.drop_rate > 1:
-            raise UsageError("http_error_rate and drop_rate are over 1 together; a request can go wrong only once")
+            raise UsageError("http_error_rate and drop_rate add up to more than 1 (a request can fail only once)")
         if self.crew is not None and (self.fail_rate or self.max_running is not None or self.seed is not None):
-            raise UsageError("fail_rate, max_running and seed are of the demo crew; real crews are given")
+            raise UsageError("fail_rate, max_running and seed apply to the demo crew only, not to real crews")
         if self.max_running is not None and self.max_running < 1:
-            raise UsageError(f"max_running is {self.max_running}; give 1 or more, or leave it out for no limit")
+            raise UsageError(f"invalid max_running: {self.max_running} (expected 1 or more, or omit it for no limit)")

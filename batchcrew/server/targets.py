@@ -56,18 +56,20 @@ def parse_target(text: str, base: Path) -> Target:
     if not colon:
         place, attribute = text, ""
     if colon and not _ATTRIBUTE.fullmatch(attribute):
-        raise UsageError(f"{text!r} is no target: {attribute!r} is no name of Python; {_HINT}")
+        raise UsageError(f"invalid target: {text!r} ({attribute!r} is not a Python name); {_HINT}")
     path = base / place
     if place.endswith(".py"):
         return _file(text, path, attribute)
     if place and path.is_dir():
         if attribute:
-            raise UsageError(f"{text!r} is no target: {place} is a folder; name it alone, or a file in it")
+            raise UsageError(f"invalid target: {text!r} ({place} is a folder); name the folder alone, or a file in it")
         return _project(text, path)
     if not _MODULE.fullmatch(place):
-        raise UsageError(f"{text!r} is no target and no folder that is there; {_HINT}")
+        raise UsageError(f"invalid target: {text!r} (folder not found); {_HINT}")
     if not attribute:
-        raise UsageError(f"{text!r} is no folder that is there, and a module needs its crew: {text}:crew; {_HINT}")
+        raise UsageError(
+            f"invalid target: {text!r} (folder not found; a module needs its crew, as in {text}:crew); {_HINT}"
+        )
     source = base / "src"
     paths = (str(base), str(source)) if source.is_dir() else (str(base),)
     return Target(name=text, folder=str(base), paths=paths, modules=(place,), attribute=attribute)
@@ -75,7 +77,7 @@ def parse_target(text: str, base: Path) -> Target:
 
 def _file(text: str, path: Path, attribute: str) -> Target:
     if not path.is_file():
-        raise UsageError(f"{text!r} is no target: there is no file {path}")
+        raise UsageError(f"invalid target: {text!r} (file not found: {path})")
     top, parts = path.parent, [path.stem]
     while (top / "__init__.py").is_file() and top != top.parent:  # its relative imports work only as part of a package
         parts.insert(0, top.name)
@@ -95,7 +97,7 @@ def _project(text: str, path: Path) -> Target:
     folder = next((at for at in (path, *path.parents) if _crewai_settings(at) is not None), None)
     if folder is None:
         raise UsageError(
-            f"{text!r} is no CrewAI project: no pyproject.toml with [tool.crewai] is in {path} or above it; {_HINT}"
+            f"not a CrewAI project: {text!r} (no pyproject.toml with [tool.crewai] in {path} or above); {_HINT}"
         )
     kind = str((_crewai_settings(folder) or {}).get("type", "crew"))
     if kind not in {"crew", "flow"}:

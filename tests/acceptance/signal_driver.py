@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 from batchcrew import cli
+from batchcrew.cli import loop
 
 
 def send(number: signal.Signals) -> None:
@@ -25,6 +26,8 @@ def send(number: signal.Signals) -> None:
 def arm(point: str, number: signal.Signals) -> None:
     """Send the signal there."""
     kind, _, count = point.partition(":")
+    if kind.startswith("Base"):  # a point of asyncio's own loop, also where uvloop is installed
+        loop.loop_factory = lambda: None
     if kind == "atexit":
         atexit.register(send, number)
         return

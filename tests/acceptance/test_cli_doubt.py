@@ -141,14 +141,14 @@ def test_adopted_executions_are_watched_and_not_kicked_off_again(folder: Path, c
     (folder / "ids.csv").write_text(f"job_id,kickoff_id\ntrip-2,{crew.kickoff()}\n", encoding="utf-8")
     adopted = call(folder, "adopt", "jobs.yaml", "--csv", "ids.csv")
     assert adopted.returncode == 3, adopted.stderr
-    assert "1 executions adopted" in adopted.stderr
+    assert "1 execution adopted" in adopted.stderr
     assert "1 of 3 jobs succeeded" in adopted.stderr
     assert call(folder, "run", "jobs.yaml").returncode == 0
     assert crew.stats()["kickoffs"] == 3
     (folder / "ids.csv").write_text("job_id,kickoff_id\nnobody,x\ntrip-2,y\n", encoding="utf-8")
     wrong = call(folder, "adopt", "jobs.yaml", "--csv", "ids.csv")
     assert wrong.returncode == 2
-    assert "ids.csv:2: the batch has no job 'nobody'" in wrong.stderr
+    assert "ids.csv:2: job 'nobody' not found in the batch" in wrong.stderr
     assert "ids.csv:3: job 'trip-2' is succeeded" in wrong.stderr
 
 

@@ -32,7 +32,7 @@ def crew(folder: Path) -> Iterator[Crew]:
 def test_what_still_runs_is_said_with_the_command_that_has_it_watched(folder: Path, crew: Crew) -> None:
     ended = call(folder, "recheck", "jobs")
     assert ended.returncode == 1, ended.stderr
-    assert "2 executions looked at: 2 running" in ended.stdout
+    assert "2 executions checked: 2 running" in ended.stdout
     for line in re.findall(r"^trip-\d: still running.*: (batchcrew attach .*)$", ended.stdout, re.MULTILINE):
         assert call(folder, *shlex.split(line)[1:]).returncode == 0
     watched = call(folder, "run", "jobs.yaml", "--max-runtime", "300ms", "--json")
@@ -84,7 +84,7 @@ def test_commands_that_are_printed_keep_the_token_file(folder: Path, crew: Crew)
     words = shlex.split(match[1])
     assert words == ["run", "jobs.yaml", "--token-file", "the token"]
     said = call(folder, *words, "--timeout", "1ms", CREW_TOKEN="of-yesterday").stderr
-    match = re.search(r"^  look again: +batchcrew (.*)$", said, re.MULTILINE)
+    match = re.search(r"^  recheck: +batchcrew (.*)$", said, re.MULTILINE)
     assert match is not None, said
     again = call(folder, *shlex.split(match[1]), CREW_TOKEN="of-yesterday")
     assert (again.returncode, "running" in again.stdout) == (1, True), again.stderr

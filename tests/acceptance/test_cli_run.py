@@ -166,11 +166,11 @@ def test_check_shows_money_and_what_bounds_it(folder: Path) -> None:
     )
     checked = call(folder, "check", "jobs.yaml", "--offline").stdout
     for words in (
-        "kick off 40 jobs, at most 10 at a time",
+        "start 40 jobs, at most 10 at a time",
         "kickoffs: 30, 7.50 EUR",  # as many as the batch may spend
-        "canary: 5 jobs go first; 80% of them must succeed",
-        "at most 10 kickoffs a run",
-        "at most 30 kickoffs of the batch (max_kickoffs), 0 are spent",
+        "canary: 5 jobs first, of which 80% must succeed",
+        "at most 10 kickoffs per run",
+        "at most 30 kickoffs in the batch (max_kickoffs), 0 used so far",
     ):
         assert words in " ".join(checked.split())
 
@@ -230,8 +230,8 @@ def test_the_embedded_crew_goes_on_after_an_interruption(folder: Path) -> None:
         (["run", "trips.csv"], 2, "CREW_URL"),
         (["run", "jobs.yaml", "--rate", "fast"], 2, "--rate"),
         (["run", "jobs.yaml", "--concurrency", "0"], 2, "--concurrency"),
-        (["status"], 2, "no ledger"),
-        (["status", "nobody"], 2, "no ledger"),
+        (["status"], 2, "ledger not found"),
+        (["status", "nobody"], 2, "ledger not found"),
         (["show", "a"], 2, "JOB"),
         (["frobnicate"], 2, "frobnicate"),
         (["serve", "no/such"], 2, "no target"),

@@ -48,7 +48,7 @@ def test_the_first_signal_leaves_what_is_in_flight_for_the_next_run(
     _, said = run.communicate()
     assert run.returncode == 3
     assert f"stopped: by {number.name}" in said
-    assert "go on:" in said
+    assert "resume:" in said
     assert said.endswith("\n")
     counts = json.loads(call(folder, "status", "--json").stdout)["counts"]
     assert (counts["open"], counts["pending"]) == (6, 34)

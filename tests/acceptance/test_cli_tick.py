@@ -60,10 +60,10 @@ def test_ticks_end_with_the_ledger_of_a_run_and_one_kickoff_a_job(folder: Path) 
 def test_a_tick_keeps_to_the_slots_and_starts_in_the_slots_that_are_free(folder: Path) -> None:
     crew = serve(folder, "--execution-time", "60s")
     first = call(folder, "tick", "jobs.yaml", "--concurrency", "4")
-    assert first.stderr == "jobs: 4 kickoffs now; of 100 jobs: 4 in flight, 96 pending\n"
+    assert first.stderr == "jobs: 4 kickoffs in this tick; 100 jobs: 4 in progress, 96 pending\n"
     ended = call(folder, "tick", "jobs.yaml", "--concurrency", "4")
     assert (first.returncode, ended.returncode) == (3, 3)
-    assert ended.stderr == "jobs: 0 kickoffs now; of 100 jobs: 4 in flight, 96 pending\n"
+    assert ended.stderr == "jobs: 0 kickoffs in this tick; 100 jobs: 4 in progress, 96 pending\n"
     assert crew.stats()["kickoffs"] == 4
     crew.stop()
 
@@ -205,7 +205,7 @@ def test_executions_of_a_crew_that_left_the_file_are_told_with_what_to_do(folder
     elsewhere = old.replace("old:", "new:").replace("127.0.0.1", "localhost")  # at its address it would be watched
     (folder / "jobs.yaml").write_text(elsewhere, encoding="utf-8")
     ended = call(folder, "tick", "jobs.yaml")
-    assert "6 executions of crew old are left alone: the job file no longer has it; put it back" in ended.stderr
+    assert "crew old not found in the job file: 6 executions not watched; add it again" in ended.stderr
     crew.stop()
 
 

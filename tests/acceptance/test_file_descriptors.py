@@ -68,7 +68,7 @@ def test_under_a_hard_limit_concurrency_is_lowered_and_it_is_said_first(
     ended = limited(folder, limit, limit, command, "jobs.yaml", *arguments)
     assert f"concurrency is lowered from {concurrency} to " in ended.stderr
     assert "cannot be reached" not in ended.stderr
-    assert "in a row went wrong" not in ended.stderr
+    assert "in a row failed" not in ended.stderr
     if command == "run":
         lines = ended.stderr.splitlines()
         (warned,) = [n for n, line in enumerate(lines) if "concurrency is lowered" in line]
@@ -97,7 +97,7 @@ def test_a_run_that_runs_out_of_them_all_the_same_goes_on_with_fewer(folder: Pat
     assert ended.returncode == 0, ended.stderr
     assert "no file descriptor left" in ended.stderr
     assert "cannot be reached" not in ended.stderr
-    assert "in a row went wrong" not in ended.stderr
+    assert "in a row failed" not in ended.stderr
     assert (crew.stats()["kickoffs"], crew.stats()["max_kickoffs_per_job"]) == (JOBS, 1)
 
 

@@ -90,7 +90,7 @@ async def test_a_hopeless_crew_stops_the_run_until_a_probe_succeeds(folder: Path
     code, _, said = await call(folder, "run", "jobs.yaml")
     assert (code, len(crew.kickoffs), crew.most_per_job) == (3, 10, 1)
     said = " ".join(said.split())
-    assert "stopped: 10 executions in a row failed, with the same reason: Your credit balance is too low" in said
+    assert "stopped: 10 executions in a row failed with the same reason: Your credit balance is too low" in said
     assert "the next run starts one job as a probe" in said
 
     code, out, _ = await call(folder, "run", "jobs.yaml", "--json")

@@ -172,7 +172,7 @@ def test_a_defect_shows_no_token(tmp_path: Path) -> None:
     arguments = ("run", "rows.csv", "--crew-url", "http://127.0.0.1:9")
     ended = call_with(ProcessOptions(script=script), tmp_path, *arguments)
     assert ended.returncode == 70
-    assert "this is a defect of batchcrew" in ended.stderr
+    assert "internal error (a bug in batchcrew)" in ended.stderr
     assert TOKEN not in ended.stderr
 
 
@@ -185,7 +185,7 @@ def test_a_defect_shows_no_token(tmp_path: Path) -> None:
             "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
             + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in zip("abcdefg", "bcdefgh", strict=True))
             + "crew: {url: embedded}\njobs: [{id: a, inputs: {x: *h}}]\n",
-            "aliases stand for more than",
+            "aliases expand to more than",
         ),
     ],
     ids=["outside", "sandbox", "bomb"],

@@ -196,15 +196,15 @@ def test_a_backup_to_an_odd_place_is_refused_plainly_and_changes_nothing(folder:
     (folder / "left.db-wal").write_text("of another", encoding="utf-8")
     before = sorted(path.name for path in folder.rglob("*"))
     for target, words in (
-        ("file", "exists already"),
-        ("link", "exists already"),
-        (LEDGER, "exists already"),
+        ("file", "already exists"),
+        ("link", "already exists"),
+        (LEDGER, "already exists"),
         ("a folder", "is a folder; name a file in it, such as 'a folder/"),
         ("missing/copy.db", "mkdir -p missing"),
         ("file/copy.db", "is not a folder"),
         ("-", "not to stdout"),
-        (f"{LEDGER}-journal", "SQLite keeps for the ledger"),
-        ("left.db", "left.db-wal is left of another database"),
+        (f"{LEDGER}-journal", "is reserved for a file of the ledger"),
+        ("left.db", "left.db-wal is left over from another database"),
         ("n" * 300, "File name too long"),
     ):
         ended = call(folder, "backup", target)
@@ -262,7 +262,7 @@ def test_a_vacuum_while_another_program_reads_says_when_the_file_shrinks(folder:
     assert reader.stdout is not None
     reader.stdout.readline()  # from now on it reads the ledger as it is
     ended = call(folder, "vacuum")
-    assert (ended.returncode, "once that has ended" in ended.stdout) == (0, True), ended.stderr
+    assert (ended.returncode, "once that program ends" in ended.stdout) == (0, True), ended.stderr
     reader.communicate(b"\n")
     assert call(folder, "vacuum").returncode == 0
     assert (folder / LEDGER).stat().st_size < before

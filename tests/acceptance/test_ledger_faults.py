@@ -27,7 +27,7 @@ from cli_process import (
 from held_crew import HeldCrew
 
 JOBS = 30
-PROMISE = "what was in flight is taken up by the next run"
+PROMISE = "the next run resumes the executions in progress"
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_full_disk(folder: Path, crew: Crew, small_disk: Path) -> None:
     ledger = str(small_disk / "ledger.db")
     run = ("run", "jobs.yaml", "--delivery", "at_most_once", "--ledger", ledger)
     full = call(folder, *run)
-    plain(full, "the disk is full: make room and run the same command again")
+    plain(full, "the disk is full: free up space and run the same command again")
     assert PROMISE in full.stderr
     began = crew.stats()["kickoffs"]
     plain(call(folder, *run), ledger)  # it stays full: as plain, and nothing more is paid for
@@ -127,7 +127,7 @@ def test_ids_that_only_stderr_has_come_with_the_command_that_records_them(folder
 
 def test_ids_that_the_ledger_cannot_take_are_resumed_by_the_next_run(folder: Path, held: HeldCrew) -> None:
     ended = run_without_room_for_ids(folder, "results/batchcrew.db")
-    assert "it is in the spill file next to the ledger" in ended.stderr
+    assert "it is saved in the spill file next to the ledger" in ended.stderr
     paid = held.kickoffs
     assert paid == 20
     held.release()
@@ -152,7 +152,7 @@ def test_a_ledger_that_another_program_holds_for_20_seconds(folder: Path, held: 
     other.execute("ROLLBACK")
     other.close()
     assert run.returncode == 70, said
-    assert "another program has locked it for over 15 s: close that and run again" in said
+    assert "another program has locked it for over 15 s: close it and run the same command again" in said
     assert PROMISE in said
     held.release()
     assert call(folder, "run", "jobs.yaml", "--delivery", "at_most_once").returncode == 0
@@ -244,7 +244,7 @@ def test_what_was_in_flight_is_a_matter_of_runs_only(folder: Path, crew: Crew) -
         ):
             ended = call(folder, *command)
             plain(ended, "permissions")
-            assert "in flight" not in ended.stderr
+            assert PROMISE not in ended.stderr
         ended = call(folder, "backup", "results/copy.db")
         assert ended.returncode == 2
         assert re.search("read-only file system|no permission to write in results", ended.stderr), ended.stderr

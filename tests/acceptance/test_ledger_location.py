@@ -53,7 +53,7 @@ def test_from_another_folder_nothing_is_paid_again(tmp_path: Path, crew: Crew) -
         (Path("/"), [str(tmp_path / "a" / "l.yaml")]),
     ):
         said = run(folder, *words)
-        assert "nothing to do" in said
+        assert "nothing left to run" in said
     assert kickoffs(crew) == 3
     assert ledgers(tmp_path) == {"a/results/batchcrew.db"}
 
@@ -192,13 +192,13 @@ def test_a_hint_of_yesterday_continues_yesterdays_batch(tmp_path: Path, crew: Cr
     token.write_text(TOKEN, encoding="utf-8")
     options = ("--token-file", str(token), "--encoding", "utf-8", "--delimiter", ",", "--allow-outside")
     first = run(tmp_path, "a b/l.yaml", "--limit", "2", "--date", "2026-01-02", *options, code=3)
-    words = hint(first, "go on")
+    words = hint(first, "resume")
     for word in ("--date", "2026-01-02", "--allow-outside", "--encoding", "--delimiter", str(token)):
         assert word in words
     assert call(tmp_path, *words).returncode == 0
     assert kickoffs(crew) == 4
     today = run(tmp_path, "a b/l.yaml", "--limit", "1", code=3)
-    assert "--date" in hint(today, "go on")
+    assert "--date" in hint(today, "resume")
     assert kickoffs(crew) == 5
 
 
@@ -242,7 +242,7 @@ def test_the_argument_batch_wins_over_the_variable_of_the_option(tmp_path: Path,
         assert call(folder, name, "--batch", "l", BATCHCREW_BATCH="another").returncode == 0
     for name in ("status", "export"):
         both = call(folder, name, "l", "--batch", "l")
-        assert (both.returncode, "give one of the two" in both.stderr) == (2, True)
+        assert (both.returncode, "give only one of the two" in both.stderr) == (2, True)
 
 
 OLD = Path(__file__).parents[1] / "fixtures" / "ledger_v2"

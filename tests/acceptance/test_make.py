@@ -55,7 +55,7 @@ def test_the_demo_ends_after_ctrl_c_without_an_error_line_of_make(checkout: Path
     said += rest
     assert demo.returncode == -signal.SIGINT, said  # make's own; a shell shows it as 130
     assert "stopped: by SIGINT" in said
-    assert "go on: " in said
+    assert "resume: " in said
     assert "***" not in said
     assert "Error" not in said
 

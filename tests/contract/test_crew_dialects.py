@@ -59,7 +59,7 @@ def test_any_other_word_is_running_and_kept_as_it_came() -> None:
 
 @pytest.mark.parametrize("status", [None, 3, True, {}, [], "", "  "])
 def test_a_status_that_is_no_text_is_no_status(status: Any) -> None:
-    with pytest.raises(NotUnderstood, match="status is no text"):
+    with pytest.raises(NotUnderstood, match="status is not text"):
         read({"status": status})
 
 
@@ -68,19 +68,19 @@ def test_a_status_that_is_no_text_is_no_status(status: Any) -> None:
     [
         (b"", "empty"),
         (b"<html><title>502 Bad Gateway</title></html>", "502 Bad Gateway"),
-        (b"Healthy", "no JSON"),
-        (b"[]", "no object"),
-        (b'"running"', "no object"),
-        (b"null", "no object"),
-        (b'{"status": NaN}', "status is no text"),
-        (b'{"status": nan}', "no JSON"),
-        (b'{"status": "running"', "no JSON"),
-        (b'{"status": "run\xffning"}', "no JSON"),
-        (b'{"status":' + b"[" * 5000 + b"]" * 5000 + b"}", "no JSON"),
-        (b'{"a": "\\ud83d", "status":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "no JSON"),
+        (b"Healthy", "not JSON"),
+        (b"[]", "not an object"),
+        (b'"running"', "not an object"),
+        (b"null", "not an object"),
+        (b'{"status": NaN}', "status is not text"),
+        (b'{"status": nan}', "not JSON"),
+        (b'{"status": "running"', "not JSON"),
+        (b'{"status": "run\xffning"}', "not JSON"),
+        (b'{"status":' + b"[" * 5000 + b"]" * 5000 + b"}", "not JSON"),
+        (b'{"a": "\\ud83d", "status":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not JSON"),
         (b'{"error": "Internal", "message": "try later"}', "no status: Internal: try later"),
         (b'{"status": "completed", "result":' + b"[" * 300 + b"]" * 300 + b"}", "nested too deep"),
-        (b"\x00\x00", "no JSON"),
+        (b"\x00\x00", "not JSON"),
     ],
 )
 def test_what_is_no_status_is_said_and_never_a_crash(body: bytes, said: str) -> None:
@@ -234,8 +234,8 @@ def test_token_usage_that_is_no_object_is_none(usage: Any) -> None:
         ({"result": "Traceback (most recent call last):\n  File x\nKeyError: 'a'"}, None),
         ({"result": {"error": "in the result"}}, "in the result"),
         ({"result": {"output": "from output", "tasks": []}}, "from output"),
-        ({"error": "", "result": None}, "the crew said “error” and gave no reason"),
-        ({}, "the crew said “error” and gave no reason"),
+        ({"error": "", "result": None}, "the crew reported 'error' without a reason"),
+        ({}, "the crew reported 'error' without a reason"),
         ({"error": "\x1b]0;owned\x07red\x1b[31m alert\x00"}, "red alert"),
     ],
 )

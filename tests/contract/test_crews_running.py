@@ -313,19 +313,19 @@ async def test_ctrl_c_on_the_terminal_is_not_for_workers(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("of_demo", [{"fail_rate": 0.1}, {"max_running": 1}, {"seed": 1}], ids=str)
 def test_what_is_of_the_demo_crew_is_none_of_real_ones(tmp_path: Path, of_demo: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="are of the demo crew"):
+    with pytest.raises(UsageError, match="apply to the demo crew only"):
         ServeOptions(crew=CrewOptions(target=target(tmp_path)), **of_demo)
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"workers": 0}, "workers is 0; give 1 to 256"),
-        ({"threads": 257}, "threads is 257; give 1 to 256"),
-        ({"max_queue": 0}, "max_queue is 0"),
-        ({"keep_count": 0}, "keep_count is 0"),
-        ({"execution_timeout": 0.0}, "the execution timeout is 0"),
-        ({"webhook_allow": ("example.com",)}, "'example.com' is no pattern of webhook URLs"),
+        ({"workers": 0}, "invalid workers: 0"),
+        ({"threads": 257}, "invalid threads: 257"),
+        ({"max_queue": 0}, "invalid max_queue: 0"),
+        ({"keep_count": 0}, "invalid keep_count: 0"),
+        ({"execution_timeout": 0.0}, "invalid execution timeout: 0"),
+        ({"webhook_allow": ("example.com",)}, "invalid webhook pattern: 'example.com'"),
     ],
     ids=str,
 )

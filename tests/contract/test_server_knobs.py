@@ -60,15 +60,15 @@ def test_shares_as_people_write_them(text: str, share: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "%", "101%", "1.1", "-0.1", "nan", "inf", "half"])
 def test_what_is_no_share(text: str) -> None:
-    with pytest.raises(UsageError, match="is no share"):
+    with pytest.raises(UsageError, match="invalid share"):
         parse_share(text)
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"port": -1}, "port -1"),
-        ({"port": 65536}, "port 65536"),
+        ({"port": -1}, "invalid port: -1"),
+        ({"port": 65536}, "invalid port: 65536"),
         ({"token": ""}, "token"),
         ({"token": "with blank"}, "token"),
         ({"token": "é"}, "token"),
@@ -76,7 +76,7 @@ def test_what_is_no_share(text: str) -> None:
         ({"fail_rate": 1.5}, "fail_rate"),
         ({"http_error_rate": -0.1}, "http_error_rate"),
         ({"drop_rate": float("nan")}, "drop_rate"),
-        ({"http_error_rate": 0.6, "drop_rate": 0.6}, "together"),
+        ({"http_error_rate": 0.6, "drop_rate": 0.6}, "add up to more than 1"),
         ({"max_running": 0}, "max_running"),
     ],
 )
@@ -226,7 +226,7 @@ async def test_scripted_faults_of_a_status_call() -> None:
 
 @pytest.mark.parametrize("word", ["crash", "after_accept", 99999, "drop_after"])
 def test_a_fault_that_is_none_is_said_at_once(word: Any) -> None:
-    with pytest.raises(ValueError, match="is no fault"):
+    with pytest.raises(ValueError, match="invalid fault"):
         Faults(kickoff=[word])
 
 

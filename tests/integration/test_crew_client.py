@@ -221,7 +221,7 @@ async def test_an_unknown_word_is_warned_about_once() -> None:
             assert isinstance(answer, Execution)
             assert answer.state is ExecutionState.RUNNING
     assert warnings == [
-        f"crew research: the status '{word}' is not known and is taken as running" for word in ("warming", "cooling")
+        f"crew research: unknown status '{word}' is treated as running" for word in ("warming", "cooling")
     ]
 
 

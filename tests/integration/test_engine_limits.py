@@ -34,7 +34,7 @@ async def test_a_canary_that_fails_stops_the_run_with_its_figures(tmp_path: Path
         await made.run()
         assert server.stats["kickoffs"] == 4
         assert made.stop.reason is StopReason.CANARY
-        assert made.stop.detail == "0 of the first 4 jobs succeeded, 100% must (canary)"
+        assert made.stop.detail == "0 of the first 4 jobs succeeded, but the canary requires 100%"
         made.stop = Stop()
         await made.run()
         assert server.stats["kickoffs"] == 4
@@ -94,8 +94,8 @@ async def test_a_crew_that_is_ill_is_probed_and_goes_on_when_it_is_well(tmp_path
         await made.run()
         assert server.stats["kickoff_requests"] == ill + 6
     said = [event.message for event in made.of(Warned)]
-    assert any("3 kickoffs in a row went wrong" in message for message in said)
-    assert any("kickoffs go well again" in message for message in said)
+    assert any("3 kickoffs in a row failed" in message for message in said)
+    assert any("kickoffs succeed again" in message for message in said)
     assert (await made.counts()).succeeded == 6
 
 
@@ -107,7 +107,7 @@ async def test_a_crew_that_stays_ill_ends_the_run_and_fails_no_job_for_it(tmp_pa
         await made.run()
         assert server.stats["kickoffs"] == 0
     assert made.stop.reason is StopReason.CREW_UNUSABLE
-    assert "kickoffs in a row went wrong" in made.stop.detail
+    assert "kickoffs in a row failed" in made.stop.detail
     assert (await made.counts()).pending == 6
 
 
@@ -118,7 +118,7 @@ async def test_questions_that_go_wrong_pause_kickoffs_and_end_the_run_in_time(tm
         await made.run()
         assert server.stats["kickoffs"] == 3
         assert made.stop.reason is StopReason.CREW_UNUSABLE
-        assert "questions for a status" in made.stop.detail
+        assert "status requests" in made.stop.detail
     counts = await made.counts()
     assert (counts.open, counts.pending, counts.failed) == (3, 9, 0)
 

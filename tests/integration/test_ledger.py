@@ -284,7 +284,7 @@ async def test_retry_puts_ended_jobs_back_with_their_full_allowance(ledger: Ledg
     assert await ledger.retry(key, states=[JobState.FAILED], job_ids=["a", "b"]) == 1
     assert await ledger.retry(key, states=[JobState.HELD]) == 1
     assert [(each.job_id, each.charged) for each in await started(ledger, key)] == [("a", 1), ("b", 1)]
-    with pytest.raises(NotInLedger, match="no job 'nobody'"):
+    with pytest.raises(NotInLedger, match="job 'nobody' not found"):
         await ledger.retry(key, states=[JobState.FAILED], job_ids=["c", "nobody"])
     assert (await ledger.counts(key)).failed == 1
 

@@ -63,12 +63,12 @@ def test_it_says_how_to_use_it_and_stops_well(number: signal.Signals) -> None:
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", served.url)
         assert served.stop(number) == 0
         assert served.rest == "", "stdout has the URL alone"
-        made = re.search(r"its token, made for this server: (\S{32})\n", served.err)
+        made = re.search(r"generated token: (\S{32})\n", served.err)
         assert made
         assert f"  CREW_URL={served.url} CREW_TOKEN={made[1]} batchcrew run leads.csv\n" in served.err
-        assert f"serving the demo crew (guide dialect) on {served.url}; no language model is asked\n" in served.err
+        assert f"serving the demo crew (guide dialect) on {served.url}; no language model is used\n" in served.err
         assert served.err.endswith(
-            "served 0 kickoffs, at most 0 at once, at most 0 for one job; 0 refused, 0 requests went wrong on purpose\n"
+            "served 0 kickoffs, at most 0 concurrent, at most 0 for one job; 0 refused, 0 failed on purpose\n"
         )
 
 
@@ -88,7 +88,7 @@ def test_a_token_from_a_file_or_a_variable_is_never_shown(tmp_path: Path) -> Non
             assert served.call("/kickoff", token, {})[0] == 422
             assert served.stop() == 0
             assert token not in served.err
-            assert "served 2 kickoffs, at most 2 at once, at most 1 for one job; 1 refused" in served.err
+            assert "served 2 kickoffs, at most 2 concurrent, at most 1 for one job; 1 refused" in served.err
 
 
 # Each option reaches the server (what it does there is in the contract tests).
@@ -110,7 +110,7 @@ def test_options_reach_the_server(tmp_path: Path) -> None:
     with serve("demo", "--state", str(state), BATCHCREW_SERVE_TOKEN="t", BATCHCREW_HTTP_ERROR_RATE="1") as served:
         assert served.call("/kickoff", "t", KICKOFF)[0] in {500, 502, 503}
         served.stop()
-        assert "1 requests went wrong on purpose" in served.err
+        assert "1 failed on purpose" in served.err
     with serve(
         "--max-running", "1", "--host", "localhost", "--execution-time", "1h", BATCHCREW_SERVE_TOKEN="t"
     ) as served:
@@ -135,20 +135,20 @@ def test_a_seed_reaches_the_server() -> None:
 
 
 def test_what_is_wrong_is_said_plainly(tmp_path: Path) -> None:
-    assert "'my_project.crew' is no folder that is there, and a module needs its crew" in refused("my_project.crew")
-    assert "--workers is for real crews, and the demo crew is served" in refused("--workers", "2")
-    assert "--seed is for the demo crew, and a.crew:Crew is served" in refused("a.crew:Crew", "--seed", "1")
-    assert "--execution-timeout: 'soon' is no duration" in refused("a.crew:Crew", "--execution-timeout", "soon")
-    assert "workers is 0; give 1 to 256" in refused("a.crew:Crew", "--workers", "0")
-    assert "'ftp://x' is no pattern of webhook URLs" in refused("a.crew:Crew", "--webhook-allow", "ftp://x")
-    assert "--fail-rate: '2' is no share" in refused("--fail-rate", "2")
-    assert "'soon' is no execution time" in refused("--execution-time", "soon")
-    assert "together" in refused("--drop-rate", "0.7", "--http-error-rate", "70%")
+    assert "invalid target: 'my_project.crew' (folder not found; a module needs its crew" in refused("my_project.crew")
+    assert "--workers applies to real crews only, and TARGET is the demo crew" in refused("--workers", "2")
+    assert "--seed applies to the demo crew only, and TARGET is a.crew:Crew" in refused("a.crew:Crew", "--seed", "1")
+    assert "--execution-timeout: invalid duration: 'soon'" in refused("a.crew:Crew", "--execution-timeout", "soon")
+    assert "invalid workers: 0 (expected 1 to 256)" in refused("a.crew:Crew", "--workers", "0")
+    assert "invalid webhook pattern: 'ftp://x'" in refused("a.crew:Crew", "--webhook-allow", "ftp://x")
+    assert "--fail-rate: invalid share: '2'" in refused("--fail-rate", "2")
+    assert "invalid execution time: 'soon'" in refused("--execution-time", "soon")
+    assert "add up to more than 1" in refused("--drop-rate", "0.7", "--http-error-rate", "70%")
     assert "'klingon' is not one of" in refused("--dialect", "klingon")
-    assert "the token" in refused(BATCHCREW_SERVE_TOKEN="with blank")
+    assert "invalid token" in refused(BATCHCREW_SERVE_TOKEN="with blank")
     empty = tmp_path / "empty"
     empty.touch()
-    assert "it is empty" in refused("--token-file", str(empty))
+    assert "the file is empty" in refused("--token-file", str(empty))
     notes = tmp_path / "notes.txt"
     notes.write_text("not a database, " * 100)
     assert "file is not a database" in refused("--state", str(notes))

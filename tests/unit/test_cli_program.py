@@ -57,8 +57,8 @@ def test_what_is_printed_can_be_called(tmp_path: Path) -> None:
         command = [*start, "run", "jobs.yaml", "--watch-only"]
         ended = subprocess.run(command, cwd=tmp_path, env=plain, capture_output=True, text=True, check=False)
         assert ended.returncode == 3, ended.stderr
-        (line,) = (line for line in ended.stderr.splitlines() if line.strip().startswith("go on: "))
-        printed = line.partition("go on: ")[2]
+        (line,) = (line for line in ended.stderr.splitlines() if line.strip().startswith("resume: "))
+        printed = line.partition("resume: ")[2]
         assert shlex.split(printed) == [*start, "run", "jobs.yaml"]
         pasted = ["sh", "-c", f"{printed} --watch-only"]
         again = subprocess.run(pasted, cwd=tmp_path, env=plain, capture_output=True, check=False)

@@ -28,7 +28,7 @@ def test_it_opens_after_so_many_failures_in_a_row_and_not_before(clock: ManualCl
     assert made.room() == float("inf")
     assert made.failed("502 Bad Gateway")
     assert (made.room(), made.opens_in()) == (0, 5.0)
-    assert str(made) == "3 kickoffs in a row went wrong (502 Bad Gateway)"
+    assert str(made) == "3 kickoffs in a row failed (502 Bad Gateway)"
 
 
 def test_it_opens_by_its_rate_once_the_sample_is_whole(clock: ManualClock) -> None:
@@ -36,7 +36,7 @@ def test_it_opens_by_its_rate_once_the_sample_is_whole(clock: ManualClock) -> No
     for wrong in (True, False, True, False, True):
         assert not (made.failed("x") if wrong else made.succeeded())
     assert made.failed("x")
-    assert str(made) == "4 of the last 6 kickoffs went wrong (x)"
+    assert str(made) == "4 of the last 6 kickoffs failed (x)"
 
 
 def test_a_smaller_share_leaves_it_closed(clock: ManualClock) -> None:
@@ -106,7 +106,7 @@ def test_the_next_tick_goes_on_with_what_was_learned(clock: ManualClock) -> None
     clock.seconds += 1
     third.restore(second.saved(), 2)
     assert (third.opens_in(), third.gives_up_in()) == (2, 97)
-    assert str(third) == "3 kickoffs in a row went wrong (c)"
+    assert str(third) == "3 kickoffs in a row failed (c)"
 
 
 def gate(clock: ManualClock, *, burst: bool = False, rate: Rate | None = None, **settings: object) -> Gate:

@@ -105,8 +105,8 @@ def test_an_option_for_several_crews_is_a_mistake(tmp_path: Path) -> None:
             "x.yaml:1:13: http://10.0.0.1 is not encrypted: the token and the inputs can be read on the way; "
             "use https://",
         ),
-        ("{url: embedded, token: abc}", "x.yaml:1:30: the token stands in the file; write ${CREW_TOKEN} instead"),
-        ("{url: embedded, token: 123}", "x.yaml:1:30: the token stands in the file; write ${CREW_TOKEN} instead"),
+        ("{url: embedded, token: abc}", "x.yaml:1:30: the token is written in the file; use ${CREW_TOKEN} instead"),
+        ("{url: embedded, token: 123}", "x.yaml:1:30: the token is written in the file; use ${CREW_TOKEN} instead"),
         ("{url: 'http://127.0.0.1:8000'}", None),
         ("{url: 'http://localhost:8000'}", None),
         ("{url: 'http://[::1]:8000'}", None),
@@ -142,11 +142,11 @@ def test_bare_rows_file_on_this_machine_may_do_without_a_token(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "CREW_URL: no crew is named; set CREW_URL to its address (or to `embedded`), or give --crew-url"),
+        ({}, "CREW_URL: no crew URL; set CREW_URL to the crew's URL (or to `embedded`), or give --crew-url"),
         (
             {"crew_url": "https://a.example"},
             "CREW_TOKEN: the crew's token is not set; `export CREW_TOKEN=…`, or put CREW_TOKEN=… into a .env file "
-            "beside the rows file",
+            "next to the rows file",
         ),
         (
             {"crew_url": "a.example"},
@@ -155,7 +155,7 @@ def test_bare_rows_file_on_this_machine_may_do_without_a_token(tmp_path: Path) -
         ),
         (
             {"crew_url": "https://a.example", "crew_token": "a b"},
-            "the crew's token: holds a blank, line break or another character that no HTTP header can carry",
+            "the crew's token: contains a blank, line break or another character that is not allowed in an HTTP header",
         ),
     ],
 )
@@ -176,7 +176,7 @@ def test_a_link_that_leads_outside_is_outside(tmp_path: Path) -> None:
     (tmp_path / "leads.csv").write_text(BARE)
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs" / "link.csv").symlink_to(tmp_path / "leads.csv")
-    with pytest.raises(JobFileError, match="--allow-outside permits that"):
+    with pytest.raises(JobFileError, match="use --allow-outside to allow it"):
         load(tmp_path / "jobs" / "x.yaml", "crew: {url: embedded}\njobs: [{rows: link.csv}]\n")
 
 

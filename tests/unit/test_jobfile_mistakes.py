@@ -53,7 +53,7 @@ HEAD = {
     ),
     "crew and crews": (
         CREW + "crews: {a: {url: embedded}}\n" + JOBS,
-        "x.yaml:2:1: `crew` (line 1) and `crews` are both there; keep one",
+        "x.yaml:2:1: `crew` (line 1) and `crews` exclude each other; keep one",
     ),
     "crew is text": (
         "crew: https://x.example\n" + JOBS,
@@ -61,11 +61,11 @@ HEAD = {
     ),
     "url and serve": (
         "crew: {serve: a:b, url: embedded}\n" + JOBS,
-        "x.yaml:1:1: `crew` is wrong: `url` and `serve` are both there; keep one",
+        "x.yaml:1:1: `crew`: `url` and `serve` exclude each other; keep one",
     ),
     "a key of serve": (
         "crew: {serve: {target: a, worker: 1}}\n" + JOBS,
-        "x.yaml:1:27: `worker` is no key of `crew.serve`; did you mean `workers`?",
+        "x.yaml:1:27: unknown key `worker` in `crew.serve`; did you mean `workers`?",
     ),
     "workers of serve": (
         "crew: {serve: {target: a, workers: 0}}\n" + JOBS,
@@ -79,29 +79,33 @@ HEAD = {
     ),
     "password in the url": (
         'crew: {url: "https://u:p@x.example"}\n' + JOBS,
-        "x.yaml:1:13: `crew.url` holds a user or password before @; give the crew's `token` instead",
+        "x.yaml:1:13: `crew.url` contains a user name or password; give the crew's `token` instead",
     ),
     "query": (
         'crew: {url: "https://x.example?a=1"}\n' + JOBS,
-        "x.yaml:1:13: `crew.url` holds a ? or #; it is the crew's base address, as in https://my-crew.example.com",
+        "x.yaml:1:13: `crew.url` contains a ? or #; give the crew's base URL, as in https://my-crew.example.com",
     ),
-    "bad port": ('crew: {url: "https://x:99999"}\n' + JOBS, "x.yaml:1:13: `crew.url` is no URL: 'https://x:99999'"),
+    "bad port": (
+        'crew: {url: "https://x:99999"}\n' + JOBS,
+        "x.yaml:1:13: `crew.url` is not a valid URL: 'https://x:99999'",
+    ),
     "a secret for a url": (
         'crew: {url: "${SECRET}"}\n' + JOBS,
         "x.yaml:1:13: `crew.url` is '${SECRET}', it must be embedded or begin with https:// (or http://) and a host",
     ),
     "empty token": (
         'crew: {url: embedded, token: "${EMPTY}"}\n' + JOBS,
-        "x.yaml:1:30: `crew.token` is empty; set its variable, or leave `token` out when the crew asks for none",
+        "x.yaml:1:30: `crew.token` is empty; set its variable, or omit `token` if the crew requires none",
     ),
     "token with a blank": (
         'crew: {url: embedded, token: "a b"}\n' + JOBS,
-        "x.yaml:1:30: `crew.token` holds a blank, line break or another character that no HTTP header can carry",
+        "x.yaml:1:30: `crew.token` contains a blank, line break or another character that is not allowed in an HTTP "
+        "header",
     ),
     "variable": (
         "crew:\n  url: embedded\n  token: ${NOPE}\n" + JOBS,
         "x.yaml:3:10: the environment variable NOPE is not set; `export NOPE=…`, or put NOPE=… into a .env file "
-        "beside the job file",
+        "next to the job file",
     ),
     "variable with words": (
         RIGHT + "batch: ${NOPE:?say which day}\n",
@@ -109,7 +113,7 @@ HEAD = {
     ),
     "variable cut": (
         RIGHT + "batch: ${NOPE\n",
-        "x.yaml:3:8: '${NOPE' is no variable; write ${NAME}, or $${ for the text ${",
+        "x.yaml:3:8: invalid variable: '${NOPE' (expected ${NAME}, or $${ for the text ${)",
     ),
     "several crews": (
         "crews: {a: {url: embedded}, b: {url: embedded}}\n" + JOBS,
@@ -117,28 +121,28 @@ HEAD = {
     ),
     "unknown crew": (
         "crews: {alpha: {url: embedded}, b: {url: embedded}}\njobs: [{crew: alfa}]\n",
-        "x.yaml:2:15: `alfa` is no crew of this file; did you mean `alpha`?",
+        "x.yaml:2:15: unknown crew `alfa`; did you mean `alpha`?",
     ),
     "a crew by name": (
         CREW + "jobs: [{crew: alfa}]\n",
         "x.yaml:2:15: `crew: alfa` needs `crews:` with that name; this job file has a single `crew:`",
     ),
-    "unknown key": (RIGHT + "job: 1\n", "x.yaml:3:1: `job` is no key of a job file; did you mean `jobs`?"),
+    "unknown key": (RIGHT + "job: 1\n", "x.yaml:3:1: unknown key `job` in the job file; did you mean `jobs`?"),
     "a key of run at the top": (
         RIGHT + "canary: 5\n",
-        "x.yaml:3:1: `canary` is no key of a job file; it belongs under `run:`",
+        "x.yaml:3:1: unknown key `canary` in the job file; it belongs under `run:`",
     ),
     "escapes in a key": (
         RIGHT + "j\u202eobs: 1\n",
-        "x.yaml:3:1: 'j\\u202eobs' is no key of a job file; did you mean `jobs`?",
+        "x.yaml:3:1: unknown key 'j\\u202eobs' in the job file; did you mean `jobs`?",
     ),
     "unknown key of run": (
         RIGHT + "run:\n  concurency: 5\n",
-        "x.yaml:4:3: `concurency` is no key of `run`; did you mean `concurrency`?",
+        "x.yaml:4:3: unknown key `concurency` in `run`; did you mean `concurrency`?",
     ),
     "unknown key below run": (
         RIGHT + "run:\n  retry: {attemps: 5}\n",
-        "x.yaml:4:11: `attemps` is no key of `run.retry`; did you mean `attempts`?",
+        "x.yaml:4:11: unknown key `attemps` in `run.retry`; did you mean `attempts`?",
     ),
     "run is a list": (RIGHT + "run: [1]\n", "x.yaml:3:6: `run` must be a mapping, a list was found"),
     "concurrency": (
@@ -147,7 +151,7 @@ HEAD = {
     ),
     "concurrency from a secret": (
         RIGHT + 'run: {timeout: "${SECRET}"}\n',
-        "x.yaml:3:16: `run.timeout` is wrong: '${SECRET}' is no duration; write it like 30s, 5m or 1h30m",
+        "x.yaml:3:16: `run.timeout`: invalid duration: '${SECRET}' (expected e.g. 30s, 5m or 1h30m)",
     ),
     "too few": (
         RIGHT + "run: {concurrency: 0}\n",
@@ -163,41 +167,44 @@ HEAD = {
     ),
     "waits": (
         RIGHT + "run:\n  poll: {initial: 1m, max: 2s}\n",
-        "x.yaml:3:1: `run` is wrong: poll.initial is longer than poll.max",
+        "x.yaml:3:1: `run`: poll.initial must not be longer than poll.max",
     ),
     "reserved meta": (
         RIGHT + "defaults: {meta: {batchcrew: 1}}\n",
-        "x.yaml:3:19: `meta.batchcrew` is reserved: batchcrew writes it itself; rename yours",
+        "x.yaml:3:19: `meta.batchcrew` is reserved: batchcrew writes this key; rename yours",
     ),
     "batch with a slash": (
         RIGHT + "batch: a/b\n",
-        "x.yaml:3:8: the batch's name is `a/b`; it may hold no slash and no control character",
+        "x.yaml:3:8: the batch's name is `a/b`; slashes and control characters are not allowed",
     ),
     "batch with another placeholder": (
         RIGHT + "batch: a-{time}\n",
-        "x.yaml:3:8: {time} is not known in `batch`; only {date} is",
+        "x.yaml:3:8: unknown placeholder {time} in `batch` (only {date} is supported)",
     ),
-    "long batch": (RIGHT + f"batch: {'x' * 201}\n", "x.yaml:3:8: the batch's name has 201 characters; 200 are allowed"),
+    "long batch": (
+        RIGHT + f"batch: {'x' * 201}\n",
+        "x.yaml:3:8: the batch's name has 201 characters (at most 200 are allowed)",
+    ),
     "empty batch": (RIGHT + 'batch: ""\n', "x.yaml:3:8: the batch's name is empty"),
 }
 
 ENTRIES = {
     "unknown key": (
         "- row: ok.csv",
-        "x.yaml:3:3: `row` is no key of an entry of `jobs`; did you mean `rows`?",
+        "x.yaml:3:3: unknown key `row` in an entry of `jobs`; did you mean `rows`?",
     ),
     "rows and grid": (
         "- {rows: ok.csv, grid: {a: [1]}}",
-        "x.yaml:3:18: `rows` and `grid` cannot stand in one entry; make it two entries",
+        "x.yaml:3:18: `rows` and `grid` exclude each other; make it two entries",
     ),
     "no such file": (
         "- rows: okay.csv",
-        "x.yaml:3:9: the file `okay.csv` does not exist; did you mean `ok.csv`?",
+        "x.yaml:3:9: file not found: `okay.csv`; did you mean `ok.csv`?",
     ),
     "folder": ("- rows: folder.csv", "x.yaml:3:9: `folder.csv` is a folder"),
     "outside": (
         "- rows: ../ok.csv",
-        "x.yaml:3:9: the file `../ok.csv` is outside the job file's folder; --allow-outside permits that",
+        "x.yaml:3:9: the file `../ok.csv` is outside the job file's folder; use --allow-outside to allow it",
     ),
     "workbook": (
         "- rows: ok.xlsx",
@@ -210,11 +217,11 @@ ENTRIES = {
     "NUL in a path": ('- rows: "a\\0.csv"', "x.yaml:3:9: the path 'a\\x00.csv' cannot be used: embedded null byte"),
     "encoding": (
         "- {rows: ok.csv, encoding: hex}",
-        "x.yaml:3:28: `encoding`: 'hex' is no encoding; try utf-8, cp1252, latin-1 or utf-16",
+        "x.yaml:3:28: `encoding`: unknown encoding: 'hex' (expected e.g. utf-8, cp1252, latin-1 or utf-16)",
     ),
     "encoding without use": (
         "- {rows: ok.json, encoding: cp1252}",
-        "x.yaml:3:19: `encoding` has no use for a .json file; take it out",
+        "x.yaml:3:19: `encoding` does not apply to a .json file; remove it",
     ),
     "delimiter": (
         "- {rows: ok.csv, delimiter: abc}",
@@ -226,38 +233,39 @@ ENTRIES = {
     ),
     "template": (
         '- {rows: ok.csv, id: "{{ name"}',
-        "x.yaml:3:22: `id` '{{ name' is no template: unexpected end of template, expected 'end of print statement'.",
+        "x.yaml:3:22: `id` '{{ name' is not a valid template: unexpected end of template, expected 'end of print "
+        "statement'.",
     ),
     "filter": (
         '- {rows: ok.csv, inputs: {a: {b: ["{{ name | nope }}"]}}}',
-        "x.yaml:3:35: `inputs.a.b[0]` '{{ name | nope }}' is no template: No filter named 'nope'.",
+        "x.yaml:3:35: `inputs.a.b[0]` '{{ name | nope }}' is not a valid template: No filter named 'nope'.",
     ),
     "reserved meta": (
         "- {rows: ok.csv, meta: {batchcrew: 1}}",
-        "x.yaml:3:25: `meta.batchcrew` is reserved: batchcrew writes it itself; rename yours",
+        "x.yaml:3:25: `meta.batchcrew` is reserved: batchcrew writes this key; rename yours",
     ),
     "grid of a scalar": ("- grid: {a: 1}", "x.yaml:3:13: `grid.a` must be a list, '1' was found"),
     "grid of nothing": ("- grid: {a: []}", "x.yaml:3:13: `grid.a` must not be empty"),
     "large grid": (
         f"- grid: {{a: &x [{','.join('1' * 1001)}], b: *x}}",
-        "x.yaml:3:9: the grid has 1,002,001 combinations; 1,000,000 are allowed",
+        "x.yaml:3:9: the grid has 1,002,001 combinations (at most 1,000,000 are allowed)",
     ),
     "empty id": ('- id: ""', "x.yaml:3:7: `id` is empty; each job needs its own id"),
-    "long id": (f"- id: {'x' * 501}", "x.yaml:3:7: `id` has 501 characters; an id has 500 at most"),
-    "control character": ('- id: "a\\tb"', "x.yaml:3:7: `id` holds a line break or control character: 'a\\tb'"),
+    "long id": (f"- id: {'x' * 501}", "x.yaml:3:7: `id` has 501 characters (at most 500 are allowed)"),
+    "control character": ('- id: "a\\tb"', "x.yaml:3:7: `id` contains a line break or control character: 'a\\tb'"),
     "id is a list": ("- id: [1]", "x.yaml:3:7: `id` must be text, a list was found"),
-    "id twice": ("- id: a\n- id: a", "x.yaml:4:7: the id `a` came in line 3 already; each job needs its own id"),
+    "id twice": ("- id: a\n- id: a", "x.yaml:4:7: duplicate id `a` (first used in line 3); each job needs its own id"),
     "inputs twice": (
         "- inputs: {a: 1}\n- inputs: {a: 1}",
-        "x.yaml:4:3: the same inputs without an id of its own came in line 3 already; each job needs its own id",
+        "x.yaml:4:3: duplicate inputs without an id (first used in line 3); each job needs its own id",
     ),
     "unknown column": (
         '- {rows: ok.csv, id: "{{ nam }}"}',
-        "ok.csv:2: `id` '{{ nam }}': `nam` is no column; did you mean `name`?",
+        "ok.csv:2: `id` '{{ nam }}': unknown column `nam`; did you mean `name`?",
     ),
     "unknown value of a grid": (
         '- {grid: {a: [1, 2]}, id: "{{ b }}"}',
-        "x.yaml:3:3: `id` '{{ b }}': `b` is no column",
+        "x.yaml:3:3: `id` '{{ b }}': unknown column `b`",
     ),
 }
 
@@ -304,7 +312,7 @@ def test_twenty_mistakes_are_shown_and_more_is_said_only_when_there_are_more(tmp
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nowhere.yaml", "nowhere.yaml: does not exist"),
+        ("nowhere.yaml", "nowhere.yaml: not found"),
         ("folder.yaml", "folder.yaml: is a folder; name the job file in it"),
         ("notes.txt", "notes.txt: must end in one of .yaml .yml .json .csv .tsv .jsonl .ndjson"),
         ("leads.xlsx", "leads.xlsx: is a workbook; save it as CSV UTF-8 and run that file"),
@@ -322,7 +330,7 @@ def test_paths(tmp_path: Path, name: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"encoding": "nope"}, "--encoding: 'nope' is no encoding; try utf-8, cp1252, latin-1 or utf-16"),
+        ({"encoding": "nope"}, "--encoding: unknown encoding: 'nope' (expected e.g. utf-8, cp1252, latin-1 or utf-16)"),
         ({"delimiter": "xx"}, "--delimiter: must be one character or `tab`, 'xx' was found"),
     ],
 )

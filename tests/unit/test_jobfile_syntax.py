@@ -60,17 +60,17 @@ SYNTAX = {
     ),
     "tag": (
         CREW + "jobs:\n  - id: !!python/object:os.system x\n",
-        "x.yaml:3:9: the tag '!!python/object:os.system' is not known; a job file has no tags",
+        "x.yaml:3:9: unknown tag '!!python/object:os.system'; job files do not support tags",
     ),
     "wrong tag": (CREW + "jobs:\n  - id: !!int abc\n", "x.yaml:3:9: 'abc' is not what its tag '!!int' says"),
-    "alias of itself": (CREW + "jobs: &a [*a]\n", "x.yaml:2:11: the alias *a stands inside what it names"),
+    "alias of itself": (CREW + "jobs: &a [*a]\n", "x.yaml:2:11: the alias *a is inside the node that it refers to"),
     "no anchor": (CREW + "jobs: *a\n", "x.yaml:2:7: no anchor &a before it"),
     "merge of a number": (
         CREW + "jobs:\n  - <<: 3\n    id: a\n",
         "x.yaml:3:5: << takes a mapping or a list of mappings, as in `<<: *base`",
     ),
     "deep": ("a: " + "[" * 100_000, "x.yaml:1:53: nested deeper than 50 levels"),
-    "key twice": (CREW + RIGHT, "x.yaml:2:1: the key `crew` comes twice; it stands in line 1 already"),
+    "key twice": (CREW + RIGHT, "x.yaml:2:1: duplicate key `crew` (first used in line 1)"),
     "infinity": (
         CREW + "jobs:\n  - inputs: {a: .inf}\n",
         "x.yaml:3:17: .inf cannot be sent to a crew: JSON has no such number; quote it",
@@ -94,7 +94,7 @@ JSON = {
     "comma": ('{\n "crew": {}\n "jobs": []}', "x.json:3:2: not valid JSON: Expecting ',' delimiter"),
     "key twice": (
         '{"crew": {"url": "embedded", "url": "embedded"},\n"jobs": [{"id": "a"}]}',
-        "x.json:1:30: the key `url` comes twice; it stands in line 1 already",
+        "x.json:1:30: duplicate key `url` (first used in line 1)",
     ),
     "NaN": (
         '{"crew": {"url": "embedded"},\n "jobs": [{"inputs": {"a": NaN}}]}',
@@ -108,7 +108,7 @@ JSON = {
     "less deep": ('{"a":' + "[" * 60 + "]" * 60 + "}", "x.json:1:55: nested deeper than 50 levels"),
     "half a pair": (
         '{"crew": {"url": "embedded"}, "jobs": [{"id": "\\ud800"}]}',
-        "x.json:1:47: half of a surrogate pair is no character",
+        "x.json:1:47: half of a surrogate pair is not a character",
     ),
 }
 
@@ -123,4 +123,4 @@ def test_a_billion_laughs_are_refused_before_they_are_laughed(tmp_path: Path) ->
     lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
     lines += [f"{new}: &{new} [{', '.join(f'*{old}' for _ in range(9))}]" for old, new in pairwise(names)]
     text = "\n".join(lines) + "\n" + RIGHT
-    assert complaints(tmp_path, text) == ["x.yaml:6:8: the aliases stand for more than 100,000 values; use fewer"]
+    assert complaints(tmp_path, text) == ["x.yaml:6:8: the aliases expand to more than 100,000 values; use fewer"]

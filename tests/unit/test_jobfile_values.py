@@ -190,7 +190,9 @@ def test_the_content_hash_is_part_of_every_ledger(tmp_path: Path) -> None:
 def test_braces_in_an_inline_job_are_sent_and_warned_about(tmp_path: Path) -> None:
     jobfile = load(tmp_path, CREW + 'jobs: [{id: a, inputs: {a: "{{ x }}"}}]\n')
     assert jobs_of(jobfile)[0].inputs == {"a": "{{ x }}"}
-    assert jobfile.warnings == (f"{tmp_path}/x.yaml:2: {{{{ is sent as it stands; templates are for `rows` and `grid`",)
+    assert jobfile.warnings == (
+        f"{tmp_path}/x.yaml:2: {{{{ is sent unchanged; templates work only in `rows` and `grid` entries",
+    )
 
 
 def test_grid(tmp_path: Path) -> None:

@@ -101,9 +101,9 @@ def test_a_frame_shows_bar_counts_rate_eta_executions_and_failures() -> None:
     lines = lines_of(tally, now=clock.seconds, width=100)
     assert lines[0].startswith("travel ██")
     assert lines[0].endswith("  20% 5/24")
-    assert lines[1].startswith("4 succeeded  1 failed  2 in flight  17 pending   1m 00s, 1.0 jobs/min, about ")
+    assert lines[1].startswith("4 succeeded  1 failed  2 in progress  17 pending   1m 00s, 1.0 jobs/min, about ")
     assert lines[2:] == [
-        "in flight",
+        "in progress",
         "  tokyo   1m 00s  1/2  research_task",
         "  kyoto   1m 00s",
         "latest failures",
@@ -188,13 +188,13 @@ def test_stopping_and_waiting_for_a_person_are_shown() -> None:
     waiting = Execution(state=ExecutionState.WAITING_FOR_PERSON, word="pending human input")
     tally = tally_of(started(Counts(pending=5)), KickedOff(one), Progressed(one, waiting), Stopping("SIGTERM came", 1))
     lines = lines_of(tally)
-    assert "stopping: SIGTERM came; nothing new starts" in lines
-    assert any("waits for a person" in line for line in lines)
+    assert "stopping: SIGTERM came; no new jobs will start" in lines
+    assert any("waiting for human input" in line for line in lines)
 
 
 def test_a_job_that_is_tried_again_is_not_called_failed() -> None:
     tally = tally_of(started(Counts(pending=5)), failed(attempt("a"), "busy", JobState.PENDING))
-    assert "  a  to be tried again: busy" in lines_of(tally)
+    assert "  a  to be retried: busy" in lines_of(tally)
 
 
 # life ----------------------------------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ class Terminal(io.StringIO):
         return True
 
     def write(self, text: str, /) -> int:
-        if "in flight" in text:
+        if "in progress" in text:
             self.drawn.set()
         return super().write(text)
 

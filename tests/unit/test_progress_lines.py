@@ -94,7 +94,7 @@ def test_a_line_at_the_start_carries_moment_batch_and_what_is_to_do(clock: Manua
     with PlainProgress(stream, clock) as progress:
         progress.observe(started(Counts(succeeded=4, pending=20)))
     assert stream.getvalue() == (
-        "2026-02-03T04:05:06Z travel: start: 24 jobs, 4 succeeded, 20 to do; concurrency 10; "
+        "2026-02-03T04:05:06Z travel: start: 24 jobs, 4 succeeded, 20 left; concurrency 10; "
         "crew default (https://crew.example); ledger results/batchcrew.db\n"
     )
 
@@ -107,8 +107,8 @@ def test_a_line_at_each_tenth_of_this_runs_work(clock: ManualClock, stream: io.S
         told(progress, ended(attempt(f"j{number}"), JobState.SUCCEEDED))
     lines = [line for line in said(stream) if "progress:" in line]
     assert len(lines) == 10
-    assert lines[0].startswith("travel: progress: 910 of 1000 ended (910 succeeded), 0 in flight, ")
-    assert lines[-1].startswith("travel: progress: 1000 of 1000 ended (1000 succeeded), 0 in flight, ")
+    assert lines[0].startswith("travel: progress: 910 of 1000 ended (910 succeeded), 0 in progress, ")
+    assert lines[-1].startswith("travel: progress: 1000 of 1000 ended (1000 succeeded), 0 in progress, ")
     assert "left" not in lines[-1]
 
 
@@ -121,7 +121,7 @@ def test_a_line_at_each_minute_when_little_ends(clock: ManualClock, stream: io.S
         told(progress, running(slow))
     lines = [line for line in said(stream) if "progress:" in line]
     assert len(lines) == 5
-    assert lines[0] == "travel: progress: 0 of 1000 ended (0 succeeded), 1 in flight"
+    assert lines[0] == "travel: progress: 0 of 1000 ended (0 succeeded), 1 in progress"
 
 
 def test_fewer_than_ten_jobs_say_one_line_each(clock: ManualClock, stream: io.StringIO) -> None:
@@ -145,7 +145,7 @@ def test_failed_held_and_retried_are_told_apart(clock: ManualClock, stream: io.S
     assert said(stream)[1:] == [
         "travel: job a: failed: the crew said: no flights",
         "travel: job b: held: HTTP 502 at kickoff",
-        "travel: job c: attempt 2, tried again in 5.0s: the crew said: busy",
+        "travel: job c: retrying in 5.0s after attempt 2: the crew said: busy",
     ]
 
 
@@ -178,7 +178,7 @@ def test_warnings_and_stopping_are_said(clock: ManualClock, stream: io.StringIO)
     told(progress, Warned("the token goes over http"), started(Counts(pending=9)), Stopping("SIGTERM came", 3))
     lines = said(stream)
     assert lines[0] == "batchcrew: warning: the token goes over http"
-    assert lines[2] == "travel: stopping: SIGTERM came; 3 in flight"
+    assert lines[2] == "travel: stopping: SIGTERM came; 3 in progress"
 
 
 def test_a_job_that_waits_for_a_person_is_said_once(clock: ManualClock, stream: io.StringIO) -> None:
@@ -186,7 +186,7 @@ def test_a_job_that_waits_for_a_person_is_said_once(clock: ManualClock, stream: 
     one = attempt("a")
     waits = running(one, ExecutionState.WAITING_FOR_PERSON)
     told(progress, started(Counts(pending=9)), KickedOff(one), waits, waits, running(one), waits)
-    assert said(stream)[1:] == ["travel: job a: waits for a person's answer"] * 2
+    assert said(stream)[1:] == ["travel: job a: waiting for human input"] * 2
 
 
 def test_hostile_ids_and_reasons_stay_one_harmless_line(clock: ManualClock, stream: io.StringIO) -> None:
@@ -275,7 +275,7 @@ def test_quiet_says_only_what_needs_a_person(stream: io.StringIO) -> None:
             Stopping("max_runtime", 0),
         )
     assert stream.getvalue().splitlines() == [
-        "travel: job a\\x1b: waits for a person's answer",
+        "travel: job a\\x1b: waiting for human input",
         "travel: warning: the word FOO is not known",
     ]
 

@@ -27,6 +27,13 @@ SCANNED = (
     "constraints.txt",
     "tests/*.txt",
     "tests/real/*.txt",
+    "batchcrew/base/*.py",
+    "batchcrew/cli/*.py",
+    "batchcrew/config/*.py",
+    "batchcrew/engine/observe/*.py",
+    "batchcrew/progress/*.py",
+    "batchcrew/reports/*.py",
+    "batchcrew/reports/export/*.py",
 )
 EXCLUDED = {
     "docs/commands.md",  # generated from the help texts in the code

@@ -14,7 +14,7 @@ from batchcrew.reports.tables import render_list, render_plan, render_status
 
 NOW = datetime(2026, 2, 3, 4, 10, tzinfo=UTC)
 WHY = (
-    "10 executions in a row failed, with the same reason: Your credit balance is too low to access the API;"
+    "10 executions in a row failed with the same reason: Your credit balance is too low to access the API;"
     " the next run starts one job as a probe"
 )
 RUN = RunLine(
@@ -65,7 +65,7 @@ def test_in_a_pipe_each_run_is_one_line_with_all_of_its_reason() -> None:
 
 def test_a_plan_at_a_terminal_breaks_between_words_and_keeps_commands_whole() -> None:
     command = "`batchcrew retry leads-of-the-northern-region-2026-02-03 --held --ledger 'of the north/l.db'`"
-    note = f"delivery at_most_once: a job whose kickoff's answer is lost is held; release it with {command}"
+    note = f"delivery at_most_once: a job whose kickoff's answer is lost is put on hold; retry it with {command}"
     plan = Plan(total=1, new=1)
     lines = render_plan(plan, batch="b", jobfile="jobs.yaml", notes=[note], width=60).splitlines()
     assert lines[-1].strip() == command

@@ -61,16 +61,16 @@ def test_a_run_that_went_well() -> None:
         "  time: 1m 20s, 24 kickoffs (18.0/min)",
         "  slowest: tokyo 45s",
         "  ledger: results/batchcrew.db",
-        "  results: batchcrew export travel -f csv -o travel-results.csv",
+        "  export the results: batchcrew export travel -f csv -o travel-results.csv",
     ]
 
 
 def test_a_batch_with_nothing_to_do() -> None:
     result = RunResult(batch="travel", run_id=None, counts=Counts(succeeded=24), ledger="x.db", jobfile="jobs.yaml")
     assert render_summary(result).splitlines() == [
-        "travel: nothing to do: 24 of 24 jobs have succeeded",
+        "travel: nothing left to run: 24 of 24 jobs succeeded",
         "  ledger: x.db",
-        "  results: batchcrew export travel -f csv -o travel-results.csv --ledger x.db",
+        "  export the results: batchcrew export travel -f csv -o travel-results.csv --ledger x.db",
     ]
 
 
@@ -89,9 +89,9 @@ def test_a_run_that_stopped_with_everything_to_tell() -> None:
     assert render_summary(result).splitlines() == [
         "travel: 2 of 24 jobs succeeded",
         "  stopped: SIGTERM came",
-        "  jobs: 2 succeeded, 16 failed, 1 held, 2 in flight, 3 pending",
-        "  what is in flight goes on at the crew; the next run takes it up",
-        "  no longer in the file, left alone: 1 job",
+        "  jobs: 2 succeeded, 16 failed, 1 held, 2 in progress, 3 pending",
+        "  2 executions still running on the crew; the next run resumes watching them",
+        "  no longer in the file, kept in the ledger: 1 job",
         "  time: 1m 20s, 24 kickoffs (18.0/min)",
         "  possible duplicates: 2 (jobs a, b)",
         "  slowest: tokyo 45s",
@@ -101,13 +101,13 @@ def test_a_run_that_stopped_with_everything_to_tell() -> None:
         "    and 12 more: batchcrew status travel --ledger my.db",
         "  ledger: my.db",
         "  warning: the word FOO is not known",
-        "  go on:                batchcrew run 'my jobs.yaml' --ledger my.db",
-        "  try the failed again: batchcrew run 'my jobs.yaml' --retry-failed --ledger my.db",
-        "  release the held:     batchcrew retry travel --held --ledger my.db"
+        "  resume:                batchcrew run 'my jobs.yaml' --ledger my.db",
+        "  retry the failed jobs: batchcrew run 'my jobs.yaml' --retry-failed --ledger my.db",
+        "  retry the held jobs:   batchcrew retry travel --held --ledger my.db"
         " && batchcrew run 'my jobs.yaml' --ledger my.db",
-        "  or attach one:        batchcrew attach travel job-0 KICKOFF_ID --ledger my.db",
-        "  look at one:          batchcrew show travel job-0 --ledger my.db",
-        "  results:              batchcrew export travel -f csv -o travel-results.csv --ledger my.db",
+        "  or attach one:         batchcrew attach travel job-0 KICKOFF_ID --ledger my.db",
+        "  show one:              batchcrew show travel job-0 --ledger my.db",
+        "  export the results:    batchcrew export travel -f csv -o travel-results.csv --ledger my.db",
     ]
 
 
@@ -226,9 +226,9 @@ def test_the_summary_as_json_has_stable_keys() -> None:
         "jobfile": "jobs/demo.yaml",
         "warnings": [],
         "next": [
-            {"purpose": "try the failed again", "command": "batchcrew run jobs/demo.yaml --retry-failed"},
-            {"purpose": "look at one", "command": "batchcrew show travel job-0"},
-            {"purpose": "results", "command": "batchcrew export travel -f csv -o travel-results.csv"},
+            {"purpose": "retry the failed jobs", "command": "batchcrew run jobs/demo.yaml --retry-failed"},
+            {"purpose": "show one", "command": "batchcrew show travel job-0"},
+            {"purpose": "export the results", "command": "batchcrew export travel -f csv -o travel-results.csv"},
         ],
     }
 
@@ -236,9 +236,11 @@ def test_the_summary_as_json_has_stable_keys() -> None:
 def test_a_kickoff_without_an_answer_is_not_said_to_go_on_at_the_crew() -> None:
     result = replace(DONE, counts=Counts(open=3, pending=1), stopped=StopReason.SIGNAL, unanswered=3)
     said = render_summary(result)
-    assert "3 kickoffs have no answer yet: in doubt, the next run settles them" in said
-    assert "goes on at the crew" not in said
-    assert "goes on at the crew" in render_summary(replace(result, unanswered=2))
+    assert "3 kickoffs are in doubt (not answered yet); the next run will resolve them" in said
+    assert "running on the crew" not in said
+    assert "1 execution still running on the crew; the next run resumes watching it" in render_summary(
+        replace(result, unanswered=2)
+    )
     ended = render_summary(replace(result, unanswered=0, crew_ended=True))
-    assert "ended with the crew that was served for this run" in ended
-    assert "goes on at the crew" not in ended
+    assert "3 executions ended with this run's crew; the next run will start them again" in ended
+    assert "running on the crew" not in ended

@@ -92,15 +92,15 @@ def test_status_tells_counts_flight_and_failures() -> None:
     )
     assert render_status(status, NOW).splitlines() == [
         "travel: 20 of 30 jobs succeeded, running",
-        "  jobs: 20 succeeded, 7 failed, 1 in flight, 2 pending",
-        "  no longer in the file, left alone: 2",
+        "  jobs: 20 succeeded, 7 failed, 1 in progress, 2 pending",
+        "  no longer in the file, kept in the ledger: 2",
         "  job file: jobs/demo.yaml",
         "  last run: 2026-02-03T04:05:00.000Z (5m 00s ago)",
         "  possible duplicates: 1 (job nara)",
-        "  in flight:",
+        "  in progress:",
         "    job    crew        for  tasks  task",
         "    tokyo  default  1m 00s  1/2    research_task",
-        "    kyoto  default  1m 00s         its kickoff has no answer yet",
+        "    kyoto  default  1m 00s         kickoff not answered yet",
         "  latest failures:",
         "    osaka failed: no flights",
         "    and 6 more",
@@ -124,7 +124,7 @@ def test_status_and_show_have_the_crews_own_word_and_an_answer_that_is_no_status
         number=1, attempt_id="a", state=AttemptState.KICKED_OFF, status_word="warming up", unclear_answer="502"
     )
     lines = render_job(replace(DETAIL, attempts=(attempt,))).splitlines()
-    assert "    the crew last said: warming up" in lines
+    assert "    last status: warming up" in lines
     assert "    last answer: 502" in lines
 
 
@@ -176,7 +176,7 @@ def test_show_gives_a_result_that_is_only_json() -> None:
 def test_show_a_job_that_left_the_file_before_its_first_attempt() -> None:
     text = render_job(replace(DETAIL, attempts=(), in_file=False, meta={}))
     assert "  source: jobs/demo.yaml:12 (no longer in the file)" in text
-    assert text.endswith("  no attempt so far")
+    assert text.endswith("  no attempts yet")
 
 
 def test_check_shows_the_plan_and_what_crews_ask_for() -> None:
@@ -198,15 +198,15 @@ def test_check_shows_the_plan_and_what_crews_ask_for() -> None:
     assert text.splitlines() == [
         "travel: 24 jobs in jobs.yaml",
         "  20 new",
-        "   1 changed since they succeeded: stale, not paid for again without consent",
+        "   1 changed after they succeeded: stale, not run again without your consent",
         "   3 unchanged",
-        "   2 in the ledger and no longer in the file: left alone",
-        "  crew a (https://a), 20 jobs: asks for budget, age (optional)",
+        "   2 no longer in the file: kept in the ledger, not run",
+        "  crew a (https://a), 20 jobs: expects budget, age (optional)",
         "    1 job is missing the input budget",
         "    2 jobs are missing the input x",
         "    the first of them: tokyo, oslo",
         "  crew b (https://b), 1 job: 401: the token is wrong",
-        "  crew c (https://c), 3 jobs: not asked",
+        "  crew c (https://c), 3 jobs: not checked",
         "  a note",
     ]
     said = json.loads(json_document(plan_json(plan, batch="travel", jobfile="jobs.yaml", crews=crews)))

@@ -60,7 +60,7 @@ def test_right(path: Path, content: str | bytes, rows: list[tuple[int, dict[str,
 WRONG: dict[str, tuple[str | bytes, int, list[str]]] = {
     "empty": ("", 0, ["r.csv: the file is empty; its first line must name the columns"]),
     "blank": ("\n\n", 0, ["r.csv: the file is empty; its first line must name the columns"]),
-    "header alone": ("\nid,a\n\n,\n", 0, ["r.csv:2: there is a header and no row under it"]),
+    "header alone": ("\nid,a\n\n,\n", 0, ["r.csv:2: the file has a header but no rows"]),
     "ragged": (
         "id,a\n1,2\n3\n4,5,6\n7,8\n",
         2,
@@ -74,37 +74,37 @@ WRONG: dict[str, tuple[str | bytes, int, list[str]]] = {
         0,
         [
             "r.csv:1: column 4 of 4 has no name in the header",
-            "r.csv:1: the column `a` comes 2 times (columns 2, 3)",
+            "r.csv:1: duplicate column `a` (columns 2, 3)",
         ],
     ),
     "open quote": ('id,a\n1,"x\n2,y\n', 0, ["r.csv:2: a quote that opens in this row is never closed"]),
     "text after a quote": (
         'id,a\n1,"x"y\n2,z\n',
         1,
-        ['r.csv:2: text stands after a closing quote; a quote inside a quoted cell is written twice, as ""'],
+        ['r.csv:2: there is text after a closing quote; a quote inside a quoted cell is written twice, as ""'],
     ),
     "text after a quote that began before": (
         'id,a\n1,"x\n2,"y"\n3,z\n',
         1,
         [
-            "r.csv:2: text stands after a closing quote (seen in line 3); "
+            "r.csv:2: there is text after a closing quote (seen in line 3); "
             'a quote inside a quoted cell is written twice, as ""'
         ],
     ),
-    "NUL": ("id,a\n1,x\0y\n2,z\n", 1, ["r.csv:2: a NUL byte stands in this row; is it really a text file?"]),
-    "NUL in the header": ("id,a\0\n1,2\n", 0, ["r.csv:1: a NUL byte stands in the header; is it really a text file?"]),
+    "NUL": ("id,a\n1,x\0y\n2,z\n", 1, ["r.csv:2: this row contains a NUL byte; is it really a text file?"]),
+    "NUL in the header": ("id,a\0\n1,2\n", 0, ["r.csv:1: the header contains a NUL byte; is it really a text file?"]),
     "latin-1": (
         "id,a\n1,x\n2,é\n".encode("latin-1"),
         0,
         [
-            "r.csv:3: a byte in this line is not UTF-8; save the file as UTF-8, or say its encoding "
+            "r.csv:3: a byte in this line is not UTF-8; save the file as UTF-8, or set its encoding "
             "(`encoding: cp1252`, or --encoding cp1252)"
         ],
     ),
     "utf-16": (
         "id,a\n1,2\n".encode("utf-16"),
         0,
-        ["r.csv: the text is UTF-16; save it as UTF-8, or say `encoding: utf-16`"],
+        ["r.csv: the text is UTF-16; save it as UTF-8, or set `encoding: utf-16`"],
     ),
     "workbook": (
         b"PK\x03\x04\x14\x00",

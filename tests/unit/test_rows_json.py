@@ -63,10 +63,10 @@ WRONG_LINES: dict[str, tuple[str | bytes, int, list[str]]] = {
             "r.jsonl:3:9: not valid JSON: unexpected end of data",
         ],
     ),
-    "key twice": ('{"a": 1, "a": 2}\n', 0, ["r.jsonl:1: the key `a` comes twice in one object"]),
-    "key twice with a blank": ('{"a" : 1, "a": 2}\n', 0, ["r.jsonl:1: the key `a` comes twice in one object"]),
-    "key twice, escaped": ('{"a": 1, "\\u0061": 2}\n', 0, ["r.jsonl:1: the key `a` comes twice in one object"]),
-    "key twice below": ('{"a": [{"b": 1, "b": 2}]}\n', 0, ["r.jsonl:1: the key `b` comes twice in one object"]),
+    "key twice": ('{"a": 1, "a": 2}\n', 0, ["r.jsonl:1: duplicate key `a` in one object"]),
+    "key twice with a blank": ('{"a" : 1, "a": 2}\n', 0, ["r.jsonl:1: duplicate key `a` in one object"]),
+    "key twice, escaped": ('{"a": 1, "\\u0061": 2}\n', 0, ["r.jsonl:1: duplicate key `a` in one object"]),
+    "key twice below": ('{"a": [{"b": 1, "b": 2}]}\n', 0, ["r.jsonl:1: duplicate key `b` in one object"]),
     "half a pair": ('{"a": "\\ud800"}\n', 0, ["r.jsonl:1:8: not valid JSON: no low surrogate in string"]),
     "deep": (
         '{"a":' + "[" * 100_000 + "]" * 100_000 + "}\n",
@@ -77,7 +77,7 @@ WRONG_LINES: dict[str, tuple[str | bytes, int, list[str]]] = {
         '{"a": "é"}\n'.encode("latin-1"),
         0,
         [
-            "r.jsonl:1: not valid JSON: the line is not UTF-8; say the file's encoding "
+            "r.jsonl:1: not valid JSON: the line is not UTF-8; set the file's encoding "
             "(`encoding: cp1252`, or --encoding cp1252)"
         ],
     ),
@@ -134,7 +134,7 @@ WRONG_LISTS: dict[str, tuple[str | bytes, int, str]] = {
     "no end": ('[{"a": 1}', 1, "r.json:1: not valid JSON: a comma or ] must follow a row, the end was found"),
     "more": ('[{"a": 1}]\nx', 1, "r.json:2: not valid JSON: something follows the end of the list"),
     "syntax": ('[{"a": 1},\n{"a": 1,\n "b": }]', 1, "r.json:3:7: not valid JSON: Expecting value"),
-    "key twice": ('[{"a": 1, "a": 2}]', 0, "r.json:1: the key `a` comes twice in one object"),
+    "key twice": ('[{"a": 1, "a": 2}]', 0, "r.json:1: duplicate key `a` in one object"),
     "NaN": ('[{"a": NaN}]', 0, "r.json:1: NaN is not JSON; write null, or quote it if it is text"),
     "deep": ("[" * 100_000, 0, "r.json:1: nested too deeply"),
     "latin-1": (
@@ -170,7 +170,7 @@ def test_yaml_list(tmp_path: Path) -> None:
     [
         ("a: 1\n", "r.yaml:1:1: a rows file in YAML is a list of mappings, one a row"),
         ("- {a: 1}\n- x\n", "r.yaml:2:3: a row must be a mapping, as in `- {email: a@example.com}`"),
-        ("- a: 1\n  a: 2\n", "r.yaml:2:3: the key `a` comes twice; it stands in line 1 already"),
+        ("- a: 1\n  a: 2\n", "r.yaml:2:3: duplicate key `a` (first used in line 1)"),
     ],
 )
 def test_wrong_yaml_list(tmp_path: Path, content: str, message: str) -> None:

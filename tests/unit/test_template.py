@@ -69,9 +69,9 @@ def test_a_date_column_comes_before_today_and_row_is_always_the_row() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{{ emial }}", "`id` '{{ emial }}': `emial` is no column; did you mean `email`?"),
-        ("{{ emial | upper }}", "`id` '{{ emial | upper }}': `emial` is no column; did you mean `email`?"),
-        ("x {{ zzz }}", "`id` 'x {{ zzz }}': `zzz` is no column"),
+        ("{{ emial }}", "`id` '{{ emial }}': unknown column `emial`; did you mean `email`?"),
+        ("{{ emial | upper }}", "`id` '{{ emial | upper }}': unknown column `emial`; did you mean `email`?"),
+        ("x {{ zzz }}", "`id` 'x {{ zzz }}': unknown column `zzz`"),
         (
             "{{ row['frst name'] }}",
             "`id` \"{{ row['frst name'] }}\": there is no 'frst name'; did you mean `first name`?",
@@ -79,11 +79,11 @@ def test_a_date_column_comes_before_today_and_row_is_always_the_row() -> None:
         ("{{ age.nope }}", "`id` '{{ age.nope }}': 'str object' has no attribute 'nope'"),
         ("{{ age if false }}", "`id` '{{ age if false }}': no value; an `if` needs its `else`"),
         ("{{ 1 / 0 }}", "`id` '{{ 1 / 0 }}': ZeroDivisionError: division by zero"),
-        ("{{ 1e200 * 1e200 }}", "`id` '{{ 1e200 * 1e200 }}': inf is no number of JSON"),
+        ("{{ 1e200 * 1e200 }}", "`id` '{{ 1e200 * 1e200 }}': inf is not a JSON number"),
         (
             "{{ tags | map('upper') }}",
-            "`id` \"{{ tags | map('upper') }}\": the value is no text, number, list or mapping but a generator; "
-            "end with `| list`",
+            "`id` \"{{ tags | map('upper') }}\": the value must be text, a number, a list or a mapping, not a "
+            "generator; end with `| list`",
         ),
         ("{% include 'x' %}", "`id` \"{% include 'x' %}\": TypeError: no loader for this environment specified"),
     ],
@@ -142,7 +142,7 @@ def test_what_is_no_template(text: str) -> None:
 
 
 def test_the_line_of_a_mistake_in_a_long_template() -> None:
-    with pytest.raises(TemplateProblem, match="is no template in its line 2: "):
+    with pytest.raises(TemplateProblem, match="is not a valid template in its line 2: "):
         template("a\n{{ b\n")
 
 
@@ -173,7 +173,7 @@ def test_other_text_is_no_condition() -> None:
 
 def test_ids_are_text() -> None:
     assert template("{{ n }}").text(ROW, "") == "2"
-    with pytest.raises(TemplateProblem, match="is no text"):
+    with pytest.raises(TemplateProblem, match="is not text"):
         template("{{ tags }}").text(ROW, "")
 
 

@@ -60,9 +60,9 @@ class Breaker:
             return False
         wrong = self._latest.count(False)
         if self._in_a_row >= self._settings.failures:
-            self._why = f"{self._in_a_row} {self.what} in a row went wrong ({reason})"
+            self._why = f"{self._in_a_row} {self.what} in a row failed ({reason})"
         elif len(self._latest) == self._settings.sample and wrong >= self._settings.rate * self._settings.sample:
-            self._why = f"{wrong} of the last {len(self._latest)} {self.what} went wrong ({reason})"
+            self._why = f"{wrong} of the last {len(self._latest)} {self.what} failed ({reason})"
         else:
             return False
         self._open_since = self._clock.monotonic()

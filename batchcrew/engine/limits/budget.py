@@ -63,7 +63,7 @@ class CanaryWatch:
     def __str__(self) -> str:
         return (
             f"{self.succeeded} of the first {self.ended} jobs succeeded, "
-            f"{float(self.settings.succeed * 100):g}% must (canary)"
+            f"but the canary requires {float(self.settings.succeed * 100):g}%"
         )
 
 
@@ -83,10 +83,10 @@ class KickoffBudget:
             words = f"the limit of {limit} kickoffs for this run is reached" if limit else "only watching"
             limits.append(Limit(limit, StopReason.LIMIT, words))
         if most is not None and most.run is not None:
-            limits.append(Limit(most.run, StopReason.LIMIT, f"max_kickoffs of a run ({most.run}) is reached"))
+            limits.append(Limit(most.run, StopReason.LIMIT, f"max_kickoffs of the run ({most.run}) is reached"))
         if most is not None and most.batch is not None:
             left = most.batch - await ledger.kickoffs(batch)
-            limits.append(Limit(left, StopReason.BUDGET, f"max_kickoffs of the batch ({most.batch}) is spent"))
+            limits.append(Limit(left, StopReason.BUDGET, f"max_kickoffs of the batch ({most.batch}) is used up"))
         canary = settings.canary
         if canary is None or await ledger.canary_passed(batch):
             return cls(limits, None)

@@ -77,7 +77,7 @@ class FailureStreaks:
         self._streaks = {crew: Streak.load(state) for crew, state in states.items()}
         for crew, streak in self._streaks.items():
             if pending.get(crew) and self._tripped(streak) and self._probe_is_due(streak):
-                return f"{self._row(streak)}: one job starts as a probe, the others when it succeeds"
+                return f"{self._row(streak)}: one job starts as a probe; the others start once it succeeds"
         return None
 
     def count(self, attempt: Attempt, outcome: Outcome) -> str | None:
@@ -131,7 +131,7 @@ class FailureStreaks:
             streak = self._streaks.get(gate.name)
             if streak and not gate.exhausted and self._tripped(streak) and not self._probe_is_due(streak):
                 next_at = to_text(from_text(streak.at) + timedelta(seconds=self._wait_seconds(streak)))
-                return f"{self._row(streak)}; ticks start the next probe at {next_at}, a run starts it now"
+                return f"{self._row(streak)}; ticks start the next probe at {next_at}, `run` starts one immediately"
         return None
 
     def _probes(self, gate: Gate) -> bool:
@@ -149,8 +149,8 @@ class FailureStreaks:
 
     def _row(self, streak: Streak) -> str:
         same = self._limit is None or self._limit.same
-        alike = "with the same reason" if same else "the last one with the reason"
-        return f"{self._length(streak)} executions in a row failed, {alike}: {streak.reason}"
+        alike = " with the same reason" if same else ", most recently"
+        return f"{self._length(streak)} executions in a row failed{alike}: {streak.reason}"
 
     def _probe_is_due(self, streak: Streak) -> bool:
         wait = self._wait_seconds(streak)

@@ -49,7 +49,7 @@ class Gate:
         self.limit = slots
         self.pace = RateLimiter(rate, clock, burst=burst)
         self.kickoffs = Breaker("kickoffs", breaker, clock=clock, rng=rng)
-        self.questions = Breaker("questions for a status", breaker, clock=clock, rng=rng)
+        self.questions = Breaker("status requests", breaker, clock=clock, rng=rng)
         self.executions = Breaker("executions", breaker, clock=clock, rng=rng)
         """Told of only where `breaker.on` names crew_error."""
         self.silence = Silence(clock, give_up=breaker.give_up)

@@ -12,9 +12,9 @@ from batchcrew.engine.retry import jittered
 from batchcrew.model.execution import Execution, ExecutionState
 
 ABSENT_TOLERATED_SECONDS = 60.0
-"""A crew may not know a fresh execution yet: `not found` means nothing so soon after the kickoff."""
+"""A crew may not know a fresh execution yet: `not found` means nothing within this time after the kickoff."""
 ABSENT_TIMES = 3
-"""So many `not found` in a row, after that, and the execution is lost."""
+"""After that, the execution is lost once this many polls in a row were answered with `not found`."""
 LASTING_TIMES = 2
 """An answer that is not a status is shown once it came this often in a row."""
 SILENCE_POLLS = 3
@@ -36,7 +36,7 @@ class PollSchedule:
         return self._rng.uniform(0, self._wait)
 
     def next(self, *, at_least: float | None = None) -> float:
-        """Seconds to wait; `at_least` is what the server asked for."""
+        """Return the seconds to wait; `at_least` is the server's `Retry-After`."""
         wait, self._wait = self._wait, min(self._wait * self._poll.factor, self._poll.max)
         return max(jittered(wait, self._rng), at_least or 0.0)
 
@@ -70,7 +70,7 @@ class ExecutionDeadline:
     def is_over(self, polled: float) -> bool:
         """True when an execution that still runs is timed out.
 
-        Only such an answer decides: while the server is away the execution may have ended well.
+        Only such an answer decides: while the server is unreachable the execution may have succeeded.
 
         Args:
             polled: seconds of watching after which the poll was sent that was answered with "still running".
@@ -117,8 +117,8 @@ class Settling:
 class Silence:
     """How long no poll of a server got a clear answer.
 
-    The breaker ends a run whose polls fail; this does where the breaker is not told of them, or where so few are left
-    that it does not open.
+    The breaker ends a run whose polls fail; this does where the breaker does not count them, or where too few are left
+    to open it.
     """
 
     def __init__(self, clock: Clock, *, give_up: float) -> None:

@@ -189,7 +189,7 @@ def _records(
 
 def _add_empty(name: str, header_line: int, problems: Problems) -> None:
     if header_line:
-        problems.at(Location(name, header_line), "there is a header and no row under it")
+        problems.at(Location(name, header_line), "the file has a header but no rows")
     else:
         problems.at(Location(name), "the file is empty; its first line must name the columns")
 
@@ -203,18 +203,18 @@ def _header(record: list[str], name: str, line: int, problems: Problems) -> list
         if not column:
             problems.at(where, f"column {number} of {len(header)} has no name in the header")
         elif "\0" in column:
-            problems.at(where, "a NUL byte stands in the header; is it really a text file?")
+            problems.at(where, "the header contains a NUL byte; is it really a text file?")
     for column, times in Counter(column for column in header if column).items():
         if times > 1:
             numbers = [str(number) for number, other in enumerate(header, start=1) if other == column]
-            problems.at(where, f"the column {named(column)} comes {times} times (columns {', '.join(numbers)})")
+            problems.at(where, f"duplicate column {named(column)} (columns {', '.join(numbers)})")
     return [] if len(problems) > known else header
 
 
 def _wrong(record: list[str], columns: int, delimiter: str) -> str:
     """Why the record is no row under a header of so many columns."""
     if len(record) == columns:
-        return "a NUL byte stands in this row; is it really a text file?"
+        return "this row contains a NUL byte; is it really a text file?"
     more = f"; a cell that holds {shown(delimiter)} needs quotes" if len(record) > columns else ""
     cells = "1 cell" if len(record) == 1 else f"{len(record)} cells"
     return f"{cells} where the header has {columns} columns{more}"
@@ -228,5 +228,5 @@ def _broken(exc: csv.Error, first: int, last: int) -> str:
         return f"a cell is longer than {MAX_CELL:,} characters; is a quote not closed?"
     if "expected after" in reason:
         seen = f" (seen in line {last})" if last != first else ""
-        return f'text stands after a closing quote{seen}; a quote inside a quoted cell is written twice, as ""'
+        return f'there is text after a closing quote{seen}; a quote inside a quoted cell is written twice, as ""'
     return f"not valid CSV: {reason}"

@@ -112,7 +112,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise _Wrong(f"the key {named(twice)} comes twice in one object")
+        raise _Wrong(f"duplicate key {named(twice)} in one object")
     return made
 
 
@@ -141,7 +141,7 @@ def _reason(exc: json.JSONDecodeError, line: bytes) -> str:
     if re.match(rb"-?(?:NaN|Infinity)", line[exc.pos : exc.pos + 9]):
         return "NaN and Infinity are not JSON; write null"
     if _not_utf8(exc):
-        return "the line is not UTF-8; say the file's encoding (`encoding: cp1252`, or --encoding cp1252)"
+        return "the line is not UTF-8; set the file's encoding (`encoding: cp1252`, or --encoding cp1252)"
     if "infinity" in exc.msg:
         return "the number is too large"
     return exc.msg

@@ -115,7 +115,7 @@ class RowsFile:
             if head.startswith(magic):
                 return reason
         if head.startswith(_UTF16) and self.encoding is None:
-            return "the text is UTF-16; save it as UTF-8, or say `encoding: utf-16`"
+            return "the text is UTF-16; save it as UTF-8, or set `encoding: utf-16`"
         return None
 
     def _rows(self, problems: Problems) -> Iterator[Row]:

@@ -16,7 +16,7 @@ def encoding_error(encoding: str) -> str | None:
     try:
         "".encode(encoding)  # unlike codecs.lookup this refuses `hex` and the like
     except (LookupError, ValueError):
-        return f"{shown(encoding)} is no encoding; try utf-8, cp1252, latin-1 or utf-16"
+        return f"unknown encoding: {shown(encoding)} (expected e.g. utf-8, cp1252, latin-1 or utf-16)"
     return None
 
 
@@ -43,7 +43,7 @@ def add_undecodable(path: Path, name: str, codec: str, problems: Problems) -> No
     called = "UTF-8" if codec == DEFAULT_ENCODING else codec
     problems.at(
         Location(name, line),
-        f"a byte in this line is not {called}; save the file as UTF-8, or say its encoding "
+        f"a byte in this line is not {called}; save the file as UTF-8, or set its encoding "
         "(`encoding: cp1252`, or --encoding cp1252)",
     )
 

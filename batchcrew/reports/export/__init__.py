@@ -1,1 +1,1 @@
-"""Exports: the rows, the CSV cells, and the file that is replaced whole or not at all."""
+"""Exports: the rows, the CSV cells, and the file that is replaced atomically."""

@@ -30,7 +30,7 @@ def csv_line(cells: list[str]) -> str:
 
 
 def csv_cell(value: object) -> str:
-    """`value` quoted where CSV asks for it, and harmless in a spreadsheet.
+    """Return `value` quoted where CSV requires it, and harmless in a spreadsheet.
 
     A cell that a spreadsheet would run as a formula (it begins with `=`, `+`, `-`, `@`, their full-width forms, a
     tab or a carriage return, also after blanks) gets a leading `'`, unless it is a number or a telephone number.

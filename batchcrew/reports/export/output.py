@@ -1,4 +1,4 @@
-"""Where an export goes: a file that is replaced whole, or a stream. All of it blocks: call it in a thread."""
+"""The target of an export: a file that is replaced atomically, or a stream. All calls block: use a thread."""
 
 import contextlib
 import errno
@@ -29,11 +29,11 @@ class Target(Protocol):
         ...
 
     def finish(self) -> None:
-        """Everything is written: let it be seen."""
+        """Publish the output, after everything is written."""
         ...
 
     def close(self) -> None:
-        """Let go. What was not finished leaves no trace of itself in a file."""
+        """Release the target. An unfinished file is removed."""
         ...
 
 
@@ -67,11 +67,11 @@ class StreamTarget:
 
 
 class FileTarget:
-    """A file that appears whole or not at all: written beside its place, synced, then moved over the old one.
+    """A file that is replaced atomically: written next to its place, synced, then moved over the old one.
 
     It is made readable by its owner only, whatever the old file was. Where the path is a device or a pipe, that is
     written to as it is. A link is followed. Its methods may meet in several threads (a cancelled export closes
-    while a write still goes on), so a lock lets one in at a time.
+    during a write), so a lock allows one at a time.
     """
 
     def __init__(self, path: Path) -> None:
@@ -147,7 +147,7 @@ class FileTarget:
         try:
             yield
         except OSError as error:
-            kept = "; what stood there before is as it was" if self._temporary is not None else ""
+            kept = "; the previous file is unchanged" if self._temporary is not None else ""
             path = clean_text(str(self._asked))
             raise OutputError(f"{path} cannot be written: {error.strerror or error}{kept}") from error
 
@@ -163,7 +163,7 @@ def why_not_written(path: Path, folder: Path, error: OSError, *, example: str) -
         inside = quoted(str(path / example))
         return f"{name} is a folder; name a file in it, such as {inside}"
     if isinstance(error, FileNotFoundError):
-        return f"the folder {parent} does not exist; make it first: mkdir -p {quoted(str(folder))}"
+        return f"folder not found: {parent}; create it first: mkdir -p {quoted(str(folder))}"
     if isinstance(error, NotADirectoryError):
         return f"{name} cannot be written: {parent} is not a folder"
     if isinstance(error, PermissionError):
@@ -174,7 +174,7 @@ def why_not_written(path: Path, folder: Path, error: OSError, *, example: str) -
 
 
 def _close(file: io.BufferedWriter, *, unwanted: bool) -> None:
-    """Close; what could not be written of an unwanted file (a full disk) is no second error."""
+    """Close; an error in writing an unwanted file (a full disk) is ignored."""
     try:
         file.close()
     except OSError:

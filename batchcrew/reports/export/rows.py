@@ -1,9 +1,9 @@
-"""A batch's results beside its own columns: the spreadsheet comes back as the same spreadsheet with its answers.
+"""A batch's results next to its own columns: the spreadsheet comes back as the same spreadsheet with its answers.
 
 One row per job in the file's order. The file's own columns come first, untouched, then `EXPORT_COLUMNS`; one of
 ours that the file has already is written as `batchcrew_<name>`, and where that is taken too, as
-`batchcrew_<name>_2` (`_3` …). How a value becomes a cell stands in `cells.py`.
-JSON and JSONL keep the types of the file's values; a result that the crew gave as JSON stands in `result_json`, and
+`batchcrew_<name>_2` (`_3` …). `csv_format.py` turns a value into a cell.
+JSON and JSONL keep the types of the file's values; a result that the crew gave as JSON is in `result_json`, and
 `possible_duplicate` is true for a job that was kicked off again after an attempt in doubt. Both keys are there only
 where there is something to say. A stale job has no `output`: `stale_output` and `stale_inputs` hold its answer and the
 inputs that it was made from (in CSV where the batch has a stale job).
@@ -28,11 +28,11 @@ Render: TypeAlias = Callable[[ResultRow], str]
 
 _CHUNK_ROWS = 500
 _CHUNK_CHARACTERS = 2**20
-"""A chunk is handed to a thread at so many rows or characters: memory does not grow with the batch."""
+"""A chunk is handed to a thread at this many rows or characters: memory does not grow with the batch."""
 
 
 def export_names(columns: Sequence[str]) -> Names:
-    """What each of our columns is called beside the file's own."""
+    """Return the names of our columns next to the file's own."""
     names: Names = {}
     for column in (*EXPORT_COLUMNS, *WHERE_NEEDED):
         names[column] = free_name(column, {*columns, *names.values()})
@@ -43,7 +43,7 @@ async def export(
     rows: AsyncIterable[ResultRow],
     columns: Sequence[str],
     *,
-    format: Format,  # noqa: A002 - what a person calls it
+    format: Format,  # noqa: A002 - the name that users know
     stale: bool = False,
     path: Path | None,
     stdout: BinaryIO | TextIO,
@@ -54,7 +54,7 @@ async def export(
         rows: the jobs in the file's order; they are streamed, memory does not grow with their number.
         columns: the file's own columns. CSV has exactly these; JSON and JSONL give each row's own values.
         stale: the batch has stale jobs: CSV gets two more columns.
-        path: the file to write, replaced whole and only when all is written, readable by its owner only; or None
+        path: the file to write, replaced only once all is written, readable by its owner only; or None
             for `stdout`. A device or a pipe is written to as it is.
         stdout: where to write without a `path`. Terminal escapes are shown instead of sent when it is a terminal.
 
@@ -93,7 +93,7 @@ def _frame(
     *,
     stale: bool,
 ) -> tuple[str, str, Callable[[int], str]]:
-    """What stands before, between and after the rows."""
+    """Return the text before, between and after the rows."""
     match format:
         case "csv":
             ours = (*EXPORT_COLUMNS, *(_STALE if stale else ()))
@@ -146,7 +146,7 @@ def _csv_row(row: ResultRow, columns: Sequence[str], *, stale: bool) -> str:
 
 
 def _json_row(row: ResultRow, own: frozenset[str], names: Names) -> dict[str, Any]:
-    if not own.issuperset(row.row):  # a row with keys of its own must not lose one to ours
+    if not own.issuperset(row.row):  # a row with extra keys must not lose one to ours
         names = export_names([*own, *row.row])
     values = dict(row.row)
     for column, value in zip(EXPORT_COLUMNS, _ours(row), strict=True):
