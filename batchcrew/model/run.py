@@ -119,7 +119,7 @@ class RunResult:
     unsure: int = 0
     """Jobs with an attempt that timed out or was lost: `recheck` looks at them again."""
     crew_ended: bool = False
-    """A crew was served for this run only: its executions in flight ended with it."""
+    """A crew was served for this run only: its executions in progress ended with it."""
     repeated: bool = False
     """A tick that stopped for the reason of the last one and changed nothing: a person knows already."""
     cost: str | None = None

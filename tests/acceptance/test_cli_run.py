@@ -234,7 +234,7 @@ def test_the_embedded_crew_goes_on_after_an_interruption(folder: Path) -> None:
         (["status", "nobody"], 2, "ledger not found"),
         (["show", "a"], 2, "JOB"),
         (["frobnicate"], 2, "frobnicate"),
-        (["serve", "no/such"], 2, "no target"),
+        (["serve", "no/such"], 2, "invalid target"),
         (["serve", "--fail-rate", "2"], 2, "share"),
     ],
 )

@@ -127,7 +127,7 @@ def test_a_run_that_is_stopped_says_what_ends_with_it(tmp_path: Path) -> None:
     run.send_signal(signal.SIGINT)
     _, said = run.communicate(timeout=250)
     assert run.returncode == 3, said
-    assert "crew default was served for this run and ends with it: " in said
+    assert "crew default was served for this run only; its end interrupts " in said
     assert workers_of(run.pid) == []
 
 
