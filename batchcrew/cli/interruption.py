@@ -19,6 +19,9 @@ from batchcrew.base.errors import ExitCode, OutputError
 from batchcrew.cli.leaving import end_now
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+CLEANUP_SECONDS = 3.0
+"""How long an interrupted command may clean up. The exception can hit the event loop between two of its steps, and then
+what the command waits for never comes."""
 Handler: TypeAlias = Callable[[int, FrameType | None], Any]
 
 
@@ -46,6 +49,7 @@ def interruptible() -> None:
 def uninterruptible() -> None:
     """Let no signal change anything from now on."""
     set_handler(ignore)
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
@@ -53,7 +57,10 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     set_handler(_end_at_once)
     sys.unraisablehook = _where_nothing_can_be_raised
     warnings.simplefilter("ignore", RuntimeWarning)  # about a coroutine that was made and will never begin
-    raise Interrupted(signal.Signals(number))
+    error = Interrupted(signal.Signals(number))
+    signal.signal(signal.SIGALRM, lambda number, frame: _print_and_end(error))
+    signal.setitimer(signal.ITIMER_REAL, CLEANUP_SECONDS)
+    raise error
 
 
 def _where_nothing_can_be_raised(unraisable: "sys.UnraisableHookArgs") -> None:
@@ -63,9 +70,13 @@ def _where_nothing_can_be_raised(unraisable: "sys.UnraisableHookArgs") -> None:
     """
     if not isinstance(unraisable.exc_value, Interrupted):
         return
+    _print_and_end(unraisable.exc_value)
+
+
+def _print_and_end(error: Interrupted) -> None:
     with contextlib.suppress(OSError, ValueError, OutputError):
         if sys.stderr is not None:
-            sys.stderr.write(f"batchcrew: interrupted by {unraisable.exc_value}\n")
+            sys.stderr.write(f"batchcrew: interrupted by {error}\n")
     end_now(ExitCode.STOPPED)
 
 

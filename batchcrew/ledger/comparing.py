@@ -78,7 +78,8 @@ UNION ALL
 SELECT attempt, job, number, 1, unfinished, inputs_hash(kept_inputs), crew_group(coalesce(sent_crew, crew))
 FROM latest WHERE kept_inputs IS NOT NULL
 UNION ALL
-SELECT a.id, j.id, a.number, 0, a.state <> 'succeeded', inputs_hash(CASE WHEN way.kept THEN a.kept_inputs ELSE a.sent_inputs END),
+SELECT a.id, j.id, a.number, 0, a.state <> 'succeeded',
+    inputs_hash(CASE WHEN way.kept THEN a.kept_inputs ELSE a.sent_inputs END),
     crew_group(coalesce(a.sent_crew, j.crew))
 FROM attempts AS a JOIN jobs AS j ON j.id = a.job
 JOIN (SELECT 0 AS kept UNION ALL SELECT 1) AS way ON NOT way.kept OR a.kept_inputs IS NOT NULL

@@ -302,3 +302,23 @@ def test_a_terminal_that_goes_away_is_a_signal_and_no_defect(folder: Path, held:
     run.stdout.close()
     run.send_signal(signal.SIGHUP)
     assert run.wait() == 3
+
+
+def test_a_command_whose_cleanup_never_ends_is_ended(tmp_path: Path) -> None:
+    """As when the exception hits the event loop between two of its steps, and what is awaited was delivered before."""
+    script = (
+        "import asyncio, os, signal\n"
+        "from batchcrew.cli import interruption, loop\n"
+        "interruption.CLEANUP_SECONDS = 0.05\n"
+        "async def stuck():\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        await asyncio.Event().wait()\n"
+        "    finally:\n"
+        "        await asyncio.Event().wait()\n"
+        "interruption.interruptible()\n"
+        "loop.call(stuck())\n"
+    )
+    command = [sys.executable, "-c", script]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "", "batchcrew: interrupted by SIGTERM\n")
