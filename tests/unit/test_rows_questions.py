@@ -107,7 +107,7 @@ VALUE = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data(), header=st.lists(PLAIN_NAME, min_size=1, max_size=5, unique=True))
 def test_plain_names_are_never_taken_for_data(data: st.DataObject, header: list[str]) -> None:
     names = {name.strip() for name in header}
@@ -118,7 +118,7 @@ def test_plain_names_are_never_taken_for_data(data: st.DataObject, header: list[
     assert repeated_header(header, rows) is None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     rows=st.lists(st.tuples(st.emails(), st.dates(), st.integers(2_101, 10**9)), min_size=2, max_size=8, unique=True),
     number=st.integers(0, 2),
@@ -211,7 +211,7 @@ def test_text_that_is_right_is_not_questioned(path: Path, text: str) -> None:
         assert asked(path, raw, encoding=encoding) == ()
 
 
-@settings(max_examples=500)
+@settings(max_examples=120)
 @given(
     st.lists(
         st.builds(
@@ -227,7 +227,7 @@ def test_words_with_accents_are_not_taken_for_misread_text(words: list[str]) -> 
     assert find_misread(" ".join(words)) is None
 
 
-@settings(max_examples=500)
+@settings(max_examples=120)
 @given(
     before=st.sampled_from(["", "caf", "x ", "(", "12"]),
     letter=st.sampled_from("äöüéèñçßÄÖÜàêîôåøæÉ€°£©«\u00a0\u2019\u201c\u2026"),
@@ -328,7 +328,7 @@ def test_a_file_that_cannot_be_read_gives_no_question_and_no_exception(path: Pat
     assert questions_about(RowsFile(path=path, name="r.csv")) == ()
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     content=st.binary(max_size=200),
     encoding=st.sampled_from([None, "utf-8", "cp1252", "latin-1", "utf-16", "utf-16-be", "utf-32", "cp1251", "utf-7"]),
