@@ -14,9 +14,9 @@ demo-reset: .venv/installed
 	@echo "$(BIN)/batchcrew delete demo --yes"
 	@test ! -e results/batchcrew.db || $(BIN)/batchcrew delete demo --yes || [ $$? -eq 2 ]
 
-# About a minute on two cores. There are more processes than cores because many tests wait.
+# About a minute and a half on two cores. There are more processes than cores because many tests wait.
 test: .venv/installed-tests
-	$(BIN)/pytest -n 4 --dist worksteal -m "not crash and not cron and not crewai"
+	$(BIN)/pytest -n 6 --dist worksteal -m "not crash and not cron and not crewai"
 
 crash: .venv/installed-tests
 	$(BIN)/pytest -n 4 --dist worksteal -m "crash or cron"

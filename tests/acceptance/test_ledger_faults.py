@@ -146,6 +146,7 @@ def locked(folder: Path, held: HeldCrew, *options: str) -> tuple[Process, sqlite
     return run, other
 
 
+@pytest.mark.crash  # waits 15 s
 def test_a_ledger_that_another_program_holds_for_20_seconds(folder: Path, held: HeldCrew) -> None:
     run, other = locked(folder, held)
     _, said = run.communicate()

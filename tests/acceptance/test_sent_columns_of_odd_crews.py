@@ -79,6 +79,7 @@ async def call(folder: Path, *arguments: str) -> "CompletedProcess[str]":
     return await asyncio.to_thread(cli_process.call, folder, *arguments)  # the crew is in this loop
 
 
+@pytest.mark.crash  # waits 15 s
 async def test_a_server_that_fails_for_now_is_asked_again_before_anything_is_sent(folder: Path, crew: Crew) -> None:
     crew.codes = [429, 500, 502, 503]
     ended = await call(folder, "run", "l.yaml")
