@@ -16,7 +16,7 @@ demo-reset: .venv/installed
 
 # About a minute and a half on two cores. There are more processes than cores because many tests wait.
 test: .venv/installed-tests
-	$(BIN)/pytest -n 6 --dist worksteal -m "not crash and not cron and not crewai"
+	$(BIN)/pytest -n 5 --dist worksteal -m "not crash and not cron and not crewai"
 
 crash: .venv/installed-tests
 	$(BIN)/pytest -n 4 --dist worksteal -m "crash or cron"
