@@ -21,6 +21,7 @@ from batchcrew.crew import CrewClient
 from batchcrew.engine import retry
 from batchcrew.engine.limits.breaker import Breaker
 from batchcrew.engine.limits.gate import Gate
+from batchcrew.engine.missing_inputs import missing_words
 from batchcrew.engine.observe.polling import LASTING_TIMES, ExecutionDeadline, PollSchedule, Settling, Silence
 from batchcrew.engine.stopping import Stop
 from batchcrew.ledger import Ledger
@@ -126,6 +127,9 @@ class AttemptRunner:
         """
         if self._stop.leaving() or self._stop.reason is StopReason.STOP_AFTER_FAILURES:
             return None if again else retry.rejected("not sent: the run was stopping")
+        missing = [] if again else [name for name in self._gate.required if name not in life.attempt.inputs]
+        if missing:  # a job whose inputs changed while it was in progress, claimed before they were checked
+            return retry.rejected(missing_words(missing, list(life.attempt.inputs)), for_good=True)
         life.maybe_sent = again
         sent_at = self._clock.monotonic()
         answer = await self._send(life)

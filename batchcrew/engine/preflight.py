@@ -71,6 +71,7 @@ class Preflight:
                 case CrewInputs():
                     self.answers[gate.name] = answer
                     gate.idempotent = answer.idempotent_kickoff
+                    gate.required = answer.required
                     gate.reached()
                     return True
                 case Unusable(reason):

@@ -58,6 +58,8 @@ class Gate:
         self.accepted_in_flight = 0
         self.ready = False
         """Set once the crew was asked for its inputs and what was in doubt is settled."""
+        self.required: tuple[str, ...] = ()
+        """The inputs that the crew requires."""
         self.idempotent = False
         self.exhausted = False
         """Nothing is pending now; a retry may fall due, or a job may come back."""
