@@ -129,7 +129,7 @@ class _Crews:
     def __init__(self, jobfile: JobFile, settings: RunSettings, ledger: Path, context: RunContext) -> None:
         self._jobfile = jobfile
         self._ledger = ledger
-        self._around = context
+        self._context = context
         self._stack = AsyncExitStack()
         self._clients: dict[str, CrewClient] | None = None
         self.settings = settings
@@ -153,7 +153,7 @@ class _Crews:
                 self._jobfile,
                 concurrency=self.settings.concurrency,
                 ledger=self._ledger,
-                clock=self._around.clock,
+                clock=self._context.clock,
                 warn=self.warn,
             )
             self._clients = await self._stack.enter_async_context(opening)
@@ -162,7 +162,7 @@ class _Crews:
     async def ask(self, names: frozenset[str], *, once: bool) -> Mapping[str, CrewInputs | None]:
         """Ask these crews for their inputs."""
         clients = await self.open()
-        context = self._around
+        context = self._context
         return await ask_for_inputs(
             {name: clients[name] for name in sorted(names)},
             settings=self.settings,
@@ -177,7 +177,7 @@ class _Crews:
 
     def warn(self, message: str) -> None:
         """Report a warning."""
-        self._around.observe(Warned(message))
+        self._context.observe(Warned(message))
 
 
 def _ignore(event: Event) -> None:

@@ -139,12 +139,12 @@ WITH RECURSIVE chain (giver, position) AS (
 SELECT giver FROM chain LEFT JOIN temp.changed AS c ON c.position = chain.position
 WHERE c.job IS NULL OR c.state NOT IN ('succeeded', 'stale', 'open', 'held')
 """
-_STATE_OF_MOVED = """
+STATE_OF_MOVED = """
 CASE a.state WHEN 'succeeded' THEN 'succeeded' WHEN 'kicked_off' THEN 'open' WHEN 'intended' THEN 'open' ELSE 'held' END
 """
 _BECOMES = f"""
 UPDATE temp.changed AS c SET becomes = coalesce(
-    (SELECT {_STATE_OF_MOVED} FROM temp.moves AS m JOIN attempts AS a ON a.id = m.attempt
+    (SELECT {STATE_OF_MOVED} FROM temp.moves AS m JOIN attempts AS a ON a.id = m.attempt
      WHERE m.position = c.position),
     CASE
         WHEN c.job IN ({_GAVE_TO_NEW}) THEN 'pending'
@@ -273,7 +273,7 @@ async def _newly_stale(connection: aiosqlite.Connection) -> tuple[str, ...]:
 
 UNCHANGED = "j.id NOT IN (SELECT job FROM temp.changed) AND j.id NOT IN (SELECT job FROM temp.gone)"
 _FRESH_TAKEN = f"""
-SELECT {_STATE_OF_MOVED} AS state, count(*) FROM temp.moves AS m JOIN attempts AS a ON a.id = m.attempt
+SELECT {STATE_OF_MOVED} AS state, count(*) FROM temp.moves AS m JOIN attempts AS a ON a.id = m.attempt
 WHERE m.position NOT IN (SELECT position FROM temp.changed) GROUP BY 1
 """
 

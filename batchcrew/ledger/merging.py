@@ -2,11 +2,11 @@
 
 import aiosqlite
 
+from batchcrew.ledger.comparing import STATE_OF_MOVED
 from batchcrew.ledger.fetch import one
 from batchcrew.ledger.schema import OPEN_INDEX
-from batchcrew.ledger.staging import count
+from batchcrew.ledger.staging import count, is_compared
 
-_COMPARED = "SELECT EXISTS (SELECT 1 FROM sqlite_temp_schema WHERE name = 'changed')"
 _RENAMED = """
 FROM temp.staged AS s JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id WHERE j.crew <> s.crew
 """
@@ -63,10 +63,8 @@ UPDATE attempts AS a SET job = t.job, number = t.number,
     sent_inputs = CASE WHEN t.same THEN NULL ELSE a.sent_inputs END
 FROM temp.takers AS t WHERE a.id = t.attempt
 """
-_TAKE = """
-UPDATE jobs AS j SET attempts = t.number, charged = max(1, t.charged),
-    state = CASE t.state WHEN 'succeeded' THEN 'succeeded' WHEN 'kicked_off' THEN 'open' WHEN 'intended' THEN 'open'
-        ELSE 'held' END,
+_TAKE = f"""
+UPDATE jobs AS j SET attempts = t.number, charged = max(1, t.charged), state = {STATE_OF_MOVED},
     reason = CASE WHEN t.state IN ('in_doubt', 'lost') THEN a.reason END,
     reason_fingerprint = CASE WHEN t.state IN ('in_doubt', 'lost') THEN a.reason_fingerprint END
 FROM temp.takers AS t JOIN attempts AS a ON a.id = t.attempt WHERE j.id = t.job
@@ -76,7 +74,7 @@ _GAVE = "SELECT giver FROM temp.takers WHERE giver NOT IN (SELECT job FROM temp.
 
 async def merge(connection: aiosqlite.Connection, batch_id: int, now: str) -> None:
     """Bring the batch's jobs to what is staged, inside the caller's transaction."""
-    compared = await count(connection, _COMPARED)
+    compared = await is_compared(connection)
     if compared:
         await _update(connection, batch_id, now)
     await connection.execute_fetchall(_INSERT, (batch_id, now))

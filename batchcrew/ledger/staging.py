@@ -133,6 +133,11 @@ async def clear(connection: aiosqlite.Connection) -> None:
         await connection.execute_fetchall(f"DROP TABLE IF EXISTS temp.{table}")
 
 
+async def is_compared(connection: aiosqlite.Connection) -> bool:
+    """Return whether what is staged was compared with jobs of the batch; a new batch has none."""
+    return bool(await count(connection, "SELECT EXISTS (SELECT 1 FROM sqlite_temp_schema WHERE name = 'changed')"))
+
+
 async def count(connection: aiosqlite.Connection, query: str, parameters: tuple[Any, ...] = ()) -> int:
     """Return the number that `query` gives."""
     return int(await value(connection, query, parameters))

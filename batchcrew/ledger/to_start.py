@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import aiosqlite
 
 from batchcrew.ledger.comparing import FRESH_PENDING, SHOWN_JOBS, UNCHANGED
 from batchcrew.ledger.json_text import decode_json, encode_json
-from batchcrew.ledger.staging import count
+from batchcrew.ledger.staging import is_compared
 
 _NEW = "SELECT s.crew, s.job_id, s.inputs, s.position, 'pending' AS state, 0 AS used FROM temp.staged AS s"
 # the crew by its name in the file: the ledger may have a former one
@@ -50,7 +49,7 @@ class ToStart:
     """Those that are pending once the file is merged, and those that the run puts back."""
     missing: int = 0
     """Of these, jobs that miss an input which the crew requires."""
-    lacking: Mapping[str, int] = field(default_factory=dict)
+    lacking: Counter[str] = field(default_factory=Counter)
     """Required input -> number of jobs that miss it."""
     first_missing: tuple[str, ...] = ()
     """The ids of jobs that miss any (the first few)."""
@@ -77,11 +76,21 @@ async def to_start(
         required: the inputs that each crew requires.
         put_back: states of jobs that the run puts back to pending first.
     """
-    compared = await count(connection, "SELECT EXISTS (SELECT 1 FROM sqlite_temp_schema WHERE name = 'changed')")
-    each, parameters = _EACH if compared else _NEW, {"batch": batch} if compared else {}
+    compared = await is_compared(connection)
+    each = _EACH if compared else _NEW
+    parameters: dict[str, str | int] = {"batch": batch} if compared else {}
+    states = ", ".join(f"'{state}'" for state in ("pending", *put_back))
+    crews = [crew for crew, names in required.items() if names]
+    parameters |= {f"crew{n}": crew for n, crew in enumerate(crews)}
+    parameters |= {f"names{n}": encode_json(list(required[crew])) for n, crew in enumerate(crews)}
+    cases = "".join(
+        f" WHEN state IN ({states}) AND crew = :crew{n} THEN missing_inputs(inputs, :names{n})"
+        for n in range(len(crews))
+    )
+    missing = f"CASE{cases} END" if cases else "NULL"
     found: dict[str, ToStart] = {}
-    for crew, state, used, number in await connection.execute_fetchall(
-        f"SELECT crew, state, used, count(*) FROM ({each}) GROUP BY 1, 2, 3", parameters
+    for crew, state, used, names, number in await connection.execute_fetchall(
+        f"SELECT crew, state, used, {missing}, count(*) FROM ({each}) GROUP BY 1, 2, 3, 4", parameters
     ):
         its = found.setdefault(crew, ToStart())
         if state == "pending" or state in put_back:
@@ -92,40 +101,17 @@ async def to_start(
         elif state != "failed":
             its.open += number
             its.used["open", used] += number
-    for crew, number in await connection.execute_fetchall(_OUTDATED, parameters) if compared else ():
+        if names is not None:
+            its.missing += number
+            its.lacking.update(dict.fromkeys(decode_json(names), number))
+    for crew, number in await connection.execute_fetchall(_OUTDATED, {"batch": batch}) if compared else ():
         found[crew].outdated += number
-    states = ", ".join(f"'{state}'" for state in ("pending", *put_back))
     for crew, its in found.items():
-        if required.get(crew) and its.pending:
-            await _count_missing(
-                connection,
-                f"SELECT * FROM ({each}) WHERE state IN ({states})",
-                parameters,
-                crew,
-                list(required[crew]),
-                its,
+        if its.missing:
+            rows = await connection.execute_fetchall(
+                f"SELECT job_id FROM ({each}) WHERE crew = :crew AND {missing} IS NOT NULL"
+                " ORDER BY position LIMIT :most",
+                {**parameters, "crew": crew, "most": SHOWN_JOBS},
             )
+            its.first_missing = tuple(row[0] for row in rows)
     return found
-
-
-async def _count_missing(
-    connection: aiosqlite.Connection,
-    pending: str,
-    parameters: Mapping[str, Any],
-    crew: str,
-    required: list[str],
-    found: ToStart,
-) -> None:
-    lacking = {**parameters, "crew": crew, "names": encode_json(required)}
-    query = f"FROM ({pending}) AS p WHERE p.crew = :crew AND missing_inputs(p.inputs, :names) IS NOT NULL"
-    by_name: Counter[str] = Counter()
-    for names, jobs in await connection.execute_fetchall(
-        f"SELECT missing_inputs(p.inputs, :names), count(*) {query} GROUP BY 1", lacking
-    ):
-        found.missing += jobs
-        by_name.update(dict.fromkeys(decode_json(names), jobs))
-    found.lacking = by_name
-    first = await connection.execute_fetchall(
-        f"SELECT p.job_id {query} ORDER BY p.position LIMIT {SHOWN_JOBS if found.missing else 0}", lacking
-    )
-    found.first_missing = tuple(each[0] for each in first)
