@@ -138,10 +138,9 @@ async def settle_stale(
     observe: Observe,
 ) -> None:
     """Put stale jobs back to pending where that is wanted; else list them, with what a rerun would cost."""
-    counts = await ledger.counts(batch)
-    if not counts.stale:
-        return
     by_crew = await ledger.stale_by_crew(batch)
+    if not by_crew:
+        return
     if reruns(settings, source):
         number = await ledger.rerun_stale(batch)
         again = "1 job runs again: its" if number == 1 else f"{number} jobs run again: their"

@@ -131,7 +131,8 @@ class _Intake:
         digest = await asyncio.to_thread(jobfile.digest)
         known = await ledger.batch(jobfile.batch)
         if known is not None and known.digest == digest:
-            check_plan(None, await ledger.counts(known), self.settings, self.source, jobfile, self.commands)
+            if self.settings.on_change == "rerun":  # jobs that are stale already would run again
+                check_plan(None, await ledger.counts(known), self.settings, self.source, jobfile, self.commands)
             return TakenIn(known, None)
         chosen = await chosen_columns(ledger, jobfile, known)
         sending = sending_of(known, chosen)

@@ -12,6 +12,7 @@ The result is in temporary tables, which `merging.py` applies:
 | table | holds |
 |---|---|
 | `changed` | jobs that may take over an answer or give theirs away, and the state that each gets (see `_CHANGED`) |
+| `renamed` | jobs that are unchanged but for the name of their crew |
 | `gone` | jobs that are no longer in the file |
 | `fresh` | places in the file of jobs that the ledger does not have |
 | `moves` | attempt, the job that it belongs to so far, and the place in the file of the job that takes it over |
@@ -26,25 +27,32 @@ from batchcrew.base.errors import MAX_PROBLEMS
 from batchcrew.ledger import staging
 from batchcrew.ledger.fetch import one
 from batchcrew.ledger.functions import install_crew_groups
-from batchcrew.ledger.staging import Duplicate, count
+from batchcrew.ledger.staging import Duplicate, InputNames, count
 from batchcrew.model.job import Job
 from batchcrew.model.run import Plan
 
 SHOWN_JOBS = 5
 
-# `differs`: the file changed it just now. The others were stale, or in progress with former inputs, before; or they are
-# pending and back in the file: their answer may have come under another id meanwhile
-_CHANGED = """
+# the file changed it just now. The others were stale, or in progress with former inputs, before; or they are pending
+# and back in the file: their answer may have come under another id meanwhile
+_DIFFERS = """
+(j.inputs <> s.inputs AND NOT same_inputs(j.inputs, s.inputs))
+    OR (j.crew <> s.crew AND crew_group(j.crew) <> crew_group(s.crew))
+"""
+# CROSS JOIN: SQLite keeps this order, and finds each job of the file by its id
+_CHANGED = f"""
 CREATE TEMP TABLE changed AS
-SELECT * FROM (
-    SELECT j.id AS job, s.position, j.state, j.present, j.state AS becomes,
-        (j.inputs <> s.inputs AND NOT same_inputs(j.inputs, s.inputs))
-            OR (j.crew <> s.crew AND crew_group(j.crew) <> crew_group(s.crew)) AS differs
-    FROM temp.staged AS s JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id
-)
-WHERE differs OR state = 'stale' OR (present = 0 AND state = 'pending')
-    OR (state = 'open' AND job IN (
+SELECT j.id AS job, s.position, j.state, j.present, j.state AS becomes, {_DIFFERS} AS differs
+FROM temp.staged AS s CROSS JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id
+WHERE {_DIFFERS} OR j.state = 'stale' OR (j.present = 0 AND j.state = 'pending')
+    OR (j.state = 'open' AND j.id IN (
         SELECT job FROM attempts WHERE state IN ('intended', 'kicked_off') AND sent_inputs IS NOT NULL))
+"""
+# jobs that are unchanged but for the name of their crew
+_RENAMED = """
+CREATE TEMP TABLE renamed AS
+SELECT j.id AS job, s.position FROM temp.staged AS s CROSS JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id
+WHERE ? AND j.crew <> s.crew AND j.id NOT IN (SELECT job FROM temp.changed)
 """
 _GONE = """
 CREATE TEMP TABLE gone AS
@@ -54,7 +62,7 @@ WHERE j.batch_id = ? AND j.job_id NOT IN (SELECT job_id FROM temp.staged)
 _FRESH = """
 CREATE TEMP TABLE fresh AS
 SELECT s.position, s.crew, s.duplicates IS NOT NULL AS without_id FROM temp.staged AS s
-WHERE NOT EXISTS (SELECT 1 FROM jobs AS j WHERE j.batch_id = ? AND j.job_id = s.job_id)
+WHERE ? AND NOT EXISTS (SELECT 1 FROM jobs AS j WHERE j.batch_id = ? AND j.job_id = s.job_id)
 """
 # `kept` rows are a second way to know an answer that was declared valid for other inputs than it was started with
 _ANSWERS = """
@@ -167,6 +175,7 @@ class Staged:
     """New jobs that have no id of their own and take over no answer."""
     states: Mapping[str, int] = field(default_factory=dict)
     """Jobs of the file by the state that they have once this is merged."""
+    input_names: InputNames = field(default_factory=InputNames)
 
 
 async def compare(
@@ -183,7 +192,8 @@ async def compare(
         crew_groups: a common name for names of one crew.
         reuse: whether a job may take over the answer of another one.
     """
-    columns, skipped = await staging.stage(connection, jobs)
+    found, skipped = await staging.stage(connection, jobs)
+    columns = tuple(found.names)
     twice = await staging.duplicates(connection, MAX_PROBLEMS)
     total = await count(connection, "SELECT count(*) FROM temp.staged")
     known = await one(connection, "SELECT id FROM batches WHERE batch = ?", (batch,))
@@ -191,17 +201,20 @@ async def compare(
     # a new batch needs no comparison: that halves the time of taking a million rows in
     if not await count(connection, "SELECT EXISTS (SELECT 1 FROM jobs WHERE batch_id = ?)", (batch_id,)) or twice:
         plan = Plan(total=total, new=total, columns=columns)
-        return Staged(plan, tuple(twice), skipped, states={"pending": total})
+        return Staged(plan, tuple(twice), skipped, states={"pending": total}, input_names=found.inputs)
     await install_crew_groups(connection, crew_groups)
     await connection.execute_fetchall(_CHANGED, (batch_id,))
+    await connection.execute_fetchall(_RENAMED, (batch_id, bool(crew_groups)))
     await connection.execute_fetchall(_GONE, (batch_id,))
-    await connection.execute_fetchall(_FRESH, (batch_id,))
+    known_jobs = await count(connection, "SELECT count(*) FROM jobs WHERE batch_id = ?", (batch_id,))
+    any_new = total > known_jobs - await count(connection, "SELECT count(*) FROM temp.gone")
+    await connection.execute_fetchall(_FRESH, (any_new, batch_id))
     await connection.execute_fetchall(_MOVES)
     await _match(connection, batch_id, reuse=reuse)
     plan = await _plan(connection, total, columns)
     without_id = await count(connection, f"SELECT count(*) {FRESH_PENDING} AND without_id")
     states = await _states(connection, batch_id)
-    return Staged(plan, tuple(twice), skipped, new_without_id=without_id, states=states)
+    return Staged(plan, tuple(twice), skipped, without_id, states, found.inputs)
 
 
 async def _match(connection: aiosqlite.Connection, batch_id: int, *, reuse: bool) -> None:

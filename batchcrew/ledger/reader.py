@@ -101,7 +101,6 @@ class LedgerReader(Reading):
         *,
         crew_groups: Mapping[str, str] | None = None,
         reuse: bool = True,
-        rerun: bool = False,
         required: Callable[[Staged], Awaitable[Mapping[str, Sequence[str]]]],
         put_back: Collection[str] = (),
     ) -> tuple[Staged, Mapping[str, ToStart]]:
@@ -109,14 +108,15 @@ class LedgerReader(Reading):
 
         Args:
             jobs: streams the file's jobs, from the first one at each call.
-            rerun: stale jobs start as well.
             required: called with the comparison, gives the inputs that each crew requires.
             put_back: states of jobs that the run puts back to pending first.
         """
 
         async def query(connection: aiosqlite.Connection) -> tuple[Staged, Mapping[str, ToStart]]:
             staged = await comparing.compare(connection, batch, jobs(), crew_groups=crew_groups or {}, reuse=reuse)
-            return staged, await to_start(connection, batch, await required(staged), put_back=put_back)
+            return staged, await to_start(
+                connection, batch, await required(staged), staged.input_names, put_back=put_back
+            )
 
         return await self._query(query)
 

@@ -4,7 +4,7 @@ The temporary table lives in a file of SQLite's own, so a million rows cost no m
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -17,6 +17,8 @@ from batchcrew.model.job import Duplicates, Job, Location
 
 CHUNK_ROWS = 1000
 """Rows that are in memory at once while a file is taken in."""
+MAX_SHAPES = 1000
+"""Different sets of names that are remembered: rows of a CSV have one, JSON lines may have many."""
 
 _CREATE = """
 CREATE TEMP TABLE staged (
@@ -41,6 +43,23 @@ WHERE n.position = s.position AND n.number > 1
 """
 
 
+class InputNames:
+    """The names of inputs that each crew's jobs have, over all jobs that are staged."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, set[tuple[str, ...]]] = {}
+
+    def add(self, crew: str, inputs: Mapping[str, Any]) -> None:
+        known = self._names.setdefault(crew, set())
+        if len(known) <= MAX_SHAPES:
+            known.add(tuple(inputs))
+
+    def may_miss(self, crew: str, required: Sequence[str]) -> bool:
+        """Return whether a job of this crew may miss one of the inputs `required`: False is certain."""
+        known = self._names.get(crew, ())
+        return len(known) > MAX_SHAPES or not all(set(required).issubset(names) for names in known)
+
+
 class Columns:
     """The file's own columns over all its jobs, in order of first appearance."""
 
@@ -49,11 +68,12 @@ class Columns:
         self._seen: set[tuple[str, ...]] = set()
         self.policies: set[Duplicates | None] = set()
         """What jobs without an id of their own say about equal ones."""
+        self.inputs = InputNames()
 
     def add(self, row: Mapping[str, Any]) -> None:
         shape = tuple(row)
         if shape not in self._seen:
-            if len(self._seen) < 1000:  # rows of a CSV have one shape; JSON lines may have many
+            if len(self._seen) < MAX_SHAPES:
                 self._seen.add(shape)
             self.names.update(dict.fromkeys(shape))
 
@@ -69,7 +89,7 @@ class Duplicate:
     """Neither has an id of its own: their crew and inputs are the same."""
 
 
-async def stage(connection: aiosqlite.Connection, jobs: Iterable[Job]) -> tuple[tuple[str, ...], int]:
+async def stage(connection: aiosqlite.Connection, jobs: Iterable[Job]) -> tuple[Columns, int]:
     """Stream `jobs` into the temporary table, inside the caller's transaction.
 
     Returns the file's own columns, and how many identical rows were skipped.
@@ -90,13 +110,14 @@ async def stage(connection: aiosqlite.Connection, jobs: Iterable[Job]) -> tuple[
         skipped = before - await count(connection, "SELECT count(*) FROM temp.staged")
     if "number" in columns.policies:
         await connection.execute_fetchall(_NUMBER)
-    return tuple(columns.names), skipped
+    return columns, skipped
 
 
 def _rows(jobs: Iterable[Job], columns: Columns) -> Iterator[tuple[Any, ...]]:
     for position, job in enumerate(jobs):
         columns.add(job.row)
         columns.policies.add(job.duplicates)
+        columns.inputs.add(job.crew, job.inputs)
         inputs = encode_json(job.inputs)
         yield (
             position,
@@ -129,7 +150,7 @@ async def duplicates(connection: aiosqlite.Connection, limit: int) -> list[Dupli
 
 async def clear(connection: aiosqlite.Connection) -> None:
     """Drop the temporary tables of a comparison."""
-    for table in ("staged", "changed", "gone", "fresh", "answers", "wanted", "moves"):
+    for table in ("staged", "changed", "renamed", "gone", "fresh", "answers", "wanted", "moves"):
         await connection.execute_fetchall(f"DROP TABLE IF EXISTS temp.{table}")
 
 

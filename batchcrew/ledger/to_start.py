@@ -8,11 +8,13 @@ import aiosqlite
 
 from batchcrew.ledger.comparing import FRESH_PENDING, SHOWN_JOBS, UNCHANGED
 from batchcrew.ledger.json_text import decode_json, encode_json
-from batchcrew.ledger.staging import is_compared
+from batchcrew.ledger.staging import InputNames, is_compared
 
+_THE_BATCH = "j.batch_id = (SELECT id FROM batches WHERE batch = :batch) AND j.present IN (0, 1)"
+_SHOWN_STATES = "j.state IN ('pending', 'open', 'stale', 'failed')"
 _NEW = "SELECT s.crew, s.job_id, s.inputs, s.position, 'pending' AS state, 0 AS used FROM temp.staged AS s"
-# the crew by its name in the file: the ledger may have a former one
-_EACH = f"""
+# jobs that the file changes, with the crew by its name in the file: the ledger may have a former one
+_TOUCHED = f"""
 SELECT s.crew, s.job_id, s.inputs, s.position, 'pending' AS state, 0 AS used FROM temp.staged AS s
 WHERE s.position IN (SELECT position {FRESH_PENDING})
 UNION ALL
@@ -21,22 +23,34 @@ FROM temp.changed AS c JOIN temp.staged AS s ON s.position = c.position
 WHERE c.becomes IN ('pending', 'open', 'stale')
 UNION ALL
 SELECT s.crew, s.job_id, s.inputs, s.position, j.state, j.charged
-FROM jobs AS j JOIN temp.staged AS s ON s.job_id = j.job_id
-WHERE j.batch_id = (SELECT id FROM batches WHERE batch = :batch)
-    AND j.state IN ('pending', 'open', 'stale', 'failed') AND {UNCHANGED}
+FROM temp.renamed AS r JOIN jobs AS j ON j.id = r.job JOIN temp.staged AS s ON s.position = r.position
+WHERE {_SHOWN_STATES}
 UNION ALL
 SELECT s.crew, s.job_id, s.inputs, s.position, taken.state, 1
 FROM (SELECT m.position, a.state FROM temp.moves AS m JOIN attempts AS a ON a.id = m.attempt
     WHERE m.position NOT IN (SELECT position FROM temp.changed) AND a.state IN ('intended', 'kicked_off')) AS taken
 JOIN temp.staged AS s ON s.position = taken.position
 """
+_SAME = f"FROM jobs AS j WHERE {_THE_BATCH} AND {UNCHANGED} AND j.id NOT IN (SELECT job FROM temp.renamed)"
+_TOUCHED_NUMBERS = f"SELECT crew, state, used, count(*) FROM ({_TOUCHED}) GROUP BY 1, 2, 3"
+_NEW_NUMBERS = "SELECT crew, 'pending', 0, count(*) FROM temp.staged GROUP BY crew"
+# those that the file leaves as they are may be a million: counted in the order of their index, not sorted
+_SAME_NUMBERS = f"""
+SELECT j.crew, j.state, 0, count(*) {_SAME} AND {_SHOWN_STATES}
+GROUP BY j.batch_id, j.present, j.state, j.crew
+"""
+_SAME_USED = f"""
+SELECT j.crew, j.state, j.charged, count(*) {_SAME} AND {_SHOWN_STATES} AND j.charged > 0
+GROUP BY j.crew, j.state, j.charged
+"""
+_SAME_JOBS = f"SELECT j.crew, j.job_id, j.inputs, j.position, j.state, j.charged {_SAME}"
 _OUTDATED = f"""
 SELECT s.crew, count(*) FROM temp.changed AS c JOIN temp.staged AS s ON s.position = c.position
 WHERE c.becomes = 'open' AND c.position NOT IN (SELECT position FROM temp.moves) GROUP BY 1
 UNION ALL
-SELECT s.crew, count(*) FROM jobs AS j JOIN temp.staged AS s ON s.job_id = j.job_id
+SELECT s.crew, count(*) FROM jobs AS j CROSS JOIN temp.staged AS s ON s.job_id = j.job_id
 JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
-WHERE j.batch_id = (SELECT id FROM batches WHERE batch = :batch) AND j.state = 'open' AND {UNCHANGED}
+WHERE {_THE_BATCH} AND j.state = 'open' AND {UNCHANGED}
     AND a.sent_inputs IS NOT NULL AND NOT same_inputs(a.sent_inputs, j.inputs) GROUP BY 1
 """
 
@@ -62,11 +76,23 @@ class ToStart:
     used: Counter[tuple[str, int]] = field(default_factory=Counter)
     """Pending and open jobs by their state and the attempts that they have used."""
 
+    def add(self, state: str, used: int, number: int, put_back: Collection[str]) -> None:
+        """Count `number` jobs in this state that have used so many attempts."""
+        if state == "pending" or state in put_back:
+            self.pending += number
+            self.used["pending", used if state == "pending" else 0] += number
+        elif state == "stale":
+            self.stale += number
+        elif state != "failed":
+            self.open += number
+            self.used["open", used] += number
+
 
 async def to_start(
     connection: aiosqlite.Connection,
     batch: str,
     required: Mapping[str, Sequence[str]],
+    names_of: InputNames,
     *,
     put_back: Collection[str] = (),
 ) -> dict[str, ToStart]:
@@ -74,44 +100,52 @@ async def to_start(
 
     Args:
         required: the inputs that each crew requires.
+        names_of: the inputs that the jobs of each crew have.
         put_back: states of jobs that the run puts back to pending first.
     """
     compared = await is_compared(connection)
-    each = _EACH if compared else _NEW
-    parameters: dict[str, str | int] = {"batch": batch} if compared else {}
-    states = ", ".join(f"'{state}'" for state in ("pending", *put_back))
-    crews = [crew for crew, names in required.items() if names]
-    parameters |= {f"crew{n}": crew for n, crew in enumerate(crews)}
-    parameters |= {f"names{n}": encode_json(list(required[crew])) for n, crew in enumerate(crews)}
-    cases = "".join(
-        f" WHEN state IN ({states}) AND crew = :crew{n} THEN missing_inputs(inputs, :names{n})"
-        for n in range(len(crews))
-    )
-    missing = f"CASE{cases} END" if cases else "NULL"
     found: dict[str, ToStart] = {}
-    for crew, state, used, names, number in await connection.execute_fetchall(
-        f"SELECT crew, state, used, {missing}, count(*) FROM ({each}) GROUP BY 1, 2, 3, 4", parameters
-    ):
-        its = found.setdefault(crew, ToStart())
-        if state == "pending" or state in put_back:
-            its.pending += number
-            its.used["pending", used if state == "pending" else 0] += number
-        elif state == "stale":
-            its.stale += number
-        elif state != "failed":
-            its.open += number
-            its.used["open", used] += number
-        if names is not None:
-            its.missing += number
-            its.lacking.update(dict.fromkeys(decode_json(names), number))
+    for query in (_TOUCHED_NUMBERS, _SAME_NUMBERS, _SAME_USED) if compared else (_NEW_NUMBERS,):
+        for crew, state, used, number in await connection.execute_fetchall(
+            query, {"batch": batch} if ":batch" in query else {}
+        ):
+            its = found.setdefault(crew, ToStart())
+            its.add(state, used, number, put_back)
+            if query is _SAME_USED:  # counted as unused before
+                its.add(state, 0, -number, put_back)
     for crew, number in await connection.execute_fetchall(_OUTDATED, {"batch": batch}) if compared else ():
         found[crew].outdated += number
-    for crew, its in found.items():
-        if its.missing:
-            rows = await connection.execute_fetchall(
-                f"SELECT job_id FROM ({each}) WHERE crew = :crew AND {missing} IS NOT NULL"
-                " ORDER BY position LIMIT :most",
-                {**parameters, "crew": crew, "most": SHOWN_JOBS},
-            )
-            its.first_missing = tuple(row[0] for row in rows)
+    sources = (_TOUCHED, _SAME_JOBS) if compared else (_NEW,)
+    for crew, names in required.items():
+        # to look at a million jobs is expensive, and most files have one header
+        if names and crew in found and found[crew].pending and names_of.may_miss(crew, names):
+            await _missing(connection, batch, crew, names, sources, ("pending", *put_back), found[crew])
     return found
+
+
+async def _missing(
+    connection: aiosqlite.Connection,
+    batch: str,
+    crew: str,
+    names: Sequence[str],
+    sources: Sequence[str],
+    states: Sequence[str],
+    its: ToStart,
+) -> None:
+    """Count the jobs of `sources` in these states that miss an input of `names`."""
+    parameters: dict[str, str | int] = {"batch": batch, "crew": crew, "names": encode_json(list(names))}
+    shown = ", ".join(f"'{state}'" for state in states)
+    where = f"crew = :crew AND state IN ({shown}) AND missing_inputs(inputs, :names) IS NOT NULL"
+    for source in sources:
+        for missing, number in await connection.execute_fetchall(
+            f"SELECT missing_inputs(inputs, :names), count(*) FROM ({source}) WHERE {where} GROUP BY 1", parameters
+        ):
+            its.missing += number
+            its.lacking.update(dict.fromkeys(decode_json(missing), number))
+    if its.missing:
+        rows = await connection.execute_fetchall(
+            "SELECT job_id FROM temp.staged WHERE job_id IN ("
+            f"SELECT job_id FROM ({' UNION ALL '.join(sources)}) WHERE {where}) ORDER BY position LIMIT :most",
+            {**parameters, "most": SHOWN_JOBS},
+        )
+        its.first_missing = tuple(row[0] for row in rows)
