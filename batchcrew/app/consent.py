@@ -106,10 +106,10 @@ def plan_problem(
     if before is None or guard is None or source.accept_changes:
         return None
     succeeded = before.succeeded + before.stale
-    replaced = min(staged.plan.vanished, staged.new_without_id) if staged is not None else 0
+    replaced = min(staged.plan.removed_succeeded, staged.new_without_id) if staged is not None else 0
     if staged is not None and replaced >= LEAST_GUARDED and replaced > guard * succeeded:
         return (
-            f"{staged.plan.vanished} of {succeeded} jobs that have succeeded are no longer in the file, and"
+            f"{staged.plan.removed_succeeded} of {succeeded} jobs that have succeeded are no longer in the file, and"
             f" {staged.new_without_id} new ones without an id have appeared: {price_of(replaced, jobfile, settings)}"
             " again if these are the same rows, edited"
         )

@@ -156,7 +156,7 @@ class _Intake:
         notes += [skipped_words(staged.skipped)] if staged.skipped else []
         for line in notes:
             self.observe(Warned(line))
-        batch = await ledger.take_in(
+        batch = await ledger.ingest(
             jobfile.batch,
             jobfile=str(jobfile.path),
             digest=None if undecided else digest,
