@@ -63,7 +63,7 @@ class ToStart:
     """Jobs that are pending once the file is merged, and those that the run puts back."""
     missing: int = 0
     """Of these, jobs that miss an input which the crew requires."""
-    lacking: Counter[str] = field(default_factory=Counter)
+    missing_by_input: Counter[str] = field(default_factory=Counter)
     """Required input -> number of jobs that miss it."""
     first_missing: tuple[str, ...] = ()
     """The ids of jobs that miss any (the first few)."""
@@ -143,7 +143,7 @@ async def _missing(
             f"SELECT missing_inputs(inputs, :names), count(*) FROM ({source}) WHERE {where} GROUP BY 1", parameters
         ):
             its.missing += number
-            its.lacking.update(dict.fromkeys(decode_json(missing), number))
+            its.missing_by_input.update(dict.fromkeys(decode_json(missing), number))
     if its.missing:
         rows = await connection.execute_fetchall(
             "SELECT job_id FROM temp.staged WHERE job_id IN ("

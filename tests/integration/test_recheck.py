@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from batchcrew.app.adopt import attach
 from batchcrew.app.ledger_location import recorded_as
-from batchcrew.app.recheck import recheck, recorded_source
+from batchcrew.app.recheck import RecheckContext, RecheckRequest, recheck, recorded_source
 from batchcrew.app.run import RunContext, RunRequest, run_batch
 from batchcrew.app.wiring import Source
 from batchcrew.base.clock import SystemClock
@@ -74,17 +74,14 @@ async def look_again(made: Bench, *job_ids: str, **source: Any) -> tuple[Recheck
     async with Ledger(made.path, clock=made.clock) as ledger:
         key = await ledger.batch("b")
         assert key is not None
-        result = await recheck(
-            key,
-            job_ids,
-            source=where,
-            ledger=ledger,
+        context = RecheckContext(
             stop=Stop(),
             clock=RateClock(50),
             rng=random.Random(1),
             report=looks.append,
             warn=lambda message: None,
         )
+        result = await recheck(RecheckRequest(key, job_ids, where), context, ledger=ledger)
     return result, looks
 
 
