@@ -109,8 +109,9 @@ async def _request_inputs(
     for name, answer in answers.items():
         if name not in stated and not isinstance(answer, CrewInputs):
             raise CrewUnusable(
-                f"crew {name} cannot be asked which columns it wants: {answer.reason}; nothing was adopted. Run the"
-                " same command again later, or name the columns under `send:` in the job file"
+                f"crew {name} did not list its inputs, which decide the columns that it is sent: {answer.reason};"
+                " nothing was adopted. Run the same command again later, or name the columns under `send:` in the job"
+                " file"
             )
     return stated
 

@@ -109,7 +109,7 @@ def is_held(ledger: Path, batch: str) -> bool:
 
 
 def _holder_is_alive(path: Path) -> bool:
-    """Return whether the process that a lock's holder file names is alive; anyone can read that file."""
+    """Return whether the process that a lock's holder file names is alive; other users can read that file."""
     try:
         holder = json.loads(_holder(path).read_text(encoding="utf-8"))
         if holder["host"] != socket.gethostname():

@@ -11,6 +11,9 @@ from batchcrew.ledger.fetch import rows, value
 from batchcrew.ledger.json_text import decode_json
 from batchcrew.ledger.reads.base import Reads
 
+WARNINGS_COLUMN = "told"
+"""The column of `batches` with the warnings that its latest run reported."""
+
 
 async def batch_name(connection: aiosqlite.Connection, batch_id: int) -> str:
     """Return the name of the batch with that row number."""
@@ -71,7 +74,7 @@ class BatchReads(Reads):
 
     async def reported_warnings(self, batch: str) -> frozenset[str]:
         """Return the warnings that the batch's latest run reported."""
-        text = await self._value("SELECT told FROM batches WHERE batch = ?", (batch,))
+        text = await self._value(f"SELECT {WARNINGS_COLUMN} FROM batches WHERE batch = ?", (batch,))
         return frozenset(decode_json(text)) if text else frozenset()
 
     async def canary_passed(self, key: BatchKey) -> bool:

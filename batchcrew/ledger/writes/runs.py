@@ -11,13 +11,13 @@ from batchcrew.ledger import runs, transitions
 from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.clock_jumps import carry_over
 from batchcrew.ledger.json_text import encode_json
-from batchcrew.ledger.reads.batches import batch_name
+from batchcrew.ledger.reads.batches import WARNINGS_COLUMN, batch_name
 from batchcrew.ledger.spill import SpillFile, read_spilled, spill_path
 from batchcrew.ledger.writer import Parameters, Statement
 from batchcrew.ledger.writes.base import Writes
 
 _SAVE_THROTTLE_STATE = Statement("INSERT OR REPLACE INTO paces (batch_id, crew, state, saved_at) VALUES (?, ?, ?, ?)")
-_SAVE_WARNINGS = Statement("UPDATE batches SET told = ? WHERE id = ?")
+_SAVE_WARNINGS = Statement(f"UPDATE batches SET {WARNINGS_COLUMN} = ? WHERE id = ?")
 _PASS_CANARY = Statement("UPDATE batches SET canary_passed = 1 WHERE id = ?")
 _CLOSE_RUN = Statement(
     "UPDATE runs SET ended_at = ?, kickoffs = ?, cost = ?, stopped = ?, stop_detail = ?, exit_code = ?"
