@@ -83,12 +83,12 @@ class _Batch:
 
     @property
     def rerun(self) -> bool:
-        """Whether stale jobs run again."""
+        """Return whether stale jobs run again."""
         return reruns(self.settings, self.source)
 
     @property
     def put_back(self) -> tuple[str, ...]:
-        """The states of jobs that the run puts back to pending first."""
+        """Return the states of jobs that the run puts back to pending first."""
         return (*(["stale"] if self.rerun else []), *(["failed"] if self.retry_failed else []))
 
 

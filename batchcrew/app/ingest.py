@@ -46,7 +46,7 @@ class IngestRequest:
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """A batch that is as its job file."""
+    """A batch in the state of its job file."""
 
     batch: BatchKey
     plan: Plan | None
@@ -167,7 +167,11 @@ class _Ingestion:
         return without_mistakes(staged, problems)
 
     async def _require_consent(self, staged: Staged | None, known: BatchKey | None) -> None:
-        """Raises NeedsConsent: more would be paid for again than `run.plan_guard` allows."""
+        """Stop a plan that would pay again on a large scale.
+
+        Raises:
+            NeedsConsent: more would be paid for again than `run.plan_guard` allows.
+        """
         request = self.request
         counts = await self.ledger.counts(known) if known is not None else None
         commands = commands_of(request.jobfile, request.source, str(self.ledger.path), request.program)

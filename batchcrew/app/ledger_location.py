@@ -261,7 +261,11 @@ def _candidates(folder: Path, search: Search) -> tuple[Path | None, list[Path], 
 
 
 def _new_place(folder: Path, search: Search) -> Path:
-    """Raises UsageError: it would be in the root or the home folder."""
+    """Return where a new ledger is created.
+
+    Raises:
+        UsageError: it would be in the root or the home folder.
+    """
     base = search.folder if folder.is_relative_to(search.folder) else folder
     for place in dict.fromkeys((base, folder)):
         if place not in {search.home, Path(place.anchor)}:

@@ -52,7 +52,11 @@ async def backup(ledger: Path, target: Path, *, clock: Clock) -> int:
 
 
 def _require_free(target: Path, ledger: Path) -> None:
-    """Raises UsageError: something of that name exists, or SQLite would take the copy for a part of a database."""
+    """Check that a backup can be written to `target`.
+
+    Raises:
+        UsageError: it exists, or SQLite would read the copy as a part of another database.
+    """
     if str(target) == "-":
         raise UsageError("a backup is written to a file, not to stdout: '-'; name a file")
     try:
