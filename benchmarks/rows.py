@@ -1,4 +1,4 @@
-"""Taking a CSV into the ledger: rows/s on one core, and what it adds to the process's memory.
+"""Ingest a CSV into the ledger: rows/s on one core, and what it adds to the process's memory.
 
     .venv/bin/python benchmarks/rows.py [--rows 1000000]
 
@@ -15,7 +15,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from batchcrew.app.ingest import take_in
+from batchcrew.app.ingest import IngestRequest, ingest
 from batchcrew.app.wiring import Source
 from batchcrew.base.clock import SystemClock
 from batchcrew.engine import Stop
@@ -43,13 +43,14 @@ def ignore(event: Event) -> None:
     del event
 
 
-async def take_rows_in(folder: Path) -> float:
+async def ingest_rows(folder: Path) -> float:
     """Seconds that one run takes until its ledger is ready."""
     source = Source(path=folder / "jobs.yaml", environ={}, today=datetime.now(UTC).date())
     began = time.perf_counter()
-    jobfile, _ = source.load()
+    jobfile, settings = source.load()
     async with Ledger(folder / "ledger.db", clock=SystemClock()) as ledger:
-        await take_in(ledger, jobfile, source=source, stop=Stop(), observe=ignore)
+        request = IngestRequest(jobfile=jobfile, source=source, settings=settings)
+        await ingest(ledger, request, stop=Stop(), observe=ignore)
     return time.perf_counter() - began
 
 
@@ -65,9 +66,9 @@ def main() -> None:
         write_rows(folder / "rows.csv", rows)
         (folder / "jobs.yaml").write_text(JOB_FILE, encoding="utf-8")
         before = peak_mb()
-        seconds = asyncio.run(take_rows_in(folder))
+        seconds = asyncio.run(ingest_rows(folder))
         print(f"{rows} rows in {seconds:.1f} s: {rows / seconds:.0f} rows/s, {peak_mb() - before:+.1f} MB")
-        again = asyncio.run(take_rows_in(folder))
+        again = asyncio.run(ingest_rows(folder))
         print(f"unchanged: {again:.2f} s, {peak_mb() - before:+.1f} MB in all")
 
 

@@ -1,4 +1,4 @@
-"""What `adopt` and `attach` do: take in executions that somebody else started, under their kickoff ids."""
+"""Record executions that batchcrew did not start, by their kickoff ids, for `batchcrew adopt` and `attach`."""
 
 import csv
 import os
@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from batchcrew import __version__
-from batchcrew.app.ingest import take_in
+from batchcrew.app.ingest import IngestRequest, ingest
+from batchcrew.app.staging import stated_inputs
 from batchcrew.app.wiring import Source, ledger_of, open_crews
 from batchcrew.base.clock import Clock, to_text
 from batchcrew.base.errors import CrewUnusable, JobFileError, Problem, UsageError
@@ -16,7 +17,7 @@ from batchcrew.crew import wrong_kickoff_id
 from batchcrew.engine import Stop
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
-from batchcrew.model.crew_answers import CrewInputs, NotSent, Unclear, Unusable
+from batchcrew.model.crew_answers import CrewInputs
 from batchcrew.model.events import Observe, Warned
 from batchcrew.model.job import Location
 
@@ -26,7 +27,7 @@ Pairs = Iterable[tuple[Location, str, str]]
 
 
 def read_ids(path: Path) -> Iterator[tuple[Location, str, str]]:
-    """(place, job_id, kickoff_id) of each row of a CSV with these two columns, UTF-8.
+    """Yield (place, job_id, kickoff_id) of each row of a CSV with these two columns, in UTF-8.
 
     Raises:
         JobFileError: a column is missing, or a row is missing one of the two values.
@@ -68,59 +69,58 @@ async def adopt(
     observe: Observe,
     program: str = "batchcrew",
 ) -> int:
-    """Take the job file in, and the executions of `ids` with it; returns how many. All of them or none.
+    """Ingest the job file, and record the executions of `ids`; return how many. All of them or none.
 
     Raises:
         JobFileError: the job file, or a row of `ids`, is wrong.
         BatchBusy: a run holds the batch.
-        CrewUnusable: a crew cannot be asked which columns it wants.
+        CrewUnusable: a crew whose inputs decide its columns was not reached.
     """
     jobfile, settings = source.load()
     ledger = await ledger_of(jobfile, ledger, clock=clock, warn=lambda message: observe(Warned(message)))
     lock = BatchLock(ledger, jobfile.batch, since=to_text(clock.now()))
     async with lock, Ledger(ledger, clock=clock) as opened:
         warn = partial(_warn, observe)
-        taken = await take_in(
+        ingested = await ingest(
             opened,
-            jobfile,
-            source=source,
+            IngestRequest(jobfile=jobfile, source=source, settings=settings, program=program),
             stop=stop,
             observe=observe,
-            settings=settings,
-            ask=partial(_ask, jobfile, ledger, clock, warn),
-            program=program,
+            request_inputs=partial(_request_inputs, jobfile, ledger, clock, warn),
         )
-        return await _attach(opened, taken.batch, read_ids(ids))
+        return await _attach(opened, ingested.batch, read_ids(ids))
 
 
 def _warn(observe: Observe, message: str) -> None:
     observe(Warned(message))
 
 
-async def _ask(
+async def _request_inputs(
     jobfile: JobFile, ledger: Path, clock: Clock, warn: Callable[[str], None], names: frozenset[str]
 ) -> dict[str, CrewInputs | None]:
-    """Ask crews once for their inputs: what the batch sends from now on is decided by that, as executions are running.
+    """Request the inputs of these crews once.
 
     Raises:
-        CrewUnusable: a crew does not answer.
+        CrewUnusable: a crew was not reached. Executions are running, so the decision cannot wait.
     """
     async with open_crews(jobfile, concurrency=1, ledger=ledger, clock=clock, warn=warn, keep=False) as clients:
         answers = {name: await clients[name].inputs() for name in sorted(names)}
+    stated = stated_inputs(answers)
     for name, answer in answers.items():
-        if isinstance(answer, Unusable | NotSent) or (isinstance(answer, Unclear) and answer.passing):
+        if name not in stated and not isinstance(answer, CrewInputs):
             raise CrewUnusable(
-                f"crew {name} cannot be asked which columns it wants: {answer.reason}; nothing was adopted. Run the"
-                " same command again later, or name the columns under `send:` in the job file"
+                f"crew {name} did not list its inputs, which decide the columns that it is sent: {answer.reason};"
+                " nothing was adopted. Run the same command again later, or name the columns under `send:` in the job"
+                " file"
             )
-    return {name: answer if isinstance(answer, CrewInputs) else None for name, answer in answers.items()}
+    return stated
 
 
 async def attach(batch: BatchKey, job_id: str, kickoff_id: str, *, ledger: Ledger, clock: Clock) -> None:
-    """Say under which kickoff_id a job runs; the next run watches it.
+    """Record under which kickoff_id a job runs; the next run watches it.
 
     Raises:
-        JobFileError, UsageError: the job cannot be attached to, or the id is none.
+        JobFileError, UsageError: the job cannot be attached to, or the id is invalid.
         BatchBusy: a run holds the batch.
     """
     assert ledger.path is not None  # noqa: S101 - opened by its path

@@ -1,4 +1,4 @@
-"""What `batchcrew check` does: the plan before money is spent. Kicks nothing off and leaves the ledger alone."""
+"""Plan a batch before money is spent, for `batchcrew check`. Nothing is kicked off, and the ledger is not changed."""
 
 import asyncio
 from collections import Counter
@@ -6,34 +6,37 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
-from batchcrew.app.consent import attempts_of, moved_crews, plan_problem, reruns, stale_words
-from batchcrew.app.ingest import (
-    check_owner,
-    chosen_columns,
-    commands_of,
-    plan_with,
-    sending_of,
-    skipped_words,
-    wanted_columns,
-)
+from batchcrew.app.consent import Commands, moved_crews, plan_problem, reruns, stale_note
+from batchcrew.app.crew_names import crew_groups
+from batchcrew.app.estimate import estimate
+from batchcrew.app.ingest import check_owner, commands_of
 from batchcrew.app.ledger_location import exists
+from batchcrew.app.plan_notes import delivery_note, limits, next_run, spending
+from batchcrew.app.staging import (
+    InputsAnswer,
+    StagedWithColumns,
+    skipped_note,
+    stage_with_columns,
+    stated_inputs,
+    without_mistakes,
+)
 from batchcrew.app.wiring import Source, ledger_of, open_crews
 from batchcrew.base.clock import Clock
 from batchcrew.base.errors import JobFileError, Problem
-from batchcrew.config.money import cost
-from batchcrew.config.settings import Delivery, Price, RunSettings
-from batchcrew.jobfile import EVERYTHING, JobFile, Question, RowsDescription, Sending
-from batchcrew.ledger import BatchKey, LedgerReader, SentColumns, Staged, ToStart
-from batchcrew.model.crew_answers import CrewInputs, NotSent, Unclear, Unusable
+from batchcrew.config.settings import RunSettings
+from batchcrew.jobfile import JobFile, Problems, Question, RowsDescription, Sending
+from batchcrew.ledger import BatchKey, LedgerReader, Staged, ToStart
+from batchcrew.model.crew_answers import CrewInputs, NotSent, Unusable
 from batchcrew.model.job import Job
-from batchcrew.model.run import Plan
+from batchcrew.model.run import Counts, Plan
 from batchcrew.reports.crew_check import CrewCheck, SampleJob
 
-SHOWN_LACKING = 5
-SHOWN_SAMPLES = 3
-
-InputsAnswer = CrewInputs | Unusable | NotSent | Unclear
+_SHOWN_MISSING = 5
+_SHOWN_SAMPLES = 3
+_Starts: TypeAlias = Mapping[str, ToStart]
+"""The jobs that a run would start, by crew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,47 +51,68 @@ class CheckResult:
     kickoffs: tuple[int, int]
     """Kickoffs until every job has ended: without any retry, and with every retry that `retry.attempts` allows."""
     cost: str | None
-    """What these cost, `25.00 to 75.00 USD`; None where no price is known."""
+    """Their cost, `25.00 to 75.00 USD`; None if no price is known."""
     crews: tuple[CrewCheck, ...]
     notes: tuple[str, ...]
-    """Sentences to read before the run: what delivery means, warnings."""
+    """Sentences to read before the run: the effect of `delivery`, warnings."""
     samples: tuple[SampleJob, ...] = ()
     """The first jobs as their crew would receive them."""
-    lacking: int
+    missing_inputs: int
     """Jobs without inputs that their crew requires: they would fail without a kickoff."""
-    most_lack: bool = False
-    """Most jobs of a crew do: a run would start nothing."""
     unusable: bool
-    """A crew cannot be worked with: a run would end with exit 5."""
+    """A crew cannot be used: a run would end with exit 5."""
     needs_consent: str | None = None
     """Why a run would stop before its first kickoff (`run.plan_guard`)."""
     rows_files: tuple[RowsDescription, ...] = ()
     """How each rows file is read."""
     questions: tuple[Question, ...] = ()
-    """What looks wrong in them and may be right."""
+    """What may be wrong in them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """The batch that is checked, and how its run is called."""
+
+    source: Source
+    jobfile: JobFile
+    settings: RunSettings
+    commands: Commands
+    ledger_note: str
+    retry_failed: bool
+    limit: int | None
+
+    @property
+    def rerun(self) -> bool:
+        """Return whether stale jobs run again."""
+        return reruns(self.settings, self.source)
+
+    @property
+    def put_back(self) -> tuple[str, ...]:
+        """Return the states of jobs that the run puts back to pending first."""
+        return (*(["stale"] if self.rerun else []), *(["failed"] if self.retry_failed else []))
 
 
 @dataclass(slots=True)
-class _Watch:
-    """Looks at each job as it streams by."""
+class _Stream:
+    """Counts the jobs as they stream by, and keeps the first ones."""
 
     jobs: Counter[str] = field(default_factory=Counter)
     samples: list[SampleJob] = field(default_factory=list)
 
     def through(self, jobs: Iterator[Job]) -> Iterable[Job]:
-        """The same jobs, counted again at each call."""
+        """Yield the same jobs; count them from zero at each call."""
         self.jobs.clear()
         self.samples.clear()
         for job in jobs:
             self.jobs[job.crew] += 1
-            if len(self.samples) < SHOWN_SAMPLES:
+            if len(self.samples) < _SHOWN_SAMPLES:
                 self.samples.append(SampleJob(job.job_id, job.crew, job.inputs, job.meta))
             yield job
 
 
 @dataclass(slots=True)
-class _Asked:
-    """What the crews answered; each is asked once."""
+class _CrewAnswers:
+    """The crews' inputs, requested once from each crew when they are first needed."""
 
     jobfile: JobFile
     ledger: Path
@@ -96,23 +120,46 @@ class _Asked:
     warnings: list[str]
     offline: bool
     answers: dict[str, InputsAnswer] | None = None
-    undecided: frozenset[str] = frozenset()
-    """Crews whose answer would decide which columns they are sent, and that did not answer."""
+
+    async def get(self) -> Mapping[str, InputsAnswer]:
+        """Return each crew's answer; none with `--offline`."""
+        if self.answers is None:
+            self.answers = {} if self.offline else await self._request()
+        return self.answers
 
     async def required(self) -> Mapping[str, Sequence[str]]:
         """Return the inputs that each crew requires."""
-        if self.answers is None:
-            self.answers = {} if self.offline else await _ask(self.jobfile, self.ledger, self.clock, self.warnings)
-        return {name: answer.required for name, answer in self.answers.items() if isinstance(answer, CrewInputs)}
+        answers = await self.get()
+        return {name: answer.required for name, answer in answers.items() if isinstance(answer, CrewInputs)}
 
-    def wanted(self, names: frozenset[str]) -> SentColumns:
-        """Return which columns these crews are sent; one that was not reached, or fails for now, is not in it."""
-        known = {name: answer for name, answer in (self.answers or {}).items() if name in names}
-        return {
-            name: wanted_columns(answer if isinstance(answer, CrewInputs) else None)
-            for name, answer in known.items()
-            if isinstance(answer, CrewInputs) or (isinstance(answer, Unclear) and not answer.passing)
-        }
+    async def inputs(self, names: frozenset[str]) -> Mapping[str, CrewInputs | None]:
+        """Return the inputs of these crews; see `RequestInputs`."""
+        return stated_inputs({name: answer for name, answer in (await self.get()).items() if name in names})
+
+    async def _request(self) -> dict[str, InputsAnswer]:
+        crews = open_crews(
+            self.jobfile, concurrency=1, ledger=self.ledger, clock=self.clock, warn=self.warnings.append, keep=False
+        )
+        async with crews as clients:
+            return {name: await client.inputs() for name, client in clients.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Compared:
+    """The job file compared with the ledger."""
+
+    staged: Staged
+    starts: _Starts
+    sending: Sending
+    undecided: frozenset[str]
+    """Crews whose answer would decide which columns they are sent, and that did not answer."""
+    before: Counts | None
+    """The batch's jobs as the ledger has them; None for a new batch."""
+    stale: tuple[str, ...]
+    """The ids of the first jobs that the ledger has as stale."""
+    kickoffs_used: int
+    rows_files: tuple[RowsDescription, ...]
+    questions: tuple[Question, ...]
 
 
 async def check_batch(
@@ -125,11 +172,12 @@ async def check_batch(
     retry_failed: bool = False,
     limit: int | None = None,
 ) -> CheckResult:
-    """Read everything, ask each crew for its inputs (unless `offline`), compare with the ledger.
-
-    Commands in the notes start with `program`.
+    """Read everything, request each crew's inputs, and compare the job file with the ledger.
 
     Args:
+        ledger: as the command line names it; None: found.
+        offline: send no requests to the crews.
+        program: how this batchcrew was called: commands in the notes start with it.
         retry_failed: the run would put failed jobs back first.
         limit: most kickoffs of the run; 0: it would only watch.
 
@@ -139,75 +187,84 @@ async def check_batch(
     """
     jobfile, settings = await asyncio.to_thread(source.load)
     warnings = list(jobfile.warnings)
-    ledger = await ledger_of(jobfile, ledger, clock=clock, warn=warnings.append)
-    there = await asyncio.to_thread(exists, ledger)
-    watch, asked = _Watch(), _Asked(jobfile, ledger, clock, warnings, offline)
-    commands = commands_of(jobfile, source, str(ledger), program)
-    async with LedgerReader(ledger if there else None, clock=clock) as opened:
-        notice = await check_owner(opened, jobfile, take_over=source.take_over)
-        warnings += [notice] if notice is not None else []
-        known = await opened.batch(jobfile.batch)
-        questions = await asyncio.to_thread(jobfile.questions)
-        with _questions_first(questions):
-            put_back = [*(["stale"] if reruns(settings, source) else []), *(["failed"] if retry_failed else [])]
-            sending, staged, starts = await _compare(opened, jobfile, settings, known, watch, asked, put_back)
-        before = await opened.counts(known) if known else None
-        spent = await opened.kickoffs(known) if known else 0
-        warnings += await moved_crews(opened, known, jobfile, commands) if known else []
-        stale = await opened.stale(known) if known else ()
+    path = await ledger_of(jobfile, ledger, clock=clock, warn=warnings.append)
+    is_there = await asyncio.to_thread(exists, path)
+    batch = _Batch(
+        source=source,
+        jobfile=jobfile,
+        settings=settings,
+        commands=commands_of(jobfile, source, str(path), program),
+        ledger_note=f"ledger: {path}" + ("" if is_there else " (the next run creates it)"),
+        retry_failed=retry_failed,
+        limit=limit,
+    )
+    stream, crews = _Stream(), _CrewAnswers(jobfile, path, clock, warnings, offline)
+    async with LedgerReader(path if is_there else None, clock=clock) as reader:
+        compared = await _compare(reader, batch, stream, crews, warnings)
     warnings += jobfile.row_warnings()
-    stale_number = staged.states.get("stale", 0)
-    rerun = reruns(settings, source)
-    if stale_number and not rerun:
-        by_crew = {name: start.stale for name, start in starts.items()}
-        first, recorded = staged.plan.stale_jobs or stale, not staged.plan.stale
-        warnings.append(stale_words(by_crew, first, jobfile, settings, commands, recorded=recorded))
-    lacking = sum(start.missing for start in starts.values())
-    to_kick_off = sum(start.pending for start in starts.values()) - lacking
-    to_kick_off = to_kick_off if limit is None else min(to_kick_off, limit)
-    prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
-    kickoffs, money = _limited(_kickoffs(starts, settings, rerun=rerun), prices, settings, spent)
-    answers = asked.answers or {}
-    return CheckResult(
-        batch=jobfile.batch,
-        jobfile=str(source.path),
-        plan=staged.plan,
-        to_kick_off=to_kick_off,
-        kickoffs=kickoffs,
-        cost=money,
-        crews=tuple(
-            _checked(name, crew.url, answers.get(name), watch, starts.get(name, ToStart()), sending)
-            for name, crew in jobfile.crews.items()
-        ),
-        notes=(
-            f"ledger: {ledger}" + ("" if there else " (the next run creates it)"),
-            _next_run(to_kick_off, staged.states.get("open", 0), settings.concurrency),
-            _spending(kickoffs, money),
-            *(
-                f"which columns crew {name} is sent is decided once it lists its inputs; all of them are shown here"
-                for name in sorted(asked.undecided)
-            ),
-            *_limits(settings, spent, limit),
-            _meaning(settings.delivery, answers.values(), commands.retry("--held")),
-            *([skipped_words(staged.skipped)] if staged.skipped else []),
-            *(f"warning: {line}" for line in warnings),
-        ),
-        samples=tuple(watch.samples),
-        lacking=lacking,
-        most_lack=any(start.missing * 2 > watch.jobs[name] for name, start in starts.items() if start.missing),
-        unusable=any(
-            (isinstance(answer, Unusable | NotSent) or name in asked.undecided) and _needs(starts.get(name))
-            for name, answer in answers.items()
-        ),
-        needs_consent=plan_problem(staged, before, settings, source, jobfile),
+    if compared.staged.states.get("stale", 0) and not batch.rerun:
+        warnings.append(_stale_warning(batch, compared))
+    return _result(batch, compared, stream, await crews.get(), warnings)
+
+
+async def _compare(
+    reader: LedgerReader, batch: _Batch, stream: _Stream, crews: _CrewAnswers, warnings: list[str]
+) -> _Compared:
+    """Compare the job file with the ledger, with the columns that a run would send."""
+    jobfile = batch.jobfile
+    notice = await check_owner(reader, jobfile, take_over=batch.source.take_over)
+    warnings += [notice] if notice is not None else []
+    known = await reader.batch(jobfile.batch)
+    questions = await asyncio.to_thread(jobfile.questions)
+    with _questions_first(questions):
+        result = await _stage(reader, batch, known, stream, crews)
+    staged, starts = result.staged
+    warnings += await moved_crews(reader, known, jobfile, batch.commands) if known else []
+    return _Compared(
+        staged=staged,
+        starts=starts,
+        sending=result.sending,
+        undecided=result.undecided,
+        before=await reader.counts(known) if known else None,
+        stale=await reader.stale(known) if known else (),
+        kickoffs_used=await reader.kickoffs(known) if known else 0,
         rows_files=await asyncio.to_thread(jobfile.describe),
         questions=questions,
     )
 
 
-def _needs(start: ToStart | None) -> bool:
-    """Whether a run needs the crew at all."""
-    return start is not None and start.pending + start.open > 0
+async def _stage(
+    reader: LedgerReader, batch: _Batch, known: BatchKey | None, stream: _Stream, crews: _CrewAnswers
+) -> StagedWithColumns[tuple[Staged, _Starts]]:
+    """Stage the job file as a run would, and count the jobs that the run would start.
+
+    Raises:
+        JobFileError: the job file has mistakes.
+    """
+    jobfile = batch.jobfile
+
+    async def stage(sending: Sending) -> tuple[Staged, _Starts]:
+        problems = Problems()
+
+        def jobs() -> Iterable[Job]:  # called again if the ledger changes meanwhile
+            nonlocal problems
+            problems = Problems()
+            return stream.through(jobfile.jobs(problems, sending))
+
+        async def required(staged: Staged) -> Mapping[str, Sequence[str]]:
+            without_mistakes(staged, problems)
+            return await crews.required()
+
+        return await reader.stage(
+            jobfile.batch,
+            jobs,
+            crew_groups=await crew_groups(reader, jobfile),
+            reuse=batch.settings.reuse == "batch",
+            required=required,
+            put_back=batch.put_back,
+        )
+
+    return await stage_with_columns(reader, jobfile, known, stage=stage, request=crews.inputs)
 
 
 @contextmanager
@@ -220,132 +277,87 @@ def _questions_first(questions: tuple[Question, ...]) -> Iterator[None]:
     try:
         yield
     except JobFileError as error:
-        asked = [Problem(file=item.where.file, line=item.where.line, message=item.message) for item in questions]
-        raise JobFileError([*asked, *error.problems], more=error.more) from None
+        first = [Problem(file=item.where.file, line=item.where.line, message=item.message) for item in questions]
+        raise JobFileError([*first, *error.problems], more=error.more) from None
 
 
-async def _compare(
-    ledger: LedgerReader,
-    jobfile: JobFile,
-    settings: RunSettings,
-    known: BatchKey | None,
-    watch: _Watch,
-    asked: _Asked,
-    put_back: Sequence[str],
-) -> tuple[Sending, Staged, Mapping[str, ToStart]]:
-    """Compare the file with the ledger, with the columns that a run would send."""
-    chosen = await chosen_columns(ledger, jobfile, known)
-
-    async def compared(sending: Sending) -> tuple[Staged, Mapping[str, ToStart]]:
-        reuse = settings.reuse == "batch"
-        return await plan_with(
-            ledger, jobfile, sending, watch.through, reuse=reuse, put_back=put_back, required=asked.required
-        )
-
-    sending = sending_of(known, chosen)
-    staged, starts = await compared(sending)
-    undecided = frozenset() if EVERYTHING in chosen else jobfile.unsaid_crews.difference(chosen)
-    wanted = asked.wanted(undecided)
-    asked.undecided = undecided.difference(wanted)
-    first, sending = sending, sending_of(known, {**chosen, **wanted})
-    sending.found(first)
-    if any(sending.differs_from_all(crew) for crew in undecided):
-        staged, starts = await compared(sending)
-    return sending, staged, starts
+def _stale_warning(batch: _Batch, compared: _Compared) -> str:
+    plan = compared.staged.plan
+    by_crew = {name: start.stale for name, start in compared.starts.items()}
+    first, recorded = plan.stale_jobs or compared.stale, not plan.stale
+    return stale_note(by_crew, first, batch.jobfile, batch.settings, batch.commands, recorded=recorded)
 
 
-async def _ask(jobfile: JobFile, ledger: Path, clock: Clock, warnings: list[str]) -> dict[str, InputsAnswer]:
-    crews = open_crews(jobfile, concurrency=1, ledger=ledger, clock=clock, warn=warnings.append, keep=False)
-    async with crews as clients:
-        return {name: await client.inputs() for name, client in clients.items()}
+def _result(
+    batch: _Batch,
+    compared: _Compared,
+    stream: _Stream,
+    answers: Mapping[str, InputsAnswer],
+    warnings: Sequence[str],
+) -> CheckResult:
+    jobfile, settings, starts = batch.jobfile, batch.settings, compared.starts
+    missing = sum(start.missing for start in starts.values())
+    to_kick_off = sum(start.pending for start in starts.values()) - missing
+    to_kick_off = to_kick_off if batch.limit is None else min(to_kick_off, batch.limit)
+    prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
+    kickoffs, money = estimate(starts, prices, settings, rerun=batch.rerun, kickoffs_used=compared.kickoffs_used)
+    running = compared.staged.states.get("open", 0)
+    return CheckResult(
+        batch=jobfile.batch,
+        jobfile=str(batch.source.path),
+        plan=compared.staged.plan,
+        to_kick_off=to_kick_off,
+        kickoffs=kickoffs,
+        cost=money,
+        crews=tuple(
+            _crew_check(name, crew.url, answers.get(name), stream.jobs[name], compared)
+            for name, crew in jobfile.crews.items()
+        ),
+        notes=(
+            batch.ledger_note,
+            next_run(to_kick_off, running, settings.concurrency),
+            spending(kickoffs, money),
+            *_notes(batch, compared, answers),
+            *(f"warning: {line}" for line in warnings),
+        ),
+        samples=tuple(stream.samples),
+        missing_inputs=missing,
+        unusable=any(
+            (isinstance(answer, Unusable | NotSent) or name in compared.undecided) and _is_needed(starts.get(name))
+            for name, answer in answers.items()
+        ),
+        needs_consent=plan_problem(compared.staged, compared.before, settings, batch.source, jobfile),
+        rows_files=compared.rows_files,
+        questions=compared.questions,
+    )
 
 
-def _checked(
-    name: str, url: str, answer: InputsAnswer | None, watch: _Watch, start: ToStart, sending: Sending
-) -> CrewCheck:
+def _is_needed(start: ToStart | None) -> bool:
+    """Return whether a run needs the crew at all."""
+    return start is not None and start.pending + start.open > 0
+
+
+def _crew_check(name: str, url: str, answer: InputsAnswer | None, jobs: int, compared: _Compared) -> CrewCheck:
     inputs = answer if isinstance(answer, CrewInputs) else None
-    left_out = sending.left_out(name)
+    start, left_out = compared.starts.get(name, ToStart()), compared.sending.left_out(name)
     return CrewCheck(
         name=name,
         url=url,
-        jobs=watch.jobs[name],
+        jobs=jobs,
         inputs=inputs,
         problem=None if inputs is answer else getattr(answer, "reason", None),
-        lacking=start.lacking,
-        lacking_jobs=start.first_missing[:SHOWN_LACKING],
-        sent=tuple(column for column in sending.offered.get(name, ()) if column not in left_out),
+        lacking=start.missing_by_input,
+        lacking_jobs=start.first_missing[:_SHOWN_MISSING],
+        sent=tuple(column for column in compared.sending.offered.get(name, ()) if column not in left_out),
         not_sent=left_out,
     )
 
 
-def _kickoffs(
-    starts: Mapping[str, ToStart], settings: RunSettings, *, rerun: bool
-) -> tuple[Counter[str], Counter[str]]:
-    """Return the least and the most kickoffs of each crew until every job has ended.
-
-    Args:
-        rerun: stale jobs run again; and so do those whose inputs changed while they are in progress.
-    """
-    attempts = attempts_of(settings)
-    least, most = Counter[str](), Counter[str]()
-    for name, start in starts.items():
-        least[name] = start.pending - start.missing + (start.outdated if rerun else 0)
-        most[name] = -start.missing * attempts
-        for (state, used), number in start.used.items():
-            most[name] += number * max(1 if state == "pending" else 0, attempts - used)
-        most[name] = max(least[name], most[name])
-    return least, most
-
-
-def _limited(
-    kickoffs: tuple[Counter[str], Counter[str]], prices: Mapping[str, Price | None], settings: RunSettings, spent: int
-) -> tuple[tuple[int, int], str | None]:
-    """Return these kickoffs and what they cost, as far as `max_kickoffs` of the batch allows them."""
-    least, most = kickoffs
-    totals = least.total(), most.total()
-    if settings.max_kickoffs is not None and settings.max_kickoffs.batch is not None:
-        left = max(0, settings.max_kickoffs.batch - spent)
-        if totals[1] > left:
-            totals = min(totals[0], left), left
-            if len(prices) > 1 and left:  # which crews they go to is not known
-                return totals, None
-            least, most = (Counter(dict.fromkeys(prices, number)) for number in totals)
-    return totals, cost(prices, least, most)
-
-
-def _spending(kickoffs: tuple[int, int], money: str | None) -> str:
-    least, most = kickoffs
-    number = f"{least}" if least == most else f"{least} to {most} (with retries)"
-    return f"kickoffs: {number}" + (f", {money}" if money else "")
-
-
-def _next_run(to_kick_off: int, running: int, concurrency: int) -> str:
-    jobs = "1 job" if to_kick_off == 1 else f"{to_kick_off} jobs"
-    resumed = f" and resume {'1 execution' if running == 1 else f'{running} executions'}" if running else ""
-    return f"a run would start {jobs}{resumed}, at most {concurrency} at a time"
-
-
-def _limits(settings: RunSettings, spent: int, limit: int | None) -> Iterator[str]:
-    """Yield the limits that can stop a run before its last job."""
-    if limit is not None:
-        kickoffs = "1 kickoff" if limit == 1 else f"{limit} kickoffs"
-        yield f"at most {kickoffs} in this run (--limit)" if limit else "no kickoff (--watch-only)"
-    if settings.canary is not None:
-        share = f"{float(settings.canary.succeed * 100):g}%"
-        jobs = "1 job" if settings.canary.jobs == 1 else f"{settings.canary.jobs} jobs"
-        yield f"canary: {jobs} first, of which {share} must succeed before the rest starts"
-    most = settings.max_kickoffs
-    if most is not None and most.run is not None:
-        yield f"at most {most.run} kickoffs per run (max_kickoffs)"
-    if most is not None and most.batch is not None:
-        yield f"at most {most.batch} kickoffs in the batch (max_kickoffs), {spent} used so far"
-
-
-def _meaning(delivery: Delivery, answers: Iterable[InputsAnswer], retry: str) -> str:
-    """Return what the chosen delivery means for a kickoff whose answer is lost."""
-    asked = list(answers)
-    if asked and all(isinstance(answer, CrewInputs) and answer.idempotent_kickoff for answer in asked):
-        return "a kickoff whose answer is lost is sent again with the same idempotency key, so nothing runs twice"
-    if delivery == "at_most_once":
-        return f"delivery at_most_once: a job whose kickoff's answer is lost is put on hold; retry it with `{retry}`"
-    return "delivery at_least_once: a job whose kickoff's answer is lost is kicked off again, so it may run twice"
+def _notes(batch: _Batch, compared: _Compared, answers: Mapping[str, InputsAnswer]) -> Iterator[str]:
+    """Yield sentences about undecided columns, limits, delivery and skipped rows."""
+    for name in sorted(compared.undecided):
+        yield f"which columns crew {name} is sent is decided once it lists its inputs; all of them are shown here"
+    yield from limits(batch.settings, compared.kickoffs_used, batch.limit)
+    yield delivery_note(batch.settings.delivery, answers.values(), batch.commands.retry("--held"))
+    if compared.staged.skipped:
+        yield skipped_note(compared.staged.skipped)

@@ -1,4 +1,4 @@
-"""What a changed job file would cost again: nothing that has succeeded is paid for again without consent."""
+"""Require consent before a changed job file makes you pay again for jobs that have succeeded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from batchcrew.model.run import Counts
 from batchcrew.reports.commands import keep_command, quoted, retry_command, run_command
 
 LEAST_GUARDED = 10
-"""Fewer jobs than this are never too many to be paid for again."""
+"""Fewer jobs than this need no consent."""
 _SHOWN_ID = 40
 
 
@@ -51,10 +51,10 @@ def attempts_of(settings: RunSettings) -> int:
 
 
 def price_of(number: int, jobfile: JobFile, settings: RunSettings, by_crew: Mapping[str, int] | None = None) -> str:
-    """Return what so many jobs cost, retries included, as `3 to 9 kickoffs, 1.50 to 4.50 USD`.
+    """Return the cost of `number` jobs, retries included, as `3 to 9 kickoffs, 1.50 to 4.50 USD`.
 
     Args:
-        by_crew: their number by crew; default: the only crew's.
+        by_crew: the number of jobs by crew; default: all of the only crew.
     """
     most = number * attempts_of(settings)
     text = f"{number} kickoffs" if number == most else f"{number} to {most} kickoffs"
@@ -80,7 +80,7 @@ def check_plan(
     """Stop a plan that would pay again on a large scale.
 
     Args:
-        staged: the jobs of the file, compared with the ledger; None: they are as the ledger has them.
+        staged: the jobs of the file, compared with the ledger; None: the file has not changed.
         before: the batch's jobs as the ledger has them; None for a new batch.
 
     Raises:
@@ -101,15 +101,15 @@ def _stop(problem: str | None, source: Source, commands: Commands) -> None:
 def plan_problem(
     staged: Staged | None, before: Counts | None, settings: RunSettings, source: Source, jobfile: JobFile
 ) -> str | None:
-    """Return what a plan would pay again on a large scale; None when that is accepted, or little."""
+    """Return how much a plan would pay again; None if that is accepted, or little."""
     guard: Decimal | None = settings.plan_guard
     if before is None or guard is None or source.accept_changes:
         return None
     succeeded = before.succeeded + before.stale
-    replaced = min(staged.plan.vanished, staged.new_without_id) if staged is not None else 0
+    replaced = min(staged.plan.removed_succeeded, staged.new_without_id) if staged is not None else 0
     if staged is not None and replaced >= LEAST_GUARDED and replaced > guard * succeeded:
         return (
-            f"{staged.plan.vanished} of {succeeded} jobs that have succeeded are no longer in the file, and"
+            f"{staged.plan.removed_succeeded} of {succeeded} jobs that have succeeded are no longer in the file, and"
             f" {staged.new_without_id} new ones without an id have appeared: {price_of(replaced, jobfile, settings)}"
             " again if these are the same rows, edited"
         )
@@ -137,7 +137,7 @@ async def settle_stale(
     commands: Commands,
     observe: Observe,
 ) -> None:
-    """Put stale jobs back to pending where that is wanted; else list them, with what a rerun would cost."""
+    """Put stale jobs back to pending if they are to run again; otherwise list them, with the cost of a rerun."""
     by_crew = await ledger.stale_by_crew(batch)
     if not by_crew:
         return
@@ -147,10 +147,10 @@ async def settle_stale(
         price = price_of(number, jobfile, settings, by_crew)
         observe(Warned(f"{again} inputs changed since the answer came ({price})"))
         return
-    observe(Warned(stale_words(by_crew, await ledger.stale(batch), jobfile, settings, commands)))
+    observe(Warned(stale_note(by_crew, await ledger.stale(batch), jobfile, settings, commands)))
 
 
-def stale_words(
+def stale_note(
     by_crew: Mapping[str, int],
     first: Sequence[str],
     jobfile: JobFile,
@@ -159,10 +159,12 @@ def stale_words(
     *,
     recorded: bool = True,
 ) -> str:
-    """List the stale jobs, what a rerun costs, and the two commands that settle them.
+    """List the stale jobs, the cost of a rerun, and the two commands that settle them.
 
     Args:
-        recorded: the ledger has them as stale: `keep` knows nothing of the others before the next run.
+        by_crew: their number by crew.
+        first: the ids of the first ones.
+        recorded: whether the ledger has them as stale already; otherwise `keep` works only after the next run.
     """
     number = sum(by_crew.values())
     names = ", ".join(clean_text(job_id, limit=_SHOWN_ID) for job_id in first)
@@ -176,7 +178,7 @@ def stale_words(
 
 
 async def moved_crews(ledger: Reading, batch: BatchKey, jobfile: JobFile, commands: Commands) -> list[str]:
-    """Return what to say about crews whose address changed since the batch's latest run: their answers are kept."""
+    """Return a line for each crew whose address has changed since the batch's latest run: its answers are kept."""
     lines = []
     recorded = await ledger.crew_addresses(batch.batch)
     every = list(dict.fromkeys(address for addresses in recorded.values() for address in addresses))

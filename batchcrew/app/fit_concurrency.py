@@ -1,4 +1,4 @@
-"""Fitting a run's concurrency to the file descriptors that this machine gives: before anything starts."""
+"""Fit a run's concurrency to the file descriptors that this process may open, before anything starts."""
 
 from collections.abc import Mapping
 
@@ -7,20 +7,20 @@ from batchcrew.base.errors import UsageError
 from batchcrew.config.settings import CrewSettings, RunSettings
 
 RESERVE = 4
-"""Descriptors for what comes and goes: name servers, certificates, rows files, SQLite's temporary files."""
+"""Descriptors that are open for a short time: name servers, certificates, rows files, SQLite's temporary files."""
 LEDGER = 5
-"""What the ledger holds: the database and its WAL twice, to write and to read, and the shared memory."""
+"""Descriptors of the ledger: the database and its WAL twice, to write and to read, and the shared memory."""
 SERVER = 12
-"""A crew server in this process: its socket, its database."""
+"""Descriptors of a crew server in this process: its socket, its database."""
 WORKER = 6
-"""A served crew's worker process: its pipes."""
+"""Descriptors of a served crew's worker process: its pipes."""
 
 
 def require_descriptors(crews: Mapping[str, CrewSettings]) -> None:
-    """Check, before the ledger is opened, that it and one execution at a time fit. Belongs in a thread.
+    """Check that there are descriptors for the ledger and one execution at a time. It blocks: call it in a thread.
 
     Raises:
-        UsageError: they do not; the message says how many descriptors a run needs.
+        UsageError: there are not; the message says how many descriptors a run needs.
     """
     least = descriptors.in_use() + LEDGER + needed(1, crews)
     limit = descriptors.raise_limit(least)
@@ -29,9 +29,9 @@ def require_descriptors(crews: Mapping[str, CrewSettings]) -> None:
 
 
 def fit_concurrency(settings: RunSettings, crews: Mapping[str, CrewSettings]) -> tuple[RunSettings, str | None]:
-    """Raise the limit of descriptors to what the run may need, else lower its concurrency; and a warning if it was.
+    """Raise the limit of descriptors to what the run may need; if that fails, lower its concurrency, with a warning.
 
-    Looks at the system, so it belongs in a thread.
+    It blocks: call it in a thread.
 
     Raises:
         UsageError: not even one execution at a time can be watched.
@@ -56,7 +56,7 @@ def _too_few(limit: int, least: int) -> UsageError:
 
 
 def needed(concurrency: int, crews: Mapping[str, CrewSettings]) -> int:
-    """Descriptors that a run may come to hold at once, besides those that are open before it starts."""
+    """Return the descriptors that a run may hold at once, in addition to those that are open before it starts."""
     number = RESERVE
     server = False
     for crew in crews.values():

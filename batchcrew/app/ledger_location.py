@@ -23,7 +23,7 @@ class Owner(enum.Enum):
     SAME = enum.auto()
     """The same path, as given or relative to the ledger."""
     MOVED = enum.auto()
-    """The recorded file is gone, or is the same file under another path."""
+    """The recorded file no longer exists, or is the same file under another path."""
     OTHER = enum.auto()
     """Another file, which exists."""
 
@@ -80,10 +80,10 @@ def absolute(path: Path) -> Path:
 
 
 def exists(ledger: Path) -> bool:
-    """Whether there is a file at the ledger's path.
+    """Return whether there is a file at the ledger's path.
 
     Raises:
-        UsageError: it cannot be said: a name that is too long, a folder that cannot be entered.
+        UsageError: it cannot be determined: a name that is too long, a folder that cannot be entered.
     """
     try:
         return ledger.is_file()
@@ -93,14 +93,14 @@ def exists(ledger: Path) -> bool:
 
 
 def is_here(ledger: Path) -> bool:
-    """Whether the ledger is in the current folder, or in a folder of it."""
+    """Return whether the ledger is in the current folder or below it."""
     return absolute(ledger).is_relative_to(Path.cwd())
 
 
 def find_ledger(search: Search) -> Path | None:
     """Return the nearest ledger from the current folder upward; None if there is none.
 
-    The ledger of the current folder itself is taken whoever owns it.
+    The ledger of the current folder itself is used whoever owns it.
     """
     for folder in search.upward(search.folder):
         ledger = folder / DEFAULT_LEDGER
@@ -113,10 +113,10 @@ def find_ledger(search: Search) -> Path | None:
 
 
 def distrust(ledger: Path) -> str | None:
-    """Return why a ledger that nobody named is not used: its owner, or that everyone can write it.
+    """Return why a ledger that was only found is not trusted: its owner, or that everyone can write it; else None.
 
-    Checked are the file, its folder, and the folder above. Being writable by a group is allowed: on many systems
-    that is what every new file is, for a group of one.
+    It checks the file, its folder, and the folder above. A group may have write permission: on many systems every new
+    file has it, for a group of one.
     """
     for path in (ledger, ledger.parent, ledger.parent.parent):
         found = path.stat()
@@ -146,8 +146,8 @@ def compare(recorded: RecordedJobFile, jobfile: Path, ledger: Path) -> Owner:
 def _compare_old(recorded: str, given: Path, ledger: Path) -> Owner:
     """Compare with a path that an earlier version recorded as it was typed, in a folder that was not recorded.
 
-    Another file is only what is as good as certain: a ledger at the default place was used from the folder that its
-    `results` folder is in, and the typed path leads from there to a file that exists.
+    It is another file only if that is almost certain: a ledger at the default place was used from the folder that
+    contains its `results` folder, and the typed path leads from there to a file that exists.
     """
     typed = Path(recorded)
     if not typed.is_absolute() and not ledger.match(DEFAULT_LEDGER):
@@ -157,13 +157,13 @@ def _compare_old(recorded: str, given: Path, ledger: Path) -> Owner:
 
 
 def recorded_as(jobfile: Path, ledger: Path, date: str | None) -> RecordedJobFile:
-    """Return what a ledger records of its batch's job file."""
+    """Return the job file as a ledger records it."""
     path = absolute(jobfile)
     return RecordedJobFile(str(jobfile), str(path), os.path.relpath(path, absolute(ledger).parent), date)
 
 
 def recorded_day(recorded: RecordedJobFile | None, batch: str) -> str | None:
-    """Return what `{date}` was in the batch's job file; from its name where an earlier version took it in."""
+    """Return the value of `{date}` in the batch's job file; from the batch's name if an earlier version recorded it."""
     if recorded is not None and recorded.date is not None:
         return recorded.date
     day = re.search(r"\d{4}-\d{2}-\d{2}", batch)
@@ -171,7 +171,7 @@ def recorded_day(recorded: RecordedJobFile | None, batch: str) -> str | None:
 
 
 def recorded_place(recorded: RecordedJobFile, ledger: Path) -> Path:
-    """Return where the batch's job file is now: as it was given, or moved together with the ledger."""
+    """Return the path of the batch's job file now: as it was given, or moved together with the ledger."""
     if recorded.path is None:
         return Path(recorded.given)
     if _exists(Path(recorded.path)) or recorded.from_ledger is None:
@@ -185,7 +185,7 @@ def _exists(path: Path) -> bool:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except OSError:  # in a folder that cannot be read: it may well exist
+    except OSError:  # in a folder that cannot be read: it may exist
         return True
     return True
 
@@ -227,7 +227,7 @@ async def locate(jobfile: Path, batch: str, *, search: Search, clock: Clock, war
         if found:
             return search.shown(found[0])
     place = near if near is not None else _new_place(given.parent, search)
-    elsewhere = [why for ledger, why in unreadable.items() if ledger != place]  # to open `place` says why itself
+    elsewhere = [why for ledger, why in unreadable.items() if ledger != place]  # opening `place` reports its own error
     if elsewhere:
         raise UsageError(f"{elsewhere[0]}; it may contain batch {batch!r}; name the ledger to use with --ledger")
     if place in distrusted:
@@ -238,7 +238,7 @@ async def locate(jobfile: Path, batch: str, *, search: Search, clock: Clock, war
 
 
 def _candidates(folder: Path, search: Search) -> tuple[Path | None, list[Path], dict[Path, str]]:
-    """Return the nearest ledger upward of the job file, all that may be asked, and those that are not trusted."""
+    """Return the nearest ledger upward of the job file, all trusted ledgers, and those that are not trusted."""
     near: Path | None = None
     found: dict[tuple[int, int], Path] = {}  # one ledger may be reached by two paths
     distrusted: dict[Path, str] = {}
@@ -261,7 +261,11 @@ def _candidates(folder: Path, search: Search) -> tuple[Path | None, list[Path], 
 
 
 def _new_place(folder: Path, search: Search) -> Path:
-    """Raises UsageError: it would be in the root or the home folder."""
+    """Return where a new ledger is created.
+
+    Raises:
+        UsageError: it would be in the root or the home folder.
+    """
     base = search.folder if folder.is_relative_to(search.folder) else folder
     for place in dict.fromkeys((base, folder)):
         if place not in {search.home, Path(place.anchor)}:

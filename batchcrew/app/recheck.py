@@ -1,4 +1,4 @@
-"""What `recheck` does: look again at executions that timed out or were lost, and take what the crew has of them."""
+"""Poll executions again that timed out or were lost, and record their results, for `batchcrew recheck`."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TypeAlias
@@ -26,7 +26,7 @@ from batchcrew.model.execution import Execution, ExecutionState
 from batchcrew.reports.rechecks import Finding, Look, RecheckResult
 
 AT_ONCE = 10
-"""Executions that are looked at together; fewer where `run.concurrency` is lower."""
+"""Executions that are polled at the same time; fewer if `run.concurrency` is lower."""
 TRIES = 3
 """Polls of one execution, with growing waits, before its answers count as unclear."""
 FIRST_WAIT_SECONDS = 0.5
@@ -37,23 +37,31 @@ HOPELESS = 5
 Report: TypeAlias = Callable[[Look], None]
 
 
-async def recheck(
-    batch: BatchKey,
-    job_ids: Sequence[str],
-    *,
-    source: Source,
-    ledger: Ledger,
-    stop: Stop,
-    clock: Clock,
-    rng: random.Random,
-    report: Report,
-    warn: Callable[[str], None],
-) -> RecheckResult:
-    """Poll the execution of every attempt that timed out or was lost (of the named jobs); nothing is kicked off.
+@dataclass(frozen=True, slots=True)
+class RecheckRequest:
+    """The batch whose executions are polled again."""
 
-    Args:
-        source: the batch's job file: whose crews, tokens and waits are used.
-        report: called with each finding, once it is durable.
+    batch: BatchKey
+    job_ids: Sequence[str]
+    """Only executions of these jobs; empty: of all jobs."""
+    source: Source
+    """The batch's job file: its crews, tokens and waits are used."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecheckContext:
+    """What a recheck does not make itself: its stop, its clock, its rng, and its observers."""
+
+    stop: Stop
+    clock: Clock
+    rng: random.Random
+    report: Report
+    """Called with each finding, once it is durable."""
+    warn: Callable[[str], None]
+
+
+async def recheck(request: RecheckRequest, context: RecheckContext, *, ledger: Ledger) -> RecheckResult:
+    """Poll the execution of every attempt that timed out or was lost. Kick nothing off.
 
     Raises:
         JobFileError, UsageError: the job file is wrong.
@@ -62,8 +70,9 @@ async def recheck(
         CrewUnusable: a crew refuses the token, or the URL is wrong.
     """
     assert ledger.path is not None  # noqa: S101 - opened by its path
+    batch, source = request.batch, request.source
     jobfile, _ = await asyncio.to_thread(source.load)
-    async with BatchLock(ledger.path, batch.batch, since=to_text(clock.now())):
+    async with BatchLock(ledger.path, batch.batch, since=to_text(context.clock.now())):
         run_id = await ledger.open_run(
             batch.id, pid=os.getpid(), host=socket.gethostname(), version=__version__, kind="recheck"
         )
@@ -76,10 +85,9 @@ async def recheck(
         code = ExitCode.DEFECT
         try:
             async with AsyncExitStack() as stack:
-                looker = _Looker(ledger, jobfile, stop=stop, clock=clock, rng=rng, report=report, result=result)
-                await looker.look_at_all(batch, job_ids, source=source, stack=stack, warn=warn)
+                await _Recheck(ledger, jobfile, context, result).poll_all(request, stack)
             result.counts = await ledger.counts(batch)
-            result.without_id = await ledger.held_without_id(batch, job_ids)
+            result.without_id = await ledger.held_without_id(batch, request.job_ids)
             code = result.exit_code
         except CrewUnusable:
             code = ExitCode.CREW_UNUSABLE
@@ -89,52 +97,37 @@ async def recheck(
     return result
 
 
-class _Looker:
-    """Looks at one attempt after another, `AT_ONCE` together; memory does not grow with their number."""
+class _Recheck:
+    """Polls the executions job by job, `AT_ONCE` at the same time; memory does not grow with their number."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        jobfile: JobFile,
-        *,
-        stop: Stop,
-        clock: Clock,
-        rng: random.Random,
-        report: Report,
-        result: RecheckResult,
-    ) -> None:
+    def __init__(self, ledger: Ledger, jobfile: JobFile, context: RecheckContext, result: RecheckResult) -> None:
         self._ledger = ledger
         self._jobfile = jobfile
-        self._stop = stop
-        self._clock = clock
-        self._rng = rng
-        self._report = report
+        self._stop = context.stop
+        self._clock = context.clock
+        self._rng = context.rng
+        self._report = context.report
+        self._warn = context.warn
         self._result = result
         self._clients: Mapping[str, CrewClient] = {}
         self._former: Mapping[tuple[str, str], CrewClient] = {}
         self._unclear: Counter[CrewClient] = Counter()
         self._at_once = min(AT_ONCE, jobfile.run.concurrency)
 
-    async def look_at_all(
-        self,
-        batch: BatchKey,
-        job_ids: Sequence[str],
-        *,
-        source: Source,
-        stack: AsyncExitStack,
-        warn: Callable[[str], None],
-    ) -> None:
+    async def poll_all(self, request: RecheckRequest, stack: AsyncExitStack) -> None:
+        """Poll every execution of the request; `stack` closes the crews' clients."""
+        batch, job_ids = request.batch, request.job_ids
         addresses = await self._ledger.unsure_addresses(batch, job_ids)
         wanted = {name: crew for name, crew in self._jobfile.crews.items() if name in {crew for crew, _ in addresses}}
-        jobfile = replace(self._jobfile, crews=wanted)  # no server is started for crews that nobody asks about
+        jobfile = replace(self._jobfile, crews=wanted)  # no server is started for the other crews
         assert self._ledger.path is not None  # noqa: S101 - opened by its path
         self._clients = await stack.enter_async_context(
-            open_crews(jobfile, concurrency=self._at_once, ledger=self._ledger.path, clock=self._clock, warn=warn)
+            open_crews(jobfile, concurrency=self._at_once, ledger=self._ledger.path, clock=self._clock, warn=self._warn)
         )
-        if source.crew_url is None:  # else the operator says where they are
+        if request.source.crew_url is None:  # otherwise the operator has named the address
             known = {(crew, url) for crew, url in addresses if url is not None}
             self._former = await stack.enter_async_context(
-                open_former(jobfile, known, concurrency=self._at_once, clock=self._clock, warn=warn)
+                open_former(jobfile, known, concurrency=self._at_once, clock=self._clock, warn=self._warn)
             )
         page: list[list[EndedAttempt]] = []
         async for attempt in self._ledger.unsure(batch, job_ids):
@@ -142,27 +135,27 @@ class _Looker:
                 page[-1].append(attempt)
                 continue
             if len(page) == self._at_once:
-                await self._look_at_jobs(page)
+                await self._poll_jobs(page)
                 page = []
                 if self._stop.requested:
                     self._result.stopped = True
                     return
             page.append([attempt])
-        await self._look_at_jobs(page)
+        await self._poll_jobs(page)
 
-    async def _look_at_jobs(self, jobs: list[list[EndedAttempt]]) -> None:
+    async def _poll_jobs(self, jobs: list[list[EndedAttempt]]) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 for attempts in jobs:
-                    group.create_task(self._look_at_job(attempts))
+                    group.create_task(self._poll_job(attempts))
         except BaseExceptionGroup as errors:
             error: BaseException = errors
             while isinstance(error, BaseExceptionGroup):
                 error = error.exceptions[0]
             raise error from errors
 
-    async def _look_at_job(self, attempts: list[EndedAttempt]) -> None:
-        """The latest attempt first; once one has succeeded, the job's others are left alone."""
+    async def _poll_job(self, attempts: list[EndedAttempt]) -> None:
+        """Poll the latest attempt first; once one has succeeded, do not poll the job's others."""
         for attempt in attempts:
             look = await self._look(attempt)
             self._result.found[look.finding] += 1
@@ -196,7 +189,7 @@ class _Looker:
                 return Look(attempt, Finding.RUNNING, answer.word)
 
     async def _poll(self, client: CrewClient, kickoff_id: str) -> Execution | Unclear:
-        """Poll until the answer is clear, a few times, and while an empty one may still settle.
+        """Poll until the answer is clear, a few times; a completed execution may get its output a little later.
 
         Raises:
             CrewUnusable: the token is refused, or the URL is wrong.
@@ -220,7 +213,7 @@ class _Looker:
 
 
 async def recorded_source(batch: str, source: Source, recorded: RecordedJobFile, ledger: Path) -> Source:
-    """Return `source` with the path and the date of the batch's job file, also where it was moved with the ledger."""
+    """Return `source` with the path and the date of the batch's job file, even if that was moved with the ledger."""
     day = recorded_day(recorded, batch)
     if day is not None:
         source = replace(source, today=date.fromisoformat(day))

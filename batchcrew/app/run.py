@@ -18,8 +18,9 @@ from typing import Self
 
 from batchcrew import __version__
 from batchcrew.app.consent import moved_crews, settle_stale
+from batchcrew.app.crew_names import renamed_crews
 from batchcrew.app.fit_concurrency import fit_concurrency, require_descriptors
-from batchcrew.app.ingest import TakenIn, commands_of, renamed_crews, report_earlier_days, take_in
+from batchcrew.app.ingest import Ingested, IngestRequest, commands_of, ingest, report_earlier_days
 from batchcrew.app.ledger_location import is_here
 from batchcrew.app.warning_history import WarningHistory
 from batchcrew.app.wiring import Source, ledger_of, open_crews, open_former
@@ -200,15 +201,12 @@ async def _continue(
             context.observe(Warned(warning))
         async with _Crews(jobfile, settings, path, context) as crews:
             try:
-                taken = await take_in(
+                taken = await ingest(
                     ledger,
-                    jobfile,
-                    source=source,
+                    IngestRequest(jobfile=jobfile, source=source, settings=settings, program=request.program),
                     stop=context.stop,
                     observe=context.observe,
-                    settings=settings,
-                    ask=partial(crews.ask, once=request.once),
-                    program=request.program,
+                    request_inputs=partial(crews.ask, once=request.once),
                 )
             except NeedsConsent as refusal:
                 await _watch_only(request, jobfile, crews, ledger, context, refusal)
@@ -277,7 +275,7 @@ async def _watch_only(
     context.observe(Warned(f"{refusal}; first, batchcrew watches the executions in progress until they end"))
     result = RunResult(batch=batch.batch, run_id=None, counts=counts, ledger=str(ledger.path))
     only = replace(request, limit=0)
-    await _run(only, jobfile, crews, ledger, TakenIn(batch, None), result, context)
+    await _run(only, jobfile, crews, ledger, Ingested(batch, None), result, context)
 
 
 async def _prepare_jobs(
@@ -304,7 +302,7 @@ async def _run(
     jobfile: JobFile,
     crews: _Crews,
     ledger: Ledger,
-    taken: TakenIn,
+    taken: Ingested,
     result: RunResult,
     context: RunContext,
 ) -> RunResult:

@@ -1,4 +1,4 @@
-"""What keeps a ledger in order: backup, upgrade, delete and vacuum, each as one call."""
+"""Maintain a ledger: backup, upgrade, delete and vacuum, each as one call."""
 
 import asyncio
 import contextlib
@@ -21,9 +21,9 @@ BACKUP_EXAMPLE = "batchcrew-backup.db"
 
 
 async def backup(ledger: Path, target: Path, *, clock: Clock) -> int:
-    """Write a copy of the ledger, as of one moment, to the new file `target`; returns its size in bytes.
+    """Write a copy of the ledger, as of one moment, to the new file `target`; return its size in bytes.
 
-    A run may go on meanwhile. The copy is checked, readable by its owner only, and appears whole or not at all.
+    A run may continue meanwhile. The copy is checked, readable by its owner only, and appears once it is complete.
 
     Raises:
         UsageError: `target` exists, or a file of a database of that name does, or its folder cannot be written.
@@ -52,7 +52,11 @@ async def backup(ledger: Path, target: Path, *, clock: Clock) -> int:
 
 
 def _require_free(target: Path, ledger: Path) -> None:
-    """Raises UsageError: something of that name exists, or SQLite would take the copy for a part of a database."""
+    """Check that a backup can be written to `target`.
+
+    Raises:
+        UsageError: it exists, or SQLite would read the copy as a part of another database.
+    """
     if str(target) == "-":
         raise UsageError("a backup is written to a file, not to stdout: '-'; name a file")
     try:
@@ -89,7 +93,7 @@ def _put_in_place(copy: Path, target: Path) -> int:
 
 
 async def upgrade(ledger: Path, *, clock: Clock) -> tuple[int, int]:
-    """Bring the ledger to this version's schema; returns its number before and after.
+    """Bring the ledger to this version's schema; return its number before and after.
 
     Raises:
         LedgerTooNew: a later batchcrew wrote it.
@@ -102,20 +106,20 @@ async def upgrade(ledger: Path, *, clock: Clock) -> tuple[int, int]:
 
 
 async def counts_of(ledger: Path, batch: str, *, clock: Clock) -> Counts | None:
-    """What would be deleted with the batch; None where there is no such batch."""
+    """Return the number of jobs that would be deleted with the batch; None if the ledger has no such batch."""
     async with LedgerReader(ledger, clock=clock) as reader:
         key = await reader.batch(batch)
         return None if key is None else await reader.counts(key)
 
 
 async def delete(ledger: Path, batch: str, *, clock: Clock) -> int:
-    """Delete a batch: its jobs, attempts, answers and runs. Returns how many jobs it had.
+    """Delete a batch: its jobs, attempts, answers and runs. Return how many jobs it had.
 
-    Kickoffs of this month stay counted for `max_kickoffs_per_month`. The file keeps its size until it is vacuumed.
+    Kickoffs of this month still count for `max_kickoffs_per_month`. The file keeps its size until it is vacuumed.
 
     Raises:
         BatchBusy: a run holds the batch.
-        NotInLedger: there is no such batch.
+        NotInLedger: the ledger has no such batch.
     """
     async with (
         BatchLock(ledger, batch, since=to_text(clock.now())),

@@ -1,4 +1,4 @@
-"""Which warnings a person knows already: those that the batch's last run said too."""
+"""Recognize the warnings that the batch's last run reported already."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -11,13 +11,13 @@ _NUMBER = re.compile(r"\d+")
 
 
 class WarningHistory:
-    """Passes events on, marks the warnings that were said before, and adds commands to those that have an action.
+    """Passes events on, marks the warnings that were reported before, and adds commands to those that have an action.
 
-    Numbers in warnings may differ; those that last are compared to the letter, and left out when they are repeated.
+    Numbers in warnings may differ. Lasting warnings must be equal, and are not reported again.
 
     Args:
-        observe: who is told.
-        before: what `kept` gave at the end of the last run.
+        observe: gets the events.
+        before: the value of `kept` at the end of the last run.
         next_step: makes the sentence with the command of an action.
     """
 
@@ -28,6 +28,7 @@ class WarningHistory:
         self._seen: dict[str, None] = {}
 
     def observe(self, event: Event) -> None:
+        """Pass an event on."""
         if isinstance(event, Warned):
             words = event.message if event.lasting else _NUMBER.sub("#", event.message)
             if len(self._seen) < MOST_KEPT:
@@ -41,9 +42,10 @@ class WarningHistory:
 
     @property
     def kept(self) -> list[str]:
-        """What the next run is told of."""
+        """Return the warnings of this run, for the next run."""
         return list(self._seen)
 
     @property
     def changed(self) -> bool:
+        """Return whether this run's warnings differ from the last run's."""
         return self._before != frozenset(self._seen)

@@ -59,7 +59,7 @@ def check_and_report(
         )
         files_lines = (*render_rows_files(result.rows_files, width=width or 80), *render_questions(result.questions))
         click.echo("\n".join((plan_text, *files_lines)))
-    if result.lacking:
+    if result.missing_inputs:
         return ExitCode.USAGE
     if result.unusable:
         return ExitCode.CREW_UNUSABLE

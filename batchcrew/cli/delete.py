@@ -52,7 +52,7 @@ def _agreed(question: str) -> bool:
 
 
 def _question(batch: str, counts: Counts, ledger: Path) -> str:
-    jobs = counts.total + counts.gone
+    jobs = counts.total + counts.removed
     question = f"Delete {clean_text(batch)} with {jobs} {'job' if jobs == 1 else 'jobs'} from {ledger}?"
     lost = [f"{counts.succeeded} {'answer' if counts.succeeded == 1 else 'answers'}"] if counts.succeeded else []
     if counts.open:

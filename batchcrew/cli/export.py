@@ -30,26 +30,32 @@ from batchcrew.reports.export.rows import Format, export
 )
 @option(
     "--all",
-    "with_gone",
+    "with_removed",
     is_flag=True,
     envvar="BATCHCREW_ALL",
     help="Include jobs that are no longer in the file, at the end.",
 )
 @ledger_option
 def command(
-    batch: str | None, *, named_batch: str | None, format_: Format, output: Path | None, with_gone: bool, ledger: Path
+    batch: str | None,
+    *,
+    named_batch: str | None,
+    format_: Format,
+    output: Path | None,
+    with_removed: bool,
+    ledger: Path,
 ) -> None:
     """Export one row per job of BATCH, in the file's order: the file's own columns, then the job's result."""
     batch = one_batch(batch, named_batch)
     if output is not None and is_database_file(output, ledger):
         raise UsageError(f"invalid --output: {output} belongs to the ledger; name another file")
-    number = call(_export(existing(ledger), batch, format_, output, with_gone=with_gone))
+    number = call(_export(existing(ledger), batch, format_, output, with_removed=with_removed))
     if output is not None:
         click.echo(f"{number} {'row' if number == 1 else 'rows'} written to {output}", err=True)
 
 
-async def _export(path: Path, batch: str, format_: Format, output: Path | None, *, with_gone: bool) -> int:
+async def _export(path: Path, batch: str, format_: Format, output: Path | None, *, with_removed: bool) -> int:
     async with LedgerReader(path, clock=SystemClock()) as ledger:
         key = await known_batch(ledger, batch)
-        rows, stale = ledger.results(key, with_gone=with_gone), bool((await ledger.counts(key)).stale)
+        rows, stale = ledger.results(key, with_removed=with_removed), bool((await ledger.counts(key)).stale)
         return await export(rows, key.columns, format=format_, stale=stale, path=output, stdout=sys.stdout.buffer)

@@ -7,7 +7,7 @@ import click
 from batchcrew.base.clock import SystemClock, to_text
 from batchcrew.base.errors import UsageError
 from batchcrew.cli.loop import call
-from batchcrew.cli.options import batch_option, existing, from_environment, known_batch, ledger_option, one_batch
+from batchcrew.cli.options import batch_and_jobs, batch_option, existing, known_batch, ledger_option
 from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
 from batchcrew.ledger import BatchLock, Ledger
@@ -24,10 +24,7 @@ def command(batch: str | None, jobs: tuple[str, ...], *, named_batch: str | None
 
     A job is stale when its inputs changed in the file after it succeeded. Nothing is started or paid for.
     """
-    if named_batch is not None and batch is not None and not from_environment("named_batch"):
-        name, jobs = named_batch, (batch, *jobs)  # every argument is a job
-    else:
-        name = one_batch(batch, named_batch)
+    name, jobs = batch_and_jobs(batch, jobs, named_batch)
     kept = call(_keep(existing(ledger), name, jobs))
     if jobs and not kept:
         shows = status_command(name, str(ledger), current_program())

@@ -75,6 +75,19 @@ def one_batch(argument: str | None, named: str | None) -> str:
     return batch
 
 
+def batch_and_jobs(argument: str | None, jobs: tuple[str, ...], named: str | None) -> tuple[str, tuple[str, ...]]:
+    """Return the batch and the jobs of a command with the arguments BATCH and JOBS and the option `--batch`.
+
+    With `--batch` on the command line, every argument is a job.
+
+    Raises:
+        UsageError: no batch is given.
+    """
+    if named is not None and argument is not None and not from_environment("named_batch"):
+        return named, (argument, *jobs)
+    return one_batch(argument, named), jobs
+
+
 def from_environment(parameter: str) -> bool:
     """Return whether the command got the option's value from its environment variable."""
     return click.get_current_context().get_parameter_source(parameter) is ParameterSource.ENVIRONMENT

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from batchcrew.app.recheck import recheck, recorded_source
+from batchcrew.app.recheck import RecheckContext, RecheckRequest, recheck, recorded_source
 from batchcrew.app.wiring import Source
 from batchcrew.base.clock import SystemClock
 from batchcrew.cli.loop import call, say
@@ -98,15 +98,12 @@ async def _recheck(
         key = await known_batch(ledger, batch)
         recorded = await ledger.recorded_jobfile(batch)
         assert recorded is not None  # noqa: S101 - there is such a batch
-        work = recheck(
-            key,
-            jobs,
-            source=await recorded_source(batch, source, recorded, path),
-            ledger=ledger,
+        request = RecheckRequest(key, jobs, await recorded_source(batch, source, recorded, path))
+        context = RecheckContext(
             stop=stop,
             clock=clock,
             rng=random.Random(),
             report=report,
             warn=lambda message: say(f"warning: {message}"),
         )
-        return await with_signals(work, stop)
+        return await with_signals(recheck(request, context, ledger=ledger), stop)

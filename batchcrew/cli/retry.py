@@ -8,12 +8,11 @@ from batchcrew.base.clock import SystemClock, to_text
 from batchcrew.base.errors import UsageError
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import (
+    batch_and_jobs,
     batch_option,
     existing,
-    from_environment,
     known_batch,
     ledger_option,
-    one_batch,
     option,
 )
 from batchcrew.cli.output import confirm
@@ -53,10 +52,7 @@ def command(
 
     Named jobs may be in any ended state, unless --state limits them. A succeeded job is paid for again.
     """
-    if named_batch is not None and batch is not None and not from_environment("named_batch"):
-        name, jobs = named_batch, (batch, *jobs)  # every argument is a job
-    else:
-        name = one_batch(batch, named_batch)
+    name, jobs = batch_and_jobs(batch, jobs, named_batch)
     wanted = {JobState(state) for state in states} | ({JobState.HELD} if held else set())
     if not wanted:
         wanted = set(ENDED_JOB_STATES) if jobs else {JobState.SUCCEEDED if from_url else JobState.FAILED}

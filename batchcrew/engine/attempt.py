@@ -194,7 +194,7 @@ class AttemptRunner:
         """The kickoff's answer is lost for good."""
         return retry.in_doubt(
             reason,
-            charged=attempt.charged,
+            attempts_used=attempt.attempts_used,
             delivery=self._settings.delivery,
             retry=self._settings.retry,
             rng=self._rng,
@@ -284,23 +284,23 @@ class AttemptRunner:
     ) -> Outcome | None:
         match execution.state:
             case ExecutionState.SUCCEEDED | ExecutionState.FAILED:
-                return retry.ended(execution, charged=attempt.charged, **self._decisions())
+                return retry.ended(execution, attempts_used=attempt.attempts_used, **self._decisions())
             case ExecutionState.NOT_FOUND if not deadline.is_lost(watched):
                 return None
             case ExecutionState.NOT_FOUND if settling.completed is not None:
-                return retry.ended(settling.completed, charged=attempt.charged, **self._decisions())
+                return retry.ended(settling.completed, attempts_used=attempt.attempts_used, **self._decisions())
             case ExecutionState.NOT_FOUND:
                 reason = f"the crew no longer knows kickoff {attempt.kickoff_id}"
                 return retry.lost(
                     reason,
-                    charged=attempt.charged,
+                    attempts_used=attempt.attempts_used,
                     delivery=self._settings.delivery,
                     attached=attempt.attached,
                     **self._decisions(),
                 )
             case _ if deadline.is_over(polled):
                 timeout = self._settings.timeout
-                return retry.timed_out(timeout, execution, charged=attempt.charged, **self._decisions())
+                return retry.timed_out(timeout, execution, attempts_used=attempt.attempts_used, **self._decisions())
             case _:
                 return None
 

@@ -36,7 +36,7 @@ class EngineResult:
                 crew=attempt.crew,
                 state=outcome.job_state,
                 seconds=seconds,
-                attempts=attempt.charged,
+                attempts_used=attempt.attempts_used,
                 kickoff_id=attempt.kickoff_id,
             )
             heapq.heappush(self.slowest, (seconds, attempt.attempt_id, line))

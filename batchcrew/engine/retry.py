@@ -19,23 +19,23 @@ def jittered(seconds: float, rng: random.Random) -> float:
     return seconds * rng.uniform(1 - JITTER, 1 + JITTER)
 
 
-def next_wait(kind: RetryClass, *, charged: int, retry: RetrySettings, rng: random.Random) -> float | None:
+def next_wait(kind: RetryClass, *, attempts_used: int, retry: RetrySettings, rng: random.Random) -> float | None:
     """Seconds until a job whose attempt ended as `kind` is kicked off again, or None: it is not.
 
     Args:
-        charged: kickoffs of the job so far, this one included.
+        attempts_used: kickoffs of the job so far, this one included.
     """
-    if kind not in retry.on or charged >= retry.attempts:
+    if kind not in retry.on or attempts_used >= retry.attempts:
         return None
-    return jittered(min(retry.backoff * retry.factor ** (charged - 1), retry.max), rng)
+    return jittered(min(retry.backoff * retry.factor ** (attempts_used - 1), retry.max), rng)
 
 
-def ended(execution: Execution, *, charged: int, retry: RetrySettings, rng: random.Random) -> Outcome:
+def ended(execution: Execution, *, attempts_used: int, retry: RetrySettings, rng: random.Random) -> Outcome:
     """The crew said that it succeeded or failed."""
     if execution.state is ExecutionState.SUCCEEDED:
         return Outcome(attempt_state=AttemptState.SUCCEEDED, job_state=JobState.SUCCEEDED, execution=execution)
     reason = execution.error or f"the crew reported '{execution.word}' without a reason"
-    return _failed(AttemptState.FAILED, "crew_error", reason, charged, retry, rng, execution)
+    return _failed(AttemptState.FAILED, "crew_error", reason, attempts_used, retry, rng, execution)
 
 
 def outdated(outcome: Outcome, on_change: OnChange) -> Outcome:
@@ -49,7 +49,7 @@ def outdated(outcome: Outcome, on_change: OnChange) -> Outcome:
 
 
 def lost(
-    reason: str, *, charged: int, delivery: Delivery, attached: bool, retry: RetrySettings, rng: random.Random
+    reason: str, *, attempts_used: int, delivery: Delivery, attached: bool, retry: RetrySettings, rng: random.Random
 ) -> Outcome:
     """The crew no longer knows the execution: it was paid for, and what came of it is gone.
 
@@ -60,30 +60,32 @@ def lost(
         reason += "; if that id is wrong, attach the right one"
     if attached or delivery == "at_most_once":
         return Outcome(attempt_state=AttemptState.LOST, job_state=JobState.HELD, reason=reason)
-    return _failed(AttemptState.LOST, "lost", reason, charged, retry, rng, None)
+    return _failed(AttemptState.LOST, "lost", reason, attempts_used, retry, rng, None)
 
 
 def timed_out(
-    timeout: float, execution: Execution, *, charged: int, retry: RetrySettings, rng: random.Random
+    timeout: float, execution: Execution, *, attempts_used: int, retry: RetrySettings, rng: random.Random
 ) -> Outcome:
     """The execution still runs after its time."""
     said = f"; last status '{execution.word}'" if execution.word else ""
     reason = f"timed out after {format_duration(timeout)}{said}; the execution may still be running (and billed)"
-    return _failed(AttemptState.TIMED_OUT, "timeout", reason, charged, retry, rng, execution)
+    return _failed(AttemptState.TIMED_OUT, "timeout", reason, attempts_used, retry, rng, execution)
 
 
-def in_doubt(reason: str, *, charged: int, delivery: Delivery, retry: RetrySettings, rng: random.Random) -> Outcome:
+def in_doubt(
+    reason: str, *, attempts_used: int, delivery: Delivery, retry: RetrySettings, rng: random.Random
+) -> Outcome:
     """The kickoff was sent and its answer was lost: `delivery` decides."""
     state = AttemptState.IN_DOUBT
     if delivery == "at_most_once":
         return Outcome(attempt_state=state, job_state=JobState.HELD, reason=f"kickoff in doubt: {reason}")
-    if charged >= retry.attempts:
+    if attempts_used >= retry.attempts:
         return Outcome(
             attempt_state=state,
             job_state=JobState.FAILED,
-            reason=f"kickoff in doubt, attempt {charged} of {retry.attempts}: {reason}",
+            reason=f"kickoff in doubt, attempt {attempts_used} of {retry.attempts}: {reason}",
         )
-    wait = jittered(min(retry.backoff * retry.factor ** (charged - 1), retry.max), rng)
+    wait = jittered(min(retry.backoff * retry.factor ** (attempts_used - 1), retry.max), rng)
     return Outcome(attempt_state=state, job_state=JobState.PENDING, reason=f"kickoff in doubt: {reason}", retry_in=wait)
 
 
@@ -103,12 +105,12 @@ def _failed(
     state: AttemptState,
     kind: RetryClass,
     reason: str,
-    charged: int,
+    attempts_used: int,
     retry: RetrySettings,
     rng: random.Random,
     execution: Execution | None,
 ) -> Outcome:
-    wait = next_wait(kind, charged=charged, retry=retry, rng=rng)
+    wait = next_wait(kind, attempts_used=attempts_used, retry=retry, rng=rng)
     if wait is not None and is_permanent(reason, retry.never):
         wait = None
     return Outcome(

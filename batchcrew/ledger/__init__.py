@@ -1,28 +1,38 @@
-"""The ledger: the SQLite file that knows every job, attempt and outcome. The only package with SQL.
+"""The ledger: the SQLite file that records every job, attempt and outcome. The only package with SQL.
 
-`Ledger` (ledger.py) writes, `LedgerReader` (reader.py) reads and never writes; both have the methods of `reading.py`.
-`connection.py` opens the file, `schema.py` holds tables and migrations, `writer.py` the one task that writes,
-`transitions.py` what may change and how. `staging.py`, `comparing.py` and `merging.py` bring a job file in, `stale.py`
-and `missing_inputs.py` say what becomes of its jobs then. `queries.py` holds what is read, `runs.py` a run's own row,
-`upkeep.py` backup, deletion and vacuum, `spill.py` the kickoff ids that the ledger could not take, `lock.py` the lock
-that makes one run per batch, `clock_jumps.py` the effect of a clock that was set, `naming.py` how long a ledger's name
-may be.
+`Ledger` (ledger.py) writes, `LedgerReader` (reader.py) only reads; both have the queries of `Reading` (reading.py).
+
+| module | contains |
+|---|---|
+| `reads/` | every query, by noun |
+| `writes/` | every change as a method of `Ledger`, by noun |
+| `connection.py`, `writer.py` | the connections, and the one task that writes |
+| `schema.py`, `migrations.py` | tables and views, and how older ledgers are upgraded |
+| `staging.py`, `comparing.py`, `merging.py` | a job file on its way into the ledger |
+| `to_start.py` | the jobs that a run would start |
+| `transitions.py`, `attaching.py`, `rechecks.py` | the states of attempts, and of their jobs |
+| `stale.py`, `missing_inputs.py` | the states of jobs without an attempt |
+| `runs.py`, `clock_jumps.py`, `spill.py`, `lock.py` | runs, and one run per batch |
+| `upkeep.py` | delete, vacuum, check for damage |
 """
 
+from batchcrew.ledger.batch import BatchKey, RecordedJobFile, SentColumns
 from batchcrew.ledger.comparing import Staged
 from batchcrew.ledger.connection import NEXT_RUN_RESUMES
 from batchcrew.ledger.connection import lock_schema as schema_lock
-from batchcrew.ledger.ledger import Claim, Ledger
+from batchcrew.ledger.ledger import Ledger
 from batchcrew.ledger.lock import BatchLock
 from batchcrew.ledger.naming import require_usable_name
 from batchcrew.ledger.reader import LedgerReader
-from batchcrew.ledger.reading import BatchKey, Reading, RecordedJobFile, SentColumns
-from batchcrew.ledger.rechecks import EndedAttempt, Rechecked
+from batchcrew.ledger.reading import Reading
+from batchcrew.ledger.reads.rechecks import EndedAttempt
+from batchcrew.ledger.rechecks import Rechecked
 from batchcrew.ledger.schema import CURRENT as CURRENT_SCHEMA
 from batchcrew.ledger.staging import Duplicate
 from batchcrew.ledger.to_start import ToStart
 from batchcrew.ledger.transitions import MonthBudget
 from batchcrew.ledger.upkeep import Vacuumed
+from batchcrew.ledger.writes.attempts import Claim
 
 __all__ = [
     "CURRENT_SCHEMA",

@@ -1,7 +1,8 @@
-"""A wall clock that was set between two runs: what waits or grows old is measured from moments in the ledger.
+"""Correct the moments from which waits and ages are measured, if the wall clock was set between two runs.
 
-Within a run the clock is steady (`clock.py`). Between two runs on one machine its uptime tells how far the wall clock
-was set; the moments of what is still open are moved by as much, so that nothing is due, or timed out, for that alone.
+Within a run the clock is steady (`clock.py`). Between two runs on one machine, its uptime shows how far the wall clock
+was set. The moments of open attempts and waiting jobs are moved as far, so that none is due or timed out only because
+of that.
 """
 
 from datetime import datetime
@@ -11,7 +12,7 @@ import aiosqlite
 from batchcrew.base.clock import Uptime, from_text
 
 TOLERATED_SECONDS = 2.0
-"""A clock that is kept right by NTP drifts by less between two runs."""
+"""A clock that NTP adjusts drifts by less between two runs."""
 
 _MOVED = "strftime('%Y-%m-%dT%H:%M:%fZ', {0}, :by)"
 _OPEN = (
@@ -32,7 +33,7 @@ _CHANGES = (
 
 
 async def carry_over(connection: aiosqlite.Connection, batch_id: int, now: datetime, uptime: Uptime) -> float:
-    """Move the batch's open moments by what the clock was set since its latest run; returns the seconds (0: none)."""
+    """Move the batch's open moments as far as the clock was set since its latest run; return the seconds (0: none)."""
     rows = list(
         await connection.execute_fetchall(
             "SELECT started_at, boot_id, uptime FROM runs WHERE batch_id = ? AND boot_id IS NOT NULL"

@@ -1,21 +1,22 @@
-"""Comparing what is staged with the ledger: which jobs are new, changed or gone, and which answer belongs to which.
+"""Compare the staged jobs with the ledger: find new, changed and removed jobs, and which answer belongs to which job.
 
 A job is changed when its inputs are, or its crew (names and addresses both differ). An answer is an attempt that has
 succeeded, is in progress or is in doubt; it belongs to the inputs that it was started with. So a changed or new job
 whose inputs an answer was made from takes that answer over, each answer once:
 
 1. an answer from the job's own history (the edit was reverted), then
-2. one of a job that is gone from the file or that has other inputs now (renumbered rows, a renamed id column).
+2. an answer of a job that was removed from the file or that has other inputs now (renumbered rows, a renamed id
+   column).
 
 The result is in temporary tables, which `merging.py` applies:
 
 | table | holds |
 |---|---|
 | `changed` | jobs that may take over an answer or give theirs away, and the state that each gets (see `_CHANGED`) |
-| `renamed` | jobs that are unchanged but for the name of their crew |
-| `gone` | jobs that are no longer in the file |
-| `fresh` | places in the file of jobs that the ledger does not have |
-| `moves` | attempt, the job that it belongs to so far, and the place in the file of the job that takes it over |
+| `renamed` | jobs of which only the name of their crew has changed |
+| `removed` | jobs that are no longer in the file |
+| `fresh` | positions in the file of jobs that the ledger does not have |
+| `moves` | attempt, the job that it has belonged to, and the position in the file of the job that takes it over |
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,13 +34,13 @@ from batchcrew.model.run import Plan
 
 SHOWN_JOBS = 5
 
-# the file changed it just now. The others were stale, or in progress with former inputs, before; or they are pending
-# and back in the file: their answer may have come under another id meanwhile
+# the job differs from the file. Other jobs in `changed` were stale, or in progress with former inputs, before; or they
+# are pending and back in the file: their answer may have come under another id in the meantime
 _DIFFERS = """
 (j.inputs <> s.inputs AND NOT same_inputs(j.inputs, s.inputs))
     OR (j.crew <> s.crew AND crew_group(j.crew) <> crew_group(s.crew))
 """
-# CROSS JOIN: SQLite keeps this order, and finds each job of the file by its id
+# CROSS JOIN makes SQLite keep this order, and find each job of the file by its id
 _CHANGED = f"""
 CREATE TEMP TABLE changed AS
 SELECT j.id AS job, s.position, j.state, j.present, j.state AS becomes, {_DIFFERS} AS differs
@@ -48,14 +49,14 @@ WHERE {_DIFFERS} OR j.state = 'stale' OR (j.present = 0 AND j.state = 'pending')
     OR (j.state = 'open' AND j.id IN (
         SELECT job FROM attempts WHERE state IN ('intended', 'kicked_off') AND sent_inputs IS NOT NULL))
 """
-# jobs that are unchanged but for the name of their crew
+# jobs of which only the name of their crew has changed
 _RENAMED = """
 CREATE TEMP TABLE renamed AS
 SELECT j.id AS job, s.position FROM temp.staged AS s CROSS JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id
 WHERE ? AND j.crew <> s.crew AND j.id NOT IN (SELECT job FROM temp.changed)
 """
-_GONE = """
-CREATE TEMP TABLE gone AS
+_REMOVED = """
+CREATE TEMP TABLE removed AS
 SELECT j.id AS job, j.state, j.present FROM jobs AS j
 WHERE j.batch_id = ? AND j.job_id NOT IN (SELECT job_id FROM temp.staged)
 """
@@ -64,13 +65,13 @@ CREATE TEMP TABLE fresh AS
 SELECT s.position, s.crew, s.duplicates IS NOT NULL AS without_id FROM temp.staged AS s
 WHERE ? AND NOT EXISTS (SELECT 1 FROM jobs AS j WHERE j.batch_id = ? AND j.job_id = s.job_id)
 """
-# `kept` rows are a second way to know an answer that was declared valid for other inputs than it was started with
+# an answer that was kept for other inputs than it was started with has a second row, with the inputs it was kept for
 _ANSWERS = """
 CREATE TEMP TABLE answers AS
 WITH latest AS (
     SELECT a.id AS attempt, a.sent_inputs, a.sent_crew, a.kept_inputs, j.id AS job, j.state, j.inputs, j.crew, a.number,
         a.state <> 'succeeded' AS unfinished
-    FROM (SELECT job FROM temp.changed UNION ALL SELECT job FROM temp.gone) AS c
+    FROM (SELECT job FROM temp.changed UNION ALL SELECT job FROM temp.removed) AS c
     JOIN jobs AS j ON j.id = c.job JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
     WHERE (j.state IN ('succeeded', 'stale') AND a.state = 'succeeded')
         OR (j.state = 'open' AND a.state IN ('intended', 'kicked_off'))
@@ -133,8 +134,8 @@ SELECT f.attempt, f.job, w.position, f.latest FROM wanting AS w
 JOIN free AS f ON f.hash = w.hash AND f.crew = w.crew AND f.rank = w.rank
 ORDER BY w.position
 """
-# a changed job that gave its answer away is a new job where the one that took it (or the one that took that one's, and
-# so on) had none: then no more is paid for than rows were added
+# a changed job that gave its answer away counts as a new job if the last job of the chain of answers had none before:
+# then no more jobs are paid for than rows were added
 _GAVE_TO_NEW = """
 WITH RECURSIVE chain (giver, position) AS (
     SELECT m.job, m.position FROM temp.moves AS m WHERE m.latest
@@ -165,16 +166,16 @@ UPDATE temp.changed AS c SET becomes = coalesce(
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """What a job file holds, compared with the ledger and not yet merged."""
+    """The jobs of a job file, compared with the ledger and not yet merged."""
 
     plan: Plan
     duplicates: tuple[Duplicate, ...]
     skipped: int = 0
-    """Rows that were left out because an earlier row is identical (`duplicates: skip`)."""
+    """Rows that were skipped because an earlier row is identical (`duplicates: skip`)."""
     new_without_id: int = 0
-    """New jobs that have no id of their own and take over no answer."""
+    """New jobs whose file gives them no id and that take over no answer."""
     states: Mapping[str, int] = field(default_factory=dict)
-    """Jobs of the file by the state that they have once this is merged."""
+    """The number of the file's jobs by the state that they have once they are merged."""
     input_names: InputNames = field(default_factory=InputNames)
 
 
@@ -198,16 +199,16 @@ async def compare(
     total = await count(connection, "SELECT count(*) FROM temp.staged")
     known = await one(connection, "SELECT id FROM batches WHERE batch = ?", (batch,))
     batch_id = known[0] if known else -1
-    # a new batch needs no comparison: that halves the time of taking a million rows in
+    # a new batch needs no comparison: that halves the time to ingest a million rows
     if not await count(connection, "SELECT EXISTS (SELECT 1 FROM jobs WHERE batch_id = ?)", (batch_id,)) or twice:
         plan = Plan(total=total, new=total, columns=columns)
         return Staged(plan, tuple(twice), skipped, states={"pending": total}, input_names=found.inputs)
     await install_crew_groups(connection, crew_groups)
     await connection.execute_fetchall(_CHANGED, (batch_id,))
     await connection.execute_fetchall(_RENAMED, (batch_id, bool(crew_groups)))
-    await connection.execute_fetchall(_GONE, (batch_id,))
+    await connection.execute_fetchall(_REMOVED, (batch_id,))
     known_jobs = await count(connection, "SELECT count(*) FROM jobs WHERE batch_id = ?", (batch_id,))
-    any_new = total > known_jobs - await count(connection, "SELECT count(*) FROM temp.gone")
+    any_new = total > known_jobs - await count(connection, "SELECT count(*) FROM temp.removed")
     await connection.execute_fetchall(_FRESH, (any_new, batch_id))
     await connection.execute_fetchall(_MOVES)
     await _match(connection, batch_id, reuse=reuse)
@@ -229,8 +230,8 @@ async def _match(connection: aiosqlite.Connection, batch_id: int, *, reuse: bool
         await connection.execute_fetchall(_OWN)
         await connection.execute_fetchall("CREATE INDEX temp.moves_job ON moves (job)")
         moved = -1
-        # again as long as it finds more: an answer that was kept is known by two inputs, and a job whose execution
-        # in progress has moved on may take another one over
+        # repeat while it finds more: an answer that was kept is known by two inputs, and a job whose execution in
+        # progress has moved to another job may take another one over
         while reuse and moved < (moved := await count(connection, "SELECT count(*) FROM temp.moves")):
             for unfinished in (0, 1):
                 await connection.execute_fetchall(_OTHERS, (unfinished,))
@@ -250,26 +251,26 @@ async def _plan(connection: aiosqlite.Connection, total: int, columns: tuple[str
         """,
     )
     assert row is not None  # noqa: S101 - aggregates have one row
-    changed, restored, taken, stale, running, again = (int(number) for number in row)
+    changed, restored, taken_over, stale, running, again = (int(number) for number in row)
     reused = await count(connection, "SELECT count(*) FROM temp.moves") - restored
-    gone = await count(connection, "SELECT count(*) FROM temp.gone WHERE job NOT IN (SELECT job FROM temp.moves)")
-    vanished = await count(
+    removed = await count(connection, "SELECT count(*) FROM temp.removed WHERE job NOT IN (SELECT job FROM temp.moves)")
+    removed_succeeded = await count(
         connection,
-        "SELECT count(*) FROM temp.gone WHERE present AND state IN ('succeeded', 'stale')"
+        "SELECT count(*) FROM temp.removed WHERE present AND state IN ('succeeded', 'stale')"
         " AND job NOT IN (SELECT job FROM temp.moves)",
     )
     return Plan(
         total=total,
-        new=fresh - (reused - taken),
-        changed=changed - restored - taken,
+        new=fresh - (reused - taken_over),
+        changed=changed - restored - taken_over,
         stale=stale,
         running=running,
         again=again,
         restored=restored,
         reused=reused,
         unchanged=total - fresh - changed,
-        gone=gone,
-        vanished=vanished,
+        removed=removed,
+        removed_succeeded=removed_succeeded,
         stale_jobs=await _newly_stale(connection),
         columns=columns,
     )
@@ -284,7 +285,7 @@ async def _newly_stale(connection: aiosqlite.Connection) -> tuple[str, ...]:
     return tuple(row[0] for row in rows)
 
 
-UNCHANGED = "j.id NOT IN (SELECT job FROM temp.changed) AND j.id NOT IN (SELECT job FROM temp.gone)"
+UNCHANGED = "j.id NOT IN (SELECT job FROM temp.changed) AND j.id NOT IN (SELECT job FROM temp.removed)"
 _FRESH_TAKEN = f"""
 SELECT {STATE_OF_MOVED} AS state, count(*) FROM temp.moves AS m JOIN attempts AS a ON a.id = m.attempt
 WHERE m.position NOT IN (SELECT position FROM temp.changed) GROUP BY 1
@@ -292,17 +293,17 @@ WHERE m.position NOT IN (SELECT position FROM temp.changed) GROUP BY 1
 
 
 async def _states(connection: aiosqlite.Connection, batch_id: int) -> dict[str, int]:
-    """Return the states of the file's jobs once it is merged."""
+    """Return the number of the file's jobs by the state that they have once they are merged."""
     states: dict[str, int] = {}
 
     async def add(query: str, sign: int = 1, parameters: tuple[int, ...] = ()) -> None:
         for state, number in await connection.execute_fetchall(query, parameters):
             states[state] = states.get(state, 0) + sign * number
 
-    # what is in the file and unchanged, from the index and the few that differ
+    # unchanged jobs: all jobs, which the index counts, without the few that differ
     await add("SELECT state, count(*) FROM jobs WHERE batch_id = ? AND present = 1 GROUP BY state", 1, (batch_id,))
     await add("SELECT state, count(*) FROM temp.changed WHERE present GROUP BY state", -1)
-    await add("SELECT state, count(*) FROM temp.gone WHERE present GROUP BY state", -1)
+    await add("SELECT state, count(*) FROM temp.removed WHERE present GROUP BY state", -1)
     await add(
         f"SELECT j.state, count(*) FROM jobs AS j WHERE j.batch_id = ? AND j.present = 0 AND {UNCHANGED} GROUP BY 1",
         1,

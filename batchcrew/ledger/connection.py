@@ -1,4 +1,4 @@
-"""Connections to the ledger that write, and SQLite's errors in plain words. `reader.py` opens those that only read."""
+"""Open the ledger for writing, and explain SQLite's errors. `reader.py` opens it for reading only."""
 
 import asyncio
 import contextlib
@@ -17,26 +17,26 @@ from batchcrew.ledger.naming import require_usable_name
 from batchcrew.ledger.schema import is_current, migrate
 
 BUSY_SECONDS = 15
-"""How long another program may hold the ledger before we give up."""
+"""Seconds that another program may hold the ledger before batchcrew gives up."""
 BUSY_TRY_SECONDS = 1
-"""One try of the writer: between two of them it can be told to end."""
+"""Seconds of one try of the writer: it can be closed between two tries."""
 MINIMUM_SQLITE = (3, 37)  # STRICT tables
 NEXT_RUN_RESUMES = "the next run resumes the executions in progress"
-"""What an error of the ledger means for a run. Other commands have started nothing."""
+"""The consequence of an error of the ledger for a run. Other commands have started nothing."""
 
 
 def is_busy(error: Exception) -> bool:
-    """Whether another program holds the ledger: a moment later it may be free."""
+    """Return whether the error is that another program holds the ledger: it may be free a moment later."""
     return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 @contextlib.contextmanager
 def plain_errors(path: str, *, consequence: str = "") -> Iterator[None]:
-    """Turn SQLite's errors into `LedgerError`s that say what you can do.
+    """Turn SQLite's errors into `LedgerError`s that name what you can do.
 
     Args:
-        path: the ledger, as you know it.
-        consequence: what the error means for your batches; empty where it is a command's that started nothing.
+        path: the ledger, as the command line names it.
+        consequence: the effect on the executions in progress; empty for a command that has started nothing.
     """
     try:
         yield
@@ -61,13 +61,17 @@ def plain_errors(path: str, *, consequence: str = "") -> Iterator[None]:
 
 
 def check_sqlite() -> None:
-    """Raise LedgerError where this Python's SQLite is too old."""
+    """Check the version of this Python's SQLite.
+
+    Raises:
+        LedgerError: it is too old.
+    """
     if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
         raise LedgerError(f"SQLite {sqlite3.sqlite_version} is too old: batchcrew needs 3.37 or later")
 
 
 async def open_writer(path: Path, *, consequence: str = "") -> aiosqlite.Connection:
-    """Open the ledger at `path` for its one writer, at this version's schema; create or migrate it where needed.
+    """Open the ledger at `path` for its one writer, with this version's schema; create or migrate it where needed.
 
     A new file is readable by its owner only.
 
@@ -88,7 +92,7 @@ async def open_writer(path: Path, *, consequence: str = "") -> aiosqlite.Connect
             "or name another --ledger"
         ) from error
     with plain_errors(name, consequence=consequence):
-        # no implicit transactions: the writer says BEGIN and COMMIT itself
+        # no implicit transactions: the writer sends BEGIN and COMMIT
         connection = await aiosqlite.connect(database_uri(path), uri=True, isolation_level=None)
     try:
         with plain_errors(name, consequence=consequence):
@@ -109,8 +113,8 @@ async def open_writer(path: Path, *, consequence: str = "") -> aiosqlite.Connect
     return connection
 
 
-async def open_beside_writer(path: Path, *, consequence: str = "") -> aiosqlite.Connection:
-    """Open a read-only connection in the process that writes, so that reads do not queue behind its fsync."""
+async def open_next_to_writer(path: Path, *, consequence: str = "") -> aiosqlite.Connection:
+    """Open a read-only connection in the process that writes, so that reads do not wait for its fsync."""
     with plain_errors(str(path), consequence=consequence):
         connection = await aiosqlite.connect(database_uri(path, mode="ro"), uri=True, isolation_level=None)
         try:
@@ -123,9 +127,9 @@ async def open_beside_writer(path: Path, *, consequence: str = "") -> aiosqlite.
 
 
 async def close_writer(connection: aiosqlite.Connection) -> None:
-    """Move everything from the WAL into the one file, then close; other connections of the process are closed."""
+    """Move everything from the WAL into the one file, then close. Close the process's other connections first."""
     try:
-        # another program that reads keeps the WAL's file, not what is in it; one that reads just now keeps both
+        # while another program has the ledger open, the WAL file remains; while it reads, its content does too
         with contextlib.suppress(sqlite3.Error):
             await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
@@ -133,7 +137,7 @@ async def close_writer(connection: aiosqlite.Connection) -> None:
 
 
 async def _make_current(connection: aiosqlite.Connection, path: Path) -> None:
-    # two first runs at once: SQLite does not wait for another's switch to WAL, so one of them does it for both
+    # SQLite does not wait while another connection switches to WAL, so of two first runs at once, one does it for both
     lock = await asyncio.to_thread(lock_schema, path)
     try:
         await connection.execute_fetchall("PRAGMA journal_mode = WAL")
@@ -143,14 +147,14 @@ async def _make_current(connection: aiosqlite.Connection, path: Path) -> None:
 
 
 def lock_schema(path: Path) -> BaseFileLock:
-    """Hold the lock under which the schema is made, changed or vacuumed; blocks, call it in a thread.
+    """Acquire the lock for creating, changing or vacuuming the schema. It blocks: call it in a thread.
 
     Raises:
-        LedgerError: another program holds it, or it cannot be made.
+        LedgerError: another program holds it, or it cannot be created.
     """
     try:
         lock = ledger_lock(path, timeout=BUSY_SECONDS)
         lock.acquire()
-    except (OSError, Timeout) as error:  # Timeout is an OSError too, with a message of its own
+    except (OSError, Timeout) as error:  # Timeout is an OSError too, with a different message
         raise LedgerError(f"ledger {path}: its schema cannot be locked: {error}: check the folder's owner") from error
     return lock

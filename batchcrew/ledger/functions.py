@@ -1,4 +1,4 @@
-"""SQL functions by which inputs are compared: equal JSON is equal, however its keys are ordered."""
+"""Define SQL functions that compare inputs: the order of keys in JSON does not matter."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ def _names(required: str) -> tuple[str, ...]:
 
 
 def _missing_inputs(inputs: str, required: str) -> str | None:
-    given = orjson.loads(inputs)  # only the names matter: a number too large for it is none of them
+    given = orjson.loads(inputs)  # only the names matter, so it may misread a large number
     missing = [name for name in _names(required) if name not in given]
     return orjson.dumps(missing).decode() if missing else None
 
@@ -49,5 +49,5 @@ async def install(connection: aiosqlite.Connection) -> None:
 
 
 async def install_crew_groups(connection: aiosqlite.Connection, groups: Mapping[str, str]) -> None:
-    """Define `crew_group(name)`: equal for names of one crew. A name that is not in `groups` is a crew of its own."""
+    """Define `crew_group(name)`: equal for names of one crew. A name that is not in `groups` is a separate crew."""
     await connection.create_function("crew_group", 1, lambda name: groups.get(name, name), deterministic=True)

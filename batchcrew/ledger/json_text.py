@@ -1,4 +1,4 @@
-"""JSON as the ledger holds it, integers of any size included."""
+"""Encode and decode JSON as the ledger stores it, with integers of any size."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import orjson
 
 
 def encode_json(value: Any) -> str:
-    """JSON text of what a file or a crew said."""
+    """Return a value from a file or a crew as JSON text."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:
@@ -16,7 +16,8 @@ def encode_json(value: Any) -> str:
 
 
 def decode_json(text: str) -> Any:
-    """What `encode_json` wrote. The stdlib's reader, since orjson's turns large integers into floats."""
+    """Return the value of a text that `encode_json` made."""
+    # not orjson.loads: it turns large integers into floats
     return json.loads(text)
 
 

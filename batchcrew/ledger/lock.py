@@ -1,4 +1,4 @@
-"""One run per batch: an OS file lock that dies with its process."""
+"""Allow one run per batch: a file lock that the operating system releases when its process ends."""
 
 import asyncio
 import errno
@@ -17,14 +17,14 @@ from batchcrew.base.errors import BatchBusy, LedgerError
 from batchcrew.ledger.naming import require_usable_name
 
 BRIEF_SECONDS = 0.5
-"""How long a run waits for a lock that may only be looked at: `status` looks for some microseconds."""
+"""Seconds that a run waits for a lock: `status` may hold it for some microseconds, to see whether it is held."""
 
 
 class BatchLock:
-    """Held from before a batch is changed until its run has ended. Use as an async context manager.
+    """The lock of a batch, held from before the batch is changed until its run has ended. An async context manager.
 
-    The lock files stand beside the ledger; who holds one is written next to it, for the message only:
-    whether it is held is the operating system's word.
+    The lock files are next to the ledger. A file next to each names its holder, for messages only: the operating
+    system decides whether the lock is held.
 
     Raises:
         UsageError: the ledger's name or path is too long.
@@ -50,7 +50,7 @@ class BatchLock:
     def _acquire(self) -> None:
         require_usable_name(self._ledger)
         path = lock_path(self._ledger, self._batch)
-        # acquired and released by whichever thread of the pool is free
+        # different threads of the pool may acquire and release it
         lock = FileLock(path, timeout=BRIEF_SECONDS, mode=0o600, thread_local=False)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,12 +71,12 @@ class BatchLock:
 
 
 def lock_path(ledger: Path, batch: str) -> Path:
-    """The lock of a batch; a ledger reached through a link has the same one."""
+    """Return the lock file of a batch; it is the same for a ledger that is reached through a link."""
     return _folder(ledger) / f"{hashlib.sha256(batch.encode()).hexdigest()[:16]}.lock"
 
 
 def ledger_lock(ledger: Path, *, timeout: float) -> FileLock:
-    """The lock under which the ledger's schema is made or changed; its folder is made. Belongs in a thread."""
+    """Return the lock of the ledger's schema, and create its folder. It blocks: call it in a thread."""
     folder = _folder(ledger)
     folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / "schema.lock", timeout=timeout, mode=0o600, thread_local=False)
@@ -88,16 +88,16 @@ def _folder(ledger: Path) -> Path:
 
 
 def is_held(ledger: Path, batch: str) -> bool:
-    """Whether a run holds the batch now. Asks the operating system, so it belongs in a thread.
+    """Return whether a run holds the batch now. It blocks: call it in a thread.
 
-    Writes nothing. A run that begins at this very moment waits for it (`BRIEF_SECONDS`) instead of giving up.
+    It writes nothing. A run that begins at this very moment waits for it (`BRIEF_SECONDS`) instead of giving up.
     """
     path = lock_path(ledger, batch)
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
-    except OSError:  # another user's
+    except OSError:  # it belongs to another user
         return _holder_is_alive(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -109,11 +109,11 @@ def is_held(ledger: Path, batch: str) -> bool:
 
 
 def _holder_is_alive(path: Path) -> bool:
-    """Whether the process that a lock's holder file names still lives; that file is readable where the lock is not."""
+    """Return whether the process that a lock's holder file names is alive; other users can read that file."""
     try:
         holder = json.loads(_holder(path).read_text(encoding="utf-8"))
         if holder["host"] != socket.gethostname():
-            return True  # a holder file is removed at the end: nothing says that the run has ended
+            return True  # a run removes its holder file at its end, so that run has probably not ended
         os.kill(holder["pid"], 0)
     except PermissionError:
         return True

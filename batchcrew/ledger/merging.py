@@ -1,4 +1,4 @@
-"""Merging what is staged and compared into the batch, in one transaction: a job file is taken in completely or not."""
+"""Merge the staged and compared jobs into the batch, in one transaction: a job file is ingested completely or not."""
 
 import aiosqlite
 
@@ -10,12 +10,12 @@ from batchcrew.ledger.staging import count, is_compared
 _RENAMED = """
 FROM temp.staged AS s JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id WHERE j.crew <> s.crew
 """
-# from now on the job has other inputs (or another crew): what its attempts were started with is written to them
+# from now on the job has other inputs (or another crew): its attempts record the inputs that they were started with
 _RECORD_SENT = """
 UPDATE attempts AS a SET sent_inputs = coalesce(a.sent_inputs, j.inputs), sent_crew = coalesce(a.sent_crew, j.crew)
 FROM temp.changed AS c JOIN jobs AS j ON j.id = c.job WHERE a.job = c.job AND c.differs
 """
-# an answer that was kept for these inputs is known by them when they return
+# an answer that was kept for these inputs is found by them if the file gets them again
 _RECORD_KEPT = """
 UPDATE attempts AS a SET kept_inputs = j.inputs FROM temp.changed AS c JOIN jobs AS j ON j.id = c.job
 WHERE a.job = c.job AND c.differs AND j.state = 'succeeded' AND a.number = j.attempts AND a.sent_inputs IS NOT NULL
@@ -49,8 +49,8 @@ FROM temp.staged AS s
 WHERE NOT EXISTS (SELECT 1 FROM jobs AS j WHERE j.batch_id = ?1 AND j.job_id = s.job_id)
 ORDER BY s.position
 """
-_TAKERS = """
-CREATE TEMP TABLE takers AS
+_RECEIVERS = """
+CREATE TEMP TABLE receivers AS
 SELECT m.attempt, m.latest, m.job AS giver, j.id AS job, a.state, g.charged,
     (SELECT coalesce(max(number), 0) FROM attempts AS own WHERE own.job = j.id) + 1 AS number,
     same_inputs(coalesce(a.sent_inputs, j.inputs), j.inputs) AS same
@@ -61,19 +61,19 @@ JOIN jobs AS g ON g.id = m.job
 _MOVE = """
 UPDATE attempts AS a SET job = t.job, number = t.number,
     sent_inputs = CASE WHEN t.same THEN NULL ELSE a.sent_inputs END
-FROM temp.takers AS t WHERE a.id = t.attempt
+FROM temp.receivers AS t WHERE a.id = t.attempt
 """
-_TAKE = f"""
+_RECEIVE = f"""
 UPDATE jobs AS j SET attempts = t.number, charged = max(1, t.charged), state = {STATE_OF_MOVED},
     reason = CASE WHEN t.state IN ('in_doubt', 'lost') THEN a.reason END,
     reason_fingerprint = CASE WHEN t.state IN ('in_doubt', 'lost') THEN a.reason_fingerprint END
-FROM temp.takers AS t JOIN attempts AS a ON a.id = t.attempt WHERE j.id = t.job
+FROM temp.receivers AS t JOIN attempts AS a ON a.id = t.attempt WHERE j.id = t.job
 """
-_GAVE = "SELECT giver FROM temp.takers WHERE giver NOT IN (SELECT job FROM temp.takers)"
+_GAVE = "SELECT giver FROM temp.receivers WHERE giver NOT IN (SELECT job FROM temp.receivers)"
 
 
 async def merge(connection: aiosqlite.Connection, batch_id: int, now: str) -> None:
-    """Bring the batch's jobs to what is staged, inside the caller's transaction."""
+    """Bring the batch's jobs to the state of the file, inside the caller's transaction."""
     compared = await is_compared(connection)
     if compared:
         await _update(connection, batch_id, now)
@@ -83,7 +83,7 @@ async def merge(connection: aiosqlite.Connection, batch_id: int, now: str) -> No
 
 
 async def _update(connection: aiosqlite.Connection, batch_id: int, now: str) -> None:
-    """Jobs that the ledger has already: changed ones get their new inputs, all of them their place in the file."""
+    """Update the jobs that the ledger has: changed ones get their new inputs, all get their position in the file."""
     await connection.execute_fetchall(_RECORD_KEPT)
     await connection.execute_fetchall(_RECORD_SENT)
     await connection.execute_fetchall(_RECORD_MOVED)
@@ -95,26 +95,26 @@ async def _update(connection: aiosqlite.Connection, batch_id: int, now: str) -> 
         )
     await connection.execute_fetchall(_CHANGE, (now,))
     await connection.execute_fetchall(_REFRESH, (batch_id,))
-    await connection.execute_fetchall("UPDATE jobs SET present = 0 WHERE id IN (SELECT job FROM temp.gone)")
+    await connection.execute_fetchall("UPDATE jobs SET present = 0 WHERE id IN (SELECT job FROM temp.removed)")
 
 
 async def _move_answers(connection: aiosqlite.Connection, batch_id: int) -> None:
     """Give each answer to the job that takes it over, as its latest attempt."""
-    await connection.execute_fetchall("DROP TABLE IF EXISTS temp.takers")
-    await connection.execute_fetchall(_TAKERS, (batch_id,))
-    # a statement checks each row: two executions in progress that change places would meet in one job meanwhile
+    await connection.execute_fetchall("DROP TABLE IF EXISTS temp.receivers")
+    await connection.execute_fetchall(_RECEIVERS, (batch_id,))
+    # SQLite checks the index row by row: when two jobs swap their executions in progress, one job has both for a moment
     await connection.execute_fetchall("DROP INDEX attempts_open")
     await connection.execute_fetchall(_MOVE)
     await connection.execute_fetchall(OPEN_INDEX)
-    await connection.execute_fetchall(_TAKE)
-    # those that gave theirs away: what is left of their history, and no job without any that is not in the file
+    await connection.execute_fetchall(_RECEIVE)
+    # jobs that gave their answer away keep the rest of their history; without any, a job that was removed is deleted
     await connection.execute_fetchall(
         "UPDATE jobs AS j SET attempts = (SELECT coalesce(max(number), 0) FROM attempts AS a WHERE a.job = j.id)"
         f" WHERE j.id IN ({_GAVE})"
     )
     await connection.execute_fetchall(
         "UPDATE jobs SET state = 'pending', not_before = '', charged = 0, reason = NULL, reason_fingerprint = NULL"
-        f" WHERE present = 0 AND id IN ({_GAVE} AND latest)"  # one that gave a former answer away has its latest
+        f" WHERE present = 0 AND id IN ({_GAVE} AND latest)"  # a job that gave away an older answer keeps its latest
     )
     await connection.execute_fetchall(f"DELETE FROM jobs WHERE present = 0 AND attempts = 0 AND id IN ({_GAVE})")
-    await connection.execute_fetchall("DROP TABLE temp.takers")
+    await connection.execute_fetchall("DROP TABLE temp.receivers")

@@ -1,4 +1,4 @@
-"""Ledgers whose name or path is too long: refused before anything starts. Everything here blocks."""
+"""Refuse a ledger whose name or path is too long, before anything starts. Everything here blocks."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from batchcrew.base.errors import UsageError
 
 LONGEST_SUFFIX_BYTES = len(".0123456789abcdef.spill")
-"""Of the names of the files next to a ledger (`-wal`, `-journal`, `.locks`, the spill file)."""
+"""The longest suffix of the files next to a ledger (`-wal`, `-journal`, `.locks`, the spill file)."""
 LONGEST_PATH_BYTES = 512 - len("-journal")
 """SQLite opens no file whose absolute path is longer."""
 _USUAL_NAME_BYTES = 255
@@ -19,7 +19,7 @@ def require_usable_name(ledger: Path) -> None:
     Raises:
         UsageError: its name or its path is too long.
     """
-    resolved = Path(os.path.realpath(ledger))  # the files are next to what a link leads to
+    resolved = Path(os.path.realpath(ledger))  # the files are next to the target of a link
     name, most = os.fsencode(resolved.name), _longest_name(resolved.parent) - LONGEST_SUFFIX_BYTES
     if len(name) > most:
         shown = repr(resolved.name[:_SHOWN_CHARACTERS] + "…")
@@ -36,12 +36,12 @@ def require_usable_name(ledger: Path) -> None:
 
 
 def _longest_name(folder: Path) -> int:
-    """Return the most bytes of a name in the folder, or in what will be its file system."""
+    """Return the most bytes of a name in the folder, or in the file system in which it will be created."""
     for place in (folder, *folder.parents):
         try:
             return os.pathconf(place, "PC_NAME_MAX")
         except FileNotFoundError:
             continue
-        except OSError:  # a folder that cannot be entered, or a file system that does not say
+        except OSError:  # a folder that cannot be entered, or a file system without a known limit
             break
     return _USUAL_NAME_BYTES

@@ -1,16 +1,16 @@
-"""Reading a ledger without ever writing to it: what `status`, `list`, `show`, `export`, `check` and `runs` use.
+"""Read a ledger without ever writing to it, for `status`, `list`, `show`, `export`, `check` and `runs`.
 
-No writer can be reached from here. How the file is opened depends on what is there, because SQLite needs the `-shm` of
-a database in WAL mode and would make it:
+No writer can be reached from here. How the file is opened depends on the files next to it, because SQLite needs the
+`-shm` of a database in WAL mode and would create it:
 
-| there is | opened | because |
+| files | opened | because |
 |---|---|---|
 | `-wal` and `-shm` | `mode=ro` | a run is writing, or another program reads |
-| no `-wal` (nor `-journal`) | `immutable=1` | the one file is everything; opened again when it changes |
-| `-wal` without `-shm` | `mode=ro` where file and folder are ours | a run was killed; SQLite makes the `-shm` |
-| the same, file or folder not ours | a private copy of both files | no file of ours is left in a folder of others |
+| no `-wal` (nor `-journal`) | `immutable=1` | the one file is complete; it is opened again when it changes |
+| `-wal` without `-shm` | `mode=ro` if file and folder are ours | a run was killed; SQLite creates the `-shm` |
+| the same, file or folder not ours | a private copy of both files | we leave no file in a folder of other users |
 
-Another user's ledger is opened with `readonly_shm=1` where it is in use, and copied where that does not do.
+Another user's ledger is opened with `readonly_shm=1` while it is in use, and copied if that fails.
 """
 
 import asyncio
@@ -44,18 +44,18 @@ TRIES = 10
 """How often a query is run again because the file changed under it."""
 
 Stamp: TypeAlias = tuple[int, int, int] | None
-"""Inode, size and time of change of a file; None where there is none."""
+"""Inode, size and time of change of a file; None if it does not exist."""
 
 
 class Access(enum.Enum):
-    """How the file is opened."""
+    """How the ledger's file is opened."""
 
     SHARED = enum.auto()
     """`mode=ro`, with SQLite's locks."""
     FOREIGN = enum.auto()
-    """The same without making a file, for a ledger of another user."""
+    """The same without creating a file, for a ledger of another user."""
     IMMUTABLE = enum.auto()
-    """`immutable=1`: no locks, no other file; only while nobody writes."""
+    """`immutable=1`: no locks, no other file; only while no program writes."""
     COPY = enum.auto()
     """A copy of the file and its WAL."""
 
@@ -65,11 +65,11 @@ class LedgerReader(Reading):
 
     Args:
         path: the SQLite file; None is an empty ledger in memory (for a plan without a ledger).
-        clock: what ages are measured by.
+        clock: measures ages.
         any_schema: also open a ledger of an older schema (`backup` and `upgrade` do).
 
     Raises:
-        NotInLedger: there is no such file, or it is empty.
+        NotInLedger: the file does not exist, or is empty.
         LedgerTooOld: it has to be upgraded first.
         LedgerTooNew: a later batchcrew wrote it.
         LedgerError: it cannot be read.
@@ -104,11 +104,13 @@ class LedgerReader(Reading):
         required: Callable[[Staged], Awaitable[Mapping[str, Sequence[str]]]],
         put_back: Collection[str] = (),
     ) -> tuple[Staged, Mapping[str, ToStart]]:
-        """Compare a job file with the batch, as `Ledger.stage`; and say what a run would start, by crew.
+        """Compare a job file with the batch, as `Ledger.stage` does; also return what a run would start, by crew.
 
         Args:
             jobs: streams the file's jobs, from the first one at each call.
-            required: called with the comparison, gives the inputs that each crew requires.
+            crew_groups: a common name for names of one crew.
+            reuse: whether a job may take over the answer of another one with the same inputs.
+            required: returns the inputs that each crew requires; it is called with the comparison.
             put_back: states of jobs that the run puts back to pending first.
         """
 
@@ -123,7 +125,7 @@ class LedgerReader(Reading):
     async def backup(self, target: Path) -> str | None:
         """Copy the whole ledger, as of one moment, into the database `target` (SQLite's online backup).
 
-        A run may go on meanwhile. Returns what is wrong with the copy: None.
+        A run may continue meanwhile. Return the copy's first damage; None if it has none.
 
         Raises:
             OutputError: the copy's disk is full.
@@ -137,7 +139,7 @@ class LedgerReader(Reading):
                     if error.sqlite_errorcode == sqlite3.SQLITE_FULL:  # the ledger itself is only read
                         raise OutputError("its disk is full") from error
                     raise
-                # a copy is one file: it is read, moved and attached to mails as such
+                # a copy is one file, so that you can read, move and mail it
                 await copy.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
                 return await upkeep.damage(copy)
 
@@ -158,7 +160,7 @@ class LedgerReader(Reading):
         raise LedgerError(f"ledger {self._name}: it changes faster than it can be read; run the same command again")
 
     async def _snapshot(self, query: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
-        """Run `query` in one read transaction: all it reads is of one moment."""
+        """Run `query` in one read transaction: everything it reads is as of one moment."""
         connection = self._reader
         with plain_errors(self._name):
             await connection.execute_fetchall("BEGIN")
@@ -170,7 +172,7 @@ class LedgerReader(Reading):
                     await connection.rollback()
 
     async def _changed(self) -> bool:
-        """Whether what was read may be torn: somebody wrote to a file that was opened as immutable."""
+        """Return whether the result may be inconsistent: a program wrote to a file that was opened as immutable."""
         if self.path is None or self._access is not Access.IMMUTABLE:
             return False
         return await asyncio.to_thread(_stamps, self.path) != self._stamps
@@ -235,13 +237,13 @@ class LedgerReader(Reading):
         connection, self._read = self._read, None
         try:
             if connection is not None:
-                await connection.close()  # left open it would keep the interpreter alive
+                await connection.close()  # an open connection would keep the interpreter alive
         finally:
             await asyncio.to_thread(self._copies.close)
 
 
 def _stamps(path: Path) -> tuple[Stamp, ...]:
-    """What the ledger's files look like, from the outside: the database, its WAL, shared memory and journal."""
+    """Return the stamps of the database, its WAL, shared memory and journal."""
     return tuple(_stamp(companion(path, suffix)) for suffix in ("", "-wal", "-shm", "-journal"))
 
 
@@ -254,10 +256,10 @@ def _stamp(path: Path) -> Stamp:
 
 
 def _access(path: Path, stamps: tuple[Stamp, ...]) -> Access:
-    """The table at the top of this module."""
+    """Return how to open the ledger: see the table at the top of this module."""
     _, wal, shm, journal = stamps
     database = companion(path, "")
-    # what SQLite makes as root gets the database's owner
+    # root may write: SQLite gives a file that it creates as root the database's owner
     ours = os.geteuid() in {0, database.stat().st_uid}
     if journal is not None or (wal is not None and shm is not None):
         return Access.SHARED if ours else Access.FOREIGN
@@ -272,11 +274,11 @@ _COPY_SCRIPT = "import shutil, sys; [shutil.copyfile(a, b) for a, b in zip(sys.a
 def _copy(path: Path, folder: Path) -> Path:
     """Copy the database and its WAL into `folder`, again until neither has changed meanwhile.
 
-    Another process copies: this one may not open the files past SQLite.
+    Another process copies, because this one must not open the files except through SQLite.
     """
     target = folder / "ledger.db"
     names = [(companion(path, suffix), companion(target, suffix)) for suffix in ("", "-wal")]
-    said = ""
+    error = ""
     for _ in range(TRIES):
         before = _stamps(path)
         pairs = [str(name) for pair in names for name in pair if pair[0].exists()]
@@ -285,5 +287,5 @@ def _copy(path: Path, folder: Path) -> Path:
         )
         if before == _stamps(path) and not copied.returncode:
             return target
-        said = copied.stderr.strip().rpartition("\n")[2] or "it keeps changing"
-    raise LedgerError(f"ledger {path}: a run was killed and left its WAL, and a copy to read cannot be made: {said}")
+        error = copied.stderr.strip().rpartition("\n")[2] or "it keeps changing"
+    raise LedgerError(f"ledger {path}: a run was killed and left its WAL, and a copy to read cannot be made: {error}")

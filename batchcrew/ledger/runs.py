@@ -1,60 +1,63 @@
-"""One row for each call that worked on a batch."""
+"""Write one row for each call that works on a batch."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import aiosqlite
 
 from batchcrew.base.clock import Uptime
+from batchcrew.ledger.fetch import rows, value
 
 Kind: TypeAlias = Literal["run", "tick", "attach", "recheck"]
 
 
-async def begin(
-    connection: aiosqlite.Connection,
-    run_id: str,
-    *,
-    batch_id: int,
-    kind: Kind,
-    now: str,
-    process: tuple[int, str, str],
-    uptime: Uptime | None,
-    urls: Mapping[str, str],
-) -> None:
-    """Write a run's row; `process` is (pid, host, version of batchcrew), `urls` are of its crews by their names."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRun:
+    """A run that begins, and the process that it is."""
+
+    run_id: str
+    batch_id: int
+    kind: Kind
+    pid: int
+    host: str
+    version: str
+    """Of batchcrew."""
+    urls: Mapping[str, str]
+    """The URL of each of its crews, by the crew's name."""
+
+
+async def begin(connection: aiosqlite.Connection, run: NewRun, *, now: str, uptime: Uptime | None) -> None:
+    """Write a run's row, and the URLs of its crews."""
+    machine = (None, None) if uptime is None else (uptime.boot_id, uptime.seconds)
     await connection.execute_fetchall(
         "INSERT INTO runs (id, batch_id, kind, started_at, pid, host, version, boot_id, uptime)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (run_id, batch_id, kind, now, *process, uptime and uptime.boot_id, uptime and uptime.seconds),
+        (run.run_id, run.batch_id, run.kind, now, run.pid, run.host, run.version, *machine),
     )
     await connection.executemany(
         "INSERT INTO run_crews (run_id, crew, url) VALUES (?, ?, ?)",
-        [(run_id, crew, url) for crew, url in urls.items()],
+        [(run.run_id, crew, url) for crew, url in run.urls.items()],
     )
 
 
-async def forget_an_idle_tick(connection: aiosqlite.Connection, batch_id: int) -> None:
-    """Drop the batch's latest run where it was a tick that started nothing: there may be one a minute.
+async def delete_idle_tick(connection: aiosqlite.Connection, batch_id: int) -> None:
+    """Delete the batch's latest run if it was a tick that started nothing: there may be one a minute.
 
-    Only just before a new row is written: the latest row tells of the machine's clock. One that stopped for another
-    reason than the row before it stays.
+    Call it only just before a new row is written: the latest row records the machine's clock. A tick that stopped for
+    another reason than the run before it is not deleted.
     """
-    rows = [
-        tuple(row)
-        for row in await connection.execute_fetchall(
-            "SELECT id, kind, stopped FROM runs WHERE batch_id = ? ORDER BY rowid DESC LIMIT 2", (batch_id,)
-        )
-    ]
-    if not rows or rows[0][1] != "tick":
-        return
-    run_id, _, stopped = rows[0]
-    if stopped is not None and (len(rows) == 1 or rows[1][2] != stopped):
-        return
-    started = list(  # the ids of attempts begin with their run's
-        await connection.execute_fetchall(
-            "SELECT EXISTS (SELECT 1 FROM attempts WHERE id >= ? || '-' AND id < ? || '.')", (run_id, run_id)
-        )
+    latest = await rows(
+        connection, "SELECT id, kind, stopped FROM runs WHERE batch_id = ? ORDER BY rowid DESC LIMIT 2", (batch_id,)
     )
-    if not started[0][0]:
+    if not latest or latest[0][1] != "tick":
+        return
+    run_id, _, stopped = latest[0]
+    if stopped is not None and (len(latest) == 1 or latest[1][2] != stopped):
+        return
+    started = await value(  # the ids of attempts begin with their run's
+        connection, "SELECT EXISTS (SELECT 1 FROM attempts WHERE id >= ? || '-' AND id < ? || '.')", (run_id, run_id)
+    )
+    if not started:
         await connection.execute_fetchall("DELETE FROM run_crews WHERE run_id = ?", (run_id,))
         await connection.execute_fetchall("DELETE FROM runs WHERE id = ?", (run_id,))

@@ -1,12 +1,12 @@
-"""Kickoff ids that the ledger could not take, in a file next to it that never has to grow.
+"""Write kickoff ids that the ledger cannot record to a file next to it that never has to grow.
 
 A `kickoff_id` is paid for when it arrives. Where the disk is full, or a quota or a file size limit is reached, the
 ledger cannot record it; without a record the next run would kick the job off again. So a run reserves a small file
-before its first kickoff, writes such ids into it, and the next run, tick or recheck reads it before anything else.
+before its first kickoff and writes such ids to it, and the next run, tick or recheck reads it before anything else.
 
 The file, version 1: a header line, then one record a line, then NUL bytes to the end. A record is the CRC-32 of its
 JSON in 8 hexadecimal digits, a space, and the JSON `{"attempt", "kickoff_id", "at"}` (`at` is UTC ISO-8601 text).
-Everything here blocks: call it in a thread. One run has the file at a time: it holds the batch's lock.
+Everything here blocks: call it in a thread. One run at a time uses the file: the one that holds the batch's lock.
 """
 
 import contextlib
@@ -25,17 +25,17 @@ from batchcrew.base.sqlite_files import companion
 HEADER = b"batchcrew-spill 1\n"
 LEAST_BYTES = 64 * 1024
 BYTES_PER_KICKOFF = 512
-"""Room for each kickoff that may be on the wire at once; an id of 1,000 characters takes more, most take 120 bytes."""
+"""Space for each kickoff without an answer; an id of 1,000 characters needs more, most need 120 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpilledKickoff:
-    """A kickoff_id that the ledger could not take."""
+    """A kickoff_id that the ledger could not record."""
 
     attempt: str
     kickoff_id: str
     at: str
-    """When the crew's answer came: UTC text."""
+    """When the crew's answer arrived: UTC text."""
 
 
 def spill_path(ledger: Path, batch: str) -> Path:
@@ -59,12 +59,15 @@ class SpillFile:
         self._lock = threading.Lock()
 
     def reserve(self, kickoffs: int) -> None:
-        """Make the file, with room for so many kickoffs, and write it to the disk.
+        """Create the file and write it to the disk.
 
-        What an earlier run spilled has been read and removed by then (`Ledger.open_run`).
+        `Ledger.open_run` has read and removed the file of an earlier run by then.
+
+        Args:
+            kickoffs: the number of kickoffs that fit into the file.
 
         Raises:
-            LedgerError: there is no room for it.
+            LedgerError: the disk has no space for it.
         """
         self._size = max(LEAST_BYTES, len(HEADER) + kickoffs * BYTES_PER_KICKOFF)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
@@ -78,14 +81,14 @@ class SpillFile:
             self.close()
             raise LedgerError(
                 f"{self.path} cannot be reserved: {error.strerror} (it keeps kickoff ids when the ledger cannot);"
-                " make room, or check the folder's owner, and run the same command again"
+                " free up space, or check the folder's owner, and run the same command again"
             ) from error
         self._end = len(HEADER)
 
     def add(self, kickoff: SpilledKickoff) -> bool:
-        """Write one kickoff and sync it; False where the file has no room, was never reserved, or fails too."""
+        """Write one kickoff and sync it; return False if the file is full, was never reserved, or cannot be written."""
         record = _record(kickoff)
-        with self._lock:  # kickoffs are answered at once, each in a thread of its own
+        with self._lock:  # several threads may add a kickoff at once
             if self._descriptor is None or self._end + len(record) > self._size:
                 return False
             try:
@@ -97,7 +100,7 @@ class SpillFile:
             return True
 
     def close(self) -> None:
-        """Let go of the file; remove it where nothing was written to it."""
+        """Close the file; remove it if no kickoff was written to it."""
         if self._descriptor is None:
             return
         os.close(self._descriptor)
@@ -108,7 +111,7 @@ class SpillFile:
 
 
 def read_spilled(path: Path) -> list[SpilledKickoff]:
-    """Read the kickoffs that an earlier run spilled, in the order they came; none where there is no file.
+    """Read the kickoffs that an earlier run spilled, in the order of their answers; none if there is no file.
 
     A record that was being written when the machine died is left out.
 

@@ -1,6 +1,6 @@
-"""Streaming a job file's jobs into a temporary table, before they are compared with the ledger and merged.
+"""Stream a job file's jobs into a temporary table, before they are compared with the ledger and merged.
 
-The temporary table lives in a file of SQLite's own, so a million rows cost no memory and hold no lock.
+SQLite keeps the temporary table in a separate file, so a million rows need no memory and hold no lock.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ from batchcrew.ledger.json_text import encode_json
 from batchcrew.model.job import Duplicates, Job, Location
 
 CHUNK_ROWS = 1000
-"""Rows that are in memory at once while a file is taken in."""
+"""Rows that are in memory at once while a file is staged."""
 MAX_SHAPES = 1000
-"""Different sets of names that are remembered: rows of a CSV have one, JSON lines may have many."""
+"""Different sets of names that are kept in memory: rows of a CSV have one, JSON lines may have many."""
 
 _CREATE = """
 CREATE TEMP TABLE staged (
     position INTEGER PRIMARY KEY, job_id TEXT NOT NULL, crew TEXT NOT NULL, inputs TEXT NOT NULL, meta TEXT NOT NULL,
     row TEXT NOT NULL, file TEXT NOT NULL, line INTEGER NOT NULL,
-    duplicates TEXT -- NULL: the job has an id of its own
+    duplicates TEXT -- NULL: the file gives the job an id
 )
 """
 _INSERT = "INSERT INTO temp.staged VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -32,7 +32,7 @@ _SKIP = """
 DELETE FROM temp.staged AS s WHERE s.duplicates = 'skip'
 AND EXISTS (SELECT 1 FROM temp.staged AS f WHERE f.job_id = s.job_id AND f.position < s.position)
 """
-# the first keeps its id: which of equal rows comes first makes no difference
+# the first keeps its id: equal rows may change places without a new job
 _NUMBER = """
 UPDATE temp.staged AS s SET job_id = s.job_id || '-' || n.number
 FROM (
@@ -44,12 +44,13 @@ WHERE n.position = s.position AND n.number > 1
 
 
 class InputNames:
-    """The names of inputs that each crew's jobs have, over all jobs that are staged."""
+    """The input names of each crew's staged jobs."""
 
     def __init__(self) -> None:
         self._names: dict[str, set[tuple[str, ...]]] = {}
 
     def add(self, crew: str, inputs: Mapping[str, Any]) -> None:
+        """Add the input names of one job."""
         known = self._names.setdefault(crew, set())
         if len(known) <= MAX_SHAPES:
             known.add(tuple(inputs))
@@ -61,16 +62,17 @@ class InputNames:
 
 
 class Columns:
-    """The file's own columns over all its jobs, in order of first appearance."""
+    """The file's own columns over all its jobs, in order of first appearance, and the jobs' input names."""
 
     def __init__(self) -> None:
         self.names: dict[str, None] = {}
         self._seen: set[tuple[str, ...]] = set()
         self.policies: set[Duplicates | None] = set()
-        """What jobs without an id of their own say about equal ones."""
+        """The setting `duplicates` of the jobs to which the file gives no id."""
         self.inputs = InputNames()
 
     def add(self, row: Mapping[str, Any]) -> None:
+        """Add the columns of one row."""
         shape = tuple(row)
         if shape not in self._seen:
             if len(self._seen) < MAX_SHAPES:
@@ -80,13 +82,13 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """Two jobs with one id."""
+    """Two jobs with the same id."""
 
     job_id: str
     first: Location
     again: Location
     identical: bool
-    """Neither has an id of its own: their crew and inputs are the same."""
+    """The file gives neither an id: their crew and inputs are the same."""
 
 
 async def stage(connection: aiosqlite.Connection, jobs: Iterable[Job]) -> tuple[Columns, int]:
@@ -99,7 +101,7 @@ async def stage(connection: aiosqlite.Connection, jobs: Iterable[Job]) -> tuple[
     await connection.execute_fetchall("PRAGMA temp.cache_size = -4000")
     columns = Columns()
     rows = _rows(jobs, columns)
-    # the file is read and decoded in a thread: the loop stays free for a signal
+    # a thread reads and decodes the file, so that the event loop can handle a signal
     while chunk := await asyncio.to_thread(lambda: list(islice(rows, CHUNK_ROWS))):
         await connection.executemany(_INSERT, chunk)
     await connection.execute_fetchall("CREATE INDEX temp.staged_id ON staged (job_id)")
@@ -133,7 +135,7 @@ def _rows(jobs: Iterable[Job], columns: Columns) -> Iterator[tuple[Any, ...]]:
 
 
 async def duplicates(connection: aiosqlite.Connection, limit: int) -> list[Duplicate]:
-    """Return the jobs whose id an earlier one has."""
+    """Return the first jobs that have the id of an earlier one."""
     rows = await connection.execute_fetchall(
         """
         SELECT d.job_id, first.file, first.line, again.file, again.line,
@@ -150,15 +152,15 @@ async def duplicates(connection: aiosqlite.Connection, limit: int) -> list[Dupli
 
 async def clear(connection: aiosqlite.Connection) -> None:
     """Drop the temporary tables of a comparison."""
-    for table in ("staged", "changed", "renamed", "gone", "fresh", "answers", "wanted", "moves"):
+    for table in ("staged", "changed", "renamed", "removed", "fresh", "answers", "wanted", "moves"):
         await connection.execute_fetchall(f"DROP TABLE IF EXISTS temp.{table}")
 
 
 async def is_compared(connection: aiosqlite.Connection) -> bool:
-    """Return whether what is staged was compared with jobs of the batch; a new batch has none."""
+    """Return whether the staged jobs were compared with jobs of the batch; a new batch has none."""
     return bool(await count(connection, "SELECT EXISTS (SELECT 1 FROM sqlite_temp_schema WHERE name = 'changed')"))
 
 
 async def count(connection: aiosqlite.Connection, query: str, parameters: tuple[Any, ...] = ()) -> int:
-    """Return the number that `query` gives."""
+    """Return the number that the query selects."""
     return int(await value(connection, query, parameters))

@@ -1,4 +1,4 @@
-"""What a run would kick off once a job file that is staged and compared is merged, by crew."""
+"""Count, by crew, the jobs that a run would start once the staged and compared job file is merged."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -13,8 +13,8 @@ from batchcrew.ledger.staging import InputNames, is_compared
 _THE_BATCH = "j.batch_id = (SELECT id FROM batches WHERE batch = :batch) AND j.present IN (0, 1)"
 _SHOWN_STATES = "j.state IN ('pending', 'open', 'stale', 'failed')"
 _NEW = "SELECT s.crew, s.job_id, s.inputs, s.position, 'pending' AS state, 0 AS used FROM temp.staged AS s"
-# jobs that the file changes, with the crew by its name in the file: the ledger may have a former one
-_TOUCHED = f"""
+# jobs that the file changes, with the name that their crew has in the file: the ledger may have a former name
+_CHANGED = f"""
 SELECT s.crew, s.job_id, s.inputs, s.position, 'pending' AS state, 0 AS used FROM temp.staged AS s
 WHERE s.position IN (SELECT position {FRESH_PENDING})
 UNION ALL
@@ -31,19 +31,19 @@ FROM (SELECT m.position, a.state FROM temp.moves AS m JOIN attempts AS a ON a.id
     WHERE m.position NOT IN (SELECT position FROM temp.changed) AND a.state IN ('intended', 'kicked_off')) AS taken
 JOIN temp.staged AS s ON s.position = taken.position
 """
-_SAME = f"FROM jobs AS j WHERE {_THE_BATCH} AND {UNCHANGED} AND j.id NOT IN (SELECT job FROM temp.renamed)"
-_TOUCHED_NUMBERS = f"SELECT crew, state, used, count(*) FROM ({_TOUCHED}) GROUP BY 1, 2, 3"
+_UNCHANGED = f"FROM jobs AS j WHERE {_THE_BATCH} AND {UNCHANGED} AND j.id NOT IN (SELECT job FROM temp.renamed)"
+_CHANGED_NUMBERS = f"SELECT crew, state, used, count(*) FROM ({_CHANGED}) GROUP BY 1, 2, 3"
 _NEW_NUMBERS = "SELECT crew, 'pending', 0, count(*) FROM temp.staged GROUP BY crew"
-# those that the file leaves as they are may be a million: counted in the order of their index, not sorted
-_SAME_NUMBERS = f"""
-SELECT j.crew, j.state, 0, count(*) {_SAME} AND {_SHOWN_STATES}
+# there may be a million unchanged jobs: this order is that of their index, so SQLite counts without sorting
+_UNCHANGED_NUMBERS = f"""
+SELECT j.crew, j.state, 0, count(*) {_UNCHANGED} AND {_SHOWN_STATES}
 GROUP BY j.batch_id, j.present, j.state, j.crew
 """
-_SAME_USED = f"""
-SELECT j.crew, j.state, j.charged, count(*) {_SAME} AND {_SHOWN_STATES} AND j.charged > 0
+_UNCHANGED_USED = f"""
+SELECT j.crew, j.state, j.charged, count(*) {_UNCHANGED} AND {_SHOWN_STATES} AND j.charged > 0
 GROUP BY j.crew, j.state, j.charged
 """
-_SAME_JOBS = f"SELECT j.crew, j.job_id, j.inputs, j.position, j.state, j.charged {_SAME}"
+_UNCHANGED_JOBS = f"SELECT j.crew, j.job_id, j.inputs, j.position, j.state, j.charged {_UNCHANGED}"
 _OUTDATED = f"""
 SELECT s.crew, count(*) FROM temp.changed AS c JOIN temp.staged AS s ON s.position = c.position
 WHERE c.becomes = 'open' AND c.position NOT IN (SELECT position FROM temp.moves) GROUP BY 1
@@ -60,15 +60,15 @@ class ToStart:
     """Jobs of one crew that a run would start."""
 
     pending: int = 0
-    """Those that are pending once the file is merged, and those that the run puts back."""
+    """Jobs that are pending once the file is merged, and those that the run puts back."""
     missing: int = 0
     """Of these, jobs that miss an input which the crew requires."""
-    lacking: Counter[str] = field(default_factory=Counter)
+    missing_by_input: Counter[str] = field(default_factory=Counter)
     """Required input -> number of jobs that miss it."""
     first_missing: tuple[str, ...] = ()
     """The ids of jobs that miss any (the first few)."""
     stale: int = 0
-    """Jobs that are stale, and stay so."""
+    """Jobs that are stale, and that the run does not put back."""
     open: int = 0
     """Jobs whose execution is in progress."""
     outdated: int = 0
@@ -77,7 +77,7 @@ class ToStart:
     """Pending and open jobs by their state and the attempts that they have used."""
 
     def add(self, state: str, used: int, number: int, put_back: Collection[str]) -> None:
-        """Count `number` jobs in this state that have used so many attempts."""
+        """Count `number` jobs in this state that have used `used` attempts each."""
         if state == "pending" or state in put_back:
             self.pending += number
             self.used["pending", used if state == "pending" else 0] += number
@@ -96,28 +96,30 @@ async def to_start(
     *,
     put_back: Collection[str] = (),
 ) -> dict[str, ToStart]:
-    """Return, by crew, what a run would start once what is compared is merged; in the transaction of `compare`.
+    """Return, by crew, the jobs that a run would start once the file is merged.
+
+    Call it in the transaction of `compare`.
 
     Args:
         required: the inputs that each crew requires.
-        names_of: the inputs that the jobs of each crew have.
+        names_of: the input names of each crew's jobs.
         put_back: states of jobs that the run puts back to pending first.
     """
     compared = await is_compared(connection)
     found: dict[str, ToStart] = {}
-    for query in (_TOUCHED_NUMBERS, _SAME_NUMBERS, _SAME_USED) if compared else (_NEW_NUMBERS,):
+    for query in (_CHANGED_NUMBERS, _UNCHANGED_NUMBERS, _UNCHANGED_USED) if compared else (_NEW_NUMBERS,):
         for crew, state, used, number in await connection.execute_fetchall(
             query, {"batch": batch} if ":batch" in query else {}
         ):
             its = found.setdefault(crew, ToStart())
             its.add(state, used, number, put_back)
-            if query is _SAME_USED:  # counted as unused before
+            if query is _UNCHANGED_USED:  # _UNCHANGED_NUMBERS has counted them with no attempts used
                 its.add(state, 0, -number, put_back)
     for crew, number in await connection.execute_fetchall(_OUTDATED, {"batch": batch}) if compared else ():
         found[crew].outdated += number
-    sources = (_TOUCHED, _SAME_JOBS) if compared else (_NEW,)
+    sources = (_CHANGED, _UNCHANGED_JOBS) if compared else (_NEW,)
     for crew, names in required.items():
-        # to look at a million jobs is expensive, and most files have one header
+        # reading a million jobs is expensive, and the rows of most files have the same names
         if names and crew in found and found[crew].pending and names_of.may_miss(crew, names):
             await _missing(connection, batch, crew, names, sources, ("pending", *put_back), found[crew])
     return found
@@ -141,7 +143,7 @@ async def _missing(
             f"SELECT missing_inputs(inputs, :names), count(*) FROM ({source}) WHERE {where} GROUP BY 1", parameters
         ):
             its.missing += number
-            its.lacking.update(dict.fromkeys(decode_json(missing), number))
+            its.missing_by_input.update(dict.fromkeys(decode_json(missing), number))
     if its.missing:
         rows = await connection.execute_fetchall(
             "SELECT job_id FROM temp.staged WHERE job_id IN ("

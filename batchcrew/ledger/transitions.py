@@ -1,4 +1,4 @@
-"""What may change in a batch that runs, one function for each transition of the state machines.
+"""Change a batch that runs: one function for each transition of the state machines.
 
 job:     pending -> open -> succeeded | failed | held | cancelled | stale  (retry: ended -> pending)
 attempt: intended -> kicked_off -> succeeded | failed | timed_out | lost | in_doubt | cancelled
@@ -11,9 +11,9 @@ from typing import Any
 
 import aiosqlite
 
-from batchcrew.base.errors import UsageError
 from batchcrew.base.reasons import reason_fingerprint
-from batchcrew.ledger.fetch import one
+from batchcrew.ledger.batch import BatchKey
+from batchcrew.ledger.fetch import one, rows
 from batchcrew.ledger.json_text import decode_json, encode_json
 from batchcrew.ledger.spill import SpilledKickoff
 from batchcrew.ledger.writer import Change, Statement
@@ -21,7 +21,7 @@ from batchcrew.model.attempt import Attempt, AttemptState, Outcome
 from batchcrew.model.execution import Execution
 from batchcrew.model.job import JobState
 
-# a job that has another answer than that of its execution in progress may be put back before that has ended
+# a job may be put back while an execution of it is still in progress: then the job has another answer than that one
 _NOTHING_RUNS = (
     "NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.job = jobs.id AND a.state IN ('intended', 'kicked_off'))"
 )
@@ -57,7 +57,7 @@ _END_JOB = Statement(
     "UPDATE jobs SET state = ?, reason = ?, reason_fingerprint = ?, not_before = ?, charged = charged - ?,"
     " updated_at = ? WHERE id = ? AND state = 'open'"
 )
-_KEEP_STREAKS = Statement("UPDATE batches SET failure_streak = ? WHERE batch = ?")
+_SAVE_STREAKS = Statement("UPDATE batches SET failure_streak = ? WHERE batch = ?")
 _ADD_TASK = Statement("INSERT INTO task_results VALUES (?, ?, ?, ?, ?, ?)")
 
 _KICKOFFS_OF_URL = """
@@ -72,7 +72,7 @@ SELECT (
 
 @dataclass(frozen=True, slots=True)
 class MonthBudget:
-    """Most kickoffs of the crew at `url` since `since` (UTC text), over all batches of the ledger."""
+    """The most kickoffs of the crew at `url` since `since` (UTC text), over all batches of the ledger."""
 
     url: str
     since: str
@@ -80,58 +80,60 @@ class MonthBudget:
 
 
 async def budget_left(connection: aiosqlite.Connection, budget: MonthBudget) -> int:
-    """Kickoffs that the month still has."""
+    """Return the kickoffs that are left for the month."""
     row = await one(connection, _KICKOFFS_OF_URL, (budget.url, budget.since))
     return max(0, budget.most - (row[0] if row else 0))
 
 
 async def claim(
     connection: aiosqlite.Connection,
-    *,
-    batch_id: int,
-    batch: str,
+    batch: BatchKey,
     run_id: str,
+    *,
     crew: str,
     limit: int,
     now: str,
     new_id: Callable[[], str],
 ) -> list[Attempt]:
     """Open the next `limit` pending jobs of one crew and write their intents; due retries come first."""
-    rows = await connection.execute_fetchall(_NEXT_JOBS, {"batch": batch_id, "crew": crew, "now": now, "limit": limit})
+    found = await rows(connection, _NEXT_JOBS, {"batch": batch.id, "crew": crew, "now": now, "limit": limit})
     attempts = [
         Attempt(
             attempt_id=new_id(),
-            batch=batch,
+            batch=batch.batch,
             job_key=key,
             job_id=job_id,
             crew=crew,
             number=number,
-            charged=charged,
+            attempts_used=attempts_used,
             inputs=decode_json(inputs),
             meta=decode_json(meta),
             intended_at=now,
         )
-        for key, job_id, inputs, meta, number, charged in rows
+        for key, job_id, inputs, meta, number, attempts_used in found
     ]
     if attempts:
-        await connection.executemany(_OPEN_JOB, [(a.number, a.charged, now, a.job_key) for a in attempts])
+        await connection.executemany(_OPEN_JOB, [(a.number, a.attempts_used, now, a.job_key) for a in attempts])
         await connection.executemany(_INTEND, [(a.attempt_id, a.job_key, a.number, run_id, now) for a in attempts])
     return attempts
 
 
 def kick_off(attempt: Attempt, kickoff_id: str, now: str) -> tuple[Change, ...]:
-    """The crew accepted the attempt."""
+    """Return the change that records that the crew accepted the attempt."""
     return ((_KICK_OFF, [(kickoff_id, now, attempt.attempt_id)]),)
 
 
 def end(
     attempt: Attempt, outcome: Outcome, *, now: str, not_before: str, failure_streaks: str | None = None
 ) -> tuple[Change, ...]:
-    """End the attempt; its results, its job's new state and the batch's failures in a row are one transaction."""
+    """Return the changes that end the attempt.
+
+    Its results, its job's new state and the batch's failures in a row are one transaction.
+    """
     execution = outcome.execution
     refunded = 1 if outcome.attempt_state is AttemptState.REJECTED else 0
     if attempt.outdated and outcome.job_state is JobState.PENDING:
-        refunded = attempt.charged  # with its new inputs it is as new
+        refunded = attempt.attempts_used  # its attempts with other inputs do not count
     reason, fingerprint = plain_text(outcome.reason), reason_fingerprint(outcome.reason)
     job_reason = (None, None) if outcome.job_state in {JobState.SUCCEEDED, JobState.STALE} else (reason, fingerprint)
     changes: list[Change] = [
@@ -152,14 +154,14 @@ def end(
     if not attempt.superseded:
         changes.append((_END_JOB, [(outcome.job_state.value, *job_reason, not_before, refunded, now, attempt.job_key)]))
     if failure_streaks is not None:
-        changes.append((_KEEP_STREAKS, [(failure_streaks, attempt.batch)]))
+        changes.append((_SAVE_STREAKS, [(failure_streaks, attempt.batch)]))
     if execution is not None and execution.tasks:
         changes.append((_ADD_TASK, tasks_of(attempt.attempt_id, execution)))
     return tuple(changes)
 
 
 def tasks_of(attempt_id: str, execution: Execution) -> list[Sequence[Any]]:
-    """The rows of an execution's tasks."""
+    """Return the rows of an execution's tasks."""
     return [
         (
             attempt_id,
@@ -174,7 +176,7 @@ def tasks_of(attempt_id: str, execution: Execution) -> list[Sequence[Any]]:
 
 
 def results_of(execution: Execution | None) -> tuple[Any, ...]:
-    """The columns `output`, `result_json`, `token_usage`, `execution_time` and `answer`."""
+    """Return the columns `output`, `result_json`, `token_usage`, `execution_time` and `answer`."""
     if execution is None:
         return (None, None, None, None, None)
     return (
@@ -187,7 +189,7 @@ def results_of(execution: Execution | None) -> tuple[Any, ...]:
 
 
 def plain_text(text: str | None) -> str | None:
-    """Text that SQLite can hold: a lone surrogate becomes `?`."""
+    """Return the text as SQLite can store it: a lone surrogate becomes `?`."""
     if text is None:
         return None
     try:
@@ -200,7 +202,7 @@ def plain_text(text: str | None) -> str | None:
 async def recover(connection: aiosqlite.Connection, kickoff: SpilledKickoff) -> bool:
     """Record a kickoff_id that an earlier run could only spill: (intended | in_doubt) -> kicked_off.
 
-    False where the ledger has it already, or where a later attempt was made of the job.
+    Return False if the ledger has it already, or if the job has a later attempt.
     """
     row = await one(
         connection,
@@ -231,75 +233,3 @@ async def make_latest(connection: aiosqlite.Connection, job_key: int, number: in
             await connection.execute_fetchall(
                 "UPDATE attempts SET number = ? WHERE job = ? AND number = ?", (new, job_key, old)
             )
-
-
-async def attach(
-    connection: aiosqlite.Connection, *, batch_id: int, run_id: str, job_id: str, kickoff_id: str, now: str, new_id: str
-) -> None:
-    """Record under which kickoff_id a job runs, as the operator says: (pending | held | failed | cancelled) -> open.
-
-    An attempt that ended under this id (timed out, lost, failed) is watched again, with a fresh deadline. Else an
-    attempt that is in doubt, that a dead run left intended or that was attached before gets the id; else an attempt is
-    written for it. The caller holds the batch's lock, so no run has such an attempt in its hands.
-
-    Raises:
-        UsageError: the job cannot be attached to; the message says why.
-    """
-    job = await one(
-        connection,
-        "SELECT id, state, attempts, charged FROM jobs WHERE batch_id = ? AND job_id = ?",
-        (batch_id, job_id),
-    )
-    if job is None:
-        raise UsageError(f"job {job_id!r} not found in the batch")
-    key, state, number, charged = job
-    doubtful = await one(
-        connection,
-        "SELECT id FROM attempts WHERE job = ? AND number = ?"
-        " AND (state IN ('in_doubt', 'intended') OR (attached AND state IN ('kicked_off', 'lost')))",
-        (key, number),
-    )
-    if state == JobState.SUCCEEDED or (state == JobState.OPEN and doubtful is None):
-        raise UsageError(f"job {job_id!r} is {state}: there is nothing to attach")
-    other = await one(
-        connection,
-        "SELECT j.id, j.job_id, a.id, a.number, a.state FROM attempts AS a JOIN jobs AS j ON j.id = a.job"
-        " WHERE a.kickoff_id = ? AND j.batch_id = ? ORDER BY j.id = ?, a.number DESC",
-        (kickoff_id, batch_id, key),
-    )
-    if other is not None:
-        if other[0] != key:
-            raise UsageError(f"kickoff_id {kickoff_id!r} already belongs to job {other[1]!r}")
-        if state == JobState.OPEN or other[4] == AttemptState.SUCCEEDED:
-            raise UsageError(f"kickoff_id {kickoff_id!r} already belongs to this job, and job {job_id!r} is {state}")
-        await make_latest(connection, key, other[3])
-        await _reopen(connection, other[2], now)
-    elif doubtful is not None:
-        await connection.execute_fetchall(
-            "UPDATE attempts SET state = 'kicked_off', kickoff_id = ?, kicked_off_at = ?, ended_at = NULL,"
-            " reason = NULL, reason_fingerprint = NULL, watch = NULL, progress = NULL, attached = 1 WHERE id = ?",
-            (kickoff_id, now, doubtful[0]),
-        )
-    else:
-        number, charged = number + 1, charged + 1
-        await connection.execute_fetchall(
-            "INSERT INTO attempts (id, job, number, run_id, state, kickoff_id, intended_at, kicked_off_at, attached)"
-            " VALUES (?, ?, ?, ?, 'kicked_off', ?, ?, ?, 1)",
-            (new_id, key, number, run_id, kickoff_id, now, now),
-        )
-    await connection.execute_fetchall(
-        "UPDATE jobs SET state = 'open', attempts = ?, charged = ?, reason = NULL, reason_fingerprint = NULL,"
-        " updated_at = ? WHERE id = ?",
-        (number, charged, now, key),
-    )
-
-
-async def _reopen(connection: aiosqlite.Connection, attempt_id: str, now: str) -> None:
-    """ended -> kicked_off: the execution is watched again, from now on."""
-    await connection.execute_fetchall("DELETE FROM task_results WHERE attempt_id = ?", (attempt_id,))
-    await connection.execute_fetchall(
-        "UPDATE attempts SET state = 'kicked_off', kicked_off_at = ?, ended_at = NULL, reason = NULL,"
-        " reason_fingerprint = NULL, watch = NULL, progress = NULL, output = NULL, result_json = NULL,"
-        " token_usage = NULL, execution_time = NULL, answer = NULL WHERE id = ?",
-        (now, attempt_id),
-    )

@@ -1,4 +1,4 @@
-"""What is done to a whole ledger, or to a whole batch of it, apart from running it."""
+"""Delete a batch; vacuum a ledger or check it for damage."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import aiosqlite
 
 from batchcrew.ledger.fetch import value
 
-# a month's budget (max_kickoffs_per_month) still counts what a deleted batch has spent
+# a month's budget (max_kickoffs_per_month) still counts the kickoffs of a deleted batch
 _KEEP_KICKOFFS = """
 INSERT INTO deleted_kickoffs (url, day, kickoffs)
 SELECT c.url, substr(a.intended_at, 1, 10), count(*)
@@ -28,7 +28,7 @@ _DELETIONS = (
 
 
 async def delete_batch(connection: aiosqlite.Connection, batch_id: int) -> int:
-    """Delete a batch with all that belongs to it, inside the caller's transaction; returns how many jobs it had."""
+    """Delete a batch and all that belongs to it, inside the caller's transaction; return how many jobs it had."""
     jobs = int(await value(connection, "SELECT count(*) FROM jobs WHERE batch_id = ?", (batch_id,)))
     await connection.execute_fetchall(_KEEP_KICKOFFS, (batch_id,))
     for deletion in _DELETIONS:
@@ -38,12 +38,12 @@ async def delete_batch(connection: aiosqlite.Connection, batch_id: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Vacuumed:
-    """A ledger without unused pages; sizes in bytes."""
+    """The size of a ledger before and after it was vacuumed, in bytes."""
 
     before: int
     after: int
     waits_for_readers: bool
-    """Another program reads the ledger as it was: the file shrinks only once that has ended."""
+    """Another program is reading the ledger: the file shrinks only after that has ended."""
 
 
 async def vacuum(connection: aiosqlite.Connection) -> Vacuumed:
@@ -55,7 +55,7 @@ async def vacuum(connection: aiosqlite.Connection) -> Vacuumed:
 
 
 async def damage(connection: aiosqlite.Connection) -> str | None:
-    """The first thing that SQLite's quick check finds wrong with a database, or None."""
+    """Return the first problem that SQLite's quick check finds in a database, or None."""
     found = str(await value(connection, "PRAGMA quick_check(1)"))
     return None if found == "ok" else found
 

@@ -1,4 +1,4 @@
-"""What is kept of an execution in progress: where polling is, and what was last seen. SQL and rows for both."""
+"""Record an execution in progress: its last known progress, and where the next tick continues to poll."""
 
 from dataclasses import asdict, fields
 
@@ -15,21 +15,21 @@ _WATCH_FIELDS = frozenset(field.name for field in fields(Watch))
 
 
 def progress(attempt: Attempt, seen: Progress) -> Change:
-    """What the execution is at, for `batchcrew status` in another terminal.
+    """Return the change that records the execution's progress, for `batchcrew status` in another terminal.
 
-    While this run has got no status yet, what an earlier one has seen is kept next to the unclear answer.
+    Until this run has received a status, the progress from an earlier run is kept next to the unclear answer.
     """
-    said = asdict(seen) if seen.status_word is not None else {"unclear_answer": seen.unclear_answer}
-    return (_PROGRESS, [(encode_json(said), attempt.attempt_id)])
+    shown = asdict(seen) if seen.status_word is not None else {"unclear_answer": seen.unclear_answer}
+    return (_PROGRESS, [(encode_json(shown), attempt.attempt_id)])
 
 
 def watch(attempt: Attempt, watch: Watch) -> Change:
-    """How far a tick came with watching."""
+    """Return the change that records where the next tick continues to poll."""
     return (_WATCH, [(encode_json(asdict(watch)), attempt.attempt_id)])
 
 
 def watch_of(text: str | None) -> Watch | None:
-    """What an earlier tick wrote; fields that another version of batchcrew wrote are left out."""
+    """Return the state that an earlier tick recorded, without fields that only another version of batchcrew knows."""
     if text is None:
         return None
     return Watch(**{name: value for name, value in decode_json(text).items() if name in _WATCH_FIELDS})

@@ -1,9 +1,9 @@
-"""The one task that writes, and group commit.
+"""Write through one task, with group commit.
 
-Everything that waits when a commit ends goes into the next commit together: one fsync serves many
-transitions, and each caller goes on only when its own is durable. Nobody waits for a group to fill.
-A group that cannot be committed fails every caller in it: nothing of it happened. Only what is paid for already
-(a kickoff_id) is then tried once more by itself, and for longer where another program holds the ledger.
+All transitions that wait when a commit ends go into the next commit together: one fsync serves many transitions, and
+each caller continues only when its own is durable. No caller waits for a group to fill. A group that cannot be
+committed fails every caller in it: nothing of it was written. Only changes that are paid for already (a kickoff_id) are
+then tried once more, alone, and for longer if another program holds the ledger.
 """
 
 import asyncio
@@ -22,15 +22,15 @@ Parameters: TypeAlias = Sequence[Any]
 Change: TypeAlias = "tuple[Statement, list[Parameters]]"
 BUSY_TRIES = BUSY_SECONDS // BUSY_TRY_SECONDS
 PRECIOUS_TRIES = 60 // BUSY_TRY_SECONDS
-"""A kickoff_id waits a minute for a ledger that another program holds: losing it may cost a second kickoff."""
+"""Tries for a kickoff_id, a minute in all, while another program holds the ledger: a lost id may cost a kickoff."""
 
 
 class Statement:
     """One SQL statement of a transition.
 
-    `strict` ones must change exactly one row for each set of parameters: anything else is a transition
-    from a state that it does not start from, and the whole group is refused. `precious` ones record what is paid
-    for: they are not given up with their group.
+    A `strict` statement must change exactly one row for each set of parameters: otherwise a transition began in a
+    state that does not allow it, and the whole group is refused. A `precious` statement records a paid kickoff: it is
+    not given up with its group.
     """
 
     __slots__ = ("precious", "sql", "strict")
@@ -45,25 +45,26 @@ Call: TypeAlias = "tuple[Callable[[aiosqlite.Connection], Awaitable[Any]], async
 
 
 class Group:
-    """What goes into one commit, and who waits for it."""
+    """The changes of one commit, and the callers that wait for it."""
 
     __slots__ = ("calls", "changes", "waiting")
 
     def __init__(self) -> None:
         self.changes: dict[Statement, list[Parameters]] = {}
         self.waiting: list[tuple[asyncio.Future[None], bool]] = []
-        """Those who wait for their changes, and whether all of these are precious."""
+        """The callers that wait for their changes, each with whether all its changes are precious."""
         self.calls: list[Call] = []
 
     def __bool__(self) -> bool:
         return bool(self.changes or self.calls)
 
     def add(self, changes: tuple[Change, ...]) -> None:
+        """Add changes to the commit."""
         for statement, rows in changes:
             self.changes.setdefault(statement, []).extend(rows)
 
     def committed(self, results: Sequence[Any] = ()) -> None:
-        """Let everyone go on; `results` are of the calls."""
+        """Return to every caller; `results` are those of the calls."""
         for future, _ in self.waiting:
             if not future.done():
                 future.set_result(None)
@@ -72,7 +73,7 @@ class Group:
                 future.set_result(result)
 
     def failed(self, error: Exception) -> None:
-        """Tell everyone: nothing of it happened."""
+        """Raise `error` in every caller: nothing of the group was written."""
         futures: list[asyncio.Future[Any]] = [
             *(future for future, _ in self.waiting),
             *(each for _, each in self.calls),
@@ -82,7 +83,7 @@ class Group:
                 future.set_exception(error)
 
     def precious(self) -> "Group":
-        """Takes the precious part out."""
+        """Remove the precious changes from this group, and return them as another one."""
         kept = Group()
         for statement in [each for each in self.changes if each.precious]:
             kept.changes[statement] = self.changes.pop(statement)
@@ -92,10 +93,12 @@ class Group:
 
 
 class Writer:
-    """Owns the writing connection. Opened and closed by `Ledger`.
+    """The owner of the writing connection. `Ledger` opens and closes it.
 
     Args:
-        consequence: what an error means for what was started, to end its message with.
+        connection: the writing connection.
+        name: the ledger, as messages name it.
+        consequence: the end of an error's message: the effect on the executions in progress.
     """
 
     def __init__(self, connection: aiosqlite.Connection, name: str, *, consequence: str = "") -> None:
@@ -109,7 +112,7 @@ class Writer:
         self._task = asyncio.create_task(self._run(), name="ledger-writer")
 
     async def change(self, *changes: Change) -> None:
-        """Make the changes of one transition durable; returns after their commit."""
+        """Make the changes of one transition durable; return after their commit."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         precious = all(statement.precious for statement, _ in changes)
         self._enqueue(changes, precious=precious)
@@ -117,11 +120,11 @@ class Writer:
         await future
 
     def change_soon(self, *changes: Change) -> None:
-        """Changes that nobody waits for (progress): they go with the next commit."""
+        """Write changes that no caller waits for (progress) with the next commit."""
         self._enqueue(changes, precious=False)
 
     async def call(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
-        """Run `work` inside the next group's transaction; its result is given after the commit."""
+        """Run `work` inside the next group's transaction; return its result after the commit."""
         self._check_open(precious=False)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._group.calls.append((work, future))
@@ -129,7 +132,7 @@ class Writer:
         return await future
 
     async def close(self) -> None:
-        """Write what waits, then stop."""
+        """Write the changes that wait, then stop."""
         self._closing = True
         self._work.set()
         await self._task
@@ -160,7 +163,7 @@ class Writer:
     async def _write(self, group: Group) -> None:
         try:
             group.committed(await self._commit(group, tries=BUSY_TRIES))
-        except Exception as error:  # noqa: BLE001 - whatever it is, every caller of this group must hear of it
+        except Exception as error:  # noqa: BLE001 - whatever it is, every caller of this group gets it
             precious = group.precious()
             self._fail(error, group)
             if precious:
@@ -174,7 +177,7 @@ class Writer:
             self._fail(error, group)
 
     async def _commit(self, group: Group, *, tries: int) -> list[Any]:
-        """One transaction. Raises what SQLite raised, in plain words, after a rollback."""
+        """Commit one transaction and return the results of its calls; roll it back on an error, and raise that."""
         connection = self._connection
         try:
             with plain_errors(self._name, consequence=self._consequence):
@@ -185,7 +188,7 @@ class Writer:
                 results = [await work(connection) for work, _ in group.calls]
                 await connection.commit()
         except Exception:
-            with contextlib.suppress(Exception):  # the first error is the one to tell
+            with contextlib.suppress(Exception):  # the first error is the one to raise
                 await connection.rollback()
             raise
         return results
@@ -204,7 +207,7 @@ class Writer:
         if failure is not error:
             failure.__cause__ = error
         self._failure = failure
-        late, self._group = self._group, self._group.precious()  # they came while this group was tried
+        late, self._group = self._group, self._group.precious()  # they were added while this group was tried
         for each in (group, late):
             each.failed(failure)
 

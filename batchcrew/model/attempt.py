@@ -74,7 +74,7 @@ class Attempt:
     crew: str
     number: int
     """1 for the first attempt of the job, rejected ones included."""
-    charged: int
+    attempts_used: int
     """Attempts of this job that count against `retry.attempts`, this one included."""
     inputs: Mapping[str, Any]
     meta: Mapping[str, Any]

@@ -25,9 +25,9 @@ class Plan:
     reused: int = 0
     """They take over the answer of a job with the same inputs that is no longer in the file."""
     unchanged: int = 0
-    gone: int = 0
-    """In the ledger and no longer in the file: left alone."""
-    vanished: int = 0
+    removed: int = 0
+    """In the ledger and no longer in the file: not run."""
+    removed_succeeded: int = 0
     """Of these, jobs that have succeeded, were in the file until now, and whose answer no other job takes over."""
     stale_jobs: tuple[str, ...] = ()
     """The ids of jobs that become stale (the first few)."""
@@ -36,7 +36,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """Jobs of a batch by state (those in the file), and what a person should know beside."""
+    """Jobs of a batch by state (those in the file), those that were removed, and possible duplicates."""
 
     pending: int = 0
     open: int = 0
@@ -45,7 +45,8 @@ class Counts:
     held: int = 0
     cancelled: int = 0
     stale: int = 0
-    gone: int = 0
+    removed: int = 0
+    """No longer in the file."""
     possible_duplicates: int = 0
     """Jobs that were kicked off again after an attempt that was in doubt, lost or timed out."""
 
@@ -72,7 +73,8 @@ class JobLine:
     reason: str | None = None
     seconds: float | None = None
     """Wall seconds from kickoff to end."""
-    attempts: int = 0
+    attempts_used: int = 0
+    """Attempts that count against `retry.attempts`."""
     kickoff_id: str | None = None
 
 

@@ -1,4 +1,4 @@
-"""What the ledger reads of a batch for `status`, `list`, `show`, `runs` and exports."""
+"""A batch as `status`, `list`, `show`, `runs` and exports need it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from batchcrew.model.run import Counts, JobLine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultRow:
-    """One job of an export: the file's own columns and what came of them."""
+    """One job of an export: the file's own columns and its answer."""
 
     job_id: str
     crew: str
@@ -20,15 +20,16 @@ class ResultRow:
     state: JobState
     output: str | None = None
     result_json: Json = None
-    error: str | None = None
-    attempts: int = 0
-    """Attempts that were really kicked off (or are in doubt)."""
+    reason: str | None = None
+    """Why the job has not succeeded; exports call it `error`."""
+    attempts_used: int = 0
+    """Attempts that were kicked off or are in doubt; exports call it `attempts`."""
     kickoff_id: str | None = None
-    started_at: str | None = None
-    """UTC ISO-8601 text, when the latest attempt was kicked off."""
+    kicked_off_at: str | None = None
+    """UTC ISO-8601 text, of the latest attempt; exports call it `started_at`."""
     ended_at: str | None = None
     execution_time: float | None = None
-    """Seconds: as the crew says, else from kickoff to end as we saw it."""
+    """Seconds: as the crew reports, otherwise from kickoff to end as batchcrew saw it."""
     possible_duplicate: bool = False
     stale_output: str | None = None
     """Of a stale job: its answer to `stale_inputs`."""
@@ -138,6 +139,6 @@ class JobDetail:
     meta: Mapping[str, Any]
     row: Mapping[str, Any]
     source: str
-    """file:line where the job stands."""
+    """The place of the job, as `file:line`."""
     in_file: bool
     attempts: tuple[AttemptDetail, ...] = ()

@@ -93,7 +93,7 @@ def plan_json(plan: Plan, *, batch: str, jobfile: str, crews: Sequence[CrewCheck
         "restored": plan.restored,
         "reused": plan.reused,
         "unchanged": plan.unchanged,
-        "gone": plan.gone,
+        "gone": plan.removed,
         "columns": list(plan.columns),
         "crews": [_crew(crew) for crew in crews],
     }
@@ -112,7 +112,7 @@ def summary_json(result: RunResult) -> JsonDict:
         "exit_code": int(exit_code(result)),
         "stopped": result.stopped.value if result.stopped else None,
         "stop_detail": result.stop_detail,
-        "counts": _counts(result.counts),
+        "counts": counts_json(result.counts),
         "wall_seconds": round(result.wall_seconds, 3),
         "kickoffs": result.kickoffs,
         "cost": result.cost,
@@ -128,14 +128,21 @@ def summary_json(result: RunResult) -> JsonDict:
     }
 
 
-def _counts(counts: Counts) -> JsonDict:
-    return {"total": counts.total, **asdict(counts)}
+_PUBLIC = {"removed": "gone", "attempts_used": "attempts"}
+"""The keys of JSON whose fields have another name."""
+
+
+def counts_json(counts: Counts) -> JsonDict:
+    """`{"total", "pending", "open", "succeeded", "failed", "held", "cancelled", "stale", "gone",
+    "possible_duplicates"}`."""
+    fields = asdict(counts)
+    return {"total": counts.total, **{_PUBLIC.get(name, name): number for name, number in fields.items()}}
 
 
 def _batch(line: BatchLine) -> JsonDict:
     return {
         "batch": line.batch,
-        "counts": _counts(line.counts),
+        "counts": counts_json(line.counts),
         "jobfile": line.jobfile,
         "created_at": line.created_at,
         "last_run_at": line.last_run_at,
@@ -144,7 +151,8 @@ def _batch(line: BatchLine) -> JsonDict:
 
 
 def _job(line: JobLine) -> JsonDict:
-    return {**asdict(line), "state": line.state.value}
+    fields = {_PUBLIC.get(name, name): value for name, value in asdict(line).items()}
+    return {**fields, "state": line.state.value}
 
 
 def _in_flight(entry: InFlight) -> JsonDict:

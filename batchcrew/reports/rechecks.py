@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -10,6 +10,7 @@ from batchcrew.base.errors import ExitCode
 from batchcrew.base.text import clean_text
 from batchcrew.ledger import EndedAttempt
 from batchcrew.model.run import Counts
+from batchcrew.reports.as_json import counts_json
 from batchcrew.reports.commands import PROGRAM, attach_command, retry_command, run_command
 from batchcrew.reports.summary import count_words
 
@@ -118,7 +119,7 @@ def recheck_json(result: RecheckResult) -> dict[str, Any]:
         "stopped": result.stopped,
         "found": {finding.value: result.found[finding] for finding in Finding},
         "held_without_kickoff_id": result.without_id,
-        "counts": {"total": counts.total, **asdict(counts)},
+        "counts": counts_json(counts),
     }
 
 

@@ -134,8 +134,8 @@ def _body(result: RunResult) -> Iterator[str]:
             yield f"{executions} ended with this run's crew; the next run will start {them} again"
         else:
             yield f"{executions} still running on the crew; the next run resumes watching {them}"
-    if counts.gone:
-        yield f"no longer in the file, kept in the ledger: {_jobs(counts.gone)}"
+    if counts.removed:
+        yield f"no longer in the file, kept in the ledger: {_jobs(counts.removed)}"
     if result.run_id is not None:
         yield _time(result)
     if counts.possible_duplicates or result.duplicates:

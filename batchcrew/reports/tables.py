@@ -60,8 +60,8 @@ def render_status(status: BatchStatus, now: datetime, *, width: int | None = Non
         f"{clean_text(line.batch)}: {counts.succeeded} of {counts.total} jobs succeeded, {_state(line)}",
         f"  jobs: {count_words(counts)}",
     ]
-    if counts.gone:
-        lines.append(f"  no longer in the file, kept in the ledger: {counts.gone}")
+    if counts.removed:
+        lines.append(f"  no longer in the file, kept in the ledger: {counts.removed}")
     lines.append(f"  job file: {clean_text(line.jobfile)}")
     if line.last_run_at:
         lines.append(f"  last run: {clean_text(line.last_run_at)} ({_ago(line.last_run_at, now)} ago)")
@@ -132,7 +132,7 @@ def render_plan(
         (plan.restored, "changed back: their earlier answers are valid again"),
         (plan.reused, "with the inputs of a removed or changed job: they reuse its answer"),
         (plan.unchanged, "unchanged"),
-        (plan.gone, "no longer in the file: kept in the ledger, not run"),
+        (plan.removed, "no longer in the file: kept in the ledger, not run"),
     ]
     columns = max(len(str(number)) for number, _ in said)
     lines = [f"{clean_text(batch)}: {plan.total} {_jobs(plan.total)} in {clean_text(jobfile)}"]

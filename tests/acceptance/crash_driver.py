@@ -19,7 +19,7 @@ from batchcrew.crew import CrewClient
 from batchcrew.ledger import Ledger, writer
 
 STEPS: dict[str, tuple[Any, str]] = {
-    "take_in": (Ledger, "take_in"),  # the job file is merged
+    "ingest": (Ledger, "ingest"),  # the job file is merged
     "open_run": (Ledger, "open_run"),
     "intend": (Ledger, "claim"),  # intents are committed
     "post": (CrewClient, "kickoff"),  # after: its answer is here, the kickoff_id is not committed

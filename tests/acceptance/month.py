@@ -201,7 +201,7 @@ class Simulation:
             model.rerun_changed()
         return model
 
-    def _take_in(self, *, rerun: bool = False) -> None:
+    def _ingest(self, *, rerun: bool = False) -> None:
         self._model = self._merged(rerun=rerun)
         self._taken_in, self._taken_in_url = copy.deepcopy(self._sheet), self._url
 
@@ -241,7 +241,7 @@ class Simulation:
 
     def _run(self, *words: str, rerun: bool = False, before: Callable[[Model], None] | None = None) -> None:
         """Run to the end."""
-        self._take_in(rerun=rerun)
+        self._ingest(rerun=rerun)
         if before is not None:
             before(self._model)
         expected = self._model.full_run(on_change_rerun=self._on_change_rerun)
@@ -326,7 +326,7 @@ class Simulation:
         if not kill:
             assert process.returncode == 3, said
         self._unsettled |= kill
-        self._take_in(rerun=rerun)
+        self._ingest(rerun=rerun)
         assert number <= self._observe(marks) <= CONCURRENCY, f"{number} executions should be in progress"
         crew.release()
         self._verify()
@@ -339,7 +339,7 @@ class Simulation:
         limit = self._chance.randint(1, pending)
         marks = [len(crew.kickoffs) for crew in self._crews]
         self._folder.call("run", self._folder.jobfile, "--limit", str(limit), code=None)
-        self._take_in()
+        self._ingest()
         assert self._observe(marks) == limit, f"--limit {limit}"
         self._model.finish(on_change_rerun=self._on_change_rerun)
         self._unsettled = False
@@ -349,7 +349,7 @@ class Simulation:
         for _ in range(self._chance.randint(1, 3)):
             marks = [len(crew.kickoffs) for crew in self._crews]
             self._folder.call("tick", self._folder.jobfile, code=None)
-            self._take_in()
+            self._ingest()
             self._observe(marks)
             self._verify()
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.crash
 
 JOBS = 4
 DRIVER = str(Path(__file__).with_name("crash_driver.py"))
-ONCE = ("take_in", "open_run", "close_run", "keep")
+ONCE = ("ingest", "open_run", "close_run", "keep")
 POINTS = [f"{moment}:{step}" for step in STEPS for moment in ("before", "after")]
 WAYS = ("idempotent", "at_most_once", "at_least_once", "troubled", "tick")
 

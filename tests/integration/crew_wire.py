@@ -167,7 +167,7 @@ def attempt(attempt_id: str = "0e984725-c51c-4bf4-9960-e1c80e27aba0", **changes:
         "job_id": "tokyo",
         "crew": "research",
         "number": 1,
-        "charged": 1,
+        "attempts_used": 1,
         "inputs": {"budget": "1000 USD"},
         "meta": {"source": "nightly"},
         "intended_at": "2025-06-01T12:00:00.000Z",

@@ -69,7 +69,7 @@ class Bench:
     async def take_in(self, given: Iterable[Job]) -> None:
         async with Ledger(self.path, clock=self.clock) as ledger:
             staged = await ledger.stage(self.batch, given)
-            await ledger.take_in(self.batch, jobfile="jobs.yaml", digest="d", columns=staged.plan.columns)
+            await ledger.ingest(self.batch, jobfile="jobs.yaml", digest="d", columns=staged.plan.columns)
 
     async def run(self, *, limit: int | None = None, unreachable: float = 60.0, once: bool = False) -> EngineResult:
         self.events = []

@@ -61,7 +61,7 @@ async def test_a_retry_is_due_when_it_would_have_been(tmp_path: Path, jump: floa
 
     async with ledger(begun, Uptime("the same", 100.0)) as opened:
         staged = await opened.stage("b", jobs(1))
-        key = await opened.take_in("b", jobfile="j", digest="d", columns=staged.plan.columns)
+        key = await opened.ingest("b", jobfile="j", digest="d", columns=staged.plan.columns)
         run_id = await opened.open_run(key.id, pid=1, host="h", version="v")
         (attempt,) = (await opened.claim(key, run_id, crew="default", limit=1)).attempts
         again = Outcome(attempt_state=AttemptState.FAILED, job_state=JobState.PENDING, reason="r", retry_in=30.0)

@@ -36,7 +36,7 @@ async def test_a_batch_ends_in_every_dialect_and_never_passes_its_concurrency(tm
     assert (counts.succeeded, counts.total) == (30, 30)
     rows = await made.rows()
     assert all(row.output and "no language model was asked" in row.output for row in rows)
-    assert all(row.started_at and row.ended_at and row.execution_time is not None for row in rows)
+    assert all(row.kicked_off_at and row.ended_at and row.execution_time is not None for row in rows)
 
 
 @pytest.mark.parametrize("dialect", ["guide", "live", "legacy"])
@@ -107,7 +107,7 @@ async def test_a_failed_execution_is_tried_again_as_often_as_told(tmp_path: Path
         result = await made.run()
         assert (result.kickoffs, server.stats["max_kickoffs_per_job"]) == (6, 3)
     assert await attempts_of(made, "job-0") == ["failed", "failed", "failed"]
-    assert all(row.state is JobState.FAILED and "rehearsed failure" in (row.error or "") for row in await made.rows())
+    assert all(row.state is JobState.FAILED and "rehearsed failure" in (row.reason or "") for row in await made.rows())
 
 
 async def test_what_retry_does_not_name_is_not_tried_again(tmp_path: Path) -> None:
@@ -210,8 +210,8 @@ async def test_wrong_inputs_fail_the_job_with_the_servers_words(tmp_path: Path) 
         assert server.stats["kickoffs"] == 1
     rows = await made.rows()
     assert [row.state for row in rows] == [JobState.FAILED, JobState.SUCCEEDED]
-    assert "age" in (rows[0].error or "")
-    assert rows[0].attempts == 0
+    assert "age" in (rows[0].reason or "")
+    assert rows[0].attempts_used == 0
 
 
 async def test_a_wrong_token_stops_the_run_and_fails_no_job(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ async def test_an_execution_over_its_timeout_is_timed_out(tmp_path: Path) -> Non
         await made.run()
     (row,) = await made.rows()
     assert row.state is JobState.FAILED
-    assert "may still be running" in (row.error or "")
+    assert "may still be running" in (row.reason or "")
     assert await attempts_of(made, "job-0") == ["timed_out"]
 
 

@@ -14,7 +14,7 @@ from manual_clock import ManualClock
 
 from batchcrew.base.clock import to_text
 from batchcrew.base.errors import BatchBusy, LedgerError, LedgerTooNew, NotInLedger
-from batchcrew.ledger import BatchKey, BatchLock, Duplicate, Ledger, schema
+from batchcrew.ledger import BatchKey, BatchLock, Duplicate, Ledger, migrations, schema
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome, Progress
 from batchcrew.model.execution import Execution, ExecutionState, TaskResult
 from batchcrew.model.job import Job, JobState, Location
@@ -60,7 +60,7 @@ async def ledger(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Ledger]:
 async def taken_in(ledger: Ledger, jobs: Iterable[Job], *, batch: str = "b") -> BatchKey:
     staged = await ledger.stage(batch, jobs)
     assert not staged.duplicates
-    return await ledger.take_in(batch, jobfile="jobs.yaml", digest="d", columns=staged.plan.columns)
+    return await ledger.ingest(batch, jobfile="jobs.yaml", digest="d", columns=staged.plan.columns)
 
 
 async def again(ledger: Ledger, jobs: Iterable[Job], clock: ManualClock) -> Plan:
@@ -68,7 +68,7 @@ async def again(ledger: Ledger, jobs: Iterable[Job], clock: ManualClock) -> Plan
     assert ledger.path is not None
     async with Ledger(ledger.path, clock=clock) as other:
         staged = await other.stage("b", jobs)
-        await other.take_in("b", jobfile="jobs.yaml", digest="d2", columns=staged.plan.columns)
+        await other.ingest("b", jobfile="jobs.yaml", digest="d2", columns=staged.plan.columns)
         return staged.plan
 
 
@@ -80,7 +80,7 @@ async def started(ledger: Ledger, key: BatchKey, limit: int = 10, crew: str = "d
 async def test_a_job_goes_from_pending_to_its_results(ledger: Ledger, clock: ManualClock) -> None:
     key = await taken_in(ledger, [job("a", city="Tokyo"), job("b")])
     first, second = await started(ledger, key)
-    assert (first.job_id, first.number, first.charged, first.inputs) == ("a", 1, 1, {"city": "Tokyo"})
+    assert (first.job_id, first.number, first.attempts_used, first.inputs) == ("a", 1, 1, {"city": "Tokyo"})
     assert (await ledger.counts(key)).open == 2
     await ledger.kicked_off(first, "k-1")
     clock.advance(30)
@@ -89,9 +89,9 @@ async def test_a_job_goes_from_pending_to_its_results(ledger: Ledger, clock: Man
     assert (counts.succeeded, counts.failed, counts.left) == (1, 1, 0)
     rows = [row async for row in ledger.results(key)]
     assert [row.job_id for row in rows] == ["a", "b"]
-    assert (rows[0].output, rows[0].result_json, rows[0].error) == ("an answer", {"n": [1, 2**80]}, None)
-    assert (rows[0].kickoff_id, rows[0].execution_time, rows[0].attempts) == ("k-1", 2.5, 1)
-    assert (rows[1].state, rows[1].error) == (JobState.FAILED, "no luck")
+    assert (rows[0].output, rows[0].result_json, rows[0].reason) == ("an answer", {"n": [1, 2**80]}, None)
+    assert (rows[0].kickoff_id, rows[0].execution_time, rows[0].attempts_used) == ("k-1", 2.5, 1)
+    assert (rows[1].state, rows[1].reason) == (JobState.FAILED, "no luck")
     detail = await ledger.job(key, "a")
     assert detail.attempts[0].tasks == DONE.tasks
     assert detail.attempts[0].answer == DONE.answer
@@ -123,7 +123,7 @@ async def test_a_retry_waits_for_its_time_and_then_goes_first(ledger: Ledger, cl
     assert [each.job_id for each in await started(ledger, key, limit=1)] == ["b"]
     clock.advance(10)
     (retried,) = await started(ledger, key, limit=1)
-    assert (retried.job_id, retried.number, retried.charged) == ("a", 2, 2)
+    assert (retried.job_id, retried.number, retried.attempts_used) == ("a", 2, 2)
     assert await ledger.next_start(key, "default") == ""
     await started(ledger, key, limit=1)
     assert await ledger.next_start(key, "default") is None
@@ -137,7 +137,7 @@ async def test_a_rejected_attempt_uses_up_none_of_the_jobs_attempts(ledger: Ledg
     rejected = Outcome(attempt_state=AttemptState.REJECTED, job_state=JobState.PENDING, reason="429")
     await ledger.ended(attempt, rejected)
     (second,) = await started(ledger, key)
-    assert (second.number, second.charged) == (2, 1)
+    assert (second.number, second.attempts_used) == (2, 1)
 
 
 async def test_what_is_open_can_be_taken_up(ledger: Ledger) -> None:
@@ -214,7 +214,7 @@ async def test_a_changed_job_keeps_its_answer_and_a_gone_one_is_left_alone(ledge
     for attempt in attempts:
         await ledger.ended(attempt, SUCCEEDED)
     plan = await again(ledger, [job("e"), job("d", n=2), job("b", n=2), job("a", n=1)], clock)
-    assert (plan.total, plan.new, plan.changed, plan.stale, plan.again, plan.unchanged, plan.gone) == (
+    assert (plan.total, plan.new, plan.changed, plan.stale, plan.again, plan.unchanged, plan.removed) == (
         4,
         1,
         2,
@@ -225,16 +225,16 @@ async def test_a_changed_job_keeps_its_answer_and_a_gone_one_is_left_alone(ledge
     )
     assert plan.stale_jobs == ("b",)
     counts = await ledger.counts(key)
-    assert (counts.pending, counts.succeeded, counts.stale, counts.gone) == (2, 1, 1, 1)
+    assert (counts.pending, counts.succeeded, counts.stale, counts.removed) == (2, 1, 1, 1)
     assert [row.job_id async for row in ledger.results(key)] == ["e", "d", "b", "a"]
-    assert [row.job_id async for row in ledger.results(key, with_gone=True)] == ["e", "d", "b", "a", "c"]
+    assert [row.job_id async for row in ledger.results(key, with_removed=True)] == ["e", "d", "b", "a", "c"]
     stale = next(row for row in [row async for row in ledger.results(key)] if row.job_id == "b")
     assert (stale.output, stale.stale_output, stale.stale_inputs) == (None, "an answer", {"n": 1})
     claimed = await started(ledger, key)
     assert [(each.job_id, each.inputs) for each in claimed] == [("e", {}), ("d", {"n": 2})]
     assert await ledger.rerun_stale(key) == 1
     (rerun,) = await started(ledger, key)
-    assert (rerun.job_id, rerun.inputs, rerun.charged) == ("b", {"n": 2}, 1)
+    assert (rerun.job_id, rerun.inputs, rerun.attempts_used) == ("b", {"n": 2}, 1)
 
 
 async def test_a_job_that_changes_while_in_progress_has_a_stale_answer(ledger: Ledger, clock: ManualClock) -> None:
@@ -283,7 +283,7 @@ async def test_retry_puts_ended_jobs_back_with_their_full_allowance(ledger: Ledg
     await ledger.ended(third, FAILED)
     assert await ledger.retry(key, states=[JobState.FAILED], job_ids=["a", "b"]) == 1
     assert await ledger.retry(key, states=[JobState.HELD]) == 1
-    assert [(each.job_id, each.charged) for each in await started(ledger, key)] == [("a", 1), ("b", 1)]
+    assert [(each.job_id, each.attempts_used) for each in await started(ledger, key)] == [("a", 1), ("b", 1)]
     with pytest.raises(NotInLedger, match="job 'nobody' not found"):
         await ledger.retry(key, states=[JobState.FAILED], job_ids=["c", "nobody"])
     assert (await ledger.counts(key)).failed == 1
@@ -404,7 +404,7 @@ async def test_a_batch_is_held_by_one_run(tmp_path: Path, clock: ManualClock) ->
 async def test_a_ledger_of_the_first_version_is_brought_up_and_keeps_its_jobs(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     old = sqlite3.connect(path)
-    old.executescript(schema.MIGRATIONS[0])
+    old.executescript(migrations.MIGRATIONS[0])
     old.executescript(f"PRAGMA application_id = {schema.APPLICATION_ID}; PRAGMA user_version = 1;")
     old.executescript(
         "INSERT INTO batches (id, batch, jobfile, created_at) VALUES (1, 'b', 'j', '2026-01-01T00:00:00.000Z');"

@@ -30,7 +30,7 @@ def jobs(*names: str) -> list[Job]:
 async def add(path: Path, batch: str, *names: str) -> None:
     async with Ledger(path, clock=ManualClock()) as ledger:
         await ledger.stage(batch, jobs(*names))
-        await ledger.take_in(batch, jobfile="jobs.yaml", digest=batch, columns=())
+        await ledger.ingest(batch, jobfile="jobs.yaml", digest=batch, columns=())
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ async def test_a_reader_cannot_write(path: Path) -> None:
         assert opened._access is Access.SHARED
         with pytest.raises(LedgerError):
             await opened._query(lambda connection: connection.execute_fetchall("DELETE FROM jobs"))
-    assert not any("write" in name or name in {"claim", "take_in", "_writing"} for name in dir(LedgerReader))
+    assert not any("write" in name or name in {"claim", "ingest", "_writing"} for name in dir(LedgerReader))
 
 
 async def test_a_file_that_changes_after_it_was_opened_is_opened_again(path: Path) -> None:
@@ -131,7 +131,7 @@ async def crashed(tmp_path: Path, path: Path) -> Path:
     target = tmp_path / "crashed" / "ledger.db"
     async with Ledger(path, clock=ManualClock()) as ledger:
         await ledger.stage("second", jobs("c"))
-        await ledger.take_in("second", jobfile="jobs.yaml", digest="d", columns=())
+        await ledger.ingest("second", jobfile="jobs.yaml", digest="d", columns=())
         await asyncio.to_thread(copy_of, path, target)
     return target
 
@@ -163,7 +163,7 @@ async def test_another_users_crashed_ledger_is_read_from_a_copy_and_no_file_is_l
 async def test_another_users_ledger_in_use_is_read_and_no_file_is_left(path: Path) -> None:
     async with Ledger(path, clock=ManualClock()) as ledger:
         await ledger.stage("second", jobs("c"))
-        await ledger.take_in("second", jobfile="jobs.yaml", digest="d", columns=())
+        await ledger.ingest("second", jobfile="jobs.yaml", digest="d", columns=())
         names = names_in(path.parent)
         async with reader(path) as opened:
             assert opened._access in {Access.FOREIGN, Access.COPY}

@@ -101,7 +101,7 @@ async def ledger(ledger_path: Path) -> AsyncIterator[Ledger]:
 async def intended(ledger: Ledger) -> tuple[BatchKey, list[Attempt]]:
     rows = [Job(job_id=name, crew="default", inputs={}, meta={}, row={}, where=Location("f", 1)) for name in ("a", "b")]
     await ledger.stage("b", rows)
-    key = await ledger.take_in("b", jobfile="jobs.yaml", digest="d", columns=())
+    key = await ledger.ingest("b", jobfile="jobs.yaml", digest="d", columns=())
     run_id = await ledger.open_run(key.id, pid=1, host="h", version="v")
     await ledger.reserve_spill(key, 2)
     return key, (await ledger.claim(key, run_id, crew="default", limit=2)).attempts

@@ -99,7 +99,7 @@ async def test_it_is_overdue_once_the_crew_says_that_it_still_runs(tmp_path: Pat
         await to_the_end(made, how)
     assert await attempts_of(made) == [AttemptState.TIMED_OUT]
     (row,) = await made.rows()
-    assert "last status 'running'" in (row.error or "")
+    assert "last status 'running'" in (row.reason or "")
 
 
 @pytest.mark.parametrize("on", ["api", "crew_error"])
@@ -205,7 +205,7 @@ async def test_a_final_word_that_is_no_success_fails_the_job(tmp_path: Path, wor
         await made.run()
         assert server.stats["kickoffs"] == 3  # `retry` counts it as a crew_error
     (row,) = await made.rows()
-    assert (row.state, row.error) == (JobState.FAILED, f"{word}: over budget")
+    assert (row.state, row.reason) == (JobState.FAILED, f"{word}: over budget")
 
 
 @pytest.mark.parametrize("how", ["run", "ticks"])
@@ -223,7 +223,7 @@ async def test_a_status_word_that_lasts_is_shown_and_told_in_the_reason(tmp_path
         made.stop, made.settings = Stop(), made.settings.model_copy(update={"timeout": OVERDUE})
         await (made.run() if how == "run" else made.tick_to_the_end())
     (row,) = await made.rows()
-    assert "last status 'warming up'" in (row.error or "")
+    assert "last status 'warming up'" in (row.reason or "")
 
 
 @pytest.mark.parametrize("how", ["run", "ticks"])

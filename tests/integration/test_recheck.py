@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from batchcrew.app.adopt import attach
 from batchcrew.app.ledger_location import recorded_as
-from batchcrew.app.recheck import recheck, recorded_source
+from batchcrew.app.recheck import RecheckContext, RecheckRequest, recheck, recorded_source
 from batchcrew.app.run import RunContext, RunRequest, run_batch
 from batchcrew.app.wiring import Source
 from batchcrew.base.clock import SystemClock
@@ -74,17 +74,14 @@ async def look_again(made: Bench, *job_ids: str, **source: Any) -> tuple[Recheck
     async with Ledger(made.path, clock=made.clock) as ledger:
         key = await ledger.batch("b")
         assert key is not None
-        result = await recheck(
-            key,
-            job_ids,
-            source=where,
-            ledger=ledger,
+        context = RecheckContext(
             stop=Stop(),
             clock=RateClock(50),
             rng=random.Random(1),
             report=looks.append,
             warn=lambda message: None,
         )
+        result = await recheck(RecheckRequest(key, job_ids, where), context, ledger=ledger)
     return result, looks
 
 
@@ -98,7 +95,7 @@ async def test_a_finished_execution_is_taken_and_nothing_is_paid(tmp_path: Path)
         assert (result.exit_code, result.found) == (ExitCode.SUCCEEDED, {Finding.SUCCEEDED: 25})
         assert len(looks) == 25
         rows = await made.rows()
-        assert all(row.state is JobState.SUCCEEDED and row.output and row.error is None for row in rows)
+        assert all(row.state is JobState.SUCCEEDED and row.output and row.reason is None for row in rows)
         result, looks = await look_again(made)  # nothing is left to look at
         assert (result.exit_code, looks) == (ExitCode.SUCCEEDED, [])
         await made.run()
@@ -123,7 +120,7 @@ async def test_a_failure_is_taken_with_its_reason(tmp_path: Path) -> None:
         assert (result.exit_code, look.finding) == (ExitCode.JOBS_FAILED, Finding.FAILED)
         assert server.stats["kickoffs"] == 1
     (row,) = await made.rows()
-    assert (row.state, row.error) == (JobState.FAILED, "cancelled (the crew gave no reason)")
+    assert (row.state, row.reason) == (JobState.FAILED, "cancelled (the crew gave no reason)")
     assert await attempts_of(made) == [AttemptState.FAILED]
 
 
@@ -250,7 +247,7 @@ async def test_the_job_file_is_found_from_any_folder(tmp_path: Path) -> None:
     async with Ledger(tmp_path / "l.db", clock=SystemClock()) as ledger:
         staged = await ledger.stage("b", jobs(1))
         given = str(tmp_path / "jobs.yaml")
-        key = await ledger.take_in("b", jobfile=given, digest="d", columns=staged.plan.columns)
+        key = await ledger.ingest("b", jobfile=given, digest="d", columns=staged.plan.columns)
     assert key.jobfile_path == given
     source, ledger_path = Source(path=Path(), environ={}, today=date(2026, 1, 1)), tmp_path / "l.db"
     old = RecordedJobFile("folder/jobs.yaml", None, None)  # taken in by an earlier batchcrew

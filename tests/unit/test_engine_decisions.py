@@ -34,13 +34,13 @@ def test_no_text_of_the_engine_holds_a_command(path: Path) -> None:
 
 
 def test_a_success_ends_the_job() -> None:
-    outcome = retry.ended(SUCCEEDED, charged=1, retry=RetrySettings(), rng=MIDDLE)
+    outcome = retry.ended(SUCCEEDED, attempts_used=1, retry=RetrySettings(), rng=MIDDLE)
     assert (outcome.attempt_state, outcome.job_state) == (AttemptState.SUCCEEDED, JobState.SUCCEEDED)
 
 
-@pytest.mark.parametrize(("charged", "wait"), [(1, 5.0), (2, 10.0), (3, None)])
-def test_a_crews_failure_is_tried_again_with_growing_waits(charged: int, wait: float | None) -> None:
-    outcome = retry.ended(FAILED, charged=charged, retry=RetrySettings(), rng=MIDDLE)
+@pytest.mark.parametrize(("attempts_used", "wait"), [(1, 5.0), (2, 10.0), (3, None)])
+def test_a_crews_failure_is_tried_again_with_growing_waits(attempts_used: int, wait: float | None) -> None:
+    outcome = retry.ended(FAILED, attempts_used=attempts_used, retry=RetrySettings(), rng=MIDDLE)
     assert outcome.attempt_state is AttemptState.FAILED
     assert outcome.retry_in == wait
     assert outcome.job_state is (JobState.FAILED if wait is None else JobState.PENDING)
@@ -58,26 +58,30 @@ def test_a_crews_failure_is_tried_again_with_growing_waits(charged: int, wait: f
     ],
 )
 def test_every_retry_setting_counts(settings: RetrySettings, wait: float | None) -> None:
-    assert retry.next_wait("crew_error", charged=2, retry=settings, rng=MIDDLE) == wait
+    assert retry.next_wait("crew_error", attempts_used=2, retry=settings, rng=MIDDLE) == wait
 
 
 def test_a_timeout_is_not_tried_again_unless_asked_for() -> None:
-    outcome = retry.timed_out(60, RUNNING, charged=1, retry=RetrySettings(), rng=MIDDLE)
+    outcome = retry.timed_out(60, RUNNING, attempts_used=1, retry=RetrySettings(), rng=MIDDLE)
     assert (outcome.attempt_state, outcome.job_state) == (AttemptState.TIMED_OUT, JobState.FAILED)
     assert "may still be running" in (outcome.reason or "")
     assert "'warming up'" in (outcome.reason or "")
-    asked = retry.timed_out(60, RUNNING, charged=1, retry=RetrySettings(on=("timeout",)), rng=MIDDLE)
+    asked = retry.timed_out(60, RUNNING, attempts_used=1, retry=RetrySettings(on=("timeout",)), rng=MIDDLE)
     assert asked.job_state is JobState.PENDING
 
 
 def test_a_lost_execution_is_tried_again() -> None:
-    outcome = retry.lost("gone", charged=1, delivery="at_least_once", attached=False, retry=RetrySettings(), rng=MIDDLE)
+    outcome = retry.lost(
+        "gone", attempts_used=1, delivery="at_least_once", attached=False, retry=RetrySettings(), rng=MIDDLE
+    )
     assert (outcome.attempt_state, outcome.job_state) == (AttemptState.LOST, JobState.PENDING)
 
 
 @pytest.mark.parametrize(("delivery", "attached"), [("at_most_once", False), ("at_least_once", True)])
 def test_a_lost_execution_is_a_persons_matter_where_it_might_be_paid_twice(delivery: Any, attached: bool) -> None:
-    outcome = retry.lost("gone", charged=1, delivery=delivery, attached=attached, retry=RetrySettings(), rng=MIDDLE)
+    outcome = retry.lost(
+        "gone", attempts_used=1, delivery=delivery, attached=attached, retry=RetrySettings(), rng=MIDDLE
+    )
     assert (outcome.attempt_state, outcome.job_state) == (AttemptState.LOST, JobState.HELD)
     assert ("attach the right one" in (outcome.reason or "")) == attached
     assert "batchcrew" not in (outcome.reason or "")  # the ledger keeps it; who prints it adds the command
@@ -85,11 +89,11 @@ def test_a_lost_execution_is_a_persons_matter_where_it_might_be_paid_twice(deliv
 
 def test_delivery_decides_what_becomes_of_doubt() -> None:
     settings = RetrySettings()
-    once = retry.in_doubt("500", charged=1, delivery="at_most_once", retry=settings, rng=MIDDLE)
+    once = retry.in_doubt("500", attempts_used=1, delivery="at_most_once", retry=settings, rng=MIDDLE)
     assert (once.attempt_state, once.job_state) == (AttemptState.IN_DOUBT, JobState.HELD)
-    again = retry.in_doubt("500", charged=1, delivery="at_least_once", retry=settings, rng=MIDDLE)
+    again = retry.in_doubt("500", attempts_used=1, delivery="at_least_once", retry=settings, rng=MIDDLE)
     assert (again.job_state, again.retry_in) == (JobState.PENDING, 5.0)
-    spent = retry.in_doubt("500", charged=3, delivery="at_least_once", retry=settings, rng=MIDDLE)
+    spent = retry.in_doubt("500", attempts_used=3, delivery="at_least_once", retry=settings, rng=MIDDLE)
     assert spent.job_state is JobState.FAILED
     assert "attempt 3 of 3" in (spent.reason or "")
 
@@ -102,7 +106,8 @@ def test_a_refusal_costs_nothing_unless_it_is_for_good() -> None:
 def test_jitter_is_kept_after_the_cap() -> None:
     chance = random.Random(1)
     waits = {
-        retry.next_wait("lost", charged=9, retry=RetrySettings(attempts=20, max=30.0), rng=chance) for _ in range(20)
+        retry.next_wait("lost", attempts_used=9, retry=RetrySettings(attempts=20, max=30.0), rng=chance)
+        for _ in range(20)
     }
     assert len(waits) == 20
     assert all(wait is not None and 27 <= wait <= 33 for wait in waits)

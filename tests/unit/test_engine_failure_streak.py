@@ -59,7 +59,7 @@ class Stage:
             job_id=str(self.number),
             crew=crew,
             number=1,
-            charged=1,
+            attempts_used=1,
             inputs={},
             meta={},
             intended_at=to_text(self.clock.now()) if intended_at is None else intended_at,

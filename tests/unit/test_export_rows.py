@@ -25,9 +25,9 @@ def result(row: dict[str, Any], **values: Any) -> ResultRow:
 
 DONE: dict[str, Any] = {
     "output": "Seven days in Tokyo.",
-    "attempts": 2,
+    "attempts_used": 2,
     "kickoff_id": "abcd-1234",
-    "started_at": "2026-02-03T04:05:06.000Z",
+    "kicked_off_at": "2026-02-03T04:05:06.000Z",
     "ended_at": "2026-02-03T04:07:06.000Z",
     "execution_time": 108.5,
 }
@@ -55,7 +55,9 @@ def read_csv(text: str) -> list[list[str]]:
 async def test_csv_is_the_same_spreadsheet_with_its_answers() -> None:
     rows = [
         result({"email": "jane@x.example", "hobby": "games, food"}, **DONE),
-        result({"email": "joe@x.example", "hobby": 'a "quote"\nand a line'}, state=JobState.FAILED, error="no flights"),
+        result(
+            {"email": "joe@x.example", "hobby": 'a "quote"\nand a line'}, state=JobState.FAILED, reason="no flights"
+        ),
     ]
     assert await exported(rows, ["email", "hobby"], "csv") == (
         "email,hobby,batchcrew_state,output,error,attempts,kickoff_id,started_at,ended_at,execution_time\n"
@@ -83,7 +85,12 @@ async def test_jsonl_keeps_types_and_gives_result_json_where_there_is_one() -> N
         "deep": {"x": 1.5},
         "batchcrew_state": "succeeded",
         "error": None,
-        **DONE,
+        "output": "Seven days in Tokyo.",
+        "attempts": 2,
+        "kickoff_id": "abcd-1234",
+        "started_at": "2026-02-03T04:05:06.000Z",
+        "ended_at": "2026-02-03T04:07:06.000Z",
+        "execution_time": 108.5,
         "result_json": {"a": 1},
     }
     assert list(lines[0]) == ["n", "tags", "ok", "none", "deep", *EXPORT_COLUMNS, "result_json"]
@@ -152,7 +159,7 @@ async def test_a_rows_own_key_is_not_lost_to_ours_even_outside_the_columns() -> 
      '=HYPERLINK("http://x")', "@handle", "-5 USD"],
 )  # fmt: skip
 async def test_what_a_spreadsheet_would_run_is_made_harmless(cell: str) -> None:
-    text = await exported([result({"a=": cell}, output=cell, error=cell, kickoff_id=cell)], ["a="], "csv")
+    text = await exported([result({"a=": cell}, output=cell, reason=cell, kickoff_id=cell)], ["a="], "csv")
     values = dict(zip(*read_csv(text), strict=True))
     for column in ("a=", "output", "error", "kickoff_id"):
         assert values[column] == "'" + cell.replace("\x00", "")

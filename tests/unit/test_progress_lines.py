@@ -29,7 +29,7 @@ def attempt(job_id: str, *, number: int = 1, kicked_off_at: str | None = None) -
         job_id=job_id,
         crew="default",
         number=number,
-        charged=number,
+        attempts_used=number,
         inputs={},
         meta={},
         intended_at=to_text(START),

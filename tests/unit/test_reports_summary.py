@@ -26,7 +26,7 @@ DONE = RunResult(
 
 
 def failing(number: int, state: JobState = JobState.FAILED, reason: str = "the crew said: no flights") -> JobLine:
-    return JobLine(job_id=f"job-{number}", crew="default", state=state, reason=reason, seconds=3.0, attempts=3)
+    return JobLine(job_id=f"job-{number}", crew="default", state=state, reason=reason, seconds=3.0, attempts_used=3)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def failing(number: int, state: JobState = JobState.FAILED, reason: str = "the c
         (Counts(succeeded=23, failed=1), StopReason.LIMIT, ExitCode.JOBS_FAILED),
         (Counts(pending=24), StopReason.CREW_UNUSABLE, ExitCode.CREW_UNUSABLE),
         (Counts(), StopReason.CREW_UNUSABLE, ExitCode.CREW_UNUSABLE),
-        (Counts(succeeded=24, gone=3, possible_duplicates=2), None, ExitCode.SUCCEEDED),
+        (Counts(succeeded=24, removed=3, possible_duplicates=2), None, ExitCode.SUCCEEDED),
     ],
 )
 def test_the_exit_code_follows_the_table(counts: Counts, stopped: StopReason | None, code: ExitCode) -> None:
@@ -77,7 +77,7 @@ def test_a_batch_with_nothing_to_do() -> None:
 def test_a_run_that_stopped_with_everything_to_tell() -> None:
     result = replace(
         DONE,
-        counts=Counts(succeeded=2, failed=16, held=1, open=2, pending=3, possible_duplicates=2, gone=1),
+        counts=Counts(succeeded=2, failed=16, held=1, open=2, pending=3, possible_duplicates=2, removed=1),
         stopped=StopReason.SIGNAL,
         stop_detail="SIGTERM came",
         failing=(failing(0, JobState.HELD, "HTTP 502"), *(failing(number) for number in range(1, 10))),

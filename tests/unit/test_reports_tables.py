@@ -85,7 +85,7 @@ def test_list_is_a_table() -> None:
 
 def test_status_tells_counts_flight_and_failures() -> None:
     status = BatchStatus(
-        line=replace(LINE, counts=replace(LINE.counts, failed=7, gone=2, possible_duplicates=1)),
+        line=replace(LINE, counts=replace(LINE.counts, failed=7, removed=2, possible_duplicates=1)),
         in_flight=(WATCHED, InFlight(job_id="kyoto", crew="default", kickoff_id=None, since=WATCHED.since)),
         failing=(JobLine(job_id="osaka", crew="default", state=JobState.FAILED, reason="no\nflights"),),
         duplicates=("nara",),
@@ -193,7 +193,7 @@ def test_check_shows_the_plan_and_what_crews_ask_for() -> None:
         CrewCheck(name="b", url="https://b", jobs=1, problem="401: the token\nis wrong"),
         CrewCheck(name="c", url="https://c", jobs=3),
     )
-    plan = Plan(total=24, new=20, changed=1, stale=1, unchanged=3, gone=2, columns=("budget",))
+    plan = Plan(total=24, new=20, changed=1, stale=1, unchanged=3, removed=2, columns=("budget",))
     text = render_plan(plan, batch="travel", jobfile="jobs.yaml", crews=crews, notes=("a note",))
     assert text.splitlines() == [
         "travel: 24 jobs in jobs.yaml",

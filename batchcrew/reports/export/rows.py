@@ -127,10 +127,10 @@ def _ours(row: ResultRow) -> tuple[Any, ...]:
     return (
         row.state.value,
         row.output,
-        row.error,
-        row.attempts,
+        row.reason,
+        row.attempts_used,
         row.kickoff_id,
-        row.started_at,
+        row.kicked_off_at,
         row.ended_at,
         seconds,
     )
@@ -166,7 +166,7 @@ async def _chunks(rows: AsyncIterable[ResultRow]) -> AsyncGenerator[list[ResultR
     characters = 0
     async for row in rows:
         chunk.append(row)
-        characters += len(row.output or "") + len(row.error or "")
+        characters += len(row.output or "") + len(row.reason or "")
         if len(chunk) >= _CHUNK_ROWS or characters >= _CHUNK_CHARACTERS:
             yield chunk
             chunk, characters = [], 0

@@ -1,4 +1,4 @@
-"""A rows file that changes between its digest and its last row is not taken in."""
+"""A rows file that changes between its digest and its last row is not ingested in."""
 
 import asyncio
 from datetime import date
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batchcrew.app.ingest import take_in
+from batchcrew.app.ingest import IngestRequest, ingest
 from batchcrew.app.wiring import Source
 from batchcrew.base.clock import SystemClock
 from batchcrew.base.errors import JobFileError
@@ -21,6 +21,7 @@ async def test_a_change_right_after_the_digest_is_noticed(tmp_path: Path, monkey
     (tmp_path / "x.yaml").write_text("crew: {url: embedded}\njobs: [{rows: r.csv}]\n")
     jobfile = await asyncio.to_thread(load_jobfile, tmp_path / "x.yaml", environ={}, today=date(2026, 1, 31))
     source = Source(path=jobfile.path, environ={}, today=date(2026, 1, 31))
+    request = IngestRequest(jobfile=jobfile, source=source, settings=jobfile.run)
     digest = JobFile.digest
 
     def then_written(self: JobFile) -> str:
@@ -32,10 +33,10 @@ async def test_a_change_right_after_the_digest_is_noticed(tmp_path: Path, monkey
     monkeypatch.setattr(JobFile, "digest", then_written)
     async with Ledger(tmp_path / "ledger.db", clock=SystemClock()) as ledger:
         with pytest.raises(JobFileError, match=r"r\.csv") as raised:
-            await take_in(ledger, jobfile, source=source, stop=Stop(), observe=lambda _: None)
+            await ingest(ledger, request, stop=Stop(), observe=lambda _: None)
         assert CHANGED in str(raised.value)
         assert await ledger.batch("x") is None
         monkeypatch.setattr(JobFile, "digest", digest)
-        taken = await take_in(ledger, jobfile, source=source, stop=Stop(), observe=lambda _: None)
-    assert taken.plan is not None
-    assert taken.plan.total == 2
+        ingested = await ingest(ledger, request, stop=Stop(), observe=lambda _: None)
+    assert ingested.plan is not None
+    assert ingested.plan.total == 2

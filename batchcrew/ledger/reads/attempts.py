@@ -1,0 +1,119 @@
+"""Attempts: those in progress, and the addresses at which attempts were started."""
+
+import aiosqlite
+
+from batchcrew.ledger.batch import BatchKey
+from batchcrew.ledger.fetch import rows
+from batchcrew.ledger.json_text import decode_json
+from batchcrew.ledger.reads.base import Reads
+from batchcrew.ledger.watching import watch_of
+from batchcrew.model.attempt import Attempt, AttemptState
+from batchcrew.model.views import InFlight
+
+_ANSWERS_FROM = """
+FROM jobs AS j JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
+JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)
+WHERE j.batch_id = :batch AND j.present = 1 AND j.state = 'succeeded' AND j.crew = :crew AND c.url = :url
+"""
+STARTED_AT = """
+FROM jobs AS j JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
+JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)
+WHERE j.batch_id = ? AND c.url = ?
+"""
+"""The end of a query over the jobs whose latest attempt was started at an address; parameters: batch, URL."""
+
+
+async def in_progress(connection: aiosqlite.Connection, batch_id: int) -> tuple[InFlight, ...]:
+    """Return the open attempts, each with the last known progress of its execution."""
+    found = await rows(
+        connection,
+        """
+        SELECT j.job_id, j.crew, a.kickoff_id, coalesce(a.kicked_off_at, a.intended_at), a.progress
+        FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job
+        WHERE a.state IN ('intended', 'kicked_off') AND j.batch_id = ? ORDER BY a.intended_at, j.position
+        """,
+        (batch_id,),
+    )
+    return tuple(
+        InFlight(job_id=row[0], crew=row[1], kickoff_id=row[2], since=row[3], **(decode_json(row[4]) if row[4] else {}))
+        for row in found
+    )
+
+
+class AttemptReads(Reads):
+    """Read the attempts of a batch."""
+
+    async def open_attempts(self, key: BatchKey) -> list[tuple[AttemptState, Attempt]]:
+        """Return the attempts that an earlier run left `intended` or `kicked_off`: at most its concurrency."""
+        found = await self._rows(
+            """
+            SELECT a.state, a.id, j.id, j.job_id, coalesce(a.sent_crew, j.crew), a.number, j.charged,
+                   coalesce(a.sent_inputs, j.inputs), j.meta, a.intended_at, a.kickoff_id, a.kicked_off_at, a.watch,
+                   a.attached, c.url, a.sent_inputs IS NOT NULL, j.state <> 'open'
+            FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job
+            LEFT JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)
+            WHERE a.state IN ('intended', 'kicked_off') AND j.batch_id = ? ORDER BY j.position
+            """,
+            (key.id,),
+        )
+        return [
+            (
+                AttemptState(row[0]),
+                Attempt(
+                    attempt_id=row[1],
+                    batch=key.batch,
+                    job_key=row[2],
+                    job_id=row[3],
+                    crew=row[4],
+                    number=row[5],
+                    attempts_used=row[6],
+                    inputs=decode_json(row[7]),
+                    meta=decode_json(row[8]),
+                    intended_at=row[9],
+                    kickoff_id=row[10],
+                    kicked_off_at=row[11],
+                    watch=watch_of(row[12]),
+                    attached=bool(row[13]),
+                    address=row[14],
+                    outdated=bool(row[15]),
+                    superseded=bool(row[16]),
+                ),
+            )
+            for row in found
+        ]
+
+    async def unanswered(self, key: BatchKey) -> int:
+        """Return the number of kickoffs that may have been sent and whose answer is not recorded."""
+        # the condition names both states, so that SQLite uses the small index of open attempts
+        return int(
+            await self._value(
+                "SELECT count(*) FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job"
+                " WHERE a.state IN ('intended', 'kicked_off') AND a.state = 'intended' AND j.batch_id = ?",
+                (key.id,),
+            )
+        )
+
+    async def kickoffs(self, key: BatchKey) -> int:
+        """Return the number of kickoffs that the batch has used: every attempt that was not refused."""
+        return int(
+            await self._value(
+                "SELECT count(*) FROM jobs AS j JOIN attempts AS a ON a.job = j.id"
+                " WHERE j.batch_id = ? AND a.state <> 'rejected'",
+                (key.id,),
+            )
+        )
+
+    async def addresses(self, key: BatchKey) -> frozenset[tuple[str, str]]:
+        """Return (crew, address) of the executions in progress whose address the ledger has recorded."""
+        found = await self._rows(
+            "SELECT DISTINCT c.crew, c.url FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job"
+            " JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)"
+            " WHERE a.state IN ('intended', 'kicked_off') AND j.batch_id = ?",
+            (key.id,),
+        )
+        return frozenset((crew, url) for crew, url in found)
+
+    async def answers_from(self, key: BatchKey, crew: str, address: str) -> int:
+        """Return how many jobs of the crew have succeeded with an answer from that address."""
+        parameters = {"batch": key.id, "crew": crew, "url": address}
+        return int(await self._value(f"SELECT count(*) {_ANSWERS_FROM}", parameters))

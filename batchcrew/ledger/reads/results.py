@@ -1,0 +1,159 @@
+"""Jobs with their answers: all of a batch for an export, or one with all its attempts."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeAlias
+
+import aiosqlite
+
+from batchcrew.base.errors import NotInLedger
+from batchcrew.ledger.batch import BatchKey
+from batchcrew.ledger.fetch import one, rows
+from batchcrew.ledger.json_text import decode_json
+from batchcrew.ledger.reads.base import Reads
+from batchcrew.ledger.reads.jobs import SECONDS, duplicate_keys
+from batchcrew.model.attempt import AttemptState
+from batchcrew.model.execution import TaskResult
+from batchcrew.model.job import JobState
+from batchcrew.model.views import AttemptDetail, JobDetail, ResultRow
+
+PageKey: TypeAlias = tuple[int, int]
+"""Position and row number of the last job of a page."""
+Page: TypeAlias = tuple[list[tuple[int, ResultRow]], PageKey | None]
+FIRST_PAGE: PageKey = (-1, -1)
+PAGE_ROWS = 200
+_PAGE = f"""
+SELECT j.position, j.id, j.job_id, j.crew, j.row, j.state, a.output, a.result_json,
+       coalesce(j.reason, a.reason), j.charged, a.kickoff_id, a.kicked_off_at, a.ended_at,
+       coalesce(a.execution_time, round({SECONDS}, 3)),
+       CASE WHEN a.state = 'succeeded' THEN coalesce(a.sent_inputs, j.inputs) END
+FROM jobs AS j LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
+WHERE j.batch_id = ? AND j.present = ? AND (j.position, j.id) > (?, ?)
+ORDER BY j.position, j.id LIMIT ?
+"""
+
+
+class ResultReads(Reads):
+    """Read jobs with their answers."""
+
+    async def results(self, key: BatchKey, *, with_removed: bool = False) -> AsyncIterator[ResultRow]:
+        """Yield every job in the file's order, reading a page at a time.
+
+        Args:
+            with_removed: also yield the jobs that are no longer in the file.
+        """
+        duplicates = await self._query(lambda connection: duplicate_keys(connection, key.id))
+        for in_file in (True, False) if with_removed else (True,):
+            after: PageKey | None = FIRST_PAGE
+            while after is not None:
+                next_page = partial(_results_page, batch_id=key.id, in_file=in_file, after=after)
+                page, after = await self._query(next_page)
+                for job_key, row in page:
+                    yield replace(row, possible_duplicate=True) if job_key in duplicates else row
+
+    async def job(self, key: BatchKey, job_id: str) -> JobDetail:
+        """Return one job with its attempts.
+
+        Raises:
+            NotInLedger: the batch has no such job.
+        """
+        detail = await self._query(lambda connection: _job_detail(connection, key, job_id))
+        if detail is None:
+            raise NotInLedger(f"job {job_id!r} not found in batch {key.batch!r}")
+        return detail
+
+
+async def _results_page(connection: aiosqlite.Connection, batch_id: int, *, in_file: bool, after: PageKey) -> Page:
+    """Return the next jobs in the file's order, each with its row number and latest attempt, and the next page's key.
+
+    Args:
+        in_file: whether to return the jobs that are in the file, or those that were removed from it.
+        after: the key that came with the previous page; `FIRST_PAGE` at the beginning.
+    """
+    page = await rows(connection, _PAGE, (batch_id, int(in_file), *after, PAGE_ROWS))
+    return [(row[1], _result(row)) for row in page], (page[-1][0], page[-1][1]) if len(page) == PAGE_ROWS else None
+
+
+def _result(row: Sequence[Any]) -> ResultRow:
+    state = JobState(row[5])
+    stale = state is JobState.STALE  # its row is as in the file now, its answer was made from other inputs
+    output, result_json, inputs = row[6], row[7], row[14]
+    return ResultRow(
+        job_id=row[2],
+        crew=row[3],
+        row=decode_json(row[4]),
+        state=state,
+        output=None if stale else output,
+        result_json=decode_json(result_json) if result_json and not stale else None,
+        reason=None if stale or state is JobState.SUCCEEDED else row[8],
+        attempts_used=row[9],
+        kickoff_id=row[10],
+        kicked_off_at=row[11],
+        ended_at=row[12],
+        execution_time=row[13],
+        stale_output=(result_json if output is None else output) if stale else None,
+        stale_inputs=decode_json(inputs) if inputs and stale else None,
+    )
+
+
+async def _job_detail(connection: aiosqlite.Connection, key: BatchKey, job_id: str) -> JobDetail | None:
+    job = await one(
+        connection,
+        "SELECT id, job_id, crew, state, inputs, meta, row, source, present FROM jobs"
+        " WHERE batch_id = ? AND job_id = ?",
+        (key.id, job_id),
+    )
+    if job is None:
+        return None
+    attempts = await rows(
+        connection,
+        "SELECT number, id, state, kickoff_id, intended_at, kicked_off_at, ended_at, reason, execution_time, output,"
+        " result_json, token_usage, answer, progress, sent_inputs FROM attempts WHERE job = ? ORDER BY number",
+        (job[0],),
+    )
+    details = [_attempt(row, await _tasks(connection, row[1])) for row in attempts]
+    return JobDetail(
+        batch=key.batch,
+        job_id=job[1],
+        crew=job[2],
+        state=JobState(job[3]),
+        inputs=decode_json(job[4]),
+        meta=decode_json(job[5]),
+        row=decode_json(job[6]),
+        source=job[7],
+        in_file=bool(job[8]),
+        attempts=tuple(details),
+    )
+
+
+async def _tasks(connection: aiosqlite.Connection, attempt_id: str) -> tuple[TaskResult, ...]:
+    found = await rows(
+        connection,
+        "SELECT task_id, output, agent, execution_time FROM task_results WHERE attempt_id = ? ORDER BY position",
+        (attempt_id,),
+    )
+    return tuple(TaskResult(task_id=row[0], output=row[1], agent=row[2], execution_time=row[3]) for row in found)
+
+
+def _attempt(row: Sequence[Any], tasks: tuple[TaskResult, ...]) -> AttemptDetail:
+    progress = decode_json(row[13]) if row[13] and row[2] == AttemptState.KICKED_OFF else {}
+    return AttemptDetail(
+        number=row[0],
+        attempt_id=row[1],
+        state=AttemptState(row[2]),
+        kickoff_id=row[3],
+        intended_at=row[4],
+        kicked_off_at=row[5],
+        ended_at=row[6],
+        reason=row[7],
+        execution_time=row[8],
+        output=row[9],
+        result_json=decode_json(row[10]) if row[10] else None,
+        token_usage=decode_json(row[11]) if row[11] else None,
+        answer=row[12],
+        status_word=progress.get("status_word"),
+        unclear_answer=progress.get("unclear_answer"),
+        sent_inputs=decode_json(row[14]) if row[14] else None,
+        tasks=tasks,
+    )

@@ -1,0 +1,69 @@
+"""What `status` and `list` show: batches with the state of their jobs, as of one moment."""
+
+from collections.abc import Mapping
+
+import aiosqlite
+
+from batchcrew.ledger.batch import BatchKey
+from batchcrew.ledger.fetch import rows
+from batchcrew.ledger.reads.attempts import in_progress
+from batchcrew.ledger.reads.base import Reads
+from batchcrew.ledger.reads.batches import batch_rows
+from batchcrew.ledger.reads.jobs import first_duplicates, first_failing, job_counts
+from batchcrew.model.run import Counts
+from batchcrew.model.views import BatchLine, BatchStatus
+
+EARLIER_BATCHES = 7
+"""Other batches of a job file that are searched for jobs that are left."""
+SHOWN_DUPLICATES = 1000
+"""Possible duplicates that a status names; it counts all, and every export marks them."""
+_SHOWN_FAILING = 5
+
+
+class StatusReads(Reads):
+    """Read batches together with the state of their jobs."""
+
+    async def status(self, key: BatchKey) -> BatchStatus:
+        """Return everything that `status` shows, as of one moment."""
+
+        async def query(connection: aiosqlite.Connection) -> BatchStatus:
+            return BatchStatus(
+                line=(await self._lines(connection, key.id))[0],
+                in_flight=await in_progress(connection, key.id),
+                failing=await first_failing(connection, key.id, _SHOWN_FAILING),
+                duplicates=await first_duplicates(connection, key.id, SHOWN_DUPLICATES),
+            )
+
+        return await self._query(query)
+
+    async def batches(self) -> list[BatchLine]:
+        """Return every batch, the one that ran last first."""
+        return await self._query(self._lines)
+
+    async def left_behind(self, key: BatchKey) -> Mapping[str, Counts]:
+        """Return the latest other batches of the same job file (yesterday's, by `{date}`) that have jobs left."""
+
+        async def query(connection: aiosqlite.Connection) -> dict[str, Counts]:
+            others = await rows(
+                connection,
+                "SELECT o.id, o.batch FROM batches AS b JOIN batches AS o ON o.id <> b.id"
+                " AND (o.jobfile_path = b.jobfile_path OR o.jobfile_from_ledger = b.jobfile_from_ledger"
+                " OR (o.jobfile_path IS NULL AND o.jobfile = b.jobfile)) WHERE b.id = ? ORDER BY o.id DESC LIMIT ?",
+                (key.id, EARLIER_BATCHES),
+            )
+            return {batch: await job_counts(connection, batch_id) for batch_id, batch in others}
+
+        return {batch: counts for batch, counts in (await self._query(query)).items() if counts.left}
+
+    async def _lines(self, connection: aiosqlite.Connection, batch_id: int | None = None) -> list[BatchLine]:
+        return [
+            BatchLine(
+                batch=row[1],
+                counts=await job_counts(connection, row[0]),
+                jobfile=row[2],
+                created_at=row[3],
+                last_run_at=row[4],
+                running=await self._is_held(row[1]),
+            )
+            for row in await batch_rows(connection, batch_id)
+        ]

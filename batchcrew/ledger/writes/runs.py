@@ -1,0 +1,109 @@
+"""Record runs, and the state that one run leaves for the next."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import aiosqlite
+
+from batchcrew.base.clock import to_text
+from batchcrew.ledger import runs, transitions
+from batchcrew.ledger.batch import BatchKey
+from batchcrew.ledger.clock_jumps import carry_over
+from batchcrew.ledger.json_text import encode_json
+from batchcrew.ledger.reads.batches import WARNINGS_COLUMN, batch_name
+from batchcrew.ledger.spill import SpillFile, read_spilled, spill_path
+from batchcrew.ledger.writer import Parameters, Statement
+from batchcrew.ledger.writes.base import Writes
+
+_SAVE_THROTTLE_STATE = Statement("INSERT OR REPLACE INTO paces (batch_id, crew, state, saved_at) VALUES (?, ?, ?, ?)")
+_SAVE_WARNINGS = Statement(f"UPDATE batches SET {WARNINGS_COLUMN} = ? WHERE id = ?")
+_PASS_CANARY = Statement("UPDATE batches SET canary_passed = 1 WHERE id = ?")
+_CLOSE_RUN = Statement(
+    "UPDATE runs SET ended_at = ?, kickoffs = ?, cost = ?, stopped = ?, stop_detail = ?, exit_code = ?"
+    " WHERE id = ? AND ended_at IS NULL"
+)
+
+
+class RunWrites(Writes):
+    """Write runs to the ledger."""
+
+    recovered = 0
+    """Kickoff ids that `open_run` found in the spill file of an earlier run."""
+
+    async def open_run(
+        self,
+        batch_id: int,
+        *,
+        pid: int,
+        host: str,
+        version: str,
+        kind: runs.Kind = "run",
+        urls: Mapping[str, str] | None = None,
+    ) -> str:
+        """Record that a run begins, with the URL of each of its crews; return its id.
+
+        First, record the kickoff ids in the spill file of an earlier run; and if the machine's clock was set since the
+        batch's latest run, move the moments from which waits and ages are measured.
+        """
+        run_id, now = self._new_id(), self._clock.now()
+        uptime = await asyncio.to_thread(self._uptime)
+        batch = await self._query(lambda connection: batch_name(connection, batch_id))
+        spilled = await asyncio.to_thread(spill_path, self.path, batch)
+        kickoffs = await asyncio.to_thread(read_spilled, spilled)
+        run = runs.NewRun(
+            run_id=run_id, batch_id=batch_id, kind=kind, pid=pid, host=host, version=version, urls=urls or {}
+        )
+
+        async def work(connection: aiosqlite.Connection) -> None:
+            self.recovered = sum([await transitions.recover(connection, kickoff) for kickoff in kickoffs])
+            if uptime is not None:
+                await carry_over(connection, batch_id, now, uptime)
+            await runs.delete_idle_tick(connection, batch_id)
+            await runs.begin(connection, run, now=to_text(now), uptime=uptime)
+
+        await self._writing.call(work)
+        await asyncio.to_thread(spilled.unlink, missing_ok=True)
+        return run_id
+
+    async def reserve_spill(self, key: BatchKey, kickoffs: int) -> None:
+        """Reserve the file for kickoff ids that the ledger cannot record.
+
+        Call it after `open_run`, before the first kickoff.
+
+        Args:
+            kickoffs: the number of ids that fit into the file.
+
+        Raises:
+            LedgerError: the disk has no space for it.
+        """
+        self._spill = await asyncio.to_thread(SpillFile, self.path, key.batch)
+        await asyncio.to_thread(self._spill.reserve, kickoffs)
+
+    async def pass_canary(self, key: BatchKey) -> None:
+        """Record that enough of the batch's first jobs have succeeded."""
+        await self._writing.change((_PASS_CANARY, [(key.id,)]))
+
+    async def close_run(
+        self,
+        run_id: str,
+        *,
+        kickoffs: int,
+        stopped: str | None,
+        exit_code: int,
+        cost: str | None = None,
+        stop_detail: str | None = None,
+    ) -> None:
+        """Record how a run ended; `cost` and `stop_detail` are texts as the summary shows them."""
+        ended = (self._now(), kickoffs, cost, stopped, transitions.plain_text(stop_detail), exit_code, run_id)
+        await self._writing.change((_CLOSE_RUN, [ended]))
+
+    async def save_throttle_states(self, key: BatchKey, states: Mapping[str, Mapping[str, Any]]) -> None:
+        """Save the state of the limits on each crew's kickoffs, for the next run; '' is the whole batch."""
+        now = self._now()
+        rows: list[Parameters] = [(key.id, crew, encode_json(state), now) for crew, state in states.items()]
+        await self._writing.change((_SAVE_THROTTLE_STATE, rows))
+
+    async def save_reported_warnings(self, key: BatchKey, warnings: Iterable[str]) -> None:
+        """Save the warnings that this run reported."""
+        await self._writing.change((_SAVE_WARNINGS, [(encode_json(list(warnings)), key.id)]))
