@@ -264,6 +264,8 @@ class EntryReader:
                 mistake = f"file not found: {named(rows)}{_near_file(path)}"
         except (OSError, ValueError, RuntimeError) as exc:  # too long, a NUL, a loop of links
             reason = exc.strerror if isinstance(exc, OSError) else exc
+            if "\0" in rows:  # Python's own words differ by version
+                reason = "it contains a NUL character"
             mistake = f"the path {shown(rows)} cannot be used: {reason}"
         if mistake:
             self.problems.at(where, mistake)

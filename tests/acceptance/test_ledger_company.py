@@ -1,5 +1,6 @@
 """Other programs and the ledger: readers, neighbours, copies, and what SQLite's files look like meanwhile."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -128,7 +129,7 @@ def neighbour(folder: Path) -> Iterator[HeldCrew]:
 
 
 def integrity(folder: Path) -> str:
-    with sqlite3.connect(folder / LEDGER) as connection:
+    with contextlib.closing(sqlite3.connect(folder / LEDGER)) as connection, connection:
         return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
 
 

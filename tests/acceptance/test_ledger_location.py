@@ -1,5 +1,6 @@
 """Which ledger is used from which folder, whose a batch is, and hints that work the next morning."""
 
+import contextlib
 import json
 import re
 import shlex
@@ -250,7 +251,7 @@ OLD = Path(__file__).parents[1] / "fixtures" / "ledger_v2"
 
 def executions(folder: Path) -> int:
     """Kickoffs that the embedded crew of a folder has accepted."""
-    with sqlite3.connect(folder / "results" / "embedded-crew.db") as connection:
+    with contextlib.closing(sqlite3.connect(folder / "results" / "embedded-crew.db")) as connection, connection:
         return int(connection.execute("SELECT count(*) FROM executions").fetchone()[0])
 
 

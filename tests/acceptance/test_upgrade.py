@@ -1,5 +1,6 @@
 """A ledger that an earlier version wrote: read by none but `backup`, upgraded, and nothing in it is paid again."""
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -32,7 +33,7 @@ def counts(folder: Path, batch: str) -> dict[str, int]:
 
 
 def kickoffs_of_the_embedded_crew(folder: Path) -> int:
-    with sqlite3.connect(folder / "results" / "embedded-crew.db") as connection:
+    with contextlib.closing(sqlite3.connect(folder / "results" / "embedded-crew.db")) as connection, connection:
         return int(connection.execute("SELECT count(*) FROM executions").fetchone()[0])
 
 
@@ -50,7 +51,7 @@ def test_a_copy_of_an_old_ledger_is_backed_up_as_it_is(old: Path) -> None:
     before = digests(old)
     assert call(old, "backup", "../copy.db").returncode == 0
     assert digests(old) == before
-    with sqlite3.connect(old.parent / "copy.db") as connection:
+    with contextlib.closing(sqlite3.connect(old.parent / "copy.db")) as connection, connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (2,)
 
 
@@ -69,7 +70,7 @@ def test_an_upgraded_ledger_has_everything_and_is_then_read_without_being_change
     ]
     assert call(old, "export", "paid", "-f", "json").returncode == 0
     assert digests(old) == before
-    with sqlite3.connect(old / LEDGER) as connection:
+    with contextlib.closing(sqlite3.connect(old / LEDGER)) as connection, connection:
         rows = connection.execute("SELECT count(*), count(reason_fingerprint) FROM failures").fetchone()
         assert rows == (3, 3)
 
@@ -122,13 +123,13 @@ def test_an_answer_to_inputs_that_were_edited_before_the_upgrade_is_nobodys(tmp_
     """Which inputs an earlier attempt had was not recorded: the job's present ones would be a guess."""
     folder = tmp_path / "v3"
     shutil.copytree(NEWER, folder)
-    with sqlite3.connect(folder / LEDGER) as connection:
+    with contextlib.closing(sqlite3.connect(folder / LEDGER)) as connection, connection:
         connection.execute(
             "UPDATE jobs SET state = 'pending' WHERE id = (SELECT min(job) FROM attempts WHERE state = 'succeeded')"
         )
     connection.close()
     assert call(folder, "upgrade").returncode == 0
-    with sqlite3.connect(folder / LEDGER) as connection:
+    with contextlib.closing(sqlite3.connect(folder / LEDGER)) as connection, connection:
         query = (
             "SELECT j.state, a.sent_inputs FROM attempts AS a JOIN jobs AS j ON j.id = a.job"
             " WHERE a.state = 'succeeded' ORDER BY j.id"

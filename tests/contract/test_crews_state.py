@@ -1,6 +1,7 @@
 """What is kept of executions, over a restart and over time."""
 
 import asyncio
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -54,7 +55,7 @@ async def test_one_server_has_a_state_at_a_time(tmp_path: Path) -> None:
 
 async def test_files_of_something_else_are_left_alone(tmp_path: Path) -> None:
     other = tmp_path / "other.db"
-    with sqlite3.connect(other) as connection:
+    with contextlib.closing(sqlite3.connect(other)) as connection, connection:
         connection.execute("CREATE TABLE t (a)")
     connection.close()
     for path, message in (
@@ -65,7 +66,7 @@ async def test_files_of_something_else_are_left_alone(tmp_path: Path) -> None:
             ExecutionStore(path, now=0.0)
     newer = tmp_path / "newer.db"
     ExecutionStore(newer, now=0.0).close()
-    with sqlite3.connect(newer) as connection:
+    with contextlib.closing(sqlite3.connect(newer)) as connection, connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(UsageError, match="is of another version of batchcrew"):
@@ -138,7 +139,7 @@ def test_inputs_are_forgotten_when_it_has_ended(tmp_path: Path) -> None:
     keep(archive, "a", at=0.0, ends=False)
     assert archive.order("a").inputs == {"secret": "of the client"}
     archive.keep(Report(kickoff_id="a", phase="failed", error="no"), now=1.0)
-    with sqlite3.connect(path) as connection:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         assert connection.execute("SELECT inputs, wishes FROM executions").fetchall() == [(None, None)]
     connection.close()
     archive.close()

@@ -218,11 +218,13 @@ async def test_meta_comes_back_as_it_went(meta: Any) -> None:
 async def test_meta_that_was_taken_can_be_echoed_however_deep() -> None:
     async with Receiver() as receiver, stage() as on:
         accepted = 0
-        for depth in range(600, 1000, 10):
+        # around the limits of Python 3.11, 3.12 and 3.13
+        depths = (*range(600, 1000, 10), *range(1400, 1600, 10), *range(10_000, 10_500, 20))
+        for depth in depths:
             meta = "[" * depth + "]" * depth
             body = '{"inputs": %s, "crewWebhookUrl": "%s/crew", "meta": {"a": %s}}'
             answer = await on.call("POST", "/kickoff", data=body % (json.dumps(INPUTS), receiver.url, meta))
             assert answer.status in {200, 400}
             accepted += answer.status == 200
-        assert 0 < accepted < 40
+        assert 0 < accepted < len(depths)
         assert len(await hear(on, receiver, accepted)) == accepted

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -390,7 +391,7 @@ async def test_the_servers_words_are_clean_and_short() -> None:
         answer = await client.kickoff(attempt())
     assert isinstance(answer, BadInputs)
     assert answer.reason.isprintable()
-    assert "422 Unprocessable Entity: bad input xxx" in answer.reason
+    assert re.search("422 Unprocessable (Entity|Content): bad input xxx", answer.reason)  # by Python's version
     assert len(answer.reason) < 600
 
 

@@ -1,5 +1,6 @@
 """Where the embedded server keeps its executions: real SQLite, in memory and in a file."""
 
+import contextlib
 import json
 import os
 import random
@@ -117,7 +118,7 @@ def test_two_servers_on_one_file(tmp_path: Path) -> None:
 
 def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger.db"
-    with sqlite3.connect(ledger) as connection:
+    with contextlib.closing(sqlite3.connect(ledger)) as connection, connection:
         connection.execute("CREATE TABLE jobs (id)")
     connection.close()
     before = ledger.read_bytes()
@@ -132,7 +133,7 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
         Executions(tmp_path, now=START)
     newer = tmp_path / "newer.db"
     Executions(newer, now=START).close()
-    with sqlite3.connect(newer) as connection:
+    with contextlib.closing(sqlite3.connect(newer)) as connection, connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(UsageError, match="another version of batchcrew; remove it"):

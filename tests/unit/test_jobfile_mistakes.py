@@ -214,7 +214,10 @@ ENTRIES = {
         "- rows: ok.txt",
         "x.yaml:3:9: the file `ok.txt` must end in one of .csv .tsv .jsonl .ndjson .json .yaml .yml",
     ),
-    "NUL in a path": ('- rows: "a\\0.csv"', "x.yaml:3:9: the path 'a\\x00.csv' cannot be used: embedded null byte"),
+    "NUL in a path": (
+        '- rows: "a\\0.csv"',
+        "x.yaml:3:9: the path 'a\\x00.csv' cannot be used: it contains a NUL character",
+    ),
     "encoding": (
         "- {rows: ok.csv, encoding: hex}",
         "x.yaml:3:28: `encoding`: unknown encoding: 'hex' (expected e.g. utf-8, cp1252, latin-1 or utf-16)",
