@@ -92,7 +92,7 @@ SELECT a.id, j.id, a.number, 0, a.state <> 'succeeded',
     crew_group(coalesce(a.sent_crew, j.crew))
 FROM attempts AS a JOIN jobs AS j ON j.id = a.job
 JOIN (SELECT 0 AS kept UNION ALL SELECT 1) AS way ON NOT way.kept OR a.kept_inputs IS NOT NULL
-WHERE a.sent_inputs IS NOT NULL AND j.batch_id = ?1 AND (
+WHERE a.sent_inputs IS NOT NULL AND j.batch_id = ? AND (
     (a.state IN ('succeeded', 'intended', 'kicked_off') AND a.number < j.attempts)
     OR (a.state = 'succeeded' AND j.state NOT IN ('succeeded', 'stale'))) -- put back, and not kicked off yet
 """
@@ -121,11 +121,11 @@ _OTHERS = """
 WITH free AS (
     SELECT attempt, job, latest, hash, crew,
         row_number() OVER (PARTITION BY hash, crew ORDER BY latest DESC, job, number DESC) AS rank
-    FROM temp.answers WHERE unfinished = ?1 AND attempt NOT IN (SELECT attempt FROM temp.moves)
+    FROM temp.answers WHERE unfinished = :unfinished AND attempt NOT IN (SELECT attempt FROM temp.moves)
 ), wanting AS (
     SELECT position, hash, crew, row_number() OVER (PARTITION BY hash, crew ORDER BY position) AS rank
     FROM temp.wanted AS w WHERE position NOT IN (SELECT position FROM temp.moves)
-    AND (NOT ?1 OR NOT EXISTS ( -- a job has one execution in progress
+    AND (NOT :unfinished OR NOT EXISTS ( -- a job has one execution in progress
         SELECT 1 FROM temp.answers AS own WHERE own.job = w.job AND own.unfinished
         AND own.attempt NOT IN (SELECT attempt FROM temp.moves)))
 )
@@ -234,7 +234,7 @@ async def _match(connection: aiosqlite.Connection, batch_id: int, *, reuse: bool
         # progress has moved to another job may take another one over
         while reuse and moved < (moved := await count(connection, "SELECT count(*) FROM temp.moves")):
             for unfinished in (0, 1):
-                await connection.execute_fetchall(_OTHERS, (unfinished,))
+                await connection.execute_fetchall(_OTHERS, {"unfinished": unfinished})
     await connection.execute_fetchall(_BECOMES)
 
 

@@ -44,9 +44,9 @@ WHERE j.batch_id = ? AND j.job_id = s.job_id AND (
 """
 _INSERT = """
 INSERT INTO jobs (batch_id, job_id, crew, position, inputs, meta, row, source, updated_at)
-SELECT ?1, s.job_id, s.crew, s.position, s.inputs, s.meta, s.row, s.file || ':' || s.line, ?2
+SELECT :batch_id, s.job_id, s.crew, s.position, s.inputs, s.meta, s.row, s.file || ':' || s.line, :now
 FROM temp.staged AS s
-WHERE NOT EXISTS (SELECT 1 FROM jobs AS j WHERE j.batch_id = ?1 AND j.job_id = s.job_id)
+WHERE NOT EXISTS (SELECT 1 FROM jobs AS j WHERE j.batch_id = :batch_id AND j.job_id = s.job_id)
 ORDER BY s.position
 """
 _RECEIVERS = """
@@ -77,7 +77,7 @@ async def merge(connection: aiosqlite.Connection, batch_id: int, now: str) -> No
     compared = await is_compared(connection)
     if compared:
         await _update(connection, batch_id, now)
-    await connection.execute_fetchall(_INSERT, (batch_id, now))
+    await connection.execute_fetchall(_INSERT, {"batch_id": batch_id, "now": now})
     if compared and await count(connection, "SELECT EXISTS (SELECT 1 FROM temp.moves)"):
         await _move_answers(connection, batch_id)
 

@@ -65,8 +65,8 @@ SELECT (
     SELECT count(*) FROM run_crews AS c
     JOIN attempts AS a ON a.id >= c.run_id || '-' AND a.id < c.run_id || '.' -- ids begin with their run's
     JOIN jobs AS j ON j.id = a.job AND coalesce(a.sent_crew, j.crew) = c.crew
-    WHERE c.url = ?1 AND a.intended_at >= ?2 AND a.state <> 'rejected'
-) + (SELECT coalesce(sum(kickoffs), 0) FROM deleted_kickoffs WHERE url = ?1 AND day >= substr(?2, 1, 10))
+    WHERE c.url = :url AND a.intended_at >= :since AND a.state <> 'rejected'
+) + (SELECT coalesce(sum(kickoffs), 0) FROM deleted_kickoffs WHERE url = :url AND day >= substr(:since, 1, 10))
 """
 
 
@@ -81,7 +81,7 @@ class MonthBudget:
 
 async def budget_left(connection: aiosqlite.Connection, budget: MonthBudget) -> int:
     """Return the kickoffs that are left for the month."""
-    row = await one(connection, _KICKOFFS_OF_URL, (budget.url, budget.since))
+    row = await one(connection, _KICKOFFS_OF_URL, {"url": budget.url, "since": budget.since})
     return max(0, budget.most - (row[0] if row else 0))
 
 

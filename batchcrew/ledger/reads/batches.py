@@ -27,9 +27,9 @@ async def batch_rows(connection: aiosqlite.Connection, batch_id: int | None = No
         """
         SELECT b.id, b.batch, b.jobfile, b.created_at,
                (SELECT max(started_at) FROM runs AS r WHERE r.batch_id = b.id) AS last_run
-        FROM batches AS b WHERE ?1 IS NULL OR b.id = ?1 ORDER BY coalesce(last_run, b.created_at) DESC, b.id DESC
+        FROM batches AS b WHERE ? IS NULL OR b.id = ? ORDER BY coalesce(last_run, b.created_at) DESC, b.id DESC
         """,
-        (batch_id,),
+        (batch_id, batch_id),
     )
 
 

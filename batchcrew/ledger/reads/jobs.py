@@ -120,20 +120,6 @@ class JobReads(Reads):
         when: str | None = await self._value(f"SELECT min(not_before) FROM jobs WHERE {PENDING}", (key.id, crew))
         return when
 
-    async def kickoffs_left(self, key: BatchKey, attempts: int) -> tuple[int, int]:
-        """Return the least and the most kickoffs that the pending and open jobs still take.
-
-        Args:
-            attempts: most attempts of one job.
-        """
-        row = await self._one(
-            "SELECT coalesce(sum(state = 'pending'), 0), coalesce(sum(CASE state"
-            " WHEN 'pending' THEN max(1, ?1 - charged) ELSE max(0, ?1 - charged) END), 0)"
-            " FROM jobs WHERE batch_id = ?2 AND present = 1 AND state IN ('pending', 'open')",
-            (attempts, key.id),
-        )
-        return (int(row[0]), int(row[1])) if row else (0, 0)
-
     async def missing_inputs(self, key: BatchKey, crew: str, required: Sequence[str]) -> tuple[int, int]:
         """Return how many pending jobs of the crew miss a required input, and how many jobs it has in the file."""
         row = await self._one(

@@ -14,7 +14,7 @@ SELECT r.id, b.batch, r.kind, r.started_at, r.ended_at, r.cost, r.exit_code, r.s
            SELECT count(*) FROM attempts AS a -- the id of an attempt begins with the id of its run
            WHERE a.id >= r.id || '-' AND a.id < r.id || '.' AND a.state NOT IN ('intended', 'rejected')) END
 FROM runs AS r JOIN batches AS b ON b.id = r.batch_id
-WHERE ?1 IS NULL OR r.batch_id = ?1 ORDER BY r.started_at DESC, r.rowid DESC LIMIT ?2
+WHERE ? IS NULL OR r.batch_id = ? ORDER BY r.started_at DESC, r.rowid DESC LIMIT ?
 """
 
 
@@ -28,6 +28,7 @@ class RunReads(Reads):
             key: the batch; None: any batch.
             limit: most runs to return.
         """
+        batch_id = key.id if key else None
         lines = [
             RunLine(
                 run_id=row[0],
@@ -41,7 +42,7 @@ class RunReads(Reads):
                 stop_detail=row[8],
                 kickoffs=row[9],
             )
-            for row in await self._rows(_RUNS, (key.id if key else None, limit))
+            for row in await self._rows(_RUNS, (batch_id, batch_id, limit))
         ]
         held = {batch: await self._is_held(batch) for batch in {line.batch for line in lines if not line.ended_at}}
         newest: set[str] = set()
