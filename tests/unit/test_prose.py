@@ -30,6 +30,8 @@ SCANNED = (
     "batchcrew/base/*.py",
     "batchcrew/cli/*.py",
     "batchcrew/config/*.py",
+    "batchcrew/engine/*.py",
+    "batchcrew/engine/limits/*.py",
     "batchcrew/engine/observe/*.py",
     "batchcrew/progress/*.py",
     "batchcrew/reports/*.py",
