@@ -60,7 +60,7 @@ class AttemptTask:
         self.phase = Phase.KICKING_OFF if attempt.kickoff_id is None else Phase.WATCHING
         self._permit = permit
         self._context = context
-        self._resent = maybe_sent
+        self._resumed = maybe_sent
         self._maybe_sent = maybe_sent
         """The crew may have it already, under its key: no refusal means that it was never started."""
         self._left = False
@@ -99,8 +99,8 @@ class AttemptTask:
     async def _kick_off(self) -> Outcome | None:
         stop = self._context.stop
         if stop.leaving() or stop.reason is StopReason.STOP_AFTER_FAILURES:
-            return None if self._resent else retry.rejected("not sent: the run was stopping")
-        missing = [] if self._resent else [name for name in self.lane.required if name not in self.attempt.inputs]
+            return None if self._resumed else retry.rejected("not sent: the run was stopping")
+        missing = [] if self._resumed else [name for name in self.lane.required if name not in self.attempt.inputs]
         if missing:  # a job whose inputs changed while it was in progress, claimed before they were checked
             return retry.rejected(missing_message(missing, list(self.attempt.inputs)), for_good=True)
         sent_at = self._context.clock.monotonic()
