@@ -4,45 +4,30 @@ job file -> jobs -> ledger -> engine -> crew API -> ledger -> result
 """
 
 import asyncio
-import math
 import os
-import random
 import socket
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from batchcrew import __version__
 from batchcrew.app.consent import moved_crews, settle_stale
 from batchcrew.app.crew_names import renamed_crews
-from batchcrew.app.fit_concurrency import fit_concurrency, require_descriptors
+from batchcrew.app.fit_concurrency import require_descriptors
 from batchcrew.app.ingest import Ingested, IngestRequest, commands_of, ingest, report_earlier_days
 from batchcrew.app.ledger_location import is_here
+from batchcrew.app.run_crews import RunCrews
 from batchcrew.app.warning_history import WarningHistory
-from batchcrew.app.wiring import Source, ledger_of, open_crews, open_former
-from batchcrew.base.clock import Clock, to_text
+from batchcrew.app.wiring import Source, ledger_of
+from batchcrew.base.clock import to_text
 from batchcrew.base.errors import BatchBusy, BatchcrewError, NeedsConsent, UsageError
 from batchcrew.config.money import cost
 from batchcrew.config.settings import DEFAULT_CREW, RunSettings
-from batchcrew.crew import CrewClient, Moment, crew_address, ping
-from batchcrew.engine import TICK_SECONDS, EngineResult, Scheduler, Stop, ask_for_inputs
+from batchcrew.crew import Moment, crew_address, ping
+from batchcrew.engine import Crews, EngineResult, RunContext, RunEnvironment, Scheduler, Stop
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import NEXT_RUN_RESUMES, BatchKey, BatchLock, Ledger
-from batchcrew.model.crew_answers import CrewInputs
-from batchcrew.model.events import (
-    Action,
-    Event,
-    LedgerChosen,
-    Observe,
-    RecordKickoff,
-    RunStarted,
-    Warned,
-    WatchFormerAddress,
-)
+from batchcrew.model.events import Action, LedgerChosen, RecordKickoff, RunStarted, WatchFormerAddress
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, RunResult
 from batchcrew.reports.commands import CREW_OPTIONS, attach_command, quoted, run_command
@@ -63,21 +48,11 @@ class RunRequest:
     """A tick: do what is due now and end, whatever is left."""
     program: str = "batchcrew"
     """How this batchcrew was called: commands that are shown start with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunContext:
-    """What a run does not make itself: its stop, its clock, its rng, and who watches."""
-
-    stop: Stop
-    clock: Clock
-    rng: random.Random
-    observe: Observe
     monitor: str | None = None
-    """URL that is told when the run begins and ends (`--ping`)."""
+    """URL that receives a request when the run begins and ends (`--ping`)."""
 
 
-async def run_batch(request: RunRequest, context: RunContext) -> RunResult:
+async def run_batch(request: RunRequest, environment: RunEnvironment) -> RunResult:
     """Start or continue a batch; returns when every job has ended or its stop was asked for.
 
     Raises:
@@ -89,20 +64,18 @@ async def run_batch(request: RunRequest, context: RunContext) -> RunResult:
         jobfile, settings = await asyncio.to_thread(request.source.load)
         if request.once:
             _refuse_served(request, jobfile)
-        ledger = await ledger_of(
-            jobfile, request.ledger, clock=context.clock, warn=lambda message: context.observe(Warned(message))
-        )
+        ledger = await ledger_of(jobfile, request.ledger, clock=environment.clock, warn=environment.warn)
         if not await asyncio.to_thread(is_here, ledger):
-            context.observe(LedgerChosen(str(ledger)))
-        async with BatchLock(ledger, jobfile.batch, since=to_text(context.clock.now())):
-            await _tell(context, "start")
-            result = await _continue(request, jobfile, settings, ledger, context)
+            environment.observe(LedgerChosen(str(ledger)))
+        async with BatchLock(ledger, jobfile.batch, since=to_text(environment.clock.now())):
+            await _tell(request, environment, "start")
+            result = await _continue(request, jobfile, settings, ledger, environment)
     except BatchBusy:  # that run tells the monitor itself
         raise
     except BatchcrewError:
-        await _tell(context, "failure")
+        await _tell(request, environment, "failure")
         raise
-    await _tell(context, "success" if went_well(result) else "failure")
+    await _tell(request, environment, "success" if went_well(result) else "failure")
     return result
 
 
@@ -119,104 +92,43 @@ def _refuse_served(request: RunRequest, jobfile: JobFile) -> None:
         )
 
 
-async def _tell(context: RunContext, moment: Moment) -> None:
-    if context.monitor:
-        await ping(context.monitor, moment, warn=lambda message: context.observe(Warned(message)))
-
-
-class _Crews:
-    """Clients for the crews of a run, opened when the first is needed: a finished batch needs none."""
-
-    def __init__(self, jobfile: JobFile, settings: RunSettings, ledger: Path, context: RunContext) -> None:
-        self._jobfile = jobfile
-        self._ledger = ledger
-        self._context = context
-        self._stack = AsyncExitStack()
-        self._clients: dict[str, CrewClient] | None = None
-        self.settings = settings
-        """Of the run; `open` fits the concurrency to the file descriptors that there are."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stack.__aexit__(kind, error, trace)
-
-    async def open(self) -> Mapping[str, CrewClient]:
-        """Return an open client for each crew."""
-        if self._clients is None:
-            self.settings, warning = await asyncio.to_thread(fit_concurrency, self.settings, self._jobfile.crews)
-            if warning is not None:
-                self.warn(warning)
-            opening = open_crews(
-                self._jobfile,
-                concurrency=self.settings.concurrency,
-                ledger=self._ledger,
-                clock=self._context.clock,
-                warn=self.warn,
-            )
-            self._clients = await self._stack.enter_async_context(opening)
-        return self._clients
-
-    async def ask(self, names: frozenset[str], *, once: bool) -> Mapping[str, CrewInputs | None]:
-        """Ask these crews for their inputs."""
-        clients = await self.open()
-        context = self._context
-        return await ask_for_inputs(
-            {name: clients[name] for name in sorted(names)},
-            settings=self.settings,
-            stop=context.stop,
-            clock=context.clock,
-            rng=context.rng,
-            # a tick asks once more when it begins to work, and reports then what is wrong
-            observe=_ignore if once else context.observe,
-            once=once,
-            longest=TICK_SECONDS if once else self.settings.max_runtime or math.inf,
-        )
-
-    def warn(self, message: str) -> None:
-        """Report a warning."""
-        self._context.observe(Warned(message))
-
-
-def _ignore(event: Event) -> None:
-    del event
+async def _tell(request: RunRequest, environment: RunEnvironment, moment: Moment) -> None:
+    if request.monitor:
+        await ping(request.monitor, moment, warn=environment.warn)
 
 
 async def _continue(
-    request: RunRequest, jobfile: JobFile, settings: RunSettings, path: Path, context: RunContext
+    request: RunRequest, jobfile: JobFile, settings: RunSettings, path: Path, environment: RunEnvironment
 ) -> RunResult:
-    began, source = context.clock.monotonic(), request.source
+    began, source = environment.clock.monotonic(), request.source
     await asyncio.to_thread(require_descriptors, jobfile.crews)
-    async with Ledger(path, clock=context.clock, consequence=NEXT_RUN_RESUMES) as ledger:
+    async with Ledger(path, clock=environment.clock, consequence=NEXT_RUN_RESUMES) as ledger:
         history = WarningHistory(
-            context.observe,
+            environment.observe,
             await ledger.reported_warnings(jobfile.batch),
             next_step=lambda action: _next_step(action, request, jobfile, path),
         )
-        context = replace(context, observe=history.observe)
+        environment = replace(environment, observe=history.observe)
         for warning in (*jobfile.warnings, *map(str, await asyncio.to_thread(jobfile.questions))):
-            context.observe(Warned(warning))
-        async with _Crews(jobfile, settings, path, context) as crews:
+            environment.warn(warning)
+        async with RunCrews(jobfile, settings, path, environment) as crews:
             try:
                 taken = await ingest(
                     ledger,
                     IngestRequest(jobfile=jobfile, source=source, settings=settings, program=request.program),
-                    stop=context.stop,
-                    observe=context.observe,
-                    request_inputs=partial(crews.ask, once=request.once),
+                    stop=environment.stop,
+                    observe=environment.observe,
+                    request_inputs=partial(crews.request_inputs, once=request.once),
                 )
             except NeedsConsent as refusal:
-                await _watch_only(request, jobfile, crews, ledger, context, refusal)
+                await _watch_only(request, jobfile, crews, ledger, environment, refusal)
                 raise
             batch = taken.batch
             if not taken.decided and request.once:
-                context.observe(Warned(_UNDECIDED))
+                environment.warn(_UNDECIDED)
             for warning in jobfile.row_warnings():
-                context.observe(Warned(warning))
-            await _prepare_jobs(request, jobfile, settings, ledger, batch, context)
+                environment.warn(warning)
+            await _prepare_jobs(request, jobfile, settings, ledger, batch, environment)
             result = RunResult(
                 batch=batch.batch,
                 run_id=None,
@@ -228,7 +140,7 @@ async def _continue(
                 program=request.program,
             )
             if result.counts.left:
-                result = await _run(request, jobfile, crews, ledger, taken, result, context)
+                result = await _run(request, jobfile, crews, ledger, taken, result, environment)
         if history.changed:
             await ledger.save_reported_warnings(batch, history.kept)
         return replace(
@@ -237,7 +149,7 @@ async def _continue(
             duplicates=await ledger.duplicates(batch),
             unanswered=await ledger.unanswered(batch),
             unsure=await ledger.unsure_count(batch),
-            wall_seconds=context.clock.monotonic() - began,
+            wall_seconds=environment.clock.monotonic() - began,
         )
 
 
@@ -262,9 +174,9 @@ def _next_step(action: Action, request: RunRequest, jobfile: JobFile, ledger: Pa
 async def _watch_only(
     request: RunRequest,
     jobfile: JobFile,
-    crews: _Crews,
+    crews: RunCrews,
     ledger: Ledger,
-    context: RunContext,
+    environment: RunEnvironment,
     refusal: NeedsConsent,
 ) -> None:
     """Watch what is in progress although the changed file is refused: it is paid for."""
@@ -272,10 +184,10 @@ async def _watch_only(
     counts = Counts() if batch is None else await ledger.counts(batch)
     if batch is None or not counts.open:
         return
-    context.observe(Warned(f"{refusal}; first, batchcrew watches the executions in progress until they end"))
+    environment.warn(f"{refusal}; first, batchcrew watches the executions in progress until they end")
     result = RunResult(batch=batch.batch, run_id=None, counts=counts, ledger=str(ledger.path))
     only = replace(request, limit=0)
-    await _run(only, jobfile, crews, ledger, Ingested(batch, None), result, context)
+    await _run(only, jobfile, crews, ledger, Ingested(batch, None), result, environment)
 
 
 async def _prepare_jobs(
@@ -284,15 +196,15 @@ async def _prepare_jobs(
     settings: RunSettings,
     ledger: Ledger,
     batch: BatchKey,
-    context: RunContext,
+    environment: RunEnvironment,
 ) -> None:
     """Report what must be known before money is spent, and put back the jobs that are to run again."""
     source = request.source
     commands = commands_of(jobfile, source, str(ledger.path), request.program)
-    await report_earlier_days(ledger, batch, context.observe, source=source, program=request.program)
+    await report_earlier_days(ledger, batch, environment.observe, source=source, program=request.program)
     for line in await moved_crews(ledger, batch, jobfile, commands):
-        context.observe(Warned(line))
-    await settle_stale(ledger, batch, settings, source, jobfile, commands, context.observe)
+        environment.warn(line)
+    await settle_stale(ledger, batch, settings, source, jobfile, commands, environment.observe)
     if request.retry_failed:
         await ledger.retry(batch, states=[JobState.FAILED])
 
@@ -300,13 +212,14 @@ async def _prepare_jobs(
 async def _run(
     request: RunRequest,
     jobfile: JobFile,
-    crews: _Crews,
+    crews: RunCrews,
     ledger: Ledger,
     taken: Ingested,
     result: RunResult,
-    context: RunContext,
+    environment: RunEnvironment,
 ) -> RunResult:
-    clients, batch = await crews.open(), taken.batch
+    await crews.open()
+    batch = taken.batch
     stopped_before = await ledger.latest_stop(batch)
     run_id = await ledger.open_run(
         batch.id,
@@ -317,38 +230,20 @@ async def _run(
         urls={name: crew_address(crew.url) for name, crew in jobfile.crews.items()},
     )
     if ledger.recovered:
-        context.observe(Warned(f"{_ids(ledger.recovered)} from the spill file; the executions are resumed"))
+        environment.warn(f"{_ids(ledger.recovered)} from the spill file; the executions are resumed")
     await ledger.reserve_spill(batch, crews.settings.concurrency)
-    context.observe(_started(result, run_id, request, jobfile, crews.settings))
-    addresses = await ledger.addresses(batch)
-    renamed = await renamed_crews(ledger, jobfile, addresses)
-    former = open_former(
-        jobfile,
-        {(renamed.get((name, url), name), url) for name, url in addresses},
-        concurrency=crews.settings.concurrency,
-        clock=context.clock,
-        warn=crews.warn,
+    environment.observe(_started(result, run_id, request, jobfile, crews.settings))
+    run = RunContext(
+        environment=environment,
+        ledger=ledger,
+        batch=batch,
+        run_id=run_id,
+        settings=crews.settings,
+        single_pass=request.once,
     )
-    async with former as formerly:
-        engine = await Scheduler(
-            ledger=ledger,
-            batch=batch,
-            run_id=run_id,
-            clients=clients,
-            crews=jobfile.crews,
-            settings=crews.settings,
-            stop=context.stop,
-            clock=context.clock,
-            rng=context.rng,
-            observe=context.observe,
-            limit=request.limit,
-            once=request.once,
-            may_start=taken.decided,
-            former=formerly,
-            renamed=renamed,
-        ).run()
+    engine = await _schedule(run, crews, limit=request.limit, may_start=taken.decided)
     before = result.counts
-    result = _ended(result, run_id, engine, await ledger.counts(batch), context.stop)
+    result = _ended(result, run_id, engine, await ledger.counts(batch), environment.stop)
     stopped = result.stopped.value if result.stopped else None
     prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
     result = replace(
@@ -366,6 +261,15 @@ async def _run(
         stop_detail=result.stop_detail,
     )
     return result
+
+
+async def _schedule(run: RunContext, crews: RunCrews, *, limit: int | None, may_start: bool) -> EngineResult:
+    """Run the engine, with clients for the crews and for the addresses at which they were before."""
+    addresses = await run.ledger.addresses(run.batch)
+    renamed = await renamed_crews(run.ledger, crews.jobfile, addresses)
+    async with crews.open_former({(renamed.get((name, url), name), url) for name, url in addresses}) as former:
+        connected = Crews(settings=crews.jobfile.crews, clients=await crews.open(), former=former, renamed=renamed)
+        return await Scheduler(run, connected, limit=limit, may_start=may_start).run()
 
 
 _UNDECIDED = (

@@ -6,13 +6,13 @@ import os
 import random
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
 
-from batchcrew.app.run import RunContext, RunRequest, run_batch
+from batchcrew.app.run import RunRequest, run_batch
 from batchcrew.app.wiring import ProgressKind, open_progress
 from batchcrew.base.clock import SystemClock, to_text
 from batchcrew.base.errors import BatchBusy, BatchcrewError, ExitCode
@@ -20,7 +20,7 @@ from batchcrew.cli.loop import call, say
 from batchcrew.cli.options import json_option, option
 from batchcrew.cli.output import confirm
 from batchcrew.cli.signals import ENDED_AT_ONCE, with_signals
-from batchcrew.engine import Stop
+from batchcrew.engine import RunEnvironment, Stop
 from batchcrew.model.run import RunResult
 from batchcrew.reports.as_json import json_document, summary_json
 from batchcrew.reports.summary import exit_code, needs_person, render_summary, render_tick
@@ -149,5 +149,7 @@ def _tell(kind: ProgressKind) -> Callable[[str], None]:
 async def _run(request: RunRequest, kind: ProgressKind, *, drain: bool, monitor: str | None) -> RunResult:
     clock, stop = SystemClock(), Stop()
     with open_progress(sys.stderr, clock=clock, environ=os.environ, kind=kind) as progress:
-        context = RunContext(stop=stop, clock=clock, rng=random.Random(), observe=progress.observe, monitor=monitor)
-        return await with_signals(run_batch(request, context), stop, drain=drain, tell=_tell(kind))
+        environment = RunEnvironment(stop=stop, clock=clock, rng=random.Random(), observe=progress.observe)
+        return await with_signals(
+            run_batch(replace(request, monitor=monitor), environment), stop, drain=drain, tell=_tell(kind)
+        )

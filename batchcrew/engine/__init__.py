@@ -1,15 +1,27 @@
-"""The engine: which job starts when, and one attempt's life from its intent to its outcome.
+"""The engine: which job starts when, and what happens to an attempt from its intent to its outcome.
 
-`scheduler.py` holds the loop, `attempt.py` one attempt, `lives.py` the tasks of those in flight, `polling.py` how an
-execution is watched, `retry.py` what an ending means for the job. What holds kickoffs back: `gate.py` (slots and
-pauses of a crew), `pace.py` (rates), `breaker.py` (a crew that is ill), `allowance.py` (spending), `greeting.py` (is
-it there at all?). `stopping.py` says why and how to stop.
+`scheduler.py` is the loop: it claims jobs, starts an `AttemptTask` for each, and records their outcomes. `attempt.py`
+runs one attempt, and `in_progress.py` is the set of them. `crew_lane.py` is one crew of the run, with its limits
+(`limits/`) and its servers (`addresses.py`). `observe/` finds out what an execution does, `retry.py` decides what an
+outcome means for its job. `preflight.py` and `missing_inputs.py` check a crew and its jobs before the first kickoff,
+and `earlier_attempts.py` finds what earlier runs left. `context.py` holds what they share, `stopping.py` the stop.
 """
 
-from batchcrew.engine.observe.polling import Settling
-from batchcrew.engine.preflight import ask_for_inputs
+from batchcrew.engine.context import Crews, RunContext, RunEnvironment
+from batchcrew.engine.observe.settling import Settling
+from batchcrew.engine.preflight import request_inputs
 from batchcrew.engine.result import EngineResult
 from batchcrew.engine.scheduler import TICK_SECONDS, Scheduler
 from batchcrew.engine.stopping import Stop
 
-__all__ = ["TICK_SECONDS", "EngineResult", "Scheduler", "Settling", "Stop", "ask_for_inputs"]
+__all__ = [
+    "TICK_SECONDS",
+    "Crews",
+    "EngineResult",
+    "RunContext",
+    "RunEnvironment",
+    "Scheduler",
+    "Settling",
+    "Stop",
+    "request_inputs",
+]

@@ -1,33 +1,27 @@
-"""One attempt's life: its kickoff, its watching, its outcome. The order of commits is kept here.
+"""One attempt in progress, from its intent to its outcome. The order of commits is kept here.
 
-The intent is durable before `live` is called (the ledger's claim), the kickoff_id before anything is
-done with it, the outcome before its slot is free.
+The intent is durable before an `AttemptTask` exists (the ledger's claim), the kickoff_id before anything is done with
+it, and the outcome before the slot is free.
 """
 
-import asyncio
-import math
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
 from enum import Enum, auto
 from typing import TypedDict
 
-from batchcrew.base.clock import Clock, from_text, to_text
 from batchcrew.base.errors import NotRecorded
-from batchcrew.base.quantities import format_duration
-from batchcrew.config.settings import BreakerClass, RetrySettings, RunSettings
-from batchcrew.crew import CrewClient
+from batchcrew.config.settings import RetrySettings
 from batchcrew.engine import retry
-from batchcrew.engine.limits.breaker import Breaker
-from batchcrew.engine.limits.gate import Gate
-from batchcrew.engine.missing_inputs import missing_words
-from batchcrew.engine.observe.polling import LASTING_TIMES, ExecutionDeadline, PollSchedule, Settling, Silence
-from batchcrew.engine.stopping import Stop
-from batchcrew.ledger import Ledger
-from batchcrew.model.attempt import Attempt, AttemptState, Outcome, Progress, Watch
+from batchcrew.engine.context import RunContext
+from batchcrew.engine.crew_lane import CrewLane
+from batchcrew.engine.limits.slots import Permit
+from batchcrew.engine.missing_inputs import missing_message
+from batchcrew.engine.observe.choice import age_of, watcher_of
+from batchcrew.engine.observe.deadline import LASTING_TIMES, ExecutionDeadline
+from batchcrew.engine.observe.watcher import NotDue, Observation
+from batchcrew.model.attempt import Attempt, Outcome, Progress, Watch
 from batchcrew.model.crew_answers import Accepted, BadInputs, Busy, Doubtful, KickoffAnswer, NotSent, Unclear, Unusable
-from batchcrew.model.events import KickedOff, Observe, Progressed, RecordKickoff, Warned, WatchFormerAddress
+from batchcrew.model.events import KickedOff, Progressed, RecordKickoff
 from batchcrew.model.execution import Execution, ExecutionState
 from batchcrew.model.run import StopReason
 
@@ -37,366 +31,229 @@ LONGEST_RESEND_SECONDS = 30.0
 
 
 class _Decisions(TypedDict):
+    attempts_used: int
     retry: RetrySettings
     rng: random.Random
 
 
 class Phase(Enum):
-    """What may be cut off when a run leaves: everything but a kickoff on the wire."""
+    """What an attempt does now. When a run leaves, it waits only for kickoffs on the wire."""
 
     KICKING_OFF = auto()
     WATCHING = auto()
 
 
-@dataclass(slots=True)
 class AttemptTask:
-    """An attempt in flight."""
-
-    attempt: Attempt
-    phase: Phase
-    ended: bool = False
-    """Its outcome is durable and its slot free."""
-    left: bool = False
-    """This run does no more for it; it keeps its slot."""
-    maybe_sent: bool = False
-    """The crew may have it already, under its key: no refusal says that it was never started."""
-
-    @property
-    def accepted(self) -> bool:
-        return self.attempt.kickoff_id is not None
-
-
-@dataclass(slots=True)
-class FormerAddress:
-    """Where executions of an earlier run were started, if the job file names another address by now.
-
-    What it answers says nothing about the crew's present server, and one that is gone does not end the run.
-    """
-
-    client: CrewClient
-    url: str
-    silence: Silence
-    given_up: str | None = None
-    """Why this run does not poll it any more."""
-
-
-class AttemptRunner:
-    """InProgress attempts of one crew through. Holds nothing of a single attempt.
+    """An attempt in progress: owns its permit, its phase and its deadline.
 
     Args:
-        former: the crew's former addresses at which executions are still watched.
-        once: a tick: what is not due now is left for the next tick.
-        count_kickoff: told the crew's name at each kickoff that was accepted.
-        wake: set when the loop should look again at what may start.
+        permit: the attempt's slot.
+        lane: its crew.
+        maybe_sent: an earlier run may have sent the kickoff already.
     """
 
     def __init__(
-        self,
-        *,
-        client: CrewClient,
-        gate: Gate,
-        ledger: Ledger,
-        settings: RunSettings,
-        stop: Stop,
-        clock: Clock,
-        rng: random.Random,
-        observe: Observe,
-        count_kickoff: Callable[[str], None],
-        wake: asyncio.Event,
-        once: bool = False,
-        former: Mapping[str, FormerAddress] | None = None,
+        self, attempt: Attempt, permit: Permit, lane: CrewLane, context: RunContext, *, maybe_sent: bool = False
     ) -> None:
-        self._client = client
-        self._former = former or {}
-        self._gate = gate
-        self._ledger = ledger
-        self._settings = settings
-        self._stop = stop
-        self._clock = clock
-        self._rng = rng
-        self._observe = observe
-        self._count_kickoff = count_kickoff
-        self._wake = wake
-        self._once = once
-        self._longest_wait = 0.0 if once else math.inf
+        self.attempt = attempt
+        self.lane = lane
+        self.phase = Phase.KICKING_OFF if attempt.kickoff_id is None else Phase.WATCHING
+        self._permit = permit
+        self._context = context
+        self._resumed = maybe_sent
+        self._maybe_sent = maybe_sent
+        """The crew may have it already, under its key: no refusal means that it was never started."""
+        self._left = False
+        self._watching_since = 0.0
+        self._deadline = ExecutionDeadline(context.settings.timeout, 0.0)
+        self._shown = Progress()
 
-    async def kick_off(self, life: AttemptTask, *, again: bool = False) -> Outcome | None:
-        """From the intent to the outcome; None when the run leaves before the end.
+    async def run(self) -> Outcome | None:
+        """Kick off and watch; where the kickoff is done, only watch. Call it once.
 
-        `again`: an earlier run may have sent it already, so it can be left but not called unsent.
+        Returns:
+            The outcome, which is not durable yet. None: this run leaves the attempt to the next one.
+
+        Raises:
+            LedgerError: the ledger cannot be written.
         """
-        if self._stop.leaving() or self._stop.reason is StopReason.STOP_AFTER_FAILURES:
-            return None if again else retry.rejected("not sent: the run was stopping")
-        missing = [] if again else [name for name in self._gate.required if name not in life.attempt.inputs]
+        if self.attempt.kickoff_id is not None:
+            return await self._watch(resumed=True)
+        return await self._kick_off()
+
+    def release(self) -> None:
+        """Free the slot: the outcome is durable."""
+        self._permit.release()
+
+    def abandon(self) -> None:
+        """Free the slot of an attempt without an outcome; one that is left to the next tick keeps it in this one."""
+        if not self._left and not self._permit.released:
+            self._permit.release()
+
+    def doubt(self, reason: str) -> Outcome:
+        """Return the outcome if the kickoff's answer will never be known."""
+        return retry.in_doubt(reason, delivery=self._context.settings.delivery, **self._decisions())
+
+    # Kickoff
+
+    async def _kick_off(self) -> Outcome | None:
+        stop = self._context.stop
+        if stop.leaving() or stop.reason is StopReason.STOP_AFTER_FAILURES:
+            return None if self._resumed else retry.rejected("not sent: the run was stopping")
+        missing = [] if self._resumed else [name for name in self.lane.required if name not in self.attempt.inputs]
         if missing:  # a job whose inputs changed while it was in progress, claimed before they were checked
-            return retry.rejected(missing_words(missing, list(life.attempt.inputs)), for_good=True)
-        life.maybe_sent = again
-        sent_at = self._clock.monotonic()
-        answer = await self._send(life)
+            return retry.rejected(missing_message(missing, list(self.attempt.inputs)), for_good=True)
+        sent_at = self._context.clock.monotonic()
+        answer = await self._send()
         match answer:
             case Accepted(kickoff_id):
-                await self._accept(life, kickoff_id)
-                return await self.watch(life)
-            case Busy(reason, retry_after, too_many):
-                self._gate.busy(retry_after, sent_at=sent_at, too_many=too_many)
-                if too_many:  # it counts what runs, so it is well
-                    self._gate.kickoffs.undecided()
-                else:
-                    self._went_wrong("api", self._gate.kickoffs, reason)
-                self._warn_of_pause(f"is busy ({reason})")
-                return retry.rejected(reason)
-            case NotSent(reason, local=True):
-                self._gate.no_descriptor(sent_at=sent_at)
-                self._gate.kickoffs.undecided()
-                self._warn_of_pause(f"cannot be called right now ({reason})")
-                return retry.rejected(reason)
-            case NotSent(reason):
-                self._gate.not_sent(sent_at=sent_at)
-                self._went_wrong("api", self._gate.kickoffs, reason)
-                self._warn_of_pause(f"cannot be reached ({reason})")
-                return retry.rejected(reason)
+                await self._accept(kickoff_id)
+                return await self._watch(resumed=False)
+            case Busy() | NotSent():
+                self.lane.kickoff_refused(answer, sent_at=sent_at)
+                return retry.rejected(answer.reason)
             case BadInputs(reason):
-                self._gate.reached()
-                self._went_well(self._gate.kickoffs)
+                self.lane.inputs_refused()
                 return retry.rejected(reason, for_good=True)
             case Unusable(reason):
-                self._give_crew_up(reason)
-                life.left = life.maybe_sent  # still intended: the next run sends the same key again
-                return None if life.left else retry.rejected(reason)
+                self.lane.give_up(reason)
+                self._left = self._maybe_sent  # still intended: the next run sends the same key again
+                return None if self._left else retry.rejected(reason)
             case Doubtful(reason):
-                if self._gate.idempotent and (self._once or self._stop.leaving()):
-                    life.left = True
+                if self.lane.idempotent and (self._context.single_pass or stop.leaving()):
+                    self._left = True
                     return None
-                return self.doubt(life.attempt, reason)
+                return self.doubt(reason)
 
-    async def _accept(self, life: AttemptTask, kickoff_id: str) -> None:
-        """Nothing is done with a kickoff_id before it is durable."""
-        attempt = life.attempt
-        try:
-            when = await self._ledger.kicked_off(attempt, kickoff_id)
-        except NotRecorded as error:
-            words = f"job {attempt.job_id}: kickoff_id {kickoff_id} could not be written to the ledger"
-            if error.spilled:  # paid for, and kept where the next run looks first
-                warning = Warned(
-                    f"{words}; it is saved in the spill file next to the ledger, and the next run resumes it"
-                )
-            else:
-                warning = Warned(words, action=RecordKickoff(attempt.job_id, kickoff_id))
-            self._observe(warning)
-            raise
-        life.attempt = replace(attempt, kickoff_id=kickoff_id, kicked_off_at=when)
-        self._gate.accepted()
-        self._went_well(self._gate.kickoffs)
-        self._count_kickoff(self._gate.name)
-        self._observe(KickedOff(life.attempt))
+    async def _send(self) -> KickoffAnswer:
+        """Send the POST; to a server that honours the key, repeat it until its answer is known.
 
-    def doubt(self, attempt: Attempt, reason: str) -> Outcome:
-        """The kickoff's answer is lost for good."""
-        return retry.in_doubt(
-            reason,
-            attempts_used=attempt.attempts_used,
-            delivery=self._settings.delivery,
-            retry=self._settings.retry,
-            rng=self._rng,
-        )
-
-    async def watch(self, life: AttemptTask, *, taken_up: bool = False) -> Outcome | None:
-        """Poll the execution until it ends; None when the run leaves before, or a tick has polled."""
-        life.phase = Phase.WATCHING
-        if self._stop.leaving():
-            return None
-        attempt, began = life.attempt, self._clock.monotonic()
-        former = self._former.get(attempt.address or "")
-        client = self._client if former is None else former.client
-        before = attempt.watch or Watch(asked=0, absent=0, unclear=0, next_at="")
-        waits = PollSchedule(self._settings.poll, self._rng, asked=before.asked)
-        deadline = ExecutionDeadline(self._settings.timeout, self._age(attempt), before.absent, before.unclear)
-        settling = Settling(self._settings.poll, self._rng, since=self._moment(before.empty_since))
-        wait = self._first_wait(attempt, waits, taken_up=taken_up)
-        asked = 0
-        shown = Progress()
-        while True:
-            remaining = deadline.remaining(self._clock.monotonic() - began)
-            wait = min(wait, remaining) if remaining > 0 else wait
-            if wait > self._longest_wait:
-                self._leave(life, before.asked, asked, deadline, settling, wait)
-                return None
-            await self._clock.sleep(wait)
-            polled_at = self._clock.monotonic()
-            answer = await client.status(attempt.kickoff_id or "")
-            asked += 1
-            watched = self._clock.monotonic() - began
-            if isinstance(answer, Unusable):
-                self._give_up(former, answer.reason)
-                return None
-            if isinstance(answer, Unclear):
-                if not self._unclear(answer, former, deadline):
-                    return None
-                wait = waits.next(at_least=answer.retry_after)
-            else:
-                self._clear(answer, former, deadline)
-                if settling.is_open(answer, polled_at):
-                    wait = settling.next(self._clock.monotonic())
-                else:
-                    ended = self._ended(attempt, answer, deadline, settling, watched, polled=polled_at - began)
-                    if ended is not None:
-                        return ended
-                    wait = waits.next()
-            shown = self._show(attempt, answer, deadline, shown)
-
-    def _unclear(self, answer: Unclear, former: FormerAddress | None, deadline: ExecutionDeadline) -> bool:
-        """Count an answer that is not a status; False when the run does not poll that address any more."""
-        deadline.unclear += 1
-        if answer.local:
-            return True
-        if former is None:
-            if self._gate.silence.lasts(answer.reason):
-                self._wake.set()  # from now on the loop must look when it has lasted for too long
-            self._went_wrong("api", self._gate.questions, answer.reason)
-            return True
-        former.silence.lasts(answer.reason)
-        if former.given_up is None and not former.silence.gives_up_in():
-            self._give_up(former, str(former.silence))
-        elif self._once and deadline.unclear > LASTING_TIMES:
-            self._observe(Warned(f"crew {self._gate.name}: {former.url} reports no status for its executions"))
-        return former.given_up is None
-
-    def _clear(self, answer: Execution, former: FormerAddress | None, deadline: ExecutionDeadline) -> None:
-        """Note that the server says how the execution is, or that it does not know it."""
-        deadline.unclear = 0
-        if former is None:
-            self._gate.silence.ended()
-            self._went_well(self._gate.questions)
-        else:
-            former.silence.ended()
-        if answer.state is not ExecutionState.NOT_FOUND:
-            deadline.absent = 0
-
-    def _ended(
-        self,
-        attempt: Attempt,
-        execution: Execution,
-        deadline: ExecutionDeadline,
-        settling: Settling,
-        watched: float,
-        *,
-        polled: float,
-    ) -> Outcome | None:
-        match execution.state:
-            case ExecutionState.SUCCEEDED | ExecutionState.FAILED:
-                return retry.ended(execution, attempts_used=attempt.attempts_used, **self._decisions())
-            case ExecutionState.NOT_FOUND if not deadline.is_lost(watched):
-                return None
-            case ExecutionState.NOT_FOUND if settling.completed is not None:
-                return retry.ended(settling.completed, attempts_used=attempt.attempts_used, **self._decisions())
-            case ExecutionState.NOT_FOUND:
-                reason = f"the crew no longer knows kickoff {attempt.kickoff_id}"
-                return retry.lost(
-                    reason,
-                    attempts_used=attempt.attempts_used,
-                    delivery=self._settings.delivery,
-                    attached=attempt.attached,
-                    **self._decisions(),
-                )
-            case _ if deadline.is_over(polled):
-                timeout = self._settings.timeout
-                return retry.timed_out(timeout, execution, attempts_used=attempt.attempts_used, **self._decisions())
-            case _:
-                return None
-
-    def _first_wait(self, attempt: Attempt, waits: PollSchedule, *, taken_up: bool) -> float:
-        if not taken_up:
-            return waits.next()
-        if not self._once:
-            return waits.spread()
-        if attempt.watch is None:
-            return max(0.0, self._settings.poll.initial - self._age(attempt))
-        return max(0.0, (from_text(attempt.watch.next_at) - self._clock.now()).total_seconds())
-
-    def _leave(
-        self, life: AttemptTask, before: int, asked: int, deadline: ExecutionDeadline, settling: Settling, wait: float
-    ) -> None:
-        """A tick does not wait: record for the next one when the execution is due."""
-        life.left = True
-        if asked:
-            empty_since = None
-            if settling.since is not None:
-                ago = timedelta(seconds=self._clock.monotonic() - settling.since)
-                empty_since = to_text(self._clock.now() - ago)
-            watch = Watch(
-                asked=before + asked,
-                absent=deadline.absent,
-                unclear=deadline.unclear,
-                next_at=to_text(self._clock.now() + timedelta(seconds=wait)),
-                empty_since=empty_since,
-            )
-            self._ledger.watched(life.attempt, watch)
-
-    def _moment(self, text: str | None) -> float | None:
-        """The monotonic moment of a moment in the ledger."""
-        if text is None:
-            return None
-        return self._clock.monotonic() - (self._clock.now() - from_text(text)).total_seconds()
-
-    def learn(self, attempt: Attempt, outcome: Outcome) -> None:
-        """What an attempt's end says about its crew's health."""
-        gate = self._gate
-        if attempt.kickoff_id is None:
-            gate.questions.undecided()  # it was to be the execution that is asked about
-        match outcome.attempt_state:
-            case AttemptState.SUCCEEDED:
-                self._went_well(gate.executions)
-            case AttemptState.FAILED | AttemptState.LOST | AttemptState.TIMED_OUT:
-                self._went_wrong("crew_error", gate.executions, outcome.reason or "")
-            case _:
-                gate.executions.undecided()
-
-    def _went_well(self, breaker: Breaker) -> None:
-        if breaker.succeeded():
-            self._wake.set()
-            self._observe(Warned(f"crew {self._gate.name}: {breaker.what} succeed again; kickoffs resume"))
-
-    def _went_wrong(self, kind: BreakerClass, breaker: Breaker, reason: str) -> None:
-        if kind in self._settings.breaker.on and breaker.failed(reason):
-            self._wake.set()
-            pause = format_duration(breaker.opens_in() or 0.0)
-            self._observe(Warned(f"crew {self._gate.name}: {breaker}; kickoffs are paused, next probe in {pause}"))
-
-    async def _send(self, life: AttemptTask) -> KickoffAnswer:
-        """POST the kickoff; to a server that honours the key, until its answer is known.
-
-        An attempt that may be with the crew already is not ended by a refusal, or by a server that is away: a new
-        attempt would be paid for beside it.
+        A refusal, or a server that is unreachable, does not end an attempt that the crew may have started: a new
+        attempt would be paid for in addition.
         """
+        clock, lane = self._context.clock, self.lane
         for resend in range(RESENDS + 1):
-            life.phase = Phase.KICKING_OFF
-            sent_at = self._clock.monotonic()
-            answer = await self._client.kickoff(life.attempt)
+            self.phase = Phase.KICKING_OFF
+            sent_at = clock.monotonic()
+            answer = await lane.client.kickoff(self.attempt)
             if isinstance(answer, Doubtful):
-                life.maybe_sent = True
-            if not life.maybe_sent or isinstance(answer, Accepted | BadInputs | Unusable):
+                self._maybe_sent = True
+            if not self._maybe_sent or isinstance(answer, Accepted | BadInputs | Unusable):
                 return answer
-            if not (isinstance(answer, NotSent) and answer.local):
-                self._went_wrong("api", self._gate.kickoffs, answer.reason)
+            lane.kickoff_in_doubt(answer, answer.reason, sent_at=sent_at)
             wait = min(0.5 * 2**resend, LONGEST_RESEND_SECONDS)
             if isinstance(answer, Busy):
-                self._gate.busy(answer.retry_after, sent_at=sent_at, too_many=answer.too_many)
                 wait = max(wait, answer.retry_after or 0.0)
-            if not self._gate.idempotent or resend == RESENDS or self._once or self._stop.leaving():
+            if not lane.idempotent or resend == RESENDS or self._context.single_pass or self._context.stop.leaving():
                 return Doubtful(answer.reason)
-            # the same key gives the same kickoff_id: asking again is safe, and so is leaving it for the next run
-            life.phase = Phase.WATCHING
-            await self._clock.sleep(retry.jittered(wait, self._rng))
+            # the same key gets the same kickoff_id: sending again is safe, and so is leaving it to the next run
+            self.phase = Phase.WATCHING
+            await clock.sleep(retry.jittered(wait, self._context.rng))
         raise AssertionError("the last answer was returned")
 
-    def _show(
-        self, attempt: Attempt, answer: Execution | Unclear, deadline: ExecutionDeadline, shown: Progress
-    ) -> Progress:
+    async def _accept(self, kickoff_id: str) -> None:
+        """Make the kickoff_id durable before anything is done with it."""
+        attempt = self.attempt
+        try:
+            when = await self._context.ledger.kicked_off(attempt, kickoff_id)
+        except NotRecorded as error:
+            message = f"job {attempt.job_id}: kickoff_id {kickoff_id} could not be written to the ledger"
+            if error.spilled:  # paid for, and saved where the next run looks first
+                saved = "it is saved in the spill file next to the ledger, and the next run resumes it"
+                self._context.warn(f"{message}; {saved}")
+            else:
+                self._context.warn(message, action=RecordKickoff(attempt.job_id, kickoff_id))
+            raise
+        self.attempt = replace(attempt, kickoff_id=kickoff_id, kicked_off_at=when)
+        self.lane.kickoff_accepted(self._permit)
+        self._context.observe(KickedOff(self.attempt))
+
+    # Watching
+
+    async def _watch(self, *, resumed: bool) -> Outcome | None:
+        """Observe the execution until it ends. None: the run leaves earlier, or a tick has looked."""
+        self.phase = Phase.WATCHING
+        if self._context.stop.leaving():
+            return None
+        clock, before = self._context.clock, self.attempt.watch
+        self._watching_since = clock.monotonic()
+        self._deadline = ExecutionDeadline(
+            self._context.settings.timeout,
+            age_of(self.attempt, clock),
+            absent=0 if before is None else before.absent,
+            unclear=0 if before is None else before.unclear,
+        )
+        server = self.lane.server_of(self.attempt)
+        watcher = watcher_of(self.attempt, server.client, self._context, resumed=resumed)
+        while True:
+            observed = await watcher.next(within=self._deadline.remaining(self._watched_at(clock.monotonic())))
+            if isinstance(observed, NotDue):
+                self._leave(observed)
+                return None
+            answer = observed.answer
+            match answer:
+                case Unusable(reason):
+                    server.give_up(reason)
+                    return None
+                case Unclear():
+                    self._deadline.count_unclear()
+                    if not server.status_unclear(answer, self._deadline.unclear):
+                        return None
+                case Execution():
+                    self._deadline.count_clear(known=answer.state is not ExecutionState.NOT_FOUND)
+                    server.status_known()
+                    outcome = None if observed.settling else self._outcome_of(answer, observed)
+                    if outcome is not None:
+                        return outcome
+            self._show(answer)
+
+    def _watched_at(self, moment: float) -> float:
+        """Return the seconds of watching at a monotonic moment."""
+        return moment - self._watching_since
+
+    def _outcome_of(self, execution: Execution, observation: Observation) -> Outcome | None:
+        """Return the outcome of an execution that has ended, is lost or has timed out; None while it runs."""
+        match execution.state:
+            case ExecutionState.SUCCEEDED | ExecutionState.FAILED:
+                return retry.ended(execution, **self._decisions())
+            case ExecutionState.NOT_FOUND:
+                if not self._deadline.is_lost(self._watched_at(self._context.clock.monotonic())):
+                    return None
+                if observation.completed is not None:
+                    return retry.ended(observation.completed, **self._decisions())
+                return retry.lost(
+                    f"the crew no longer knows kickoff {self.attempt.kickoff_id}",
+                    delivery=self._context.settings.delivery,
+                    attached=self.attempt.attached,
+                    **self._decisions(),
+                )
+            case _ if self._deadline.is_over(self._watched_at(observation.requested_at)):
+                return retry.timed_out(self._context.settings.timeout, execution, **self._decisions())
+            case _:
+                return None
+
+    def _leave(self, due: NotDue) -> None:
+        """Record for the next tick when the execution is due."""
+        self._left = True
+        if due.polls:
+            before = self.attempt.watch
+            watch = Watch(
+                asked=due.polls + (0 if before is None else before.asked),
+                absent=self._deadline.absent,
+                unclear=self._deadline.unclear,
+                next_at=due.next_at,
+                empty_since=due.empty_since,
+            )
+            self._context.ledger.watched(self.attempt, watch)
+
+    def _show(self, answer: Execution | Unclear) -> None:
         """Report what has changed since the last poll; an answer that is not a status only once it lasts."""
+        deadline = self._deadline
         if isinstance(answer, Unclear):
-            seen = replace(shown, unclear_answer=answer.reason if deadline.unclear >= LASTING_TIMES else None)
+            lasting = deadline.unclear >= LASTING_TIMES
+            seen = replace(self._shown, unclear_answer=answer.reason if lasting else None)
         elif answer.state is ExecutionState.NOT_FOUND:
-            seen = replace(shown, unclear_answer=answer.word if deadline.absent else None)
+            seen = replace(self._shown, unclear_answer=answer.word if deadline.absent else None)
         else:
             seen = Progress(
                 status_word=answer.word,
@@ -404,33 +261,15 @@ class AttemptRunner:
                 completed_tasks=answer.completed_tasks,
                 total_tasks=answer.total_tasks,
             )
-            if seen != shown:
-                self._observe(Progressed(attempt, answer))
-        if seen != shown:
-            self._ledger.progressed(attempt, seen)
-        return seen
+            if seen != self._shown:
+                self._context.observe(Progressed(self.attempt, answer))
+        if seen != self._shown:
+            self._context.ledger.progressed(self.attempt, seen)
+        self._shown = seen
 
     def _decisions(self) -> _Decisions:
-        return {"retry": self._settings.retry, "rng": self._rng}
-
-    def _age(self, attempt: Attempt) -> float:
-        """Seconds since the kickoff; a clock that was set back between two runs makes nobody younger than new."""
-        kicked_off = from_text(attempt.kicked_off_at or attempt.intended_at)
-        return max(0.0, (self._clock.now() - kicked_off).total_seconds())
-
-    def _give_up(self, former: FormerAddress | None, reason: str) -> None:
-        """Poll no more in this run: of the crew's former address only, or of the crew."""
-        if former is None:
-            self._give_crew_up(reason)
-        elif former.given_up is None:
-            former.given_up = reason
-            left = f"crew {self._gate.name}: executions at {former.url} are left for the next run: {reason}"
-            self._observe(Warned(left, action=WatchFormerAddress(self._gate.name, former.url)))
-
-    def _give_crew_up(self, reason: str) -> None:
-        self._stop.request(StopReason.CREW_UNUSABLE, f"crew {self._gate.name}: {reason}", leave=True)
-
-    def _warn_of_pause(self, what: str) -> None:
-        if self._gate.should_warn():
-            pause = format_duration(self._gate.pause_seconds())
-            self._observe(Warned(f"crew {self._gate.name} {what}; next kickoff in {pause}"))
+        return {
+            "attempts_used": self.attempt.attempts_used,
+            "retry": self._context.settings.retry,
+            "rng": self._context.rng,
+        }

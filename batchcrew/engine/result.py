@@ -1,4 +1,4 @@
-"""What one run did, counted as it goes: bounded, whatever the number of jobs."""
+"""What one run did, counted during the run: bounded memory for any number of jobs."""
 
 import heapq
 from collections import Counter
@@ -18,14 +18,23 @@ class EngineResult:
     kickoffs: int = 0
     by_crew: Counter[str] = field(default_factory=Counter)
     in_doubt: Counter[str] = field(default_factory=Counter)
-    """Kickoffs that were settled as in doubt, by crew: each of them may have cost what a kickoff costs."""
+    """Kickoffs that were settled as in doubt, by crew: the crew may have charged for each of them."""
     ended: int = 0
     failed: int = 0
     slowest: list[tuple[float, str, JobLine]] = field(default_factory=list)
     """A heap of the slowest ended executions of this run."""
 
+    def count_kickoffs(self, crew: str, kickoffs: int) -> None:
+        """Count kickoffs that the crew accepted."""
+        self.kickoffs += kickoffs
+        self.by_crew[crew] += kickoffs
+
     def count(self, attempt: Attempt, outcome: Outcome, seconds: float | None) -> None:
-        """Take in one ended attempt."""
+        """Count an ended attempt.
+
+        Args:
+            seconds: from its kickoff to its end; None without a kickoff.
+        """
         self.in_doubt[attempt.crew] += outcome.attempt_state is AttemptState.IN_DOUBT
         if outcome.job_state is not JobState.PENDING:
             self.ended += 1

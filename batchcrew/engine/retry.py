@@ -1,4 +1,4 @@
-"""What an attempt's ending means for its job: pure decisions, no I/O."""
+"""What the end of an attempt means for its job: pure decisions, no I/O."""
 
 import random
 from dataclasses import replace
@@ -11,16 +11,16 @@ from batchcrew.model.execution import Execution, ExecutionState
 from batchcrew.model.job import JobState
 
 JITTER = 0.1
-"""PollSchedule differ by up to this share, so that jobs that failed together do not come back together."""
+"""Waits differ by up to this share, so that jobs that failed together do not start again together."""
 
 
 def jittered(seconds: float, rng: random.Random) -> float:
-    """The wait with its jitter, which is added after the cap so that capped waits differ too."""
+    """Return the wait with jitter, which is added after the maximum was applied: the longest waits differ too."""
     return seconds * rng.uniform(1 - JITTER, 1 + JITTER)
 
 
 def next_wait(kind: RetryClass, *, attempts_used: int, retry: RetrySettings, rng: random.Random) -> float | None:
-    """Seconds until a job whose attempt ended as `kind` is kicked off again, or None: it is not.
+    """Return the seconds until a job whose attempt ended as `kind` is retried; None: it is not.
 
     Args:
         attempts_used: kickoffs of the job so far, this one included.
@@ -31,7 +31,7 @@ def next_wait(kind: RetryClass, *, attempts_used: int, retry: RetrySettings, rng
 
 
 def ended(execution: Execution, *, attempts_used: int, retry: RetrySettings, rng: random.Random) -> Outcome:
-    """The crew said that it succeeded or failed."""
+    """Return the outcome of an execution that the crew reported as succeeded or failed."""
     if execution.state is ExecutionState.SUCCEEDED:
         return Outcome(attempt_state=AttemptState.SUCCEEDED, job_state=JobState.SUCCEEDED, execution=execution)
     reason = execution.error or f"the crew reported '{execution.word}' without a reason"
@@ -39,7 +39,7 @@ def ended(execution: Execution, *, attempts_used: int, retry: RetrySettings, rng
 
 
 def outdated(outcome: Outcome, on_change: OnChange) -> Outcome:
-    """What an end means for a job whose inputs were changed while it was in progress.
+    """Return the outcome for a job whose inputs were changed while it was in progress.
 
     An answer is stale at once; a job without one is kicked off with its new inputs.
     """
@@ -51,10 +51,10 @@ def outdated(outcome: Outcome, on_change: OnChange) -> Outcome:
 def lost(
     reason: str, *, attempts_used: int, delivery: Delivery, attached: bool, retry: RetrySettings, rng: random.Random
 ) -> Outcome:
-    """The crew no longer knows the execution: it was paid for, and what came of it is gone.
+    """Return the outcome of an execution that the crew no longer knows: it was paid for, and its result is gone.
 
-    Another kickoff may be paid twice, so at_most_once leaves that to a person; and so does an id that a person gave,
-    which may be mistyped.
+    Another kickoff may be paid for a second time, so you decide under at_most_once, and for an id that you gave and may
+    have mistyped.
     """
     if attached:
         reason += "; if that id is wrong, attach the right one"
@@ -66,7 +66,7 @@ def lost(
 def timed_out(
     timeout: float, execution: Execution, *, attempts_used: int, retry: RetrySettings, rng: random.Random
 ) -> Outcome:
-    """The execution still runs after its time."""
+    """Return the outcome of an execution that still runs after its time."""
     said = f"; last status '{execution.word}'" if execution.word else ""
     reason = f"timed out after {format_duration(timeout)}{said}; the execution may still be running (and billed)"
     return _failed(AttemptState.TIMED_OUT, "timeout", reason, attempts_used, retry, rng, execution)
@@ -75,7 +75,7 @@ def timed_out(
 def in_doubt(
     reason: str, *, attempts_used: int, delivery: Delivery, retry: RetrySettings, rng: random.Random
 ) -> Outcome:
-    """The kickoff was sent and its answer was lost: `delivery` decides."""
+    """Return the outcome of a kickoff that was sent and whose answer was lost: `delivery` decides."""
     state = AttemptState.IN_DOUBT
     if delivery == "at_most_once":
         return Outcome(attempt_state=state, job_state=JobState.HELD, reason=f"kickoff in doubt: {reason}")
@@ -90,9 +90,10 @@ def in_doubt(
 
 
 def rejected(reason: str, *, for_good: bool = False) -> Outcome:
-    """The server refused the kickoff or it never left: nothing was paid.
+    """Return the outcome of a kickoff that the server refused, or that never left: nothing was paid.
 
-    `for_good`: these inputs will never be accepted, the job fails.
+    Args:
+        for_good: these inputs will never be accepted; the job fails.
     """
     return Outcome(
         attempt_state=AttemptState.REJECTED,

@@ -1,4 +1,4 @@
-"""Why nothing new starts any more, and whether what is in flight is waited for."""
+"""The stop of a run: why no new jobs start, and whether the run waits for the executions in progress."""
 
 import asyncio
 
@@ -6,11 +6,11 @@ from batchcrew.model.run import StopReason
 
 
 class Stop:
-    """A run's stop, asked for by a signal, a limit or a crew that cannot be worked with.
+    """A run's stop, requested by a signal, a limit or a crew that cannot be used.
 
-    `leave` means that executions stay `kicked_off` for the next run; without it they are waited for.
-    The first reason is kept; a later one may still turn waiting into leaving. A crew that turns out to be unusable
-    while executions are waited for is the reason from then on: the exit code must say so.
+    `leave` means that executions remain `kicked_off` for the next run; without it, the run waits for them.
+    The first reason is kept, and a later request may only turn waiting into leaving. There is one exception: a crew
+    that becomes unusable while the run waits replaces the reason, because the exit code must report it.
     """
 
     def __init__(self) -> None:
@@ -24,11 +24,11 @@ class Stop:
         return self.reason is not None
 
     def leaving(self) -> bool:
-        """Whether what is in flight is left for the next run; asked again after each wait."""
+        """Return whether the executions in progress are left to the next run; the answer may change at each await."""
         return self.leave
 
     def request(self, reason: StopReason, detail: str, *, leave: bool) -> None:
-        """Start nothing new from now on."""
+        """Start no new jobs from now on."""
         if self.reason is None or (reason is StopReason.CREW_UNUSABLE and not self.leave):
             self.reason, self.detail = reason, detail
         self.leave = self.leave or leave

@@ -15,9 +15,9 @@ from batchcrew.crew.failures import failure
 
 JOBS = 60
 UNFITTED = """
-from batchcrew.app import run as runner
+from batchcrew.app import run as runner, run_crews
 from batchcrew.cli import main
-runner.fit_concurrency = lambda settings, crews: (settings, None)
+run_crews.fit_concurrency = lambda settings, crews: (settings, None)
 runner.require_descriptors = lambda crews: None
 main()
 """

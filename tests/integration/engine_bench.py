@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from batchcrew.base.clock import Clock, SystemClock
 from batchcrew.config.settings import CrewSettings, PollSettings, RetrySettings, RunSettings
 from batchcrew.crew import CrewClient, crew_address
-from batchcrew.engine import EngineResult, Scheduler, Stop
+from batchcrew.engine import Crews, EngineResult, RunContext, RunEnvironment, Scheduler, Stop
 from batchcrew.ledger import BatchKey, Ledger
 from batchcrew.model.events import Event, KickedOff, Warned
 from batchcrew.model.job import Job, Location
@@ -89,21 +89,17 @@ class Bench:
                     warn=lambda message: self._observe(Warned(message)),
                 )
                 clients[name] = await stack.enter_async_context(client)
-            scheduler = Scheduler(
+            environment = RunEnvironment(stop=self.stop, clock=self.clock, rng=random.Random(7), observe=self._observe)
+            context = RunContext(
+                environment=environment,
                 ledger=ledger,
                 batch=key,
                 run_id=run_id,
-                clients=clients,
-                crews=self.crews,
                 settings=self.settings,
-                stop=self.stop,
-                clock=self.clock,
-                rng=random.Random(7),
-                observe=self._observe,
-                limit=limit,
-                unreachable=unreachable,
-                once=once,
+                single_pass=once,
             )
+            crews = Crews(settings=self.crews, clients=clients)
+            scheduler = Scheduler(context, crews, limit=limit, unreachable=unreachable)
             return await scheduler.run()
 
     async def until(self, condition: Callable[[], bool]) -> None:

@@ -16,12 +16,12 @@ from pydantic import SecretStr
 from batchcrew.app.adopt import attach
 from batchcrew.app.ledger_location import recorded_as
 from batchcrew.app.recheck import RecheckContext, RecheckRequest, recheck, recorded_source
-from batchcrew.app.run import RunContext, RunRequest, run_batch
+from batchcrew.app.run import RunRequest, run_batch
 from batchcrew.app.wiring import Source
 from batchcrew.base.clock import SystemClock
 from batchcrew.base.errors import CrewUnusable, ExitCode, JobFileError, NotInLedger
 from batchcrew.config.settings import CrewSettings, PollSettings, RetrySettings
-from batchcrew.engine import Stop
+from batchcrew.engine import RunEnvironment, Stop
 from batchcrew.ledger import Ledger, RecordedJobFile
 from batchcrew.model.attempt import AttemptState
 from batchcrew.model.events import KickedOff, Warned
@@ -315,7 +315,7 @@ async def run(
         ledger=folder / "ledger.db",
         once=once,
     )
-    around = RunContext(stop=stop, clock=SystemClock(), rng=random.Random(1), observe=observe)
+    around = RunEnvironment(stop=stop, clock=SystemClock(), rng=random.Random(1), observe=observe)
     return await run_batch(request, around), warnings
 
 

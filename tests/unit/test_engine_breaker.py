@@ -1,4 +1,4 @@
-"""When a crew that is ill is left alone, probed, and given up; what a tick remembers of it."""
+"""When kickoffs to a failing crew are paused, when it is probed and given up, and what a tick saves of that."""
 
 from decimal import Decimal
 
@@ -7,7 +7,7 @@ from manual_clock import ManualClock, Middle
 
 from batchcrew.config.settings import BreakerSettings, Rate
 from batchcrew.engine.limits.breaker import Breaker
-from batchcrew.engine.limits.gate import Gate
+from batchcrew.engine.limits.crew_limits import CrewLimits, CrewLimitSettings
 from batchcrew.engine.limits.rate_limiter import RateLimiter
 
 
@@ -25,9 +25,9 @@ def test_it_opens_after_so_many_failures_in_a_row_and_not_before(clock: ManualCl
     assert [made.failed("500"), made.failed("500"), made.succeeded(), made.failed("500"), made.failed("x")] == [
         False
     ] * 5
-    assert made.room() == float("inf")
+    assert made.available() == float("inf")
     assert made.failed("502 Bad Gateway")
-    assert (made.room(), made.opens_in()) == (0, 5.0)
+    assert (made.available(), made.opens_in()) == (0, 5.0)
     assert str(made) == "3 kickoffs in a row failed (502 Bad Gateway)"
 
 
@@ -52,15 +52,15 @@ def test_one_probe_at_a_time_with_growing_waits_and_a_success_closes_it(clock: M
     for _ in range(6):
         waits.append(made.opens_in())
         clock.seconds += made.opens_in() or 0
-        assert made.room() == 1
-        made.take()
-        assert (made.room(), made.opens_in()) == (0, None)
+        assert made.available() == 1
+        made.acquire()
+        assert (made.available(), made.opens_in()) == (0, None)
         assert not made.failed("x")
     assert waits == [5, 10, 20, 40, 60, 60]
     clock.seconds += 60
-    made.take()
+    made.acquire()
     assert made.succeeded()
-    assert made.room() == float("inf")
+    assert made.available() == float("inf")
     assert made.failed("x")
     assert made.opens_in() == 5
 
@@ -75,9 +75,9 @@ def test_a_probe_that_tells_nothing_is_followed_by_another(clock: ManualClock) -
     made = breaker(clock, failures=1)
     made.failed("x")
     clock.seconds += 5
-    made.take()
+    made.acquire()
     made.undecided()
-    assert (made.room(), made.opens_in()) == (0, 10)
+    assert (made.available(), made.opens_in()) == (0, 10)
 
 
 def test_it_gives_up_after_its_time_and_not_while_a_probe_is_on_its_way(clock: ManualClock) -> None:
@@ -86,7 +86,7 @@ def test_it_gives_up_after_its_time_and_not_while_a_probe_is_on_its_way(clock: M
     made.failed("x")
     assert made.gives_up_in() == 60
     clock.seconds += 59
-    made.take()
+    made.acquire()
     clock.seconds += 2
     assert made.gives_up_in() is None
     made.failed("x")
@@ -109,70 +109,68 @@ def test_the_next_tick_goes_on_with_what_was_learned(clock: ManualClock) -> None
     assert str(third) == "3 kickoffs in a row failed (c)"
 
 
-def gate(clock: ManualClock, *, burst: bool = False, rate: Rate | None = None, **settings: object) -> Gate:
+def limits(clock: ManualClock, **settings: object) -> CrewLimits:
     breaker = BreakerSettings.model_validate(settings)
-    made = Gate("c", slots=10, rate=rate, breaker=breaker, clock=clock, rng=Middle(), burst=burst)
-    made.ready = True
-    return made
+    return CrewLimits(CrewLimitSettings(slots=10, breaker=breaker), clock=clock, rng=Middle())
 
 
-def test_a_gate_lets_one_through_as_a_probe(clock: ManualClock) -> None:
-    made = gate(clock, failures=1)
+def test_one_kickoff_may_leave_as_a_probe(clock: ManualClock) -> None:
+    made = limits(clock, failures=1)
     made.kickoffs.failed("x")
-    assert (made.room(), made.opens_in(), made.gives_up_in()) == (0, 5, 600)
+    assert (made.available(), made.opens_in(), made.gives_up_in()) == (0, 5, 600)
     clock.seconds += 5
-    assert made.room() == 1
-    made.take(1)
-    assert (made.room(), made.opens_in()) == (0, None)
+    assert made.available() == 1
+    made.acquire(1)
+    assert (made.available(), made.opens_in()) == (0, None)
     made.kickoffs.succeeded()
-    assert made.room() == 9
+    assert made.available() == 9
 
 
-def test_while_questions_go_wrong_those_in_flight_are_the_probe(clock: ManualClock) -> None:
-    made = gate(clock, failures=1)
-    made.take(1)
-    made.questions.failed("x")
+def test_while_polls_fail_those_of_executions_in_progress_are_the_probes(clock: ManualClock) -> None:
+    made = limits(clock, failures=1)
+    (permit,) = made.acquire(1)
+    made.polls.failed("x")
     clock.seconds += 100
-    assert (made.room(), made.opens_in()) == (0, None)
-    made.give_back(accepted=False)
-    assert made.room() == 1
+    assert (made.available(), made.opens_in()) == (0, None)
+    permit.release()
+    assert made.available() == 1
 
 
-def test_a_gate_is_ill_when_one_of_its_breakers_is_given_up(clock: ManualClock) -> None:
-    made = gate(clock, failures=1, give_up=10)
-    made.questions.failed("x")
-    assert made.ill() is None
+def test_a_crew_is_failing_when_one_of_its_breakers_was_open_for_too_long(clock: ManualClock) -> None:
+    made = limits(clock, failures=1, give_up=10)
+    made.polls.failed("x")
+    assert made.failing() is None
     clock.seconds += 10
-    assert made.ill() is made.questions
+    assert made.failing() is made.polls
 
 
 def test_what_the_server_asked_for_holds_in_the_next_run(clock: ManualClock) -> None:
-    first = gate(clock)
-    first.take(4)
-    first.busy(120, sent_at=clock.seconds, too_many=True)
-    ran, ticked = gate(clock), gate(clock)
-    ran.restore_pauses(first.saved(), 20)
+    first = limits(clock)
+    first.acquire(4)
+    first.refused(120, sent_at=clock.seconds, too_many=True)
+    ran, ticked = limits(clock), limits(clock)
+    ran.restore_requested(first.saved(), 20)
     ticked.restore(first.saved(), 20)
     assert ran.opens_in() == 100
     assert ticked.opens_in() == pytest.approx(106)
-    assert (ran.limit, ticked.limit) == (10, first.limit)
-    assert first.limit < 10
+    assert (ran.slots.limit, ticked.slots.limit) == (10, first.slots.limit)
+    assert first.slots.limit < 10
 
 
 def test_a_server_that_says_at_once_for_ever_is_asked_ever_less_often(clock: ManualClock) -> None:
-    made = gate(clock)
+    made = limits(clock)
     waits = []
     for _ in range(7):
-        made.busy(0.0, sent_at=clock.seconds, too_many=True)
+        made.refused(0.0, sent_at=clock.seconds, too_many=True)
         waits.append(made.opens_in())
         clock.seconds += made.opens_in() or 0
     assert waits == [1, 2, 4, 8, 10, 10, 10]
 
 
 def test_a_run_does_not_wait_for_the_backoff_of_an_earlier_one(clock: ManualClock) -> None:
-    first, ran, ticked = gate(clock), gate(clock), gate(clock)
+    first, ran, ticked = limits(clock), limits(clock), limits(clock)
     first.not_sent(sent_at=clock.seconds)
-    ran.restore_pauses(first.saved(), 0)
+    ran.restore_requested(first.saved(), 0)
     ticked.restore(first.saved(), 0)
     assert (ran.opens_in(), ticked.opens_in()) == (0, 1)
 
@@ -184,7 +182,7 @@ def test_a_tick_may_send_what_the_rate_allows_since_the_last_and_no_window_sees_
     for _ in range(100):  # a tick every 7 s
         pace = RateLimiter(rate, clock, burst=True)
         pace.restore(*kept)
-        allowed = int(pace.allowed())
+        allowed = int(pace.available())
         pace.spend(allowed)
         sent += [clock.seconds] * allowed
         kept = (pace.next_in(), 7)

@@ -1,4 +1,4 @@
-"""What an ending means for the job, when to ask next, and how fast kickoffs may follow: pure decisions."""
+"""What an outcome means for its job, when to poll next, and how fast kickoffs may follow: pure decisions."""
 
 import ast
 import random
@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from manual_clock import ManualClock, Middle
 
-from batchcrew.config.settings import BreakerSettings, PollSettings, Rate, RetrySettings
+from batchcrew.config.settings import PollSettings, Rate, RetrySettings
 from batchcrew.engine import retry
-from batchcrew.engine.limits.gate import Gate
 from batchcrew.engine.limits.rate_limiter import RateLimiter
-from batchcrew.engine.observe.polling import ExecutionDeadline, PollSchedule, Settling, Silence
+from batchcrew.engine.limits.silence import Silence
+from batchcrew.engine.observe.deadline import ExecutionDeadline
+from batchcrew.engine.observe.schedule import PollSchedule
+from batchcrew.engine.observe.settling import Settling
 from batchcrew.model.attempt import AttemptState
 from batchcrew.model.execution import Execution, ExecutionState, TaskResult
 from batchcrew.model.job import JobState
@@ -23,7 +25,7 @@ RUNNING = Execution(state=ExecutionState.RUNNING, word="warming up", known_word=
 SUCCEEDED = Execution(state=ExecutionState.SUCCEEDED, word="completed", output="x")
 
 
-@pytest.mark.parametrize("path", sorted(Path(retry.__file__).parent.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(Path(retry.__file__).parent.rglob("*.py")), ids=lambda path: path.name)
 def test_no_text_of_the_engine_holds_a_command(path: Path) -> None:
     """The engine knows neither the ledger's path nor how batchcrew was started: its commands would not work."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -198,7 +200,7 @@ def test_a_rate_spaces_kickoffs_evenly() -> None:
     pace = RateLimiter(Rate(count=60, period_seconds=60.0), clock)
     left = 0
     for _ in range(1200):  # two minutes, looked at ten times a second
-        allowed = int(pace.allowed())
+        allowed = int(pace.available())
         pace.spend(allowed)
         left += allowed
         clock.seconds += 0.1
@@ -211,7 +213,7 @@ def test_a_fast_rate_catches_up_what_a_late_loop_missed() -> None:
     pace = RateLimiter(Rate(count=1000, period_seconds=1.0), clock)
     left = 0
     for _ in range(100):  # one second, looked at a hundred times
-        allowed = int(pace.allowed())
+        allowed = int(pace.available())
         pace.spend(allowed)
         left += allowed
         clock.seconds += 0.01
@@ -221,135 +223,5 @@ def test_a_fast_rate_catches_up_what_a_late_loop_missed() -> None:
 def test_without_a_rate_there_is_no_pace() -> None:
     pace = RateLimiter(None, ManualClock(jumps=True))
     pace.spend(1000)
-    assert pace.allowed() == float("inf")
+    assert pace.available() == float("inf")
     assert pace.wait_seconds() == 0
-
-
-def gate(clock: ManualClock, slots: int = 10) -> Gate:
-    made = Gate("c", slots=slots, rate=None, breaker=BreakerSettings(), clock=clock, rng=MIDDLE)
-    made.ready = True
-    return made
-
-
-def test_a_gate_has_as_much_room_as_free_slots() -> None:
-    made = gate(ManualClock(jumps=True), slots=3)
-    assert made.room() == 3
-    made.take(2)
-    assert made.room() == 1
-    made.accepted()
-    made.give_back(accepted=True)
-    assert (made.room(), made.accepted_in_flight) == (2, 0)
-
-
-def test_a_gate_that_is_not_ready_lets_nothing_through() -> None:
-    made = gate(ManualClock(jumps=True))
-    made.ready = False
-    assert made.room() == 0
-    assert made.opens_in() is None
-
-
-def test_a_429_cuts_to_what_was_accepted_and_pauses_for_what_was_asked() -> None:
-    clock = ManualClock(jumps=True)
-    made = gate(clock)
-    made.take(10)
-    for _ in range(4):
-        made.accepted()
-    for _ in range(6):  # one burst is one cut
-        made.busy(20.0, sent_at=clock.seconds - 1, too_many=True)
-        made.give_back(accepted=False)
-    assert made.limit == 5
-    assert made.room() == 0
-    assert 20.0 <= made.pause_seconds() <= 22.0
-    made.give_back(accepted=True)
-    assert made.room() == 0
-    clock.seconds += 23
-    assert made.room() == 2
-
-
-def fill(made: Gate, kickoffs: int) -> None:
-    """So many kickoffs are accepted, each ends before the next."""
-    for _ in range(kickoffs):
-        made.take(1)
-        made.accepted()
-        made.give_back(accepted=True)
-
-
-def test_the_limit_grows_back_one_slot_after_some_rounds() -> None:
-    clock = ManualClock(jumps=True)
-    made = gate(clock, slots=4)
-    made.busy(None, sent_at=clock.seconds, too_many=True)
-    assert made.limit == 2
-    fill(made, 3)
-    assert made.limit == 2
-    fill(made, 1)
-    assert made.limit == 3
-    clock.seconds += 100
-    made.busy(None, sent_at=clock.seconds, too_many=True)
-    assert made.limit == 1
-    fill(made, 3)
-    assert made.limit == 1  # it has said 429 again: more rounds before it is asked for more
-    fill(made, 1)
-    assert made.limit == 2
-    fill(made, 100)
-    assert made.limit == 4
-
-
-def test_a_503_pauses_and_leaves_the_limit_alone() -> None:
-    clock = ManualClock(jumps=True)
-    made = gate(clock)
-    made.busy(5.0, sent_at=clock.seconds, too_many=False)
-    assert made.limit == 10
-    assert made.pause_seconds() >= 5.0
-
-
-def test_pauses_grow_until_a_kickoff_is_accepted() -> None:
-    clock = ManualClock(jumps=True)
-    made = gate(clock)
-    pauses = []
-    for _ in range(8):
-        made.take(1)
-        made.not_sent(sent_at=clock.seconds)
-        made.give_back(accepted=False)
-        pauses.append(round(made.pause_seconds()))
-        clock.seconds += made.pause_seconds() + 0.01
-    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
-    made.take(1)
-    made.accepted()
-    made.not_sent(sent_at=clock.seconds)
-    assert round(made.pause_seconds()) == 1
-
-
-def test_silence_is_measured_from_its_first_failure_and_ended_by_any_answer() -> None:
-    clock = ManualClock(jumps=True)
-    made = gate(clock)
-    made.not_sent(sent_at=clock.seconds)
-    clock.seconds += 30
-    made.not_sent(sent_at=clock.seconds)
-    assert made.silent_since == 1000.0
-    made.busy(None, sent_at=clock.seconds, too_many=False)
-    assert made.silent_since is None
-
-
-def test_a_pause_is_warned_of_once_a_minute() -> None:
-    clock = ManualClock(jumps=True)
-    made = gate(clock)
-    assert [made.should_warn(), made.should_warn()] == [True, False]
-    clock.seconds += 61
-    assert made.should_warn()
-
-
-def test_a_machine_without_descriptors_holds_fewer_and_blames_no_server() -> None:
-    clock = ManualClock(jumps=True)
-    made = gate(clock, slots=20)
-    made.take(20)
-    for _ in range(6):
-        made.accepted()
-    pauses = []
-    for _ in range(4):
-        made.no_descriptor(sent_at=clock.seconds)
-        pauses.append(made.pause_seconds())
-        clock.seconds += 5
-    assert made.limit == 6
-    assert pauses == [1.0] * 4  # they do not grow
-    assert made.silent_since is None
-    assert not any(breaker.is_open for breaker in made.breakers)

@@ -1,45 +1,49 @@
 """Failures in a row: what makes a row, what may start while there is one, and when the run stops."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from manual_clock import ManualClock, Middle
+from manual_clock import ManualClock
 
 from batchcrew.base.clock import to_text
-from batchcrew.config.settings import BreakerSettings, FailureLimit
+from batchcrew.config.settings import FailureLimit
 from batchcrew.engine.limits.failure_streak import FailureStreaks
-from batchcrew.engine.limits.gate import Gate
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome
 from batchcrew.model.job import JobState
 
 CREDIT = "credit balance is too low (request {})"
 
 
+@dataclass
+class Load:
+    """A crew, as the limit sees it."""
+
+    name: str
+    in_use: int = 0
+    exhausted: bool = False
+
+
 class Stage:
     """One or more crews' rows, without a ledger."""
 
-    def __init__(self, *crews: str, once: bool = False, **limit: Any) -> None:
+    def __init__(self, *crews: str, single_pass: bool = False, **limit: Any) -> None:
         self.clock = ManualClock(jumps=True)
         self.limit = FailureLimit(**limit) if limit else FailureLimit(in_a_row=3)
-        self.once = once
+        self.single_pass = single_pass
         self.streaks = self._new()
-        self.gates = {crew: self._gate(crew) for crew in crews or ("a",)}
+        self.crews = {crew: Load(crew) for crew in crews or ("a",)}
         self.kept = "{}"
         self.number = 0
 
     def _new(self) -> FailureStreaks:
-        return FailureStreaks(self.limit, run_id="r1", clock=self.clock, once=self.once)
-
-    def _gate(self, crew: str) -> Gate:
-        gate = Gate(crew, slots=50, rate=None, breaker=BreakerSettings(), clock=self.clock, rng=Middle())
-        gate.ready = True
-        return gate
+        return FailureStreaks(self.limit, run_id="r1", clock=self.clock, single_pass=self.single_pass)
 
     async def next_run(self, *pending: str) -> str | None:
         """A new run of the same batch, as the ledger has it."""
         self.streaks = self._new()
-        return await self.streaks.read(_Kept(self.kept, pending or tuple(self.gates)), None)  # type: ignore[arg-type]
+        return await self.streaks.read(_Kept(self.kept, pending or tuple(self.crews)), None)  # type: ignore[arg-type]
 
     def end(
         self,
@@ -70,9 +74,9 @@ class Stage:
         self.kept = kept or self.kept
         return self.streaks.why_stop(crew if kept else None)
 
-    def room(self, crew: str = "a", *, in_use: int = 0) -> float:
-        self.gates[crew].in_use = in_use
-        return self.streaks.room(self.gates[crew], self.gates.values())
+    def available(self, crew: str = "a", *, in_use: int = 0) -> float:
+        self.crews[crew].in_use = in_use
+        return self.streaks.available(self.crews[crew], self.crews.values())
 
 
 class _Kept:
@@ -107,8 +111,8 @@ def test_lost_and_timed_out_executions_make_a_row(state: AttemptState) -> None:
 def test_what_an_earlier_run_started_and_a_server_forgot_makes_no_row() -> None:
     stage = Stage()
     assert [stage.end(AttemptState.LOST, run_id="r0") for _ in range(9)] == [None] * 9
-    assert stage.room() == float("inf")
-    ticking = Stage(once=True)
+    assert stage.available() == float("inf")
+    ticking = Stage(single_pass=True)
     assert [bool(ticking.end(AttemptState.LOST, run_id="r0")) for _ in range(3)] == [False, False, True]
 
 
@@ -124,7 +128,7 @@ def test_a_success_starts_over() -> None:
     stage = Stage()
     for _ in range(5):
         assert [stage.end(), stage.end(), stage.end(AttemptState.SUCCEEDED)] == [None] * 3
-    assert stage.room(in_use=49) == float("inf")
+    assert stage.available(in_use=49) == float("inf")
 
 
 def test_another_reason_starts_over_unless_any_counts() -> None:
@@ -146,20 +150,20 @@ def test_without_in_a_row_nothing_stops_or_waits(limit: FailureLimit | None) -> 
     stage.limit = limit  # type: ignore[assignment]
     stage.streaks = stage._new()
     assert [stage.end() for _ in range(20)] == [None] * 20
-    assert stage.room(in_use=9) == float("inf")
+    assert stage.available(in_use=9) == float("inf")
 
 
 def test_no_more_may_be_in_progress_than_could_fail_before_the_stop() -> None:
     stage = Stage(in_a_row=10)
-    assert stage.room(in_use=10) == float("inf")
+    assert stage.available(in_use=10) == float("inf")
     ended, in_use = 0, 10
     while in_use:
         stage.end()
         ended, in_use = ended + 1, in_use - 1
-        assert stage.room(in_use=in_use) == (1 if ended >= 10 else 0)
+        assert stage.available(in_use=in_use) == (1 if ended >= 10 else 0)
     assert ended == 10
     stage.end(AttemptState.SUCCEEDED)
-    assert stage.room(in_use=9) == float("inf")
+    assert stage.available(in_use=9) == float("inf")
 
 
 async def test_the_row_goes_on_in_the_next_run() -> None:
@@ -167,7 +171,7 @@ async def test_the_row_goes_on_in_the_next_run() -> None:
     stage.end()
     stage.end()
     assert await stage.next_run() is None
-    assert stage.room() == 1
+    assert stage.available() == 1
     assert stage.end()
 
 
@@ -176,9 +180,9 @@ async def test_after_a_stop_one_job_starts_until_it_has_ended() -> None:
     for _ in range(3):
         stage.end()
     assert "3 executions in a row" in (await stage.next_run() or "")
-    assert (stage.room(), stage.room(in_use=1)) == (1, 0)
+    assert (stage.available(), stage.available(in_use=1)) == (1, 0)
     assert stage.end(AttemptState.REJECTED) is None  # it never ran: another one is the probe
-    assert stage.room() == 1
+    assert stage.available() == 1
     assert "4 executions in a row" in (stage.end() or "")
 
 
@@ -191,7 +195,7 @@ async def test_a_probe_that_succeeds_or_fails_otherwise_lets_everything_start(
         stage.end()
     await stage.next_run()
     assert stage.end(state, reason) is None
-    assert stage.room() >= 9
+    assert stage.available() >= 9
 
 
 async def test_no_other_crew_starts_beside_a_probe() -> None:
@@ -199,11 +203,11 @@ async def test_no_other_crew_starts_beside_a_probe() -> None:
     for _ in range(3):
         stage.end()
     await stage.next_run()
-    assert (stage.room("a"), stage.room("b")) == (1, 0)
-    stage.gates["a"].in_use = 1
-    assert stage.room("b") == 0
-    stage.gates["a"].in_use, stage.gates["a"].exhausted = 0, True  # nothing is left that could be a probe
-    assert stage.room("b") == float("inf")
+    assert (stage.available("a"), stage.available("b")) == (1, 0)
+    stage.crews["a"].in_use = 1
+    assert stage.available("b") == 0
+    stage.crews["a"].in_use, stage.crews["a"].exhausted = 0, True  # nothing is left that could be a probe
+    assert stage.available("b") == float("inf")
 
 
 async def test_a_batch_without_pending_jobs_of_the_crew_announces_no_probe() -> None:
@@ -214,42 +218,42 @@ async def test_a_batch_without_pending_jobs_of_the_crew_announces_no_probe() -> 
 
 
 async def test_ticks_wait_longer_and_longer_after_three_probes_and_a_run_does_not() -> None:
-    stage = Stage(once=True)
+    stage = Stage(single_pass=True)
     for _ in range(3):
         stage.end()
     waits = []
     for _ in range(9):
         await stage.next_run()
         began = stage.clock.seconds
-        while not stage.room():
-            assert "the next probe at 2026-" in (stage.streaks.why_no_probe(stage.gates.values()) or "")
+        while not stage.available():
+            assert "the next probe at 2026-" in (stage.streaks.why_no_probe(stage.crews.values()) or "")
             assert await stage.next_run() is None
             stage.clock.seconds += 60
-        assert stage.streaks.why_no_probe(stage.gates.values()) is None
+        assert stage.streaks.why_no_probe(stage.crews.values()) is None
         waits.append(stage.clock.seconds - began)
         assert stage.end()
     assert waits == [0, 0, 0, 300, 600, 1200, 2400, 3600, 3600]
-    stage.once = False
+    stage.single_pass = False
     await stage.next_run()
-    assert stage.room() == 1
+    assert stage.available() == 1
 
 
 async def test_executions_in_progress_at_the_stop_are_no_probes() -> None:
-    stage = Stage(once=True)
+    stage = Stage(single_pass=True)
     for _ in range(20):  # concurrency 20
         stage.end(intended_at="2025-12-31T23:00:00.000Z")
     await stage.next_run()
-    assert stage.room() == 1
+    assert stage.available() == 1
 
 
 async def test_a_clock_that_was_set_back_makes_no_tick_wait() -> None:
-    stage = Stage(once=True)
+    stage = Stage(single_pass=True)
     for _ in range(7):
         stage.end()
     await stage.next_run()
-    assert stage.room() == 0
+    assert stage.available() == 0
     stage.clock.seconds -= 500
-    assert stage.room() == 1
+    assert stage.available() == 1
 
 
 async def test_what_a_later_batchcrew_keeps_beside_is_left_alone() -> None:

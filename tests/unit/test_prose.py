@@ -31,6 +31,8 @@ SCANNED = (
     "batchcrew/base/*.py",
     "batchcrew/cli/*.py",
     "batchcrew/config/*.py",
+    "batchcrew/engine/*.py",
+    "batchcrew/engine/limits/*.py",
     "batchcrew/engine/observe/*.py",
     "batchcrew/ledger/*.py",
     "batchcrew/ledger/reads/*.py",

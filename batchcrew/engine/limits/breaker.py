@@ -1,4 +1,4 @@
-"""The circuit breaker: a crew whose calls go wrong again and again is left alone, and tried with one kickoff."""
+"""The circuit breaker: pauses the kickoffs to a crew that fails repeatedly, and sends one of them as a probe."""
 
 import math
 import random
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from batchcrew.base.clock import Clock
-from batchcrew.config.settings import BreakerSettings
+from batchcrew.config.settings import BreakerClass, BreakerSettings
 from batchcrew.engine.retry import jittered
 
 LONGEST_PAUSE_SECONDS = 60.0
@@ -15,20 +15,24 @@ LONGEST_PAUSE_SECONDS = 60.0
 
 
 class Breaker:
-    """Counts what went well and wrong of one kind of call; open, it lets nothing through but a probe now and then.
+    """Counts successes and failures of one kind of request; while it is open, only an occasional probe may leave.
 
-    It opens after `failures` in a row, or when of the last `sample` calls the share `rate` went wrong. Any success
+    It opens after `failures` in a row, or when the share `rate` of the last `sample` requests failed. Any success
     closes it.
 
     Args:
-        what: the calls' name in the plural, for people: `kickoffs`.
+        what: the plural that messages use for the requests: `kickoffs`.
+        kind: failures count only where `breaker.on` names this kind.
     """
 
-    def __init__(self, what: str, settings: BreakerSettings, *, clock: Clock, rng: random.Random) -> None:
+    def __init__(
+        self, what: str, settings: BreakerSettings, *, clock: Clock, rng: random.Random, kind: BreakerClass = "api"
+    ) -> None:
         self.what = what
         self._settings = settings
         self._clock = clock
         self._rng = rng
+        self._counts = kind in settings.on
         self._in_a_row = 0
         self._latest: deque[bool] = deque(maxlen=settings.sample)
         self._why = ""
@@ -42,7 +46,7 @@ class Breaker:
         return self._open_since is not None
 
     def succeeded(self) -> bool:
-        """One went well. True when that closed it."""
+        """Record a success. Returns True when it closed the breaker."""
         self._in_a_row = 0
         if self._open_since is None:
             self._latest.append(True)
@@ -52,17 +56,19 @@ class Breaker:
         return True
 
     def failed(self, reason: str) -> bool:
-        """One went wrong. True when that opened it."""
+        """Record a failure. Returns True when it opened the breaker."""
+        if not self._counts:
+            return False
         self._in_a_row += 1
         self._latest.append(False)
         if self.is_open:
-            self.undecided()  # what left before it opened comes back too: that changes nothing
+            self.undecided()  # the answer may belong to a request that left earlier: then nothing changes
             return False
-        wrong = self._latest.count(False)
+        failures = self._latest.count(False)
         if self._in_a_row >= self._settings.failures:
             self._why = f"{self._in_a_row} {self.what} in a row failed ({reason})"
-        elif len(self._latest) == self._settings.sample and wrong >= self._settings.rate * self._settings.sample:
-            self._why = f"{wrong} of the last {len(self._latest)} {self.what} failed ({reason})"
+        elif len(self._latest) == self._settings.sample and failures >= self._settings.rate * self._settings.sample:
+            self._why = f"{failures} of the last {len(self._latest)} {self.what} failed ({reason})"
         else:
             return False
         self._open_since = self._clock.monotonic()
@@ -70,40 +76,40 @@ class Breaker:
         return True
 
     def undecided(self) -> None:
-        """A probe came back without telling well from wrong, or wrong: the next one after a longer pause."""
+        """Record that the probe failed, or ended without a verdict: the next one leaves after a longer pause."""
         if self._probing:
             self._probing = False
             self._pause_again()
 
-    def room(self) -> float:
-        """How many kickoffs it lets through now: all, one as a probe, or none."""
+    def available(self) -> float:
+        """Return the number of kickoffs that may leave now: any number, one as a probe, or none."""
         if not self.is_open:
             return math.inf
         return 0 if self._probing or self._clock.monotonic() < self._probe_at else 1
 
-    def take(self) -> None:
-        """A kickoff leaves; while it is open that is the probe."""
+    def acquire(self) -> None:
+        """Record that a kickoff leaves; while the breaker is open, it is the probe."""
         self._probing = self.is_open
 
     def opens_in(self) -> float | None:
-        """Seconds until a probe may leave; None while one is on its way."""
+        """Return the seconds until a kickoff may leave; None while a probe has no answer yet."""
         if not self.is_open:
             return 0.0
         return None if self._probing else max(0.0, self._probe_at - self._clock.monotonic())
 
     def gives_up_in(self) -> float | None:
-        """Seconds until it has been open for too long; None while it is closed or a probe is on its way."""
+        """Return the seconds until it has been open for too long; None while it is closed or a probe has no answer."""
         if self._open_since is None or self._probing:
             return None
         return max(0.0, self._open_since + self._settings.give_up - self._clock.monotonic())
 
     def start_over(self) -> None:
-        """The run gives the crew up: another one has as much patience again, and goes on with probes."""
+        """Begin to measure again: this run gives the crew up, and the next one sends probes for the full time."""
         if self.is_open:
             self._open_since = self._clock.monotonic()
 
     def saved(self) -> dict[str, Any]:
-        """What the next tick needs; moments as seconds from now."""
+        """Return the state for the next tick; moments are seconds from now."""
         now = self._clock.monotonic()
         return {
             "in_a_row": self._in_a_row,
@@ -115,7 +121,7 @@ class Breaker:
         }
 
     def restore(self, state: Mapping[str, Any], ago: float) -> None:
-        """Go on as remembered so many seconds ago."""
+        """Restore the state that was saved `ago` seconds ago."""
         now = self._clock.monotonic()
         self._in_a_row, self._why, self._pause = state["in_a_row"], state["why"], state["pause"]
         self._latest.extend(state["latest"])

@@ -1,6 +1,6 @@
-"""How many kickoffs a run may still spend: `--limit`, `max_kickoffs`, and the canary.
+"""The kickoff budget: how many kickoffs may still leave, by `--limit`, `max_kickoffs` and the canary.
 
-A refused kickoff cost nothing and is given back.
+A refused kickoff costs nothing, so it does not count.
 """
 
 import math
@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Self
 
 from batchcrew.base.clock import to_text
-from batchcrew.config.settings import Canary, CrewSettings, RunSettings
+from batchcrew.config.settings import Canary, CrewSettings
 from batchcrew.crew import crew_address
-from batchcrew.ledger import BatchKey, Ledger, MonthBudget
+from batchcrew.engine.context import RunContext
+from batchcrew.ledger import MonthBudget
 from batchcrew.model.attempt import Outcome
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, StopReason
@@ -19,11 +20,11 @@ from batchcrew.model.run import Counts, StopReason
 
 @dataclass(slots=True)
 class Limit:
-    """So many kickoffs are left, and what is said when they are spent."""
+    """The kickoffs that are left, and the message for when they are spent."""
 
     left: float
     reason: StopReason
-    words: str
+    message: str
 
 
 @dataclass(slots=True)
@@ -37,7 +38,7 @@ class CanaryWatch:
 
     @classmethod
     def of(cls, settings: Canary, counts: Counts) -> "CanaryWatch":
-        """As the ledger has the batch when a run begins."""
+        """Return the canary as the ledger has the batch when a run begins."""
         return cls(settings, counts.ended + counts.open, counts.ended, counts.succeeded)
 
     @property
@@ -52,8 +53,12 @@ class CanaryWatch:
     def passed(self) -> bool:
         return self.succeeded >= self.settings.succeed * self.ended
 
+    def spend(self, kickoffs: int) -> None:
+        """Record kickoffs that leave now."""
+        self.started += kickoffs
+
     def count(self, outcome: Outcome) -> None:
-        """Take in an ended attempt."""
+        """Count an ended attempt."""
         if outcome.job_state is JobState.PENDING:
             self.started -= 1
             return
@@ -68,20 +73,25 @@ class CanaryWatch:
 
 
 class KickoffBudget:
-    """All limits of one run."""
+    """Combines the budgets of one run."""
 
     def __init__(self, limits: list[Limit], canary: CanaryWatch | None) -> None:
         self._limits = limits
         self._canary = canary
 
     @classmethod
-    async def read(cls, ledger: Ledger, batch: BatchKey, settings: RunSettings, limit: int | None) -> Self:
-        """What this run may spend, by its options, the job file and what the batch has spent before."""
+    async def read(cls, context: RunContext, limit: int | None) -> Self:
+        """Return the budget of this run, by its options, the job file and what the batch has spent before.
+
+        Args:
+            limit: most kickoffs of this run (`--limit`); 0 only watches executions in progress.
+        """
         limits = []
+        ledger, batch, settings = context.ledger, context.batch, context.settings
         most = settings.max_kickoffs
         if limit is not None:
-            words = f"the limit of {limit} kickoffs for this run is reached" if limit else "only watching"
-            limits.append(Limit(limit, StopReason.LIMIT, words))
+            message = f"the limit of {limit} kickoffs for this run is reached" if limit else "only watching"
+            limits.append(Limit(limit, StopReason.LIMIT, message))
         if most is not None and most.run is not None:
             limits.append(Limit(most.run, StopReason.LIMIT, f"max_kickoffs of the run ({most.run}) is reached"))
         if most is not None and most.batch is not None:
@@ -92,20 +102,24 @@ class KickoffBudget:
             return cls(limits, None)
         return cls(limits, CanaryWatch.of(canary, await ledger.counts(batch)))
 
-    def left(self) -> float:
-        """Kickoffs that may leave now."""
+    def available(self) -> float:
+        """Return the number of kickoffs that may leave now."""
         limits = min((limit.left for limit in self._limits), default=math.inf)
         return limits if self._canary is None else min(limits, self._canary.left)
 
     def spend(self, kickoffs: int) -> None:
-        """So many are about to leave."""
+        """Record kickoffs that leave now."""
         for limit in self._limits:
             limit.left -= kickoffs
         if self._canary is not None:
-            self._canary.started += kickoffs
+            self._canary.spend(kickoffs)
 
     def count(self, outcome: Outcome, *, refused: bool) -> None:
-        """Take in an ended attempt; `refused`: its kickoff cost nothing."""
+        """Count an ended attempt.
+
+        Args:
+            refused: its kickoff cost nothing.
+        """
         if refused:
             for limit in self._limits:
                 limit.left += 1
@@ -113,24 +127,24 @@ class KickoffBudget:
             self._canary.count(outcome)
 
     def canary_just_passed(self) -> bool:
-        """True once, when the canary has passed: from then on it holds nothing back."""
+        """Return True once, when the canary has passed: from then on it limits nothing."""
         if self._canary is None or not self._canary.decided or not self._canary.passed:
             return False
         self._canary = None
         return True
 
     def spent(self) -> tuple[StopReason, str] | None:
-        """Why nothing may start any more, or None."""
+        """Return why no job may start any more, or None."""
         if self._canary is not None and self._canary.decided:
             return StopReason.CANARY, str(self._canary)
         for limit in self._limits:
             if limit.left <= 0:
-                return limit.reason, limit.words
+                return limit.reason, limit.message
         return None
 
 
 def month_budget(crew: CrewSettings, now: datetime) -> MonthBudget | None:
-    """What a crew may still spend in the calendar month (UTC) of `now`; None where nothing bounds it."""
+    """Return a crew's budget for the calendar month (UTC) of `now`; None where its job file sets none."""
     if crew.max_kickoffs_per_month is None:
         return None
     since = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)

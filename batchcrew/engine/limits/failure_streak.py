@@ -1,12 +1,12 @@
 """Stop a run whose crew fails on everything: failures in a row, kept from run to run, and the probe after a stop.
 
 A row is a crew's executions that failed, were lost or timed out, one after another as they ended, with no success
-between them; every attempt counts, so retries do. It is written in the transaction of the outcome, and a process that
-is killed loses none of it.
+between them; every attempt counts, so retries do. It is written in the transaction of the outcome, so that a process
+that is killed loses none of it.
 
 While a crew's row has n failures, at most `in_a_row - n` of its executions may be in progress: they could all fail
 alike. So a hopeless crew costs `in_a_row` kickoffs, or `concurrency` where that is more. A success ends the row and the
-cap with it; a healthy crew with a failure now and then does not notice. Once the row is as long as `in_a_row`, the run
+cap with it; a healthy crew with an occasional failure does not notice. Once the row is as long as `in_a_row`, the run
 stops. The next one starts a single job, the probe, and nothing else before that has ended.
 """
 
@@ -14,18 +14,16 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from batchcrew.base.clock import Clock, from_text, to_text
 from batchcrew.base.reasons import reason_fingerprint
 from batchcrew.config.settings import FailureLimit
-from batchcrew.engine.limits.gate import Gate
-from batchcrew.engine.result import EngineResult
 from batchcrew.ledger import BatchKey, Ledger
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome
 
 FREE_TICK_PROBES = 3
-"""Probes that fail before ticks wait longer and longer until the next: a tick comes each minute, and nobody watches."""
+"""Failed probes after which ticks wait longer and longer until the next: a tick comes each minute, unwatched."""
 FIRST_TICK_WAIT_SECONDS = 300.0
 LONGEST_TICK_WAIT_SECONDS = 3600.0
 _REASON_CHARACTERS = 300
@@ -49,29 +47,46 @@ class Streak:
 
     @classmethod
     def load(cls, state: Mapping[str, Any]) -> "Streak":
-        """Read what a run has kept; what is unknown is left out."""
+        """Read what a run has saved; unknown keys are left out."""
         return cls(**{name: state[name] for name in cls.__dataclass_fields__ if name in state})
 
 
+class CrewLoad(Protocol):
+    """What a crew does now, and has still to do."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def in_use(self) -> int:
+        """Slots in use."""
+        ...
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether none of its jobs can start."""
+        ...
+
+
 class FailureStreaks:
-    """Counts each crew's failures in a row, and says what may start and when to stop.
+    """Counts each crew's failures in a row, and decides what may start and when to stop.
 
     Args:
         limit: `stop_after_failures`; without `in_a_row`, rows are counted and stop nothing.
         run_id: of this run; its attempts' ids begin with it.
-        once: a tick.
+        single_pass: True for a tick.
     """
 
-    def __init__(self, limit: FailureLimit | None, *, run_id: str, clock: Clock, once: bool) -> None:
+    def __init__(self, limit: FailureLimit | None, *, run_id: str, clock: Clock, single_pass: bool) -> None:
         self._streaks: dict[str, Streak] = {}
         self._limit = limit
         self._most = None if limit is None else limit.in_a_row
         self._run_id = run_id
         self._clock = clock
-        self._once = once
+        self._single_pass = single_pass
 
     async def read(self, ledger: Ledger, batch: BatchKey) -> str | None:
-        """Read the rows as the last run kept them. Returns what to report if one job starts as a probe now."""
+        """Read the rows that the last run has saved. Returns what to report if one job starts as a probe now."""
         states = await ledger.failure_streaks(batch)
         pending = await ledger.pending_crews(batch)
         self._streaks = {crew: Streak.load(state) for crew, state in states.items()}
@@ -81,7 +96,7 @@ class FailureStreaks:
         return None
 
     def count(self, attempt: Attempt, outcome: Outcome) -> str | None:
-        """Take in an ended attempt. Returns all rows as JSON if that changed one."""
+        """Count an ended attempt. Returns all rows as JSON if that changed one."""
         before = self._streaks.get(attempt.crew, Streak())
         if outcome.attempt_state is AttemptState.SUCCEEDED:
             if not before.failed:
@@ -91,7 +106,7 @@ class FailureStreaks:
             reason = outcome.reason or ""
             fingerprint = reason_fingerprint(reason)
             alike = before.alike if fingerprint == before.fingerprint else 0
-            # what was in progress at the stop is no probe: that starts after the latest failure
+            # an execution that was in progress at the stop is not a probe, which starts after the latest failure
             probe = self._tripped(before) and attempt.intended_at >= before.at
             streak = self._streaks[attempt.crew] = Streak(
                 failed=before.failed + 1,
@@ -108,35 +123,35 @@ class FailureStreaks:
         return json.dumps({crew: asdict(streak) for crew, streak in self._streaks.items()})
 
     def why_stop(self, crew: str | None) -> str | None:
-        """Return why the run must stop after what `count` has taken in of the crew, or None."""
+        """Return why the run must stop after the attempts of the crew that `count` has counted, or None."""
         streak = self._streaks.get(crew) if crew is not None else None
         return None if streak is None or not self._tripped(streak) else f"{self._row(streak)}; {_NEXT_RUN}"
 
-    def room(self, gate: Gate, gates: Iterable[Gate]) -> float:
-        """Return how many kickoffs of a crew its row, or another crew's probe, lets start now."""
+    def available(self, crew: CrewLoad, crews: Iterable[CrewLoad]) -> float:
+        """Return how many kickoffs of a crew may leave now, by its row and by the probes of the other crews."""
         if self._most is None:
             return float("inf")
-        if any(self._probes(other) for other in gates if other is not gate) and not self._is_tripped(gate.name):
+        if any(self._probes(other) for other in crews if other is not crew) and not self._is_tripped(crew.name):
             return 0
-        streak = self._streaks.get(gate.name)
+        streak = self._streaks.get(crew.name)
         if streak is None or not self._length(streak):
             return float("inf")
         if self._tripped(streak) and not self._probe_is_due(streak):
             return 0
-        return max(0, max(1, self._most - self._length(streak)) - gate.in_use)
+        return max(0, max(1, self._most - self._length(streak)) - crew.in_use)
 
-    def why_no_probe(self, gates: Iterable[Gate]) -> str | None:
+    def why_no_probe(self, crews: Iterable[CrewLoad]) -> str | None:
         """Return why a tick starts no probe yet, or None."""
-        for gate in gates:
-            streak = self._streaks.get(gate.name)
-            if streak and not gate.exhausted and self._tripped(streak) and not self._probe_is_due(streak):
+        for crew in crews:
+            streak = self._streaks.get(crew.name)
+            if streak and not crew.exhausted and self._tripped(streak) and not self._probe_is_due(streak):
                 next_at = to_text(from_text(streak.at) + timedelta(seconds=self._wait_seconds(streak)))
                 return f"{self._row(streak)}; ticks start the next probe at {next_at}, `run` starts one immediately"
         return None
 
-    def _probes(self, gate: Gate) -> bool:
-        """Whether a probe of the crew is in progress or can start."""
-        return self._is_tripped(gate.name) and (gate.in_use > 0 or not gate.exhausted)
+    def _probes(self, crew: CrewLoad) -> bool:
+        """Return whether a probe of the crew is in progress or can start."""
+        return self._is_tripped(crew.name) and (crew.in_use > 0 or not crew.exhausted)
 
     def _is_tripped(self, crew: str) -> bool:
         return crew in self._streaks and self._tripped(self._streaks[crew])
@@ -162,21 +177,21 @@ class FailureStreaks:
     def _wait_seconds(self, streak: Streak) -> float:
         """Return how long after the latest failure the next probe may start: 0 in a run and in the first ticks."""
         over = streak.probes - FREE_TICK_PROBES
-        if not self._once or over < 0:
+        if not self._single_pass or over < 0:
             return 0.0
         return min(FIRST_TICK_WAIT_SECONDS * 2.0 ** min(over, 10), LONGEST_TICK_WAIT_SECONDS)
 
     def _forgotten_with_its_server(self, attempt: Attempt, outcome: Outcome) -> bool:
-        """Whether a lost execution is of an earlier run: a server that restarts loses all of them at once."""
+        """Return whether a lost execution is of an earlier run: a server that restarts loses all of them at once."""
         earlier = not attempt.attempt_id.startswith(f"{self._run_id}-")
-        return outcome.attempt_state is AttemptState.LOST and earlier and not self._once
+        return outcome.attempt_state is AttemptState.LOST and earlier and not self._single_pass
 
 
 _NEXT_RUN = "the next run starts one job as a probe"
 
 
-def failed_jobs(limit: FailureLimit | None, result: EngineResult) -> str | None:
+def failed_jobs(limit: FailureLimit | None, *, failed: int, ended: int) -> str | None:
     """Return why the run must stop by the number or the share of its failed jobs, or None."""
-    if limit is None or not limit.reached(failed=result.failed, ended=result.ended):
+    if limit is None or not limit.reached(failed=failed, ended=ended):
         return None
-    return f"{result.failed} of {result.ended} jobs failed (stop_after_failures: {limit})"
+    return f"{failed} of {ended} jobs failed (stop_after_failures: {limit})"

@@ -1,4 +1,4 @@
-"""How fast kickoffs may follow each other."""
+"""The rate limiter: how fast kickoffs may follow each other."""
 
 import math
 
@@ -6,16 +6,16 @@ from batchcrew.base.clock import Clock
 from batchcrew.config.settings import Rate
 
 CATCH_UP_SECONDS = 0.05
-"""A loop that was late may send at once what it missed in so much time: only felt above 20 kickoffs/s."""
+"""A loop that was late may send at once what it missed in this time: only noticeable above 20 kickoffs/s."""
 _LONGEST_LULL_SECONDS = 86400.0
 
 
 class RateLimiter:
-    """Kickoffs of a rate: no window of a period sees more than its count and one.
+    """Limits kickoffs to a rate: no window of a period contains more than its count and one.
 
     Args:
-        burst: the rate's whole count may leave at once where none left for so long (a tick comes once a minute);
-            else they are evenly spaced.
+        burst: the rate's full count may leave at once where no kickoff left for a period (a tick comes once a minute);
+            without it, kickoffs are evenly spaced.
     """
 
     def __init__(self, rate: Rate | None, clock: Clock, *, burst: bool = False) -> None:
@@ -24,13 +24,13 @@ class RateLimiter:
         self._credit = CATCH_UP_SECONDS
         if rate is not None:
             self._at_once = max(1, int(rate.count if burst else CATCH_UP_SECONDS / self._interval))
-            if burst:  # a tick comes when it comes, mostly a little late
+            if burst:  # ticks do not come exactly on time, mostly a little late
                 self._credit = self._interval
         self._clock = clock
         self._next = -math.inf
 
-    def allowed(self) -> float:
-        """How many kickoffs may leave now (`inf` without a rate)."""
+    def available(self) -> float:
+        """Return the number of kickoffs that may leave now (`inf` without a rate)."""
         if not self._interval:
             return math.inf
         now = self._clock.monotonic()
@@ -39,21 +39,24 @@ class RateLimiter:
         return min(self._at_once, int((now - max(self._next, now - _LONGEST_LULL_SECONDS)) / self._interval) + 1)
 
     def spend(self, kickoffs: int) -> None:
-        """So many have left."""
+        """Record kickoffs that leave now."""
         if self._interval:
             now = self._clock.monotonic()
             start = now if self._next == -math.inf else max(self._next, now - self._credit)
             self._next = start + kickoffs * self._interval
 
     def wait_seconds(self) -> float:
-        """Until the next may leave."""
+        """Return the seconds until the next kickoff may leave."""
         return max(0.0, self._next - self._clock.monotonic()) if self._interval else 0.0
 
     def next_in(self) -> float | None:
-        """Seconds until the next may leave, negative when it might have left before; None: none has left yet."""
+        """Return the seconds until the next kickoff may leave, negative when it might have left earlier.
+
+        None: no kickoff has left yet.
+        """
         return None if self._next == -math.inf else self._next - self._clock.monotonic()
 
     def restore(self, next_in: float | None, ago: float) -> None:
-        """Go on with what an earlier run had spent so many seconds ago."""
+        """Restore what an earlier run had spent `ago` seconds ago."""
         if next_in is not None:
             self._next = max(self._next, self._clock.monotonic() + next_in - ago)

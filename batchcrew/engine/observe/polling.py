@@ -1,166 +1,81 @@
-"""How an execution is watched: when to poll next, when it is overdue, lost or settled, and when polling is hopeless."""
-
-import math
-import random
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+"""Polling: status requests, each after a wait."""
 
 from batchcrew.base.clock import Clock
-from batchcrew.config.settings import PollSettings
-from batchcrew.engine.retry import jittered
-from batchcrew.model.execution import Execution, ExecutionState
-
-ABSENT_TOLERATED_SECONDS = 60.0
-"""A crew may not know a fresh execution yet: `not found` means nothing within this time after the kickoff."""
-ABSENT_TIMES = 3
-"""After that, the execution is lost once this many polls in a row were answered with `not found`."""
-LASTING_TIMES = 2
-"""An answer that is not a status is shown once it came this often in a row."""
-SILENCE_POLLS = 3
-"""Polls without a clear answer before their duration says anything: one may be all that was sent in that time."""
-MOST_GROWTH = 64
-"""A wait that grew so often has reached its cap (or has a factor of 1)."""
+from batchcrew.crew import CrewClient
+from batchcrew.engine.observe.schedule import Schedule
+from batchcrew.engine.observe.settling import Settling
+from batchcrew.engine.observe.watcher import Observation, Observed
+from batchcrew.model.crew_answers import StatusAnswer, Unclear
+from batchcrew.model.execution import Execution
 
 
-class PollSchedule:
-    """The waits between two polls: exponential, capped, with jitter."""
-
-    def __init__(self, poll: PollSettings, rng: random.Random, *, asked: int = 0) -> None:
-        self._poll = poll
-        self._rng = rng
-        self._wait = min(poll.initial * poll.factor ** min(asked, MOST_GROWTH), poll.max)
-
-    def spread(self) -> float:
-        """Before the first poll of a resumed execution: spread over one wait, as many may begin at once."""
-        return self._rng.uniform(0, self._wait)
-
-    def next(self, *, at_least: float | None = None) -> float:
-        """Return the seconds to wait; `at_least` is the server's `Retry-After`."""
-        wait, self._wait = self._wait, min(self._wait * self._poll.factor, self._poll.max)
-        return max(jittered(wait, self._rng), at_least or 0.0)
-
-
-@dataclass(slots=True)
-class ExecutionDeadline:
-    """How long an execution may take, and how often it may be unknown.
+class StatusRequests:
+    """Sends the status requests of one execution, and decides when the next one is due.
 
     Args:
-        timeout: seconds from its kickoff.
-        age: seconds since its kickoff when watching began.
-        absent: polls in a row that were answered with `not found`.
-        unclear: polls in a row without a clear answer.
+        first_wait: seconds before the first request.
     """
 
-    timeout: float
-    age: float
-    absent: int = 0
-    unclear: int = 0
-
-    def remaining(self, watched: float) -> float:
-        """Seconds to the timeout, after `watched` seconds of watching; negative when it is over."""
-        return self.timeout - self.age - watched
-
-    def is_lost(self, watched: float) -> bool:
-        """Count one `not found`; True when the execution is lost."""
-        if self.age + watched > ABSENT_TOLERATED_SECONDS:
-            self.absent += 1
-        return self.absent >= ABSENT_TIMES
-
-    def is_over(self, polled: float) -> bool:
-        """True when an execution that still runs is timed out.
-
-        Only such an answer decides: while the server is unreachable the execution may have succeeded.
-
-        Args:
-            polled: seconds of watching after which the poll was sent that was answered with "still running".
-        """
-        return self.remaining(polled) <= 0
-
-
-class Settling:
-    """A completed execution without an output: some crews say `completed` before the output is there.
-
-    Args:
-        since: monotonic moment at which an earlier tick found it so.
-    """
-
-    def __init__(self, poll: PollSettings, rng: random.Random, *, since: float | None = None) -> None:
-        self._poll = poll
-        self._waits = PollSchedule(poll, rng)
-        self.since = since
-        self.completed: Execution | None = None
-        """The last such answer: better than none if the crew then forgets the execution."""
-
-    def is_open(self, execution: Execution, now: float) -> bool:
-        """True while the output may still come.
-
-        Args:
-            now: monotonic moment at which the poll was sent that was answered with `execution`.
-        """
-        if execution.state is ExecutionState.NOT_FOUND:
-            return False
-        if execution.state is not ExecutionState.SUCCEEDED or execution.has_output:
-            self.since = self.completed = None
-            return False
-        self.completed = execution
-        if self.since is None:
-            self.since = now
-        return now - self.since < self._poll.settle
-
-    def next(self, now: float) -> float:
-        """Seconds until the next poll: soon, and once more when the time is over."""
-        assert self.since is not None  # noqa: S101 - is_open() has set it
-        return max(0.0, min(self._waits.next(), self.since + self._poll.settle - now))
-
-
-class Silence:
-    """How long no poll of a server got a clear answer.
-
-    The breaker ends a run whose polls fail; this does where the breaker does not count them, or where too few are left
-    to open it.
-    """
-
-    def __init__(self, clock: Clock, *, give_up: float) -> None:
+    def __init__(
+        self,
+        client: CrewClient,
+        kickoff_id: str,
+        *,
+        schedule: Schedule,
+        settling: Settling,
+        clock: Clock,
+        first_wait: float,
+    ) -> None:
+        self._client = client
+        self._kickoff_id = kickoff_id
+        self._schedule = schedule
+        self.settling = settling
         self._clock = clock
-        self._give_up = give_up
-        self._since: float | None = None
-        self._polls = 0
-        self._reason = ""
+        self._first_wait = first_wait
+        self._latest: Observation | None = None
+        self.sent = 0
 
-    def ended(self) -> None:
-        """A clear answer came."""
-        self._since, self._polls = None, 0
+    def due_in(self, within: float) -> float:
+        """Return the seconds until the next request is due. Call it once for each request.
 
-    def lasts(self, reason: str) -> bool:
-        """Another poll got none. True when it says something from now on."""
-        self._polls += 1
-        self._reason = reason
-        if self._since is None:
-            self._since = self._clock.monotonic()
-        return self._polls == SILENCE_POLLS
+        Args:
+            within: seconds until the execution's deadline, when an answer is needed too.
+        """
+        wait = self._first_wait if self._latest is None else self._wait_after(self._latest)
+        return min(wait, within) if within > 0 else wait
 
-    def gives_up_in(self) -> float:
-        """Seconds until it has lasted for too long; `inf` while answers come."""
-        if self._since is None or self._polls < SILENCE_POLLS:
-            return math.inf
-        return max(0.0, self._since + self._give_up - self._clock.monotonic())
+    async def send(self) -> Observation:
+        """Request the status."""
+        sent_at = self._clock.monotonic()
+        answer = await self._client.status(self._kickoff_id)
+        self.sent += 1
+        return self.record(answer, sent_at)
 
-    def start_over(self) -> None:
-        """The run gives the crew up; the next one has as much patience again."""
-        if self._since is not None:
-            self._since = self._clock.monotonic()
+    def record(self, answer: StatusAnswer, sent_at: float) -> Observation:
+        """Return an answer as an observation; it decides when the next request is due.
 
-    def saved(self) -> dict[str, Any]:
-        """What the next tick needs; moments as seconds from now."""
-        silent_for = None if self._since is None else self._clock.monotonic() - self._since
-        return {"silent_for": silent_for, "polls": self._polls, "reason": self._reason}
+        Args:
+            answer: to a status request, or one that the crew sent without a request.
+            sent_at: monotonic moment at which it was requested, or received.
+        """
+        settling = isinstance(answer, Execution) and self.settling.is_open(answer, sent_at)
+        self._latest = Observation(answer, sent_at, settling, self.settling.completed)
+        return self._latest
 
-    def restore(self, state: Mapping[str, Any], ago: float) -> None:
-        """Continue as remembered `ago` seconds ago."""
-        self._polls, self._reason = state["polls"], state["reason"]
-        if state["silent_for"] is not None:
-            self._since = self._clock.monotonic() - state["silent_for"] - ago
+    def _wait_after(self, latest: Observation) -> float:
+        if latest.settling:
+            return self.settling.next(self._clock.monotonic())
+        return self._schedule.next(at_least=latest.answer.retry_after if isinstance(latest.answer, Unclear) else None)
 
-    def __str__(self) -> str:
-        return f"the last {self._polls} status requests got no clear answer ({self._reason})"
+
+class PollingWatcher:
+    """Polls an execution until its task stops: how a run watches."""
+
+    def __init__(self, requests: StatusRequests, clock: Clock) -> None:
+        self._requests = requests
+        self._clock = clock
+
+    async def next(self, *, within: float) -> Observed:
+        """Wait, then poll (see `Watcher.next`)."""
+        await self._clock.sleep(self._requests.due_in(within))
+        return await self._requests.send()

@@ -1,0 +1,89 @@
+"""The clients of a run's crews, opened when they are needed."""
+
+import asyncio
+import math
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from batchcrew.app.fit_concurrency import fit_concurrency
+from batchcrew.app.wiring import open_crews, open_former
+from batchcrew.config.settings import RunSettings
+from batchcrew.crew import CrewClient
+from batchcrew.engine import TICK_SECONDS, RunEnvironment, request_inputs
+from batchcrew.jobfile import JobFile
+from batchcrew.model.crew_answers import CrewInputs
+from batchcrew.model.events import Event
+
+
+class RunCrews:
+    """Clients for the crews of a run, opened when the first is needed: a finished batch needs none."""
+
+    def __init__(self, jobfile: JobFile, settings: RunSettings, ledger: Path, environment: RunEnvironment) -> None:
+        self.jobfile = jobfile
+        self._ledger = ledger
+        self._environment = environment
+        self._stack = AsyncExitStack()
+        self._clients: dict[str, CrewClient] | None = None
+        self.settings = settings
+        """The run's settings; `open` fits the concurrency to the file descriptors that are available."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def open(self) -> Mapping[str, CrewClient]:
+        """Return an open client for each crew."""
+        if self._clients is None:
+            self.settings, warning = await asyncio.to_thread(fit_concurrency, self.settings, self.jobfile.crews)
+            if warning is not None:
+                self._environment.warn(warning)
+            opening = open_crews(
+                self.jobfile,
+                concurrency=self.settings.concurrency,
+                ledger=self._ledger,
+                clock=self._environment.clock,
+                warn=self._environment.warn,
+            )
+            self._clients = await self._stack.enter_async_context(opening)
+        return self._clients
+
+    def open_former(
+        self, addresses: Iterable[tuple[str, str]]
+    ) -> AbstractAsyncContextManager[dict[tuple[str, str], CrewClient]]:
+        """Open clients for (crew, address) pairs at which the crews were before; see `wiring.open_former`."""
+        return open_former(
+            self.jobfile,
+            addresses,
+            concurrency=self.settings.concurrency,
+            clock=self._environment.clock,
+            warn=self._environment.warn,
+        )
+
+    async def request_inputs(self, names: frozenset[str], *, once: bool) -> Mapping[str, CrewInputs | None]:
+        """Request the inputs of these crews.
+
+        Args:
+            once: True in a tick.
+        """
+        clients = await self.open()
+        # a tick requests them once more when it begins to work, and reports then what fails
+        environment = replace(self._environment, observe=_ignore) if once else self._environment
+        return await request_inputs(
+            {name: clients[name] for name in sorted(names)},
+            environment,
+            self.settings,
+            single_pass=once,
+            longest=TICK_SECONDS if once else self.settings.max_runtime or math.inf,
+        )
+
+
+def _ignore(event: Event) -> None:
+    del event

@@ -1,0 +1,75 @@
+"""What the parts of a run share: values that are passed in together and never change during the run."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from batchcrew.base.clock import Clock
+from batchcrew.config.settings import CrewSettings, RunSettings
+from batchcrew.crew import CrewClient
+from batchcrew.engine.stopping import Stop
+from batchcrew.ledger import BatchKey, Ledger
+from batchcrew.model.events import Action, Observe, Warned
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnvironment:
+    """What the caller of a run provides: its stop, its clock, its random numbers, and the receiver of its events."""
+
+    stop: Stop
+    clock: Clock
+    rng: random.Random
+    observe: Observe
+
+    def warn(self, message: str, *, lasting: bool = False, action: Action | None = None) -> None:
+        """Report a warning."""
+        self.observe(Warned(message, lasting=lasting, action=action))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """One run of a batch: where it is recorded, its settings, and its environment.
+
+    Args:
+        run_id: the run's id in the ledger; the ids of its attempts begin with it.
+        single_pass: True for a tick, which does the work that is due now and returns.
+    """
+
+    environment: RunEnvironment
+    ledger: Ledger
+    batch: BatchKey
+    run_id: str
+    settings: RunSettings
+    single_pass: bool = False
+
+    @property
+    def stop(self) -> Stop:
+        return self.environment.stop
+
+    @property
+    def clock(self) -> Clock:
+        return self.environment.clock
+
+    @property
+    def rng(self) -> random.Random:
+        return self.environment.rng
+
+    @property
+    def observe(self) -> Observe:
+        return self.environment.observe
+
+    def warn(self, message: str, *, lasting: bool = False, action: Action | None = None) -> None:
+        """Report a warning."""
+        self.environment.warn(message, lasting=lasting, action=action)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crews:
+    """The crews of a run, by the names that the job file gives them, with an open client for each."""
+
+    settings: Mapping[str, CrewSettings]
+    clients: Mapping[str, CrewClient]
+    former: Mapping[tuple[str, str], CrewClient] = field(default_factory=dict)
+    """Open clients for former addresses at which executions are in progress, by crew and address."""
+    renamed: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """The name that a crew has now, by its former name and its address."""

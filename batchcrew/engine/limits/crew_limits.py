@@ -1,0 +1,157 @@
+"""All limits of one crew: slots, throttling, its rate, its breakers, and whether it answers at all."""
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from batchcrew.base.clock import Clock
+from batchcrew.config.settings import BreakerSettings, Rate
+from batchcrew.engine.limits.breaker import Breaker
+from batchcrew.engine.limits.rate_limiter import RateLimiter
+from batchcrew.engine.limits.reachability import UNREACHABLE_SECONDS, Reachability
+from batchcrew.engine.limits.silence import Silence
+from batchcrew.engine.limits.slots import Permit, Slots
+from batchcrew.engine.limits.throttle import Throttle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrewLimitSettings:
+    """The settings of one crew's limits.
+
+    Args:
+        slots: most executions in progress.
+        burst: see `RateLimiter`.
+        unreachable: seconds after which a crew that has never answered is given up.
+    """
+
+    slots: int
+    breaker: BreakerSettings
+    rate: Rate | None = None
+    burst: bool = False
+    unreachable: float = UNREACHABLE_SECONDS
+
+
+class CrewLimits:
+    """Combines the limits of one crew. Each of them owns its state; this class decides by all of them."""
+
+    def __init__(self, settings: CrewLimitSettings, *, clock: Clock, rng: random.Random) -> None:
+        breaker = settings.breaker
+        self.slots = Slots(settings.slots)
+        self.throttle = Throttle(self.slots, clock=clock, rng=rng)
+        self.rate_limiter = RateLimiter(settings.rate, clock, burst=settings.burst)
+        self.kickoffs = Breaker("kickoffs", breaker, clock=clock, rng=rng)
+        self.polls = Breaker("status requests", breaker, clock=clock, rng=rng)
+        self.executions = Breaker("executions", breaker, clock=clock, rng=rng, kind="crew_error")
+        self.silence = Silence(clock, give_up=breaker.give_up)
+        """Of the status requests; it decides while their breaker is closed."""
+        self.reachability = Reachability(clock, unreachable=settings.unreachable, give_up=breaker.give_up)
+
+    @property
+    def breakers(self) -> tuple[Breaker, ...]:
+        return (self.kickoffs, self.polls, self.executions)
+
+    def available(self) -> float:
+        """Return the number of kickoffs that may leave now."""
+        if not self.throttle.is_open:
+            return 0
+        if self.polls.is_open and self.slots.in_use:  # the polls of executions in progress are its probes
+            return 0
+        probes = min(breaker.available() for breaker in self.breakers)
+        return max(0, min(self.slots.available(), self.rate_limiter.available(), probes))
+
+    def opens_in(self) -> float | None:
+        """Return the seconds until a kickoff may leave; None when a slot must be released or an answer come first."""
+        if self.slots.available() <= 0 or (self.polls.is_open and self.slots.in_use):
+            return None
+        probes = [breaker.opens_in() for breaker in self.breakers]
+        if None in probes:
+            return None
+        waits = [wait for wait in probes if wait is not None]
+        return max(self.throttle.pause_seconds(), self.rate_limiter.wait_seconds(), *waits)
+
+    def acquire(self, kickoffs: int) -> list[Permit]:
+        """Take the slots of kickoffs that leave now."""
+        self.rate_limiter.spend(kickoffs)
+        for breaker in self.breakers:
+            breaker.acquire()
+        return self.slots.acquire(kickoffs)
+
+    def acquire_resumed(self, *, accepted: bool) -> Permit:
+        """Take the slot of an attempt that an earlier run has started; it counts against no rate.
+
+        Args:
+            accepted: the crew has accepted its kickoff.
+        """
+        (permit,) = self.slots.acquire(1)
+        if accepted:
+            permit.accept()
+        return permit
+
+    def reached(self) -> None:
+        """Record an answer of any kind."""
+        self.reachability.reached()
+
+    def accepted(self, permit: Permit) -> None:
+        """Record that the crew accepted the permit's kickoff."""
+        permit.accept()
+        self.reachability.reached()
+        self.throttle.accepted()
+
+    def refused(self, retry_after: float | None, *, sent_at: float, too_many: bool) -> None:
+        """Record a kickoff that the crew refused for now (see `Throttle.refused`)."""
+        self.reachability.reached()
+        self.throttle.refused(retry_after, sent_at=sent_at, too_many=too_many)
+
+    def not_sent(self, *, sent_at: float) -> None:
+        """Record a request, sent at this monotonic moment, that did not reach the crew."""
+        self.reachability.not_reached(sent_at=sent_at)
+        self.throttle.not_sent(sent_at=sent_at)
+
+    def failing(self) -> Breaker | Silence | None:
+        """Return what has failed for too long, or None."""
+        if not self.polls.is_open and not self.silence.gives_up_in():
+            return self.silence
+        return next((breaker for breaker in self.breakers if breaker.gives_up_in() == 0), None)
+
+    def gives_up_in(self) -> float:
+        """Return the seconds until something has failed for too long; `inf` while nothing fails."""
+        waits = [wait for breaker in self.breakers if (wait := breaker.gives_up_in()) is not None]
+        if not self.polls.is_open:
+            waits.append(self.silence.gives_up_in())
+        return min(waits, default=math.inf)
+
+    def start_over(self) -> None:
+        """Begin to measure again: this run gives the crew up, and the next one waits for the full time."""
+        self.silence.start_over()
+        for breaker in self.breakers:
+            breaker.start_over()
+
+    def saved(self) -> dict[str, Any]:
+        """Return the state for the next tick, or a run that follows soon; moments are seconds from now.
+
+        Ledgers keep these names: what an earlier version saved must remain readable.
+        """
+        return {
+            **self.throttle.saved(),
+            **self.reachability.saved(),
+            "pace": self.rate_limiter.next_in(),
+            "breakers": [breaker.saved() for breaker in self.breakers],
+            "silence": self.silence.saved(),
+        }
+
+    def restore_requested(self, state: Mapping[str, Any], ago: float) -> None:
+        """Restore the pause that the server requested and the rate, as they were saved `ago` seconds ago."""
+        self.throttle.restore_requested(state, ago)
+        self.rate_limiter.restore(state["pace"], ago)
+
+    def restore(self, state: Mapping[str, Any], ago: float) -> None:
+        """Restore everything, as it was saved `ago` seconds ago."""
+        self.throttle.restore(state, ago)
+        self.rate_limiter.restore(state["pace"], ago)
+        self.reachability.restore(state, ago)
+        for breaker, saved in zip(self.breakers, state["breakers"], strict=True):
+            breaker.restore(saved, ago)
+        if "silence" in state:  # earlier versions saved none
+            self.silence.restore(state["silence"], ago)

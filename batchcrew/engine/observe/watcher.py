@@ -1,0 +1,48 @@
+"""What a watcher is: the source of everything that becomes known about one execution."""
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from batchcrew.model.crew_answers import StatusAnswer
+from batchcrew.model.execution import Execution
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One answer about an execution."""
+
+    answer: StatusAnswer
+    requested_at: float
+    """Monotonic moment at which it was requested: the answer is not older than that."""
+    settling: bool = False
+    """The execution is completed without an output, which may still come."""
+    completed: Execution | None = None
+    """The latest answer that reported it completed without an output; better than nothing if the crew forgets it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotDue:
+    """Nothing more becomes known in this run: a tick does not wait."""
+
+    polls: int
+    """Status requests of this run."""
+    next_at: str
+    """UTC text: when the execution is due."""
+    empty_since: str | None
+    """UTC text: since when it is completed without an output."""
+
+
+Observed: TypeAlias = Observation | NotDue
+
+
+class Watcher(Protocol):
+    """Finds out about one execution, by status requests or by what the crew sends."""
+
+    async def next(self, *, within: float) -> Observed:
+        """Wait for the next observation.
+
+        Args:
+            within: seconds until the execution's deadline, when an answer is needed; past it (0 or less), answers come
+                as often as before.
+        """
+        ...
