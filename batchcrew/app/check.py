@@ -22,7 +22,8 @@ from batchcrew.app.wiring import Source, ledger_of, open_crews
 from batchcrew.base.clock import Clock
 from batchcrew.base.errors import JobFileError, Problem
 from batchcrew.config.money import cost
-from batchcrew.config.settings import Delivery, Price, RunSettings
+from batchcrew.config.settings import Delivery, RunSettings
+from batchcrew.config.values import Price
 from batchcrew.jobfile import EVERYTHING, JobFile, Question, RowsDescription, Sending
 from batchcrew.ledger import BatchKey, LedgerReader, SentColumns, Staged, ToStart
 from batchcrew.model.crew_answers import CrewInputs, NotSent, Unclear, Unusable
@@ -144,7 +145,7 @@ async def check_batch(
     watch, asked = _Watch(), _Asked(jobfile, ledger, clock, warnings, offline)
     commands = commands_of(jobfile, source, str(ledger), program)
     async with LedgerReader(ledger if there else None, clock=clock) as opened:
-        notice = await check_owner(opened, jobfile, take_over=source.take_over)
+        notice = await check_owner(opened, jobfile, take_over=source.consent.take_over)
         warnings += [notice] if notice is not None else []
         known = await opened.batch(jobfile.batch)
         questions = await asyncio.to_thread(jobfile.questions)
@@ -176,7 +177,7 @@ async def check_batch(
         kickoffs=kickoffs,
         cost=money,
         crews=tuple(
-            _checked(name, crew.url, answers.get(name), watch, starts.get(name, ToStart()), sending)
+            _checked(name, crew.location, answers.get(name), watch, starts.get(name, ToStart()), sending)
             for name, crew in jobfile.crews.items()
         ),
         notes=(
@@ -244,7 +245,7 @@ async def _compare(
 
     sending = sending_of(known, chosen)
     staged, starts = await compared(sending)
-    undecided = frozenset() if EVERYTHING in chosen else jobfile.unsaid_crews.difference(chosen)
+    undecided = frozenset() if EVERYTHING in chosen else jobfile.undecided_crews.difference(chosen)
     wanted = asked.wanted(undecided)
     asked.undecided = undecided.difference(wanted)
     first, sending = sending, sending_of(known, {**chosen, **wanted})

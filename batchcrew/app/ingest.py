@@ -70,7 +70,7 @@ async def take_in(
         UsageError: the batch belongs to another job file.
         NeedsConsent: more would be paid for again than `run.plan_guard` allows; nothing was changed.
     """
-    notice = await check_owner(ledger, jobfile, take_over=source.take_over)
+    notice = await check_owner(ledger, jobfile, take_over=source.consent.take_over)
     if notice is not None:
         observe(Warned(notice))
     commands = commands_of(jobfile, source, str(ledger.path), program)
@@ -137,7 +137,7 @@ class _Intake:
         chosen = await chosen_columns(ledger, jobfile, known)
         sending = sending_of(known, chosen)
         staged = await self._stage(sending)
-        undecided = frozenset() if EVERYTHING in chosen else jobfile.unsaid_crews.difference(chosen)
+        undecided = frozenset() if EVERYTHING in chosen else jobfile.undecided_crews.difference(chosen)
         if undecided:
             # the file is right: now a crew may be contacted
             answers = dict.fromkeys(undecided) if ask is None else await ask(undecided)
@@ -188,7 +188,7 @@ async def chosen_columns(ledger: Reading, jobfile: JobFile, known: BatchKey | No
     recorded: SentColumns = (known.sent_columns if known else None) or {}
     groups = await crew_groups(ledger, jobfile) if recorded else {}
     chosen = dict(recorded)
-    for crew in jobfile.unsaid_crews.difference(recorded):
+    for crew in jobfile.undecided_crews.difference(recorded):
         for former, columns in recorded.items():
             if former not in jobfile.crews and groups.get(former) == groups.get(crew, crew):
                 chosen[crew] = columns
@@ -209,7 +209,7 @@ def sending_of(known: BatchKey | None, chosen: SentColumns) -> Sending:
 
 def notes_on_columns(jobfile: JobFile, sending: Sending) -> Iterator[str]:
     """Yield which columns are not sent."""
-    for crew in sorted(jobfile.unsaid_crews):
+    for crew in sorted(jobfile.undecided_crews):
         left_out = sending.left_out(crew)
         if left_out:
             which = f"crew {crew}: " if len(jobfile.crews) > 1 else ""
@@ -240,7 +240,7 @@ async def crew_groups(ledger: Reading, jobfile: JobFile) -> dict[str, str]:
 
     A name that the job file no longer has may have been renamed more than once, and its address changed in between.
     """
-    now = {name: crew_address(crew.url) for name, crew in jobfile.crews.items()}
+    now = {name: crew_address(crew) for name, crew in jobfile.crews.items()}
     groups: dict[str, str] = {}
     for name, address in now.items():
         first = next(other for other, its in now.items() if its == address)
@@ -299,7 +299,7 @@ def _with_addresses(recorded: Mapping[str, Sequence[str]], jobfile: JobFile) -> 
     """Return the addresses that were recorded, and those that the job file gives as the latest ones."""
     crews = {name: list(addresses) for name, addresses in recorded.items()}
     for name, crew in jobfile.crews.items():
-        address = crew_address(crew.url)
+        address = crew_address(crew)
         crews[name] = [*(known for known in crews.get(name, ()) if known != address), address]
     return crews
 

@@ -131,7 +131,7 @@ class _Looker:
         self._clients = await stack.enter_async_context(
             open_crews(jobfile, concurrency=self._at_once, ledger=self._ledger.path, clock=self._clock, warn=warn)
         )
-        if source.crew_url is None:  # else the operator says where they are
+        if source.options.crew_url is None:  # else the operator says where they are
             known = {(crew, url) for crew, url in addresses if url is not None}
             self._former = await stack.enter_async_context(
                 open_former(jobfile, known, concurrency=self._at_once, clock=self._clock, warn=warn)

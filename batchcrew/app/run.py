@@ -25,8 +25,9 @@ from batchcrew.app.warning_history import WarningHistory
 from batchcrew.app.wiring import Source, ledger_of, open_crews, open_former
 from batchcrew.base.clock import Clock, to_text
 from batchcrew.base.errors import BatchBusy, BatchcrewError, NeedsConsent, UsageError
+from batchcrew.config.crews import DEFAULT_CREW, ServedCrew
 from batchcrew.config.money import cost
-from batchcrew.config.settings import DEFAULT_CREW, RunSettings
+from batchcrew.config.settings import RunSettings
 from batchcrew.crew import CrewClient, Moment, crew_address, ping
 from batchcrew.engine import TICK_SECONDS, EngineResult, Scheduler, Stop, ask_for_inputs
 from batchcrew.jobfile import JobFile
@@ -107,7 +108,7 @@ async def run_batch(request: RunRequest, context: RunContext) -> RunResult:
 
 def _refuse_served(request: RunRequest, jobfile: JobFile) -> None:
     """Raises UsageError: a crew would end with the tick, and with it all that the tick has started."""
-    served = [name for name, crew in jobfile.crews.items() if crew.serve is not None]
+    served = [name for name, crew in jobfile.crews.items() if isinstance(crew, ServedCrew)]
     if served:
         ledger = "" if request.ledger is None else str(request.ledger)
         options = request.source.hints(jobfile)
@@ -316,7 +317,7 @@ async def _run(
         host=socket.gethostname(),
         version=__version__,
         kind="tick" if request.once else "run",
-        urls={name: crew_address(crew.url) for name, crew in jobfile.crews.items()},
+        urls={name: crew_address(crew) for name, crew in jobfile.crews.items()},
     )
     if ledger.recovered:
         context.observe(Warned(f"{_ids(ledger.recovered)} from the spill file; the executions are resumed"))
@@ -356,7 +357,7 @@ async def _run(
     result = replace(
         result,
         cost=cost(prices, engine.by_crew, engine.by_crew + engine.in_doubt),
-        crew_ended=any(crew.serve is not None for crew in jobfile.crews.values()),
+        crew_ended=any(isinstance(crew, ServedCrew) for crew in jobfile.crews.values()),
         repeated=request.once and stopped == stopped_before and result.counts == before,
     )
     await ledger.close_run(
@@ -388,7 +389,7 @@ def _started(
         run_id=run_id,
         jobfile=str(request.source.path),
         ledger=result.ledger,
-        crews=tuple(f"{name} ({crew.url})" for name, crew in jobfile.crews.items()),
+        crews=tuple(f"{name} ({crew.location})" for name, crew in jobfile.crews.items()),
         concurrency=settings.concurrency,
         counts=result.counts,
         program=request.program,

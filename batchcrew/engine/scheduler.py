@@ -21,7 +21,8 @@ from dataclasses import replace
 from batchcrew.base.clock import Clock, from_text
 from batchcrew.base.errors import BatchcrewError, LedgerError
 from batchcrew.base.quantities import format_duration
-from batchcrew.config.settings import CrewSettings, RunSettings
+from batchcrew.config.crews import CrewSettings
+from batchcrew.config.settings import RunSettings
 from batchcrew.crew import CrewClient, crew_address
 from batchcrew.engine.attempt import AttemptRunner, AttemptTask, FormerAddress, Phase
 from batchcrew.engine.in_progress import InProgress, Live
@@ -223,14 +224,14 @@ class Scheduler:
         if former is not None:
             words = (
                 f"crew {attempt.crew}: executions started at {former.url} are still watched there;"
-                f" the job file now names {crew_address(self._crews[attempt.crew].url)}"
+                f" the job file now names {crew_address(self._crews[attempt.crew])}"
             )
             if words not in reported:
                 reported.add(words)
                 self._observe(Warned(words, lasting=True))
 
     def _has_moved(self, attempt: Attempt) -> bool:
-        return attempt.address not in {None, crew_address(self._crews[attempt.crew].url)}
+        return attempt.address not in {None, crew_address(self._crews[attempt.crew])}
 
     def _report_given_up(self) -> None:
         """Executions at a former address that was given up are left: that is the reason why work is left."""

@@ -16,7 +16,8 @@ from click.testing import CliRunner
 
 from batchcrew.base.errors import ExitCode
 from batchcrew.cli import COMMANDS, batchcrew
-from batchcrew.config.settings import BreakerSettings, CrewSettings, PollSettings, RetrySettings, RunSettings
+from batchcrew.config.crews import CrewSettings
+from batchcrew.config.settings import BreakerSettings, PollSettings, RetrySettings, RunSettings
 from batchcrew.jobfile import load_jobfile
 
 ROOT = Path(__file__).parents[2]

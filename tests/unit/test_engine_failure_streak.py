@@ -7,7 +7,8 @@ import pytest
 from manual_clock import ManualClock, Middle
 
 from batchcrew.base.clock import to_text
-from batchcrew.config.settings import BreakerSettings, FailureLimit
+from batchcrew.config.limits import FailureLimit
+from batchcrew.config.settings import BreakerSettings
 from batchcrew.engine.limits.failure_streak import FailureStreaks
 from batchcrew.engine.limits.gate import Gate
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome

@@ -18,7 +18,7 @@ from typing import Any
 
 from batchcrew.base.clock import Clock, from_text, to_text
 from batchcrew.base.reasons import reason_fingerprint
-from batchcrew.config.settings import FailureLimit
+from batchcrew.config.limits import FailureLimit
 from batchcrew.engine.limits.gate import Gate
 from batchcrew.engine.result import EngineResult
 from batchcrew.ledger import BatchKey, Ledger

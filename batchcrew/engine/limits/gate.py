@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from batchcrew.base.clock import Clock
-from batchcrew.config.settings import BreakerSettings, Rate
+from batchcrew.config.settings import BreakerSettings
+from batchcrew.config.values import Rate
 from batchcrew.engine.limits.breaker import Breaker
 from batchcrew.engine.limits.rate_limiter import RateLimiter
 from batchcrew.engine.observe.polling import Silence

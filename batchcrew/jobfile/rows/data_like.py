@@ -1,4 +1,4 @@
-"""A first line that looks like a row and not like the names of columns."""
+"""Find a first line that looks like a row and not like the names of columns."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -86,7 +86,7 @@ def kind_of(cell: str) -> str | None:
 
 
 def _same(cells: list[str], names: list[str]) -> bool:
-    """The row is the header again, or nearly so: joined files may differ in a few columns."""
+    """Return whether the row repeats the header, except for a few columns, as in joined files."""
     if len(cells) != len(names):
         return False
     alike = [cell.strip() == name for cell, name in zip(cells, names, strict=True)]
@@ -95,7 +95,7 @@ def _same(cells: list[str], names: list[str]) -> bool:
 
 
 def _counted(names: list[str]) -> bool:
-    """Whether the numbers in the header count something: 0 1 2 …, 1 1 2 2 …, or years and limits that only grow."""
+    """Return whether the numbers in the header count: 0 1 2 …, 1 1 2 2 …, or years and limits that only grow."""
     numbers = [int(name) for name in names if re.fullmatch(r"[0-9]{1,6}", name)]
     if not numbers or len(numbers) != sum(kind_of(name) in _COUNTABLE for name in names):
         return False
@@ -107,7 +107,7 @@ def _counted(names: list[str]) -> bool:
 
 
 def _column(rows: Sequence[Record], number: int) -> list[str]:
-    """The first cells of a column that are not empty."""
+    """Return the first cells of a column that are not empty."""
     found: list[str] = []
     for _, cells in rows:
         if number < len(cells) and cells[number].strip():
@@ -137,7 +137,7 @@ def _follows(cell: str, prefix: str) -> bool:
 
 
 def _among(name: str, rows: Sequence[Record], number: int) -> bool:
-    """The name is one of several values of its column. (A column `vip` may hold `vip` or nothing.)"""
+    """Return whether the name is one of several values of its column. (A column `vip` may contain only `vip`.)"""
     values = {cells[number].strip() for _, cells in rows if number < len(cells)} - {""}
     return name in values and len(values) >= _DISTINCT
 
@@ -151,7 +151,7 @@ def data_question(reason: str) -> str:
 
 
 def repeated_question(header: list[str], first: int) -> str:
-    """Ask about a row that is the same as the header."""
+    """Return the question about a row that is the same as the header."""
     name = next((cell.strip() for cell in header if cell.strip()), "")
     return (
         f"this row repeats the header of line {first} (column {named(name)} and others) and is sent as a job;"

@@ -1,4 +1,4 @@
-"""Text that was read, now or before its file was written, in an encoding that it is not of: `MÃ¼ller`, `â€™`."""
+"""Find text that was decoded with a wrong encoding, now or before its file was written: `MÃ¼ller`, `â€™`."""
 
 import codecs
 import re
@@ -18,8 +18,8 @@ _STRONG = "".join(character for character in _CONTINUATIONS if character not in 
 _SYMBOLS = "".join(character for character in _STRONG if character not in "ŠšŽžŒœŸƒ†\u00b4\u00ad")
 _UPPER = "A-ZÀ-ÖØ-Þ"
 
-# What UTF-8 is in cp1252 or latin-1, and correct text is not: sequences as long as their first character says, with
-# a character that does not follow a word, or that begin with a capital where no capital is.
+# UTF-8 that was decoded as cp1252 or latin-1: sequences of the length that their first character requires, with a
+# character that does not follow words in correct text, or with a capital letter where correct text has none.
 _MISREAD = re.compile(
     f"(?<![{_UPPER}])[ÂÃ][{re.escape(_CONTINUATIONS)}]"
     f"|(?<=[a-zß-öø-ÿ])[ÄÅ][{re.escape(_CONTINUATIONS)}]"
@@ -53,7 +53,7 @@ class Unlikely:
     part: str
     """With some characters around it."""
     meant: str | None
-    """What the part seems to be; None when nobody can know."""
+    """The likely correct text; None if it is unknown."""
 
 
 def find_misread(text: str) -> Unlikely | None:
@@ -90,7 +90,7 @@ def find_control(text: str, *, latin: bool) -> Unlikely | None:
     """Return the first control character of the range that cp1252 has letters and punctuation in.
 
     Args:
-        latin: the text is read as latin-1 or a relative, which turns cp1252 into such characters.
+        latin: whether the text was decoded as latin-1 or similar, which turns cp1252 into control characters.
     """
     match = None if text.isascii() else (_CONTROL_OF_LATIN if latin else _CONTROL).search(text)
     if match is None:
@@ -107,7 +107,7 @@ def find_lost(text: str) -> Unlikely | None:
 
 
 def _around(text: str, match: re.Match[str]) -> str:
-    """The match with what stands near it on its line: words that a person finds in the file."""
+    """Return the match with the text around it on its line, so that you find it in the file."""
     start, end = max(0, match.start() - _NEAR), min(len(text), match.start() + 2 * _NEAR)
     before, after = text[start : match.start()], text[match.start() : end]
     before = re.split(r"[\r\n]", before)[-1] if re.search(r"[\r\n]", before) else ("…" if start else "") + before

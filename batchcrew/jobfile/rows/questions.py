@@ -1,7 +1,7 @@
-"""Questions about rows files that can be read, and may still hold other values than their author sees.
+"""Questions about rows files that are valid and may contain other values than their author sees.
 
-Each is asked from the file's beginning, so a long file is not read for it, and none is an error: a header may be
-`2023,2024`, and a file may have one column. Their texts show cells through `shown` and `named`.
+Only the beginning of a file is read for them. A question is not an error: a header may be `2023,2024`, and a file may
+have one column. Cells are shown with `shown` and `named`.
 """
 
 from codecs import getincrementaldecoder, lookup
@@ -173,7 +173,7 @@ def _found(
 
 
 def _text(raw: bytes, codec: str) -> str:
-    """The bytes as text, without a character that is cut at their end; empty when they are not of the encoding."""
+    """Return the bytes as text, without a character that is cut; empty if they are not in the encoding."""
     try:
         return getincrementaldecoder(codec)().decode(raw).removeprefix("\ufeff")
     except UnicodeError:
