@@ -65,6 +65,8 @@ class Setting:
     """The other paragraphs of the docstring, on one line."""
     default: str
     """The default as it is written; empty for a required setting and for a section."""
+    is_described: bool
+    """Whether `default` is a description instead of a value."""
     example: str
     section: type[Settings] | None
     """The settings of a section such as `retry:`."""
@@ -99,6 +101,7 @@ def _setting(name: str, field: FieldInfo) -> Setting:
         summary=summary(description),
         details=" ".join(description.partition("\n\n")[2].split()),
         default=default,
+        is_described=_marker(field, DefaultText) is not None or default == "none",
         example=default if example is None else example.text,
         section=annotation if is_section else None,
         option=option,

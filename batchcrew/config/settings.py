@@ -51,7 +51,7 @@ class RetrySettings(Settings):
         Example('[insufficient credit, invalid api key, model * does not exist, "!retry in"]'),
     ] = PERMANENT_REASONS
     """A failure is not retried if its reason contains one of these texts. `*` stands for one word; a text that begins
-    with `!` names reasons that are retried anyway.
+    with `!` names reasons that are retried anyway. A list replaces the default.
 
     See [below](#reasons-that-are-not-retried)."""
 
@@ -107,7 +107,7 @@ class RunSettings(Settings):
     max_runtime: Annotated[PositiveDuration | None, HasOption(), Example("55m")] = None
     """Start no new jobs after this time; the next run resumes.
 
-    The next run starts the rest and resumes the executions in progress."""
+    The run leaves the executions in progress to the next run as well."""
     delivery: Annotated[Delivery, HasOption()] = "at_least_once"
     """Whether a job whose kickoff is in doubt is kicked off again (at_least_once) or put on hold (at_most_once).
 
