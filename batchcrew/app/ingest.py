@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from batchcrew.app.consent import Commands, check_plan
 from batchcrew.app.ledger_location import Owner, absolute, compare, recorded_as
 from batchcrew.app.wiring import Source
-from batchcrew.base.errors import BatchcrewError, ExitCode, JobFileError, Problem, UsageError
+from batchcrew.base.errors import JobFileError, Problem, StoppedEarly, UsageError
 from batchcrew.base.export_columns import MARK
 from batchcrew.base.text import clean_text
 from batchcrew.config.settings import RunSettings
@@ -29,12 +29,6 @@ JobFilter: TypeAlias = Callable[[Iterator[Job]], Iterable[Job]]
 """Looks at each job as it streams by."""
 AskCrews: TypeAlias = Callable[[frozenset[str]], Awaitable[Mapping[str, CrewInputs | None]]]
 """Ask these crews for their inputs. None: the crew answers and does not say; a crew that is missing was not reached."""
-
-
-class StoppedEarly(BatchcrewError):
-    """A signal came before anything was started."""
-
-    exit_code = ExitCode.STOPPED
 
 
 @dataclass(frozen=True, slots=True)

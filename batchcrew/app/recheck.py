@@ -16,11 +16,12 @@ from batchcrew import __version__
 from batchcrew.app.ledger_location import recorded_day, recorded_place, shown
 from batchcrew.app.wiring import Source, open_crews, open_former
 from batchcrew.base.clock import Clock, to_text
-from batchcrew.base.errors import CrewUnusable, ExitCode
+from batchcrew.base.errors import CrewUnusable
 from batchcrew.crew import CrewClient
 from batchcrew.engine import Settling, Stop
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, EndedAttempt, Ledger, Rechecked, RecordedJobFile
+from batchcrew.model import exit_codes
 from batchcrew.model.crew_answers import Unclear, Unusable
 from batchcrew.model.execution import Execution, ExecutionState
 from batchcrew.reports.rechecks import Finding, Look, RecheckResult
@@ -73,7 +74,7 @@ async def recheck(
             ledger=str(ledger.path),
             jobfile_options=source.hints(jobfile),
         )
-        code = ExitCode.DEFECT
+        code = exit_codes.INTERNAL_ERROR
         try:
             async with AsyncExitStack() as stack:
                 looker = _Looker(ledger, jobfile, stop=stop, clock=clock, rng=rng, report=report, result=result)
@@ -81,8 +82,8 @@ async def recheck(
             result.counts = await ledger.counts(batch)
             result.without_id = await ledger.held_without_id(batch, job_ids)
             code = result.exit_code
-        except CrewUnusable:
-            code = ExitCode.CREW_UNUSABLE
+        except CrewUnusable as error:
+            code = exit_codes.of_error(error)
             raise
         finally:
             await ledger.close_run(run_id, kickoffs=0, stopped=None, exit_code=int(code))

@@ -32,6 +32,7 @@ from batchcrew.crew import CrewClient, Moment, crew_address, ping
 from batchcrew.engine import TICK_SECONDS, EngineResult, Scheduler, Stop, ask_for_inputs
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import NEXT_RUN_RESUMES, BatchKey, BatchLock, Ledger
+from batchcrew.model import exit_codes
 from batchcrew.model.crew_answers import CrewInputs
 from batchcrew.model.events import (
     Action,
@@ -46,7 +47,7 @@ from batchcrew.model.events import (
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, RunResult
 from batchcrew.reports.commands import CREW_OPTIONS, attach_command, quoted, run_command
-from batchcrew.reports.summary import exit_code, went_well
+from batchcrew.reports.summary import went_well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,7 +365,7 @@ async def _run(
         run_id,
         kickoffs=result.kickoffs,
         stopped=stopped,
-        exit_code=int(exit_code(result)),
+        exit_code=int(exit_codes.of_run(result)),
         cost=result.cost,
         stop_detail=result.stop_detail,
     )

@@ -10,11 +10,12 @@ from typing import Any, NoReturn
 import click
 
 from batchcrew import __version__
-from batchcrew.base.errors import BatchcrewError, ExitCode, OutputClosed
+from batchcrew.base.errors import BatchcrewError, OutputClosed
 from batchcrew.cli.interruption import interruptible, uninterruptible
 from batchcrew.cli.leaving import leave
 from batchcrew.cli.program import NAME, this_program
 from batchcrew.cli.streams import guard_streams
+from batchcrew.model import exit_codes
 
 COMPLETION = "_BATCHCREW_COMPLETE"
 """The variable by which a shell requests completions from click."""
@@ -62,9 +63,7 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 every job succeeded, 1 finished with failures, 2 wrong usage or job file, "
-    "3 stopped with work left (run it again), 4 another run holds the batch, 5 a crew is unusable, "
-    "70 internal error, or the ledger cannot be written.",
+    epilog=f"Exit codes: {', '.join(f'{code} {meaning}' for code, meaning in exit_codes.SHORT_MEANINGS.items())}.",
 )
 @click.version_option(__version__, prog_name="batchcrew")
 def batchcrew() -> None:
@@ -83,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt as error:
         uninterruptible()
         click.echo(f"batchcrew: interrupted by {error}", err=True)
-        code = ExitCode.STOPPED
+        code = exit_codes.INTERRUPTED
     leave(code)
 
 
@@ -95,23 +94,23 @@ def _call(arguments: list[str]) -> int:
         return ended.exit_code
     except click.ClickException as error:
         error.show()
-        return ExitCode.USAGE
+        return exit_codes.WRONG_COMMAND_LINE
     except click.Abort:  # a prompt was ended by Ctrl-C or the end of the input
         click.echo("batchcrew: interrupted", err=True)
-        return ExitCode.STOPPED
+        return exit_codes.INTERRUPTED
     except OutputClosed as error:  # the reader (head, less) has what it wanted
-        return error.exit_code
+        return exit_codes.of_error(error)
     except BatchcrewError as error:
         # a command in the message works as it is printed
         text = str(error).replace(f"`{NAME} ", f"`{this_program()} ")
         click.echo(f"batchcrew: {text}", err=True)
-        return error.exit_code
+        return exit_codes.of_error(error)
     except Exception:  # noqa: BLE001 - the outermost handler reports defects as such
         traceback.print_exc()
         click.echo(
             "batchcrew: internal error (a bug in batchcrew); the ledger has the executions in progress", err=True
         )
-        return ExitCode.DEFECT
+        return exit_codes.INTERNAL_ERROR
     return int(code or 0)
 
 

@@ -16,15 +16,16 @@ import click
 from batchcrew.app.run import RunContext, RunRequest, run_batch
 from batchcrew.app.wiring import ProgressKind, open_progress
 from batchcrew.base.clock import SystemClock, to_text
-from batchcrew.base.errors import BatchBusy, BatchcrewError, ExitCode
+from batchcrew.base.errors import BatchBusy, BatchcrewError
 from batchcrew.cli.loop import call, say
 from batchcrew.cli.options import json_option, option
 from batchcrew.cli.output import confirm
 from batchcrew.cli.signals import ENDED_AT_ONCE, with_signals
 from batchcrew.engine import Stop
+from batchcrew.model import exit_codes
 from batchcrew.model.run import RunResult
 from batchcrew.reports.as_json import json_document, summary_json
-from batchcrew.reports.summary import exit_code, needs_person, render_summary, render_tick
+from batchcrew.reports.summary import needs_person, render_summary, render_tick
 
 _REPORTING = [
     option(
@@ -83,21 +84,21 @@ def run_and_report(request: RunRequest, reporting: Reporting, *, drain: bool = F
         result = call(_run(request, kind, drain=drain, monitor=reporting.monitor))
     except BatchcrewError as error:
         if kind == "json":
-            _log("error", message=str(error), exit_code=int(error.exit_code))
-            return error.exit_code
+            _log("error", message=str(error), exit_code=int(exit_codes.of_error(error)))
+            return exit_codes.of_error(error)
         if kind == "quiet" and isinstance(error, BatchBusy):  # the other run continues: nothing to do
-            return ExitCode.BUSY
+            return exit_codes.of_error(error)
         raise
     except asyncio.CancelledError:
         _tell(kind)(ENDED_AT_ONCE)
-        return ExitCode.STOPPED
+        return exit_codes.INTERRUPTED
     if reporting.as_json:
         confirm(json_document(summary_json(result)))
     elif kind == "json":
         _log("run_ended", run=result.run_id, **summary_json(result))
     elif not reporting.quiet or needs_person(result):
         say(render_tick(result) if request.once else render_summary(result))
-    return exit_code(result)
+    return exit_codes.of_run(result)
 
 
 def _log(event: str, **values: Any) -> None:

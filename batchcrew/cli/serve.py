@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from batchcrew.base.descriptors import raise_to_most
-from batchcrew.base.errors import ExitCode, UsageError
+from batchcrew.base.errors import UsageError
 from batchcrew.base.quantities import parse_duration, write_duration
 from batchcrew.cli.interruption import uninterruptible
 from batchcrew.cli.leaving import end_now
@@ -24,6 +24,7 @@ from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
 from batchcrew.cli.signals import SAME_SIGNAL_SECONDS, handle_in_loop
 from batchcrew.cli.sources import read_token
+from batchcrew.model import exit_codes
 from batchcrew.server import DIALECTS, CrewOptions, CrewServer, ServeOptions, Spread, parse_share, parse_target
 
 TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name
@@ -200,7 +201,7 @@ async def _serve(options: ServeOptions) -> None:
     def stop(number: signal.Signals) -> None:
         nonlocal first
         if loop.time() - first > SAME_SIGNAL_SECONDS:
-            end_now(ExitCode.STOPPED)
+            end_now(exit_codes.INTERRUPTED)
         first = min(first, loop.time())
         stopped.set()
 

@@ -19,7 +19,7 @@ from batchcrew.app.recheck import recheck, recorded_source
 from batchcrew.app.run import RunContext, RunRequest, run_batch
 from batchcrew.app.wiring import Source
 from batchcrew.base.clock import SystemClock
-from batchcrew.base.errors import CrewUnusable, ExitCode, JobFileError, NotInLedger
+from batchcrew.base.errors import CrewUnusable, JobFileError, NotInLedger
 from batchcrew.config.crews import RemoteCrew
 from batchcrew.config.settings import PollSettings, RetrySettings
 from batchcrew.engine import Stop
@@ -27,6 +27,7 @@ from batchcrew.jobfile import JobFileOptions
 from batchcrew.ledger import Ledger, RecordedJobFile
 from batchcrew.model.attempt import AttemptState
 from batchcrew.model.events import KickedOff, Warned
+from batchcrew.model.exit_codes import ExitCode
 from batchcrew.model.job import JobState
 from batchcrew.model.run import StopReason
 from batchcrew.reports.rechecks import Finding, Look, RecheckResult

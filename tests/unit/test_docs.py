@@ -17,13 +17,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from batchcrew.base.errors import ExitCode
 from batchcrew.cli import COMMANDS, batchcrew
 from batchcrew.config.crews import CrewSettings, RemoteCrew, ServedCrew, ServeSettings
 from batchcrew.config.declarations import Setting, Settings, declared
 from batchcrew.config.limits import FailureLimit
 from batchcrew.config.settings import BreakerSettings, PollSettings, RetrySettings, RunSettings
 from batchcrew.jobfile import load_jobfile
+from batchcrew.model.exit_codes import MEANINGS, SHORT_MEANINGS, ExitCode
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -125,7 +125,8 @@ def test_every_option_has_its_variable_and_a_help_text(name: str) -> None:
 
 def test_the_readme_has_every_exit_code() -> None:
     for code in ExitCode:
-        assert f"\n| {int(code)} | " in README
+        assert f"\n| {int(code)} | {MEANINGS[code]} |\n" in README
+        assert f"{int(code)} {SHORT_MEANINGS[code]}" in " ".join(help_of().split())
 
 
 def test_the_readmes_job_file_loads(tmp_path: Path) -> None:
