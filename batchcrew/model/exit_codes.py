@@ -5,6 +5,7 @@ Cron jobs and monitors rely on these numbers. `batchcrew --help` prints `SHORT_M
 """
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from batchcrew.base.errors import (
     BatchBusy,
@@ -19,7 +20,9 @@ from batchcrew.base.errors import (
     StoppedEarly,
     UsageError,
 )
-from batchcrew.model.run import Counts, RunResult, StopReason
+
+if TYPE_CHECKING:
+    from batchcrew.model.run import Counts, RunResult
 
 
 class ExitCode(IntEnum):
@@ -81,12 +84,14 @@ def of_error(error: BatchcrewError) -> ExitCode:
     return next(_OF_ERRORS[kind] for kind in type(error).__mro__ if kind in _OF_ERRORS)
 
 
-def of_run(result: RunResult) -> ExitCode:
+def of_run(result: "RunResult") -> ExitCode:
     """Return the exit code of a run.
 
     A run that stopped with work left is 3 even if jobs have failed, because cron's next run resumes the batch. A run
     that was stopped just as its last job ended is judged by its jobs.
     """
+    from batchcrew.model.run import StopReason  # noqa: PLC0415 - `batchcrew --help` imports this module without it
+
     if result.stopped is StopReason.CREW_UNUSABLE:
         return ExitCode.CREW_UNUSABLE
     if result.stopped is StopReason.MISSING_INPUTS:
@@ -94,7 +99,7 @@ def of_run(result: RunResult) -> ExitCode:
     return _of_jobs(result.counts)
 
 
-def of_recheck(counts: Counts, *, stopped: bool, no_clear_answer: bool) -> ExitCode:
+def of_recheck(counts: "Counts", *, stopped: bool, no_clear_answer: bool) -> ExitCode:
     """Return the exit code of `recheck`.
 
     Args:
@@ -116,7 +121,7 @@ def of_check(*, missing_inputs: bool, crew_unusable: bool, needs_consent: bool) 
     return ExitCode.STOPPED if needs_consent else ExitCode.SUCCEEDED
 
 
-def _of_jobs(counts: Counts) -> ExitCode:
+def _of_jobs(counts: "Counts") -> ExitCode:
     if counts.left:
         return ExitCode.STOPPED
     return ExitCode.SUCCEEDED if counts.succeeded == counts.total else ExitCode.JOBS_FAILED
