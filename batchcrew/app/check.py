@@ -145,7 +145,7 @@ async def check_batch(
     watch, asked = _Watch(), _Asked(jobfile, ledger, clock, warnings, offline)
     commands = commands_of(jobfile, source, str(ledger), program)
     async with LedgerReader(ledger if there else None, clock=clock) as opened:
-        notice = await check_owner(opened, jobfile, take_over=source.consent.take_over)
+        notice = await check_owner(opened, jobfile, take_over=source.batch.take_over)
         warnings += [notice] if notice is not None else []
         known = await opened.batch(jobfile.batch)
         questions = await asyncio.to_thread(jobfile.questions)

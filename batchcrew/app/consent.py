@@ -91,7 +91,7 @@ def check_plan(
 
 def _stop(problem: str | None, source: Source, commands: Commands) -> None:
     if problem is not None:
-        accept = commands.run(*(["--rerun-changed"] if source.consent.rerun_changed else []), "--accept-changes")
+        accept = commands.run(*(["--rerun-changed"] if source.batch.rerun_changed else []), "--accept-changes")
         raise NeedsConsent(
             f"{problem}; nothing was started. If that is meant: `{accept}`; never to be stopped for it,"
             " `run: {plan_guard: off}`"
@@ -103,7 +103,7 @@ def plan_problem(
 ) -> str | None:
     """Return what a plan would pay again on a large scale; None when that is accepted, or little."""
     guard: Decimal | None = settings.plan_guard
-    if before is None or guard is None or source.consent.accept_changes:
+    if before is None or guard is None or source.batch.accept_changes:
         return None
     succeeded = before.succeeded + before.stale
     replaced = min(staged.plan.vanished, staged.new_without_id) if staged is not None else 0
@@ -114,7 +114,7 @@ def plan_problem(
             " again if these are the same rows, edited"
         )
     stale = before.stale if staged is None else staged.states.get("stale", 0)
-    reruns = stale if settings.on_change == "rerun" and not source.consent.rerun_changed else 0
+    reruns = stale if settings.on_change == "rerun" and not source.batch.rerun_changed else 0
     if reruns >= LEAST_GUARDED and reruns > guard * succeeded:
         return (
             f"{reruns} of {succeeded} jobs that have succeeded have other inputs now and would run again"
@@ -125,7 +125,7 @@ def plan_problem(
 
 def reruns(settings: RunSettings, source: Source) -> bool:
     """Return whether stale jobs run again."""
-    return source.consent.rerun_changed or settings.on_change == "rerun"
+    return source.batch.rerun_changed or settings.on_change == "rerun"
 
 
 async def settle_stale(

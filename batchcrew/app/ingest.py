@@ -64,7 +64,7 @@ async def take_in(
         UsageError: the batch belongs to another job file.
         NeedsConsent: more would be paid for again than `run.plan_guard` allows; nothing was changed.
     """
-    notice = await check_owner(ledger, jobfile, take_over=source.consent.take_over)
+    notice = await check_owner(ledger, jobfile, take_over=source.batch.take_over)
     if notice is not None:
         observe(Warned(notice))
     commands = commands_of(jobfile, source, str(ledger.path), program)

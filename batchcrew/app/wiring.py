@@ -32,9 +32,11 @@ EMBEDDED_STATE = "embedded-crew.db"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Consent:
-    """What the operator allows a run to do."""
+class BatchOptions:
+    """The command-line options about the batch of a job file."""
 
+    name: str | None = None
+    """Name that the batch must have; None: any."""
     take_over: bool = False
     """Assign a batch that belongs to another job file to this one."""
     rerun_changed: bool = False
@@ -54,9 +56,7 @@ class Source:
     options: JobFileOptions = field(default_factory=JobFileOptions)
     overrides: Mapping[str, str | int] = field(default_factory=dict)
     """Settings of `run:` from the command line, by their key."""
-    batch: str | None = None
-    """Name that the batch must have; None: any."""
-    consent: Consent = field(default_factory=Consent)
+    batch: BatchOptions = field(default_factory=BatchOptions)
     given: tuple[str, ...] = ()
     """Options, quoted for a shell, that a command needs to read the job file in the same way."""
 
@@ -72,9 +72,9 @@ class Source:
             UsageError: an override is not valid, or the job file names another batch.
         """
         jobfile = load_jobfile(self.path, environ=self.environ, today=self.today, options=self.options)
-        if self.batch is not None and jobfile.batch != self.batch:
+        if self.batch.name is not None and jobfile.batch != self.batch.name:
             raise UsageError(
-                f"{self.path} names the batch {jobfile.batch!r}, not {self.batch!r}; run it without --batch"
+                f"{self.path} names the batch {jobfile.batch!r}, not {self.batch.name!r}; run it without --batch"
                 " (and without BATCHCREW_BATCH)"
             )
         return jobfile, with_overrides(jobfile.run, self.overrides)

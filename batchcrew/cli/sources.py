@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from batchcrew.app.ledger_location import Search, find_ledger, is_here, recorded_day, recorded_place, shown
-from batchcrew.app.wiring import Consent, Source
+from batchcrew.app.wiring import BatchOptions, Source
 from batchcrew.base.clock import SystemClock
 from batchcrew.base.errors import UsageError
 from batchcrew.base.quantities import DEFAULT_LEDGER
@@ -110,7 +110,7 @@ def _target(jobfile: Path | None, ledger: Path | None, options: dict[str, Any], 
     batch: str | None = options.pop("named_batch")
     token_file, given_day = options.pop("token_file"), options.pop("date")
     reading = {name: options.pop(name) for name in ("crew_url", "encoding", "delimiter", "allow_outside")}
-    consent = {name: options.pop(name, False) for name in ("take_over", "rerun_changed", "accept_changes")}
+    allowed = {name: options.pop(name, False) for name in ("take_over", "rerun_changed", "accept_changes")}
     path, day = jobfile, recorded_day(None, batch or "")
     if path is None:
         if batch is None:
@@ -127,8 +127,7 @@ def _target(jobfile: Path | None, ledger: Path | None, options: dict[str, Any], 
         today=given_day.date() if given_day else today,
         options=JobFileOptions(crew_token=read_token(token_file), **reading),
         overrides=overrides,
-        batch=batch,
-        consent=Consent(**consent),
+        batch=BatchOptions(name=batch, **allowed),
         given=tuple(_given(ledger, reading | {"token_file": token_file})),
     )
     return Target(source, ledger)

@@ -111,12 +111,12 @@ class Recipe:
 
         Args:
             id_columns: columns that may hold the id; the first that a row has is used.
-            alike: whether all rows have the same columns, so that a name that one row does not have ends reading.
+            alike: whether all rows have the same columns. Then an unknown name ends reading.
             sending: the columns that are sent; None: all.
         """
         shape = None if sending is None else RowShapes(self, sending, id_columns)
         crew, today, defaults, meta = self.crew, self.today, self.default_inputs, self.default_meta
-        fill_inputs, fill_meta, where, make_id = self.inputs, self.meta, self.where, self.id
+        fill_inputs, fill_meta, where = self.inputs, self.meta, self.where
         id_column: str | None = None
         looked = False
         for place, row in rows:
@@ -139,18 +139,12 @@ class Recipe:
                         _drop(inputs, id_column, defaults)
                 if fill_meta is not None:
                     meta = {**self.default_meta, **fill_meta(row)}
-                if make_id is not None:
-                    name = job_id(make_id.text(row, today), "the id")
-                elif id_column is not None:
-                    name = job_id(row[id_column], f"the column `{id_column}`")
-                else:
-                    name = content_id(crew, inputs)
+                name = self._id(row, id_column, inputs)
             except (TemplateProblem, WrongName, ValueError, RecursionError) as exc:
                 problems.at(place, str(exc))
                 if problems.full or (alike and isinstance(exc, TemplateProblem) and exc.unknown):
                     return
                 continue
-            own_id = make_id is not None or id_column is not None
             yield Job(
                 job_id=name,
                 crew=crew,
@@ -158,8 +152,15 @@ class Recipe:
                 meta=meta,
                 row=row if shape is None else shape.own(row),
                 where=place,
-                duplicates=None if own_id else self.duplicates,
+                duplicates=self.duplicates if self.id is None and id_column is None else None,
             )
+
+    def _id(self, row: Values, id_column: str | None, inputs: Values) -> str:
+        if self.id is not None:
+            return job_id(self.id.text(row, self.today), "the id")
+        return (
+            content_id(self.crew, inputs) if id_column is None else job_id(row[id_column], f"the column `{id_column}`")
+        )
 
 
 def _drop(inputs: Values, column: str, defaults: Values) -> None:
