@@ -98,8 +98,10 @@ def read_crews(root: MapNode, findings: Findings) -> dict[str, CrewSettings] | N
 def _read_crew(node: Node, where: Location, name: str, findings: Findings) -> CrewSettings | None:
     values: dict[str, object] = {}
     if isinstance(node, MapNode):
-        values = {key: item.value if isinstance(item, ScalarNode) else item for key, item in node.items.items()}
-        if values.get("url") is not None and values.get("serve") is not None:
+        for key in ("url", "serve"):  # a key without a value counts as absent
+            if isinstance(item := node.items.get(key), ScalarNode) and item.value is None:
+                del node.items[key]
+        if "url" in node.items and "serve" in node.items:
             findings.problems.at(where, f"`{name}`: `url` and `serve` exclude each other; keep one")
             return None
         for key in ("url", "token"):
@@ -107,8 +109,7 @@ def _read_crew(node: Node, where: Location, name: str, findings: Findings) -> Cr
                 written_text(item)  # a token of digits is text
         _check_url(node.items.get("url"), name, findings)
         _check_token(node.items.get("token"), name, findings)
-        url = node.items.get("url")
-        values["url"] = url.value if isinstance(url, ScalarNode) else url
+        values = {key: item.value if isinstance(item, ScalarNode) else item for key, item in node.items.items()}
     return validated(crew_type(values), node, where, name, findings, also=("url", "serve"))
 
 

@@ -104,28 +104,28 @@ class Recipe:
         problems: Problems,
         *,
         id_columns: tuple[str, ...],
-        alike: bool,
+        uniform: bool,
         sending: Sending | None = None,
     ) -> Iterator[Job]:
         """Yield a job for each row; a row with a mistake is added to `problems`, and reading continues.
 
         Args:
             id_columns: columns that may hold the id; the first that a row has is used.
-            alike: whether all rows have the same columns. Then an unknown name ends reading.
+            uniform: whether all rows have the same columns. Then an unknown name ends reading.
             sending: the columns that are sent; None: all.
         """
         shape = None if sending is None else RowShapes(self, sending, id_columns)
         crew, today, defaults, meta = self.crew, self.today, self.default_inputs, self.default_meta
         fill_inputs, fill_meta, where = self.inputs, self.meta, self.where
         id_column: str | None = None
-        looked = False
+        id_column_found = False
         for place, row in rows:
             try:
                 if where is not None and not where.holds(row, today):
                     continue
-                if not looked:
+                if not id_column_found:
                     id_column = next((name for name in id_columns if name in row), None)
-                    looked = alike
+                    id_column_found = uniform
                 if fill_inputs is not None:
                     inputs = {**defaults, **fill_inputs(row)}
                 else:
@@ -142,7 +142,7 @@ class Recipe:
                 name = self._id(row, id_column, inputs)
             except (TemplateProblem, WrongName, ValueError, RecursionError) as exc:
                 problems.at(place, str(exc))
-                if problems.full or (alike and isinstance(exc, TemplateProblem) and exc.unknown):
+                if problems.full or (uniform and isinstance(exc, TemplateProblem) and exc.unknown):
                     return
                 continue
             yield Job(
@@ -150,7 +150,7 @@ class Recipe:
                 crew=crew,
                 inputs=inputs,
                 meta=meta,
-                row=row if shape is None else shape.own(row),
+                row=row if shape is None else shape.stored(row),
                 where=place,
                 duplicates=self.duplicates if self.id is None and id_column is None else None,
             )
@@ -203,7 +203,7 @@ class RowShapes:
         )
         return wanted is not None and column in wanted
 
-    def own(self, row: Values) -> Values:
+    def stored(self, row: Values) -> Values:
         """Return the columns that are stored."""
         _, names = self._of(row)
         return row if names is None else {name: row[name] for name in names}
@@ -212,15 +212,15 @@ class RowShapes:
         shape = tuple(row)
         found = self._known.get(shape)
         if found is None:
-            found = self._look_at(shape)
+            found = self._columns_of(shape)
             if len(self._known) < self._MOST:
                 self._known[shape] = found
         return found
 
-    def _look_at(self, shape: tuple[str, ...]) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+    def _columns_of(self, shape: tuple[str, ...]) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
         """Return the names of the columns that are sent, and of those that are stored; None: all."""
         recipe, sending = self._recipe, self._sending
-        ours = frozenset() if sending.exported else exported(shape)
+        added = frozenset() if sending.exported else exported(shape)
         chosen: frozenset[str] | None = None
         if isinstance(recipe.send, frozenset):
             chosen = recipe.send
@@ -228,16 +228,16 @@ class RowShapes:
                 raise WrongName(f"unknown column in `send`: {shown(name)}{nearest(name, shape)}")
         elif recipe.send is None and recipe.inputs is None:
             id_column = next((name for name in self._id_columns if name in shape), None)
-            sending.offer(recipe.crew, (name for name in shape if name not in ours and name != id_column), id_column)
+            sending.offer(recipe.crew, (name for name in shape if name not in added and name != id_column), id_column)
             chosen = sending.wanted(recipe.crew)
         sent = tuple(
             name
             for name in shape
-            if (name not in ours if chosen is None else name in chosen)
-            and (name not in ours or isinstance(recipe.send, frozenset))
+            if (name not in added if chosen is None else name in chosen)
+            and (name not in added or isinstance(recipe.send, frozenset))
         )
-        own = tuple(name for name in shape if name not in ours or name in recipe.named or name in (chosen or ()))
-        return (None if sent == shape else sent), (None if own == shape else own)
+        stored = tuple(name for name in shape if name not in added or name in recipe.named or name in (chosen or ()))
+        return (None if sent == shape else sent), (None if stored == shape else stored)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,7 +258,7 @@ class Rows:
     def jobs(self, problems: Problems, sending: Sending) -> Iterator[Job]:
         name = self.file.name
         rows = ((Location(name, line), row) for line, row in self.file.read(problems))
-        return self.recipe.jobs(rows, problems, id_columns=ID_COLUMNS, alike=self.file.textual, sending=sending)
+        return self.recipe.jobs(rows, problems, id_columns=ID_COLUMNS, uniform=self.file.textual, sending=sending)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,7 +286,7 @@ class Grid:
         del sending  # a grid names its inputs
         names = tuple(self.values)
         rows = ((self.where, dict(zip(names, choice, strict=True))) for choice in product(*self.values.values()))
-        return self.recipe.jobs(rows, problems, id_columns=(), alike=True)
+        return self.recipe.jobs(rows, problems, id_columns=(), uniform=True)
 
 
 def written_job(

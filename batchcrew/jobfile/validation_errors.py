@@ -136,7 +136,7 @@ def _complaint(error: ErrorDetails, target: Node, name: str) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "value_error":
         reason = str(context["error"])
-        if isinstance(target, ScalarNode):
+        if isinstance(target, ScalarNode) and isinstance(target.value, str):
             reason = reason.replace(repr(target.value), shown(target.text))  # the variable, not its value
         return f"{name}: {reason}"
     if kind == "too_short":

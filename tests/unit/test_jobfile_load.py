@@ -281,3 +281,11 @@ def test_a_crew_that_is_served(tmp_path: Path) -> None:
 def test_an_option_wins_over_a_crew_that_is_served(tmp_path: Path) -> None:
     crew = load(tmp_path / "x.yaml", "crew: {serve: a:b}\n" + JOBS, crew_url="embedded").crews["default"]
     assert crew == DemoCrew()
+
+
+@pytest.mark.parametrize(
+    ("crew", "kind"),
+    [("{url: embedded, serve: }", DemoCrew), ("{url: , serve: a:b}", ServedCrew), ("{url: ' embedded '}", DemoCrew)],
+)
+def test_a_key_without_a_value_does_not_decide_the_type_of_a_crew(tmp_path: Path, crew: str, kind: type) -> None:
+    assert type(load(tmp_path / "x.yaml", f"crew: {crew}\n" + JOBS).crews["default"]) is kind

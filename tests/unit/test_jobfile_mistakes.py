@@ -153,6 +153,10 @@ HEAD = {
         RIGHT + 'run: {timeout: "${SECRET}"}\n',
         "x.yaml:3:16: `run.timeout`: invalid duration: '${SECRET}' (expected e.g. 30s, 5m or 1h30m)",
     ),
+    "a number in the example": (
+        RIGHT + "run: {rate: 5}\n",
+        "x.yaml:3:13: `run.rate`: invalid rate: 5 (expected e.g. 2/s, 60/m or 500/h)",
+    ),
     "too few": (
         RIGHT + "run: {concurrency: 0}\n",
         "x.yaml:3:20: invalid `run.concurrency`: '0' (expected 1 or more)",

@@ -187,12 +187,12 @@ def test_exactly_as_many_problems_as_fit_do_not_stop_it(path: Path) -> None:
     ],
 )
 def test_find_delimiter(sample: str, delimiter: str) -> None:
-    assert find_delimiter(sample, whole=True) == delimiter
+    assert find_delimiter(sample, complete=True) == delimiter
 
 
 def test_the_cut_end_of_a_sample_is_not_judged() -> None:
-    assert find_delimiter("a;b,c\n1;2,3\n4;5,6\n7", whole=False) == ","
-    assert find_delimiter("a;b;c\n1;2;3\n4", whole=False) == ";"
+    assert find_delimiter("a;b,c\n1;2,3\n4;5,6\n7", complete=False) == ","
+    assert find_delimiter("a;b;c\n1;2;3\n4", complete=False) == ";"
 
 
 CELL = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=12)

@@ -29,7 +29,7 @@ class Opening:
 
     sample: str
     """The first characters (up to 65,536), without a line `sep=;`."""
-    whole: bool
+    complete: bool
     """Whether the sample is the complete file; else its last record may be cut."""
     delimiter: str
     skipped: int = 0
@@ -58,7 +58,7 @@ class Opening:
                 held = start, record
         except csv.Error:  # reported when the file is read
             return
-        if held is not None and self.whole:
+        if held is not None and self.complete:
             yield held
 
     @property
@@ -72,12 +72,12 @@ class Opening:
 def read_opening(stream: TextIO, delimiter: str | None) -> Opening:
     """Read the beginning of `stream`; a `delimiter` of None is detected."""
     sample = stream.read(_SAMPLE)
-    whole = len(sample) < _SAMPLE
+    complete = len(sample) < _SAMPLE
     first = StringIO(sample, newline="").readline()
     sep = first.rstrip("\r\n")
     if sep[:4].casefold() == "sep=" and len(sep) == 5:
-        return Opening(sample=sample[len(first) :], whole=whole, delimiter=delimiter or sep[4], skipped=1)
-    return Opening(sample=sample, whole=whole, delimiter=delimiter or find_delimiter(sample, whole=whole))
+        return Opening(sample=sample[len(first) :], complete=complete, delimiter=delimiter or sep[4], skipped=1)
+    return Opening(sample=sample, complete=complete, delimiter=delimiter or find_delimiter(sample, complete=complete))
 
 
 def read_csv(
@@ -88,26 +88,26 @@ def read_csv(
     Blank lines, and rows whose cells are all empty (Excel writes them at the end), are skipped. A first line `sep=;`
     sets the delimiter.
     """
-    # A limit of the csv module for the whole process; its default of 128 KiB is less than a long prompt.
+    # A limit of the csv module for the process; its default of 128 KiB is less than a long prompt.
     # It is never lowered, because other code may have raised it.
     csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL))
     codec = codec_of(encoding)
     try:
         with path.open(encoding=codec, newline="") as stream:
             opening = read_opening(stream, delimiter)
-            if not opening.whole and "\n" not in opening.sample and "\r" not in opening.sample:
+            if not opening.complete and "\n" not in opening.sample and "\r" not in opening.sample:
                 problems.at(Location(name, 1), f"no line ends in the first {_SAMPLE:,} characters; is this a CSV file?")
                 return
             stream.seek(0)
             if opening.skipped:
                 stream.readline()
-            whole = ends_with_line_end(path)
-            yield from _records(stream, name, problems, opening.delimiter, opening.skipped, whole=whole)
+            complete = ends_with_line_end(path)
+            yield from _records(stream, name, problems, opening.delimiter, opening.skipped, complete=complete)
     except UnicodeError:
         add_undecodable(path, name, codec, problems)
 
 
-def find_delimiter(sample: str, *, whole: bool) -> str:
+def find_delimiter(sample: str, *, complete: bool) -> str:
     """Return which of `, ; tab |` separates the columns; a comma if the sample contains none.
 
     A delimiter is preferred if all records of the sample have as many columns as the header, then if it is the most
@@ -115,20 +115,20 @@ def find_delimiter(sample: str, *, whole: bool) -> str:
 
     Args:
         sample: the beginning of the file.
-        whole: whether the sample is the complete file; else its last record may be cut and is ignored.
+        complete: whether the sample is the complete file; else its last record may be cut and is ignored.
     """
     ranked: list[tuple[bool, int, bool, str]] = []
     for delimiter in DELIMITERS:
         if delimiter not in sample:
             continue
-        widths = widths_at(sample, delimiter, whole=whole)
+        widths = widths_at(sample, delimiter, complete=complete)
         if widths and widths[0] > 1:
             ranked.append((len(set(widths)) == 1, widths[0], f"{delimiter} " not in sample, delimiter))
     # max() returns the first of equals, and DELIMITERS are in order of likelihood
     return max(ranked, key=lambda entry: entry[:3])[3] if ranked else ","
 
 
-def widths_at(sample: str, delimiter: str, *, whole: bool) -> list[int]:
+def widths_at(sample: str, delimiter: str, *, complete: bool) -> list[int]:
     """Return the number of columns of the sample's first records, separated by `delimiter`."""
     widths: list[int] = []
     reader = csv.reader(StringIO(sample, newline=""), delimiter=delimiter)
@@ -136,19 +136,19 @@ def widths_at(sample: str, delimiter: str, *, whole: bool) -> list[int]:
         widths.extend(len(record) for record in islice(reader, _SAMPLE_RECORDS + 1) if any(record))
     except csv.Error:
         widths.append(0)  # reported when the file is read; here the delimiter does not fit
-    if len(widths) > 1 and (not whole or len(widths) > _SAMPLE_RECORDS):
+    if len(widths) > 1 and (not complete or len(widths) > _SAMPLE_RECORDS):
         widths.pop()
     return widths
 
 
 def _records(
-    stream: TextIO, name: str, problems: Problems, delimiter: str, line: int, *, whole: bool
+    stream: TextIO, name: str, problems: Problems, delimiter: str, line: int, *, complete: bool
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the rows below the header.
 
     Args:
         line: number of lines before the header.
-        whole: whether the file ends with a line end.
+        complete: whether the file ends with a line end.
     """
     # strict: a quote that is not closed, or text after a closing quote, is an error
     reader = csv.reader(stream, delimiter=delimiter, strict=True)
@@ -186,7 +186,7 @@ def _records(
             cut = (start, line) if "unexpected end of data" in str(exc) else None
             if problems.full or not header or "field larger" in str(exc):
                 return  # the text after a cell without an end is not a record
-    if cut is not None and cut[1] == line and not whole:
+    if cut is not None and cut[1] == line and not complete:
         problems.at(Location(name, cut[0]), CUT)
     if empty:
         _add_empty(name, header_line, problems)

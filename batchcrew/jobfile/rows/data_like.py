@@ -8,18 +8,18 @@ from batchcrew.jobfile.ids import ID_COLUMNS
 from batchcrew.jobfile.problems import named, shown
 
 Record = tuple[int, list[str]]
-"""The line in which a record begins, and its cells."""
+"""The first line of a record, and its cells."""
 
 _LONGEST = 200
-"""Characters of a cell that can be one of the kinds."""
+"""Maximum number of characters of a cell whose kind is determined."""
 _JUDGED = 100
-"""Cells of a column that are compared with its header."""
+"""Maximum number of cells of a column that are compared with its header."""
 _DISTINCT = 3
 _ALIKE_COLUMNS = 2
 _ALIKE_CELLS, _MOST = 3, 0.75
-"""Least cells, and their share, in which a row that is the header again may not differ."""
+"""Minimum number and share of the cells that a row must have in common with the header to repeat it."""
 _COUNTED, _GROWING = 3, 6
-"""Numbers from which on a header was counted, wherever it starts, and from which on it is enough that they grow."""
+"""Minimum number of consecutive numbers, and of increasing numbers, for which a header counts."""
 _YEARS = 1000, 2100
 
 _NUMBER = r"[-+]?\d{1,3}(?:[ .,'\u00a0\u202f]\d{3})+(?:[.,]\d+)?|[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?"
@@ -42,7 +42,7 @@ _NUMBERED = re.compile(r"([A-Za-z][A-Za-z_ -]{0,30})\d{1,18}")
 
 
 def data_in_header(header: list[str], rows: Sequence[Record]) -> str | None:
-    """Say which cell of `header` looks like the cells below it; None when they look like names.
+    """Return which cell of `header` looks like the cells below it; None if all look like names.
 
     A number, a date, an address … counts when at least half of its column's cells are of the same kind: columns may
     be named `2023` or `https://schema.org/name`. Equal values count when two columns have them among others.
@@ -90,7 +90,7 @@ def _same(cells: list[str], names: list[str]) -> bool:
     if len(cells) != len(names):
         return False
     alike = [cell.strip() == name for cell, name in zip(cells, names, strict=True)]
-    # the first cell too: in a row of columns `name`, `vip`, `urgent` that hold their own names, it is another one
+    # the first cell must match as well: columns such as `vip` and `urgent` may contain their own names
     return all(alike) or (alike[0] and sum(alike) >= max(_ALIKE_CELLS, _MOST * len(names)))
 
 
@@ -143,7 +143,7 @@ def _among(name: str, rows: Sequence[Record], number: int) -> bool:
 
 
 def data_question(reason: str) -> str:
-    """Put what `data_in_header` found into a question."""
+    """Return the question about a result of `data_in_header`."""
     return (
         f"the first line may be a row, which is not sent, and not column names: {reason};"
         " if so, add a first line that names the columns"
