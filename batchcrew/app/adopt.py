@@ -19,6 +19,7 @@ from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
 from batchcrew.model.crew_answers import CrewInputs
 from batchcrew.model.events import Observe, Warned
+from batchcrew.model.exit_codes import ExitCode
 from batchcrew.model.job import Location
 
 COLUMNS = ("job_id", "kickoff_id")
@@ -137,5 +138,5 @@ async def _attach(ledger: Ledger, batch: BatchKey, pairs: Pairs) -> int:
         batch.id, pid=os.getpid(), host=socket.gethostname(), version=__version__, kind="attach"
     )
     number = await ledger.attach(batch, run_id, pairs)
-    await ledger.close_run(run_id, kickoffs=0, stopped=None, exit_code=0)
+    await ledger.close_run(run_id, kickoffs=0, stopped=None, exit_code=int(ExitCode.SUCCEEDED))
     return number

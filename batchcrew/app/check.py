@@ -212,7 +212,7 @@ async def _compare(
 ) -> _Compared:
     """Compare the job file with the ledger, with the columns that a run would send."""
     jobfile = batch.jobfile
-    notice = await check_owner(reader, jobfile, take_over=batch.source.take_over)
+    notice = await check_owner(reader, jobfile, take_over=batch.source.batch.take_over)
     warnings += [notice] if notice is not None else []
     known = await reader.batch(jobfile.batch)
     questions = await asyncio.to_thread(jobfile.questions)
@@ -310,7 +310,7 @@ def _result(
         kickoffs=kickoffs,
         cost=money,
         crews=tuple(
-            _crew_check(name, crew.url, answers.get(name), stream.jobs[name], compared)
+            _crew_check(name, crew.location, answers.get(name), stream.jobs[name], compared)
             for name, crew in jobfile.crews.items()
         ),
         notes=(

@@ -91,7 +91,7 @@ def check_plan(
 
 def _stop(problem: str | None, source: Source, commands: Commands) -> None:
     if problem is not None:
-        accept = commands.run(*(["--rerun-changed"] if source.rerun_changed else []), "--accept-changes")
+        accept = commands.run(*(["--rerun-changed"] if source.batch.rerun_changed else []), "--accept-changes")
         raise NeedsConsent(
             f"{problem}; nothing was started. If that is meant: `{accept}`; never to be stopped for it,"
             " `run: {plan_guard: off}`"
@@ -103,7 +103,7 @@ def plan_problem(
 ) -> str | None:
     """Return how much a plan would pay again; None if that is accepted, or little."""
     guard: Decimal | None = settings.plan_guard
-    if before is None or guard is None or source.accept_changes:
+    if before is None or guard is None or source.batch.accept_changes:
         return None
     succeeded = before.succeeded + before.stale
     replaced = min(staged.plan.removed_succeeded, staged.new_without_id) if staged is not None else 0
@@ -114,7 +114,7 @@ def plan_problem(
             " again if these are the same rows, edited"
         )
     stale = before.stale if staged is None else staged.states.get("stale", 0)
-    reruns = stale if settings.on_change == "rerun" and not source.rerun_changed else 0
+    reruns = stale if settings.on_change == "rerun" and not source.batch.rerun_changed else 0
     if reruns >= LEAST_GUARDED and reruns > guard * succeeded:
         return (
             f"{reruns} of {succeeded} jobs that have succeeded have other inputs now and would run again"
@@ -125,7 +125,7 @@ def plan_problem(
 
 def reruns(settings: RunSettings, source: Source) -> bool:
     """Return whether stale jobs run again."""
-    return source.rerun_changed or settings.on_change == "rerun"
+    return source.batch.rerun_changed or settings.on_change == "rerun"
 
 
 async def settle_stale(
@@ -183,7 +183,7 @@ async def moved_crews(ledger: Reading, batch: BatchKey, jobfile: JobFile, comman
     recorded = await ledger.crew_addresses(batch.batch)
     every = list(dict.fromkeys(address for addresses in recorded.values() for address in addresses))
     for name, crew in jobfile.crews.items():
-        now = crew_address(crew.url)
+        now = crew_address(crew)
         if recorded.get(name, [None])[-1] == now:
             continue
         for former in every:

@@ -12,7 +12,7 @@ async def crew_groups(ledger: Reading, jobfile: JobFile) -> dict[str, str]:
 
     A name that the job file no longer has may have changed more than once, and its address in between.
     """
-    now = {name: crew_address(crew.url) for name, crew in jobfile.crews.items()}
+    now = {name: crew_address(crew) for name, crew in jobfile.crews.items()}
     groups: dict[str, str] = {}
     for name, address in now.items():
         first = next(other for other, its in now.items() if its == address)
@@ -72,6 +72,6 @@ def with_addresses(recorded: Mapping[str, Sequence[str]], jobfile: JobFile) -> d
     """Return the recorded addresses of each crew, with the address that the job file gives as its latest one."""
     crews = {name: list(addresses) for name, addresses in recorded.items()}
     for name, crew in jobfile.crews.items():
-        address = crew_address(crew.url)
+        address = crew_address(crew)
         crews[name] = [*(known for known in crews.get(name, ()) if known != address), address]
     return crews

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from batchcrew.app.consent import attempts_of
 from batchcrew.config.money import cost
-from batchcrew.config.settings import Price, RunSettings
+from batchcrew.config.settings import RunSettings
+from batchcrew.config.values import Price
 from batchcrew.ledger import ToStart
 
 

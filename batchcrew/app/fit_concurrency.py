@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from batchcrew.base import descriptors
 from batchcrew.base.errors import UsageError
-from batchcrew.config.settings import CrewSettings, RunSettings
+from batchcrew.config.crews import CrewSettings, DemoCrew, ServedCrew
+from batchcrew.config.settings import RunSettings
 
 RESERVE = 4
 """Descriptors that are open for a short time: name servers, certificates, rows files, SQLite's temporary files."""
@@ -62,9 +63,9 @@ def needed(concurrency: int, crews: Mapping[str, CrewSettings]) -> int:
     for crew in crews.values():
         slots = min(crew.concurrency or concurrency, concurrency)
         number += 2 * slots  # one for its kickoff, and one for its polls, which is kept while it is idle
-        if crew.embedded or crew.serve is not None:
+        if isinstance(crew, DemoCrew | ServedCrew):
             number += 2 * slots  # the other ends of both
             server = True
-        if crew.serve is not None:
+        if isinstance(crew, ServedCrew):
             number += SERVER + WORKER * crew.serve.workers
     return number + (SERVER if server else 0)

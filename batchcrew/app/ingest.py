@@ -11,7 +11,7 @@ from batchcrew.app.crew_names import crew_groups, with_addresses
 from batchcrew.app.ledger_location import Owner, absolute, compare, recorded_as
 from batchcrew.app.staging import RequestInputs, send_everything, skipped_note, stage_with_columns, without_mistakes
 from batchcrew.app.wiring import Source
-from batchcrew.base.errors import BatchcrewError, ExitCode, JobFileError, Problem, UsageError
+from batchcrew.base.errors import JobFileError, Problem, StoppedEarly, UsageError
 from batchcrew.base.text import clean_text
 from batchcrew.config.settings import RunSettings
 from batchcrew.engine import Stop
@@ -24,12 +24,6 @@ from batchcrew.reports.commands import run_command
 
 _SHOWN_COLUMNS, _SHOWN_COLUMN = 50, 60
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-
-
-class StoppedEarly(BatchcrewError):
-    """A signal came before anything was started."""
-
-    exit_code = ExitCode.STOPPED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +67,7 @@ async def ingest(
         NeedsConsent: more would be paid for again than `run.plan_guard` allows; nothing was changed.
     """
     jobfile, source = request.jobfile, request.source
-    notice = await check_owner(ledger, jobfile, take_over=source.take_over)
+    notice = await check_owner(ledger, jobfile, take_over=source.batch.take_over)
     if notice is not None:
         observe(Warned(notice))
     recorded = await ledger.recorded_crews(jobfile.batch)
@@ -197,7 +191,7 @@ def commands_of(jobfile: JobFile, source: Source, ledger: str, program: str) -> 
 
 def _notes_on_columns(jobfile: JobFile, sending: Sending) -> Iterator[str]:
     """Yield which columns are not sent."""
-    for crew in sorted(jobfile.unsaid_crews):
+    for crew in sorted(jobfile.undecided_crews):
         left_out = sending.left_out(crew)
         if left_out:
             which = f"crew {crew}: " if len(jobfile.crews) > 1 else ""

@@ -16,11 +16,12 @@ from batchcrew import __version__
 from batchcrew.app.ledger_location import recorded_day, recorded_place, shown
 from batchcrew.app.wiring import Source, open_crews, open_former
 from batchcrew.base.clock import Clock, to_text
-from batchcrew.base.errors import CrewUnusable, ExitCode
+from batchcrew.base.errors import CrewUnusable
 from batchcrew.crew import CrewClient
 from batchcrew.engine import Settling, Stop
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, EndedAttempt, Ledger, Rechecked, RecordedJobFile
+from batchcrew.model import exit_codes
 from batchcrew.model.crew_answers import Unclear, Unusable
 from batchcrew.model.execution import Execution, ExecutionState
 from batchcrew.reports.rechecks import Finding, Look, RecheckResult
@@ -82,15 +83,15 @@ async def recheck(request: RecheckRequest, context: RecheckContext, *, ledger: L
             ledger=str(ledger.path),
             jobfile_options=source.hints(jobfile),
         )
-        code = ExitCode.DEFECT
+        code = exit_codes.INTERNAL_ERROR
         try:
             async with AsyncExitStack() as stack:
                 await _Recheck(ledger, jobfile, context, result).poll_all(request, stack)
             result.counts = await ledger.counts(batch)
             result.without_id = await ledger.held_without_id(batch, request.job_ids)
             code = result.exit_code
-        except CrewUnusable:
-            code = ExitCode.CREW_UNUSABLE
+        except CrewUnusable as error:
+            code = exit_codes.of_error(error)
             raise
         finally:
             await ledger.close_run(run_id, kickoffs=0, stopped=None, exit_code=int(code))
@@ -124,7 +125,7 @@ class _Recheck:
         self._clients = await stack.enter_async_context(
             open_crews(jobfile, concurrency=self._at_once, ledger=self._ledger.path, clock=self._clock, warn=self._warn)
         )
-        if request.source.crew_url is None:  # otherwise the operator has named the address
+        if request.source.options.crew_url is None:  # otherwise the operator has named the address
             known = {(crew, url) for crew, url in addresses if url is not None}
             self._former = await stack.enter_async_context(
                 open_former(jobfile, known, concurrency=self._at_once, clock=self._clock, warn=self._warn)

@@ -21,17 +21,19 @@ from batchcrew.app.warning_history import WarningHistory
 from batchcrew.app.wiring import Source, ledger_of
 from batchcrew.base.clock import to_text
 from batchcrew.base.errors import BatchBusy, BatchcrewError, NeedsConsent, UsageError
+from batchcrew.config.crews import DEFAULT_CREW, ServedCrew
 from batchcrew.config.money import cost
-from batchcrew.config.settings import DEFAULT_CREW, RunSettings
+from batchcrew.config.settings import RunSettings
 from batchcrew.crew import Moment, crew_address, ping
 from batchcrew.engine import Crews, EngineResult, RunContext, RunEnvironment, Scheduler, Stop
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import NEXT_RUN_RESUMES, BatchKey, BatchLock, Ledger
+from batchcrew.model import exit_codes
 from batchcrew.model.events import Action, LedgerChosen, RecordKickoff, RunStarted, WatchFormerAddress
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, RunResult
 from batchcrew.reports.commands import CREW_OPTIONS, attach_command, quoted, run_command
-from batchcrew.reports.summary import exit_code, went_well
+from batchcrew.reports.summary import went_well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +83,7 @@ async def run_batch(request: RunRequest, environment: RunEnvironment) -> RunResu
 
 def _refuse_served(request: RunRequest, jobfile: JobFile) -> None:
     """Raises UsageError: a crew would end with the tick, and with it all that the tick has started."""
-    served = [name for name, crew in jobfile.crews.items() if crew.serve is not None]
+    served = [name for name, crew in jobfile.crews.items() if isinstance(crew, ServedCrew)]
     if served:
         ledger = "" if request.ledger is None else str(request.ledger)
         options = request.source.hints(jobfile)
@@ -227,7 +229,7 @@ async def _run(
         host=socket.gethostname(),
         version=__version__,
         kind="tick" if request.once else "run",
-        urls={name: crew_address(crew.url) for name, crew in jobfile.crews.items()},
+        urls={name: crew_address(crew) for name, crew in jobfile.crews.items()},
     )
     if ledger.recovered:
         environment.warn(f"{_ids(ledger.recovered)} from the spill file; the executions are resumed")
@@ -249,14 +251,14 @@ async def _run(
     result = replace(
         result,
         cost=cost(prices, engine.by_crew, engine.by_crew + engine.in_doubt),
-        crew_ended=any(crew.serve is not None for crew in jobfile.crews.values()),
+        crew_ended=any(isinstance(crew, ServedCrew) for crew in jobfile.crews.values()),
         repeated=request.once and stopped == stopped_before and result.counts == before,
     )
     await ledger.close_run(
         run_id,
         kickoffs=result.kickoffs,
         stopped=stopped,
-        exit_code=int(exit_code(result)),
+        exit_code=int(exit_codes.of_run(result)),
         cost=result.cost,
         stop_detail=result.stop_detail,
     )
@@ -290,7 +292,7 @@ def _started(
         run_id=run_id,
         jobfile=str(request.source.path),
         ledger=result.ledger,
-        crews=tuple(f"{name} ({crew.url})" for name, crew in jobfile.crews.items()),
+        crews=tuple(f"{name} ({crew.location})" for name, crew in jobfile.crews.items()),
         concurrency=settings.concurrency,
         counts=result.counts,
         program=request.program,

@@ -50,7 +50,7 @@ async def stage_with_columns(
     recorded = await _recorded_columns(ledger, jobfile, known)
     sending = _sending(known, recorded)
     staged = await stage(sending)
-    open_ = frozenset() if EVERYTHING in recorded else jobfile.unsaid_crews.difference(recorded)
+    open_ = frozenset() if EVERYTHING in recorded else jobfile.undecided_crews.difference(recorded)
     if not open_:
         return StagedWithColumns(staged, sending, recorded, open_)
     answers = await request(open_)
@@ -84,7 +84,7 @@ async def _recorded_columns(ledger: Reading, jobfile: JobFile, known: BatchKey |
     recorded: SentColumns = (known.sent_columns if known else None) or {}
     groups = await crew_groups(ledger, jobfile) if recorded else {}
     columns_by_crew = dict(recorded)
-    for crew in jobfile.unsaid_crews.difference(recorded):
+    for crew in jobfile.undecided_crews.difference(recorded):
         for former, columns in recorded.items():
             if former not in jobfile.crews and groups.get(former) == groups.get(crew, crew):
                 columns_by_crew[crew] = columns

@@ -1,10 +1,9 @@
-"""Putting the rooms together: what a command was given, the job file, and open clients for its crews.
+"""Connect the parts of a run: a command's options, the job file, clients of its crews, and the display.
 
-Heavy rooms that a run may not need (the embedded server, the live display) are imported here when they are.
+The embedded server and the live display are imported only when a run needs them, so that other commands start quickly.
 """
 
 import asyncio
-import importlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,9 +14,10 @@ from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
 from batchcrew.app.ledger_location import Search, locate
 from batchcrew.base.clock import Clock
 from batchcrew.base.errors import UsageError
-from batchcrew.config.settings import RunSettings, ServeSettings, with_overrides
+from batchcrew.config.crews import DemoCrew, RemoteCrew, ServedCrew, ServeSettings
+from batchcrew.config.settings import RunSettings, with_overrides
 from batchcrew.crew import CrewClient, crew_address
-from batchcrew.jobfile import JobFile, load_jobfile
+from batchcrew.jobfile import JobFile, JobFileOptions, load_jobfile
 from batchcrew.ledger import require_usable_name
 from batchcrew.progress import Progress
 from batchcrew.progress.json_log import JsonLogProgress
@@ -28,61 +28,53 @@ if TYPE_CHECKING:
     from batchcrew.server import CrewServer
 
 EMBEDDED_STATE = "embedded-crew.db"
-"""Beside the ledger: the executions of the embedded crew, so that an interrupted demo goes on."""
+"""File next to the ledger that stores the demo crew's executions, so that an interrupted demo resumes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchOptions:
+    """The command-line options about the batch of a job file."""
+
+    name: str | None = None
+    """Name that the batch must have; None: any."""
+    take_over: bool = False
+    """Assign a batch that belongs to another job file to this one."""
+    rerun_changed: bool = False
+    """Run succeeded jobs again whose inputs have changed, in this run."""
+    accept_changes: bool = False
+    """Pay again for more succeeded jobs than `run.plan_guard` allows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A job file and how to read it.
-
-    `environ` is where `${VAR}` comes from; `crew_url`, `crew_token` and the CSV options win over the file.
-    """
+    """A job file and how to read it."""
 
     path: Path
     environ: Mapping[str, str]
+    """Values of `${VAR}` in the job file."""
     today: date
-    crew_url: str | None = None
-    crew_token: str | None = None
-    encoding: str | None = None
-    delimiter: str | None = None
-    allow_outside: bool = False
+    options: JobFileOptions = field(default_factory=JobFileOptions)
     overrides: Mapping[str, str | int] = field(default_factory=dict)
-    """Settings of `run:` that the command line gave, by their key."""
-    batch: str | None = None
-    """The batch that is meant; another one is refused."""
-    take_over: bool = False
-    """A batch that belongs to another job file becomes this one's."""
-    rerun_changed: bool = False
-    """Jobs that have succeeded and whose inputs changed run again, this time."""
-    accept_changes: bool = False
-    """Pay again what `run.plan_guard` would stop."""
+    """Settings of `run:` from the command line, by their key."""
+    batch: BatchOptions = field(default_factory=BatchOptions)
     given: tuple[str, ...] = ()
     """Options, quoted for a shell, that a command needs to read the job file in the same way."""
 
     def hints(self, jobfile: JobFile) -> tuple[str, ...]:
-        """Options of a command that continues the batch, today or on another day."""
+        """Return the options of a command that resumes the batch, on this day or a later one."""
         return (*([f"--date {self.today}"] if jobfile.dated else []), *self.given)
 
     def load(self) -> tuple[JobFile, RunSettings]:
-        """The job file's head and the settings of this run.
+        """Read the job file's head and the settings of this run.
 
         Raises:
-            JobFileError: it is wrong.
-            UsageError: an override is wrong.
+            JobFileError: the job file is not valid.
+            UsageError: an override is not valid, or the job file names another batch.
         """
-        jobfile = load_jobfile(
-            self.path,
-            environ=self.environ,
-            today=self.today,
-            crew_url=self.crew_url,
-            crew_token=self.crew_token,
-            encoding=self.encoding,
-            delimiter=self.delimiter,
-            allow_outside=self.allow_outside,
-        )
-        if self.batch is not None and jobfile.batch != self.batch:
+        jobfile = load_jobfile(self.path, environ=self.environ, today=self.today, options=self.options)
+        if self.batch.name is not None and jobfile.batch != self.batch.name:
             raise UsageError(
-                f"{self.path} names the batch {jobfile.batch!r}, not {self.batch!r}; run it without --batch"
+                f"{self.path} names the batch {jobfile.batch!r}, not {self.batch.name!r}; run it without --batch"
                 " (and without BATCHCREW_BATCH)"
             )
         return jobfile, with_overrides(jobfile.run, self.overrides)
@@ -92,7 +84,7 @@ async def ledger_of(jobfile: JobFile, given: Path | None, *, clock: Clock, warn:
     """Return the ledger that the command line names (`given`), else the job file, else the one that is found.
 
     Raises:
-        UsageError: it cannot be decided, its name is too long, or there is no place for a new one.
+        UsageError: several ledgers are possible, the name is too long, or a new ledger cannot be created.
     """
     ledger = given or jobfile.ledger
     if ledger is None:
@@ -112,28 +104,30 @@ async def open_crews(
     warn: Callable[[str], None],
     keep: bool = True,
 ) -> AsyncIterator[dict[str, CrewClient]]:
-    """A client for each crew of the job file; a crew server is started for those that are of this machine.
+    """Open a client for each crew of the job file, and start a server for each crew that runs on this machine.
 
-    `keep`: executions of such a crew may outlive this run, and what it prints goes to a file beside the ledger.
+    Args:
+        concurrency: maximum executions in progress, over all crews.
+        keep: store the executions of such a crew beyond this run, and write its output to a file next to the ledger.
     """
     async with AsyncExitStack() as stack:
-        server = None
-        if any(crew.embedded for crew in jobfile.crews.values()):
-            server = await stack.enter_async_context(_embedded_server(ledger if keep else None))
+        demo: CrewServer | None = None
+        if any(isinstance(crew, DemoCrew) for crew in jobfile.crews.values()):
+            demo = await stack.enter_async_context(_demo_server(ledger if keep else None))
         clients = {}
         for name, crew in jobfile.crews.items():
-            embedded = server if crew.embedded else None
-            if crew.serve is not None:
+            server = demo if isinstance(crew, DemoCrew) else None
+            if isinstance(crew, ServedCrew):
                 log = ledger.with_name(f"served-{name}.log") if keep else None
-                embedded = await stack.enter_async_context(
+                server = await stack.enter_async_context(
                     _served_crew(crew.serve, jobfile.path.parent, log=log, keep=keep)
                 )
-                stack.callback(_tell_what_ends, name, embedded, warn)
+                stack.callback(_warn_of_interrupted, name, server, warn)
             client = CrewClient(
                 name,
                 crew,
-                url=embedded.url if embedded else None,
-                token=embedded.token if embedded else None,
+                url=server.url if server else None,
+                token=server.token if server else None,
                 concurrency=min(crew.concurrency or concurrency, concurrency),
                 clock=clock,
                 warn=warn,
@@ -151,47 +145,52 @@ async def open_former(
     clock: Clock,
     warn: Callable[[str], None],
 ) -> AsyncIterator[dict[tuple[str, str], CrewClient]]:
-    """Open clients for the (crew, address) pairs at which the job file's crews were before.
+    """Open clients for former addresses of the job file's crews.
 
-    They take the crew's other settings, its token included. A crew that is not in the job file gets no client, so a
-    token goes to no host that was never named for it; nor does an address that was this machine's for a run
-    (`embedded`, `serve:…`).
+    The clients use the crew's other settings, including its token. A crew that is not in the job file gets no client,
+    so that a token is sent only to hosts that were named for it. Addresses that were valid only during a run on this
+    machine (`embedded`, `serve:…`) get none either.
+
+    Args:
+        addresses: pairs of a crew's name and an address from the ledger.
     """
     async with AsyncExitStack() as stack:
         clients = {}
         for name, url in sorted(addresses):
             crew = jobfile.crews.get(name)
-            if crew is None or url == crew_address(crew.url) or not url.startswith(("http://", "https://")):
+            if crew is None or url == crew_address(crew) or not url.startswith(("http://", "https://")):
                 continue
-            settings = crew.model_copy(update={"url": url, "serve": None})
-            client = CrewClient(name, settings, concurrency=concurrency, clock=clock, warn=warn)
+            former = RemoteCrew.at(url, crew)
+            client = CrewClient(name, former, concurrency=concurrency, clock=clock, warn=warn)
             clients[name, url] = await stack.enter_async_context(client)
         yield clients
 
 
-def _embedded_server(ledger: Path | None) -> "CrewServer":
-    room = importlib.import_module("batchcrew.server")
-    state = None if ledger is None else ledger.with_name(EMBEDDED_STATE)
-    server: CrewServer = room.CrewServer(room.ServeOptions(state=state))
-    return server
+def _demo_server(ledger: Path | None) -> "CrewServer":
+    from batchcrew.server import CrewServer, ServeOptions
+
+    return CrewServer(ServeOptions(state=None if ledger is None else ledger.with_name(EMBEDDED_STATE)))
 
 
 def _served_crew(serve: ServeSettings, folder: Path, *, log: Path | None, keep: bool) -> "CrewServer":
-    """Raises UsageError: the target is none."""
-    room = importlib.import_module("batchcrew.server")
-    crew = room.CrewOptions(
-        target=room.parse_target(serve.target, folder),
+    """Return the server of a crew on this machine.
+
+    Raises:
+        UsageError: the target is not valid.
+    """
+    from batchcrew.server import CrewOptions, CrewServer, ServeOptions, parse_target
+
+    crew = CrewOptions(
+        target=parse_target(serve.target, folder),
         workers=serve.workers if keep else 1,
         threads=serve.threads,
         execution_timeout=serve.timeout,
         log=log,
     )
-    state = folder / serve.state if serve.state and keep else None
-    server: CrewServer = room.CrewServer(room.ServeOptions(state=state, crew=crew))
-    return server
+    return CrewServer(ServeOptions(state=folder / serve.state if serve.state and keep else None, crew=crew))
 
 
-def _tell_what_ends(name: str, server: "CrewServer", warn: Callable[[str], None]) -> None:
+def _warn_of_interrupted(name: str, server: "CrewServer", warn: Callable[[str], None]) -> None:
     stats = server.stats
     left = sum(stats.get(phase, 0) for phase in ("running", "paused", "waiting"))
     if left:
@@ -205,10 +204,12 @@ ProgressKind: TypeAlias = Literal["auto", "brief", "quiet", "json"]
 def open_progress(
     stream: TextIO | None, *, clock: Clock, environ: Mapping[str, str], kind: ProgressKind = "auto"
 ) -> Progress:
-    """What shows the run.
+    """Return the display of a run.
 
-    `auto`: the live display on a terminal that can draw it, plain lines elsewhere (nothing where stderr is closed);
-    `brief`: plain lines without progress, for a tick; `quiet`: only what needs a person; `json`: one object a line.
+    Args:
+        stream: standard error; None: it is closed, and nothing is shown.
+        kind: `auto`: the live display on a terminal that supports it, else plain lines; `brief`: plain lines without
+            progress, for a tick; `quiet`: only what needs the operator's attention; `json`: one object per line.
     """
     if kind == "quiet":
         return QuietProgress(stream)
@@ -218,6 +219,6 @@ def open_progress(
         return PlainProgress(stream, clock, brief=True)
     if stream is None or not stream.isatty() or environ.get("TERM", "dumb") in {"dumb", "unknown"}:
         return PlainProgress(stream, clock)
-    room = importlib.import_module("batchcrew.progress.live")
-    live: Progress = room.LiveProgress(stream, clock, no_color=bool(environ.get("NO_COLOR")))
-    return live
+    from batchcrew.progress.live import LiveProgress
+
+    return LiveProgress(stream, clock, no_color=bool(environ.get("NO_COLOR")))

@@ -1,12 +1,10 @@
 """File descriptors of this process: how many it may have, and raising that limit. Connections take one each."""
 
-import importlib
-import importlib.util
+import sys
 from pathlib import Path
-from typing import Any
 
-resource: Any = importlib.import_module("resource") if importlib.util.find_spec("resource") else None
-"""None on Windows, which has no such limit."""
+if sys.platform != "win32":  # Windows has no such limit
+    import resource
 
 MOST = 65_536
 """No limit is raised beyond it: some programs that a process starts walk through all that they may have."""
@@ -18,10 +16,8 @@ def raise_limit(wanted: int) -> int | None:
     Args:
         wanted: descriptors that the process may come to need.
     """
-    if resource is None:
+    if sys.platform == "win32":
         return None
-    soft: int
-    hard: int
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return None

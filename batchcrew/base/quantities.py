@@ -51,6 +51,15 @@ def format_duration(seconds: float) -> str:
     return f"{hours}h {minutes:02d}m"
 
 
+def write_duration(seconds: float) -> str:
+    """Write a duration as job files and options do: `30s`, `1h30m`, `500ms`; `parse_duration` reads it."""
+    rest, text = round(seconds * 1000), ""
+    for unit in ("d", "h", "m", "s", "ms"):
+        number, rest = divmod(rest, round(UNITS[unit] * 1000))
+        text += f"{number}{unit}" if number else ""
+    return text or "0s"
+
+
 def format_size(size: int) -> str:
     """`512 B`, `136 KiB`, `2.4 MiB`: for people."""
     amount, unit = float(size), "B"

@@ -1,6 +1,5 @@
-"""The command line: parse, call, print. One file per command; each is imported when it is called."""
+"""The command line: parse, call, print. `commands.py` lists the commands; each has its own file."""
 
-import importlib
 import os
 import sys
 import traceback
@@ -10,61 +9,40 @@ from typing import Any, NoReturn
 import click
 
 from batchcrew import __version__
-from batchcrew.base.errors import BatchcrewError, ExitCode, OutputClosed
+from batchcrew.base.errors import BatchcrewError, OutputClosed
+from batchcrew.cli.commands import COMMANDS
 from batchcrew.cli.interruption import interruptible, uninterruptible
 from batchcrew.cli.leaving import leave
 from batchcrew.cli.program import NAME, this_program
 from batchcrew.cli.streams import guard_streams
+from batchcrew.model import exit_codes
+
+__all__ = ["COMMANDS", "batchcrew", "main"]
 
 COMPLETION = "_BATCHCREW_COMPLETE"
 """The variable by which a shell requests completions from click."""
-
-COMMANDS = {
-    "run": ("batchcrew.cli.run", "Start or resume a batch; the only command cron needs."),
-    "tick": ("batchcrew.cli.tick", "Do the work that is due now, then exit; for cron every minute."),
-    "check": ("batchcrew.cli.check", "Validate the job file and print the plan; start nothing."),
-    "status": ("batchcrew.cli.status", "Show a batch: counts and executions in progress."),
-    "list": ("batchcrew.cli.list", "List the batches in the ledger."),
-    "show": ("batchcrew.cli.show", "Show one job: attempts, tasks, output, errors."),
-    "retry": ("batchcrew.cli.retry", "Reset ended jobs to pending, for the next run."),
-    "keep": ("batchcrew.cli.keep", "Keep the answers of stale jobs."),
-    "recheck": ("batchcrew.cli.recheck", "Poll executions again that timed out or were lost."),
-    "attach": ("batchcrew.cli.attach", "Watch a job under a kickoff_id that you give."),
-    "adopt": ("batchcrew.cli.adopt", "Adopt executions that another script started."),
-    "runs": ("batchcrew.cli.runs", "List past runs: what each one did and why it stopped."),
-    "export": ("batchcrew.cli.export", "Export each row of the file with its answer."),
-    "backup": ("batchcrew.cli.backup", "Copy the ledger, even while runs use it."),
-    "upgrade": ("batchcrew.cli.upgrade", "Upgrade a ledger that an earlier version wrote."),
-    "delete": ("batchcrew.cli.delete", "Delete a batch and its answers."),
-    "vacuum": ("batchcrew.cli.vacuum", "Shrink the ledger file after deletions."),
-    "serve": ("batchcrew.cli.serve", "Serve a CrewAI crew, or a demo crew, on this machine."),
-    "schema": ("batchcrew.cli.schema", "Print the JSON Schema of job files, for editors."),
-}
 
 
 class LazyGroup(click.Group):
     """Lists its commands without importing them; imports one when it is called, so that `--help` is quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*COMMANDS]  # `list` is a command of this package once it is imported
+        return [*COMMANDS]  # not list(): the module `list` of this package takes its name here
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
-        return command
+        return COMMANDS[cmd_name].load()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+            formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
 
 
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 every job succeeded, 1 finished with failures, 2 wrong usage or job file, "
-    "3 stopped with work left (run it again), 4 another run holds the batch, 5 a crew is unusable, "
-    "70 internal error, or the ledger cannot be written.",
+    epilog=f"Exit codes: {', '.join(f'{code} {meaning}' for code, meaning in exit_codes.SHORT_MEANINGS.items())}.",
 )
 @click.version_option(__version__, prog_name="batchcrew")
 def batchcrew() -> None:
@@ -83,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt as error:
         uninterruptible()
         click.echo(f"batchcrew: interrupted by {error}", err=True)
-        code = ExitCode.STOPPED
+        code = exit_codes.INTERRUPTED
     leave(code)
 
 
@@ -95,23 +73,23 @@ def _call(arguments: list[str]) -> int:
         return ended.exit_code
     except click.ClickException as error:
         error.show()
-        return ExitCode.USAGE
+        return exit_codes.WRONG_COMMAND_LINE
     except click.Abort:  # a prompt was ended by Ctrl-C or the end of the input
         click.echo("batchcrew: interrupted", err=True)
-        return ExitCode.STOPPED
+        return exit_codes.INTERRUPTED
     except OutputClosed as error:  # the reader (head, less) has what it wanted
-        return error.exit_code
+        return exit_codes.of_error(error)
     except BatchcrewError as error:
         # a command in the message works as it is printed
         text = str(error).replace(f"`{NAME} ", f"`{this_program()} ")
         click.echo(f"batchcrew: {text}", err=True)
-        return error.exit_code
+        return exit_codes.of_error(error)
     except Exception:  # noqa: BLE001 - the outermost handler reports defects as such
         traceback.print_exc()
         click.echo(
             "batchcrew: internal error (a bug in batchcrew); the ledger has the executions in progress", err=True
         )
-        return ExitCode.DEFECT
+        return exit_codes.INTERNAL_ERROR
     return int(code or 0)
 
 

@@ -1,24 +1,17 @@
 """`batchcrew check`."""
 
-from pathlib import Path
-from typing import Any
-
 import click
 
 from batchcrew.cli.checking import check_and_report
-from batchcrew.cli.options import jobfile_ledger_option, json_option, option
-from batchcrew.cli.running import overrides, settings_options
-from batchcrew.cli.sources import consent_options, source, source_options
+from batchcrew.cli.options import json_option, option
+from batchcrew.cli.sources import Target, jobfile_options
 
 
 @click.command()
-@source_options
-@consent_options
-@jobfile_ledger_option
-@settings_options
+@jobfile_options(consent=True, settings=True)
 @option("--offline", is_flag=True, help="Read only the files and the ledger; send no requests to the crews.")
 @json_option
-def command(jobfile: Path | None, *, ledger: Path | None, offline: bool, as_json: bool, **options: Any) -> int:
+def command(*, target: Target, offline: bool, as_json: bool) -> int:
     """Read JOBFILE completely, request each crew's inputs and print the plan of a run. Starts nothing.
 
     It also prints how each rows file is read (rows, encoding, delimiter, columns), and questions about what may be
@@ -27,6 +20,4 @@ def command(jobfile: Path | None, *, ledger: Path | None, offline: bool, as_json
     Exit 2 when the file is invalid or jobs are missing inputs, 5 when a crew is unusable, 3 when a run would stop
     before its first kickoff.
     """
-    settings = overrides(options)
-    jobs, ledger = source(jobfile, ledger, options, settings)
-    return check_and_report(jobs, ledger, offline=offline, as_json=as_json)
+    return check_and_report(target, offline=offline, as_json=as_json)

@@ -1,24 +1,21 @@
 """Print the plan for `check` and `run --dry-run`, and return the exit code."""
 
-from pathlib import Path
-
 import click
 
 from batchcrew.app.check import CheckResult, check_batch
-from batchcrew.app.wiring import Source
 from batchcrew.base.clock import SystemClock
-from batchcrew.base.errors import ExitCode
 from batchcrew.cli.loop import call
 from batchcrew.cli.output import terminal_columns
 from batchcrew.cli.program import current_program
+from batchcrew.cli.sources import Target
+from batchcrew.model import exit_codes
 from batchcrew.reports.as_json import json_document, plan_json
 from batchcrew.reports.rows_files import questions_json, render_questions, render_rows_files, rows_files_json
 from batchcrew.reports.tables import render_plan
 
 
 def check_and_report(
-    source: Source,
-    ledger: Path | None,
+    target: Target,
     *,
     offline: bool,
     as_json: bool,
@@ -27,8 +24,8 @@ def check_and_report(
 ) -> int:
     """Print the plan of a batch; return the exit code: that of a run that could not start, else 0."""
     checking = check_batch(
-        source,
-        ledger=ledger,
+        target.source,
+        ledger=target.ledger,
         offline=offline,
         clock=SystemClock(),
         program=current_program(),
@@ -59,11 +56,11 @@ def check_and_report(
         )
         files_lines = (*render_rows_files(result.rows_files, width=width or 80), *render_questions(result.questions))
         click.echo("\n".join((plan_text, *files_lines)))
-    if result.missing_inputs:
-        return ExitCode.USAGE
-    if result.unusable:
-        return ExitCode.CREW_UNUSABLE
-    return ExitCode.STOPPED if result.needs_consent is not None else ExitCode.SUCCEEDED
+    return exit_codes.of_check(
+        missing_inputs=result.missing_inputs > 0,
+        crew_unusable=bool(result.unusable),
+        needs_consent=result.needs_consent is not None,
+    )
 
 
 def _spending(result: CheckResult) -> dict[str, object]:

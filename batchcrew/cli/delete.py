@@ -5,10 +5,9 @@ from pathlib import Path
 
 import click
 
-from batchcrew.app.ingest import StoppedEarly
 from batchcrew.app.upkeep import counts_of, delete
 from batchcrew.base.clock import SystemClock
-from batchcrew.base.errors import NotInLedger, UsageError
+from batchcrew.base.errors import NotInLedger, StoppedEarly, UsageError
 from batchcrew.base.text import clean_text
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_argument, existing, ledger_option, option

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, TypeAlias
 
-from batchcrew.base.errors import ExitCode, OutputError
+from batchcrew.base.errors import OutputError
 from batchcrew.cli.leaving import end_now
+from batchcrew.model import exit_codes
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CLEANUP_SECONDS = 3.0
@@ -77,11 +78,11 @@ def _print_and_end(error: Interrupted) -> None:
     with contextlib.suppress(OSError, ValueError, OutputError):
         if sys.stderr is not None:
             sys.stderr.write(f"batchcrew: interrupted by {error}\n")
-    end_now(ExitCode.STOPPED)
+    end_now(exit_codes.INTERRUPTED)
 
 
 def _end_at_once(number: int, frame: FrameType | None) -> None:
-    end_now(ExitCode.STOPPED)
+    end_now(exit_codes.INTERRUPTED)
 
 
 def ignore(number: int, frame: FrameType | None) -> None:

@@ -1,7 +1,6 @@
 """Running a command's coroutine."""
 
 import asyncio
-import importlib.util
 import sys
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -26,9 +25,11 @@ class _Threads(ThreadPoolExecutor):
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     """Return uvloop's factory if the extra `speed` is installed, else None for asyncio's own."""
-    if importlib.util.find_spec("uvloop") is None:
+    try:
+        import uvloop  # noqa: PLC0415 - an optional library, which only commands with a loop need
+    except ImportError:
         return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module("uvloop").new_event_loop
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
     return factory
 
 

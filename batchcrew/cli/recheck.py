@@ -17,6 +17,7 @@ from batchcrew.cli.program import current_program
 from batchcrew.cli.signals import with_signals
 from batchcrew.cli.sources import read_token
 from batchcrew.engine import Stop
+from batchcrew.jobfile import JobFileOptions
 from batchcrew.ledger import Ledger
 from batchcrew.reports.as_json import json_document
 from batchcrew.reports.commands import quoted
@@ -61,9 +62,11 @@ def command(
         path=Path(),  # the one that the ledger has recorded
         environ=dict(os.environ),
         today=datetime.now().astimezone().date(),
-        crew_url=crew_url,
-        crew_token=read_token(token_file),
-        allow_outside=True,  # it was accepted when the batch was recorded, and no rows are read
+        options=JobFileOptions(
+            crew_url=crew_url,
+            crew_token=read_token(token_file),
+            allow_outside=True,  # it was accepted when the batch was recorded, and no rows are read
+        ),
         given=tuple(_given(crew_url, token_file)),
     )
     looks: list[Look] = []

@@ -1,4 +1,4 @@
-"""What `run`, `tick` and `adopt` share: the settings of a run as options, how it is shown, and its exit code."""
+"""Run a batch for `run`, `tick` and `adopt`: how it is shown, and its exit code."""
 
 import asyncio
 import json
@@ -8,54 +8,25 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any
 
 import click
 
 from batchcrew.app.run import RunRequest, run_batch
 from batchcrew.app.wiring import ProgressKind, open_progress
 from batchcrew.base.clock import SystemClock, to_text
-from batchcrew.base.errors import BatchBusy, BatchcrewError, ExitCode
+from batchcrew.base.errors import BatchBusy, BatchcrewError
 from batchcrew.cli.loop import call, say
 from batchcrew.cli.options import json_option, option
 from batchcrew.cli.output import confirm
 from batchcrew.cli.signals import ENDED_AT_ONCE, with_signals
 from batchcrew.engine import RunEnvironment, Stop
+from batchcrew.model import exit_codes
 from batchcrew.model.run import RunResult
 from batchcrew.reports.as_json import json_document, summary_json
-from batchcrew.reports.summary import exit_code, needs_person, render_summary, render_tick
+from batchcrew.reports.summary import needs_person, render_summary, render_tick
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-_SETTINGS = {
-    "concurrency": option("--concurrency", type=int, help="Executions in progress at the same time, over all crews."),
-    "rate": option("--rate", help="Maximum kickoffs per second, minute or hour: 2/s, 60/m."),
-    "timeout": option("--timeout", help="Maximum time of one execution: 30m."),
-    "max_runtime": option("--max-runtime", help="Start no new jobs after this time; the next run resumes."),
-    "delivery": option(
-        "--delivery",
-        type=click.Choice(["at_least_once", "at_most_once"]),
-        help="Whether to send a kickoff in doubt again, or to hold its job for you.",
-    ),
-    "stop_after_failures": option(
-        "--stop-after-failures",
-        help="Start no new jobs after this many failed jobs (20), this failure rate (10%), or this many executions in a"
-        " row that failed for the same reason (in_a_row=10, the default). none: never.",
-    ),
-    "canary": option(
-        "--canary",
-        type=click.IntRange(min=1),
-        help="Start this many jobs first, and the rest once these have succeeded.",
-    ),
-    "on_change": option(
-        "--on-change",
-        type=click.Choice(["keep", "rerun"]),
-        help="Whether succeeded jobs whose inputs changed keep their answer (stale), or run, and are paid for, again.",
-    ),
-    "max_kickoffs": option(
-        "--max-kickoffs", type=click.IntRange(min=1), help="Maximum number of kickoffs in this run."
-    ),
-}
 _REPORTING = [
     option(
         "--ping",
@@ -75,25 +46,6 @@ _REPORTING = [
 ]
 
 
-def settings_options(command: Command) -> Command:
-    """Add the options that override settings of the job file's `run:` section."""
-    for decorate in reversed(_SETTINGS.values()):
-        command = decorate(command)
-    return command
-
-
-def overrides(options: dict[str, Any]) -> dict[str, Any]:
-    """Remove the settings from a command's options and return them."""
-    return {name: options.pop(name) for name in _SETTINGS}
-
-
-def reporting_options(command: Command) -> Command:
-    """Add the options for how a run is shown and reported."""
-    for decorate in reversed(_REPORTING):
-        command = decorate(command)
-    return command
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reporting:
     """How a run is shown and reported."""
@@ -111,6 +63,20 @@ class Reporting:
         return "brief" if tick else "auto"
 
 
+def reporting_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Add the options for how a run is shown and reported; the command gets them as `reporting`."""
+
+    @wraps(command)
+    def with_reporting(*, monitor: str | None, quiet: bool, log_format: str, as_json: bool, **options: Any) -> int:
+        reporting = Reporting(quiet=quiet, log_format=log_format, as_json=as_json, monitor=monitor)
+        return command(reporting=reporting, **options)
+
+    decorated: Callable[..., int] = with_reporting
+    for decorate in reversed(_REPORTING):
+        decorated = decorate(decorated)
+    return decorated
+
+
 def run_and_report(request: RunRequest, reporting: Reporting, *, drain: bool = False) -> int:
     """Run a batch, print its summary and return the exit code."""
     kind = reporting.kind(tick=request.once)
@@ -118,21 +84,21 @@ def run_and_report(request: RunRequest, reporting: Reporting, *, drain: bool = F
         result = call(_run(request, kind, drain=drain, monitor=reporting.monitor))
     except BatchcrewError as error:
         if kind == "json":
-            _log("error", message=str(error), exit_code=int(error.exit_code))
-            return error.exit_code
+            _log("error", message=str(error), exit_code=int(exit_codes.of_error(error)))
+            return exit_codes.of_error(error)
         if kind == "quiet" and isinstance(error, BatchBusy):  # the other run continues: nothing to do
-            return ExitCode.BUSY
+            return exit_codes.of_error(error)
         raise
     except asyncio.CancelledError:
         _tell(kind)(ENDED_AT_ONCE)
-        return ExitCode.STOPPED
+        return exit_codes.INTERRUPTED
     if reporting.as_json:
         confirm(json_document(summary_json(result)))
     elif kind == "json":
         _log("run_ended", run=result.run_id, **summary_json(result))
     elif not reporting.quiet or needs_person(result):
         say(render_tick(result) if request.once else render_summary(result))
-    return exit_code(result)
+    return exit_codes.of_run(result)
 
 
 def _log(event: str, **values: Any) -> None:

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import signal
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import click
 from click.core import ParameterSource
 
 from batchcrew.base.descriptors import raise_to_most
-from batchcrew.base.errors import ExitCode, UsageError
-from batchcrew.base.quantities import parse_duration
+from batchcrew.base.errors import UsageError
+from batchcrew.base.quantities import parse_duration, write_duration
 from batchcrew.cli.interruption import uninterruptible
 from batchcrew.cli.leaving import end_now
 from batchcrew.cli.loop import call
@@ -23,6 +24,7 @@ from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
 from batchcrew.cli.signals import SAME_SIGNAL_SECONDS, handle_in_loop
 from batchcrew.cli.sources import read_token
+from batchcrew.model import exit_codes
 from batchcrew.server import DIALECTS, CrewOptions, CrewServer, ServeOptions, Spread, parse_share, parse_target
 
 TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name
@@ -39,6 +41,8 @@ OF_CREWS = (
     "keep_count",
 )
 IN_MEMORY = Path(":memory:")
+_CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOptions)}
+"""The server's defaults for real crews."""
 
 
 @click.command()
@@ -63,28 +67,44 @@ IN_MEMORY = Path(":memory:")
     show_default=True,
     help="Wording of the answers, as different deployed crews give them.",
 )
-@option("--workers", type=int, default=2, show_default=True, help="Crews: number of worker processes.")
-@option("--threads", type=int, default=4, show_default=True, help="Crews: concurrent executions per worker process.")
+@option("--workers", type=int, default=_CREWS["workers"], show_default=True, help="Crews: number of worker processes.")
+@option(
+    "--threads",
+    type=int,
+    default=_CREWS["threads"],
+    show_default=True,
+    help="Crews: concurrent executions per worker process.",
+)
 @option(
     "--max-queue",
     type=int,
-    default=1000,
+    default=_CREWS["max_queue"],
     show_default=True,
     help="Crews: maximum number of queued kickoffs; further ones get 429.",
 )
-@option("--execution-timeout", default="30m", show_default=True, help="Crews: maximum time of one execution.")
+@option(
+    "--execution-timeout",
+    default=write_duration(_CREWS["execution_timeout"]),
+    show_default=True,
+    help="Crews: maximum time of one execution.",
+)
 @option(
     "--stop-timeout",
-    default="10s",
+    default=write_duration(_CREWS["stop_timeout"]),
     show_default=True,
     help="Crews: how long to wait for running executions on SIGTERM or Ctrl-C.",
 )
 @option("--webhook-allow", multiple=True, help="Crews: pattern of allowed webhook URLs; can be repeated.")
-@option("--keep", default="30d", show_default=True, help="Crews: delete ended executions after this time.")
+@option(
+    "--keep",
+    default=write_duration(_CREWS["keep_seconds"]),
+    show_default=True,
+    help="Crews: delete ended executions after this time.",
+)
 @option(
     "--keep-count",
     type=int,
-    default=100_000,
+    default=_CREWS["keep_count"],
     show_default=True,
     help="Crews: maximum number of ended executions to keep.",
 )
@@ -181,7 +201,7 @@ async def _serve(options: ServeOptions) -> None:
     def stop(number: signal.Signals) -> None:
         nonlocal first
         if loop.time() - first > SAME_SIGNAL_SECONDS:
-            end_now(ExitCode.STOPPED)
+            end_now(exit_codes.INTERRUPTED)
         first = min(first, loop.time())
         stopped.set()
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any, NoReturn, TypeVar
 
-from batchcrew.base.errors import ExitCode
 from batchcrew.cli.interruption import Handler, ignore, set_handler
 from batchcrew.cli.leaving import end_now
 from batchcrew.cli.loop import say
 from batchcrew.engine import Stop
+from batchcrew.model import exit_codes
 from batchcrew.model.run import StopReason
 
 T = TypeVar("T")
@@ -83,4 +83,4 @@ def handle_in_loop(react: Callable[[signal.Signals], None]) -> None:
 def cut_down(tell: Callable[[str], None]) -> NoReturn:
     """End the process immediately, even while another program holds the ledger."""
     tell(ENDED_AT_ONCE)
-    end_now(ExitCode.STOPPED)
+    end_now(exit_codes.INTERRUPTED)

@@ -2,23 +2,26 @@
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import date, datetime
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from batchcrew.app.ledger_location import Search, find_ledger, is_here, recorded_day, recorded_place, shown
-from batchcrew.app.wiring import Source
+from batchcrew.app.wiring import BatchOptions, Source
 from batchcrew.base.clock import SystemClock
 from batchcrew.base.errors import UsageError
 from batchcrew.base.quantities import DEFAULT_LEDGER
 from batchcrew.cli.loop import call, say
-from batchcrew.cli.options import existing, known_batch, option
+from batchcrew.cli.options import existing, jobfile_ledger_option, known_batch, option
+from batchcrew.cli.settings import settings_options
+from batchcrew.config.settings import settings_with_option
+from batchcrew.jobfile import JobFileOptions
 from batchcrew.ledger import LedgerReader, RecordedJobFile
 from batchcrew.reports.commands import quoted
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 _SOURCE_OPTIONS = [
     option("--crew-url", help="The crew's URL; overrides the job file. Default for a rows file: $CREW_URL."),
@@ -58,24 +61,45 @@ _CONSENT_OPTIONS = [
 ]
 
 
-def source_options(command: Command) -> Command:
-    """Add the job file's argument and the options that control how it is read."""
-    for decorate in reversed(_SOURCE_OPTIONS):
-        command = decorate(command)
-    return click.argument("jobfile", required=False, type=click.Path(path_type=Path))(command)
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The job file that a command works on."""
+
+    source: Source
+    ledger: Path | None
+    """The ledger, if it is known before the job file is read."""
 
 
-def consent_options(command: Command) -> Command:
-    """Add the options that allow succeeded jobs to be paid for again."""
-    for decorate in reversed(_CONSENT_OPTIONS):
-        command = decorate(command)
-    return command
+def jobfile_options(
+    *, consent: bool = False, settings: bool = False
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Add the argument JOBFILE and the options that control how it is read; the command gets them as `target`.
+
+    Args:
+        consent: also add the options that allow succeeded jobs to be paid for again.
+        settings: also add the options that override settings of `run:`.
+    """
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        @wraps(command)
+        def with_target(*, jobfile: Path | None, ledger: Path | None, **options: Any) -> int:
+            names = settings_with_option() if settings else ()
+            overrides = {name: value for name in names if (value := options.pop(name)) is not None}
+            target = _target(jobfile, ledger, options, overrides)
+            return command(target=target, **options)
+
+        decorated: Callable[..., int] = with_target
+        if settings:
+            decorated = settings_options(decorated)
+        for add in reversed([*_SOURCE_OPTIONS, *(_CONSENT_OPTIONS if consent else []), jobfile_ledger_option]):
+            decorated = add(decorated)
+        return click.argument("jobfile", required=False, type=click.Path(path_type=Path))(decorated)
+
+    return decorate
 
 
-def source(
-    jobfile: Path | None, ledger: Path | None, options: dict[str, Any], overrides: dict[str, Any]
-) -> tuple[Source, Path | None]:
-    """Return the `Source` of a command's arguments, and the ledger where it is known by now.
+def _target(jobfile: Path | None, ledger: Path | None, options: dict[str, Any], overrides: dict[str, Any]) -> Target:
+    """Return the target of a command, and remove the options that it is made of.
 
     The environment is read here and nowhere else.
 
@@ -83,7 +107,10 @@ def source(
         UsageError: neither a job file nor a batch is named.
         NotInLedger: the ledger does not have the batch.
     """
-    batch: str | None = options["named_batch"]
+    batch: str | None = options.pop("named_batch")
+    token_file, given_day = options.pop("token_file"), options.pop("date")
+    reading = {name: options.pop(name) for name in ("crew_url", "encoding", "delimiter", "allow_outside")}
+    allowed = {name: options.pop(name, False) for name in ("take_over", "rerun_changed", "accept_changes")}
     path, day = jobfile, recorded_day(None, batch or "")
     if path is None:
         if batch is None:
@@ -94,23 +121,16 @@ def source(
         recorded = call(_recorded(ledger, batch))
         path, day = shown(recorded_place(recorded, ledger)), recorded_day(recorded, batch)
     today = datetime.now().astimezone().date() if day is None else date.fromisoformat(day)
-    made = Source(
+    source = Source(
         path=path,
         environ=dict(os.environ),
-        today=options["date"].date() if options["date"] else today,
-        crew_url=options["crew_url"],
-        crew_token=read_token(options["token_file"]),
-        encoding=options["encoding"],
-        delimiter=options["delimiter"],
-        allow_outside=options["allow_outside"],
-        overrides={name: value for name, value in overrides.items() if value is not None},
-        batch=batch,
-        take_over=options["take_over"],
-        rerun_changed=options.get("rerun_changed", False),
-        accept_changes=options.get("accept_changes", False),
-        given=tuple(_given(ledger, options)),
+        today=given_day.date() if given_day else today,
+        options=JobFileOptions(crew_token=read_token(token_file), **reading),
+        overrides=overrides,
+        batch=BatchOptions(name=batch, **allowed),
+        given=tuple(_given(ledger, reading | {"token_file": token_file})),
     )
-    return made, ledger
+    return Target(source, ledger)
 
 
 def _given(ledger: Path | None, options: dict[str, Any]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
-from batchcrew.config.settings import Price
+from batchcrew.config.values import Price
 
 
 def cost(

@@ -16,7 +16,7 @@ import orjson
 from batchcrew import __version__
 from batchcrew.base.clock import Clock
 from batchcrew.base.errors import UsageError
-from batchcrew.config.settings import CrewSettings
+from batchcrew.config.crews import CrewSettings
 from batchcrew.crew import dialect
 from batchcrew.crew.answers import (
     REFUSED_FOR_NOW,
@@ -60,7 +60,7 @@ class CrewClient:
     Args:
         name: the crew's name in the job file, for messages.
         settings: URL, token, timeouts and the largest answer.
-        url: where the crew is in place of `settings.url` (the embedded crew of this run); no proxy is used then.
+        url: where the crew is in place of `settings.location` (the embedded crew of this run); no proxy is used then.
         token: in place of `settings.token`.
         concurrency: most connections for kickoffs, and as many again for questions.
         clock: what `Retry-After` dates are compared with.
@@ -82,7 +82,7 @@ class CrewClient:
         warn: Callable[[str], None],
     ) -> None:
         self._name = name
-        self._endpoints = Endpoints(name, settings.url if url is None else url)
+        self._endpoints = Endpoints(name, settings.location if url is None else url)
         self._kickoff_url = self._endpoints.kickoff
         self._token = _checked_token(name, settings, token)
         self._secret = self._token.encode() if len(self._token) >= MIN_SECRET else b""

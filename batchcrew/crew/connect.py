@@ -16,6 +16,7 @@ from aiohttp.tracing import Trace
 from yarl import URL
 
 from batchcrew.base.errors import UsageError
+from batchcrew.config.crews import CrewSettings
 from batchcrew.crew.failures import cause, is_never_sent
 
 STATUS_ROUTES = ("/status/{id}", "/{id}/status")
@@ -50,10 +51,11 @@ class Endpoints:
         return URL(self._prefix + STATUS_ROUTES[route].replace("{id}", segment), encoded=True)
 
 
-def crew_address(url: str) -> str:
-    """One spelling of a crew's URL, whichever way it was written; what is no URL (`embedded`) stays as it is."""
-    parsed = _http_url(url.strip())
-    return url.strip() if parsed is None else str(parsed).rstrip("/")
+def crew_address(crew: CrewSettings) -> str:
+    """Return the address by which the ledger identifies a crew; a URL has one spelling, however it is written."""
+    location = crew.location.strip()
+    url = _http_url(location)
+    return location if url is None else str(url).rstrip("/")
 
 
 def _base_url(crew: str, text: str) -> URL:

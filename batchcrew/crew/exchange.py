@@ -11,7 +11,7 @@ import aiohttp
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from batchcrew.config.settings import CrewSettings
+from batchcrew.config.crews import CrewSettings
 from batchcrew.crew.connect import Connector, RedirectRefused, proxy_for, redirected, tls_context
 from batchcrew.crew.failures import FOREIGN, failure, is_never_sent
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from batchcrew.base.clock import Clock
-from batchcrew.config.settings import CrewSettings, RunSettings
+from batchcrew.config.crews import CrewSettings
+from batchcrew.config.settings import RunSettings
 from batchcrew.crew import CrewClient
 from batchcrew.engine.stopping import Stop
 from batchcrew.ledger import BatchKey, Ledger

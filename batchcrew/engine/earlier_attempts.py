@@ -87,4 +87,4 @@ class EarlierAttempts:
                 self._context.warn(f"{watched}; the job file now names {self._address(crew)}", lasting=True)
 
     def _address(self, crew: str) -> str:
-        return crew_address(self._crews.settings[crew].url)
+        return crew_address(self._crews.settings[crew])

@@ -1,13 +1,15 @@
-"""Text to jobs: YAML, JSON, CSV, TSV and JSONL files, read lazily; what is wrong says file:line:column.
+"""Read job files and rows files, and yield their jobs. Every mistake has its file, line and column.
 
-The way of a file: `syntax` (text) -> `document` (nodes that know their places) -> `variables` (${VAR}) ->
-`load` (the head, by the models of `schema`; wrong values become sentences in `mistakes`) -> `reading` (the
-entries of `jobs:`) -> `entries` (jobs), from `rows` and through `template`. Beside it, from the beginning of each
-rows file: `description`, and the `questions` that `data_like` (headers) and `misread` (encodings) answer.
+A file passes through these modules: `syntax` parses the text, `nodes` holds the values with their places, `variables`
+replaces ${VAR}, and `load` reads the head with the models of `schema`; `validation_errors` turns pydantic's errors into
+messages. `entry_parser` reads `jobs:`, and `entries` yields the jobs, from the rows of `rows/` and with the templates
+of `template`. `description` describes rows files, and `rows/questions` finds values that may be mistakes.
 """
 
 from batchcrew.jobfile.description import RowsDescription
-from batchcrew.jobfile.load import JobFile, load_jobfile
+from batchcrew.jobfile.jobfile import JobFile
+from batchcrew.jobfile.load import load_jobfile
+from batchcrew.jobfile.options import JobFileOptions
 from batchcrew.jobfile.problems import Problems
 from batchcrew.jobfile.rows.questions import Question
 from batchcrew.jobfile.rows.unfinished import CHANGED
@@ -18,6 +20,7 @@ __all__ = [
     "CHANGED",
     "EVERYTHING",
     "JobFile",
+    "JobFileOptions",
     "Problems",
     "Question",
     "RowsDescription",

@@ -1,4 +1,4 @@
-"""What a rows file is, in a few words: rows, encoding, delimiter, columns."""
+"""Describe how a rows file is read: rows, encoding, delimiter, columns."""
 
 import codecs
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from batchcrew.jobfile.rows.rows_file import BARE_SUFFIXES, RowsFile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsDescription:
-    """How a rows file is read, and what was found in it."""
+    """How a rows file is read, with its rows and columns."""
 
     name: str
-    """The file as messages name it."""
+    """The name of the file in messages."""
     rows: int | None
-    """Rows of the file, those that `where` leaves out included; None until its jobs were read to their end."""
+    """Number of rows, including those that `where` excludes; None until all its jobs were read."""
     encoding: str
     """`UTF-8`, or the encoding as the job file or the command line names it."""
     delimiter: str | None
-    """The delimiter in use, given or found; None where the format has none, or the file cannot be read."""
+    """The delimiter in use; None if the format has none, or the file cannot be read."""
     columns: tuple[str, ...]
-    """The header of a CSV or TSV file; else the keys of the first row, empty until its jobs were read."""
+    """The header of a CSV or TSV file; else the keys of the first row (empty until its jobs were read)."""
 
 
 def describe(file: RowsFile) -> RowsDescription:

@@ -1,4 +1,4 @@
-"""The entries of `jobs:`, each a stream of jobs: one written out, the rows of a file, a grid."""
+"""The entries of `jobs:`, each a stream of jobs: an inline job, the rows of a file, a grid."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from batchcrew.base.export_columns import exported
 from batchcrew.jobfile.hashing import content_id
 from batchcrew.jobfile.ids import ID_COLUMNS, WrongName, job_id
-from batchcrew.jobfile.problems import Problems, named, nearest
+from batchcrew.jobfile.problems import Problems, nearest, shown
 from batchcrew.jobfile.rows.rows_file import RowsFile
 from batchcrew.jobfile.sending import Sending
 from batchcrew.jobfile.template import Template, TemplateProblem
@@ -18,7 +18,7 @@ from batchcrew.model.job import Duplicates, Job, Location
 
 Values: TypeAlias = dict[str, Any]
 RESERVED_META = "batchcrew"
-"""batchcrew's own part of `meta`: it is how an execution is found again."""
+"""The key of `meta` by which batchcrew recognizes executions."""
 
 
 class Entry(Protocol):
@@ -26,22 +26,22 @@ class Entry(Protocol):
 
     @property
     def rows_file(self) -> Path | None:
-        """The file that decides the jobs next to the job file."""
+        """The rows file that the jobs come from, in addition to the job file."""
         ...
 
     @property
-    def unsaid_crew(self) -> str | None:
-        """The crew whose answer decides which columns are sent; None: the entry says it itself."""
+    def undecided_crew(self) -> str | None:
+        """The crew whose answer decides which columns are sent; None: the entry names them."""
         ...
 
     def jobs(self, problems: Problems, sending: Sending) -> Iterator[Job]:
-        """The jobs in order, one at a time."""
+        """Yield the jobs in order, one at a time."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """A job that stands in the job file itself; it was checked when the file was loaded."""
+    """An inline job; it was checked when the file was loaded."""
 
     job: Job
 
@@ -50,7 +50,7 @@ class Written:
         return None
 
     @property
-    def unsaid_crew(self) -> str | None:
+    def undecided_crew(self) -> str | None:
         return None
 
     def jobs(self, problems: Problems, sending: Sending) -> Iterator[Job]:
@@ -62,7 +62,7 @@ Fill: TypeAlias = Callable[[Values], Values]
 
 
 def filling(values: Mapping[str, Any], today: str) -> Fill:
-    """A function that makes these values for a row; `Template`s stand in place of their texts, at any depth."""
+    """Return a function that renders these values for a row; they may contain `Template`s at any depth."""
     parts = {name: _filler(value, today) for name, value in values.items()}
     return lambda row: {name: part(row) for name, part in parts.items()}
 
@@ -80,15 +80,15 @@ def _filler(value: Any, today: str) -> Callable[[Values], Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How a row becomes a job; what rows and grids have in common."""
+    """How a row becomes a job, for rows files and grids."""
 
     crew: str
     today: str
     id: Template | None = None
     inputs: Fill | None = None
-    """None: the columns themselves, but for the one that gives the id."""
+    """None: the columns, except for the id's."""
     send: Literal["all"] | frozenset[str] | None = None
-    """Which columns, where `inputs` does not say; None: those that the crew asks for."""
+    """Columns that are sent if `inputs` is None; None: those that the crew requests."""
     named: frozenset[str] = frozenset()
     """Names that the templates use."""
     meta: Fill | None = None
@@ -96,7 +96,7 @@ class Recipe:
     default_inputs: Values = field(default_factory=dict)
     default_meta: Values = field(default_factory=dict)
     duplicates: Duplicates = "error"
-    """What happens to a row without an id that is identical to an earlier one."""
+    """How to treat a row without an id that is identical to an earlier one."""
 
     def jobs(
         self,
@@ -104,62 +104,67 @@ class Recipe:
         problems: Problems,
         *,
         id_columns: tuple[str, ...],
-        alike: bool,
+        uniform: bool,
         sending: Sending | None = None,
     ) -> Iterator[Job]:
-        """A job for each row; a row that gives none is added to `problems`, and reading goes on.
+        """Yield a job for each row; a row with a mistake is added to `problems`, and reading continues.
 
         Args:
-            id_columns: columns that may give the id; the first that a row has does.
-            alike: all rows have the same columns, so a name that is missing once is missing in all of them.
-            sending: which columns are sent; None: all of them.
+            id_columns: columns that may hold the id; the first that a row has is used.
+            uniform: whether all rows have the same columns. Then an unknown name ends reading.
+            sending: the columns that are sent; None: all.
         """
         shape = None if sending is None else RowShapes(self, sending, id_columns)
         crew, today, defaults, meta = self.crew, self.today, self.default_inputs, self.default_meta
-        fill_inputs, fill_meta, where, make_id = self.inputs, self.meta, self.where, self.id
+        fill_inputs, fill_meta, where = self.inputs, self.meta, self.where
         id_column: str | None = None
-        looked = False
+        id_column_found = False
         for place, row in rows:
             try:
                 if where is not None and not where.holds(row, today):
                     continue
-                if not looked:
+                if not id_column_found:
                     id_column = next((name for name in id_columns if name in row), None)
-                    looked = alike
+                    id_column_found = uniform
                 if fill_inputs is not None:
                     inputs = {**defaults, **fill_inputs(row)}
                 else:
                     sent = row if shape is None else shape.sent(row)
                     inputs = {**defaults, **sent}
-                    if id_column is not None and id_column in sent and (shape is None or not shape.asked(id_column)):
+                    if (
+                        id_column is not None
+                        and id_column in sent
+                        and (shape is None or not shape.requested(id_column))
+                    ):
                         _drop(inputs, id_column, defaults)
                 if fill_meta is not None:
                     meta = {**self.default_meta, **fill_meta(row)}
-                if make_id is not None:
-                    name = job_id(make_id.text(row, today), "the id")
-                elif id_column is not None:
-                    name = job_id(row[id_column], f"the column `{id_column}`")
-                else:
-                    name = content_id(crew, inputs)
+                name = self._id(row, id_column, inputs)
             except (TemplateProblem, WrongName, ValueError, RecursionError) as exc:
                 problems.at(place, str(exc))
-                if problems.full or (alike and isinstance(exc, TemplateProblem) and exc.unknown):
+                if problems.full or (uniform and isinstance(exc, TemplateProblem) and exc.unknown):
                     return
                 continue
-            own_id = make_id is not None or id_column is not None
             yield Job(
                 job_id=name,
                 crew=crew,
                 inputs=inputs,
                 meta=meta,
-                row=row if shape is None else shape.own(row),
+                row=row if shape is None else shape.stored(row),
                 where=place,
-                duplicates=None if own_id else self.duplicates,
+                duplicates=self.duplicates if self.id is None and id_column is None else None,
             )
+
+    def _id(self, row: Values, id_column: str | None, inputs: Values) -> str:
+        if self.id is not None:
+            return job_id(self.id.text(row, self.today), "the id")
+        return (
+            content_id(self.crew, inputs) if id_column is None else job_id(row[id_column], f"the column `{id_column}`")
+        )
 
 
 def _drop(inputs: Values, column: str, defaults: Values) -> None:
-    """Take the id's column out of the inputs; a default of that name stands again."""
+    """Replace the id's column in the inputs by the default of that name, or remove it."""
     if column in defaults:
         inputs[column] = defaults[column]
     else:
@@ -167,14 +172,13 @@ def _drop(inputs: Values, column: str, defaults: Values) -> None:
 
 
 class RowShapes:
-    """What becomes of the columns of a rows file, looked up once for rows with the same columns.
+    """The columns of a row that are sent and that are stored, computed once for all rows with the same columns.
 
-    A column that an export of ours has added is never sent unless `send` or a template names it, and it is not one of
-    the file's own.
+    A column that `batchcrew export` has added is stored and sent only if `send` or a template names it.
     """
 
     _MOST = 1000
-    """Shapes that are remembered: rows of a CSV have one, JSON lines may have many."""
+    """Shapes that are cached: the rows of a CSV file have one, JSON lines may have many."""
 
     def __init__(self, recipe: Recipe, sending: Sending, id_columns: tuple[str, ...]) -> None:
         self._recipe = recipe
@@ -183,11 +187,15 @@ class RowShapes:
         self._known: dict[tuple[str, ...], tuple[tuple[str, ...] | None, tuple[str, ...] | None]] = {}
 
     def sent(self, row: Values) -> Values:
-        """Return the columns that are sent, the id's included. Raises WrongName: `send` names one that is not there."""
+        """Return the columns that are sent, including the id's.
+
+        Raises:
+            WrongName: `send` names a column that the row does not have.
+        """
         names, _ = self._of(row)
         return row if names is None else {name: row[name] for name in names}
 
-    def asked(self, column: str) -> bool:
+    def requested(self, column: str) -> bool:
         """Return whether the crew, or `send`, names the column."""
         send = self._recipe.send
         wanted = (
@@ -195,8 +203,8 @@ class RowShapes:
         )
         return wanted is not None and column in wanted
 
-    def own(self, row: Values) -> Values:
-        """Return the file's own columns."""
+    def stored(self, row: Values) -> Values:
+        """Return the columns that are stored."""
         _, names = self._of(row)
         return row if names is None else {name: row[name] for name in names}
 
@@ -204,37 +212,37 @@ class RowShapes:
         shape = tuple(row)
         found = self._known.get(shape)
         if found is None:
-            found = self._look_at(shape)
+            found = self._columns_of(shape)
             if len(self._known) < self._MOST:
                 self._known[shape] = found
         return found
 
-    def _look_at(self, shape: tuple[str, ...]) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
-        """Return the names that are sent and those that are the file's own; None: all of them."""
+    def _columns_of(self, shape: tuple[str, ...]) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+        """Return the names of the columns that are sent, and of those that are stored; None: all."""
         recipe, sending = self._recipe, self._sending
-        ours = frozenset() if sending.exported else exported(shape)
+        added = frozenset() if sending.exported else exported(shape)
         chosen: frozenset[str] | None = None
         if isinstance(recipe.send, frozenset):
             chosen = recipe.send
             for name in sorted(chosen.difference(shape)):
-                raise WrongName(f"`send` names {named(name)}, which is not a column{nearest(name, shape)}")
+                raise WrongName(f"unknown column in `send`: {shown(name)}{nearest(name, shape)}")
         elif recipe.send is None and recipe.inputs is None:
             id_column = next((name for name in self._id_columns if name in shape), None)
-            sending.offer(recipe.crew, (name for name in shape if name not in ours and name != id_column), id_column)
+            sending.offer(recipe.crew, (name for name in shape if name not in added and name != id_column), id_column)
             chosen = sending.wanted(recipe.crew)
         sent = tuple(
             name
             for name in shape
-            if (name not in ours if chosen is None else name in chosen)
-            and (name not in ours or isinstance(recipe.send, frozenset))
+            if (name not in added if chosen is None else name in chosen)
+            and (name not in added or isinstance(recipe.send, frozenset))
         )
-        own = tuple(name for name in shape if name not in ours or name in recipe.named or name in (chosen or ()))
-        return (None if sent == shape else sent), (None if own == shape else own)
+        stored = tuple(name for name in shape if name not in added or name in recipe.named or name in (chosen or ()))
+        return (None if sent == shape else sent), (None if stored == shape else stored)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rows:
-    """`rows:`, a job for each row of a file."""
+    """A `rows:` entry: a job for each row of a file."""
 
     file: RowsFile
     recipe: Recipe
@@ -244,18 +252,18 @@ class Rows:
         return self.file.path
 
     @property
-    def unsaid_crew(self) -> str | None:
+    def undecided_crew(self) -> str | None:
         return self.recipe.crew if self.recipe.inputs is None and self.recipe.send is None else None
 
     def jobs(self, problems: Problems, sending: Sending) -> Iterator[Job]:
         name = self.file.name
         rows = ((Location(name, line), row) for line, row in self.file.read(problems))
-        return self.recipe.jobs(rows, problems, id_columns=ID_COLUMNS, alike=self.file.textual, sending=sending)
+        return self.recipe.jobs(rows, problems, id_columns=ID_COLUMNS, uniform=self.file.textual, sending=sending)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """`grid:`, a job for every combination; the last name varies fastest."""
+    """A `grid:` entry: a job for every combination; the last name varies fastest."""
 
     where: Location
     values: dict[str, list[Any]]
@@ -267,31 +275,31 @@ class Grid:
 
     @property
     def size(self) -> int:
-        """Combinations, before `where`."""
+        """The number of combinations, before `where`."""
         return prod(len(choices) for choices in self.values.values())
 
     @property
-    def unsaid_crew(self) -> str | None:
+    def undecided_crew(self) -> str | None:
         return None
 
     def jobs(self, problems: Problems, sending: Sending) -> Iterator[Job]:
-        del sending  # the job file names these values itself
+        del sending  # a grid names its inputs
         names = tuple(self.values)
         rows = ((self.where, dict(zip(names, choice, strict=True))) for choice in product(*self.values.values()))
-        return self.recipe.jobs(rows, problems, id_columns=(), alike=True)
+        return self.recipe.jobs(rows, problems, id_columns=(), uniform=True)
 
 
 def written_job(
     where: Location, crew: str, given_id: str | None, inputs: Values, meta: Values, defaults: tuple[Values, Values]
 ) -> Job:
-    """A job that stands in the job file.
+    """Return an inline job.
 
     Args:
         defaults: the file's default inputs and meta.
 
     Raises:
-        WrongName: the id cannot be used.
-        ValueError: the inputs hold something that JSON has not.
+        WrongName: the id is not valid.
+        ValueError: the inputs contain a value that JSON does not have.
     """
     all_inputs, all_meta = {**defaults[0], **inputs}, {**defaults[1], **meta}
     name = content_id(crew, all_inputs) if given_id is None else job_id(given_id, "`id`")

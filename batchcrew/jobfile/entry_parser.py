@@ -1,4 +1,4 @@
-"""The `jobs:` part of a document: each entry checked, its templates compiled, its file found."""
+"""Read the `jobs:` part of a document: check each entry, compile its templates, find its file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -7,12 +7,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from batchcrew.config.settings import CrewSettings
+from batchcrew.config.crews import CrewSettings
 from batchcrew.jobfile.crews import choose_crew
 from batchcrew.jobfile.entries import RESERVED_META, Entry, Fill, Grid, Recipe, Rows, Written, filling, written_job
+from batchcrew.jobfile.findings import Findings
 from batchcrew.jobfile.ids import WrongName
 from batchcrew.jobfile.nodes import ListNode, MapNode, Node, ScalarNode, written_text
-from batchcrew.jobfile.problems import Problems, named, shown
+from batchcrew.jobfile.options import JobFileOptions
+from batchcrew.jobfile.problems import Problems, shown
 from batchcrew.jobfile.rows.rows_file import BARE_SUFFIXES, ROWS_SUFFIXES, SEPARATED_SUFFIXES, RowsFile, parse_delimiter
 from batchcrew.jobfile.rows.text_encoding import encoding_error
 from batchcrew.jobfile.schema import GridEntry, InlineEntry, RowsEntry, entry_kind
@@ -27,35 +29,39 @@ MAX_GRID = 1_000_000
 
 @dataclass(slots=True, kw_only=True)
 class EntryReader:
-    """Makes entries of the nodes below `jobs:`; what it needs to know of the rest of the file stands here."""
+    """Reads the entries below `jobs:`."""
 
     path: Path
     today: date
     crews: Mapping[str, CrewSettings] | None
-    """None when they are wrong: then no entry is asked which it belongs to."""
+    """None if a crew has a problem: then entries are not checked for theirs."""
     defaults: tuple[dict[str, Any], dict[str, Any]]
     """Inputs and meta."""
-    encoding: str | None
-    delimiter: str | None
-    allow_outside: bool
-    problems: Problems
-    broken: set[Location]
-    warnings: list[str]
-    uses_date: bool = False
-    """A template names `date`: tomorrow the same file may give other jobs."""
-    _ids: dict[str, Location] = field(default_factory=dict)
-    _names: set[str] = field(default_factory=set)
-    """What the templates of the entry that is being read use."""
+    options: JobFileOptions
+    findings: Findings
+    uses_date: bool = field(default=False, init=False)
+    """Whether a template uses `date`: on another day the same file may give other jobs."""
+    _ids: dict[str, Location] = field(default_factory=dict, init=False)
+    _names: set[str] = field(default_factory=set, init=False)
+    """Names that the templates of the current entry use."""
+
+    @property
+    def problems(self) -> Problems:
+        return self.findings.problems
+
+    @property
+    def broken(self) -> set[Location]:
+        return self.findings.broken
 
     def read_jobs(self, root: MapNode) -> list[Entry]:
-        """The entries that are right; the others are in `problems`."""
+        """Return the entries without a problem."""
         node = root.items.get("jobs")
+        example = "`jobs:` and under it `- rows: leads.csv`"
         if node is None:
-            self.problems.at(root.where, "no `jobs:`; write `jobs:` and under it `- rows: leads.csv`")
+            self.problems.at(root.where, f"missing key 'jobs' (expected {example})")
             return []
         if not isinstance(node, ListNode) or not node.items:
-            right = "a list of jobs, as in `jobs:` and under it `- rows: leads.csv`"
-            self.problems.at(node.where, f"`jobs` must be {right}; {_found_list(node)} was found")
+            self.problems.at(node.where, f"invalid `jobs`: {_found_list(node)} (expected a list, as in {example})")
             return []
         entries = []
         for item in node.items:
@@ -69,7 +75,7 @@ class EntryReader:
     def _entry(self, node: Node) -> Entry | None:
         if not isinstance(node, MapNode):
             right = f"`- rows: {node.text}`" if isinstance(node, ScalarNode) and node.text else "`- rows: leads.csv`"
-            message = f"an entry of `jobs` must be a mapping, {found(node)} was found; for a file write {right}"
+            message = f"invalid entry of `jobs`: {found(node)} (expected a mapping; for a file write {right})"
             self.problems.at(node.where, message)
             return None
         for key in ("id", "crew"):
@@ -84,14 +90,14 @@ class EntryReader:
         return self._grid(node) if kind == "grid" else self._written(node)
 
     def _written(self, node: MapNode) -> Entry | None:
-        entry = validated(InlineEntry, node, node.where, "an entry of `jobs`", self.problems, self.broken, also=OTHERS)
+        entry = validated(InlineEntry, node, node.where, "an entry of `jobs`", self.findings, also=OTHERS)
         self._meta(node)
         crew = self._crew(node)
         if entry is None or crew is None:
             return None
         if any("{{" in value for value in entry.inputs.values() if isinstance(value, str)):
             place = node.items["inputs"].where
-            self.warnings.append(
+            self.findings.warnings.append(
                 f"{place.file}:{place.line}: {{{{ is sent unchanged; templates work only in `rows` and `grid` entries"
             )
         id_place = node.items["id"].where if entry.id is not None else node.where
@@ -103,18 +109,18 @@ class EntryReader:
             return None
         first = self._ids.setdefault(job.job_id, id_place)
         if first is not id_place and id_place not in self.broken:
-            what = f"duplicate id {named(job.job_id)}" if entry.id is not None else "duplicate inputs without an id"
+            what = f"duplicate id {shown(job.job_id)}" if entry.id is not None else "duplicate inputs without an id"
             self.problems.at(id_place, f"{what} (first used in line {first.line}); each job needs its own id")
         return Written(job=job)
 
     def _rows(self, node: MapNode) -> Entry | None:
-        entry = validated(RowsEntry, node, node.where, "a rows entry", self.problems, self.broken)
+        entry = validated(RowsEntry, node, node.where, "a rows entry", self.findings)
         recipe = self._recipe(node)
         if entry is None:
             return None
         encoding = self._encoding(entry.encoding, node)
         delimiter = self._delimiter(entry.delimiter, node)
-        self._no_use(entry, node)
+        self._check_applies(entry, node)
         path = self._path(entry.rows, node.items["rows"].where)
         if path is None or recipe is None:
             return None
@@ -129,7 +135,7 @@ class EntryReader:
         return Rows(file=file, recipe=replace(recipe, duplicates=entry.duplicates, send=send))
 
     def _grid(self, node: MapNode) -> Entry | None:
-        entry = validated(GridEntry, node, node.where, "a grid entry", self.problems, self.broken)
+        entry = validated(GridEntry, node, node.where, "a grid entry", self.findings)
         recipe = self._recipe(node)
         if entry is None or recipe is None:
             return None
@@ -141,7 +147,7 @@ class EntryReader:
         return grid
 
     def _recipe(self, node: MapNode) -> Recipe | None:
-        """What the keys that rows and grids share say; None when one of them is wrong."""
+        """Read the keys that rows and grids have in common; return None after a problem."""
         known = len(self.problems)
         today = self.today.isoformat()
         crew = self._crew(node)
@@ -166,8 +172,8 @@ class EntryReader:
             return None
         if "{{" not in item.value and "{%" not in item.value:
             name = item.value if item.value.isidentifier() else "email"
-            message = f"`id` {shown(item.text)} would be the same for every job; write a template, as in "
-            self.problems.at(item.where, message + f'"{{{{ {name} }}}}"')
+            message = f"invalid `id`: {shown(item.text)} is the same for every job (expected a template, as in "
+            self.problems.at(item.where, message + f'"{{{{ {name} }}}}")')
             return None
         return self._template(item.value, item.where, "id")
 
@@ -184,7 +190,7 @@ class EntryReader:
         return filling({name: self._compiled(value, f"{key}.{name}") for name, value in item.items.items()}, today)
 
     def _compiled(self, node: Node, name: str) -> Any:
-        """The node's data with a `Template` in place of each text that is one."""
+        """Return the node's data, with each text that is a template replaced by a `Template`."""
         if isinstance(node, MapNode):
             return {key: self._compiled(value, f"{name}.{key}") for key, value in node.items.items()}
         if isinstance(node, ListNode):
@@ -220,22 +226,22 @@ class EntryReader:
             check_meta(meta, self.problems)
 
     def _encoding(self, given: str | None, node: MapNode) -> str | None:
-        encoding = given or self.encoding
+        encoding = given or self.options.encoding
         if given is not None and (mistake := encoding_error(given)):
             self.problems.at(node.items["encoding"].where, f"`encoding`: {mistake}")
         return encoding
 
     def _delimiter(self, given: str | None, node: MapNode) -> str | None:
         if given is None:
-            return self.delimiter
+            return self.options.delimiter
         delimiter = parse_delimiter(given)
         if delimiter is None:
             place = node.items["delimiter"].where
-            self.problems.at(place, f"`delimiter` must be one character or `tab`, {shown(given)} was found")
+            self.problems.at(place, f"invalid `delimiter`: {shown(given)} (expected one character or `tab`)")
         return delimiter
 
-    def _no_use(self, entry: RowsEntry, node: MapNode) -> None:
-        """An option that the file's format has no use for is a mistake, not a wish to be forgotten."""
+    def _check_applies(self, entry: RowsEntry, node: MapNode) -> None:
+        """Add a problem for a key that has no effect on the file's format."""
         suffix = Path(entry.rows).suffix.lower()
         for key, given, suffixes in (
             ("encoding", entry.encoding, BARE_SUFFIXES),
@@ -245,7 +251,7 @@ class EntryReader:
                 self.problems.at(node.keys[key], f"`{key}` does not apply to a {suffix} file; remove it")
 
     def _path(self, rows: str, where: Location) -> Path | None:
-        """The rows file's path, next to the job file; None after adding what is wrong with it."""
+        """Return the path of the rows file; None after a problem."""
         if where in self.broken:
             return None
         folder = self.path.parent
@@ -253,20 +259,20 @@ class EntryReader:
         mistake: str | None = None
         try:
             if path.suffix.lower() not in ROWS_SUFFIXES:
-                mistake = f"the file {named(rows)} must end in one of {' '.join(ROWS_SUFFIXES)}"
+                mistake = f"invalid file: {shown(rows)} (expected one that ends in {' '.join(ROWS_SUFFIXES)})"
                 if path.suffix.lower() in {".xlsx", ".xls", ".ods"}:
-                    mistake = f"{named(rows)} is a workbook; save it as CSV UTF-8 and name that file"
-            elif not self.allow_outside and not path.resolve().is_relative_to(folder.resolve()):
-                mistake = f"the file {named(rows)} is outside the job file's folder; use --allow-outside to allow it"
+                    mistake = f"{shown(rows)} is a workbook; save it as CSV UTF-8 and name that file"
+            elif not self.options.allow_outside and not path.resolve().is_relative_to(folder.resolve()):
+                mistake = f"the file {shown(rows)} is outside the job file's folder; use --allow-outside to allow it"
             elif path.is_dir():
-                mistake = f"{named(rows)} is a folder"
+                mistake = f"{shown(rows)} is a folder"
             elif not path.is_file():
-                mistake = f"file not found: {named(rows)}{_near_file(path)}"
+                mistake = f"file not found: {shown(rows)}{_near_file(path)}"
         except (OSError, ValueError, RuntimeError) as exc:  # too long, a NUL, a loop of links
             reason = exc.strerror if isinstance(exc, OSError) else exc
             if "\0" in rows:  # Python's own words differ by version
                 reason = "it contains a NUL character"
-            mistake = f"the path {shown(rows)} cannot be used: {reason}"
+            mistake = f"invalid path: {shown(rows)} ({reason})"
         if mistake:
             self.problems.at(where, mistake)
             return None
@@ -281,10 +287,10 @@ def _near_file(path: Path) -> str:
     if not path.parent.is_dir():
         return ""
     match = get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], n=1)
-    return f"; did you mean {named(match[0])}?" if match else ""
+    return f" (did you mean {shown(match[0])}?)" if match else ""
 
 
 def check_meta(meta: MapNode, problems: Problems) -> None:
-    """`meta.batchcrew` is batchcrew's own."""
+    """Add a problem if the meta has the reserved key `batchcrew`."""
     if RESERVED_META in meta.items:
-        problems.at(meta.keys[RESERVED_META], "`meta.batchcrew` is reserved: batchcrew writes this key; rename yours")
+        problems.at(meta.keys[RESERVED_META], "`meta.batchcrew` is reserved for batchcrew; rename this key")

@@ -1,13 +1,13 @@
-"""What a job id and a batch name may be."""
+"""Validate job ids, batch names and crew names."""
 
 import re
 from datetime import date
 from typing import Any
 
-from batchcrew.jobfile.problems import named, shown
+from batchcrew.jobfile.problems import shown
 
 ID_COLUMNS = ("id", "job_id", "custom_id")
-"""The first of these that a row has gives its id and is no input."""
+"""The first of these columns that a row has is the job's id, and not an input."""
 MAX_ID = 500
 MAX_BATCH = 200
 
@@ -16,23 +16,24 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 
 
 class WrongName(Exception):
-    """An id or a name that cannot be used; its text says why."""
+    """An id or a name that is not valid; its text is a message."""
 
 
 def job_id(value: Any, source: str) -> str:
-    """The id as text, blanks around it taken off.
+    """Return the id as text, without blanks around it.
 
     Args:
         value: text or a whole number.
-        source: what messages call it, as in "the column `id`".
+        source: the name of the value in messages, as in "the column `id`".
 
     Raises:
-        WrongName: it is empty, too long, no text, or holds control characters.
+        WrongName: the id is empty, too long, not text, or contains control characters.
     """
     if type(value) is not str:
         if type(value) is not int:
-            found = "is empty" if value is None else f"must be text, {shown(value)} was found"
-            raise WrongName(f"{source} {found}")
+            raise WrongName(
+                f"{source} is empty" if value is None else f"invalid value of {source}: {shown(value)} (expected text)"
+            )
         value = str(value)
     text = value.strip()
     if not text:
@@ -45,27 +46,31 @@ def job_id(value: Any, source: str) -> str:
 
 
 def batch_name(text: str, today: date) -> str:
-    """The batch's name with {date} put in.
+    """Return the batch's name with {date} replaced.
 
     Raises:
-        WrongName: another placeholder, or a name that no file or command line could hold.
+        WrongName: the name is not valid, or contains another placeholder.
     """
     for placeholder in _BRACES.findall(text):
         if placeholder != "date":
             raise WrongName(f"unknown placeholder {{{placeholder}}} in `batch` (only {{date}} is supported)")
-    return plain_name(text.replace("{date}", today.isoformat()).strip(), "the batch's name", MAX_BATCH)
+    return plain_name(text.replace("{date}", today.isoformat()).strip(), "batch name", MAX_BATCH)
 
 
 def plain_name(text: str, what: str, limit: int) -> str:
-    """The name, when a command line and a file name can hold it.
+    """Return the name, if a command line and a file name can contain it.
+
+    Args:
+        what: the name's kind in messages: `batch name`.
+        limit: maximum number of characters.
 
     Raises:
-        WrongName: it is empty, too long, `.` or `..`, or holds a slash or control characters.
+        WrongName: the name is empty, too long, `.` or `..`, or contains a slash or control characters.
     """
     if not text:
-        raise WrongName(f"{what} is empty")
+        raise WrongName(f"the {what} is empty")
     if len(text) > limit:
-        raise WrongName(f"{what} has {len(text)} characters (at most {limit} are allowed)")
+        raise WrongName(f"the {what} has {len(text)} characters (at most {limit} are allowed)")
     if "/" in text or "\\" in text or _CONTROL.search(text) or text in {".", ".."}:
-        raise WrongName(f"{what} is {named(text)}; slashes and control characters are not allowed")
+        raise WrongName(f"invalid {what}: {shown(text)} (expected no slashes or control characters)")
     return text

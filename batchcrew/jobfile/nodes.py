@@ -1,8 +1,8 @@
-"""A job file's text as nodes that know their places: YAML by the 1.2 core rules, and JSON.
+"""The nodes of a job file with their places: YAML by the core rules of version 1.2, and JSON.
 
-PyYAML gives the events and their marks; what a plain scalar means is decided here (`no`, `on`, `12:30` and
-`2024-01-01` are text), and so is everything a hostile file would bend: nesting is bounded, what aliases
-expand to is counted before it is expanded, and a key that comes twice or a tag that is not core is a problem.
+PyYAML yields the events. This module decides what a plain scalar means (`no`, `on`, `12:30` and `2024-01-01` are text)
+and limits malicious files: nesting is bounded, the size of aliases is counted before they are expanded, and duplicate
+keys and tags that are not part of the core schema are problems.
 """
 
 import math
@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from batchcrew.jobfile.problems import Problems, named, shown
+from batchcrew.jobfile.problems import Problems, shown
 from batchcrew.model.job import Location
 
 MAX_DEPTH = 50
 """Levels of nesting; a job file needs about six."""
 MAX_ALIASED_NODES = 100_000
-"""Nodes that all aliases together may stand for."""
+"""Maximum number of nodes that all aliases together expand to."""
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -28,14 +28,14 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 MAX_DIGITS = 4000
-"""Python itself refuses to read longer integers."""
+"""Python does not read longer integers."""
 
 _TAG = "tag:yaml.org,2002:"
 
 
 @dataclass(slots=True, eq=False)
 class ScalarNode:
-    """`value` is what the text means; `text` is how it was written (escapes undone)."""
+    """A scalar: `value` is its meaning, `text` how it is written (with escapes resolved)."""
 
     where: Location
     value: str | int | float | bool | None
@@ -55,7 +55,7 @@ class MapNode:
     where: Location
     items: "dict[str, Node]" = field(default_factory=dict)
     keys: dict[str, Location] = field(default_factory=dict)
-    """Where each key stands."""
+    """The place of each key."""
     size: int = 1
 
 
@@ -67,13 +67,13 @@ def _tag(tag: str | None) -> str:
 
 
 def written_text(node: ScalarNode) -> None:
-    """Take the scalar as its text: an id of `007` is no number. An empty one stays empty."""
+    """Replace the scalar's value by its text, so that an id of `007` is not a number. An empty value remains empty."""
     if node.value is not None and not isinstance(node.value, str):
         node.value = node.text
 
 
 def plain_data(node: Node) -> Any:
-    """The node as dicts, lists and scalars."""
+    """Return the node as dicts, lists and scalars."""
     if isinstance(node, ScalarNode):
         return node.value
     if isinstance(node, ListNode):
@@ -82,7 +82,7 @@ def plain_data(node: Node) -> Any:
 
 
 def scalars(node: Node) -> Iterator[ScalarNode]:
-    """Every scalar of the tree once, in the order of the file; one behind several aliases comes once."""
+    """Yield every scalar of the tree once, in the order of the file, also if several aliases refer to it."""
     seen: set[int] = set()
     todo: list[Node] = [node]
     while todo:
@@ -99,25 +99,25 @@ def scalars(node: Node) -> Iterator[ScalarNode]:
 
 
 class Refused(Exception):
-    """The document cannot be read on; the problem is already recorded."""
+    """Reading cannot continue; the problem is already recorded."""
 
 
 @dataclass(slots=True)
 class _Open:
-    """A collection whose end has not come yet."""
+    """A collection that has not ended yet."""
 
     node: ListNode | MapNode
     anchor: str | None
     key: str | None = None
     key_where: Location | None = None
     repeated: bool = False
-    """The key stood there before: its value is read for mistakes of form and then dropped."""
+    """The key is a duplicate: its value is checked and then dropped."""
     merging: bool = False
     merges: "list[tuple[Location, Node]]" = field(default_factory=list)
 
 
 class Builder:
-    """Makes nodes of a parser's events, whatever the syntax they were written in."""
+    """Builds nodes from the events of a parser, in YAML or JSON."""
 
     def __init__(self, problems: Problems) -> None:
         self.root: Node | None = None
@@ -129,7 +129,7 @@ class Builder:
 
     @property
     def notes(self) -> list[tuple[Location, str]]:
-        """What is allowed and still looks like a slip."""
+        """Notes about values that are allowed and may be mistakes."""
         return self._notes
 
     @property
@@ -140,9 +140,9 @@ class Builder:
     def scalar(
         self, text: str, where: Location, *, plain: bool, tag: str | None = None, anchor: str | None = None
     ) -> None:
-        """A scalar's text; `plain` when it stands without quotes."""
+        """Add a scalar; `plain` means that its text is not quoted."""
         if not text.isascii() and _SURROGATE.search(text):
-            self._problems.at(where, "half of a surrogate pair is not a character")
+            self._problems.at(where, "invalid character: half of a surrogate pair")
             text = _SURROGATE.sub("?", text)
         if self.expects_key:
             self._key(text, where, plain=plain)
@@ -153,13 +153,13 @@ class Builder:
     def open(
         self, kind: type[ListNode] | type[MapNode], where: Location, tag: str | None = None, anchor: str | None = None
     ) -> None:
-        """A list or a mapping begins."""
+        """Begin a list or a mapping."""
         core = _TAG + ("seq" if kind is ListNode else "map")
         if tag not in {None, "!", core}:
             self._problems.at(where, f"unknown tag {_tag(tag)}; job files do not support tags")
         if self.expects_key:
             self._problems.at(
-                where, "a key must be text, a list or mapping was found; put quotes around a value that begins with {"
+                where, "invalid key: a list or mapping (expected text; put quotes around a value that begins with {)"
             )
             raise Refused
         if len(self._open) >= MAX_DEPTH:
@@ -168,7 +168,7 @@ class Builder:
         self._open.append(_Open(kind(where), anchor))
 
     def close(self) -> None:
-        """The innermost list or mapping ends."""
+        """End the innermost list or mapping."""
         done = self._open.pop()
         if isinstance(done.node, MapNode):
             for where, source in done.merges:
@@ -176,9 +176,9 @@ class Builder:
         self._place(done.node, done.anchor)
 
     def alias(self, anchor: str, where: Location) -> None:
-        """`*anchor` stands for what `&anchor` named."""
+        """Add the node of `&anchor` again, for an alias `*anchor`."""
         if self.expects_key:
-            self._problems.at(where, "a key must be text, an alias was found")
+            self._problems.at(where, "invalid key: an alias (expected text)")
             raise Refused
         node = self._anchors.get(anchor)
         if node is None:
@@ -186,7 +186,7 @@ class Builder:
             message = (
                 f"the alias *{anchor} is inside the node that it refers to"
                 if inside
-                else f"no anchor &{anchor} before it"
+                else f"unknown anchor &{anchor} (expected one before the alias)"
             )
             self._problems.at(where, message)
             raise Refused
@@ -198,12 +198,12 @@ class Builder:
 
     def _key(self, text: str, where: Location, *, plain: bool) -> None:
         top = self._open[-1]
-        assert isinstance(top.node, MapNode)  # noqa: S101 - what expects_key says
+        assert isinstance(top.node, MapNode)  # noqa: S101 - see expects_key
         top.merging = plain and text == "<<"
-        # A key is the text that stands there, whatever a value of that text would mean.
+        # A key is text, also if a value with the same text would be a number.
         if text in top.node.keys and not top.merging:
             first = top.node.keys[text]
-            self._problems.at(where, f"duplicate key {named(text)} (first used in line {first.line})")
+            self._problems.at(where, f"duplicate key {shown(text)} (first used in line {first.line})")
             top.repeated = True
         top.key, top.key_where = text, where
 
@@ -230,11 +230,11 @@ class Builder:
         top.merging = top.repeated = False
 
     def _merge(self, into: MapNode, source: Node, where: Location) -> None:
-        """`<<: *base` (or a list of them): keys of the mapping itself win, then those of the earlier base."""
+        """Merge `<<: *base` (or a list of them): the mapping's keys take precedence, then those of the earlier base."""
         bases = source.items if isinstance(source, ListNode) else [source]
         for base in bases:
             if not isinstance(base, MapNode):
-                self._problems.at(where, "<< takes a mapping or a list of mappings, as in `<<: *base`")
+                self._problems.at(where, "invalid value of << (expected one or several mappings, as in `<<: *base`)")
                 return
             for key, item in base.items.items():
                 if key not in into.items:
@@ -254,11 +254,11 @@ class Builder:
         if kind is float and type(value) is int:
             return float(value)
         if type(value) is not kind:
-            self._problems.at(where, f"{shown(text)} is not what its tag {_tag(tag)} says")
+            self._problems.at(where, f"invalid value for its tag {_tag(tag)}: {shown(text)}")
         return value
 
     def _resolve(self, text: str, where: Location) -> str | int | float | bool | None:
-        """What a plain scalar means by the YAML 1.2 core schema."""
+        """Return the value of a plain scalar by the core schema of YAML 1.2."""
         if text in _NULL:
             return None
         if text in _BOOL:
@@ -267,7 +267,10 @@ class Builder:
             return text
         if _INT.fullmatch(text):
             if len(text) > MAX_DIGITS:
-                self._problems.at(where, f"a number of {len(text)} digits; quote it if it is text")
+                self._problems.at(
+                    where,
+                    f"the number has {len(text)} digits (at most {MAX_DIGITS} are allowed; quote it if it is text)",
+                )
                 return text
             digits = text.lstrip("+-")
             if len(digits) > 1 and digits[0] == "0":
@@ -282,13 +285,13 @@ class Builder:
         if is_float or _NOT_FINITE.fullmatch(text):
             number = float(text) if is_float else math.inf
             if not math.isfinite(number):
-                self._problems.at(where, f"{text} cannot be sent to a crew: JSON has no such number; quote it")
+                self._problems.at(where, f"{text} cannot be sent to a crew: it does not exist in JSON; quote it")
                 return 0.0
             self._note_changed(text, number, where)
             return number
         return text
 
     def _note_changed(self, text: str, number: float, where: Location) -> None:
-        """Note a number whose text would come back differently: a phone number, a version, a code."""
+        """Add a note about a number whose text would change: a phone number, a version, a code."""
         if repr(number) != text:
             self._notes.append((where, f"{text} is read as the number {number!r}; quote it to keep its text"))

@@ -1,4 +1,4 @@
-"""Notes on YAML values that look like a slip, in a rows file: one sentence for each column, not one for each row."""
+"""Notes on YAML values of a rows file that may be mistakes: one sentence for each column, not for each row."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,15 @@ from batchcrew.jobfile.problems import named
 from batchcrew.model.job import Location
 
 MOST_COLUMNS = 20
-"""Columns whose values get a note; a file that has more of them is wrong in general."""
+"""Maximum number of columns with a note."""
 _LONGEST = 200
 
 
 def in_rows(root: ListNode, notes: Sequence[tuple[Location, str]]) -> tuple[str, ...]:
-    """Put the notes of a list of mappings into sentences: the first note of each column, and how many more there are.
+    """Return a sentence for each column: its first note, and the number of further ones.
 
     Args:
-        notes: as `read_document` gives them. Those at places that are no value of a row are left out.
+        notes: the notes of `read_document`. Those about other places than the values of rows are omitted.
     """
     by_place = dict(notes)
     if not by_place:

@@ -1,4 +1,4 @@
-"""The two ways a document is written: YAML (events of PyYAML) and JSON; both feed a `Builder`."""
+"""Parse a document in YAML (events of PyYAML) or JSON, and feed a `Builder`."""
 
 import json
 import re
@@ -13,19 +13,21 @@ from batchcrew.jobfile.problems import Problems, shown
 from batchcrew.model.job import Location
 
 MAX_DOCUMENT_BYTES = 32 * 2**20
-"""A document is held in memory whole; rows files are not."""
+"""Maximum size of a document, which is completely in memory; rows files are not."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# What YAML does not allow in a text at all (tab, line ends and everything printable are allowed).
+# Characters that YAML does not allow (tab, line ends and everything printable are allowed).
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|[^\s,:{}\[\]"]+')
 
 
 def read_document(path: Path, file: str, problems: Problems) -> tuple[Node | None, list[tuple[Location, str]]]:
-    """The document at `path` as nodes, and notes about what looks like a slip.
+    """Return the document at `path` as nodes, and notes about values that may be mistakes.
 
-    `file` is the name that messages show. The node is None when the file cannot be read on; the
-    reason is in `problems` then.
+    The node is None after a problem that ends reading.
+
+    Args:
+        file: the name of the file in messages.
     """
     text = _read_text(path, file, problems)
     if text is None:
@@ -39,8 +41,8 @@ def read_document(path: Path, file: str, problems: Problems) -> tuple[Node | Non
     except Refused:
         return None, builder.notes
     if builder.root is None:
-        problems.at(Location(file), "the file holds nothing but comments")
-    # a number in JSON is meant as one: text has quotes there
+        problems.at(Location(file), "the file contains only comments")
+    # no notes about numbers in JSON, where text has quotes
     return builder.root, [] if path.suffix.lower() == ".json" else builder.notes
 
 
@@ -77,7 +79,7 @@ def _read_text(path: Path, file: str, problems: Problems) -> str | None:
 
 
 class _Lines:
-    """Turns an offset in a text into its place."""
+    """Converts an offset in a text to its place."""
 
     def __init__(self, text: str, file: str) -> None:
         self._file = file
@@ -90,7 +92,7 @@ class _Lines:
 
 
 def _feed_json(text: str, file: str, builder: Builder, problems: Problems) -> None:
-    """The text is checked whole by the json module, so its tokens can then be taken one by one without care."""
+    """Feed the tokens of a JSON text, after the json module has checked the complete text."""
     lines = _Lines(text, file)
     try:
         json.loads(text, parse_constant=_refuse_constant)
@@ -103,7 +105,7 @@ def _feed_json(text: str, file: str, builder: Builder, problems: Problems) -> No
     except ValueError as exc:
         constant = re.search(r"NaN|-?Infinity", text) if isinstance(exc, _Constant) else None
         where = lines.place(constant.start()) if constant else Location(file)
-        problems.at(where, str(exc) if constant else "a number is too long; quote it if it is text")
+        problems.at(where, str(exc) if constant else "a number has too many digits; quote it if it is text")
         raise Refused from None
     for token in _JSON_TOKEN.finditer(text):
         word, where = token[0], lines.place(token.start())
@@ -124,7 +126,7 @@ class _Constant(ValueError):
 
 
 def _refuse_constant(name: str) -> None:
-    raise _Constant(f"{name} is not JSON; quote it if it is text")
+    raise _Constant(f"{name} does not exist in JSON; quote it if it is text")
 
 
 def _feed_yaml(text: str, file: str, builder: Builder, problems: Problems) -> None:
@@ -149,7 +151,7 @@ def _feed_yaml(text: str, file: str, builder: Builder, problems: Problems) -> No
             elif isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    problems.at(where, "a second document begins; a job file is one document")
+                    problems.at(where, "a second document begins here (expected one document)")
                     raise Refused
     except yaml.MarkedYAMLError as exc:
         wrong = exc.problem_mark or exc.context_mark
@@ -162,7 +164,7 @@ def _feed_yaml(text: str, file: str, builder: Builder, problems: Problems) -> No
 
 
 def _yaml_reason(exc: yaml.MarkedYAMLError, text: str) -> str:
-    """The parser's words, with a hint for the slips that people make."""
+    """Return the parser's message, with a hint about a common mistake."""
     reason = exc.problem or "it cannot be read"
     if exc.context and exc.context_mark and exc.problem_mark and exc.context_mark.line != exc.problem_mark.line:
         reason += f" ({exc.context} that began in line {exc.context_mark.line + 1})"
@@ -175,7 +177,7 @@ def _yaml_reason(exc: yaml.MarkedYAMLError, text: str) -> str:
     if exc.context and "flow" in exc.context and ("${" in line + began or "{{" in line + began):
         return f'{reason}; inside {{ }} and [ ] put quotes around ${{…}} and {{{{…}}}}, as in "${{CREW_URL}}"'
     if "mapping values are not allowed" in reason:
-        return f"{reason}; a value that holds `: ` needs quotes"
+        return f"{reason}; a value that contains `: ` needs quotes"
     if "cannot start any token" in reason:
         return f"{reason}; a value that begins with %, @ or ` needs quotes"
     return reason

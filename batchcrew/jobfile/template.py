@@ -1,14 +1,13 @@
-"""Jinja2 templates over one row: sandboxed, strict about names, bounded in what they may make.
+"""Jinja2 templates over one row: sandboxed, strict about names, with bounded results.
 
-A template sees the row's columns by name, all of them as `row` (for names that are no identifiers:
-`row['first name']`), and `date`, today as 2026-01-31 (a column called `date` comes before it).
+A template can use the row's columns by name, all of them as `row` (for names that are not identifiers:
+`row['first name']`), and `date`, today as 2026-01-31 (a column named `date` takes precedence).
 
-A template that is one expression and nothing else keeps the type of its value: `{{ age | int }}` is a
-number, and `{{ tags }}` of a JSONL row is the list that stands there. CSV cells are text to begin with.
-Everything else becomes text.
+A template that consists of one expression keeps the type of its value: `{{ age | int }}` is a number, and `{{ tags }}`
+of a JSONL row is the list in that row. CSV cells are text. Other templates yield text.
 
-The sandbox is for files that come from elsewhere: no attribute that leads out of a value, short ranges,
-bounded texts and padding. It does not bound time: whoever writes loops in loops waits for them.
+The sandbox is for files of unknown origin: attributes that lead out of a value are refused, and ranges, texts and
+padding are bounded. Time is not bounded: nested loops may take long.
 """
 
 import math
@@ -28,13 +27,13 @@ from batchcrew.jobfile.template_numbers import NotNumber, float_filter, int_filt
 from batchcrew.model.job import Location
 
 MAX_TEXT = 2**20
-"""Characters that one template may make."""
+"""Maximum number of characters that one template yields."""
 MAX_RANGE = 10_000
-"""Numbers that one `range()` may give."""
+"""Maximum length of a `range()`."""
 MAX_POWER = 10_000
-"""Bits of an integer power."""
+"""Maximum number of bits of an integer power."""
 MAX_WIDTH = 10_000
-"""Columns that a text may be padded to."""
+"""Maximum width that a text is padded to."""
 
 _PADDING_METHODS = frozenset({"center", "expandtabs", "ljust", "rjust", "zfill"})
 _WIDTH = re.compile(r"[0-9]{5,}|\*")
@@ -45,12 +44,12 @@ Render = Callable[[Mapping[str, Any]], Any]
 
 
 class TemplateProblem(Exception):
-    """A template is wrong, or cannot be filled from a row. Its text is a sentence for people."""
+    """A template is not valid, or cannot be rendered for a row. Its text is a message."""
 
     def __init__(self, message: str, unknown: str | None = None) -> None:
         super().__init__(message)
         self.unknown = unknown
-        """The name that is not defined, when that is the reason."""
+        """The name, if the reason is an undefined name."""
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
@@ -60,7 +59,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         if operator == "*":
             for one, times in ((left, right), (right, left)):
                 if isinstance(one, str | list | tuple) and isinstance(times, int) and len(one) * times > MAX_TEXT:
-                    raise SecurityError(f"{times} times a value of length {len(one)} is too much")
+                    raise SecurityError(f"{times} times a value of length {len(one)} is too long")
             if isinstance(left, int) and isinstance(right, int) and left.bit_length() + right.bit_length() > MAX_POWER:
                 raise SecurityError("the product is too large")
         elif operator == "**":
@@ -74,7 +73,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         return attr not in _PADDING_METHODS and super().is_safe_attribute(obj, attr, value)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        # Widths can be nested as in "{:{}}".format(x, 10**9): only the plain form is let through.
+        # Widths can be nested as in "{:{}}".format(x, 10**9): only the plain form is allowed.
         wrapped = super().wrap_str_format(value)
         if wrapped is not None and (_WIDTH.search(value.__self__) or re.search(r":[^}]*\{", value.__self__)):
             raise SecurityError("the format is too wide")
@@ -84,19 +83,19 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 def _bounded_range(*args: int) -> range:
     numbers = range(*args)
     if len(numbers) > MAX_RANGE:
-        raise SecurityError(f"a range of {len(numbers)} numbers is too long; {MAX_RANGE} are allowed")
+        raise SecurityError(f"a range of {len(numbers)} numbers is too long (at most {MAX_RANGE} are allowed)")
     return numbers
 
 
 def _center(value: object, width: int = 80) -> str:
     if width > MAX_WIDTH:
-        raise SecurityError(f"a width of {width} is too much; {MAX_WIDTH} is allowed")
+        raise SecurityError(f"a width of {width} is too large (at most {MAX_WIDTH} is allowed)")
     return str(value).center(width)
 
 
 def _indent(s: str, width: int | str = 4, first: bool = False, blank: bool = False) -> str:  # noqa: FBT001 - jinja2's
     if (width if isinstance(width, int) else len(width)) > MAX_WIDTH:
-        raise SecurityError(f"a width of {shown(width)} is too much; {MAX_WIDTH} is allowed")
+        raise SecurityError(f"a width of {shown(width)} is too large (at most {MAX_WIDTH} is allowed)")
     return str(FILTERS["indent"](s, width, first, blank))
 
 
@@ -107,15 +106,15 @@ def _format(value: str, *args: Any, **kwargs: Any) -> str:
 
 
 def _sandbox() -> _Sandbox:
-    # Not cached: each template is compiled once and kept by its entry. Not optimized: that would evaluate
-    # constant parts while compiling, where their errors are lost.
+    # No cache, because each entry keeps its compiled template. No optimization, because it evaluates constant parts
+    # during compilation, where their errors are lost.
     sandbox = _Sandbox(
         undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, cache_size=0, optimized=False
     )
     sandbox.globals = {"range": _bounded_range, "dict": dict}
     sandbox.filters |= {"center": _center, "indent": _indent, "format": _format}
     sandbox.filters |= {"int": int_filter, "float": float_filter}
-    for name in ("batch", "slice", "random"):  # unbounded fill, and values that differ when the file is read again
+    for name in ("batch", "slice", "random"):  # unbounded padding, and values that differ when the file is read again
         sandbox.filters.pop(name)
     return sandbox
 
@@ -124,11 +123,11 @@ class Template:
     """One template of the job file, compiled.
 
     Raises:
-        TemplateProblem: the text is no template.
+        TemplateProblem: the text is not a valid template.
     """
 
     def __init__(self, text: str, *, where: Location, name: str, condition: bool = False) -> None:
-        """`name` is the key that holds it (`id`, `inputs.age`); a `condition` may be written without braces."""
+        """Compile the template of the key `name` (`id`, `inputs.age`); a `condition` may be written without braces."""
         self.where = where
         self.name = name
         self._text = text
@@ -158,10 +157,10 @@ class Template:
         return f"`{self.name}` {shown(self._text)}"
 
     def render(self, row: Mapping[str, Any], today: str) -> Any:
-        """The template's value for a row.
+        """Return the template's value for a row.
 
         Raises:
-            TemplateProblem: a name is not defined, a filter fails, the value is too large or is nothing JSON has.
+            TemplateProblem: a name is not defined, a filter fails, or the value is too large or does not exist in JSON.
         """
         try:
             value = self._render({"date": today, **row, "row": row})
@@ -176,7 +175,7 @@ class Template:
             raise TemplateProblem(f"{self}: {_plain_words(exc)}") from None
 
     def text(self, row: Mapping[str, Any], today: str) -> str:
-        """The value as text; numbers are written out, other values are no text.
+        """Return the value as text. Only text and whole numbers are allowed.
 
         Raises:
             TemplateProblem: as `render`.
@@ -186,10 +185,10 @@ class Template:
             return value
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
-        raise TemplateProblem(f"{self}: the value {shown(value)} is not text")
+        raise TemplateProblem(f"{self}: invalid value: {shown(value)} (expected text)")
 
     def holds(self, row: Mapping[str, Any], today: str) -> bool:
-        """The value as true or false. Text must be a plain yes or no: `{{ email }}` is not guessed at.
+        """Return the value as true or false. Text must be a plain yes or no, unlike that of `{{ email }}`.
 
         Raises:
             TemplateProblem: as `render`, and for other text.
@@ -201,13 +200,12 @@ class Template:
         if word in _TRUE or word in _FALSE:
             return word in _TRUE
         raise TemplateProblem(
-            f"{self}: the text {shown(value)} is neither true nor false; compare it, "
-            "as in \"{{ country == 'JP' }}\""
+            f"{self}: invalid value: {shown(value)} (expected true or false, as in \"{{{{ country == 'JP' }}}}\")"
         )
 
 
 def _names(tree: nodes.Template) -> Iterator[str]:
-    """The names that a template uses, `row['first name']` and `row.first` included."""
+    """Yield the names that a template uses, including those in `row['first name']` and `row.first`."""
     for name in tree.find_all(nodes.Name):
         yield name.name
     for attribute in tree.find_all(nodes.Getattr):
@@ -219,7 +217,7 @@ def _names(tree: nodes.Template) -> Iterator[str]:
 
 
 def _only_expression(tree: nodes.Template) -> nodes.Expr | None:
-    """The expression that a template consists of, when it is one."""
+    """Return the expression of a template that consists of one."""
     if len(tree.body) != 1 or not isinstance(tree.body[0], nodes.Output) or len(tree.body[0].nodes) != 1:
         return None
     only = tree.body[0].nodes[0]
@@ -227,7 +225,7 @@ def _only_expression(tree: nodes.Template) -> nodes.Expr | None:
 
 
 def _lookup(name: str, sandbox: _Sandbox) -> Render:
-    """`{{ name }}` alone, the most common template: a tenth of the time that compiled code takes."""
+    """Render `{{ name }}`, the most common template, ten times as fast as compiled code."""
 
     def render(variables: Mapping[str, Any]) -> Any:
         return variables[name] if name in variables else sandbox.undefined(name=name)
@@ -257,18 +255,18 @@ def _text_render(template: Compiled) -> Render:
 
 
 def _checked(value: Any) -> Any:
-    """The value, when JSON has it and it is not too large."""
+    """Return the value, if it exists in JSON and is not too large."""
     if type(value) is str:
         if len(value) > MAX_TEXT:
             raise SecurityError(f"the text is longer than {MAX_TEXT:,} characters")
         return value
     if isinstance(value, Undefined):
         str(value)  # raises UndefinedError with the name …
-        raise ValueError("no value; an `if` needs its `else`")  # … but for `x if y`, whose value is lenient
+        raise ValueError("missing value; an `if` needs its `else`")  # … except for `x if y`, which is lenient
     if isinstance(value, str):  # Markup of a filter such as `escape`
         return _checked(str(value))
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{value} is not a JSON number")
+        raise ValueError(f"{value} does not exist in JSON")
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, tuple | list):
@@ -276,7 +274,7 @@ def _checked(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _checked(item) for key, item in value.items()}
     hint = "; end with `| list`" if isinstance(value, Iterator | range) else ""
-    raise ValueError(f"the value must be text, a number, a list or a mapping, not a {type(value).__name__}{hint}")
+    raise ValueError(f"invalid value: a {type(value).__name__} (expected text, a number, a list or a mapping){hint}")
 
 
 def _undefined_words(exc: UndefinedError, row: Mapping[str, Any]) -> tuple[str | None, str]:
@@ -284,10 +282,10 @@ def _undefined_words(exc: UndefinedError, row: Mapping[str, Any]) -> tuple[str |
     match = re.match(r"'(\w+)' is undefined", message)
     if match:
         name = match[1]
-        return name, f"unknown column `{name}`{nearest(name, row)}"
+        return name, f"unknown column {shown(name)}{nearest(name, row)}"
     match = re.match(r"'dict object' has no attribute '(.+)'", message, re.DOTALL)
     if match:
-        return None, f"there is no {shown(match[1])}{nearest(match[1], row)}"
+        return None, f"unknown key {shown(match[1])}{nearest(match[1], row)}"
     return None, message
 
 

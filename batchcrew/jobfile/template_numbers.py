@@ -1,4 +1,4 @@
-"""The template filters `int` and `float`: a value that is not a number is an error, where Jinja2 gives 0."""
+"""The template filters `int` and `float`: a value that is not a number is an error; Jinja2 returns 0."""
 
 import math
 from typing import Any
@@ -11,11 +11,11 @@ _REQUIRED = object()
 
 
 class NotNumber(ValueError):
-    """A value that is not a number, and no default was given."""
+    """A value is not a number, and the filter has no default."""
 
 
 def int_filter(value: object, default: object = _REQUIRED, base: int = 10) -> Any:
-    """Convert a number, or text that is one, to a whole number; decimals are cut off.
+    """Convert a number, or text that is one, to a whole number; decimals are dropped.
 
     Raises:
         NotNumber: the value is not a number and there is no default.
@@ -63,6 +63,6 @@ def _default(value: object, default: object, name: str) -> Any:
     if default is _REQUIRED:
         seen = "an empty value" if value is None or value == "" else shown(value)
         raise NotNumber(
-            f"`{name}`: {seen} is not a number; correct the row, or give a default as in `{name}(default=0)`"
+            f"`{name}`: {seen} is not a number; correct the row, or set a default as in `{name}(default=0)`"
         )
     return default

@@ -1,13 +1,14 @@
-"""pydantic's errors about a part of the document, as sentences with the place of the value they are about."""
+"""Turn pydantic's errors about a part of the document into messages with the place of the value."""
 
 from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from batchcrew.config.settings import Settings
+from batchcrew.config.declarations import Settings
+from batchcrew.jobfile.findings import Findings
 from batchcrew.jobfile.nodes import ListNode, MapNode, Node, ScalarNode, plain_data
-from batchcrew.jobfile.problems import Problems, listed, named, nearest, shown
+from batchcrew.jobfile.problems import listed, nearest, shown
 from batchcrew.model.job import Location
 
 Model = TypeVar("Model", bound=Settings)
@@ -40,51 +41,51 @@ def validated(
     node: Node,
     where: Location,
     name: str,
-    problems: Problems,
-    broken: set[Location],
+    findings: Findings,
     *,
     also: tuple[str, ...] = (),
 ) -> Model | None:
-    """The part of the document below `node` as a model; None when it is wrong, and then its problems are added.
+    """Validate the part of the document below `node`; return its model, or None after adding its problems.
 
     Args:
-        where: the place of the part's key, for what is wrong with the part as a whole.
-        name: what messages call the part: `run`, `crews.research`, or "a rows entry".
-        broken: places whose value is known to be wrong already.
-        also: keys that would make it another part, for a hint about a key that is not known.
+        where: the place of the part's key, for problems of the part as a whole.
+        name: the part's name in messages: `run`, `crews.research`, or "a rows entry".
+        also: keys of other forms of the part, for hints about unknown keys.
     """
+    problems = findings.problems
     if not isinstance(node, MapNode):
         if isinstance(node, ScalarNode) and node.value is None:
             node = MapNode(node.where)  # `run:` with everything below it commented out
         else:
-            problems.at(node.where, f"{_title(name)} must be a mapping, {found(node)} was found")
+            problems.at(node.where, f"invalid {_title(name)}: {found(node)} (expected a mapping)")
             return None
     try:
         return model.model_validate(_without_nulls(node, model))
     except ValidationError as exc:
-        told: set[tuple[Location, str]] = set()
+        reported: set[Location] = set()
         for error in exc.errors(include_url=False):
             place, message = _sentence(error, node, where, name, model, also)
-            kind = error["type"] if error["type"] in {"missing", "extra_forbidden"} else "value"
-            # a value that fits none of several kinds is one mistake, not one for each kind
-            if place in broken or (kind == "value" and (place, kind) in told):
+            is_value = error["type"] not in {"missing", "extra_forbidden"}
+            # pydantic reports a value that fits no type of a union once for each type
+            if place in findings.broken or (is_value and place in reported):
                 continue
-            told.add((place, kind))
+            if is_value:
+                reported.add(place)
             problems.at(place, message)
         return None
 
 
 def found(node: Node) -> str:
-    """What stands there, as written: a variable is shown by its name and not by what it holds."""
+    """Return the node as a message shows it: as written, with the names of variables instead of their values."""
     if isinstance(node, ListNode):
         return "a list"
     if isinstance(node, MapNode):
         return "a mapping"
-    return "nothing" if node.value is None else shown(node.text)
+    return "no value" if node.value is None else shown(node.text)
 
 
 def _without_nulls(node: MapNode, model: type[Settings]) -> dict[str, Any]:
-    """The data; a known key without a value is as good as absent."""
+    """Return the data without known keys that have no value; they count as absent."""
     data: dict[str, Any] = {}
     for key, item in node.items.items():
         field = model.model_fields.get(key)
@@ -99,7 +100,7 @@ def _without_nulls(node: MapNode, model: type[Settings]) -> dict[str, Any]:
 
 
 def _dotted(first: list[str], path: tuple[str | int, ...]) -> str:
-    """`run.retry.on[0]`."""
+    """Return a path as in `run.retry.on[0]`."""
     text = ".".join(first)
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
@@ -113,47 +114,47 @@ def _title(name: str) -> str:
 def _sentence(
     error: ErrorDetails, node: MapNode, where: Location, name: str, model: type[Settings], also: tuple[str, ...]
 ) -> tuple[Location, str]:
+    """Return the place of an error and a message about it."""
     kind, path = error["type"], error["loc"]
     parent, target, reached = _follow(node, path)
     words = [str(word) for word in path]
     section = ".".join([*([] if " " in name else [name]), *words[:-1]]) or name
     if kind == "missing":
-        return (where if len(path) == 1 else parent.where), f"{_title(section)} has no {named(words[-1])}"
+        return (where if len(path) == 1 else parent.where), f"missing key {shown(words[-1])} in {_title(section)}"
     if kind == "extra_forbidden" and isinstance(parent, MapNode):
-        known = [*_known_keys(model, words[:-1]), *also]
-        hint = nearest(words[-1], known) or f"; its keys are {listed(known, 12)}"
-        return parent.keys.get(words[-1], parent.where), f"unknown key {named(words[-1])} in {_title(section)}{hint}"
+        known = dict.fromkeys([*(also if len(words) == 1 else ()), *_known_keys(model, words[:-1])])
+        hint = nearest(words[-1], known) or f" (expected one of {listed(known, 12)})"
+        return parent.keys.get(words[-1], parent.where), f"unknown key {shown(words[-1])} in {_title(section)}{hint}"
     own = _dotted([] if " " in name else [name], path[:reached]) or name
     place = where if not path else target.where
     if _SECRET in words[:1]:
-        return place, f"`{own}` must be text"
-    return place, f"{_title(own)}{_complaint(error, target)}"
+        return place, f"invalid `{own}` (expected text)"
+    return place, _complaint(error, target, _title(own))
 
 
-def _complaint(error: ErrorDetails, target: Node) -> str:
+def _complaint(error: ErrorDetails, target: Node, name: str) -> str:
     kind, context = error["type"], error.get("ctx", {})
-    was = f", {found(target)} was found"
     if kind == "value_error":
         reason = str(context["error"])
-        if isinstance(target, ScalarNode):
-            reason = reason.replace(repr(target.value), shown(target.text))  # not what a variable holds
-        return f": {reason}"
+        if isinstance(target, ScalarNode) and isinstance(target.value, str):
+            reason = reason.replace(repr(target.value), shown(target.text))  # the variable, not its value
+        return f"{name}: {reason}"
+    if kind == "too_short":
+        return f"{name} must not be empty"
     if kind in _BOUNDS:
         key, phrase = _BOUNDS[kind]
-        return " must be " + phrase.format(context[key]) + was
-    if kind == "literal_error":
-        return f" must be {context['expected']}{was}"
-    if kind in _KINDS:
-        return f" must be {_KINDS[kind]}{was}"
-    if kind == "too_short":
-        return " must not be empty"
-    return f": {error['msg']}{was}"
+        expected = phrase.format(context[key])
+    elif kind == "literal_error":
+        expected = str(context["expected"])
+    else:
+        expected = _KINDS.get(kind, error["msg"])
+    return f"invalid {name}: {found(target)} (expected {expected})"
 
 
 def _follow(node: Node, path: tuple[str | int, ...]) -> tuple[Node, Node, int]:
-    """The nodes that a path of pydantic leads through: the last but one, the last, and how far it could be followed.
+    """Follow a path of pydantic; return the last two nodes on it, and the number of steps that could be followed.
 
-    The path may end in names that are pydantic's own (the kinds of a union).
+    The path may end in names that pydantic adds (the types of a union).
     """
     parent = target = node
     for depth, step in enumerate(path):
@@ -169,7 +170,7 @@ def _follow(node: Node, path: tuple[str | int, ...]) -> tuple[Node, Node, int]:
 
 
 def _section(annotation: Any) -> type[Settings] | None:
-    """The settings that a field holds, whatever else it may be."""
+    """Return the settings among the types of a field."""
     if isinstance(annotation, type):
         return annotation if issubclass(annotation, Settings) else None
     return next(filter(None, map(_section, get_args(annotation))), None)

@@ -1,12 +1,12 @@
-"""`${VAR}` in the job file's values, from the environment and a `.env` beside the file.
+"""Replace `${VAR}` in the job file's values, from the environment and a `.env` next to the file.
 
     ${VAR}            the value; an unset variable is a problem
     ${VAR:-default}   the default when it is unset or empty
     ${VAR:?message}   the message when it is unset or empty
     $${VAR}           the text ${VAR}
 
-Values are put in after the file was parsed: what a variable holds is always text of that one value and
-never YAML. Keys, comments and rows files are left as they are.
+Variables are replaced after the file was parsed, so that their values are always text and never YAML. Keys, comments
+and rows files are not changed.
 """
 
 import re
@@ -25,9 +25,9 @@ _PARTS = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::([-?])(.*))?", re.DOTALL)
 
 
 def with_dotenv(folder: Path, environ: Mapping[str, str], problems: Problems) -> Mapping[str, str]:
-    """The environment over what a `.env` in `folder` says: a variable that is really set wins.
+    """Return the variables of a `.env` in `folder` and of the environment, which takes precedence.
 
-    `${OTHER}` inside `.env` is not looked up.
+    `${OTHER}` inside `.env` is not replaced.
     """
     path = folder / ".env"
     if not path.is_file():
@@ -45,10 +45,10 @@ def with_dotenv(folder: Path, environ: Mapping[str, str], problems: Problems) ->
 
 
 def interpolate(root: Node, variables: Mapping[str, str], problems: Problems) -> set[Location]:
-    """Put the variables into every text below `root`, in place.
+    """Replace the variables in every text below `root`, in place.
 
     Returns:
-        Where a variable could not be put in; what else is wrong with that value is of no interest.
+        The places of values whose variable could not be replaced; further problems of these are not reported.
     """
     broken: set[Location] = set()
     for node in scalars(root):
@@ -70,7 +70,7 @@ def interpolate(root: Node, variables: Mapping[str, str], problems: Problems) ->
 
 
 class _Missing:
-    """A variable that cannot be put in."""
+    """A variable that cannot be replaced."""
 
     def __init__(self, message: str) -> None:
         self.message = message
@@ -94,4 +94,4 @@ def _value(inside: str, end: str, variables: Mapping[str, str]) -> str | _Missin
         return value
     if operator == "-":
         return str(rest)
-    return _Missing(f"the environment variable {name} is not set: {rest or 'it is needed'}")
+    return _Missing(f"the environment variable {name} is not set: {rest or 'it is required'}")

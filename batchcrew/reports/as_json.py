@@ -12,11 +12,12 @@ from dataclasses import asdict
 from typing import Any, TypeAlias
 
 from batchcrew.base.text import HARMFUL_IN_BLOCK
+from batchcrew.model import exit_codes
 from batchcrew.model.run import Counts, JobLine, Plan, RunResult
 from batchcrew.model.views import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail, RunLine
 from batchcrew.reports.crew_check import CrewCheck
 from batchcrew.reports.export.csv_format import writable
-from batchcrew.reports.summary import exit_code, next_commands
+from batchcrew.reports.summary import next_commands
 
 JsonDict: TypeAlias = dict[str, Any]
 
@@ -109,7 +110,7 @@ def summary_json(result: RunResult) -> JsonDict:
     return {
         "batch": result.batch,
         "run_id": result.run_id,
-        "exit_code": int(exit_code(result)),
+        "exit_code": int(exit_codes.of_run(result)),
         "stopped": result.stopped.value if result.stopped else None,
         "stop_detail": result.stop_detail,
         "counts": counts_json(result.counts),

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from batchcrew.base.errors import ExitCode
 from batchcrew.base.text import clean_text
 from batchcrew.ledger import EndedAttempt
+from batchcrew.model import exit_codes
 from batchcrew.model.run import Counts
 from batchcrew.reports.as_json import counts_json
 from batchcrew.reports.commands import PROGRAM, attach_command, retry_command, run_command
@@ -54,13 +54,10 @@ class RecheckResult:
     """By a signal, before everything was looked at."""
 
     @property
-    def exit_code(self) -> ExitCode:
-        """As of a run that has ended: 0 all succeeded, 1 some have not, 3 work is left; 5 no clear answer at all."""
-        if self.found and set(self.found) == {Finding.UNCLEAR}:
-            return ExitCode.CREW_UNUSABLE
-        if self.stopped or self.counts.left:
-            return ExitCode.STOPPED
-        return ExitCode.SUCCEEDED if self.counts.succeeded == self.counts.total else ExitCode.JOBS_FAILED
+    def exit_code(self) -> exit_codes.ExitCode:
+        """The exit code of the command."""
+        no_clear_answer = bool(self.found) and set(self.found) == {Finding.UNCLEAR}
+        return exit_codes.of_recheck(self.counts, stopped=self.stopped, no_clear_answer=no_clear_answer)
 
 
 def look_line(look: Look, batch: str, ledger: str, program: str = PROGRAM) -> str:

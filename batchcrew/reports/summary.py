@@ -1,9 +1,8 @@
-"""How a run ended, in a few lines, with the next commands; and the exit code that cron sees."""
+"""How a run ended, in a few lines, with the next commands; and whether it needs the operator."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from batchcrew.base.errors import ExitCode
 from batchcrew.base.quantities import format_duration
 from batchcrew.base.text import clean_text
 from batchcrew.model.job import JobState
@@ -26,23 +25,6 @@ SHOWN_DUPLICATES = 5
 _ID_COLUMNS = 24
 _LINE_COLUMNS = 78
 _REASON_COLUMNS = 200
-
-
-def exit_code(result: RunResult) -> ExitCode:
-    """Return the exit code of a run that ended in order.
-
-    Stopped with work left is 3 even when jobs have failed, because cron's next run resumes the batch. A run that was
-    stopped just as its last job ended is judged by its jobs.
-    """
-    if result.stopped is StopReason.CREW_UNUSABLE:
-        return ExitCode.CREW_UNUSABLE
-    if result.stopped is StopReason.MISSING_INPUTS:
-        return ExitCode.USAGE
-    if result.counts.left:
-        return ExitCode.STOPPED
-    if result.counts.succeeded < result.counts.total:
-        return ExitCode.JOBS_FAILED
-    return ExitCode.SUCCEEDED
 
 
 def went_well(result: RunResult) -> bool:

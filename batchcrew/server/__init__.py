@@ -14,7 +14,6 @@ are kept, `webhooks.py` the calls back.
 It imports nothing of batchcrew but `errors`: it shares no parsing with the client, so they cannot share a bug.
 """
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from batchcrew.server.faults import Fault, Faults
@@ -39,7 +38,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import the server when it is asked for: worker processes import this package, and serve nothing."""
+    """Import the server on first use, because worker processes import this package and do not serve."""
     if name == "CrewServer":
-        return importlib.import_module("batchcrew.server.server").CrewServer
+        from batchcrew.server.server import CrewServer  # noqa: PLC0415 - see above
+
+        return CrewServer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

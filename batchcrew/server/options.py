@@ -8,6 +8,13 @@ from pathlib import Path
 from typing import Literal, Self, TypeAlias, get_args
 
 from batchcrew.base.errors import UsageError
+from batchcrew.base.serving import (
+    DEFAULT_EXECUTION_SECONDS,
+    DEFAULT_THREADS,
+    DEFAULT_WORKERS,
+    MAX_THREADS,
+    MAX_WORKERS,
+)
 from batchcrew.server.targets import Target
 
 Dialect: TypeAlias = Literal["guide", "live", "legacy"]
@@ -18,6 +25,7 @@ MAX_EXECUTION_SECONDS = 86400.0
 WORKER = (sys.executable, "-P", "-c", "from batchcrew.server.worker.main import main; main()")
 """`-P`: the folder that the server was started in shadows no library; the worker adds the target's own."""
 _SPREAD = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?\s*(?:(?:±|\+-|\+/-)\s*(\d+(?:\.\d+)?)\s*%)?", re.ASCII)
+_MOST = {"workers": MAX_WORKERS, "threads": MAX_THREADS, "max_queue": 10**7, "keep_count": 10**9}
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -77,13 +85,13 @@ class CrewOptions:
     """
 
     target: Target
-    workers: int = 2
+    workers: int = DEFAULT_WORKERS
     """Processes that run crews."""
-    threads: int = 4
+    threads: int = DEFAULT_THREADS
     """Executions at once in each."""
     max_queue: int = 1000
     """Executions that may wait for a free thread; beyond it a kickoff is answered with 429 and Retry-After."""
-    execution_timeout: float | None = 1800.0
+    execution_timeout: float | None = DEFAULT_EXECUTION_SECONDS
     """Longest time of one execution; waiting for a thread or a person does not count."""
     stop_timeout: float = 10.0
     """How long what runs may take to come to its end once the server is asked to stop."""
@@ -99,7 +107,7 @@ class CrewOptions:
     """What starts a worker."""
 
     def __post_init__(self) -> None:
-        for name, most in (("workers", 256), ("threads", 256), ("max_queue", 10**7), ("keep_count", 10**9)):
+        for name, most in _MOST.items():
             if not 1 <= getattr(self, name) <= most:
                 raise UsageError(f"invalid {name}: {getattr(self, name)} (expected 1 to {most})")
         if self.execution_timeout is not None and self.execution_timeout <= 0:

@@ -149,8 +149,8 @@ def _end(code: int) -> NoReturn:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for pytest, which then closes the socket
-    for module, _ in COMMANDS.values():
-        importlib.import_module(module)
+    for command in COMMANDS.values():
+        command.load()
     for module in ("batchcrew.server.server", "batchcrew.progress.live", "encodings.idna"):
         importlib.import_module(module)
     gc.collect()

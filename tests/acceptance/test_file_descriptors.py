@@ -10,7 +10,7 @@ import pytest
 from cli_process import JOB_FILE, TOKEN, Crew, ProcessOptions, call, call_fresh, call_with, start_with, write_trips
 
 from batchcrew.app.fit_concurrency import needed
-from batchcrew.config.settings import CrewSettings
+from batchcrew.config.crews import DemoCrew, RemoteCrew
 from batchcrew.crew.failures import failure
 
 JOBS = 60
@@ -126,8 +126,8 @@ def test_a_connection_that_found_no_descriptor_is_no_failure_of_the_crew(number:
 
 
 def test_each_crew_counts_with_its_own_slots_and_a_local_one_with_both_ends() -> None:
-    far, near = CrewSettings(url="https://a.example"), CrewSettings(url="embedded")
-    few = CrewSettings(url="https://a.example", concurrency=5)
+    far, near = RemoteCrew(url="https://a.example"), DemoCrew()
+    few = RemoteCrew(url="https://a.example", concurrency=5)
     assert needed(100, {"a": far}) - needed(10, {"a": far}) == 2 * 90
     assert needed(100, {"a": few}) == needed(10, {"a": few})
     assert needed(100, {"a": near}) - needed(10, {"a": near}) == 4 * 90

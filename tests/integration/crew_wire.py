@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from batchcrew.base.clock import SystemClock
-from batchcrew.config.settings import CrewSettings
+from batchcrew.config.crews import RemoteCrew
 from batchcrew.crew import CrewClient
 from batchcrew.model.attempt import Attempt
 
@@ -152,7 +152,7 @@ def crew(
     settings.setdefault("token", TOKEN)
     return CrewClient(
         "research",
-        CrewSettings(url="embedded" if override else url, **settings),
+        RemoteCrew(url="embedded" if override else url, **settings),
         url=url if override else None,
         concurrency=concurrency,
         clock=SystemClock(),

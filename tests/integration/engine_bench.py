@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from batchcrew.base.clock import Clock, SystemClock
-from batchcrew.config.settings import CrewSettings, PollSettings, RetrySettings, RunSettings
+from batchcrew.config.crews import CrewSettings, RemoteCrew
+from batchcrew.config.settings import PollSettings, RetrySettings, RunSettings
 from batchcrew.crew import CrewClient, crew_address
 from batchcrew.engine import Crews, EngineResult, RunContext, RunEnvironment, Scheduler, Stop
 from batchcrew.ledger import BatchKey, Ledger
@@ -76,7 +77,7 @@ class Bench:
         async with AsyncExitStack() as stack:
             ledger = await stack.enter_async_context(Ledger(self.path, clock=self.clock))
             key = await self._key(ledger)
-            urls = {name: crew_address(crew.url) for name, crew in self.crews.items()}
+            urls = {name: crew_address(crew) for name, crew in self.crews.items()}
             run_id = await ledger.open_run(key.id, pid=1, host="h", version="v", urls=urls)
             clients = {}
             for name, crew in self.crews.items():
@@ -149,7 +150,7 @@ class Bench:
 
 def bench(path: Path, server: CrewServer, **settings: Any) -> Bench:
     """A bench with one crew on the server."""
-    crew = CrewSettings(url="http://unused", token=SecretStr(server.token))
+    crew = RemoteCrew(url="http://unused", token=SecretStr(server.token))
     return Bench(path / "ledger.db", server, run_settings(**settings), {"default": crew})
 
 

@@ -14,7 +14,7 @@ from manual_clock import ManualClock
 from batchcrew import __version__
 from batchcrew.base.clock import SystemClock
 from batchcrew.base.errors import UsageError
-from batchcrew.config.settings import CrewSettings
+from batchcrew.config.crews import DemoCrew, RemoteCrew
 from batchcrew.crew import CrewClient
 from batchcrew.model.crew_answers import (
     Accepted,
@@ -342,7 +342,7 @@ async def test_url_and_token_of_the_run_win_over_the_settings() -> None:
         client = crew(server.url, override=True, token="from-settings")
         async with client:
             assert isinstance(await client.kickoff(attempt()), Accepted)
-        settings = CrewSettings(url="embedded", token="from-settings")  # type: ignore[arg-type]  # pydantic makes it a secret
+        settings = DemoCrew(token="from-settings")  # type: ignore[arg-type]  # pydantic makes it a secret
         overridden = CrewClient(
             "research", settings, url=server.url, token="of-the-run", concurrency=1, clock=SystemClock(), warn=print
         )
@@ -399,7 +399,7 @@ async def test_a_retry_after_date_is_compared_with_the_clock_that_was_passed_in(
     clock = ManualClock(datetime(2020, 1, 1, 12, 0, 0, tzinfo=UTC))
     answer = http(429, b"", "Retry-After: Wed, 01 Jan 2020 12:00:42 GMT")
     async with WireServer(says(answer)) as server:
-        settings = CrewSettings(url=server.url)
+        settings = RemoteCrew(url=server.url)
         async with CrewClient("research", settings, concurrency=1, clock=clock, warn=print) as client:
             assert await client.kickoff(attempt()) == Busy(
                 "refused for now: 429 Too Many Requests", 42.0, too_many=True

@@ -10,7 +10,10 @@ from engine_bench import Bench, Faults, RateClock, bench, jobs, serving
 from manual_clock import ManualClock
 from pydantic import SecretStr
 
-from batchcrew.config.settings import CrewSettings, FailureLimit, Rate, RetrySettings
+from batchcrew.config.crews import RemoteCrew
+from batchcrew.config.limits import FailureLimit
+from batchcrew.config.settings import RetrySettings
+from batchcrew.config.values import Rate
 from batchcrew.engine import Stop
 from batchcrew.ledger import Ledger
 from batchcrew.model.events import AttemptEnded, KickedOff, Progressed, Stopping, Warned
@@ -71,8 +74,8 @@ async def test_a_crew_has_its_own_slots(tmp_path: Path) -> None:
     async with CrewServer(slow, now=clock.epoch) as one, CrewServer(serving()) as two, asyncio.TaskGroup() as group:
         made = bench(tmp_path, one, concurrency=5)
         made.crews = {
-            "a": CrewSettings(url="http://unused", token=SecretStr(one.token), concurrency=2),
-            "b": CrewSettings(url="http://unused", token=SecretStr(two.token)),
+            "a": RemoteCrew(url="http://unused", token=SecretStr(one.token), concurrency=2),
+            "b": RemoteCrew(url="http://unused", token=SecretStr(two.token)),
         }
         made.urls = {"b": two.url}
         await made.take_in([*jobs(8, crew="a", prefix="a"), *jobs(8, crew="b", prefix="b")])
@@ -90,9 +93,7 @@ async def test_kickoffs_keep_to_the_batchs_rate_and_to_the_crews(tmp_path: Path)
         for number, (run, crew) in enumerate([("10/s", None), (None, "10/s")]):
             made = bench(tmp_path / str(number), server, **({"rate": run} if run else {}))
             token = server.token
-            made.crews = {
-                "default": CrewSettings.model_validate({"url": "http://unused", "token": token, "rate": crew})
-            }
+            made.crews = {"default": RemoteCrew.model_validate({"url": "http://unused", "token": token, "rate": crew})}
             await made.take_in(jobs(6))
             began = made.clock.monotonic()
             await made.run()
@@ -217,7 +218,7 @@ async def test_wrong_inputs_fail_the_job_with_the_servers_words(tmp_path: Path) 
 async def test_a_wrong_token_stops_the_run_and_fails_no_job(tmp_path: Path) -> None:
     async with CrewServer(serving()) as server:
         made = bench(tmp_path, server)
-        made.crews = {"default": CrewSettings(url="http://unused", token=SecretStr("wrong"))}
+        made.crews = {"default": RemoteCrew(url="http://unused", token=SecretStr("wrong"))}
         await made.take_in(jobs(3))
         await made.run()
         assert server.stats["kickoffs"] == 0

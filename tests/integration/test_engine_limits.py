@@ -4,7 +4,8 @@ from pathlib import Path
 
 from engine_bench import Faults, RateClock, bench, jobs, serving
 
-from batchcrew.config.settings import BreakerSettings, Canary, MaxKickoffs, RetrySettings
+from batchcrew.config.limits import Canary, MaxKickoffs
+from batchcrew.config.settings import BreakerSettings, RetrySettings
 from batchcrew.engine import Stop
 from batchcrew.model.events import Warned
 from batchcrew.model.run import StopReason

@@ -9,7 +9,9 @@ import pytest
 from engine_bench import Bench, Faults, bench, jobs, serving
 
 from batchcrew.base.reasons import reason_fingerprint
-from batchcrew.config.settings import Canary, CrewSettings, FailureLimit, MaxKickoffs, RetrySettings
+from batchcrew.config.crews import RemoteCrew
+from batchcrew.config.limits import Canary, FailureLimit, MaxKickoffs
+from batchcrew.config.settings import RetrySettings
 from batchcrew.engine import Stop
 from batchcrew.ledger import Ledger
 from batchcrew.model.events import Warned
@@ -26,7 +28,7 @@ async def again(made: Bench, server: CrewServer | None = None, **settings: Any) 
     made.settings = made.settings.model_copy(update=settings)
     if server is not None:
         made.urls = {"default": server.url}
-        made.crews = {"default": CrewSettings.model_validate({"url": "http://unused", "token": server.token})}
+        made.crews = {"default": RemoteCrew.model_validate({"url": "http://unused", "token": server.token})}
     await made.run()
 
 

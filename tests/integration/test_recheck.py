@@ -19,12 +19,15 @@ from batchcrew.app.recheck import RecheckContext, RecheckRequest, recheck, recor
 from batchcrew.app.run import RunRequest, run_batch
 from batchcrew.app.wiring import Source
 from batchcrew.base.clock import SystemClock
-from batchcrew.base.errors import CrewUnusable, ExitCode, JobFileError, NotInLedger
-from batchcrew.config.settings import CrewSettings, PollSettings, RetrySettings
+from batchcrew.base.errors import CrewUnusable, JobFileError, NotInLedger
+from batchcrew.config.crews import RemoteCrew
+from batchcrew.config.settings import PollSettings, RetrySettings
 from batchcrew.engine import RunEnvironment, Stop
+from batchcrew.jobfile import JobFileOptions
 from batchcrew.ledger import Ledger, RecordedJobFile
 from batchcrew.model.attempt import AttemptState
 from batchcrew.model.events import KickedOff, Warned
+from batchcrew.model.exit_codes import ExitCode
 from batchcrew.model.job import JobState
 from batchcrew.model.run import StopReason
 from batchcrew.reports.rechecks import Finding, Look, RecheckResult
@@ -53,7 +56,7 @@ async def overdue(
         retry = RetrySettings(attempts=attempts, backoff=0.01, max=0.01, on=("timeout",))
         many = {"stop_after_failures": None}  # all of them time out alike
         made = bench(folder, server, **{"timeout": 0.001, "retry": retry, **many, **settings})
-        made.crews = {"default": CrewSettings(url=server.url, token=SecretStr(server.token))}
+        made.crews = {"default": RemoteCrew(url=server.url, token=SecretStr(server.token))}
         write(folder, server)
         await made.take_in(jobs(number))
         await made.run()
@@ -188,7 +191,7 @@ async def test_a_lost_execution_that_is_found_again_ends_its_held_or_pending_job
     async with CrewServer(serving(execution_time=Spread(0.0)), faults=faults) as server:
         made = bench(tmp_path, server, delivery=delivery, retry=retry, max_runtime=600.0, poll=QUICK)
         made.clock = RateClock(500)
-        made.crews = {"default": CrewSettings(url=server.url, token=SecretStr(server.token))}
+        made.crews = {"default": RemoteCrew(url=server.url, token=SecretStr(server.token))}
         write(tmp_path, server)
         await made.take_in(jobs(1))
         await made.run()
@@ -222,14 +225,14 @@ async def test_a_token_that_is_refused_is_exit_5_and_token_file_gives_another(tm
         write(tmp_path, server, token="of-yesterday")
         with pytest.raises(CrewUnusable):
             await look_again(made)
-        result, _ = await look_again(made, crew_token=server.token)
+        result, _ = await look_again(made, options=JobFileOptions(crew_token=server.token))
         assert result.exit_code is ExitCode.SUCCEEDED
 
 
 async def test_it_is_polled_where_it_was_started_unless_crew_url_says_otherwise(tmp_path: Path) -> None:
     async with overdue(tmp_path, number=2) as (made, server), CrewServer(serving(token=server.token)) as other:
         write(tmp_path, other)
-        _, (look,) = await look_again(made, "job-0", crew_url=other.url)
+        _, (look,) = await look_again(made, "job-0", options=JobFileOptions(crew_url=other.url))
         assert look.finding is Finding.UNKNOWN
         result, _ = await look_again(made)
         assert result.found == {Finding.SUCCEEDED: 2}

@@ -1,12 +1,15 @@
-"""Documentation that cannot rot: help texts, exit codes, keys and links are held against the code.
+"""Documentation that follows from the code: help texts, settings, exit codes; and links that lead somewhere.
 
-`BATCHCREW_WRITE_DOCS=1 pytest tests/unit/test_docs.py` writes docs/commands.md again.
+`BATCHCREW_WRITE_DOCS=1 pytest tests/unit/test_docs.py` writes again: docs/commands.md, the tables of settings in
+docs/job-file.md, the section `run:` of jobs/reference.yaml, and jobs/batchcrew.schema.json.
 """
 
 import os
 import re
 import shutil
 import subprocess
+import textwrap
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -14,10 +17,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from batchcrew.base.errors import ExitCode
 from batchcrew.cli import COMMANDS, batchcrew
-from batchcrew.config.settings import BreakerSettings, CrewSettings, PollSettings, RetrySettings, RunSettings
+from batchcrew.config.crews import CrewSettings, RemoteCrew, ServedCrew, ServeSettings
+from batchcrew.config.declarations import Setting, Settings, declared
+from batchcrew.config.limits import FailureLimit
+from batchcrew.config.settings import BreakerSettings, PollSettings, RetrySettings, RunSettings
 from batchcrew.jobfile import load_jobfile
+from batchcrew.model.exit_codes import MEANINGS, SHORT_MEANINGS, ExitCode
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,11 +42,75 @@ def commands_page() -> str:
     return "\n".join(parts)
 
 
-def test_the_commands_page_is_the_commands_help() -> None:
-    page = ROOT / "docs" / "commands.md"
+def check_generated(page: Path, text: str) -> None:
+    """Compare a generated file with what it should be, after writing it if that is requested."""
     if os.environ.get("BATCHCREW_WRITE_DOCS"):
-        page.write_text(commands_page(), encoding="utf-8")
-    assert page.read_text(encoding="utf-8") == commands_page()
+        page.write_text(text, encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == text, "run BATCHCREW_WRITE_DOCS=1 pytest tests/unit/test_docs.py"
+
+
+def test_the_commands_page_is_the_commands_help() -> None:
+    check_generated(ROOT / "docs" / "commands.md", commands_page())
+
+
+def test_the_schema_is_that_of_the_settings() -> None:
+    check_generated(ROOT / "jobs" / "batchcrew.schema.json", CliRunner().invoke(batchcrew, ["schema"]).output)
+
+
+def settings_of(table: str) -> list[Setting]:
+    """Return the settings of a table in docs/job-file.md."""
+    if table == "crew":
+        kinds = {setting.name: setting for kind in (RemoteCrew, ServedCrew) for setting in declared(kind)}
+        return [kinds["url"], kinds["serve"], *declared(CrewSettings)]
+    tables: dict[str, type[Settings]] = {
+        "serve": ServeSettings,
+        "run": RunSettings,
+        "retry": RetrySettings,
+        "breaker": BreakerSettings,
+        "poll": PollSettings,
+        "stop_after_failures": FailureLimit,
+    }
+    return list(declared(tables[table]))
+
+
+def table_text(table: str) -> str:
+    of = {"serve": " of `serve`", "stop_after_failures": " of `stop_after_failures`"}.get(table, "")
+    prefix = f"{table}." if table in {"retry", "breaker", "poll"} else ""
+    lines = [f"| key{of} | default | meaning |", "|---|---|---|"]
+    for setting in settings_of(table):
+        default = setting.default if setting.is_described or not setting.default else f"`{setting.default}`"
+        meaning = f"{setting.summary} {setting.details}".strip()
+        lines.append(f"| `{prefix}{setting.name}` | {default} | {meaning} |".replace("|  |", "| |"))
+    return "\n".join(lines)
+
+
+def test_the_tables_of_settings_are_their_declarations() -> None:
+    page = ROOT / "docs" / "job-file.md"
+    pattern = re.compile(r"(<!-- settings: (\w+) -->\n).*?(\n<!-- end of settings -->)", re.DOTALL)
+    text = page.read_text(encoding="utf-8")
+    assert len(pattern.findall(text)) == 7
+    check_generated(page, pattern.sub(lambda match: match[1] + table_text(match[2]) + match[3], text))
+
+
+def reference_lines(model: type[Settings], indent: str) -> Iterator[str]:
+    """Yield the lines of settings in jobs/reference.yaml: each with its summary above it."""
+    for setting in declared(model):
+        width = 120 - len(indent) - 2
+        yield from (f"{indent}# {line}" for line in textwrap.wrap(setting.summary, width, break_on_hyphens=False))
+        if setting.section is None:
+            yield f"{indent}{setting.name}: {setting.example}"
+        else:
+            yield f"{indent}{setting.name}:"
+            yield from reference_lines(setting.section, indent + "  ")
+
+
+def test_the_reference_job_file_shows_every_setting_of_a_run() -> None:
+    page = ROOT / "jobs" / "reference.yaml"
+    text = page.read_text(encoding="utf-8")
+    lines = "\n".join(reference_lines(RunSettings, "  "))
+    section = re.compile(r"^(run:[^\n]*\n)(?:(?:  [^\n]*)?\n)*?(?=\n\S)", re.MULTILINE)
+    assert section.search(text)
+    check_generated(page, section.sub(lambda match: f"{match[1]}{lines}\n", text))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -55,7 +125,8 @@ def test_every_option_has_its_variable_and_a_help_text(name: str) -> None:
 
 def test_the_readme_has_every_exit_code() -> None:
     for code in ExitCode:
-        assert f"\n| {int(code)} | " in README
+        assert f"\n| {int(code)} | {MEANINGS[code]} |\n" in README
+        assert f"{int(code)} {SHORT_MEANINGS[code]}" in " ".join(help_of().split())
 
 
 def test_the_readmes_job_file_loads(tmp_path: Path) -> None:
@@ -100,13 +171,6 @@ def test_every_file_that_the_developers_pages_name_exists(page: Path) -> None:
 def test_the_readme_is_short_and_links_the_glossary() -> None:
     assert "(docs/glossary.md)" in README
     assert README.count("\n") < 150
-
-
-@pytest.mark.parametrize("settings", [RunSettings, CrewSettings, RetrySettings, PollSettings, BreakerSettings])
-def test_every_setting_is_documented(settings: type[RunSettings]) -> None:
-    page = (ROOT / "docs" / "job-file.md").read_text(encoding="utf-8")
-    for name in settings.model_fields:
-        assert f"`{name}`" in page or f".{name}`" in page, name
 
 
 def test_no_file_names_a_registry_or_a_place_outside() -> None:

@@ -5,7 +5,8 @@ from decimal import Decimal
 import pytest
 from manual_clock import ManualClock, Middle
 
-from batchcrew.config.settings import BreakerSettings, Rate
+from batchcrew.config.settings import BreakerSettings
+from batchcrew.config.values import Rate
 from batchcrew.engine.limits.breaker import Breaker
 from batchcrew.engine.limits.crew_limits import CrewLimits, CrewLimitSettings
 from batchcrew.engine.limits.rate_limiter import RateLimiter

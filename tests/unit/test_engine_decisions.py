@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from manual_clock import ManualClock, Middle
 
-from batchcrew.config.settings import PollSettings, Rate, RetrySettings
+from batchcrew.config.settings import PollSettings, RetrySettings
+from batchcrew.config.values import Rate
 from batchcrew.engine import retry
 from batchcrew.engine.limits.rate_limiter import RateLimiter
 from batchcrew.engine.limits.silence import Silence

@@ -8,7 +8,7 @@ import pytest
 from manual_clock import ManualClock
 
 from batchcrew.base.clock import to_text
-from batchcrew.config.settings import FailureLimit
+from batchcrew.config.limits import FailureLimit
 from batchcrew.engine.limits.failure_streak import FailureStreaks
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome
 from batchcrew.model.job import JobState

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from batchcrew.base.errors import JobFileError
-from batchcrew.jobfile import JobFile, Problems, load_jobfile
+from batchcrew.config.crews import DemoCrew, ServedCrew
+from batchcrew.jobfile import JobFile, JobFileOptions, Problems, load_jobfile
 
 TODAY = date(2026, 1, 31)
 JOBS = "jobs: [{id: a, inputs: {x: 1}}]\n"
@@ -16,7 +17,8 @@ JOBS = "jobs: [{id: a, inputs: {x: 1}}]\n"
 def load(path: Path, text: str | None = None, environ: dict[str, str] | None = None, **options: Any) -> JobFile:
     if text is not None:
         path.write_text(text)
-    return load_jobfile(path, environ=environ or {}, today=options.pop("today", TODAY), **options)
+    today = options.pop("today", TODAY)
+    return load_jobfile(path, environ=environ or {}, today=today, options=JobFileOptions(**options))
 
 
 def ids(jobfile: JobFile) -> list[str]:
@@ -49,7 +51,7 @@ crew:
 """
     jobfile = load(tmp_path / "x.yaml", text + JOBS, {"TOKEN": " s3cret\n"})
     crew = jobfile.crews["default"]
-    assert (crew.url, crew.concurrency, str(crew.rate)) == ("https://crew.example.com/base/", 3, "60/m")
+    assert (crew.location, crew.concurrency, str(crew.rate)) == ("https://crew.example.com/base/", 3, "60/m")
     assert token(jobfile) == "s3cret"
     assert jobfile.warnings == ()
     assert "s3cret" not in repr(jobfile)
@@ -76,19 +78,20 @@ def test_the_only_one_of_crews_needs_no_choice(tmp_path: Path) -> None:
 def test_options_win_over_the_crew_of_the_file(tmp_path: Path) -> None:
     text = "crew:\n  url: ${NOWHERE}\n  token: ${NOTHING}\n" + JOBS
     jobfile = load(tmp_path / "x.yaml", text, crew_url="https://a.example", crew_token="from-file")
-    assert (jobfile.crews["default"].url, token(jobfile)) == ("https://a.example", "from-file")
+    assert (jobfile.crews["default"].location, token(jobfile)) == ("https://a.example", "from-file")
     assert jobfile.warnings == ()
 
 
 def test_an_embedded_crew_needs_no_token_of_another(tmp_path: Path) -> None:
     text = "crew:\n  url: https://a.example\n  token: ${NOTHING}\n" + JOBS
     jobfile = load(tmp_path / "x.yaml", text, crew_url="embedded")
-    assert jobfile.crews["default"].embedded
+    assert isinstance(jobfile.crews["default"], DemoCrew)
     assert token(jobfile) is None
 
 
 def test_an_option_for_a_file_without_crew(tmp_path: Path) -> None:
-    assert load(tmp_path / "x.yaml", JOBS, crew_url="embedded").crews["default"].embedded
+    jobfile = load(tmp_path / "x.yaml", JOBS, crew_url="embedded")
+    assert isinstance(jobfile.crews["default"], DemoCrew)
 
 
 def test_an_option_for_several_crews_is_a_mistake(tmp_path: Path) -> None:
@@ -124,7 +127,7 @@ BARE = "id,a\n1,2\n"
 def test_bare_rows_file(tmp_path: Path) -> None:
     environ = {"CREW_URL": "https://a.example", "CREW_TOKEN": "t"}
     jobfile = load(tmp_path / "leads.csv", BARE, environ)
-    assert (jobfile.batch, jobfile.crews["default"].url, token(jobfile)) == ("leads", "https://a.example", "t")
+    assert (jobfile.batch, jobfile.crews["default"].location, token(jobfile)) == ("leads", "https://a.example", "t")
     assert ids(jobfile) == ["1"]
 
 
@@ -132,7 +135,7 @@ def test_bare_rows_file_with_dotenv_and_options(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("CREW_URL=https://a.example\nCREW_TOKEN=t\n")
     assert token(load(tmp_path / "leads.csv", BARE)) == "t"
     jobfile = load(tmp_path / "leads.csv", crew_url="https://b.example", crew_token="u")
-    assert (jobfile.crews["default"].url, token(jobfile)) == ("https://b.example", "u")
+    assert (jobfile.crews["default"].location, token(jobfile)) == ("https://b.example", "u")
 
 
 def test_bare_rows_file_on_this_machine_may_do_without_a_token(tmp_path: Path) -> None:
@@ -142,7 +145,7 @@ def test_bare_rows_file_on_this_machine_may_do_without_a_token(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "CREW_URL: no crew URL; set CREW_URL to the crew's URL (or to `embedded`), or give --crew-url"),
+        ({}, "CREW_URL: missing crew URL; set CREW_URL to the crew's URL (or to `embedded`), or use --crew-url"),
         (
             {"crew_url": "https://a.example"},
             "CREW_TOKEN: the crew's token is not set; `export CREW_TOKEN=…`, or put CREW_TOKEN=… into a .env file "
@@ -150,12 +153,13 @@ def test_bare_rows_file_on_this_machine_may_do_without_a_token(tmp_path: Path) -
         ),
         (
             {"crew_url": "a.example"},
-            "--crew-url: is 'a.example', it must be embedded or begin with https:// (or http://) and a host; "
-            "did you mean https://a.example?",
+            "--crew-url: invalid url: 'a.example' (expected a URL like https://my-crew.example.com, or embedded; "
+            "did you mean https://a.example?)",
         ),
         (
             {"crew_url": "https://a.example", "crew_token": "a b"},
-            "the crew's token: contains a blank, line break or another character that is not allowed in an HTTP header",
+            "the crew's token: it contains a blank, line break or another character that is not allowed in an HTTP "
+            "header",
         ),
     ],
 )
@@ -265,15 +269,23 @@ class TestDigest:
 
 def test_a_crew_that_is_served(tmp_path: Path) -> None:
     crew = load(tmp_path / "x.yaml", 'crew: {serve: "my_project.crew:TravelCrew"}\n' + JOBS).crews["default"]
-    assert crew.serve is not None
+    assert isinstance(crew, ServedCrew)
     assert (crew.serve.target, crew.serve.workers, crew.serve.threads) == ("my_project.crew:TravelCrew", 2, 4)
-    assert crew.url == "serve:my_project.crew:TravelCrew"
+    assert crew.location == "serve:my_project.crew:TravelCrew"
     text = "crew: {serve: {target: ., workers: 3, threads: 1, timeout: 5m, state: s.db}, concurrency: 3}\n"
     crew = load(tmp_path / "x.yaml", text + JOBS).crews["default"]
-    assert crew.serve is not None
+    assert isinstance(crew, ServedCrew)
     assert (crew.serve.target, crew.serve.timeout, crew.serve.state) == (".", 300.0, "s.db")
 
 
 def test_an_option_wins_over_a_crew_that_is_served(tmp_path: Path) -> None:
     crew = load(tmp_path / "x.yaml", "crew: {serve: a:b}\n" + JOBS, crew_url="embedded").crews["default"]
-    assert (crew.embedded, crew.serve) == (True, None)
+    assert crew == DemoCrew()
+
+
+@pytest.mark.parametrize(
+    ("crew", "kind"),
+    [("{url: embedded, serve: }", DemoCrew), ("{url: , serve: a:b}", ServedCrew), ("{url: ' embedded '}", DemoCrew)],
+)
+def test_a_key_without_a_value_does_not_decide_the_type_of_a_crew(tmp_path: Path, crew: str, kind: type) -> None:
+    assert type(load(tmp_path / "x.yaml", f"crew: {crew}\n" + JOBS).crews["default"]) is kind

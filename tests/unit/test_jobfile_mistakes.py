@@ -2,11 +2,12 @@
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batchcrew.base.errors import JobFileError
-from batchcrew.jobfile import Problems, load_jobfile
+from batchcrew.jobfile import JobFileOptions, Problems, load_jobfile
 
 CREW = "crew: {url: embedded}\n"
 JOBS = "jobs: [{inputs: {a: 1}}]\n"
@@ -32,24 +33,23 @@ def complaints(tmp_path: Path, text: str | bytes, name: str = "x.yaml") -> list[
 
 
 HEAD = {
-    "no jobs": (CREW, "x.yaml:1:1: no `jobs:`; write `jobs:` and under it `- rows: leads.csv`"),
+    "no jobs": (CREW, "x.yaml:1:1: missing key 'jobs' (expected `jobs:` and under it `- rows: leads.csv`)"),
     "jobs are text": (
         CREW + "jobs: leads.csv\n",
-        "x.yaml:2:7: `jobs` must be a list of jobs, as in `jobs:` and under it `- rows: leads.csv`; "
-        "'leads.csv' was found",
+        "x.yaml:2:7: invalid `jobs`: 'leads.csv' (expected a list, as in `jobs:` and under it `- rows: leads.csv`)",
     ),
     "no job in jobs": (
         CREW + "jobs: []\n",
-        "x.yaml:2:7: `jobs` must be a list of jobs, as in `jobs:` and under it `- rows: leads.csv`; "
-        "an empty list was found",
+        "x.yaml:2:7: invalid `jobs`: an empty list (expected a list, as in `jobs:` and under it `- rows: leads.csv`)",
     ),
     "an entry is text": (
         CREW + "jobs:\n  - leads.csv\n",
-        "x.yaml:3:5: an entry of `jobs` must be a mapping, 'leads.csv' was found; for a file write `- rows: leads.csv`",
+        "x.yaml:3:5: invalid entry of `jobs`: 'leads.csv' (expected a mapping; for a file write `- rows: leads.csv`)",
     ),
     "no crew": (
         JOBS,
-        "x.yaml:1:1: no `crew:`; write `crew: {url: …, token: …}`, or `crew: {url: embedded}` to try it",
+        "x.yaml:1:1: missing key 'crew' (expected `crew: {url: …, token: …}`, or `crew: {url: embedded}` for "
+        "the demo crew)",
     ),
     "crew and crews": (
         CREW + "crews: {a: {url: embedded}}\n" + JOBS,
@@ -57,7 +57,7 @@ HEAD = {
     ),
     "crew is text": (
         "crew: https://x.example\n" + JOBS,
-        "x.yaml:1:7: `crew` must be a mapping; write `crew: {url: https://x.example}`",
+        "x.yaml:1:7: invalid `crew`: 'https://x.example' (expected a mapping, as in `crew: {url: https://x.example}`)",
     ),
     "url and serve": (
         "crew: {serve: a:b, url: embedded}\n" + JOBS,
@@ -65,33 +65,33 @@ HEAD = {
     ),
     "a key of serve": (
         "crew: {serve: {target: a, worker: 1}}\n" + JOBS,
-        "x.yaml:1:27: unknown key `worker` in `crew.serve`; did you mean `workers`?",
+        "x.yaml:1:27: unknown key 'worker' in `crew.serve` (did you mean 'workers'?)",
     ),
     "workers of serve": (
         "crew: {serve: {target: a, workers: 0}}\n" + JOBS,
-        "x.yaml:1:36: `crew.serve.workers` must be 1 or more, '0' was found",
+        "x.yaml:1:36: invalid `crew.serve.workers`: '0' (expected 1 or more)",
     ),
-    "no url": ("crew:\n" + JOBS, "x.yaml:1:1: `crew` has no `url`"),
+    "no url": ("crew:\n" + JOBS, "x.yaml:1:1: missing key 'url' in `crew`"),
     "no scheme": (
         "crew: {url: x.example}\n" + JOBS,
-        "x.yaml:1:13: `crew.url` is 'x.example', it must be embedded or begin with https:// (or http://) and a host; "
-        "did you mean https://x.example?",
+        "x.yaml:1:13: invalid `crew.url`: 'x.example' (expected a URL like https://my-crew.example.com, or "
+        "embedded; did you mean https://x.example?)",
     ),
     "password in the url": (
         'crew: {url: "https://u:p@x.example"}\n' + JOBS,
-        "x.yaml:1:13: `crew.url` contains a user name or password; give the crew's `token` instead",
+        "x.yaml:1:13: `crew.url` contains a user name or password; use the crew's `token` instead",
     ),
     "query": (
         'crew: {url: "https://x.example?a=1"}\n' + JOBS,
-        "x.yaml:1:13: `crew.url` contains a ? or #; give the crew's base URL, as in https://my-crew.example.com",
+        "x.yaml:1:13: `crew.url` contains a ? or # (expected the crew's base URL, e.g. https://my-crew.example.com)",
     ),
     "bad port": (
         'crew: {url: "https://x:99999"}\n' + JOBS,
-        "x.yaml:1:13: `crew.url` is not a valid URL: 'https://x:99999'",
+        "x.yaml:1:13: invalid `crew.url`: 'https://x:99999' (expected e.g. https://my-crew.example.com)",
     ),
     "a secret for a url": (
         'crew: {url: "${SECRET}"}\n' + JOBS,
-        "x.yaml:1:13: `crew.url` is '${SECRET}', it must be embedded or begin with https:// (or http://) and a host",
+        "x.yaml:1:13: invalid `crew.url`: '${SECRET}' (expected a URL like https://my-crew.example.com, or embedded)",
     ),
     "empty token": (
         'crew: {url: embedded, token: "${EMPTY}"}\n' + JOBS,
@@ -117,53 +117,57 @@ HEAD = {
     ),
     "several crews": (
         "crews: {a: {url: embedded}, b: {url: embedded}}\n" + JOBS,
-        "x.yaml:2:8: several crews and none is chosen; write `crew:` with one of `a`, `b`",
+        "x.yaml:2:8: missing key 'crew' (expected one of `a`, `b`)",
     ),
     "unknown crew": (
         "crews: {alpha: {url: embedded}, b: {url: embedded}}\njobs: [{crew: alfa}]\n",
-        "x.yaml:2:15: unknown crew `alfa`; did you mean `alpha`?",
+        "x.yaml:2:15: unknown crew 'alfa' (did you mean 'alpha'?)",
     ),
     "a crew by name": (
         CREW + "jobs: [{crew: alfa}]\n",
-        "x.yaml:2:15: `crew: alfa` needs `crews:` with that name; this job file has a single `crew:`",
+        "x.yaml:2:15: unknown crew 'alfa' (this job file has a single `crew:`; write `crews:` for names)",
     ),
-    "unknown key": (RIGHT + "job: 1\n", "x.yaml:3:1: unknown key `job` in the job file; did you mean `jobs`?"),
+    "unknown key": (RIGHT + "job: 1\n", "x.yaml:3:1: unknown key 'job' in the job file (did you mean 'jobs'?)"),
     "a key of run at the top": (
         RIGHT + "canary: 5\n",
-        "x.yaml:3:1: unknown key `canary` in the job file; it belongs under `run:`",
+        "x.yaml:3:1: unknown key 'canary' in the job file (it belongs under `run:`)",
     ),
     "escapes in a key": (
         RIGHT + "j\u202eobs: 1\n",
-        "x.yaml:3:1: unknown key 'j\\u202eobs' in the job file; did you mean `jobs`?",
+        "x.yaml:3:1: unknown key 'j\\u202eobs' in the job file (did you mean 'jobs'?)",
     ),
     "unknown key of run": (
         RIGHT + "run:\n  concurency: 5\n",
-        "x.yaml:4:3: unknown key `concurency` in `run`; did you mean `concurrency`?",
+        "x.yaml:4:3: unknown key 'concurency' in `run` (did you mean 'concurrency'?)",
     ),
     "unknown key below run": (
         RIGHT + "run:\n  retry: {attemps: 5}\n",
-        "x.yaml:4:11: unknown key `attemps` in `run.retry`; did you mean `attempts`?",
+        "x.yaml:4:11: unknown key 'attemps' in `run.retry` (did you mean 'attempts'?)",
     ),
-    "run is a list": (RIGHT + "run: [1]\n", "x.yaml:3:6: `run` must be a mapping, a list was found"),
+    "run is a list": (RIGHT + "run: [1]\n", "x.yaml:3:6: invalid `run`: a list (expected a mapping)"),
     "concurrency": (
         RIGHT + "run: {concurrency: many}\n",
-        "x.yaml:3:20: `run.concurrency` must be a whole number, 'many' was found",
+        "x.yaml:3:20: invalid `run.concurrency`: 'many' (expected a whole number)",
     ),
     "concurrency from a secret": (
         RIGHT + 'run: {timeout: "${SECRET}"}\n',
         "x.yaml:3:16: `run.timeout`: invalid duration: '${SECRET}' (expected e.g. 30s, 5m or 1h30m)",
     ),
+    "a number in the example": (
+        RIGHT + "run: {rate: 5}\n",
+        "x.yaml:3:13: `run.rate`: invalid rate: 5 (expected e.g. 2/s, 60/m or 500/h)",
+    ),
     "too few": (
         RIGHT + "run: {concurrency: 0}\n",
-        "x.yaml:3:20: `run.concurrency` must be 1 or more, '0' was found",
+        "x.yaml:3:20: invalid `run.concurrency`: '0' (expected 1 or more)",
     ),
     "delivery": (
         RIGHT + "run: {delivery: maybe}\n",
-        "x.yaml:3:17: `run.delivery` must be 'at_least_once' or 'at_most_once', 'maybe' was found",
+        "x.yaml:3:17: invalid `run.delivery`: 'maybe' (expected 'at_least_once' or 'at_most_once')",
     ),
     "retry class": (
         RIGHT + "run: {retry: {on: [crew_eror]}}\n",
-        "x.yaml:3:20: `run.retry.on[0]` must be 'crew_error', 'lost' or 'timeout', 'crew_eror' was found",
+        "x.yaml:3:20: invalid `run.retry.on[0]`: 'crew_eror' (expected 'crew_error', 'lost' or 'timeout')",
     ),
     "waits": (
         RIGHT + "run:\n  poll: {initial: 1m, max: 2s}\n",
@@ -171,11 +175,11 @@ HEAD = {
     ),
     "reserved meta": (
         RIGHT + "defaults: {meta: {batchcrew: 1}}\n",
-        "x.yaml:3:19: `meta.batchcrew` is reserved: batchcrew writes this key; rename yours",
+        "x.yaml:3:19: `meta.batchcrew` is reserved for batchcrew; rename this key",
     ),
     "batch with a slash": (
         RIGHT + "batch: a/b\n",
-        "x.yaml:3:8: the batch's name is `a/b`; slashes and control characters are not allowed",
+        "x.yaml:3:8: invalid batch name: 'a/b' (expected no slashes or control characters)",
     ),
     "batch with another placeholder": (
         RIGHT + "batch: a-{time}\n",
@@ -183,15 +187,15 @@ HEAD = {
     ),
     "long batch": (
         RIGHT + f"batch: {'x' * 201}\n",
-        "x.yaml:3:8: the batch's name has 201 characters (at most 200 are allowed)",
+        "x.yaml:3:8: the batch name has 201 characters (at most 200 are allowed)",
     ),
-    "empty batch": (RIGHT + 'batch: ""\n', "x.yaml:3:8: the batch's name is empty"),
+    "empty batch": (RIGHT + 'batch: ""\n', "x.yaml:3:8: the batch name is empty"),
 }
 
 ENTRIES = {
     "unknown key": (
         "- row: ok.csv",
-        "x.yaml:3:3: unknown key `row` in an entry of `jobs`; did you mean `rows`?",
+        "x.yaml:3:3: unknown key 'row' in an entry of `jobs` (did you mean 'rows'?)",
     ),
     "rows and grid": (
         "- {rows: ok.csv, grid: {a: [1]}}",
@@ -199,25 +203,22 @@ ENTRIES = {
     ),
     "no such file": (
         "- rows: okay.csv",
-        "x.yaml:3:9: file not found: `okay.csv`; did you mean `ok.csv`?",
+        "x.yaml:3:9: file not found: 'okay.csv' (did you mean 'ok.csv'?)",
     ),
-    "folder": ("- rows: folder.csv", "x.yaml:3:9: `folder.csv` is a folder"),
+    "folder": ("- rows: folder.csv", "x.yaml:3:9: 'folder.csv' is a folder"),
     "outside": (
         "- rows: ../ok.csv",
-        "x.yaml:3:9: the file `../ok.csv` is outside the job file's folder; use --allow-outside to allow it",
+        "x.yaml:3:9: the file '../ok.csv' is outside the job file's folder; use --allow-outside to allow it",
     ),
     "workbook": (
         "- rows: ok.xlsx",
-        "x.yaml:3:9: `ok.xlsx` is a workbook; save it as CSV UTF-8 and name that file",
+        "x.yaml:3:9: 'ok.xlsx' is a workbook; save it as CSV UTF-8 and name that file",
     ),
     "ending": (
         "- rows: ok.txt",
-        "x.yaml:3:9: the file `ok.txt` must end in one of .csv .tsv .jsonl .ndjson .json .yaml .yml",
+        "x.yaml:3:9: invalid file: 'ok.txt' (expected one that ends in .csv .tsv .jsonl .ndjson .json .yaml .yml)",
     ),
-    "NUL in a path": (
-        '- rows: "a\\0.csv"',
-        "x.yaml:3:9: the path 'a\\x00.csv' cannot be used: it contains a NUL character",
-    ),
+    "NUL in a path": ('- rows: "a\\0.csv"', "x.yaml:3:9: invalid path: 'a\\x00.csv' (it contains a NUL character)"),
     "encoding": (
         "- {rows: ok.csv, encoding: hex}",
         "x.yaml:3:28: `encoding`: unknown encoding: 'hex' (expected e.g. utf-8, cp1252, latin-1 or utf-16)",
@@ -228,11 +229,11 @@ ENTRIES = {
     ),
     "delimiter": (
         "- {rows: ok.csv, delimiter: abc}",
-        "x.yaml:3:29: `delimiter` must be one character or `tab`, 'abc' was found",
+        "x.yaml:3:29: invalid `delimiter`: 'abc' (expected one character or `tab`)",
     ),
     "constant id": (
         "- {rows: ok.csv, id: name}",
-        "x.yaml:3:22: `id` 'name' would be the same for every job; write a template, as in \"{{ name }}\"",
+        "x.yaml:3:22: invalid `id`: 'name' is the same for every job (expected a template, as in \"{{ name }}\")",
     ),
     "template": (
         '- {rows: ok.csv, id: "{{ name"}',
@@ -245,9 +246,9 @@ ENTRIES = {
     ),
     "reserved meta": (
         "- {rows: ok.csv, meta: {batchcrew: 1}}",
-        "x.yaml:3:25: `meta.batchcrew` is reserved: batchcrew writes this key; rename yours",
+        "x.yaml:3:25: `meta.batchcrew` is reserved for batchcrew; rename this key",
     ),
-    "grid of a scalar": ("- grid: {a: 1}", "x.yaml:3:13: `grid.a` must be a list, '1' was found"),
+    "grid of a scalar": ("- grid: {a: 1}", "x.yaml:3:13: invalid `grid.a`: '1' (expected a list)"),
     "grid of nothing": ("- grid: {a: []}", "x.yaml:3:13: `grid.a` must not be empty"),
     "large grid": (
         f"- grid: {{a: &x [{','.join('1' * 1001)}], b: *x}}",
@@ -256,19 +257,19 @@ ENTRIES = {
     "empty id": ('- id: ""', "x.yaml:3:7: `id` is empty; each job needs its own id"),
     "long id": (f"- id: {'x' * 501}", "x.yaml:3:7: `id` has 501 characters (at most 500 are allowed)"),
     "control character": ('- id: "a\\tb"', "x.yaml:3:7: `id` contains a line break or control character: 'a\\tb'"),
-    "id is a list": ("- id: [1]", "x.yaml:3:7: `id` must be text, a list was found"),
-    "id twice": ("- id: a\n- id: a", "x.yaml:4:7: duplicate id `a` (first used in line 3); each job needs its own id"),
+    "id is a list": ("- id: [1]", "x.yaml:3:7: invalid `id`: a list (expected text)"),
+    "id twice": ("- id: a\n- id: a", "x.yaml:4:7: duplicate id 'a' (first used in line 3); each job needs its own id"),
     "inputs twice": (
         "- inputs: {a: 1}\n- inputs: {a: 1}",
         "x.yaml:4:3: duplicate inputs without an id (first used in line 3); each job needs its own id",
     ),
     "unknown column": (
         '- {rows: ok.csv, id: "{{ nam }}"}',
-        "ok.csv:2: `id` '{{ nam }}': unknown column `nam`; did you mean `name`?",
+        "ok.csv:2: `id` '{{ nam }}': unknown column 'nam' (did you mean 'name'?)",
     ),
     "unknown value of a grid": (
         '- {grid: {a: [1, 2]}, id: "{{ b }}"}',
-        "x.yaml:3:3: `id` '{{ b }}': unknown column `b`",
+        "x.yaml:3:3: `id` '{{ b }}': unknown column 'b'",
     ),
 }
 
@@ -334,10 +335,10 @@ def test_paths(tmp_path: Path, name: str, message: str) -> None:
     ("options", "message"),
     [
         ({"encoding": "nope"}, "--encoding: unknown encoding: 'nope' (expected e.g. utf-8, cp1252, latin-1 or utf-16)"),
-        ({"delimiter": "xx"}, "--delimiter: must be one character or `tab`, 'xx' was found"),
+        ({"delimiter": "xx"}, "--delimiter: invalid delimiter: 'xx' (expected one character or `tab`)"),
     ],
 )
-def test_options(tmp_path: Path, options: dict[str, str], message: str) -> None:
+def test_options(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     path = tmp_path / "x.csv"
     path.write_text("id,a\n1,2\n")
     with pytest.raises(JobFileError) as caught:
@@ -345,8 +346,6 @@ def test_options(tmp_path: Path, options: dict[str, str], message: str) -> None:
             path,
             environ={},
             today=date(2026, 1, 31),
-            crew_url="embedded",
-            encoding=options.get("encoding"),
-            delimiter=options.get("delimiter"),
+            options=JobFileOptions(crew_url="embedded", **options),
         )
     assert str(caught.value) == message

@@ -38,7 +38,7 @@ def test_the_schema_is_valid() -> None:
 
 
 def test_the_schema_file_beside_the_samples_is_the_models() -> None:
-    """When this fails: batchcrew schema > jobs/batchcrew.schema.json"""
+    """Write it again with BATCHCREW_WRITE_DOCS=1 pytest tests/unit/test_docs.py."""
     assert json.loads((SAMPLES / "batchcrew.schema.json").read_text()) == json_schema()
 
 

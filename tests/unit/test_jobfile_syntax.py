@@ -24,17 +24,17 @@ def complaints(tmp_path: Path, text: str | bytes, name: str = "x.yaml") -> list[
 
 SYNTAX = {
     "empty": ("", "x.yaml: the file is empty"),
-    "only a comment": ("# nothing\n", "x.yaml: the file holds nothing but comments"),
+    "only a comment": ("# nothing\n", "x.yaml: the file contains only comments"),
     "no mapping": (
         "hello\n",
-        "x.yaml:1:1: a job file is a mapping with `crew:` and `jobs:`, 'hello' was found",
+        "x.yaml:1:1: invalid job file: 'hello' (expected a mapping with `crew:` and `jobs:`)",
     ),
     "a list": (
         "- a: 1\n",
-        "x.yaml:1:1: a job file is a mapping with `crew:` and `jobs:`, a list was found; "
-        "for a list of rows write a job file with `- rows: …`",
+        "x.yaml:1:1: invalid job file: a list (expected a mapping with `crew:` and `jobs:`; "
+        "for a list of rows write a job file with `- rows: …`)",
     ),
-    "two documents": (RIGHT + "---\na: 1\n", "x.yaml:3:1: a second document begins; a job file is one document"),
+    "two documents": (RIGHT + "---\na: 1\n", "x.yaml:3:1: a second document begins here (expected one document)"),
     "tab": (
         "crew:\n\turl: embedded\n",
         "x.yaml:2:1: not valid YAML: found character that cannot start any token; indent with spaces, not tabs",
@@ -46,12 +46,12 @@ SYNTAX = {
     ),
     "template without quotes": (
         CREW + "jobs:\n  - rows: ok.csv\n    id: {{ name }}\n",
-        "x.yaml:4:10: a key must be text, a list or mapping was found; put quotes around a value that begins with {",
+        "x.yaml:4:10: invalid key: a list or mapping (expected text; put quotes around a value that begins with {)",
     ),
     "colon": (
         CREW + "jobs:\n  - id: a: b\n",
         "x.yaml:3:10: not valid YAML: mapping values are not allowed in this context; "
-        "a value that holds `: ` needs quotes",
+        "a value that contains `: ` needs quotes",
     ),
     "at sign": (
         CREW + "jobs:\n  - id: @x\n",
@@ -62,22 +62,22 @@ SYNTAX = {
         CREW + "jobs:\n  - id: !!python/object:os.system x\n",
         "x.yaml:3:9: unknown tag '!!python/object:os.system'; job files do not support tags",
     ),
-    "wrong tag": (CREW + "jobs:\n  - id: !!int abc\n", "x.yaml:3:9: 'abc' is not what its tag '!!int' says"),
+    "wrong tag": (CREW + "jobs:\n  - id: !!int abc\n", "x.yaml:3:9: invalid value for its tag '!!int': 'abc'"),
     "alias of itself": (CREW + "jobs: &a [*a]\n", "x.yaml:2:11: the alias *a is inside the node that it refers to"),
-    "no anchor": (CREW + "jobs: *a\n", "x.yaml:2:7: no anchor &a before it"),
+    "no anchor": (CREW + "jobs: *a\n", "x.yaml:2:7: unknown anchor &a (expected one before the alias)"),
     "merge of a number": (
         CREW + "jobs:\n  - <<: 3\n    id: a\n",
-        "x.yaml:3:5: << takes a mapping or a list of mappings, as in `<<: *base`",
+        "x.yaml:3:5: invalid value of << (expected one or several mappings, as in `<<: *base`)",
     ),
     "deep": ("a: " + "[" * 100_000, "x.yaml:1:53: nested deeper than 50 levels"),
-    "key twice": (CREW + RIGHT, "x.yaml:2:1: duplicate key `crew` (first used in line 1)"),
+    "key twice": (CREW + RIGHT, "x.yaml:2:1: duplicate key 'crew' (first used in line 1)"),
     "infinity": (
         CREW + "jobs:\n  - inputs: {a: .inf}\n",
-        "x.yaml:3:17: .inf cannot be sent to a crew: JSON has no such number; quote it",
+        "x.yaml:3:17: .inf cannot be sent to a crew: it does not exist in JSON; quote it",
     ),
     "long number": (
         CREW + "jobs:\n  - inputs: {a: " + "9" * 5000 + "}\n",
-        "x.yaml:3:17: a number of 5000 digits; quote it if it is text",
+        "x.yaml:3:17: the number has 5000 digits (at most 4000 are allowed; quote it if it is text)",
     ),
     "control character": (RIGHT + 'batch: "\x01"\n', "x.yaml:3:9: the character '\\x01' is not allowed in a text file"),
     "latin-1": ((RIGHT + "batch: é\n").encode("latin-1"), "x.yaml:3:8: byte 0xe9 is not UTF-8; save the file as UTF-8"),
@@ -94,21 +94,21 @@ JSON = {
     "comma": ('{\n "crew": {}\n "jobs": []}', "x.json:3:2: not valid JSON: Expecting ',' delimiter"),
     "key twice": (
         '{"crew": {"url": "embedded", "url": "embedded"},\n"jobs": [{"id": "a"}]}',
-        "x.json:1:30: duplicate key `url` (first used in line 1)",
+        "x.json:1:30: duplicate key 'url' (first used in line 1)",
     ),
     "NaN": (
         '{"crew": {"url": "embedded"},\n "jobs": [{"inputs": {"a": NaN}}]}',
-        "x.json:2:28: NaN is not JSON; quote it if it is text",
+        "x.json:2:28: NaN does not exist in JSON; quote it if it is text",
     ),
     "value": (
         '{"crew": {"url": "embedded"},\n\t"jobs": [{"id": "a"}], "run": {"concurrency": "x"}}',
-        "x.json:2:48: `run.concurrency` must be a whole number, 'x' was found",
+        "x.json:2:48: invalid `run.concurrency`: 'x' (expected a whole number)",
     ),
     "deep": ('{"a":' + "[" * 100_000 + "]" * 100_000 + "}", "x.json: nested too deeply"),
     "less deep": ('{"a":' + "[" * 60 + "]" * 60 + "}", "x.json:1:55: nested deeper than 50 levels"),
     "half a pair": (
         '{"crew": {"url": "embedded"}, "jobs": [{"id": "\\ud800"}]}',
-        "x.json:1:47: half of a surrogate pair is not a character",
+        "x.json:1:47: invalid character: half of a surrogate pair",
     ),
 }
 

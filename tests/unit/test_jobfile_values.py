@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from batchcrew.base.errors import JobFileError
-from batchcrew.config.settings import DEFAULT_CREW
-from batchcrew.jobfile import JobFile, Problems, load_jobfile
+from batchcrew.config.crews import DEFAULT_CREW
+from batchcrew.jobfile import JobFile, JobFileOptions, Problems, load_jobfile
 from batchcrew.model.job import Job, Location
 
 CREW = "crew: {url: embedded}\n"
@@ -251,7 +251,7 @@ def test_the_column_that_gives_the_id_is_no_input(
 ) -> None:
     path = tmp_path / "x.csv"
     path.write_text(f"{header}\n1,2\n")
-    (job,) = jobs_of(load_jobfile(path, environ={}, today=TODAY, crew_url="embedded"))
+    (job,) = jobs_of(load_jobfile(path, environ={}, today=TODAY, options=JobFileOptions(crew_url="embedded")))
     assert (job.job_id, job.inputs) == (job_id, inputs)
     assert list(job.row) == header.split(",")
 

@@ -34,6 +34,8 @@ SCANNED = (
     "batchcrew/engine/*.py",
     "batchcrew/engine/limits/*.py",
     "batchcrew/engine/observe/*.py",
+    "batchcrew/jobfile/*.py",
+    "batchcrew/jobfile/rows/*.py",
     "batchcrew/ledger/*.py",
     "batchcrew/ledger/reads/*.py",
     "batchcrew/ledger/writes/*.py",

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchcrew.base.errors import ExitCode
+from batchcrew.model.exit_codes import ExitCode, of_run
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, JobLine, RunResult, StopReason
 from batchcrew.reports.as_json import json_document, summary_json
-from batchcrew.reports.summary import exit_code, render_summary
+from batchcrew.reports.summary import render_summary
 
 DONE = RunResult(
     batch="travel",
@@ -51,7 +51,7 @@ def failing(number: int, state: JobState = JobState.FAILED, reason: str = "the c
 )
 def test_the_exit_code_follows_the_table(counts: Counts, stopped: StopReason | None, code: ExitCode) -> None:
     result = replace(DONE, counts=counts, stopped=stopped)
-    assert exit_code(result) is code
+    assert of_run(result) is code
     assert summary_json(result)["exit_code"] == code
 
 

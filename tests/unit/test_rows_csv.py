@@ -66,7 +66,7 @@ WRONG: dict[str, tuple[str | bytes, int, list[str]]] = {
         2,
         [
             "r.csv:3: 1 cell where the header has 2 columns",
-            "r.csv:4: 3 cells where the header has 2 columns; a cell that holds ',' needs quotes",
+            "r.csv:4: 3 cells where the header has 2 columns; a cell that contains ',' needs quotes",
         ],
     ),
     "header": (
@@ -74,7 +74,7 @@ WRONG: dict[str, tuple[str | bytes, int, list[str]]] = {
         0,
         [
             "r.csv:1: column 4 of 4 has no name in the header",
-            "r.csv:1: duplicate column `a` (columns 2, 3)",
+            "r.csv:1: duplicate column 'a' (columns 2, 3)",
         ],
     ),
     "open quote": ('id,a\n1,"x\n2,y\n', 0, ["r.csv:2: a quote that opens in this row is never closed"]),
@@ -91,8 +91,8 @@ WRONG: dict[str, tuple[str | bytes, int, list[str]]] = {
             'a quote inside a quoted cell is written twice, as ""'
         ],
     ),
-    "NUL": ("id,a\n1,x\0y\n2,z\n", 1, ["r.csv:2: this row contains a NUL byte; is it really a text file?"]),
-    "NUL in the header": ("id,a\0\n1,2\n", 0, ["r.csv:1: the header contains a NUL byte; is it really a text file?"]),
+    "NUL": ("id,a\n1,x\0y\n2,z\n", 1, ["r.csv:2: this row contains a NUL byte; is this a text file?"]),
+    "NUL in the header": ("id,a\0\n1,2\n", 0, ["r.csv:1: the header contains a NUL byte; is this a text file?"]),
     "latin-1": (
         "id,a\n1,x\n2,é\n".encode("latin-1"),
         0,
@@ -117,7 +117,7 @@ WRONG: dict[str, tuple[str | bytes, int, list[str]]] = {
         ["r.csv: this is an old Excel workbook; save it as CSV UTF-8"],
     ),
     "gzip": (b"\x1f\x8b\x08\x00", 0, ["r.csv: this is compressed with gzip; unpack it first"]),
-    "no line": ("x" * 100_000, 0, ["r.csv:1: no line ends in the first 65,536 characters; is it really a CSV?"]),
+    "no line": ("x" * 100_000, 0, ["r.csv:1: no line ends in the first 65,536 characters; is this a CSV file?"]),
     "endless cell": (
         'id,a\n1,"' + "x\n" * (MAX_CELL // 2 + 2),
         0,
@@ -187,12 +187,12 @@ def test_exactly_as_many_problems_as_fit_do_not_stop_it(path: Path) -> None:
     ],
 )
 def test_find_delimiter(sample: str, delimiter: str) -> None:
-    assert find_delimiter(sample, whole=True) == delimiter
+    assert find_delimiter(sample, complete=True) == delimiter
 
 
 def test_the_cut_end_of_a_sample_is_not_judged() -> None:
-    assert find_delimiter("a;b,c\n1;2,3\n4;5,6\n7", whole=False) == ","
-    assert find_delimiter("a;b;c\n1;2;3\n4", whole=False) == ";"
+    assert find_delimiter("a;b,c\n1;2,3\n4;5,6\n7", complete=False) == ","
+    assert find_delimiter("a;b;c\n1;2;3\n4", complete=False) == ";"
 
 
 CELL = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), max_size=12)

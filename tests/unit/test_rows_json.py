@@ -45,13 +45,17 @@ def test_lines(tmp_path: Path, content: str | bytes, rows: Rows) -> None:
 WRONG_LINES: dict[str, tuple[str | bytes, int, list[str]]] = {
     "empty": ("", 0, ["r.jsonl: the file is empty; each line must be a JSON object"]),
     "blank": ("\n \n", 0, ["r.jsonl: the file is empty; each line must be a JSON object"]),
-    "NaN": ('{"a": NaN}\n{"a": 1}\n', 1, ["r.jsonl:1:7: not valid JSON: NaN and Infinity are not JSON; write null"]),
+    "NaN": (
+        '{"a": NaN}\n{"a": 1}\n',
+        1,
+        ["r.jsonl:1:7: not valid JSON: NaN and Infinity do not exist in JSON; write null"],
+    ),
     "too large": ('{"a": 1e400}\n', 0, ["r.jsonl:1:7: not valid JSON: the number is too large"]),
     "no objects": (
         '[1]\n"x"\n1\nnull\ntrue\n',
         0,
         [
-            f"r.jsonl:{line}: each line must be a JSON object, {kind} was found"
+            f"r.jsonl:{line}: invalid row: {kind} (expected a JSON object)"
             for line, kind in enumerate(["a list", "text", "a number", "null", "true or false"], start=1)
         ],
     ),
@@ -63,10 +67,10 @@ WRONG_LINES: dict[str, tuple[str | bytes, int, list[str]]] = {
             "r.jsonl:3:9: not valid JSON: unexpected end of data",
         ],
     ),
-    "key twice": ('{"a": 1, "a": 2}\n', 0, ["r.jsonl:1: duplicate key `a` in one object"]),
-    "key twice with a blank": ('{"a" : 1, "a": 2}\n', 0, ["r.jsonl:1: duplicate key `a` in one object"]),
-    "key twice, escaped": ('{"a": 1, "\\u0061": 2}\n', 0, ["r.jsonl:1: duplicate key `a` in one object"]),
-    "key twice below": ('{"a": [{"b": 1, "b": 2}]}\n', 0, ["r.jsonl:1: duplicate key `b` in one object"]),
+    "key twice": ('{"a": 1, "a": 2}\n', 0, ["r.jsonl:1: duplicate key 'a' in one object"]),
+    "key twice with a blank": ('{"a" : 1, "a": 2}\n', 0, ["r.jsonl:1: duplicate key 'a' in one object"]),
+    "key twice, escaped": ('{"a": 1, "\\u0061": 2}\n', 0, ["r.jsonl:1: duplicate key 'a' in one object"]),
+    "key twice below": ('{"a": [{"b": 1, "b": 2}]}\n', 0, ["r.jsonl:1: duplicate key 'b' in one object"]),
     "half a pair": ('{"a": "\\ud800"}\n', 0, ["r.jsonl:1:8: not valid JSON: no low surrogate in string"]),
     "deep": (
         '{"a":' + "[" * 100_000 + "]" * 100_000 + "}\n",
@@ -122,27 +126,27 @@ def test_an_object_longer_than_a_chunk(tmp_path: Path) -> None:
 
 
 WRONG_LISTS: dict[str, tuple[str | bytes, int, str]] = {
-    "empty": ("", 0, "r.json:1: a rows file in JSON is a list of objects, as in [{…}, {…}]"),
-    "no list": ('{"a": 1}', 0, "r.json:1: a rows file in JSON is a list of objects, as in [{…}, {…}]"),
-    "no rows": ("[]", 0, "r.json:1: the list is empty; there is no row in it"),
-    "no object": ('[{"a": 1},\n1]', 1, "r.json:2: each row must be an object, a number was found"),
+    "empty": ("", 0, "r.json:1: invalid rows file (expected a list of objects, as in [{…}, {…}])"),
+    "no list": ('{"a": 1}', 0, "r.json:1: invalid rows file (expected a list of objects, as in [{…}, {…}])"),
+    "no rows": ("[]", 0, "r.json:1: the list is empty (expected at least one row)"),
+    "no object": ('[{"a": 1},\n1]', 1, "r.json:2: invalid row: a number (expected a JSON object)"),
     "no comma": (
         '[{"a": 1}\n {"a": 2}]',
         1,
-        "r.json:2: not valid JSON: a comma or ] must follow a row, '{' was found",
+        "r.json:2: not valid JSON: '{' after a row (expected a comma or ])",
     ),
-    "no end": ('[{"a": 1}', 1, "r.json:1: not valid JSON: a comma or ] must follow a row, the end was found"),
-    "more": ('[{"a": 1}]\nx', 1, "r.json:2: not valid JSON: something follows the end of the list"),
+    "no end": ('[{"a": 1}', 1, "r.json:1: not valid JSON: the end after a row (expected a comma or ])"),
+    "more": ('[{"a": 1}]\nx', 1, "r.json:2: not valid JSON: text follows the end of the list"),
     "syntax": ('[{"a": 1},\n{"a": 1,\n "b": }]', 1, "r.json:3:7: not valid JSON: Expecting value"),
-    "key twice": ('[{"a": 1, "a": 2}]', 0, "r.json:1: duplicate key `a` in one object"),
-    "NaN": ('[{"a": NaN}]', 0, "r.json:1: NaN is not JSON; write null, or quote it if it is text"),
+    "key twice": ('[{"a": 1, "a": 2}]', 0, "r.json:1: duplicate key 'a' in one object"),
+    "NaN": ('[{"a": NaN}]', 0, "r.json:1: NaN does not exist in JSON; write null, or quote it if it is text"),
     "deep": ("[" * 100_000, 0, "r.json:1: nested too deeply"),
     "latin-1": (
         '[{"a": "é"}]'.encode("latin-1"),
         0,
         "r.json:1: the text after this line is not UTF-8; save the file as UTF-8",
     ),
-    "long number": (f'[{{"a": {"9" * 5000}}}]', 0, "r.json:1: a number is too long; quote it if it is text"),
+    "long number": (f'[{{"a": {"9" * 5000}}}]', 0, "r.json:1: a number has too many digits; quote it if it is text"),
 }
 
 
@@ -168,9 +172,9 @@ def test_yaml_list(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a: 1\n", "r.yaml:1:1: a rows file in YAML is a list of mappings, one a row"),
-        ("- {a: 1}\n- x\n", "r.yaml:2:3: a row must be a mapping, as in `- {email: a@example.com}`"),
-        ("- a: 1\n  a: 2\n", "r.yaml:2:3: duplicate key `a` (first used in line 1)"),
+        ("a: 1\n", "r.yaml:1:1: invalid rows file (expected a list of mappings, one per row)"),
+        ("- {a: 1}\n- x\n", "r.yaml:2:3: invalid row (expected a mapping, as in `- {email: a@example.com}`)"),
+        ("- a: 1\n  a: 2\n", "r.yaml:2:3: duplicate key 'a' (first used in line 1)"),
     ],
 )
 def test_wrong_yaml_list(tmp_path: Path, content: str, message: str) -> None:

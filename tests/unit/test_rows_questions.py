@@ -340,11 +340,11 @@ def test_any_bytes_give_printable_questions(tmp_path: Path, content: bytes, enco
 
 
 def test_cut_sequences_at_the_end_are_no_fault() -> None:
-    assert better_encoding("id\nMüller ä".encode()[:-1], codec="cp1252", whole=False) == (
+    assert better_encoding("id\nMüller ä".encode()[:-1], codec="cp1252", complete=False) == (
         "the file looks like UTF-8",
         "utf-8",
     )
-    assert better_encoding("id\nMüller ä".encode()[:-1], codec="cp1252", whole=True) is None
+    assert better_encoding("id\nMüller ä".encode()[:-1], codec="cp1252", complete=True) is None
     assert find_control("abc", latin=True) is None
     assert find_lost("é") is None
     assert find_page("é", "cp850") is None

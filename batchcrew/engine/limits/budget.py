@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Self
 
 from batchcrew.base.clock import to_text
-from batchcrew.config.settings import Canary, CrewSettings
+from batchcrew.config.crews import CrewSettings
+from batchcrew.config.limits import Canary
 from batchcrew.crew import crew_address
 from batchcrew.engine.context import RunContext
 from batchcrew.ledger import MonthBudget
@@ -148,4 +149,4 @@ def month_budget(crew: CrewSettings, now: datetime) -> MonthBudget | None:
     if crew.max_kickoffs_per_month is None:
         return None
     since = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return MonthBudget(crew_address(crew.url), to_text(since), crew.max_kickoffs_per_month)
+    return MonthBudget(crew_address(crew), to_text(since), crew.max_kickoffs_per_month)

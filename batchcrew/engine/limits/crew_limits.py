@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchcrew.base.clock import Clock
-from batchcrew.config.settings import BreakerSettings, Rate
+from batchcrew.config.settings import BreakerSettings
+from batchcrew.config.values import Rate
 from batchcrew.engine.limits.breaker import Breaker
 from batchcrew.engine.limits.rate_limiter import RateLimiter
 from batchcrew.engine.limits.reachability import UNREACHABLE_SECONDS, Reachability

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from batchcrew.base.clock import Clock, from_text, to_text
 from batchcrew.base.reasons import reason_fingerprint
-from batchcrew.config.settings import FailureLimit
+from batchcrew.config.limits import FailureLimit
 from batchcrew.ledger import BatchKey, Ledger
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome
 

@@ -3,7 +3,7 @@
 import math
 
 from batchcrew.base.clock import Clock
-from batchcrew.config.settings import Rate
+from batchcrew.config.values import Rate
 
 CATCH_UP_SECONDS = 0.05
 """A loop that was late may send at once what it missed in this time: only noticeable above 20 kickoffs/s."""

@@ -1,1 +1,1 @@
-"""Rows files: one module for each format, what all have in common, and what looks wrong in them."""
+"""Rows files: one module for each format, the code that all formats share, and questions about values."""

@@ -1,4 +1,4 @@
-"""Rows of a CSV or TSV file, streamed: memory does not grow with the file, and values stay text."""
+"""Read the rows of a CSV or TSV file as a stream: memory does not grow with the file, and all values are text."""
 
 import csv
 from collections import Counter
@@ -9,39 +9,39 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from batchcrew.jobfile.problems import Problems, named, shown
+from batchcrew.jobfile.problems import Problems, shown
 from batchcrew.jobfile.rows.text_encoding import add_undecodable, codec_of
 from batchcrew.jobfile.rows.unfinished import CUT, ends_with_line_end
 from batchcrew.model.job import Location
 
 MAX_CELL = 16 * 2**20
-"""Characters of one cell. An unclosed quote swallows the rest of the file up to here."""
+"""Maximum number of characters of a cell. A quote that is not closed extends its cell up to this size."""
 DELIMITERS = ",;\t|"
-"""Looked for in this order."""
+"""Delimiters that are detected, in this order."""
 _SAMPLE = 2**16
-"""Characters that the delimiter is found from."""
+"""Number of characters from which the delimiter is detected."""
 _SAMPLE_RECORDS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """The beginning of a CSV or TSV file, and the delimiter that it is read with."""
+    """The beginning of a CSV or TSV file, and its delimiter."""
 
     sample: str
-    """Its first characters, without a line `sep=;`; 65,536 at most."""
-    whole: bool
-    """The sample is the whole file; else its last record may be cut."""
+    """The first characters (up to 65,536), without a line `sep=;`."""
+    complete: bool
+    """Whether the sample is the complete file; else its last record may be cut."""
     delimiter: str
     skipped: int = 0
-    """Lines before the sample: one when the file begins with `sep=;`."""
+    """Number of lines before the sample: 1 if the file begins with `sep=;`."""
 
     def records(self, limit: int) -> Iterator[tuple[int, list[str]]]:
-        """Yield the first records with a cell that is not blank, the header first: the line of each, and its cells.
+        """Yield line and cells of the first records that have a cell that is not blank, the header first.
 
-        It ends at a record that is not valid CSV, and before a record that may be cut.
+        Ends at a record that is not valid CSV, and before a record that may be cut.
 
         Args:
-            limit: most records.
+            limit: maximum number of records.
         """
         reader = csv.reader(StringIO(self.sample, newline=""), delimiter=self.delimiter, strict=True)
         line, held, found = self.skipped, None, 0
@@ -56,102 +56,107 @@ class Opening:
                     if found == limit:
                         return
                 held = start, record
-        except csv.Error:  # the reading of the file says what is wrong
+        except csv.Error:  # reported when the file is read
             return
-        if held is not None and self.whole:
+        if held is not None and self.complete:
             yield held
 
     @property
     def header(self) -> tuple[str, ...]:
-        """The column names; empty when the header is longer than the sample, or there is none."""
+        """The column names; empty if there is no header, or it is longer than the sample."""
         for _, record in self.records(1):
             return tuple(cell.strip() for cell in record)
         return ()
 
 
 def read_opening(stream: TextIO, delimiter: str | None) -> Opening:
-    """Read the beginning of `stream`; a `delimiter` of None is found from it."""
+    """Read the beginning of `stream`; a `delimiter` of None is detected."""
     sample = stream.read(_SAMPLE)
-    whole = len(sample) < _SAMPLE
+    complete = len(sample) < _SAMPLE
     first = StringIO(sample, newline="").readline()
     sep = first.rstrip("\r\n")
     if sep[:4].casefold() == "sep=" and len(sep) == 5:
-        return Opening(sample=sample[len(first) :], whole=whole, delimiter=delimiter or sep[4], skipped=1)
-    return Opening(sample=sample, whole=whole, delimiter=delimiter or find_delimiter(sample, whole=whole))
+        return Opening(sample=sample[len(first) :], complete=complete, delimiter=delimiter or sep[4], skipped=1)
+    return Opening(sample=sample, complete=complete, delimiter=delimiter or find_delimiter(sample, complete=complete))
 
 
 def read_csv(
     path: Path, name: str, problems: Problems, *, encoding: str | None = None, delimiter: str | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each row's first line number and its columns as text.
+    """Yield the first line number of each row, and its columns as text.
 
-    Blank lines, and rows whose cells are all empty (Excel leaves them at the end), are skipped. A first line
-    `sep=;` is taken as the delimiter.
+    Blank lines, and rows whose cells are all empty (Excel writes them at the end), are skipped. A first line `sep=;`
+    sets the delimiter.
     """
-    # A limit of the csv module for the whole process; its default of 128 KiB is less than a long prompt.
-    # It is raised here, where files of ours are read, and only ever raised.
+    # A limit of the csv module for the process; its default of 128 KiB is less than a long prompt.
+    # It is never lowered, because other code may have raised it.
     csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL))
     codec = codec_of(encoding)
     try:
         with path.open(encoding=codec, newline="") as stream:
             opening = read_opening(stream, delimiter)
-            if not opening.whole and "\n" not in opening.sample and "\r" not in opening.sample:
-                problems.at(Location(name, 1), f"no line ends in the first {_SAMPLE:,} characters; is it really a CSV?")
+            if not opening.complete and "\n" not in opening.sample and "\r" not in opening.sample:
+                problems.at(Location(name, 1), f"no line ends in the first {_SAMPLE:,} characters; is this a CSV file?")
                 return
             stream.seek(0)
             if opening.skipped:
                 stream.readline()
-            whole = ends_with_line_end(path)
-            yield from _records(stream, name, problems, opening.delimiter, opening.skipped, whole=whole)
+            complete = ends_with_line_end(path)
+            yield from _records(stream, name, problems, opening.delimiter, opening.skipped, complete=complete)
     except UnicodeError:
         add_undecodable(path, name, codec, problems)
 
 
-def find_delimiter(sample: str, *, whole: bool) -> str:
-    """Which of `, ; tab |` separates the columns; a comma when none is seen.
+def find_delimiter(sample: str, *, complete: bool) -> str:
+    """Return which of `, ; tab |` separates the columns; a comma if the sample contains none.
 
-    First comes a delimiter that gives every record of the sample as many columns as the header, then the
-    one that the header holds most often outside quotes, then one that is not followed by a blank as in prose.
+    A delimiter is preferred if all records of the sample have as many columns as the header, then if it is the most
+    frequent in the header outside quotes, then if it is not followed by a blank as in prose.
 
     Args:
         sample: the beginning of the file.
-        whole: the sample is the whole file; else its last record may be cut and is not judged.
+        complete: whether the sample is the complete file; else its last record may be cut and is ignored.
     """
     ranked: list[tuple[bool, int, bool, str]] = []
     for delimiter in DELIMITERS:
         if delimiter not in sample:
             continue
-        widths = widths_at(sample, delimiter, whole=whole)
+        widths = widths_at(sample, delimiter, complete=complete)
         if widths and widths[0] > 1:
             ranked.append((len(set(widths)) == 1, widths[0], f"{delimiter} " not in sample, delimiter))
-    # max() keeps the first of equals, and DELIMITERS stand in order of likelihood
+    # max() returns the first of equals, and DELIMITERS are in order of likelihood
     return max(ranked, key=lambda entry: entry[:3])[3] if ranked else ","
 
 
-def widths_at(sample: str, delimiter: str, *, whole: bool) -> list[int]:
-    """Count the columns of the sample's first records when it is cut at `delimiter`."""
+def widths_at(sample: str, delimiter: str, *, complete: bool) -> list[int]:
+    """Return the number of columns of the sample's first records, separated by `delimiter`."""
     widths: list[int] = []
     reader = csv.reader(StringIO(sample, newline=""), delimiter=delimiter)
     try:
         widths.extend(len(record) for record in islice(reader, _SAMPLE_RECORDS + 1) if any(record))
     except csv.Error:
-        widths.append(0)  # what is wrong is said when the file is read; here it counts as not fitting
-    if len(widths) > 1 and (not whole or len(widths) > _SAMPLE_RECORDS):
+        widths.append(0)  # reported when the file is read; here the delimiter does not fit
+    if len(widths) > 1 and (not complete or len(widths) > _SAMPLE_RECORDS):
         widths.pop()
     return widths
 
 
 def _records(
-    stream: TextIO, name: str, problems: Problems, delimiter: str, line: int, *, whole: bool
+    stream: TextIO, name: str, problems: Problems, delimiter: str, line: int, *, complete: bool
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows under the header; `line` lines stand before it. A file that is not `whole` ends without a line end."""
-    # strict: a quote that is not closed, or text after a closing quote, is an error and not a guess
+    """Yield the rows below the header.
+
+    Args:
+        line: number of lines before the header.
+        complete: whether the file ends with a line end.
+    """
+    # strict: a quote that is not closed, or text after a closing quote, is an error
     reader = csv.reader(stream, delimiter=delimiter, strict=True)
     before = line
     header: list[str] = []
     columns = header_line = 0
     empty = True
-    cut: tuple[int, int] | None = None  # the first and the last line of the latest row that has too few cells
+    cut: tuple[int, int] | None = None  # the first and the last line of the latest row with too few cells
     while True:
         try:
             for record in reader:
@@ -174,14 +179,14 @@ def _records(
                         return
             break
         except csv.Error as exc:
-            # the reader forgets the broken record, and goes on with the line after the one it broke at
+            # the reader drops this record and continues with the next line
             empty = False
             start, line = line + 1, before + reader.line_num
             problems.at(Location(name, start), _broken(exc, start, line))
             cut = (start, line) if "unexpected end of data" in str(exc) else None
             if problems.full or not header or "field larger" in str(exc):
-                return  # after a cell without end, what follows is no record of the file
-    if cut is not None and cut[1] == line and not whole:
+                return  # the text after a cell without an end is not a record
+    if cut is not None and cut[1] == line and not complete:
         problems.at(Location(name, cut[0]), CUT)
     if empty:
         _add_empty(name, header_line, problems)
@@ -195,7 +200,7 @@ def _add_empty(name: str, header_line: int, problems: Problems) -> None:
 
 
 def _header(record: list[str], name: str, line: int, problems: Problems) -> list[str]:
-    """The column names, blanks around them taken off; empty when they cannot be used."""
+    """Return the column names without blanks around them; empty after a problem."""
     header = [cell.strip() for cell in record]
     known = len(problems)
     where = Location(name, line)
@@ -203,19 +208,19 @@ def _header(record: list[str], name: str, line: int, problems: Problems) -> list
         if not column:
             problems.at(where, f"column {number} of {len(header)} has no name in the header")
         elif "\0" in column:
-            problems.at(where, "the header contains a NUL byte; is it really a text file?")
+            problems.at(where, "the header contains a NUL byte; is this a text file?")
     for column, times in Counter(column for column in header if column).items():
         if times > 1:
             numbers = [str(number) for number, other in enumerate(header, start=1) if other == column]
-            problems.at(where, f"duplicate column {named(column)} (columns {', '.join(numbers)})")
+            problems.at(where, f"duplicate column {shown(column)} (columns {', '.join(numbers)})")
     return [] if len(problems) > known else header
 
 
 def _wrong(record: list[str], columns: int, delimiter: str) -> str:
-    """Why the record is no row under a header of so many columns."""
+    """Return why the record does not fit a header with this many columns."""
     if len(record) == columns:
-        return "this row contains a NUL byte; is it really a text file?"
-    more = f"; a cell that holds {shown(delimiter)} needs quotes" if len(record) > columns else ""
+        return "this row contains a NUL byte; is this a text file?"
+    more = f"; a cell that contains {shown(delimiter)} needs quotes" if len(record) > columns else ""
     cells = "1 cell" if len(record) == 1 else f"{len(record)} cells"
     return f"{cells} where the header has {columns} columns{more}"
 

@@ -1,4 +1,4 @@
-"""A first line that looks like a row and not like the names of columns."""
+"""Find a first line that looks like a row and not like the names of columns."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,18 +8,18 @@ from batchcrew.jobfile.ids import ID_COLUMNS
 from batchcrew.jobfile.problems import named, shown
 
 Record = tuple[int, list[str]]
-"""The line in which a record begins, and its cells."""
+"""The first line of a record, and its cells."""
 
 _LONGEST = 200
-"""Characters of a cell that can be one of the kinds."""
+"""Maximum number of characters of a cell whose kind is determined."""
 _JUDGED = 100
-"""Cells of a column that are compared with its header."""
+"""Maximum number of cells of a column that are compared with its header."""
 _DISTINCT = 3
 _ALIKE_COLUMNS = 2
 _ALIKE_CELLS, _MOST = 3, 0.75
-"""Least cells, and their share, in which a row that is the header again may not differ."""
+"""Minimum number and share of the cells that a row must have in common with the header to repeat it."""
 _COUNTED, _GROWING = 3, 6
-"""Numbers from which on a header was counted, wherever it starts, and from which on it is enough that they grow."""
+"""Minimum number of consecutive numbers, and of increasing numbers, for which a header counts."""
 _YEARS = 1000, 2100
 
 _NUMBER = r"[-+]?\d{1,3}(?:[ .,'\u00a0\u202f]\d{3})+(?:[.,]\d+)?|[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?"
@@ -42,7 +42,7 @@ _NUMBERED = re.compile(r"([A-Za-z][A-Za-z_ -]{0,30})\d{1,18}")
 
 
 def data_in_header(header: list[str], rows: Sequence[Record]) -> str | None:
-    """Say which cell of `header` looks like the cells below it; None when they look like names.
+    """Return which cell of `header` looks like the cells below it; None if all look like names.
 
     A number, a date, an address … counts when at least half of its column's cells are of the same kind: columns may
     be named `2023` or `https://schema.org/name`. Equal values count when two columns have them among others.
@@ -86,16 +86,16 @@ def kind_of(cell: str) -> str | None:
 
 
 def _same(cells: list[str], names: list[str]) -> bool:
-    """The row is the header again, or nearly so: joined files may differ in a few columns."""
+    """Return whether the row repeats the header, except for a few columns, as in joined files."""
     if len(cells) != len(names):
         return False
     alike = [cell.strip() == name for cell, name in zip(cells, names, strict=True)]
-    # the first cell too: in a row of columns `name`, `vip`, `urgent` that hold their own names, it is another one
+    # the first cell must match as well: columns such as `vip` and `urgent` may contain their own names
     return all(alike) or (alike[0] and sum(alike) >= max(_ALIKE_CELLS, _MOST * len(names)))
 
 
 def _counted(names: list[str]) -> bool:
-    """Whether the numbers in the header count something: 0 1 2 …, 1 1 2 2 …, or years and limits that only grow."""
+    """Return whether the numbers in the header count: 0 1 2 …, 1 1 2 2 …, or years and limits that only grow."""
     numbers = [int(name) for name in names if re.fullmatch(r"[0-9]{1,6}", name)]
     if not numbers or len(numbers) != sum(kind_of(name) in _COUNTABLE for name in names):
         return False
@@ -107,7 +107,7 @@ def _counted(names: list[str]) -> bool:
 
 
 def _column(rows: Sequence[Record], number: int) -> list[str]:
-    """The first cells of a column that are not empty."""
+    """Return the first cells of a column that are not empty."""
     found: list[str] = []
     for _, cells in rows:
         if number < len(cells) and cells[number].strip():
@@ -137,13 +137,13 @@ def _follows(cell: str, prefix: str) -> bool:
 
 
 def _among(name: str, rows: Sequence[Record], number: int) -> bool:
-    """The name is one of several values of its column. (A column `vip` may hold `vip` or nothing.)"""
+    """Return whether the name is one of several values of its column. (A column `vip` may contain only `vip`.)"""
     values = {cells[number].strip() for _, cells in rows if number < len(cells)} - {""}
     return name in values and len(values) >= _DISTINCT
 
 
 def data_question(reason: str) -> str:
-    """Put what `data_in_header` found into a question."""
+    """Return the question about a result of `data_in_header`."""
     return (
         f"the first line may be a row, which is not sent, and not column names: {reason};"
         " if so, add a first line that names the columns"
@@ -151,7 +151,7 @@ def data_question(reason: str) -> str:
 
 
 def repeated_question(header: list[str], first: int) -> str:
-    """Ask about a row that is the same as the header."""
+    """Return the question about a row that is the same as the header."""
     name = next((cell.strip() for cell in header if cell.strip()), "")
     return (
         f"this row repeats the header of line {first} (column {named(name)} and others) and is sent as a job;"

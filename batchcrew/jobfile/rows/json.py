@@ -1,7 +1,7 @@
-"""Rows of JSON: a line each (JSONL), or the objects of one list; both streamed.
+"""Read rows in JSON as a stream: one object per line (JSONL), or the objects of one list.
 
-orjson reads the usual line. It takes the last of equal keys and rounds integers of more than 64 bits, so a
-line that could hold either is read by the json module, which can be asked.
+orjson parses most lines. It keeps the last of duplicate keys and rounds integers of more than 64 bits, so the json
+module, which reports both, parses a line that may contain either.
 """
 
 import json
@@ -13,25 +13,25 @@ from typing import Any, BinaryIO, TextIO
 
 import orjson
 
-from batchcrew.jobfile.problems import Problems, named, shown
+from batchcrew.jobfile.problems import Problems, shown
 from batchcrew.jobfile.rows.text_encoding import DEFAULT_ENCODING, add_undecodable, codec_of
 from batchcrew.jobfile.rows.unfinished import CUT
 from batchcrew.model.job import Location
 
 MAX_LINE = 64 * 2**20
-"""Bytes of one line."""
+"""Maximum number of bytes of a line."""
 _CHUNK = 2**16
 _MANY_DIGITS = re.compile(rb"[0-9]{19}")
 _PAIR = re.compile(rb'"\s*:')
 _LONGEST_TOKEN = 5_000
-"""Characters before the end of a chunk within which an error may come from the cut: a number, blanks …"""
+"""An error within this many characters before the end of a chunk may be caused by the cut."""
 _SPACE = " \t\r\n"
 
 
 def read_json_lines(
     path: Path, name: str, problems: Problems, *, encoding: str | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each line's number and its object. Blank lines are skipped."""
+    """Yield the number and the object of each line. Blank lines are skipped."""
     with path.open("rb") as stream:
         codec = codec_of(encoding)
         lines = _lines(stream) if codec == DEFAULT_ENCODING else _decoded_lines(path, codec)
@@ -71,7 +71,7 @@ def _decoded_lines(path: Path, encoding: str) -> Iterator[bytes]:
 
 
 def _row(line: bytes, name: str, number: int, problems: Problems) -> dict[str, Any] | None:
-    """The line's object; None for a blank line, and after adding a problem."""
+    """Return the line's object; None for a blank line, and after a problem."""
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as exc:
@@ -83,9 +83,9 @@ def _row(line: bytes, name: str, number: int, problems: Problems) -> dict[str, A
                 problems.at(Location(name, number, column), f"not valid JSON: {_reason(exc, line)}")
         return None
     if type(value) is not dict:
-        problems.at(Location(name, number), f"each line must be a JSON object, {_kind(value)} was found")
+        problems.at(Location(name, number), f"invalid row: {_kind(value)} (expected a JSON object)")
         return None
-    # No more `":` than keys: no key can be there twice, and nothing is nested. (Text may hold `":` too.)
+    # No more `":` than keys: there are no duplicate keys, and nothing is nested. (Text may contain `":` too.)
     if len(_PAIR.findall(line)) == len(value) and not _MANY_DIGITS.search(line):
         return value
     try:
@@ -100,10 +100,10 @@ def _row(line: bytes, name: str, number: int, problems: Problems) -> dict[str, A
 
 
 def _exact(text: str) -> Any:
-    """The value with every integer as written.
+    """Return the value with exact integers.
 
     Raises:
-        ValueError: a key comes twice, or an integer is longer than Python reads.
+        ValueError: there is a duplicate key, or an integer is longer than Python reads.
     """
     return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_refuse, parse_float=_finite)
 
@@ -112,16 +112,16 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise _Wrong(f"duplicate key {named(twice)} in one object")
+        raise _Wrong(f"duplicate key {shown(twice)} in one object")
     return made
 
 
 class _Wrong(ValueError):
-    """Valid JSON that is no row of ours."""
+    """Valid JSON that is not a valid row."""
 
 
 def _refuse(constant: str) -> None:
-    raise _Wrong(f"{constant} is not JSON; write null, or quote it if it is text")
+    raise _Wrong(f"{constant} does not exist in JSON; write null, or quote it if it is text")
 
 
 def _finite(text: str) -> float:
@@ -139,7 +139,7 @@ def _kind(value: object) -> str:
 
 def _reason(exc: json.JSONDecodeError, line: bytes) -> str:
     if re.match(rb"-?(?:NaN|Infinity)", line[exc.pos : exc.pos + 9]):
-        return "NaN and Infinity are not JSON; write null"
+        return "NaN and Infinity do not exist in JSON; write null"
     if _not_utf8(exc):
         return "the line is not UTF-8; set the file's encoding (`encoding: cp1252`, or --encoding cp1252)"
     if "infinity" in exc.msg:
@@ -152,9 +152,9 @@ def _not_utf8(exc: json.JSONDecodeError) -> bool:
 
 
 def read_json_list(path: Path, name: str, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each object of the file's one list, with the line in which it begins.
+    """Yield each object of the file's list, with its first line.
 
-    The list is cut into its objects as the file is read, so only one of them (and a chunk) is in memory.
+    The objects are parsed while the file is read, so only one of them (and a chunk) is in memory.
     """
     with path.open(encoding="utf-8-sig", newline="") as stream:
         text = _ListText(stream)
@@ -163,7 +163,7 @@ def read_json_list(path: Path, name: str, problems: Problems) -> Iterator[tuple[
                 if isinstance(value, dict):
                     yield line, value
                 else:
-                    problems.at(Location(name, line), f"each row must be an object, {_kind(value)} was found")
+                    problems.at(Location(name, line), f"invalid row: {_kind(value)} (expected a JSON object)")
                     if problems.full:
                         return
         except UnicodeDecodeError:
@@ -176,11 +176,11 @@ def read_json_list(path: Path, name: str, problems: Problems) -> Iterator[tuple[
         except RecursionError:
             problems.at(Location(name, text.line), "nested too deeply")
         except ValueError:
-            problems.at(Location(name, text.line), "a number is too long; quote it if it is text")
+            problems.at(Location(name, text.line), "a number has too many digits; quote it if it is text")
 
 
 class _ListText:
-    """A JSON text that is one list, read in chunks."""
+    """The text of a JSON list, read in chunks."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -188,19 +188,19 @@ class _ListText:
         self._buffer = ""
         self._at = 0
         self.line = 1
-        """The line that is being read."""
+        """The current line."""
 
     def values(self) -> Iterator[tuple[int, Any]]:
-        """Each value of the list and the line in which it begins.
+        """Yield the first line of each value of the list, and the value.
 
         Raises:
-            ValueError: the text is no list, or no JSON.
+            ValueError: the text is not a list, or not JSON.
         """
         if self._next() != "[":
-            raise _Wrong("a rows file in JSON is a list of objects, as in [{…}, {…}]")
+            raise _Wrong("invalid rows file (expected a list of objects, as in [{…}, {…}])")
         self._at += 1
         if self._next() == "]":
-            raise _Wrong("the list is empty; there is no row in it")
+            raise _Wrong("the list is empty (expected at least one row)")
         mark = ","
         while mark == ",":
             self._next()
@@ -208,11 +208,9 @@ class _ListText:
             mark = self._next()
             self._at += 1
         if mark != "]":
-            raise _Wrong(
-                f"not valid JSON: a comma or ] must follow a row, {shown(mark) if mark else 'the end'} was found"
-            )
+            raise _Wrong(f"not valid JSON: {shown(mark) if mark else 'the end'} after a row (expected a comma or ])")
         if self._next():
-            raise _Wrong("not valid JSON: something follows the end of the list")
+            raise _Wrong("not valid JSON: text follows the end of the list")
 
     def _more(self, amount: int = _CHUNK) -> bool:
         chunk = self._stream.read(amount)
@@ -221,7 +219,7 @@ class _ListText:
         return bool(chunk)
 
     def _next(self) -> str:
-        """The next character that is no blank, without using it; empty at the end."""
+        """Return the next character that is not a blank, without consuming it; empty at the end."""
         while True:
             while self._at < len(self._buffer):
                 character = self._buffer[self._at]
@@ -233,10 +231,10 @@ class _ListText:
                 return ""
 
     def _value(self) -> Any:
-        """The value that begins here.
+        """Return the value that begins here.
 
         Raises:
-            json.JSONDecodeError: the text is no JSON; its line counts from `line`.
+            json.JSONDecodeError: the text is not JSON; its line number counts from `line`.
         """
         while True:
             try:
@@ -244,7 +242,7 @@ class _ListText:
             except json.JSONDecodeError as exc:
                 left = len(self._buffer) - self._at
                 position = exc.pos - self._at
-                # It may only be cut: read as much again, so that a long value is not tried too often.
+                # It may be cut: double the buffer, so that a long value is not parsed too often.
                 cut = "Unterminated" in exc.msg or position > left - _LONGEST_TOKEN
                 if cut and left > MAX_LINE:
                     raise _Wrong(f"a row is longer than {MAX_LINE // 2**20} MiB") from None

@@ -1,25 +1,25 @@
-"""Text that was read, now or before its file was written, in an encoding that it is not of: `MÃ¼ller`, `â€™`."""
+"""Find text that was decoded with a wrong encoding, now or before its file was written: `MÃ¼ller`, `â€™`."""
 
 import codecs
 import re
 from dataclasses import dataclass
 
-# What cp1252 shows where latin-1 has control characters; five bytes are none in cp1252 and remain control characters.
+# Characters of cp1252 for the control characters of latin-1; five bytes are undefined and remain control characters.
 _SHOWN = {byte: bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in range(0x80, 0xA0)}
 _BYTES = {_SHOWN.get(byte, chr(byte)): byte for byte in range(0x80, 0x100)}
 _CONTINUATIONS = "".join(character for character, byte in _BYTES.items() if byte < 0xC0)
-# These may follow the last letter of a word in text that is right: „Spaß“, café…, AMANHÃ”, Nª, À®.
+# Characters that may follow the last letter of a word in correct text: „Spaß“, café…, AMANHÃ”, Nª, À®.
 _AFTER_WORDS = (
     "\u201c\u201d\u2018\u2019\u203a\u2039«»\u2026\u2013\u2014™®"  # quotation marks, an ellipsis, dashes, signs
     "°·¹²³ªº\u00a0"
 )
 _STRONG = "".join(character for character in _CONTINUATIONS if character not in _AFTER_WORDS)
-# Nor are letters a sign after one that a word may have before them (též“, íš…), nor what else is written after words.
+# Without letters that may follow others in a word (též“, íš…), and other characters that follow words.
 _SYMBOLS = "".join(character for character in _STRONG if character not in "ŠšŽžŒœŸƒ†\u00b4\u00ad")
 _UPPER = "A-ZÀ-ÖØ-Þ"
 
-# What UTF-8 is in cp1252 or latin-1, and correct text is not: sequences as long as their first character says, with
-# a character that does not follow a word, or that begin with a capital where no capital is.
+# UTF-8 that was decoded as cp1252 or latin-1: sequences of the length that their first character requires, with a
+# character that does not follow words in correct text, or with a capital letter where correct text has none.
 _MISREAD = re.compile(
     f"(?<![{_UPPER}])[ÂÃ][{re.escape(_CONTINUATIONS)}]"
     f"|(?<=[a-zß-öø-ÿ])[ÄÅ][{re.escape(_CONTINUATIONS)}]"
@@ -51,13 +51,13 @@ class Unlikely:
 
     start: int
     part: str
-    """With some characters around it."""
+    """The part, with some characters around it."""
     meant: str | None
-    """What the part seems to be; None when nobody can know."""
+    """The likely correct text; None if it is unknown."""
 
 
 def find_misread(text: str) -> Unlikely | None:
-    """Return the first place of UTF-8 that was read as cp1252 or latin-1."""
+    """Return the first sequence of UTF-8 that was decoded as cp1252 or latin-1."""
     if text.isascii():
         return None
     for match in _MISREAD.finditer(text.translate(_SHOWN)):
@@ -68,7 +68,7 @@ def find_misread(text: str) -> Unlikely | None:
 
 
 def find_foreign(text: str, codec: str) -> Unlikely | None:
-    """Return the first characters beyond ASCII, and what they are when their bytes are UTF-8 and not of `codec`."""
+    """Return the first characters beyond ASCII, with their text if their bytes are UTF-8 instead of `codec`."""
     match = _FOREIGN.search(text)
     if match is None:
         return None
@@ -78,7 +78,7 @@ def find_foreign(text: str, codec: str) -> Unlikely | None:
 
 
 def find_page(text: str, page: str) -> Unlikely | None:
-    """Return the first word, of text that is read as cp1252, that seems to be of the code page `page` of `PAGES`."""
+    """Return the first word of text decoded as cp1252 that is likely in the code page `page` of `PAGES`."""
     match = None if text.isascii() else _PAGES[page].search(text)
     if match is None:
         return None
@@ -87,10 +87,10 @@ def find_page(text: str, page: str) -> Unlikely | None:
 
 
 def find_control(text: str, *, latin: bool) -> Unlikely | None:
-    """Return the first control character of the range that cp1252 has letters and punctuation in.
+    """Return the first control character in the range in which cp1252 has letters and punctuation.
 
     Args:
-        latin: the text is read as latin-1 or a relative, which turns cp1252 into such characters.
+        latin: whether the text was decoded as latin-1 or similar, which turns cp1252 into control characters.
     """
     match = None if text.isascii() else (_CONTROL_OF_LATIN if latin else _CONTROL).search(text)
     if match is None:
@@ -107,7 +107,7 @@ def find_lost(text: str) -> Unlikely | None:
 
 
 def _around(text: str, match: re.Match[str]) -> str:
-    """The match with what stands near it on its line: words that a person finds in the file."""
+    """Return the match with the text around it on its line, so that you find it in the file."""
     start, end = max(0, match.start() - _NEAR), min(len(text), match.start() + 2 * _NEAR)
     before, after = text[start : match.start()], text[match.start() : end]
     before = re.split(r"[\r\n]", before)[-1] if re.search(r"[\r\n]", before) else ("…" if start else "") + before
@@ -116,7 +116,7 @@ def _around(text: str, match: re.Match[str]) -> str:
 
 
 def _repaired(text: str) -> str:
-    """`text` with each UTF-8 sequence in it as the character that it is."""
+    """Return the text with each UTF-8 sequence replaced by its character."""
 
     def character(match: re.Match[str]) -> str:
         try:
@@ -127,13 +127,13 @@ def _repaired(text: str) -> str:
     return _SEQUENCE.sub(character, text.translate(_SHOWN))
 
 
-def better_encoding(raw: bytes, *, codec: str, whole: bool) -> tuple[str, str] | None:
-    """Return why bytes are not of the encoding that they are read in, and the one to read them in; None if they may be.
+def better_encoding(raw: bytes, *, codec: str, complete: bool) -> tuple[str, str] | None:
+    """Return why bytes are not in the encoding `codec`, and the likely encoding; None if they may be.
 
     Args:
         raw: the beginning of a file.
         codec: what Python calls the encoding.
-        whole: `raw` is the whole file; else its last character may be cut.
+        complete: whether `raw` is the complete file; else its last character may be cut.
     """
     name = codecs.lookup(codec).name.replace("_", "-")
     wide = name.startswith(("utf-16", "utf-32"))
@@ -149,10 +149,10 @@ def better_encoding(raw: bytes, *, codec: str, whole: bool) -> tuple[str, str] |
     if name.startswith("utf-8") or (not wide and raw.isascii()) or 0 in raw:
         return None
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(raw, whole)
+        codecs.getincrementaldecoder("utf-8")().decode(raw, complete)
     except UnicodeDecodeError:
         return None
-    # A few letters of another encoding can be UTF-8 by chance; of UTF-16, whose commas hold a zero byte, never.
+    # A few letters of another encoding can be valid UTF-8 by chance, but not UTF-16, whose commas contain a zero byte.
     if wide or find_misread(raw.decode("latin-1")) is not None:
         return "the file looks like UTF-8", "utf-8"
     return None

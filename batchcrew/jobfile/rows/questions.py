@@ -1,7 +1,7 @@
-"""Questions about rows files that can be read, and may still hold other values than their author sees.
+"""Questions about rows files that are valid and may contain other values than their author sees.
 
-Each is asked from the file's beginning, so a long file is not read for it, and none is an error: a header may be
-`2023,2024`, and a file may have one column. Their texts show cells through `shown` and `named`.
+Only the beginning of a file is read for them. A question is not an error: a header may be `2023,2024`, and a file may
+have one column. Cells are shown with `shown` and `named`.
 """
 
 from codecs import getincrementaldecoder, lookup
@@ -27,15 +27,15 @@ from batchcrew.jobfile.rows.text_encoding import DEFAULT_ENCODING, codec_of
 from batchcrew.model.job import Location
 
 BEGINNING = 2**16
-"""Bytes of a file that its questions are found from."""
+"""Number of bytes of a file that are examined."""
 MOST_ROWS = 1_000
 _PROSE_ROWS = 3
-"""Rows that must have the same number of delimiters when the header has none: one or two may be prose."""
+"""Number of rows that must have the same number of delimiters if the header has none: one or two may be prose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """Something in a rows file that looks wrong and may be right, and how to correct it."""
+    """A value or setting of a rows file that may be a mistake, and how to correct it."""
 
     where: Location
     message: str
@@ -47,7 +47,7 @@ class Question:
 
 
 def questions_about(file: RowsFile) -> tuple[Question, ...]:
-    """Find what is questionable in the beginning of a rows file; nothing when it cannot be read."""
+    """Return questions about the beginning of a rows file; none if it cannot be read."""
     try:
         with file.path.open("rb") as stream:
             raw = stream.read(BEGINNING)
@@ -80,7 +80,7 @@ def _delimiter_questions(file: RowsFile, opening: Opening, records: list[Record]
     for delimiter in DELIMITERS:
         if delimiter == opening.delimiter or delimiter not in opening.sample:
             continue
-        widths = widths_at(opening.sample, delimiter, whole=opening.whole)
+        widths = widths_at(opening.sample, delimiter, complete=opening.complete)
         first, below = (widths[0], widths[1:]) if widths else (0, [])
         alike = len(set(below)) == 1 and below[0] > 1
         # a comma in every row of one column may be prose, as in `Hart, Amelia`
@@ -103,9 +103,9 @@ def _one_column(delimiter: str, better: str, columns: int) -> str:
 def _encoding_questions(
     file: RowsFile, raw: bytes, opening: Opening | None, records: list[Record]
 ) -> Iterator[Question]:
-    has_encoding = file.path.suffix.lower() in BARE_SUFFIXES  # others are UTF-8, and the key is refused for them
+    has_encoding = file.path.suffix.lower() in BARE_SUFFIXES  # other formats are UTF-8 and do not accept the key
     codec = codec_of(file.encoding if has_encoding else None)
-    better = better_encoding(raw, codec=codec, whole=len(raw) < BEGINNING) if has_encoding else None
+    better = better_encoding(raw, codec=codec, complete=len(raw) < BEGINNING) if has_encoding else None
     text = opening.sample if opening is not None else _text(raw, codec)
     if better is None:
         yield from _text_questions(file, codec, text, records)
@@ -125,7 +125,7 @@ def _if_so(encoding: str) -> str:
 
 
 def _text_questions(file: RowsFile, codec: str, text: str, records: list[Record]) -> Iterator[Question]:
-    """Questions about text whose bytes may be of its encoding: the program that wrote it may have misread it."""
+    """Yield questions about decodable text that the program that wrote it may have decoded wrongly."""
     name = lookup(codec).name
     latin = name.startswith("iso8859")
     again = "export the file again as UTF-8, or correct it"
@@ -155,9 +155,9 @@ def _text_questions(file: RowsFile, codec: str, text: str, records: list[Record]
 def _found(
     find: Callable[[str], Unlikely | None], file: RowsFile, text: str, records: list[Record]
 ) -> tuple[Location, Unlikely, str] | None:
-    """What `find` finds first: its place, and how a message shows it with its column."""
-    whole = find(text)
-    if whole is None:
+    """Return the first result of `find`: its place, the result, and its text with its column for a message."""
+    in_text = find(text)
+    if in_text is None:
         return None
     header = records[0][1] if records else []
     for line, cells in records:
@@ -166,14 +166,14 @@ def _found(
                 column = named(header[number].strip()) if number < len(header) else f"{number + 1}"
                 place = "in the header" if line == records[0][0] else f"column {column}"
                 return Location(file.name, line), unlikely, f"{shown(unlikely.part)} ({place})"
-    if file.textual:  # it is between records, or behind the rows that are looked at
+    if file.textual:  # between records, or after the rows that are examined
         return None
-    line = text.count("\n", 0, whole.start) + 1
-    return Location(file.name, line), whole, shown(whole.part)
+    line = text.count("\n", 0, in_text.start) + 1
+    return Location(file.name, line), in_text, shown(in_text.part)
 
 
 def _text(raw: bytes, codec: str) -> str:
-    """The bytes as text, without a character that is cut at their end; empty when they are not of the encoding."""
+    """Return the bytes as text, without a character that is cut; empty if they are not in the encoding."""
     try:
         return getincrementaldecoder(codec)().decode(raw).removeprefix("\ufeff")
     except UnicodeError:

@@ -1,4 +1,4 @@
-"""Rows files, one row after the other: what each ending means, and what all of them have in common."""
+"""Read a rows file of any format, one row after the other."""
 
 import codecs
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ from batchcrew.jobfile.syntax import read_document
 from batchcrew.model.job import Location
 
 Row: TypeAlias = tuple[int, dict[str, Any]]
-"""The line in which a row begins, and its columns."""
+"""The first line of a row, and its columns."""
 
-# What a wrong ending hides, by the first bytes of the file.
+# Formats that are not supported, by the first bytes of the file.
 _MAGIC = (
     (b"PK\x03\x04", "this is an Excel workbook (or another zip file); save it as CSV UTF-8"),
     (b"\xd0\xcf\x11\xe0", "this is an old Excel workbook; save it as CSV UTF-8"),
@@ -32,44 +32,44 @@ _MAGIC = (
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 BARE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")
-"""Rows files that are a batch by themselves; `.json` and `.yaml` on the command line are job files."""
+"""Rows files that can take the place of a job file; `.json` and `.yaml` on the command line are job files."""
 ROWS_SUFFIXES = (*BARE_SUFFIXES, ".json", ".yaml", ".yml")
 SEPARATED_SUFFIXES = (".csv", ".tsv")
 
 
 @dataclass(slots=True)
 class RowsRead:
-    """What the latest reading of a rows file found."""
+    """Results of the latest reading of a rows file."""
 
     rows: int | None = None
-    """Rows of the file; None until it was read to its end."""
+    """Number of rows; None until the file was read completely."""
     columns: tuple[str, ...] = ()
     """Columns of the first row."""
     notes: tuple[str, ...] = ()
-    """Values that are allowed and look like a slip, one sentence for each column, with the place of the first."""
+    """Sentences about values that are allowed and may be mistakes, one for each column, with the first place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsFile:
-    """A file of rows and how it is to be read."""
+    """A rows file and how to read it."""
 
     path: Path
     name: str
-    """What messages call it: the path as a person would write it."""
+    """The name of the file in messages."""
     encoding: str | None = None
     delimiter: str | None = None
     found: RowsRead = field(default_factory=RowsRead, repr=False, compare=False)
-    """Filled by `read`."""
+    """Set by `read`."""
 
     @property
     def textual(self) -> bool:
-        """True when every value is text (CSV, TSV) and all rows have the same columns."""
+        """Whether all values are text and all rows have the same columns (CSV, TSV)."""
         return self.path.suffix.lower() in SEPARATED_SUFFIXES
 
     def read(self, problems: Problems) -> Iterator[Row]:
-        """The rows in the file's order, one at a time. A wrong row is added to `problems` and left out.
+        """Yield the rows in the file's order, one at a time. A row with a mistake is added to `problems` and skipped.
 
-        So is a file that changes before its last row was read.
+        A file that changes before its last row was read is a problem too.
         """
         where = Location(self.name)
         self.found.rows, self.found.notes = None, ()
@@ -85,7 +85,7 @@ class RowsFile:
             if first is not None:
                 self.found.columns = tuple(first[1])
                 number = count(1)
-                # counts each row without a step of Python for it: a file may have millions
+                # counts millions of rows without executing Python code for each
                 yield from compress(chain((first,), rows), number)
                 self.found.rows = next(number) - 1
             else:
@@ -96,13 +96,13 @@ class RowsFile:
             problems.at(where, f"cannot be read: {exc.strerror}")
 
     def opening(self) -> Opening | None:
-        """The beginning of a CSV or TSV file; None for other files, and for one that cannot be read or decoded."""
+        """Return the beginning of a CSV or TSV file; None for other files, and if it cannot be read or decoded."""
         if not self.textual:
             return None
         try:
             with self.path.open(encoding=codec_of(self.encoding), newline="") as stream:
                 return read_opening(stream, self._delimiter)
-        except (OSError, UnicodeError):  # the reading of the file says what is wrong
+        except (OSError, UnicodeError):  # reported when the file is read
             return None
 
     @property
@@ -110,7 +110,7 @@ class RowsFile:
         return self.delimiter or ("\t" if self.path.suffix.lower() == ".tsv" else None)
 
     def refusal(self, head: bytes) -> str | None:
-        """Say why a file that begins with the bytes `head` cannot be what its ending says; None when it can."""
+        """Return why a file that begins with `head` does not have the format of its suffix; None if it may have it."""
         for magic, reason in _MAGIC:
             if head.startswith(magic):
                 return reason
@@ -130,26 +130,26 @@ class RowsFile:
 
 
 def _read_yaml_list(path: Path, name: str, problems: Problems, found: RowsRead) -> Iterator[Row]:
-    """A YAML list of mappings. It is held in memory whole, up to the limit of a document."""
+    """Yield the rows of a YAML list of mappings, which is completely in memory (up to the limit of a document)."""
     known = len(problems)
     root, notes = read_document(path, name, problems)
     if root is None or len(problems) > known:
         return
     if not isinstance(root, ListNode):
-        problems.at(root.where, "a rows file in YAML is a list of mappings, one a row")
+        problems.at(root.where, "invalid rows file (expected a list of mappings, one per row)")
         return
     found.notes = in_rows(root, notes)
     for node in root.items:
         if isinstance(node, MapNode):
             yield node.where.line, plain_data(node)
         else:
-            problems.at(node.where, "a row must be a mapping, as in `- {email: a@example.com}`")
+            problems.at(node.where, "invalid row (expected a mapping, as in `- {email: a@example.com}`)")
             if problems.full:
                 return
 
 
 def parse_delimiter(text: str) -> str | None:
-    """The character that `,`, `;`, `tab`, `\\t` … stand for; None when it can be no delimiter."""
+    """Return the delimiter that `,`, `;`, `tab`, `\\t` … means; None if the text is not valid."""
     if text.strip().casefold() in {"tab", "\\t"}:
         return "\t"
     return text if len(text) == 1 and text not in '"\r\n\0' else None

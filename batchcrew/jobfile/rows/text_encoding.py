@@ -1,4 +1,4 @@
-"""The encodings of rows files: which can be used, and where a file breaks the one it is said to have."""
+"""The encodings of rows files: which are supported, and where a file is not in its encoding."""
 
 import codecs
 from pathlib import Path
@@ -7,28 +7,28 @@ from batchcrew.jobfile.problems import Problems, shown
 from batchcrew.model.job import Location
 
 DEFAULT_ENCODING = "utf-8-sig"
-"""UTF-8; the byte order mark that Excel writes is taken off."""
+"""UTF-8, without the byte order mark that Excel writes."""
 _CHUNK = 2**16
 
 
 def encoding_error(encoding: str) -> str | None:
-    """Why text cannot be read in this encoding, as a sentence; None when it can."""
+    """Return a message about an encoding that is not supported; None for others."""
     try:
-        "".encode(encoding)  # unlike codecs.lookup this refuses `hex` and the like
+        "".encode(encoding)  # unlike codecs.lookup, this refuses codecs such as `hex`
     except (LookupError, ValueError):
         return f"unknown encoding: {shown(encoding)} (expected e.g. utf-8, cp1252, latin-1 or utf-16)"
     return None
 
 
 def codec_of(encoding: str | None) -> str:
-    """The name to open a file with: UTF-8 takes a byte order mark off, whether it was asked for or not."""
+    """Return the codec to open a file with; the one for UTF-8 removes a byte order mark."""
     if encoding is None or codecs.lookup(encoding).name == "utf-8":
         return DEFAULT_ENCODING
     return encoding
 
 
 def add_undecodable(path: Path, name: str, codec: str, problems: Problems) -> None:
-    """Say where the first byte stands that is not of the encoding. Reads the file again up to there."""
+    """Add a problem at the first byte that is not in the encoding. Reads the file again up to that byte."""
     decoder = codecs.getincrementaldecoder(codec)()
     line = 1
     with path.open("rb") as stream:

@@ -19,7 +19,7 @@ _TAIL = 4
 
 
 def stamp(path: Path) -> Stamp:
-    """Return what changes when the file at `path` is written to or replaced."""
+    """Return a value that changes if the file at `path` is written to or replaced."""
     found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns
 

@@ -1,0 +1,152 @@
+"""The commands, each imported by its own function, so that `--help` starts without them and mypy sees the imports."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import click
+
+
+@dataclass(frozen=True, slots=True)
+class LazyCommand:
+    """A command that is imported when it is called."""
+
+    load: Callable[[], click.Command]
+    summary: str
+    """Its line in `batchcrew --help`."""
+
+
+def _run() -> click.Command:
+    from batchcrew.cli.run import command
+
+    return command
+
+
+def _tick() -> click.Command:
+    from batchcrew.cli.tick import command
+
+    return command
+
+
+def _check() -> click.Command:
+    from batchcrew.cli.check import command
+
+    return command
+
+
+def _status() -> click.Command:
+    from batchcrew.cli.status import command
+
+    return command
+
+
+def _list() -> click.Command:
+    from batchcrew.cli.list import command
+
+    return command
+
+
+def _show() -> click.Command:
+    from batchcrew.cli.show import command
+
+    return command
+
+
+def _retry() -> click.Command:
+    from batchcrew.cli.retry import command
+
+    return command
+
+
+def _keep() -> click.Command:
+    from batchcrew.cli.keep import command
+
+    return command
+
+
+def _recheck() -> click.Command:
+    from batchcrew.cli.recheck import command
+
+    return command
+
+
+def _attach() -> click.Command:
+    from batchcrew.cli.attach import command
+
+    return command
+
+
+def _adopt() -> click.Command:
+    from batchcrew.cli.adopt import command
+
+    return command
+
+
+def _runs() -> click.Command:
+    from batchcrew.cli.runs import command
+
+    return command
+
+
+def _export() -> click.Command:
+    from batchcrew.cli.export import command
+
+    return command
+
+
+def _backup() -> click.Command:
+    from batchcrew.cli.backup import command
+
+    return command
+
+
+def _upgrade() -> click.Command:
+    from batchcrew.cli.upgrade import command
+
+    return command
+
+
+def _delete() -> click.Command:
+    from batchcrew.cli.delete import command
+
+    return command
+
+
+def _vacuum() -> click.Command:
+    from batchcrew.cli.vacuum import command
+
+    return command
+
+
+def _serve() -> click.Command:
+    from batchcrew.cli.serve import command
+
+    return command
+
+
+def _schema() -> click.Command:
+    from batchcrew.cli.schema import command
+
+    return command
+
+
+COMMANDS = {
+    "run": LazyCommand(_run, "Start or resume a batch; the only command cron needs."),
+    "tick": LazyCommand(_tick, "Do the work that is due now, then exit; for cron every minute."),
+    "check": LazyCommand(_check, "Validate the job file and print the plan; start nothing."),
+    "status": LazyCommand(_status, "Show a batch: counts and executions in progress."),
+    "list": LazyCommand(_list, "List the batches in the ledger."),
+    "show": LazyCommand(_show, "Show one job: attempts, tasks, output, errors."),
+    "retry": LazyCommand(_retry, "Reset ended jobs to pending, for the next run."),
+    "keep": LazyCommand(_keep, "Keep the answers of stale jobs."),
+    "recheck": LazyCommand(_recheck, "Poll executions again that timed out or were lost."),
+    "attach": LazyCommand(_attach, "Watch a job under a kickoff_id that you give."),
+    "adopt": LazyCommand(_adopt, "Adopt executions that another script started."),
+    "runs": LazyCommand(_runs, "List past runs: what each one did and why it stopped."),
+    "export": LazyCommand(_export, "Export each row of the file with its answer."),
+    "backup": LazyCommand(_backup, "Copy the ledger, even while runs use it."),
+    "upgrade": LazyCommand(_upgrade, "Upgrade a ledger that an earlier version wrote."),
+    "delete": LazyCommand(_delete, "Delete a batch and its answers."),
+    "vacuum": LazyCommand(_vacuum, "Shrink the ledger file after deletions."),
+    "serve": LazyCommand(_serve, "Serve a CrewAI crew, or a demo crew, on this machine."),
+    "schema": LazyCommand(_schema, "Print the JSON Schema of job files, for editors."),
+}

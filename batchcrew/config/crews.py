@@ -1,0 +1,136 @@
+"""The crews of a job file: deployed at a URL, the built-in demo crew, or a CrewAI crew served for the run."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, SecretStr, Tag
+
+from batchcrew.base.serving import (
+    DEFAULT_EXECUTION_SECONDS,
+    DEFAULT_THREADS,
+    DEFAULT_WORKERS,
+    MAX_THREADS,
+    MAX_WORKERS,
+)
+from batchcrew.config.declarations import DefaultText, Settings
+from batchcrew.config.values import NonNegativeDuration, PositiveDuration, PriceText, RateText, Size
+
+EMBEDDED = "embedded"
+"""Value of `crew.url` that selects the demo crew."""
+DEFAULT_CREW = "default"
+"""Name of the crew of a job file that has a single one."""
+
+
+class CrewSettings(Settings, ABC):
+    """Settings that all crews have."""
+
+    token: SecretStr | None = None
+    """Bearer token. Write ${CREW_TOKEN}, never the token itself."""
+    concurrency: Annotated[int | None, DefaultText("the batch's")] = Field(default=None, ge=1, le=10_000)
+    """Maximum executions in progress on this crew. Default: `run.concurrency`."""
+    rate: RateText | None = None
+    """Maximum kickoffs of this crew per second, minute or hour."""
+    connect_timeout: PositiveDuration = 10.0
+    """Maximum time to connect to the server."""
+    read_timeout: PositiveDuration = 60.0
+    """Maximum time without data while waiting for an answer."""
+    keepalive: NonNegativeDuration = 1.0
+    """Reuse an idle connection for kickoffs for this long; 0 is never. If the server closes a connection just as a
+    kickoff is sent, the kickoff is in doubt.
+
+    Servers close idle connections: gunicorn after 2 s, uvicorn after 5 s."""
+    max_answer: Size = 64 * 2**20
+    """Maximum size of an answer; a larger one counts as an error."""
+    max_kickoffs_per_month: int | None = Field(default=None, ge=1)
+    """Maximum kickoffs of this crew (by its url) in a calendar month (UTC), over all batches of the ledger."""
+    price_per_kickoff: PriceText | None = None
+    """Price of one kickoff: 0.50 USD. `check` and the summary show the resulting cost.
+
+    The cost is a range if retries or kickoffs in doubt may cost more."""
+
+    @property
+    @abstractmethod
+    def location(self) -> str:
+        """Where the crew is, for messages and the ledger: its URL, `embedded`, or `serve:` and the target."""
+
+
+class RemoteCrew(CrewSettings):
+    """A crew that is deployed at a URL."""
+
+    url: str = Field(json_schema_extra={"not": {"const": EMBEDDED}})
+    """Base URL of the deployed crew, or `embedded` for the built-in demo crew."""
+
+    @classmethod
+    def at(cls, url: str, crew: CrewSettings) -> Self:
+        """Return a crew at `url` that has the other settings of `crew`."""
+        return cls(url=url, **{name: getattr(crew, name) for name in CrewSettings.model_fields})
+
+    @property
+    def location(self) -> str:
+        return self.url
+
+
+class DemoCrew(CrewSettings):
+    """The built-in demo crew, which answers without a language model."""
+
+    model_config = ConfigDict(json_schema_extra={"required": ["url"]})
+
+    url: Literal["embedded"] = "embedded"
+    """`embedded`: the demo crew, started for the run."""
+
+    @property
+    def location(self) -> str:
+        return EMBEDDED
+
+
+class ServeSettings(Settings):
+    """A CrewAI crew on this machine, served for the run."""
+
+    target: str
+    """`module:Crew`, `path/file.py:Crew` or the folder of a CrewAI project, relative to the job file."""
+    workers: int = Field(default=DEFAULT_WORKERS, ge=1, le=MAX_WORKERS)
+    """Number of worker processes."""
+    threads: int = Field(default=DEFAULT_THREADS, ge=1, le=MAX_THREADS)
+    """Concurrent executions per worker process."""
+    timeout: PositiveDuration = DEFAULT_EXECUTION_SECONDS
+    """Maximum time of one execution; after it, the execution is ended as an error."""
+    state: Annotated[str | None, DefaultText("memory")] = None
+    """SQLite file, relative to the job file, that stores executions beyond the run. Default: in memory.
+
+    Set it if executions cost money."""
+
+
+def parse_serve(value: object) -> Any:
+    """Parse `ServeSettings` from a target or a mapping."""
+    return {"target": value} if isinstance(value, str) else value
+
+
+class ServedCrew(CrewSettings):
+    """A CrewAI crew on this machine, which batchcrew serves for the run."""
+
+    serve: Annotated[ServeSettings, BeforeValidator(parse_serve, json_schema_input_type=str | ServeSettings)]
+    """Instead of `url`: a CrewAI crew, flow or project on this machine, started for the run."""
+
+    @property
+    def location(self) -> str:
+        return f"serve:{self.serve.target}"
+
+
+def crew_type(keys: Mapping[str, object]) -> type[RemoteCrew | DemoCrew | ServedCrew]:
+    """Return the type of the crew that has these keys in a job file."""
+    if keys.get("serve") is not None:
+        return ServedCrew
+    return DemoCrew if keys.get("url") == EMBEDDED else RemoteCrew
+
+
+def _tag(value: Any) -> str:
+    return (crew_type(value) if isinstance(value, Mapping) else type(value)).__name__
+
+
+Crew: TypeAlias = Annotated[
+    Annotated[RemoteCrew, Tag("RemoteCrew")]
+    | Annotated[DemoCrew, Tag("DemoCrew")]
+    | Annotated[ServedCrew, Tag("ServedCrew")],
+    Discriminator(_tag),
+]

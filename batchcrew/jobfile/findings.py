@@ -1,0 +1,16 @@
+"""What the parts of a job file's reader add to while they read it."""
+
+from dataclasses import dataclass, field
+
+from batchcrew.jobfile.problems import Problems
+from batchcrew.model.job import Location
+
+
+@dataclass(slots=True, kw_only=True)
+class Findings:
+    """The problems and warnings of a job file."""
+
+    problems: Problems
+    broken: set[Location] = field(default_factory=set)
+    """Places of values that already have a problem: no second one is added for them."""
+    warnings: list[str] = field(default_factory=list)

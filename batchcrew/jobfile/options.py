@@ -1,0 +1,20 @@
+"""The command-line options that control how a job file is read."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFileOptions:
+    """What the command line specifies about a job file; each option takes precedence over the file."""
+
+    crew_url: str | None = None
+    """URL of the file's single crew, or of the one named `default`; of a bare rows file: its crew's URL. Default for
+    a bare rows file: CREW_URL."""
+    crew_token: str | None = None
+    """Token of that crew."""
+    encoding: str | None = None
+    """Encoding of CSV, TSV and JSONL files whose entry names none; None: UTF-8, with or without a byte order mark."""
+    delimiter: str | None = None
+    """Delimiter of CSV files whose entry names none; None: detected in each file."""
+    allow_outside: bool = False
+    """Accept rows files outside the job file's folder."""
