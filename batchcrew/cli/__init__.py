@@ -27,10 +27,10 @@ COMMANDS = {
     "list": ("batchcrew.cli.list", "List the batches in the ledger."),
     "show": ("batchcrew.cli.show", "Show one job: attempts, tasks, output, errors."),
     "retry": ("batchcrew.cli.retry", "Reset ended jobs to pending, for the next run."),
-    "keep": ("batchcrew.cli.keep", "Keep the answers of stale jobs."),
-    "recheck": ("batchcrew.cli.recheck", "Poll executions again that timed out or were lost."),
-    "attach": ("batchcrew.cli.attach", "Watch a job under a kickoff_id that you give."),
-    "adopt": ("batchcrew.cli.adopt", "Adopt executions that another script started."),
+    "keep": ("batchcrew.cli.keep", "Accept the answers of stale jobs, without running them again."),
+    "recheck": ("batchcrew.cli.recheck", "Poll again the executions that timed out or were lost."),
+    "attach": ("batchcrew.cli.attach", "Assign an execution to a job by its kickoff_id."),
+    "adopt": ("batchcrew.cli.adopt", "Record and watch executions that another script started."),
     "runs": ("batchcrew.cli.runs", "List past runs: what each one did and why it stopped."),
     "export": ("batchcrew.cli.export", "Export each row of the file with its answer."),
     "backup": ("batchcrew.cli.backup", "Copy the ledger, even while runs use it."),
@@ -109,7 +109,7 @@ def _call(arguments: list[str]) -> int:
     except Exception:  # noqa: BLE001 - the outermost handler reports defects as such
         traceback.print_exc()
         click.echo(
-            "batchcrew: internal error (a bug in batchcrew); the ledger has the executions in progress", err=True
+            "batchcrew: internal error (a bug in batchcrew); the ledger still has the executions in progress", err=True
         )
         return ExitCode.DEFECT
     return int(code or 0)

@@ -29,13 +29,13 @@ from batchcrew.progress.quiet import QuietProgress
     required=True,
     envvar="BATCHCREW_CSV",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="CSV file of the executions, with the columns job_id,kickoff_id.",
+    help="CSV file that lists the executions, with the columns job_id,kickoff_id.",
 )
 @jobfile_ledger_option
 def command(jobfile: Path | None, *, ids: Path, ledger: Path | None, **options: Any) -> int:
-    """Adopt executions of JOBFILE's jobs that another script started (all or none), and watch them.
+    """Record executions of JOBFILE's jobs that another script started (all or none), and watch them until they end.
 
-    No job is started; `batchcrew run` then starts the jobs that are left.
+    No job is started; `batchcrew run` later starts the jobs that are left.
     """
     jobs, ledger = source(jobfile, ledger, options, {})
     number = call(_adopt(jobs, ids, ledger))

@@ -49,9 +49,9 @@ def command(
     from_url: str | None,
     ledger: Path,
 ) -> None:
-    """Reset ended JOBS of BATCH (default: all failed ones) to pending; the next run starts them.
+    """Reset ended JOBS of BATCH (default: all failed ones) to pending, so that the next run starts them again.
 
-    Named jobs may be in any ended state, unless --state limits them. A succeeded job is paid for again.
+    Jobs that you name may be in any ended state, unless --state limits it. You pay again for a succeeded job.
     """
     if named_batch is not None and batch is not None and not from_environment("named_batch"):
         name, jobs = named_batch, (batch, *jobs)  # every argument is a job

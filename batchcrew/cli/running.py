@@ -31,11 +31,14 @@ _SETTINGS = {
     "concurrency": option("--concurrency", type=int, help="Executions in progress at the same time, over all crews."),
     "rate": option("--rate", help="Maximum kickoffs per second, minute or hour: 2/s, 60/m."),
     "timeout": option("--timeout", help="Maximum time of one execution: 30m."),
-    "max_runtime": option("--max-runtime", help="Start no new jobs after this time; the next run resumes."),
+    "max_runtime": option(
+        "--max-runtime",
+        help="End the run after this time; the next run resumes the executions in progress and starts the rest.",
+    ),
     "delivery": option(
         "--delivery",
         type=click.Choice(["at_least_once", "at_most_once"]),
-        help="Whether to send a kickoff in doubt again, or to hold its job for you.",
+        help="After a kickoff in doubt: kick the job off again, or put it on hold until you decide.",
     ),
     "stop_after_failures": option(
         "--stop-after-failures",
@@ -45,15 +48,19 @@ _SETTINGS = {
     "canary": option(
         "--canary",
         type=click.IntRange(min=1),
-        help="Start this many jobs first, and the rest once these have succeeded.",
+        help="Start this many jobs first, and the others only if all of these succeed.",
     ),
     "on_change": option(
         "--on-change",
         type=click.Choice(["keep", "rerun"]),
-        help="Whether succeeded jobs whose inputs changed keep their answer (stale), or run, and are paid for, again.",
+        help="For succeeded jobs whose inputs have changed: keep the answer and mark the job as stale, or run the job"
+        " (and pay) again.",
     ),
     "max_kickoffs": option(
-        "--max-kickoffs", type=click.IntRange(min=1), help="Maximum number of kickoffs in this run."
+        "--max-kickoffs",
+        type=click.IntRange(min=1),
+        help="Maximum number of kickoffs in this run; replaces the job file's max_kickoffs, including its limit for the"
+        " batch.",
     ),
 }
 _REPORTING = [
@@ -61,7 +68,7 @@ _REPORTING = [
         "--ping",
         "monitor",
         envvar="BATCHCREW_PING",
-        help="URL of a monitor (healthchecks style) to notify of start, success and failure.",
+        help="URL of a monitor, such as a healthchecks.io check, to notify of start, success and failure.",
     ),
     option("-q", "--quiet", is_flag=True, help="Print only what needs your attention, so that cron mails only then."),
     option(

@@ -61,7 +61,7 @@ IN_MEMORY = Path(":memory:")
     type=click.Choice(DIALECTS),
     default="guide",
     show_default=True,
-    help="Wording of the answers, as different deployed crews give them.",
+    help="Format of the answers; deployed crews use different ones.",
 )
 @option("--workers", type=int, default=2, show_default=True, help="Crews: number of worker processes.")
 @option("--threads", type=int, default=4, show_default=True, help="Crews: concurrent executions per worker process.")
@@ -70,7 +70,7 @@ IN_MEMORY = Path(":memory:")
     type=int,
     default=1000,
     show_default=True,
-    help="Crews: maximum number of queued kickoffs; further ones get 429.",
+    help="Crews: maximum number of queued kickoffs; further kickoffs get 429.",
 )
 @option("--execution-timeout", default="30m", show_default=True, help="Crews: maximum time of one execution.")
 @option(
@@ -80,7 +80,7 @@ IN_MEMORY = Path(":memory:")
     help="Crews: how long to wait for running executions on SIGTERM or Ctrl-C.",
 )
 @option("--webhook-allow", multiple=True, help="Crews: pattern of allowed webhook URLs; can be repeated.")
-@option("--keep", default="30d", show_default=True, help="Crews: delete ended executions after this time.")
+@option("--keep", default="30d", show_default=True, help="Crews: delete executions this long after they ended.")
 @option(
     "--keep-count",
     type=int,
@@ -88,10 +88,18 @@ IN_MEMORY = Path(":memory:")
     show_default=True,
     help="Crews: maximum number of ended executions to keep.",
 )
-@option("--execution-time", default="2s±50%", show_default=True, help="Demo: time of one execution: 2s, 500ms, 2s±50%.")
-@option("--fail-rate", default="0", help="Demo: share of executions that fail: 0.2 or 20%.")
-@option("--http-error-rate", default="0", help="Share of kickoffs and status requests that get 500, 502 or 503.")
-@option("--drop-rate", default="0", help="Share of kickoffs and status requests that are dropped without an answer.")
+@option(
+    "--execution-time", default="2s±50%", show_default=True, help="Demo: duration of one execution: 2s, 500ms, 2s±50%."
+)
+@option("--fail-rate", default="0", help="Demo: share of executions that fail, as 0.2 or 20%. Default: 0.")
+@option(
+    "--http-error-rate", default="0", help="Share of kickoffs and status requests that get 500, 502 or 503. Default: 0."
+)
+@option(
+    "--drop-rate",
+    default="0",
+    help="Share of kickoffs and status requests that are dropped without an answer. Default: 0.",
+)
 @option(
     "--max-running",
     type=click.IntRange(min=1),
@@ -106,7 +114,8 @@ IN_MEMORY = Path(":memory:")
 @option(
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="SQLite file that stores executions, or `:memory:`. Default: in memory for the demo, results/… for crews.",
+    help="SQLite file that stores executions, or `:memory:`. Default: in memory for the demo, results/served-NAME.db"
+    " for crews.",
 )
 @click.pass_context
 def command(

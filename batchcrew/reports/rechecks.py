@@ -76,7 +76,7 @@ def look_line(look: Look, batch: str, ledger: str, program: str = PROGRAM) -> st
             return f"{name}: still running (status '{detail}'); the job remains {attempt.job_state}; watch it: {attach}"
         case Finding.UNKNOWN:
             kickoff = clean_text(attempt.kickoff_id)
-            return f"{name}: kickoff {kickoff} not found on the crew; the job remains {attempt.job_state}"
+            return f"{name}: the crew does not know kickoff {kickoff}; the job remains {attempt.job_state}"
         case Finding.UNCLEAR:
             return f"{name}: no clear answer ({detail}); the job remains {attempt.job_state}"
 
@@ -99,7 +99,7 @@ def recheck_summary(result: RecheckResult, program: str = PROGRAM) -> str:
 
 def _next(result: RecheckResult, program: str) -> Iterator[tuple[str, str]]:
     if result.counts.left:
-        yield "continue", run_command(result.jobfile, result.ledger, *result.jobfile_options, program=program)
+        yield "resume", run_command(result.jobfile, result.ledger, *result.jobfile_options, program=program)
     if result.without_id:
         yield "attach one", attach_command(result.batch, "JOB", result.ledger, program)
         yield "retry the held jobs", retry_command(result.batch, result.ledger, "--held", program=program)

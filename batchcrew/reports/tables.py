@@ -339,4 +339,4 @@ def _crew(crew: CrewCheck) -> Iterator[str]:
         yield f"    {number} {_jobs(number)} {are} missing the input {clean_text(wanted)}"
     if crew.lacking_jobs:
         first = ", ".join(clean_text(job_id, limit=_NAME_COLUMNS) for job_id in crew.lacking_jobs)
-        yield f"    the first of them: {first}"
+        yield f"    the first of these jobs: {first}"

@@ -204,7 +204,7 @@ def test_check_shows_the_plan_and_what_crews_ask_for() -> None:
         "  crew a (https://a), 20 jobs: expects budget, age (optional)",
         "    1 job is missing the input budget",
         "    2 jobs are missing the input x",
-        "    the first of them: tokyo, oslo",
+        "    the first of these jobs: tokyo, oslo",
         "  crew b (https://b), 1 job: 401: the token is wrong",
         "  crew c (https://c), 3 jobs: not checked",
         "  a note",
