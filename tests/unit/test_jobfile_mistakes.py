@@ -4,7 +4,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from mistakes import fits
+from mistakes import Expected, fits
 
 from batchcrew.base.errors import JobFileError
 from batchcrew.jobfile import Problems, load_jobfile
@@ -32,7 +32,7 @@ def complaints(tmp_path: Path, text: str | bytes, name: str = "x.yaml") -> list[
     return []
 
 
-HEAD: dict[str, tuple[str, str | tuple[str, ...]]] = {
+HEAD: dict[str, tuple[str, Expected]] = {
     "no jobs": (CREW, "x.yaml:1:1: no `jobs:`; write `jobs:` and under it `- rows: leads.csv`"),
     "jobs are text": (
         CREW + "jobs: leads.csv\n",
@@ -188,7 +188,7 @@ HEAD: dict[str, tuple[str, str | tuple[str, ...]]] = {
     "empty batch": (RIGHT + 'batch: ""\n', ("x.yaml:3:8", "the batch's name")),
 }
 
-ENTRIES: dict[str, tuple[str, str | tuple[str, ...]]] = {
+ENTRIES: dict[str, tuple[str, Expected]] = {
     "unknown key": (
         "- row: ok.csv",
         ("x.yaml:3:3", "`row`", "`jobs`", "`rows`"),
@@ -271,13 +271,13 @@ ENTRIES: dict[str, tuple[str, str | tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize(("text", "message"), HEAD.values(), ids=HEAD)
-def test_head(tmp_path: Path, text: str, message: str | tuple[str, ...]) -> None:
+def test_head(tmp_path: Path, text: str, message: Expected) -> None:
     [said] = complaints(tmp_path, text)
     assert fits(said, message)
 
 
 @pytest.mark.parametrize(("entry", "message"), ENTRIES.values(), ids=ENTRIES)
-def test_entries(tmp_path: Path, entry: str, message: str | tuple[str, ...]) -> None:
+def test_entries(tmp_path: Path, entry: str, message: Expected) -> None:
     [said] = complaints(tmp_path, f"{CREW}jobs:\n{entry}\n")
     assert fits(said, message)
 
@@ -320,7 +320,7 @@ def test_twenty_mistakes_are_shown_and_more_is_said_only_when_there_are_more(tmp
         ("leads.xlsx", ("leads.xlsx", "workbook", "CSV UTF-8")),
     ],
 )
-def test_paths(tmp_path: Path, name: str, message: str | tuple[str, ...]) -> None:
+def test_paths(tmp_path: Path, name: str, message: Expected) -> None:
     (tmp_path / "folder.yaml").mkdir()
     (tmp_path / "notes.txt").touch()
     (tmp_path / "leads.xlsx").touch()

@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from mistakes import fits
+from mistakes import Expected, fits
 
 from batchcrew.base.errors import JobFileError
 from batchcrew.jobfile import load_jobfile
@@ -23,7 +23,7 @@ def complaints(tmp_path: Path, text: str | bytes, name: str = "x.yaml") -> list[
     return [line.replace(f"{tmp_path}/", "") for line in str(caught.value).split("\n")]
 
 
-SYNTAX: dict[str, tuple[str | bytes, str | tuple[str, ...]]] = {
+SYNTAX: dict[str, tuple[str | bytes, Expected]] = {
     "empty": ("", "x.yaml: the file is empty"),
     "only a comment": ("# nothing\n", "x.yaml: the file holds nothing but comments"),
     "no mapping": (
@@ -86,12 +86,12 @@ SYNTAX: dict[str, tuple[str | bytes, str | tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize(("text", "message"), SYNTAX.values(), ids=SYNTAX)
-def test_syntax(tmp_path: Path, text: str | bytes, message: str | tuple[str, ...]) -> None:
+def test_syntax(tmp_path: Path, text: str | bytes, message: Expected) -> None:
     [said] = complaints(tmp_path, text)
     assert fits(said, message)
 
 
-JSON: dict[str, tuple[str, str | tuple[str, ...]]] = {
+JSON: dict[str, tuple[str, Expected]] = {
     "comma": ('{\n "crew": {}\n "jobs": []}', "x.json:3:2: not valid JSON: Expecting ',' delimiter"),
     "key twice": (
         '{"crew": {"url": "embedded", "url": "embedded"},\n"jobs": [{"id": "a"}]}',
@@ -115,7 +115,7 @@ JSON: dict[str, tuple[str, str | tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize(("text", "message"), JSON.values(), ids=JSON)
-def test_json(tmp_path: Path, text: str, message: str | tuple[str, ...]) -> None:
+def test_json(tmp_path: Path, text: str, message: Expected) -> None:
     [said] = complaints(tmp_path, text, "x.json")
     assert fits(said, message)
 
