@@ -313,7 +313,7 @@ async def test_ctrl_c_on_the_terminal_is_not_for_workers(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("of_demo", [{"fail_rate": 0.1}, {"max_running": 1}, {"seed": 1}], ids=str)
 def test_what_is_of_the_demo_crew_is_none_of_real_ones(tmp_path: Path, of_demo: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="apply to the demo crew only"):
+    with pytest.raises(UsageError, match="demo crew"):
         ServeOptions(crew=CrewOptions(target=target(tmp_path)), **of_demo)
 
 
@@ -325,7 +325,7 @@ def test_what_is_of_the_demo_crew_is_none_of_real_ones(tmp_path: Path, of_demo: 
         ({"max_queue": 0}, "invalid max_queue: 0"),
         ({"keep_count": 0}, "invalid keep_count: 0"),
         ({"execution_timeout": 0.0}, "invalid execution timeout: 0"),
-        ({"webhook_allow": ("example.com",)}, "invalid webhook pattern: 'example.com'"),
+        ({"webhook_allow": ("example.com",)}, "webhook pattern: 'example.com'"),
     ],
     ids=str,
 )

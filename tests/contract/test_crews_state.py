@@ -1,6 +1,7 @@
 """What is kept of executions, over a restart and over time."""
 
 import asyncio
+import re
 import sqlite3
 from pathlib import Path
 
@@ -59,7 +60,7 @@ async def test_files_of_something_else_are_left_alone(tmp_path: Path) -> None:
     connection.close()
     for path, message in (
         (other, "is a database of something else"),
-        (tmp_path, "cannot be used: "),
+        (tmp_path, re.escape(str(tmp_path))),
     ):
         with pytest.raises(UsageError, match=message):
             ExecutionStore(path, now=0.0)
@@ -68,7 +69,7 @@ async def test_files_of_something_else_are_left_alone(tmp_path: Path) -> None:
     with sqlite3.connect(newer) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(UsageError, match="is of another version of batchcrew"):
+    with pytest.raises(UsageError, match=r"newer\.db .*version"):
         ExecutionStore(newer, now=0.0)
 
 
