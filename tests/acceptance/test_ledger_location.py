@@ -53,7 +53,7 @@ def test_from_another_folder_nothing_is_paid_again(tmp_path: Path, crew: Crew) -
         (Path("/"), [str(tmp_path / "a" / "l.yaml")]),
     ):
         said = run(folder, *words)
-        assert "nothing left to run" in said
+        assert "3 of 3" in said
     assert kickoffs(crew) == 3
     assert ledgers(tmp_path) == {"a/results/batchcrew.db"}
 
@@ -108,8 +108,7 @@ def test_a_link_to_the_folder_or_to_the_file_pays_nothing(tmp_path: Path, crew: 
     (real / "linked").mkdir()
     (real / "linked" / "l.yaml").symlink_to(real / "l.yaml")
     (real / "linked" / "trips.csv").symlink_to(real / "trips.csv")
-    said = run(real, "linked/l.yaml", "--allow-outside")
-    assert "now belongs to" in said
+    assert "belong" in run(real, "linked/l.yaml", "--allow-outside")
     assert kickoffs(crew) == 3
 
 
@@ -242,7 +241,7 @@ def test_the_argument_batch_wins_over_the_variable_of_the_option(tmp_path: Path,
         assert call(folder, name, "--batch", "l", BATCHCREW_BATCH="another").returncode == 0
     for name in ("status", "export"):
         both = call(folder, name, "l", "--batch", "l")
-        assert (both.returncode, "give only one of the two" in both.stderr) == (2, True)
+        assert (both.returncode, "--batch" in both.stderr) == (2, True)
 
 
 OLD = Path(__file__).parents[1] / "fixtures" / "ledger_v2"
