@@ -175,17 +175,20 @@ async def test_a_reason_that_may_pass_stops_the_run_alike(folder: Path, crew: Cr
 
 async def test_ticks_stop_and_probe_alike(folder: Path, crew: Crew) -> None:
     codes = []
-    said = ""
-    while "stopped" not in said:
-        code, _, said = await call(folder, "tick", "jobs.yaml")
+    stopped = None
+    while stopped is None:
+        code, out, _ = await call(folder, "tick", "jobs.yaml", "--json")
         codes.append(code)
+        stopped = json.loads(out)["stopped"]
+    assert stopped == "stop_after_failures"
     assert set(codes) == {3}
     assert len(crew.kickoffs) == 10
     for kickoffs in (11, 12):
-        said = ""
-        while "stopped" not in said:
-            code, _, said = await call(folder, "tick", "jobs.yaml")
+        stopped = None
+        while stopped is None:
+            code, out, _ = await call(folder, "tick", "jobs.yaml", "--json")
             assert code == 3
+            stopped = json.loads(out)["stopped"]
         assert len(crew.kickoffs) == kickoffs
     crew.reason = None
     code = 3

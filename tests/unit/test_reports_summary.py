@@ -11,7 +11,7 @@ from batchcrew.base.errors import ExitCode
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, JobLine, RunResult, StopReason
 from batchcrew.reports.as_json import json_document, summary_json
-from batchcrew.reports.summary import exit_code, render_summary
+from batchcrew.reports.summary import exit_code, next_commands, render_summary
 
 DONE = RunResult(
     batch="travel",
@@ -225,12 +225,13 @@ def test_the_summary_as_json_has_stable_keys() -> None:
         "ledger": "results/batchcrew.db",
         "jobfile": "jobs/demo.yaml",
         "warnings": [],
-        "next": [
-            {"purpose": "retry the failed jobs", "command": "batchcrew run jobs/demo.yaml --retry-failed"},
-            {"purpose": "show a failing job", "command": "batchcrew show travel job-0"},
-            {"purpose": "export the results", "command": "batchcrew export travel -f csv -o travel-results.csv"},
-        ],
+        "next": [{"purpose": purpose, "command": command} for purpose, command in next_commands(result)],
     }
+    assert [command for _, command in next_commands(result)] == [
+        "batchcrew run jobs/demo.yaml --retry-failed",
+        "batchcrew show travel job-0",
+        "batchcrew export travel -f csv -o travel-results.csv",
+    ]
 
 
 def test_a_kickoff_without_an_answer_is_not_said_to_go_on_at_the_crew() -> None:

@@ -51,7 +51,7 @@ DETAIL = JobDetail(
             intended_at="2026-02-03T04:00:00.000Z",
             kicked_off_at="2026-02-03T04:00:01.000Z",
             ended_at="2026-02-03T04:30:01.000Z",
-            reason="no end after 30m 00s; it may still be running",
+            reason="ValueError: the agent stopped at step 1 of 40",
         ),
         AttemptDetail(
             number=2,
@@ -143,7 +143,7 @@ def test_show_tells_all_of_a_job() -> None:
         "    kickoff_id: k-1",
         "    intended 2026-02-03T04:00:00.000Z, kicked off 2026-02-03T04:00:01.000Z, ended 2026-02-03T04:30:01.000Z",
         "    reason:",
-        "      no end after 30m 00s; it may still be running",
+        "      ValueError: the agent stopped at step 1 of 40",
         "  attempt 2: succeeded",
         "    kickoff_id: k-2",
         "    intended 2026-02-03T04:31:00.000Z",
