@@ -27,7 +27,7 @@ class Option(click.Option):
 
 
 def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
-    """`click.option` with its variable."""
+    """Return `click.option` with its environment variable."""
     return click.option(*names, cls=Option, **settings)
 
 

@@ -76,7 +76,7 @@ def command(
 
 
 def _given(crew_url: str | None, token_file: Path | None) -> Iterator[str]:
-    """Options of the commands that are printed."""
+    """Yield the options that printed commands repeat."""
     if crew_url is not None:
         yield f"--crew-url {quoted(crew_url)}"
     if token_file is not None:

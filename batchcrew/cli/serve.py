@@ -224,7 +224,7 @@ async def _serve_until(stopped: asyncio.Event, options: ServeOptions) -> None:
 
 
 async def _started(server: CrewServer, stopped: asyncio.Event) -> bool:
-    """False: it was stopped while the crew was being loaded."""
+    """Return whether the server started; False if a signal stopped it while the crew was being loaded."""
     starting, stopping = asyncio.ensure_future(server.start()), asyncio.ensure_future(stopped.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

@@ -54,7 +54,7 @@ class RecheckResult:
 
     @property
     def exit_code(self) -> ExitCode:
-        """As of a run that has ended: 0 all succeeded, 1 some have not, 3 work is left; 5 no clear answer at all."""
+        """Return 0 if all jobs have succeeded, 1 if some have not, 3 if work is left, 5 if no answer was clear."""
         if self.found and set(self.found) == {Finding.UNCLEAR}:
             return ExitCode.CREW_UNUSABLE
         if self.stopped or self.counts.left:
@@ -63,7 +63,7 @@ class RecheckResult:
 
 
 def look_line(look: Look, batch: str, ledger: str, program: str = PROGRAM) -> str:
-    """`tokyo: succeeded; its result is recorded`, with what to do next where that is the operator's to decide."""
+    """Return `tokyo: succeeded; its result is recorded`, with the next command if the operator has to decide."""
     attempt = look.attempt
     name, detail = clean_text(attempt.job_id), clean_text(look.detail or "", limit=_REASON_COLUMNS)
     match look.finding:
@@ -82,7 +82,7 @@ def look_line(look: Look, batch: str, ledger: str, program: str = PROGRAM) -> st
 
 
 def recheck_summary(result: RecheckResult, program: str = PROGRAM) -> str:
-    """What was found, counted; how the batch is now; what to do next."""
+    """Return the number of executions by finding, the state of the batch, and the next commands."""
     looked = sum(result.found.values())
     found = ", ".join(f"{number} {finding}" for finding in Finding if (number := result.found[finding]))
     lines = [f"{clean_text(result.batch)}: {_executions(looked)} checked" + (f": {found}" if found else "")]
@@ -110,7 +110,7 @@ def _executions(number: int) -> str:
 
 
 def recheck_json(result: RecheckResult) -> dict[str, Any]:
-    """`{"batch", "exit_code", "stopped", "found", "held_without_kickoff_id", "counts"}`; `found` counts by finding."""
+    """Return `{"batch", "exit_code", "stopped", "found", "held_without_kickoff_id", "counts"}`."""
     counts = result.counts
     return {
         "batch": result.batch,
@@ -123,7 +123,7 @@ def recheck_json(result: RecheckResult) -> dict[str, Any]:
 
 
 def look_json(look: Look) -> dict[str, Any]:
-    """`{"job_id", "crew", "attempt", "kickoff_id", "finding", "detail"}`; `detail` is a reason, a word or null."""
+    """Return `{"job_id", "crew", "attempt", "kickoff_id", "finding", "detail"}`; `detail` may be null."""
     attempt = look.attempt
     return {
         "job_id": attempt.job_id,
