@@ -196,9 +196,7 @@ def test_a_backup_to_an_odd_place_is_refused_plainly_and_changes_nothing(folder:
     (folder / "left.db-wal").write_text("of another", encoding="utf-8")
     before = sorted(path.name for path in folder.rglob("*"))
     for target, words in (
-        ("file", "already exists"),
-        ("link", "already exists"),
-        (LEDGER, "already exists"),
+        *((path, "already exists") for path in ("file", "link", LEDGER)),
         ("a folder", "is a folder; name a file in it, such as 'a folder/"),
         ("missing/copy.db", "mkdir -p missing"),
         ("file/copy.db", "is not a folder"),
