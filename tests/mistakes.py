@@ -5,8 +5,12 @@ Expected = str | tuple[str, ...]
 
 
 def fits(message: str, expected: Expected) -> bool:
-    """Return whether a message is the expected sentence, or begins with the place and names the keys and values."""
+    """Return whether a message is the expected sentence, or begins with the place and names the keys and values.
+
+    Which quotes are around a key or a value makes no difference.
+    """
     if isinstance(expected, str):
         return message == expected
-    place, *named = expected
-    return message.startswith(f"{place}: ") and all(name in message for name in named)
+    place, *named = (part.replace("`", "'") for part in expected)
+    said = message.replace("`", "'")
+    return said.startswith(f"{place}: ") and all(name in said for name in named)
