@@ -185,7 +185,7 @@ HEAD: dict[str, tuple[str, Expected]] = {
         RIGHT + f"batch: {'x' * 201}\n",
         "x.yaml:3:8: the batch's name has 201 characters (at most 200 are allowed)",
     ),
-    "empty batch": (RIGHT + 'batch: ""\n', ("x.yaml:3:8", "the batch's name")),
+    "empty batch": (RIGHT + 'batch: ""\n', ("x.yaml:3:8", "batch")),
 }
 
 ENTRIES: dict[str, tuple[str, Expected]] = {
