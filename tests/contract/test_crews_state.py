@@ -1,7 +1,6 @@
 """What is kept of executions, over a restart and over time."""
 
 import asyncio
-import re
 import sqlite3
 from pathlib import Path
 
@@ -59,8 +58,8 @@ async def test_files_of_something_else_are_left_alone(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE t (a)")
     connection.close()
     for path, message in (
-        (other, "something else"),
-        (tmp_path, re.escape(str(tmp_path))),
+        (other, "is a database of something else"),
+        (tmp_path, "cannot be used: "),
     ):
         with pytest.raises(UsageError, match=message):
             ExecutionStore(path, now=0.0)
@@ -69,7 +68,7 @@ async def test_files_of_something_else_are_left_alone(tmp_path: Path) -> None:
     with sqlite3.connect(newer) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(UsageError, match=r"newer\.db .*version"):
+    with pytest.raises(UsageError, match="is of another version of batchcrew"):
         ExecutionStore(newer, now=0.0)
 
 

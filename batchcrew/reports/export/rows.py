@@ -108,7 +108,7 @@ def _frame(
 
 
 def _renderer(columns: Sequence[str], names: Names, format: Format, *, stale: bool) -> Render:  # noqa: A002
-    """Return the function that renders one row."""
+    """What makes one row into text."""
     own = frozenset(columns)
     match format:
         case "csv":
@@ -122,7 +122,7 @@ def _renderer(columns: Sequence[str], names: Names, format: Format, *, stale: bo
 
 
 def _ours(row: ResultRow) -> tuple[Any, ...]:
-    """Return the values of EXPORT_COLUMNS, in their order."""
+    """The values of EXPORT_COLUMNS, in their order."""
     seconds = None if row.execution_time is None else round(row.execution_time, 3)
     return (
         row.state.value,
