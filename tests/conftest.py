@@ -1,4 +1,4 @@
-"""Fixtures that rooms share."""
+"""Fixtures that the test packages share."""
 
 import importlib.util
 import os

@@ -87,7 +87,7 @@ def _call(arguments: list[str]) -> int:
     except Exception:  # noqa: BLE001 - the outermost handler reports defects as such
         traceback.print_exc()
         click.echo(
-            "batchcrew: internal error (a bug in batchcrew); the ledger has the executions in progress", err=True
+            "batchcrew: internal error (a bug in batchcrew); the ledger still has the executions in progress", err=True
         )
         return exit_codes.INTERNAL_ERROR
     return int(code or 0)

@@ -27,12 +27,12 @@ from batchcrew.progress.quiet import QuietProgress
     required=True,
     envvar="BATCHCREW_CSV",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="CSV file of the executions, with the columns job_id,kickoff_id.",
+    help="CSV file that lists the executions, with the columns job_id,kickoff_id.",
 )
 def command(*, target: Target, ids: Path) -> int:
-    """Adopt executions of JOBFILE's jobs that another script started (all or none), and watch them.
+    """Record executions of JOBFILE's jobs that another script started (all or none), and watch them until they end.
 
-    No job is started; `batchcrew run` then starts the jobs that are left.
+    No job is started; `batchcrew run` later starts the jobs that are left.
     """
     number = call(_adopt(target, ids))
     click.echo(f"{number} {'execution' if number == 1 else 'executions'} adopted", err=True)

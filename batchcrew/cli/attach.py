@@ -18,13 +18,13 @@ from batchcrew.ledger import Ledger
 @click.argument("kickoff_id")
 @ledger_option
 def command(batch: str, job: str, kickoff_id: str, *, ledger: Path) -> None:
-    """Make the next run watch JOB of BATCH under KICKOFF_ID, with a new deadline.
+    """Record KICKOFF_ID as an execution of JOB of BATCH; the next run watches it, with a new deadline.
 
     Use it for a job whose kickoff's answer was lost (the vendor's dashboard shows the id), or for an execution that
     timed out or was lost and is still running (`batchcrew recheck` shows its id).
     """
     call(_attach(existing(ledger), batch, job, kickoff_id))
-    confirm(f"the next run will watch job {job} of {batch} under {kickoff_id}")
+    confirm(f"the next run will watch kickoff {kickoff_id} for job {job} of {batch}")
 
 
 async def _attach(path: Path, batch: str, job: str, kickoff_id: str) -> None:

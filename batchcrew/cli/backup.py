@@ -17,7 +17,8 @@ from batchcrew.cli.options import existing, ledger_option
 def command(path: Path, *, ledger: Path) -> None:
     """Copy the ledger to the new file PATH, even while runs use it.
 
-    The copy is a consistent snapshot, verified, and readable by its owner only. An existing PATH is refused.
+    The copy is a consistent snapshot, is verified, and is readable by its owner only. An existing file is never
+    overwritten.
     """
     size = call(backup(existing(ledger), path, clock=SystemClock()))
-    click.echo(f"{path}: {format_size(size)}, a complete copy of {ledger}")
+    click.echo(f"{path}: complete copy of {ledger} ({format_size(size)})")

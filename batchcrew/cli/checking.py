@@ -64,7 +64,7 @@ def check_and_report(
 
 
 def _spending(result: CheckResult) -> dict[str, object]:
-    """`{"to_kick_off", "kickoffs": {"least", "most"}, "cost", "needs_consent"}`; `most` counts every retry."""
+    """Return `{"to_kick_off", "kickoffs": {"least", "most"}, "cost", "needs_consent"}`; `most` counts every retry."""
     least, most = result.kickoffs
     return {
         "to_kick_off": result.to_kick_off,

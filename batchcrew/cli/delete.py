@@ -21,9 +21,9 @@ from batchcrew.reports.commands import list_command
 @option("-y", "--yes", is_flag=True, help="Delete without a confirmation prompt.")
 @ledger_option
 def command(batch: str, *, yes: bool, ledger: Path) -> None:
-    """Delete BATCH from the ledger: its jobs, attempts, answers and runs. Prompts first.
+    """Delete BATCH from the ledger: its jobs, attempts, answers and runs. Prompts for confirmation first.
 
-    Its job file and exports are not deleted. If you run the job file again, every job is paid for again.
+    The job file and exports are not deleted. If you run the job file again, you pay for every job again.
     """
     clock = SystemClock()
     counts = call(counts_of(existing(ledger), batch, clock=clock))

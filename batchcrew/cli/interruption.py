@@ -48,7 +48,7 @@ def interruptible() -> None:
 
 
 def uninterruptible() -> None:
-    """Let no signal change anything from now on."""
+    """Ignore every signal from now on."""
     set_handler(ignore)
     signal.setitimer(signal.ITIMER_REAL, 0)
 

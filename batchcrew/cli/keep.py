@@ -20,9 +20,9 @@ from batchcrew.reports.commands import status_command
 @batch_option
 @ledger_option
 def command(batch: str | None, jobs: tuple[str, ...], *, named_batch: str | None, ledger: Path) -> None:
-    """Keep the answers of stale JOBS of BATCH (default: all of them); they count as succeeded again.
+    """Accept the answers of stale JOBS of BATCH (default: all of them), which then count as succeeded again.
 
-    A job is stale when its inputs changed in the file after it succeeded. Nothing is started or paid for.
+    A job is stale if its inputs changed in the file after it succeeded. Nothing is started or paid for.
     """
     name, jobs = batch_and_jobs(batch, jobs, named_batch)
     kept = call(_keep(existing(ledger), name, jobs))

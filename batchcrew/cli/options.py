@@ -27,7 +27,7 @@ class Option(click.Option):
 
 
 def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
-    """`click.option` with its variable."""
+    """Return `click.option` with its environment variable."""
     return click.option(*names, cls=Option, **settings)
 
 
@@ -68,7 +68,7 @@ def one_batch(argument: str | None, named: str | None) -> str:
         UsageError: neither is given, or both are.
     """
     if argument is not None and named is not None and not from_environment("named_batch"):
-        raise UsageError("BATCH and --batch exclude each other; give only one of the two")
+        raise UsageError("BATCH and --batch cannot be combined; give one of them")
     batch = named if argument is None else argument
     if batch is None:
         raise UsageError("missing BATCH (or --batch)")

@@ -30,7 +30,7 @@ MOST_IN_JSON = 1000
 @click.command()
 @batch_argument
 @click.argument("jobs", nargs=-1)
-@option("--crew-url", help="Poll this URL instead of the one in the ledger or the job file.")
+@option("--crew-url", help="The URL to poll, instead of the one where the executions were started.")
 @option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -47,7 +47,7 @@ def command(
     ledger: Path,
     as_json: bool,
 ) -> int:
-    """Poll executions of BATCH (or only of JOBS) again that timed out or were lost.
+    """Poll again the executions of BATCH (or only of JOBS) that timed out or were lost.
 
     If an execution has succeeded or failed in the meantime, its result or reason is recorded. Nothing is started or
     paid for, and no success is replaced. If an execution is still running, its job does not change; use `batchcrew
@@ -55,8 +55,8 @@ def command(
 
     Executions are polled at the URL where they were started, with the token of the batch's job file.
 
-    Exit 0 when every job of the batch has succeeded, 1 when some have not, 3 when work is left for the next run, 5
-    when the crew cannot be reached or refuses the token.
+    Exit 0 if every job of the batch has succeeded, 1 if some have not, 3 if work is left for the next run, 5 if the
+    crew cannot be reached or refuses the token.
     """
     source = Source(
         path=Path(),  # the one that the ledger has recorded
@@ -79,7 +79,7 @@ def command(
 
 
 def _given(crew_url: str | None, token_file: Path | None) -> Iterator[str]:
-    """Options of the commands that are printed."""
+    """Yield the options that printed commands repeat."""
     if crew_url is not None:
         yield f"--crew-url {quoted(crew_url)}"
     if token_file is not None:

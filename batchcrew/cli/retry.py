@@ -48,9 +48,9 @@ def command(
     from_url: str | None,
     ledger: Path,
 ) -> None:
-    """Reset ended JOBS of BATCH (default: all failed ones) to pending; the next run starts them.
+    """Reset ended JOBS of BATCH (default: all failed ones) to pending, so that the next run starts them again.
 
-    Named jobs may be in any ended state, unless --state limits them. A succeeded job is paid for again.
+    Jobs that you name may be in any ended state, unless --state limits it. You pay again for a succeeded job.
     """
     name, jobs = batch_and_jobs(batch, jobs, named_batch)
     wanted = {JobState(state) for state in states} | ({JobState.HELD} if held else set())

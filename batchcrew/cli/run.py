@@ -12,11 +12,19 @@ from batchcrew.cli.sources import Target, jobfile_options
 
 @click.command()
 @jobfile_options(consent=True, settings=True)
-@option("--limit", type=click.IntRange(min=1), help="Kick off at most this many jobs in this run.")
+@option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="Maximum number of kickoffs in this run, in addition to the job file's limits.",
+)
 @option("--watch-only", is_flag=True, help="Start no jobs; only watch the executions in progress until they end.")
 @option("--retry-failed", is_flag=True, help="Reset failed jobs to pending first, so that they run again.")
 @option("--dry-run", is_flag=True, help="Print the plan and its cost, as `check` does, and start nothing.")
-@option("--drain", is_flag=True, help="On the first signal, wait for the executions in progress.")
+@option(
+    "--drain",
+    is_flag=True,
+    help="On the first signal, wait for the executions in progress to end, instead of leaving them to the next run.",
+)
 @reporting_options
 def command(
     *,

@@ -32,7 +32,7 @@ _REPORTING = [
         "--ping",
         "monitor",
         envvar="BATCHCREW_PING",
-        help="URL of a monitor (healthchecks style) to notify of start, success and failure.",
+        help="URL of a monitor, such as a healthchecks.io check, to notify of start, success and failure.",
     ),
     option("-q", "--quiet", is_flag=True, help="Print only what needs your attention, so that cron mails only then."),
     option(

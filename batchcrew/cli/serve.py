@@ -65,7 +65,7 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
     type=click.Choice(DIALECTS),
     default="guide",
     show_default=True,
-    help="Wording of the answers, as different deployed crews give them.",
+    help="Format of the answers; deployed crews use different ones.",
 )
 @option("--workers", type=int, default=_CREWS["workers"], show_default=True, help="Crews: number of worker processes.")
 @option(
@@ -80,7 +80,7 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
     type=int,
     default=_CREWS["max_queue"],
     show_default=True,
-    help="Crews: maximum number of queued kickoffs; further ones get 429.",
+    help="Crews: maximum number of queued kickoffs; further kickoffs get 429.",
 )
 @option(
     "--execution-timeout",
@@ -99,7 +99,7 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
     "--keep",
     default=write_duration(_CREWS["keep_seconds"]),
     show_default=True,
-    help="Crews: delete ended executions after this time.",
+    help="Crews: delete executions this long after they ended.",
 )
 @option(
     "--keep-count",
@@ -108,10 +108,18 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
     show_default=True,
     help="Crews: maximum number of ended executions to keep.",
 )
-@option("--execution-time", default="2s±50%", show_default=True, help="Demo: time of one execution: 2s, 500ms, 2s±50%.")
-@option("--fail-rate", default="0", help="Demo: share of executions that fail: 0.2 or 20%.")
-@option("--http-error-rate", default="0", help="Share of kickoffs and status requests that get 500, 502 or 503.")
-@option("--drop-rate", default="0", help="Share of kickoffs and status requests that are dropped without an answer.")
+@option(
+    "--execution-time", default="2s±50%", show_default=True, help="Demo: duration of one execution: 2s, 500ms, 2s±50%."
+)
+@option("--fail-rate", default="0", help="Demo: share of executions that fail, as 0.2 or 20%. Default: 0.")
+@option(
+    "--http-error-rate", default="0", help="Share of kickoffs and status requests that get 500, 502 or 503. Default: 0."
+)
+@option(
+    "--drop-rate",
+    default="0",
+    help="Share of kickoffs and status requests that are dropped without an answer. Default: 0.",
+)
 @option(
     "--max-running",
     type=click.IntRange(min=1),
@@ -126,7 +134,8 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
 @option(
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="SQLite file that stores executions, or `:memory:`. Default: in memory for the demo, results/… for crews.",
+    help="SQLite file that stores executions, or `:memory:`. Default: in memory for the demo, results/served-NAME.db"
+    " for crews.",
 )
 @click.pass_context
 def command(
@@ -235,7 +244,7 @@ async def _serve_until(stopped: asyncio.Event, options: ServeOptions) -> None:
 
 
 async def _started(server: CrewServer, stopped: asyncio.Event) -> bool:
-    """False: it was stopped while the crew was being loaded."""
+    """Return whether the server started; False if a signal stopped it while the crew was being loaded."""
     starting, stopping = asyncio.ensure_future(server.start()), asyncio.ensure_future(stopped.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

@@ -48,16 +48,20 @@ _SOURCE_OPTIONS = [
     option(
         "--take-over",
         is_flag=True,
-        help="Assign a batch of the same name that belongs to another job file to this one.",
+        help="If a batch of the same name belongs to another job file, let this job file take it over.",
     ),
 ]
 _CONSENT_OPTIONS = [
     option(
         "--rerun-changed",
         is_flag=True,
-        help="Run (and pay for) succeeded jobs again whose inputs have changed since.",
+        help="Run stale jobs (succeeded, but their inputs have changed since) again, and pay for them again.",
     ),
-    option("--accept-changes", is_flag=True, help="Pay again for more succeeded jobs than run.plan_guard allows."),
+    option(
+        "--accept-changes",
+        is_flag=True,
+        help="Accept a plan that pays again for more succeeded jobs than run.plan_guard allows.",
+    ),
 ]
 
 

@@ -21,4 +21,4 @@ def command(*, ledger: Path) -> None:
     if before == after:
         click.echo(f"{ledger} is up to date (schema {after})")
     else:
-        click.echo(f"{ledger} upgraded from schema {before} to {after}")
+        click.echo(f"upgraded {ledger} from schema {before} to {after}")

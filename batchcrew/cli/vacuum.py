@@ -16,13 +16,11 @@ from batchcrew.cli.options import existing, ledger_option
 def command(*, ledger: Path) -> None:
     """Shrink the ledger file after batches were deleted.
 
-    Exit 4 while a run uses the ledger. Needs free disk space of up to twice the file's size.
+    It needs free disk space of up to twice the file's size. Exit 4 if a run is using the ledger.
     """
     done = call(vacuum(existing(ledger), clock=SystemClock()))
     before, after = format_size(done.before), format_size(done.after)
     if done.waits_for_readers:
-        click.echo(
-            f"{ledger}: {before} before; another program is reading it, it shrinks to {after} once that program ends"
-        )
+        click.echo(f"{ledger}: {before}; it shrinks to {after} once the program that is reading it has ended")
     else:
-        click.echo(f"{ledger}: {before} before, {after} now")
+        click.echo(f"{ledger}: shrunk from {before} to {after}")

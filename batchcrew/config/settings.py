@@ -105,11 +105,10 @@ class RunSettings(Settings):
     The execution times out when the crew reports, after this time, that it still runs; without such an answer it
     remains in progress."""
     max_runtime: Annotated[PositiveDuration | None, HasOption(), Example("55m")] = None
-    """Start no new jobs after this time; the next run resumes.
-
-    The run leaves the executions in progress to the next run as well."""
+    """End the run after this time; the next run resumes the executions in progress and starts the rest."""
     delivery: Annotated[Delivery, HasOption()] = "at_least_once"
-    """Whether a job whose kickoff is in doubt is kicked off again (at_least_once) or put on hold (at_most_once).
+    """After a kickoff in doubt: kick the job off again (at_least_once), or put it on hold until you decide
+    (at_most_once).
 
     With `at_most_once`, a job whose execution the crew no longer knows is put on hold as well."""
     retry: RetrySettings = RetrySettings()
@@ -132,7 +131,7 @@ class RunSettings(Settings):
         HasOption(expected="a number of jobs, 1 or more", number_only=True),
         Example("{jobs: 5, succeed: 80%}"),
     ] = None
-    """Start this many jobs first, and the rest once these have succeeded.
+    """Start this many jobs first, and the others only if all of these succeed.
 
     With `{jobs: 5, succeed: 80%}`, this share of them is enough. Otherwise the run ends with exit 3 and the
     reasons."""
@@ -143,19 +142,22 @@ class RunSettings(Settings):
     ] = None
     """Maximum number of kickoffs in one run.
 
-    `{run: 100, batch: 1000}` also limits the batch. Refused kickoffs do not count."""
+    `{run: 100, batch: 1000}` also limits the batch. Refused kickoffs do not count. `--max-kickoffs` replaces both
+    limits, `--limit` replaces neither."""
     breaker: BreakerSettings = BreakerSettings()
     """When kickoffs to a failing crew are paused.
 
     See [breaker](#breaker)."""
     on_change: Annotated[OnChange, HasOption()] = "keep"
-    """Whether a succeeded job whose inputs changed keeps its answer and becomes stale (keep), or runs, and is paid for,
-    again (rerun).
+    """For succeeded jobs whose inputs have changed: keep the answer and mark the job as stale (keep), or run the job,
+    and pay, again (rerun).
 
     See [identity.md](identity.md#when-a-job-is-changed)."""
     reuse: Reuse = "batch"
-    """Whether a new job reuses the answer of a job of the batch with the same crew and inputs that is no longer in the
-    file (batch), or is kicked off (off)."""
+    """Whether a job takes over the answer of a removed or changed job of the batch that had the same crew and inputs
+    (batch), or is kicked off (off).
+
+    See [identity.md](identity.md#which-answer-belongs-to-which-job)."""
     plan_guard: PlanGuard = Decimal("0.2")
     """Stop before the first kickoff when more than this share of the succeeded jobs (and at least 10) would be paid for
     again; off disables the check.

@@ -37,7 +37,7 @@ _SEGMENTS = {
 
 
 def draw(tally: Tally, now: float, *, width: int, height: int, unicode: bool = True) -> Text:
-    """The frame as lines of at most `width` columns, `height` of them at the most.
+    """Draw the frame in at most `height` lines of at most `width` columns.
 
     Args:
         now: monotonic seconds.
@@ -80,7 +80,7 @@ def _bar(tally: Tally, numbers: dict[JobState, int], width: int, *, unicode: boo
 
 
 def _shares(numbers: dict[JobState, int], columns: int) -> list[tuple[JobState, int]]:
-    """`columns` dealt out by the numbers; a state that any job is in gets a column where there are enough."""
+    """Divide `columns` by the numbers; each state that a job is in gets a column if there are enough."""
     present = [state for state in _SEGMENTS if numbers.get(state)]
     total = sum(numbers[state] for state in present)
     if columns < len(present) or not total:
@@ -95,7 +95,7 @@ def _shares(numbers: dict[JobState, int], columns: int) -> list[tuple[JobState, 
 
 
 def _facts(tally: Tally, numbers: dict[JobState, int], now: float, width: int) -> Iterator[Text]:
-    """Counts by state, then the pace; on one line where they fit."""
+    """Yield the counts by state and the pace, on one line if they fit."""
     counts = Text()
     for state, number in numbers.items():
         if number:
@@ -150,7 +150,7 @@ def _execution(name: str, watched: Watched, now: float, width: int, name_columns
 
 
 def _failures(tally: Tally, width: int, rows: int) -> Iterator[Text]:
-    """The latest failures, the newest first, under their heading."""
+    """Yield the latest failures, the newest first, below their heading."""
     latest = tuple(tally.failures)[::-1][: max(0, rows - 1)]
     if not latest:
         return

@@ -59,9 +59,9 @@ class Failure:
 
 
 class Pace:
-    """Jobs that ended, over time: the rate of late, from this run only.
+    """Jobs that ended in this run over time, and their recent rate.
 
-    "Of late" is the second half of the run so far and a minute at least: it follows a crew that slows down and
+    "Recent" is the second half of the run so far, and at least a minute: it follows a crew that slows down and
     does not jump when long executions end together. Samples are thinned out as they grow: at most 240 are kept.
     """
 
@@ -76,7 +76,7 @@ class Pace:
         self._interval = 1.0
 
     def count_one(self, now: float) -> None:
-        """One more job ended, at monotonic `now`."""
+        """Count a job that ended at monotonic `now`."""
         if now - self._times[-1] >= self._interval:
             self._times.append(now)
             self._counts.append(self.ended)
@@ -86,7 +86,7 @@ class Pace:
         self.ended += 1
 
     def per_second(self, now: float) -> float:
-        """Jobs that ended per second, of late; 0.0 when none did."""
+        """Return how many jobs ended per second recently."""
         window = max(self._SHORTEST_WINDOW, (now - self.started) / 2)
         sample = max(0, bisect_right(self._times, now - window) - 1)
         seconds = now - self._times[sample]
@@ -179,11 +179,11 @@ class Tally:
         return max(0, self.left - len(self.in_flight))
 
     def per_minute(self, now: float) -> float:
-        """Jobs that ended per minute, of late, in this run."""
+        """Return how many jobs of this run ended per minute recently."""
         return self.pace.per_second(now) * 60
 
     def seconds_left(self, now: float) -> float | None:
-        """A guess from this run's own pace; None while there is nothing to guess from.
+        """Estimate the seconds until the last job ends from this run's pace; None if there is no pace yet.
 
         Until a whole round of slots has ended, the jobs that ended are the quick ones and came late: then the
         guess is the number of executions in progress divided by the mean time of an execution so far.

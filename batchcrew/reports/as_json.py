@@ -23,18 +23,18 @@ JsonDict: TypeAlias = dict[str, Any]
 
 
 def json_document(value: object) -> str:
-    """`value` as indented JSON for standard output, harmless on a terminal: what acts on one is escaped."""
+    """Return `value` as indented JSON for standard output; control characters are escaped."""
     text = json.dumps(writable(value), ensure_ascii=False, allow_nan=False, indent=2)
     return HARMFUL_IN_BLOCK.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def list_json(lines: Sequence[BatchLine]) -> list[JsonDict]:
-    """`[{"batch", "counts", "jobfile", "created_at", "last_run_at", "running"}]`."""
+    """Return `[{"batch", "counts", "jobfile", "created_at", "last_run_at", "running"}]`."""
     return [_batch(line) for line in lines]
 
 
 def runs_json(lines: Sequence[RunLine]) -> list[JsonDict]:
-    """The newest first: every field of `RunLine`.
+    """Return every field of each `RunLine`, the newest run first.
 
     `[{"run_id", "batch", "kind", "started_at", "ended_at", "running", "kickoffs", "cost", "exit_code", "stopped",
     "stop_detail"}]`; a run that neither runs nor has an `ended_at` was killed.
@@ -43,7 +43,7 @@ def runs_json(lines: Sequence[RunLine]) -> list[JsonDict]:
 
 
 def status_json(status: BatchStatus) -> JsonDict:
-    """The keys of `list_json`, and `in_flight`, `failing` (the latest few) and `possible_duplicates` (job_ids).
+    """Return the keys of `list_json`, `in_flight`, `failing` (the latest few) and `possible_duplicates` (job_ids).
 
     Each of `in_flight` is `{"job_id", "crew", "kickoff_id", "since", "current_task", "completed_tasks",
     "total_tasks", "status_word", "unclear_answer"}`.
@@ -57,7 +57,7 @@ def status_json(status: BatchStatus) -> JsonDict:
 
 
 def job_json(detail: JobDetail) -> JsonDict:
-    """`{"batch", "job_id", "crew", "state", "inputs", "meta", "row", "source", "in_file", "attempts"}`.
+    """Return `{"batch", "job_id", "crew", "state", "inputs", "meta", "row", "source", "in_file", "attempts"}`.
 
     Each of `attempts` has every field of `AttemptDetail`, `answer` (the crew's last one as it came) included.
     """
@@ -101,7 +101,7 @@ def plan_json(plan: Plan, *, batch: str, jobfile: str, crews: Sequence[CrewCheck
 
 
 def summary_json(result: RunResult) -> JsonDict:
-    """How a run ended.
+    """Return how a run ended.
 
     `{"batch", "run_id", "exit_code", "stopped", "stop_detail", "counts", "wall_seconds", "kickoffs", "cost",
     "unanswered", "unsure", "slowest", "failing", "possible_duplicates", "ledger", "jobfile", "warnings",

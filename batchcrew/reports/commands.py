@@ -19,24 +19,24 @@ def run_command(jobfile: str, ledger: str, *options: str, program: str = PROGRAM
 
 
 def retry_command(batch: str, ledger: str, *options: str, program: str = PROGRAM, job_ids: Sequence[str] = ()) -> str:
-    """The command that puts ended jobs (all of them, if none is named) back for the next run."""
+    """Return the command that resets ended jobs (all of them if none is named) to pending."""
     return _command(program, "retry", [batch, *job_ids], options, ledger)
 
 
 def keep_command(batch: str, ledger: str, *, program: str = PROGRAM) -> str:
-    """The command that declares the answers of stale jobs valid for their new inputs."""
+    """Return the command that accepts the answers of stale jobs for their new inputs."""
     return _command(program, "keep", [batch], (), ledger)
 
 
 def attach_command(
     batch: str, job_id: str, ledger: str, program: str = PROGRAM, *, kickoff_id: str = "KICKOFF_ID"
 ) -> str:
-    """The command that has a job watched under a kickoff_id, which is the operator's to fill in where it is unknown."""
+    """Return the command that assigns a kickoff_id to a job; the operator fills in a kickoff_id that is unknown."""
     return _command(program, "attach", [batch, job_id, kickoff_id], (), ledger)
 
 
 def recheck_command(batch: str, ledger: str, *options: str, program: str = PROGRAM) -> str:
-    """The command that looks again at executions that timed out or were lost.
+    """Return the command that polls again the executions that timed out or were lost.
 
     Of the `options` by which the job file was read, it takes those that say where the crew is, and its token.
     """
@@ -50,17 +50,17 @@ def status_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
 
 
 def list_command(ledger: str, program: str = PROGRAM) -> str:
-    """The command that shows every batch of the ledger."""
+    """Return the command that lists the batches of the ledger."""
     return _command(program, "list", [], (), ledger)
 
 
 def show_command(batch: str, job_id: str, ledger: str, program: str = PROGRAM) -> str:
-    """The command that shows all of one job."""
+    """Return the command that shows one job."""
     return _command(program, "show", [batch, job_id], (), ledger)
 
 
 def export_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
-    """The command that writes the batch's results next to its own columns."""
+    """Return the command that exports the batch's results next to the columns of its file."""
     name = "".join(c if c.isalnum() or c in "-_." else "-" for c in batch).strip("-.") or "batch"
     return _command(program, "export", [batch], ("-f csv", f"-o {quoted(name + '-results.csv')}"), ledger)
 
@@ -76,7 +76,7 @@ def _command(program: str, name: str, words: Sequence[str], options: Sequence[st
 
 
 def quoted(word: str) -> str:
-    """`word` as one word of a shell, on one harmless line.
+    """Return `word` quoted as one word of a shell, on one line without control characters.
 
     What cannot be printed (an escape sequence in a batch's name) is written as `$'\\x1b'`, which bash and zsh read; and
     so are blanks in a row, which a line of text shows as one.

@@ -55,13 +55,13 @@ class RecheckResult:
 
     @property
     def exit_code(self) -> exit_codes.ExitCode:
-        """The exit code of the command."""
+        """Return the exit code of the command."""
         no_clear_answer = bool(self.found) and set(self.found) == {Finding.UNCLEAR}
         return exit_codes.of_recheck(self.counts, stopped=self.stopped, no_clear_answer=no_clear_answer)
 
 
 def look_line(look: Look, batch: str, ledger: str, program: str = PROGRAM) -> str:
-    """`tokyo: succeeded; its result is recorded`, with what to do next where that is the operator's to decide."""
+    """Return `tokyo: succeeded; its result is recorded`, with the next command if the operator has to decide."""
     attempt = look.attempt
     name, detail = clean_text(attempt.job_id), clean_text(look.detail or "", limit=_REASON_COLUMNS)
     match look.finding:
@@ -74,13 +74,13 @@ def look_line(look: Look, batch: str, ledger: str, program: str = PROGRAM) -> st
             return f"{name}: still running (status '{detail}'); the job remains {attempt.job_state}; watch it: {attach}"
         case Finding.UNKNOWN:
             kickoff = clean_text(attempt.kickoff_id)
-            return f"{name}: kickoff {kickoff} not found on the crew; the job remains {attempt.job_state}"
+            return f"{name}: the crew does not know kickoff {kickoff}; the job remains {attempt.job_state}"
         case Finding.UNCLEAR:
             return f"{name}: no clear answer ({detail}); the job remains {attempt.job_state}"
 
 
 def recheck_summary(result: RecheckResult, program: str = PROGRAM) -> str:
-    """What was found, counted; how the batch is now; what to do next."""
+    """Return the number of executions by finding, the state of the batch, and the next commands."""
     looked = sum(result.found.values())
     found = ", ".join(f"{number} {finding}" for finding in Finding if (number := result.found[finding]))
     lines = [f"{clean_text(result.batch)}: {_executions(looked)} checked" + (f": {found}" if found else "")]
@@ -97,7 +97,7 @@ def recheck_summary(result: RecheckResult, program: str = PROGRAM) -> str:
 
 def _next(result: RecheckResult, program: str) -> Iterator[tuple[str, str]]:
     if result.counts.left:
-        yield "continue", run_command(result.jobfile, result.ledger, *result.jobfile_options, program=program)
+        yield "resume", run_command(result.jobfile, result.ledger, *result.jobfile_options, program=program)
     if result.without_id:
         yield "attach one", attach_command(result.batch, "JOB", result.ledger, program)
         yield "retry the held jobs", retry_command(result.batch, result.ledger, "--held", program=program)
@@ -108,7 +108,7 @@ def _executions(number: int) -> str:
 
 
 def recheck_json(result: RecheckResult) -> dict[str, Any]:
-    """`{"batch", "exit_code", "stopped", "found", "held_without_kickoff_id", "counts"}`; `found` counts by finding."""
+    """Return `{"batch", "exit_code", "stopped", "found", "held_without_kickoff_id", "counts"}`."""
     counts = result.counts
     return {
         "batch": result.batch,
@@ -121,7 +121,7 @@ def recheck_json(result: RecheckResult) -> dict[str, Any]:
 
 
 def look_json(look: Look) -> dict[str, Any]:
-    """`{"job_id", "crew", "attempt", "kickoff_id", "finding", "detail"}`; `detail` is a reason, a word or null."""
+    """Return `{"job_id", "crew", "attempt", "kickoff_id", "finding", "detail"}`; `detail` may be null."""
     attempt = look.attempt
     return {
         "job_id": attempt.job_id,

@@ -33,12 +33,12 @@ def render_questions(questions: Sequence[Question]) -> Iterator[str]:
 
 
 def rows_files_json(files: Sequence[RowsDescription]) -> list[dict[str, Any]]:
-    """`[{"name", "rows", "encoding", "delimiter", "columns"}]`; `delimiter` is null where the format has none."""
+    """Return `[{"name", "rows", "encoding", "delimiter", "columns"}]`; formats without a delimiter have null."""
     return [asdict(file) for file in files]
 
 
 def questions_json(questions: Sequence[Question]) -> list[dict[str, Any]]:
-    """`[{"file", "line", "message"}]`."""
+    """Return `[{"file", "line", "message"}]`."""
     return [
         {"file": question.where.file, "line": question.where.line, "message": question.message}
         for question in questions
@@ -58,7 +58,7 @@ def _described(file: RowsDescription, width: int) -> str:
 
 
 def _fitting(names: Sequence[str], width: int) -> str:
-    """The first names that fit, at least one, and `…` for the others."""
+    """Return the first names that fit, at least one, and `…` for the others."""
     text = ""
     for number, name in enumerate(names):
         more = (", " if number else "") + clean_text(name, limit=_NAME_COLUMNS)

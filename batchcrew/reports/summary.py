@@ -113,7 +113,7 @@ def _body(result: RunResult) -> Iterator[str]:
         number = counts.open - result.unanswered
         executions, them = ("1 execution", "it") if number == 1 else (f"{number} executions", "them")
         if result.crew_ended:
-            yield f"{executions} ended with this run's crew; the next run will start {them} again"
+            yield f"{executions} stopped with the crew of this run; the next run will start {them} again"
         else:
             yield f"{executions} still running on the crew; the next run resumes watching {them}"
     if counts.removed:
@@ -142,7 +142,7 @@ def _time(result: RunResult) -> str:
 
 def _slow(line: JobLine) -> str:
     name = clean_text(line.job_id, limit=_ID_COLUMNS)
-    return name if line.seconds is None else f"{name} {format_duration(line.seconds)}"
+    return name if line.seconds is None else f"{name} ({format_duration(line.seconds)})"
 
 
 def duplicates_line(number: int, job_ids: Sequence[str]) -> str:
@@ -205,8 +205,8 @@ def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
         yield "retry the held jobs", f"{retry} && {run}" if run else retry
         held = next((line for line in result.failing if line.state is JobState.HELD), None)
         if held is not None:
-            yield "or attach one", attach_command(batch, held.job_id, ledger, program)
+            yield "or attach an execution", attach_command(batch, held.job_id, ledger, program)
     if result.failing:
-        yield "show one", show_command(batch, result.failing[0].job_id, ledger, program)
+        yield "show a failing job", show_command(batch, result.failing[0].job_id, ledger, program)
     if counts.succeeded:
         yield "export the results", export_command(batch, ledger, program)

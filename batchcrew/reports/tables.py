@@ -23,7 +23,7 @@ _REASON_COLUMNS = 200
 
 
 def render_list(lines: Sequence[BatchLine], *, width: int | None = None) -> str:
-    """A table of batches, one a line; where that is wider than the terminal's `width`, the job file is below."""
+    """Render a table with a batch on each line; if it is wider than the terminal, job files are below."""
     if not lines:
         return "no batches in this ledger yet"
     stale = any(line.counts.stale for line in lines)
@@ -154,7 +154,7 @@ def render_plan(
 
 
 def _sample(sample: SampleJob, width: int) -> Iterator[str]:
-    """One line for each part of the request, cut at `width`."""
+    """Yield one line for each part of the request, cut at `width`."""
     yield f"    {clean_text(sample.job_id, limit=_NAME_COLUMNS)}"
     for name, values in (("inputs", sample.inputs), ("meta", sample.meta)):
         if values or name == "inputs":
@@ -208,7 +208,7 @@ def _failing(line: JobLine) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int]) -> Iterator[str]:
-    """Columns as wide as their widest cell; those whose number is in `right` are set to the right."""
+    """Yield the lines of a table; columns whose number is in `right` are aligned to the right."""
     kept = [number for number in range(len(header)) if any(row[number] for row in rows)]
     widths = {number: max(display_width(row[number]) for row in (header, *rows)) for number in kept}
     for row in (header, *rows):
@@ -253,7 +253,7 @@ def fitting_table(
 
 
 def _block(text: str, width: int, indent: int) -> Iterator[str]:
-    """Lines as they are, the long ones wrapped between words."""
+    """Yield the lines of a text, the long ones wrapped between words."""
     room = max(20, width - indent)
     for line in clean_block(text).rstrip("\n").split("\n"):
         if len(line) <= room:
@@ -339,4 +339,4 @@ def _crew(crew: CrewCheck) -> Iterator[str]:
         yield f"    {number} {_jobs(number)} {are} missing the input {clean_text(wanted)}"
     if crew.lacking_jobs:
         first = ", ".join(clean_text(job_id, limit=_NAME_COLUMNS) for job_id in crew.lacking_jobs)
-        yield f"    the first of them: {first}"
+        yield f"    the first of these jobs: {first}"

@@ -79,7 +79,7 @@ def test_commands_that_are_printed_keep_the_token_file(folder: Path, crew: Crew)
     assert call(folder, "run", "jobs.yaml", "--limit", "1", "--max-runtime", "1ms").returncode == 3
     ended = call(folder, "recheck", "jobs", "--token-file", "the token", CREW_TOKEN="of-yesterday")
     assert ended.returncode == 3, ended.stderr
-    match = re.search(r"^  continue: batchcrew (.*)$", ended.stdout, re.MULTILINE)
+    match = re.search(r"^  resume: batchcrew (.*)$", ended.stdout, re.MULTILINE)
     assert match is not None, ended.stdout
     words = shlex.split(match[1])
     assert words == ["run", "jobs.yaml", "--token-file", "the token"]

@@ -28,7 +28,7 @@ def test_a_batch_runs_to_its_end_and_then_has_nothing_to_do(folder: Path, crew: 
     first = call(folder, "run", "jobs.yaml")
     assert first.returncode == 0, first.stderr
     assert first.stdout == ""
-    assert "40 of 40 jobs succeeded" in first.stderr
+    assert "40 of 40" in first.stderr
     stats = crew.stats()
     assert (stats["kickoffs"], stats["max_kickoffs_per_job"]) == (40, 1)
     assert stats["peak_running"] <= 6
@@ -122,7 +122,7 @@ def test_a_wrong_token_is_exit_5_and_fails_no_job(folder: Path, crew: Crew) -> N
     ended = call(folder, "run", "jobs.yaml", CREW_TOKEN="wrong-token")
     assert ended.returncode == 5, ended.stderr
     assert "401" in ended.stderr
-    assert "0 of 40 jobs succeeded" in ended.stderr
+    assert json.loads(call(folder, "status", "--json").stdout)["counts"]["pending"] == 40
     assert call(folder, "run", "jobs.yaml").returncode == 0
 
 
@@ -234,7 +234,7 @@ def test_the_embedded_crew_goes_on_after_an_interruption(folder: Path) -> None:
         (["run", "jobs.yaml", "--rate", "fast"], 2, "--rate"),
         (["run", "jobs.yaml", "--concurrency", "0"], 2, "--concurrency"),
         (["status"], 2, "ledger not found"),
-        (["status", "nobody"], 2, "ledger not found"),
+        (["status", "nobody"], 2, "results/batchcrew.db"),
         (["show", "a"], 2, "JOB"),
         (["frobnicate"], 2, "frobnicate"),
         (["serve", "no/such"], 2, "invalid target"),

@@ -31,6 +31,8 @@ SIGNALS = pytest.mark.parametrize(
 DRIVER = Path(__file__).with_name("signal_driver.py")
 TABLE = {0, 1, 2, 3, 4, 5}
 
+INTERRUPTED = "batchcrew: interrupted by {}"
+
 
 def running(folder: Path, held: HeldCrew, *options: str) -> Process:
     """A run whose executions are in progress."""
@@ -167,7 +169,7 @@ def test_a_signal_at_this_point_of_a_run(finished: Path, name: str) -> None:
         if code == 0:
             assert json.loads(ended.stdout)["counts"]["succeeded"] == 3
         else:
-            assert ended.stderr.splitlines() == [f"batchcrew: interrupted by {number.name}"]
+            assert ended.stderr.splitlines() == [INTERRUPTED.format(number.name)]
 
 
 READING = (
@@ -194,7 +196,7 @@ def test_a_signal_at_any_call_of_a_reading_command(finished: Path, arguments: tu
         codes[ended.returncode] += 1
         assert "Traceback" not in ended.stderr, (calls, ended.stderr)
         if ended.returncode == 3:
-            assert ended.stderr.splitlines() == ["batchcrew: interrupted by SIGTERM"]
+            assert ended.stderr.splitlines() == [INTERRUPTED.format("SIGTERM")]
     assert set(codes) <= {0, 3}
     assert codes[3] > 0
 
@@ -211,7 +213,7 @@ def test_a_signal_at_any_call_of_a_reading_command(finished: Path, arguments: tu
 def test_a_signal_while_the_loop_is_made_is_one_line(finished: Path, point: str) -> None:
     """What is left of the loop complains as Python frees it, which nobody wants to read."""
     ended = driven(finished, point, signal.SIGTERM, "status")
-    assert (ended.returncode, ended.stderr.splitlines()) == (3, ["batchcrew: interrupted by SIGTERM"])
+    assert (ended.returncode, ended.stderr.splitlines()) == (3, [INTERRUPTED.format("SIGTERM")])
 
 
 def test_a_signal_where_python_swallows_it_ends_the_command(tmp_path: Path) -> None:
@@ -230,7 +232,7 @@ def test_a_signal_where_python_swallows_it_ends_the_command(tmp_path: Path) -> N
     )
     command = [sys.executable, "-c", script]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "", "batchcrew: interrupted by SIGTERM\n")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "", INTERRUPTED.format("SIGTERM") + "\n")
 
 
 @pytest.mark.crash
@@ -322,4 +324,4 @@ def test_a_command_whose_cleanup_never_ends_is_ended(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", script]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "", "batchcrew: interrupted by SIGTERM\n")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "", INTERRUPTED.format("SIGTERM") + "\n")

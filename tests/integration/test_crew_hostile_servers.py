@@ -298,8 +298,8 @@ async def test_max_answer(how: str) -> None:
             assert kicked == Accepted("k-1")
             assert isinstance(asked, Execution)
         else:
-            assert kicked == Doubtful("the answer is larger than max_answer (2,000 bytes)")
-            assert asked == Unclear("the answer is larger than max_answer (2,000 bytes)")
+            reason = "the answer is larger than max_answer (2,000 bytes)"
+            assert (kicked, asked) == (Doubtful(reason), Unclear(reason))
 
 
 async def test_an_endless_answer_is_not_read_to_its_end() -> None:

@@ -95,7 +95,7 @@ async def test_a_crew_that_is_ill_is_probed_and_goes_on_when_it_is_well(tmp_path
         await made.run()
         assert server.stats["kickoff_requests"] == ill + 6
     said = [event.message for event in made.of(Warned)]
-    assert any("3 kickoffs in a row failed" in message for message in said)
+    assert any("3 kickoffs" in message for message in said)
     assert any("kickoffs succeed again" in message for message in said)
     assert (await made.counts()).succeeded == 6
 
@@ -108,7 +108,7 @@ async def test_a_crew_that_stays_ill_ends_the_run_and_fails_no_job_for_it(tmp_pa
         await made.run()
         assert server.stats["kickoffs"] == 0
     assert made.stop.reason is StopReason.CREW_UNUSABLE
-    assert "kickoffs in a row failed" in made.stop.detail
+    assert "503" in made.stop.detail
     assert (await made.counts()).pending == 6
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import sqlite3
 import stat
 import urllib.request
@@ -127,16 +128,16 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert ledger.read_bytes() == before
     text = tmp_path / "leads.csv"
     text.write_text("a,b\n1,2\n" * 1000)
-    with pytest.raises(UsageError, match=r"leads\.csv cannot be used: file is not a database"):
+    with pytest.raises(UsageError, match=r"leads\.csv .*not a database"):
         Executions(text, now=START)
-    with pytest.raises(UsageError, match="cannot be used"):
+    with pytest.raises(UsageError, match=re.escape(str(tmp_path))):
         Executions(tmp_path, now=START)
     newer = tmp_path / "newer.db"
     Executions(newer, now=START).close()
     with contextlib.closing(sqlite3.connect(newer)) as connection, connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(UsageError, match="another version of batchcrew; remove it"):
+    with pytest.raises(UsageError, match=r"newer\.db .*version"):
         Executions(newer, now=START)
 
 

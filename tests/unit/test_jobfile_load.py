@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mistakes import Expected, fits
 
 from batchcrew.base.errors import JobFileError
 from batchcrew.config.crews import DemoCrew, ServedCrew
@@ -109,16 +110,18 @@ def test_an_option_for_several_crews_is_a_mistake(tmp_path: Path) -> None:
             "use https://",
         ),
         ("{url: embedded, token: abc}", "x.yaml:1:30: the token is written in the file; use ${CREW_TOKEN} instead"),
-        ("{url: embedded, token: 123}", "x.yaml:1:30: the token is written in the file; use ${CREW_TOKEN} instead"),
+        ("{url: embedded, token: 123}", ("x.yaml:1:30", "token", "${CREW_TOKEN}")),
         ("{url: 'http://127.0.0.1:8000'}", None),
         ("{url: 'http://localhost:8000'}", None),
         ("{url: 'http://[::1]:8000'}", None),
         ("{url: 'https://x.example'}", None),
     ],
 )
-def test_warnings(tmp_path: Path, crew: str, warning: str | None) -> None:
+def test_warnings(tmp_path: Path, crew: str, warning: Expected | None) -> None:
     jobfile = load(tmp_path / "x.yaml", f"crew: {crew}\n{JOBS}")
-    assert [text.replace(f"{tmp_path}/", "") for text in jobfile.warnings] == ([warning] if warning else [])
+    expected = [] if warning is None else [warning]
+    for text, message in zip(jobfile.warnings, expected, strict=True):
+        assert fits(text.replace(f"{tmp_path}/", ""), message)
 
 
 BARE = "id,a\n1,2\n"
@@ -148,25 +151,22 @@ def test_bare_rows_file_on_this_machine_may_do_without_a_token(tmp_path: Path) -
         ({}, "CREW_URL: missing crew URL; set CREW_URL to the crew's URL (or to `embedded`), or use --crew-url"),
         (
             {"crew_url": "https://a.example"},
-            "CREW_TOKEN: the crew's token is not set; `export CREW_TOKEN=…`, or put CREW_TOKEN=… into a .env file "
-            "next to the rows file",
+            ("CREW_TOKEN", "`export CREW_TOKEN=…`", ".env file next to the rows file"),
         ),
         (
             {"crew_url": "a.example"},
-            "--crew-url: invalid url: 'a.example' (expected a URL like https://my-crew.example.com, or embedded; "
-            "did you mean https://a.example?)",
+            ("--crew-url", "'a.example'", "https://a.example"),
         ),
         (
             {"crew_url": "https://a.example", "crew_token": "a b"},
-            "the crew's token: it contains a blank, line break or another character that is not allowed in an HTTP "
-            "header",
+            ("the crew's token", "a blank"),
         ),
     ],
 )
-def test_bare_rows_file_without_a_crew(tmp_path: Path, options: dict[str, str], message: str) -> None:
+def test_bare_rows_file_without_a_crew(tmp_path: Path, options: dict[str, str], message: Expected) -> None:
     with pytest.raises(JobFileError) as caught:
         load(tmp_path / "leads.csv", BARE, None, **options)
-    assert str(caught.value) == message
+    assert fits(str(caught.value), message)
 
 
 def test_rows_may_lie_outside_when_that_is_allowed(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_link_that_leads_outside_is_outside(tmp_path: Path) -> None:
     (tmp_path / "leads.csv").write_text(BARE)
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs" / "link.csv").symlink_to(tmp_path / "leads.csv")
-    with pytest.raises(JobFileError, match="use --allow-outside to allow it"):
+    with pytest.raises(JobFileError, match="--allow-outside"):
         load(tmp_path / "jobs" / "x.yaml", "crew: {url: embedded}\njobs: [{rows: link.csv}]\n")
 
 
@@ -261,10 +261,9 @@ class TestDigest:
     def test_a_rows_file_that_is_gone_is_a_problem(self, tmp_path: Path, base: str) -> None:
         jobfile = load(tmp_path / "x.yaml", base)
         (tmp_path / "r.csv").unlink()
-        with pytest.raises(JobFileError, match=r"r\.csv: cannot be read: No such file or directory"):
-            jobfile.digest()
-        with pytest.raises(JobFileError, match=r"r\.csv: cannot be read: No such file or directory"):
-            ids(jobfile)
+        for read in (jobfile.digest, lambda: ids(jobfile)):
+            with pytest.raises(JobFileError, match=r"r\.csv: .*No such file or directory"):
+                read()
 
 
 def test_a_crew_that_is_served(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mistakes import Expected, fits
 
 from batchcrew.base.errors import JobFileError
 from batchcrew.jobfile import JobFileOptions, Problems, load_jobfile
@@ -32,7 +33,7 @@ def complaints(tmp_path: Path, text: str | bytes, name: str = "x.yaml") -> list[
     return []
 
 
-HEAD = {
+HEAD: dict[str, tuple[str, Expected]] = {
     "no jobs": (CREW, "x.yaml:1:1: missing key 'jobs' (expected `jobs:` and under it `- rows: leads.csv`)"),
     "jobs are text": (
         CREW + "jobs: leads.csv\n",
@@ -40,7 +41,7 @@ HEAD = {
     ),
     "no job in jobs": (
         CREW + "jobs: []\n",
-        "x.yaml:2:7: invalid `jobs`: an empty list (expected a list, as in `jobs:` and under it `- rows: leads.csv`)",
+        ("x.yaml:2:7", "`jobs`", "an empty list"),
     ),
     "an entry is text": (
         CREW + "jobs:\n  - leads.csv\n",
@@ -91,7 +92,7 @@ HEAD = {
     ),
     "a secret for a url": (
         'crew: {url: "${SECRET}"}\n' + JOBS,
-        "x.yaml:1:13: invalid `crew.url`: '${SECRET}' (expected a URL like https://my-crew.example.com, or embedded)",
+        ("x.yaml:1:13", "`crew.url`", "'${SECRET}'"),
     ),
     "empty token": (
         'crew: {url: embedded, token: "${EMPTY}"}\n' + JOBS,
@@ -109,7 +110,7 @@ HEAD = {
     ),
     "variable with words": (
         RIGHT + "batch: ${NOPE:?say which day}\n",
-        "x.yaml:3:8: the environment variable NOPE is not set: say which day",
+        ("x.yaml:3:8", " NOPE ", "say which day"),
     ),
     "variable cut": (
         RIGHT + "batch: ${NOPE\n",
@@ -121,7 +122,7 @@ HEAD = {
     ),
     "unknown crew": (
         "crews: {alpha: {url: embedded}, b: {url: embedded}}\njobs: [{crew: alfa}]\n",
-        "x.yaml:2:15: unknown crew 'alfa' (did you mean 'alpha'?)",
+        ("x.yaml:2:15", "crew `alfa`", "`alpha`"),
     ),
     "a crew by name": (
         CREW + "jobs: [{crew: alfa}]\n",
@@ -130,19 +131,19 @@ HEAD = {
     "unknown key": (RIGHT + "job: 1\n", "x.yaml:3:1: unknown key 'job' in the job file (did you mean 'jobs'?)"),
     "a key of run at the top": (
         RIGHT + "canary: 5\n",
-        "x.yaml:3:1: unknown key 'canary' in the job file (it belongs under `run:`)",
+        ("x.yaml:3:1", "`canary`", "under `run:`"),
     ),
     "escapes in a key": (
         RIGHT + "j\u202eobs: 1\n",
-        "x.yaml:3:1: unknown key 'j\\u202eobs' in the job file (did you mean 'jobs'?)",
+        ("x.yaml:3:1", "'j\\u202eobs'", "`jobs`"),
     ),
     "unknown key of run": (
         RIGHT + "run:\n  concurency: 5\n",
-        "x.yaml:4:3: unknown key 'concurency' in `run` (did you mean 'concurrency'?)",
+        ("x.yaml:4:3", "`concurency`", "`run`", "`concurrency`"),
     ),
     "unknown key below run": (
         RIGHT + "run:\n  retry: {attemps: 5}\n",
-        "x.yaml:4:11: unknown key 'attemps' in `run.retry` (did you mean 'attempts'?)",
+        ("x.yaml:4:11", "`attemps`", "`run.retry`", "`attempts`"),
     ),
     "run is a list": (RIGHT + "run: [1]\n", "x.yaml:3:6: invalid `run`: a list (expected a mapping)"),
     "concurrency": (
@@ -167,7 +168,7 @@ HEAD = {
     ),
     "retry class": (
         RIGHT + "run: {retry: {on: [crew_eror]}}\n",
-        "x.yaml:3:20: invalid `run.retry.on[0]`: 'crew_eror' (expected 'crew_error', 'lost' or 'timeout')",
+        ("x.yaml:3:20", "`run.retry.on[0]`", "'crew_error', 'lost' or 'timeout'", "'crew_eror'"),
     ),
     "waits": (
         RIGHT + "run:\n  poll: {initial: 1m, max: 2s}\n",
@@ -189,13 +190,13 @@ HEAD = {
         RIGHT + f"batch: {'x' * 201}\n",
         "x.yaml:3:8: the batch name has 201 characters (at most 200 are allowed)",
     ),
-    "empty batch": (RIGHT + 'batch: ""\n', "x.yaml:3:8: the batch name is empty"),
+    "empty batch": (RIGHT + 'batch: ""\n', ("x.yaml:3:8", "batch")),
 }
 
-ENTRIES = {
+ENTRIES: dict[str, tuple[str, Expected]] = {
     "unknown key": (
         "- row: ok.csv",
-        "x.yaml:3:3: unknown key 'row' in an entry of `jobs` (did you mean 'rows'?)",
+        ("x.yaml:3:3", "`row`", "`jobs`", "`rows`"),
     ),
     "rows and grid": (
         "- {rows: ok.csv, grid: {a: [1]}}",
@@ -203,7 +204,7 @@ ENTRIES = {
     ),
     "no such file": (
         "- rows: okay.csv",
-        "x.yaml:3:9: file not found: 'okay.csv' (did you mean 'ok.csv'?)",
+        ("x.yaml:3:9", "not found", "`okay.csv`", "`ok.csv`"),
     ),
     "folder": ("- rows: folder.csv", "x.yaml:3:9: 'folder.csv' is a folder"),
     "outside": (
@@ -242,46 +243,48 @@ ENTRIES = {
     ),
     "filter": (
         '- {rows: ok.csv, inputs: {a: {b: ["{{ name | nope }}"]}}}',
-        "x.yaml:3:35: `inputs.a.b[0]` '{{ name | nope }}' is not a valid template: No filter named 'nope'.",
+        ("x.yaml:3:35", "`inputs.a.b[0]`", "'{{ name | nope }}'", "filter named 'nope'"),
     ),
     "reserved meta": (
         "- {rows: ok.csv, meta: {batchcrew: 1}}",
-        "x.yaml:3:25: `meta.batchcrew` is reserved for batchcrew; rename this key",
+        ("x.yaml:3:25", "`meta.batchcrew`"),
     ),
-    "grid of a scalar": ("- grid: {a: 1}", "x.yaml:3:13: invalid `grid.a`: '1' (expected a list)"),
+    "grid of a scalar": ("- grid: {a: 1}", ("x.yaml:3:13", "`grid.a`", "a list", "'1'")),
     "grid of nothing": ("- grid: {a: []}", "x.yaml:3:13: `grid.a` must not be empty"),
     "large grid": (
         f"- grid: {{a: &x [{','.join('1' * 1001)}], b: *x}}",
-        "x.yaml:3:9: the grid has 1,002,001 combinations (at most 1,000,000 are allowed)",
+        ("x.yaml:3:9", "1,002,001", "1,000,000"),
     ),
     "empty id": ('- id: ""', "x.yaml:3:7: `id` is empty; each job needs its own id"),
-    "long id": (f"- id: {'x' * 501}", "x.yaml:3:7: `id` has 501 characters (at most 500 are allowed)"),
+    "long id": (f"- id: {'x' * 501}", ("x.yaml:3:7", "`id`", "501", "500")),
     "control character": ('- id: "a\\tb"', "x.yaml:3:7: `id` contains a line break or control character: 'a\\tb'"),
-    "id is a list": ("- id: [1]", "x.yaml:3:7: invalid `id`: a list (expected text)"),
+    "id is a list": ("- id: [1]", ("x.yaml:3:7", "`id`", "text", "a list")),
     "id twice": ("- id: a\n- id: a", "x.yaml:4:7: duplicate id 'a' (first used in line 3); each job needs its own id"),
     "inputs twice": (
         "- inputs: {a: 1}\n- inputs: {a: 1}",
-        "x.yaml:4:3: duplicate inputs without an id (first used in line 3); each job needs its own id",
+        ("x.yaml:4:3", "duplicate inputs", "line 3"),
     ),
     "unknown column": (
         '- {rows: ok.csv, id: "{{ nam }}"}',
-        "ok.csv:2: `id` '{{ nam }}': unknown column 'nam' (did you mean 'name'?)",
+        ("ok.csv:2", "`id`", "'{{ nam }}'", "`nam`", "`name`"),
     ),
     "unknown value of a grid": (
         '- {grid: {a: [1, 2]}, id: "{{ b }}"}',
-        "x.yaml:3:3: `id` '{{ b }}': unknown column 'b'",
+        ("x.yaml:3:3", "`id`", "'{{ b }}'", "`b`"),
     ),
 }
 
 
 @pytest.mark.parametrize(("text", "message"), HEAD.values(), ids=HEAD)
-def test_head(tmp_path: Path, text: str, message: str) -> None:
-    assert complaints(tmp_path, text) == [message]
+def test_head(tmp_path: Path, text: str, message: Expected) -> None:
+    [said] = complaints(tmp_path, text)
+    assert fits(said, message)
 
 
 @pytest.mark.parametrize(("entry", "message"), ENTRIES.values(), ids=ENTRIES)
-def test_entries(tmp_path: Path, entry: str, message: str) -> None:
-    assert complaints(tmp_path, f"{CREW}jobs:\n{entry}\n") == [message]
+def test_entries(tmp_path: Path, entry: str, message: Expected) -> None:
+    [said] = complaints(tmp_path, f"{CREW}jobs:\n{entry}\n")
+    assert fits(said, message)
 
 
 def test_all_mistakes_come_at_once_in_the_files_order(tmp_path: Path) -> None:
@@ -318,17 +321,17 @@ def test_twenty_mistakes_are_shown_and_more_is_said_only_when_there_are_more(tmp
     [
         ("nowhere.yaml", "nowhere.yaml: not found"),
         ("folder.yaml", "folder.yaml: is a folder; name the job file in it"),
-        ("notes.txt", "notes.txt: must end in one of .yaml .yml .json .csv .tsv .jsonl .ndjson"),
-        ("leads.xlsx", "leads.xlsx: is a workbook; save it as CSV UTF-8 and run that file"),
+        ("notes.txt", ("notes.txt", ".yaml .yml .json .csv .tsv .jsonl .ndjson")),
+        ("leads.xlsx", ("leads.xlsx", "workbook", "CSV UTF-8")),
     ],
 )
-def test_paths(tmp_path: Path, name: str, message: str) -> None:
+def test_paths(tmp_path: Path, name: str, message: Expected) -> None:
     (tmp_path / "folder.yaml").mkdir()
     (tmp_path / "notes.txt").touch()
     (tmp_path / "leads.xlsx").touch()
     with pytest.raises(JobFileError) as caught:
         load_jobfile(tmp_path / name, environ={}, today=date(2026, 1, 31))
-    assert str(caught.value).replace(f"{tmp_path}/", "") == message
+    assert fits(str(caught.value).replace(f"{tmp_path}/", ""), message)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from mistakes import Expected, fits
 
 from batchcrew.base.errors import JobFileError
 from batchcrew.jobfile import load_jobfile
@@ -22,12 +23,12 @@ def complaints(tmp_path: Path, text: str | bytes, name: str = "x.yaml") -> list[
     return [line.replace(f"{tmp_path}/", "") for line in str(caught.value).split("\n")]
 
 
-SYNTAX = {
+SYNTAX: dict[str, tuple[str | bytes, Expected]] = {
     "empty": ("", "x.yaml: the file is empty"),
     "only a comment": ("# nothing\n", "x.yaml: the file contains only comments"),
     "no mapping": (
         "hello\n",
-        "x.yaml:1:1: invalid job file: 'hello' (expected a mapping with `crew:` and `jobs:`)",
+        ("x.yaml:1:1", "`crew:` and `jobs:`", "'hello'"),
     ),
     "a list": (
         "- a: 1\n",
@@ -55,8 +56,7 @@ SYNTAX = {
     ),
     "at sign": (
         CREW + "jobs:\n  - id: @x\n",
-        "x.yaml:3:9: not valid YAML: found character that cannot start any token; "
-        "a value that begins with %, @ or ` needs quotes",
+        ("x.yaml:3:9", "not valid YAML", "%, @ or `"),
     ),
     "tag": (
         CREW + "jobs:\n  - id: !!python/object:os.system x\n",
@@ -86,15 +86,16 @@ SYNTAX = {
 
 
 @pytest.mark.parametrize(("text", "message"), SYNTAX.values(), ids=SYNTAX)
-def test_syntax(tmp_path: Path, text: str | bytes, message: str) -> None:
-    assert complaints(tmp_path, text) == [message]
+def test_syntax(tmp_path: Path, text: str | bytes, message: Expected) -> None:
+    [said] = complaints(tmp_path, text)
+    assert fits(said, message)
 
 
-JSON = {
+JSON: dict[str, tuple[str, Expected]] = {
     "comma": ('{\n "crew": {}\n "jobs": []}', "x.json:3:2: not valid JSON: Expecting ',' delimiter"),
     "key twice": (
         '{"crew": {"url": "embedded", "url": "embedded"},\n"jobs": [{"id": "a"}]}',
-        "x.json:1:30: duplicate key 'url' (first used in line 1)",
+        ("x.json:1:30", "`url`", "line 1"),
     ),
     "NaN": (
         '{"crew": {"url": "embedded"},\n "jobs": [{"inputs": {"a": NaN}}]}',
@@ -102,10 +103,10 @@ JSON = {
     ),
     "value": (
         '{"crew": {"url": "embedded"},\n\t"jobs": [{"id": "a"}], "run": {"concurrency": "x"}}',
-        "x.json:2:48: invalid `run.concurrency`: 'x' (expected a whole number)",
+        ("x.json:2:48", "`run.concurrency`", "'x'"),
     ),
     "deep": ('{"a":' + "[" * 100_000 + "]" * 100_000 + "}", "x.json: nested too deeply"),
-    "less deep": ('{"a":' + "[" * 60 + "]" * 60 + "}", "x.json:1:55: nested deeper than 50 levels"),
+    "less deep": ('{"a":' + "[" * 60 + "]" * 60 + "}", ("x.json:1:55", "50 levels")),
     "half a pair": (
         '{"crew": {"url": "embedded"}, "jobs": [{"id": "\\ud800"}]}',
         "x.json:1:47: invalid character: half of a surrogate pair",
@@ -114,8 +115,9 @@ JSON = {
 
 
 @pytest.mark.parametrize(("text", "message"), JSON.values(), ids=JSON)
-def test_json(tmp_path: Path, text: str, message: str) -> None:
-    assert complaints(tmp_path, text, "x.json") == [message]
+def test_json(tmp_path: Path, text: str, message: Expected) -> None:
+    [said] = complaints(tmp_path, text, "x.json")
+    assert fits(said, message)
 
 
 def test_a_billion_laughs_are_refused_before_they_are_laughed(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from batchcrew.model.exit_codes import ExitCode, of_run
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, JobLine, RunResult, StopReason
 from batchcrew.reports.as_json import json_document, summary_json
-from batchcrew.reports.summary import render_summary
+from batchcrew.reports.summary import next_commands, render_summary
 
 DONE = RunResult(
     batch="travel",
@@ -59,7 +59,7 @@ def test_a_run_that_went_well() -> None:
     assert render_summary(DONE).splitlines() == [
         "travel: 24 of 24 jobs succeeded",
         "  time: 1m 20s, 24 kickoffs (18.0/min)",
-        "  slowest: tokyo 45s",
+        "  slowest: tokyo (45s)",
         "  ledger: results/batchcrew.db",
         "  export the results: batchcrew export travel -f csv -o travel-results.csv",
     ]
@@ -94,20 +94,20 @@ def test_a_run_that_stopped_with_everything_to_tell() -> None:
         "  no longer in the file, kept in the ledger: 1 job",
         "  time: 1m 20s, 24 kickoffs (18.0/min)",
         "  possible duplicates: 2 (jobs a, b)",
-        "  slowest: tokyo 45s",
+        "  slowest: tokyo (45s)",
         "  failing:",
         "    job-0 held: HTTP 502",
         *(f"    job-{number} failed: the crew said: no flights" for number in range(1, 5)),
         "    and 12 more: batchcrew status travel --ledger my.db",
         "  ledger: my.db",
         "  warning: the word FOO is not known",
-        "  resume:                batchcrew run 'my jobs.yaml' --ledger my.db",
-        "  retry the failed jobs: batchcrew run 'my jobs.yaml' --retry-failed --ledger my.db",
-        "  retry the held jobs:   batchcrew retry travel --held --ledger my.db"
+        "  resume:                 batchcrew run 'my jobs.yaml' --ledger my.db",
+        "  retry the failed jobs:  batchcrew run 'my jobs.yaml' --retry-failed --ledger my.db",
+        "  retry the held jobs:    batchcrew retry travel --held --ledger my.db"
         " && batchcrew run 'my jobs.yaml' --ledger my.db",
-        "  or attach one:         batchcrew attach travel job-0 KICKOFF_ID --ledger my.db",
-        "  show one:              batchcrew show travel job-0 --ledger my.db",
-        "  export the results:    batchcrew export travel -f csv -o travel-results.csv --ledger my.db",
+        "  or attach an execution: batchcrew attach travel job-0 KICKOFF_ID --ledger my.db",
+        "  show a failing job:     batchcrew show travel job-0 --ledger my.db",
+        "  export the results:     batchcrew export travel -f csv -o travel-results.csv --ledger my.db",
     ]
 
 
@@ -225,12 +225,13 @@ def test_the_summary_as_json_has_stable_keys() -> None:
         "ledger": "results/batchcrew.db",
         "jobfile": "jobs/demo.yaml",
         "warnings": [],
-        "next": [
-            {"purpose": "retry the failed jobs", "command": "batchcrew run jobs/demo.yaml --retry-failed"},
-            {"purpose": "show one", "command": "batchcrew show travel job-0"},
-            {"purpose": "export the results", "command": "batchcrew export travel -f csv -o travel-results.csv"},
-        ],
+        "next": [{"purpose": purpose, "command": command} for purpose, command in next_commands(result)],
     }
+    assert [command for _, command in next_commands(result)] == [
+        "batchcrew run jobs/demo.yaml --retry-failed",
+        "batchcrew show travel job-0",
+        "batchcrew export travel -f csv -o travel-results.csv",
+    ]
 
 
 def test_a_kickoff_without_an_answer_is_not_said_to_go_on_at_the_crew() -> None:
@@ -242,5 +243,5 @@ def test_a_kickoff_without_an_answer_is_not_said_to_go_on_at_the_crew() -> None:
         replace(result, unanswered=2)
     )
     ended = render_summary(replace(result, unanswered=0, crew_ended=True))
-    assert "3 executions ended with this run's crew; the next run will start them again" in ended
+    assert "3 executions stopped with the crew of this run; the next run will start them again" in ended
     assert "running on the crew" not in ended

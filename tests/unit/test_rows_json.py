@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mistakes import Expected, fits
 
 from batchcrew.jobfile import Problems
 from batchcrew.jobfile.rows.rows_file import RowsFile
@@ -42,15 +43,15 @@ def test_lines(tmp_path: Path, content: str | bytes, rows: Rows) -> None:
     assert read(tmp_path / "r.jsonl", content) == (rows, [])
 
 
-WRONG_LINES: dict[str, tuple[str | bytes, int, list[str]]] = {
+WRONG_LINES: dict[str, tuple[str | bytes, int, list[Expected]]] = {
     "empty": ("", 0, ["r.jsonl: the file is empty; each line must be a JSON object"]),
-    "blank": ("\n \n", 0, ["r.jsonl: the file is empty; each line must be a JSON object"]),
+    "blank": ("\n \n", 0, [("r.jsonl", "empty", "JSON object")]),
     "NaN": (
         '{"a": NaN}\n{"a": 1}\n',
         1,
         ["r.jsonl:1:7: not valid JSON: NaN and Infinity do not exist in JSON; write null"],
     ),
-    "too large": ('{"a": 1e400}\n', 0, ["r.jsonl:1:7: not valid JSON: the number is too large"]),
+    "too large": ('{"a": 1e400}\n', 0, [("r.jsonl:1:7", "too large")]),
     "no objects": (
         '[1]\n"x"\n1\nnull\ntrue\n',
         0,
@@ -68,14 +69,14 @@ WRONG_LINES: dict[str, tuple[str | bytes, int, list[str]]] = {
         ],
     ),
     "key twice": ('{"a": 1, "a": 2}\n', 0, ["r.jsonl:1: duplicate key 'a' in one object"]),
-    "key twice with a blank": ('{"a" : 1, "a": 2}\n', 0, ["r.jsonl:1: duplicate key 'a' in one object"]),
-    "key twice, escaped": ('{"a": 1, "\\u0061": 2}\n', 0, ["r.jsonl:1: duplicate key 'a' in one object"]),
-    "key twice below": ('{"a": [{"b": 1, "b": 2}]}\n', 0, ["r.jsonl:1: duplicate key 'b' in one object"]),
-    "half a pair": ('{"a": "\\ud800"}\n', 0, ["r.jsonl:1:8: not valid JSON: no low surrogate in string"]),
+    "key twice with a blank": ('{"a" : 1, "a": 2}\n', 0, [("r.jsonl:1", "key `a`")]),
+    "key twice, escaped": ('{"a": 1, "\\u0061": 2}\n', 0, [("r.jsonl:1", "key `a`")]),
+    "key twice below": ('{"a": [{"b": 1, "b": 2}]}\n', 0, [("r.jsonl:1", "key `b`")]),
+    "half a pair": ('{"a": "\\ud800"}\n', 0, [("r.jsonl:1:8", "surrogate")]),
     "deep": (
         '{"a":' + "[" * 100_000 + "]" * 100_000 + "}\n",
         0,
-        ["r.jsonl:1:1030: not valid JSON: depth limit exceeded"],
+        [("r.jsonl:1:1030", "depth")],
     ),
     "latin-1": (
         '{"a": "é"}\n'.encode("latin-1"),
@@ -89,16 +90,17 @@ WRONG_LINES: dict[str, tuple[str | bytes, int, list[str]]] = {
 
 
 @pytest.mark.parametrize(("content", "rows", "messages"), WRONG_LINES.values(), ids=WRONG_LINES)
-def test_wrong_lines(tmp_path: Path, content: str | bytes, rows: int, messages: list[str]) -> None:
+def test_wrong_lines(tmp_path: Path, content: str | bytes, rows: int, messages: list[Expected]) -> None:
     found, said = read(tmp_path / "r.jsonl", content)
-    assert said == messages
+    for text, message in zip(said, messages, strict=True):
+        assert fits(text, message)
     assert len(found) == rows
 
 
 def test_encoding_of_lines(tmp_path: Path) -> None:
     content = '{"a": "é"}\n'.encode("latin-1")
     assert read(tmp_path / "r.ndjson", content, "latin-1") == ([(1, {"a": "é"})], [])
-    assert read(tmp_path / "r.ndjson", b'{"a": 1}\n' + content, "ascii")[1][0].startswith("r.ndjson:2: a byte in this")
+    assert read(tmp_path / "r.ndjson", b'{"a": 1}\n' + content, "ascii")[1][0].startswith("r.ndjson:2: ")
 
 
 LISTS: dict[str, tuple[str, Rows]] = {
@@ -125,7 +127,7 @@ def test_an_object_longer_than_a_chunk(tmp_path: Path) -> None:
     assert read(tmp_path / "r.json", json.dumps(rows)) == ([(1, rows[0])], [])
 
 
-WRONG_LISTS: dict[str, tuple[str | bytes, int, str]] = {
+WRONG_LISTS: dict[str, tuple[str | bytes, int, Expected]] = {
     "empty": ("", 0, "r.json:1: invalid rows file (expected a list of objects, as in [{…}, {…}])"),
     "no list": ('{"a": 1}', 0, "r.json:1: invalid rows file (expected a list of objects, as in [{…}, {…}])"),
     "no rows": ("[]", 0, "r.json:1: the list is empty (expected at least one row)"),
@@ -144,22 +146,23 @@ WRONG_LISTS: dict[str, tuple[str | bytes, int, str]] = {
     "latin-1": (
         '[{"a": "é"}]'.encode("latin-1"),
         0,
-        "r.json:1: the text after this line is not UTF-8; save the file as UTF-8",
+        ("r.json:1", "after this line", "not UTF-8"),
     ),
-    "long number": (f'[{{"a": {"9" * 5000}}}]', 0, "r.json:1: a number has too many digits; quote it if it is text"),
+    "long number": (f'[{{"a": {"9" * 5000}}}]', 0, ("r.json:1", "number", "quote it")),
 }
 
 
 @pytest.mark.parametrize(("content", "rows", "message"), WRONG_LISTS.values(), ids=WRONG_LISTS)
-def test_wrong_lists(tmp_path: Path, content: str | bytes, rows: int, message: str) -> None:
-    found, messages = read(tmp_path / "r.json", content)
-    assert messages == [message]
+def test_wrong_lists(tmp_path: Path, content: str | bytes, rows: int, message: Expected) -> None:
+    found, [said] = read(tmp_path / "r.json", content)
+    assert fits(said, message)
     assert len(found) == rows
 
 
 def test_a_mistake_early_in_a_long_list_is_found_where_it_is(tmp_path: Path) -> None:
     content = '[{"a": 1},\n{"a": x},\n' + '{"a": 1},\n' * 100_000 + "{}]"
-    assert read(tmp_path / "r.json", content)[1] == ["r.json:2: not valid JSON: Expecting value"]
+    [message] = read(tmp_path / "r.json", content)[1]
+    assert fits(message, ("r.json:2", "Expecting value"))
 
 
 def test_yaml_list(tmp_path: Path) -> None:
@@ -174,11 +177,12 @@ def test_yaml_list(tmp_path: Path) -> None:
     [
         ("a: 1\n", "r.yaml:1:1: invalid rows file (expected a list of mappings, one per row)"),
         ("- {a: 1}\n- x\n", "r.yaml:2:3: invalid row (expected a mapping, as in `- {email: a@example.com}`)"),
-        ("- a: 1\n  a: 2\n", "r.yaml:2:3: duplicate key 'a' (first used in line 1)"),
+        ("- a: 1\n  a: 2\n", ("r.yaml:2:3", "key `a`", "line 1")),
     ],
 )
-def test_wrong_yaml_list(tmp_path: Path, content: str, message: str) -> None:
-    assert read(tmp_path / "r.yaml", content)[1] == [message]
+def test_wrong_yaml_list(tmp_path: Path, content: str, message: Expected) -> None:
+    [said] = read(tmp_path / "r.yaml", content)[1]
+    assert fits(said, message)
 
 
 JSON = st.recursive(

@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"\s*+[+\-](?:[\d.,]++[eE][+\-]?\d+|[\d\s().,/%€$£¥\-]*
 
 
 def csv_line(cells: list[str]) -> str:
-    """The cells as one line of CSV, its newline included."""
+    """Return the cells as one line of CSV, including its newline."""
     return ",".join(cells) + "\n"
 
 
@@ -55,7 +55,7 @@ def _text_cell(text: str) -> str:
 
 
 def json_text(value: object) -> str:
-    """`value` as JSON on one line.
+    """Return `value` as JSON on one line.
 
     What orjson cannot write (integers beyond 64 bits, lone surrogates) is written by the slower way; NaN and
     infinities are null in both.
@@ -67,7 +67,7 @@ def json_text(value: object) -> str:
 
 
 def writable(value: Any, depth: int = 0) -> Any:
-    """`value` without what JSON has no word for; beyond 200 levels it is said instead of shown."""
+    """Return `value` with only what JSON can express; a text replaces values deeper than 200 levels."""
     if depth > 200:
         return "(nested deeper than 200 levels)"
     if isinstance(value, dict):

@@ -21,7 +21,7 @@ class Target(Protocol):
     """Open, write, finish; and close whatever happens, from another thread too."""
 
     def open(self) -> None:
-        """Get ready to write. Raises UsageError where that cannot be."""
+        """Prepare to write. Raises UsageError if the target cannot be written."""
         ...
 
     def write(self, text: str) -> None:
