@@ -13,7 +13,8 @@ from batchcrew.jobfile.entries import RESERVED_META, Entry, Fill, Grid, Recipe, 
 from batchcrew.jobfile.ids import WrongName
 from batchcrew.jobfile.nodes import ListNode, MapNode, Node, ScalarNode, written_text
 from batchcrew.jobfile.problems import Problems, named, shown
-from batchcrew.jobfile.rows.rows_file import BARE_SUFFIXES, ROWS_SUFFIXES, SEPARATED_SUFFIXES, RowsFile, parse_delimiter
+from batchcrew.jobfile.rows.formats import ENCODED_SUFFIXES, ROWS_SUFFIXES, SEPARATED_SUFFIXES
+from batchcrew.jobfile.rows.rows_file import RowsFile, parse_delimiter
 from batchcrew.jobfile.rows.text_encoding import encoding_error
 from batchcrew.jobfile.schema import GridEntry, InlineEntry, RowsEntry, entry_kind
 from batchcrew.jobfile.template import Template, TemplateProblem
@@ -238,7 +239,7 @@ class EntryReader:
         """An option that the file's format has no use for is a mistake, not a wish to be forgotten."""
         suffix = Path(entry.rows).suffix.lower()
         for key, given, suffixes in (
-            ("encoding", entry.encoding, BARE_SUFFIXES),
+            ("encoding", entry.encoding, ENCODED_SUFFIXES),
             ("delimiter", entry.delimiter, SEPARATED_SUFFIXES),
         ):
             if given is not None and suffix in ROWS_SUFFIXES and suffix not in suffixes:
