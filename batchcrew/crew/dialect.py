@@ -11,6 +11,7 @@ from dataclasses import replace
 from math import isfinite
 from typing import Any, NoReturn
 
+from batchcrew.crew import spellings
 from batchcrew.crew.server_text import clean, json_text, parse, plain, server_words
 from batchcrew.model.crew_answers import CrewInput, CrewInputs
 from batchcrew.model.execution import Execution, ExecutionState, Json, TaskResult
@@ -22,36 +23,6 @@ MAX_ERROR = 2000
 _MAX_NAME = 200
 _MAX_COUNT = 10**9
 
-_MEANINGS = {
-    "pending": ExecutionState.WAITING,
-    "queued": ExecutionState.WAITING,
-    "running": ExecutionState.RUNNING,
-    "started": ExecutionState.RUNNING,
-    "inprogress": ExecutionState.RUNNING,
-    "pendinghumaninput": ExecutionState.WAITING_FOR_PERSON,
-    "completed": ExecutionState.SUCCEEDED,
-    "success": ExecutionState.SUCCEEDED,
-    "error": ExecutionState.FAILED,
-    "failed": ExecutionState.FAILED,
-    "failure": ExecutionState.FAILED,
-    "notfound": ExecutionState.NOT_FOUND,
-}
-_ENDED_WITHOUT_RESULT = frozenset(
-    {
-        "cancelled",
-        "canceled",
-        "revoked",
-        "aborted",
-        "expired",
-        "timeout",
-        "timedout",
-        "terminated",
-        "skipped",
-        "rejected",
-    }
-)
-"""Final words that are no success; the word is the reason, for these servers rarely give another."""
-_SEPARATORS = re.compile(r"[\s_-]+")
 _BOM = b"\xef\xbb\xbf"
 _NO_NUMBERS = re.compile(rb"\b(?:NaN|Infinity)\b")
 _GUIDE_RESULT = frozenset({"output", "tasks"})
@@ -109,7 +80,7 @@ def kickoff_id(body: bytes) -> str:
         NotUnderstood: there is none, or none that could be put in a URL.
     """
     payload = load(body)
-    found = payload.get("kickoff_id")
+    found = spellings.first(payload, spellings.KICKOFF_ID)
     if isinstance(found, int) and not isinstance(found, bool):
         return str(found)
     if not isinstance(found, str) or not found.strip():
@@ -147,50 +118,42 @@ def execution(body: bytes) -> Execution:
     """
     payload = load(body)
     word = _status_word(payload, body)
-    folded = _SEPARATORS.sub("", word.casefold())
-    without_result = folded in _ENDED_WITHOUT_RESULT
-    meaning = ExecutionState.FAILED if without_result else _MEANINGS.get(folded)
+    meaning, word_is_reason = spellings.meaning_of(word)
     answer = body.decode("utf-8", "replace")
     word = clean(word, 100)
     if meaning is ExecutionState.SUCCEEDED:
         return _succeeded(payload, word, answer)
     if meaning is ExecutionState.FAILED:
-        return _failed(payload, word, answer, word_is_reason=without_result)
+        return _failed(payload, word, answer, word_is_reason=word_is_reason)
     if meaning is ExecutionState.NOT_FOUND:
         return Execution(state=meaning, word=word, answer=answer)
-    progress = payload.get("progress")
-    if not isinstance(progress, dict):
-        progress = {}
     return Execution(
         state=meaning or ExecutionState.RUNNING,
         word=word,
         known_word=meaning is not None,
-        execution_time=_seconds(payload.get("execution_time")),
+        execution_time=_seconds(spellings.first(payload, spellings.EXECUTION_TIME)),
         token_usage=_token_usage(payload),
-        current_task=_label(payload.get("current_task")) or _label(payload.get("last_step")),
-        completed_tasks=_count(progress.get("completed_tasks")),
-        total_tasks=_count(progress.get("total_tasks")),
+        current_task=next(filter(None, map(_label, spellings.values(payload, spellings.CURRENT_TASK))), None),
+        completed_tasks=_count(spellings.first(payload, spellings.COMPLETED_TASKS)),
+        total_tasks=_count(spellings.first(payload, spellings.TOTAL_TASKS)),
         answer=answer,
     )
 
 
 def _status_word(payload: Mapping[str, Any], body: bytes) -> str:
-    # A flow's `state` may be an object of its own; then the word is in `status`.
-    for key in ("state", "status"):
-        word = payload.get(key)
+    found = list(spellings.values(payload, spellings.STATUS))
+    for word in found:
         if isinstance(word, str) and word.strip():
             return word.strip()
-    if "state" in payload or "status" in payload:
+    if any(value is not None for value in found) or any(key in payload for key in spellings.STATUS):
         raise NotUnderstood("the answer's status is not text")
     raise NotUnderstood(f"the answer has no status: {server_words(body)[:200]}")
 
 
 def _succeeded(payload: Mapping[str, Any], word: str, answer: str) -> Execution:
-    result = payload.get("result")
-    if result is None:
-        result = payload.get("final_output")
+    result = spellings.first(payload, spellings.RESULT)
     output, as_json = _result(result)
-    beside = payload.get("result_json")
+    beside = spellings.first(payload, spellings.RESULT_JSON)
     if isinstance(beside, str):
         beside = _json_in(beside)
     if beside is not None:
@@ -210,9 +173,9 @@ def _succeeded(payload: Mapping[str, Any], word: str, answer: str) -> Execution:
 
 
 def _failed(payload: Mapping[str, Any], word: str, answer: str, *, word_is_reason: bool) -> Execution:
-    result = payload.get("result")
+    result = spellings.first(payload, spellings.FAILURE_RESULT)
     said = ""
-    for found in (payload.get("error"), payload.get("error_message"), payload.get("message"), _without_tasks(result)):
+    for found in (*spellings.values(payload, spellings.FAILURE_TEXT), _without_tasks(result)):
         said = clean(plain(found), MAX_ERROR)
         if said:
             break
@@ -270,7 +233,7 @@ def _tasks(result: Any) -> tuple[TaskResult, ...]:
 
 def _task(number: int, task: Mapping[str, Any]) -> TaskResult:
     return TaskResult(
-        task_id=_name(task.get("task_id")) or _name(task.get("name")) or f"task {number}",
+        task_id=next(filter(None, map(_name, spellings.values(task, spellings.TASK_NAME))), None) or f"task {number}",
         output=_result(task.get("output"))[0],
         agent=_name(task.get("agent")),
         execution_time=_seconds(task.get("execution_time")),
@@ -278,21 +241,21 @@ def _task(number: int, task: Mapping[str, Any]) -> TaskResult:
 
 
 def _execution_time(payload: Mapping[str, Any], result: Any) -> float | None:
-    seconds = _seconds(payload.get("execution_time"))
+    seconds = _seconds(spellings.first(payload, spellings.EXECUTION_TIME))
     if seconds is None and isinstance(result, dict):
-        seconds = _seconds(result.get("execution_time"))
+        seconds = _seconds(spellings.first(result, spellings.EXECUTION_TIME))
     return seconds
 
 
 def _token_usage(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    usage = payload.get("token_usage")
+    usage = spellings.first(payload, spellings.TOKEN_USAGE)
     return usage if isinstance(usage, dict) and usage else None
 
 
 def _label(value: Any) -> str | None:
     """The name of what the crew is doing: a text, or the most telling field of an object."""
     if isinstance(value, dict):
-        return next(filter(None, (_name(value.get(key)) for key in ("task", "name", "task_id", "agent"))), None)
+        return next(filter(None, map(_name, spellings.values(value, spellings.CURRENT_TASK_NAME))), None)
     return _name(value)
 
 
