@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import get_args
 
 import click
 
@@ -12,16 +11,23 @@ from batchcrew.base.sqlite_files import is_database_file
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_option, existing, known_batch, ledger_option, one_batch, option
 from batchcrew.ledger import LedgerReader
-from batchcrew.reports.export.rows import Format, export
+from batchcrew.reports.export.formats import DEFAULT_FORMAT, EXPORT_FORMATS
+from batchcrew.reports.export.rows import export
 
 
 @click.command()
 @click.argument("batch", required=False)
 @batch_option
 @option(
-    "-f", "--format", "format_", type=click.Choice(get_args(Format)), default="csv", show_default=True,
-    envvar="BATCHCREW_FORMAT", help="Format of the export.",
-)  # fmt: skip
+    "-f",
+    "--format",
+    "format_",
+    type=click.Choice(tuple(EXPORT_FORMATS)),
+    default=DEFAULT_FORMAT,
+    show_default=True,
+    envvar="BATCHCREW_FORMAT",
+    help="Format of the export.",
+)
 @option(
     "-o",
     "--output",
@@ -37,7 +43,7 @@ from batchcrew.reports.export.rows import Format, export
 )
 @ledger_option
 def command(
-    batch: str | None, *, named_batch: str | None, format_: Format, output: Path | None, with_gone: bool, ledger: Path
+    batch: str | None, *, named_batch: str | None, format_: str, output: Path | None, with_gone: bool, ledger: Path
 ) -> None:
     """Export one row per job of BATCH, in the file's order: the file's own columns, then the job's result."""
     batch = one_batch(batch, named_batch)
@@ -48,7 +54,7 @@ def command(
         click.echo(f"{number} {'row' if number == 1 else 'rows'} written to {output}", err=True)
 
 
-async def _export(path: Path, batch: str, format_: Format, output: Path | None, *, with_gone: bool) -> int:
+async def _export(path: Path, batch: str, format_: str, output: Path | None, *, with_gone: bool) -> int:
     async with LedgerReader(path, clock=SystemClock()) as ledger:
         key = await known_batch(ledger, batch)
         rows, stale = ledger.results(key, with_gone=with_gone), bool((await ledger.counts(key)).stale)

@@ -18,6 +18,8 @@ from batchcrew.base.errors import ExitCode
 from batchcrew.cli import COMMANDS, batchcrew
 from batchcrew.config.settings import BreakerSettings, CrewSettings, PollSettings, RetrySettings, RunSettings
 from batchcrew.jobfile import load_jobfile
+from batchcrew.jobfile.rows.formats import ROWS_SUFFIXES
+from batchcrew.reports.export.formats import EXPORT_FORMATS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,6 +43,15 @@ def test_the_commands_page_is_the_commands_help() -> None:
     if os.environ.get("BATCHCREW_WRITE_DOCS"):
         page.write_text(commands_page(), encoding="utf-8")
     assert page.read_text(encoding="utf-8") == commands_page()
+
+
+def test_the_ledgers_page_has_every_export_format() -> None:
+    assert f"`batchcrew export BATCH -f {'|'.join(EXPORT_FORMATS)} " in (ROOT / "docs" / "ledger.md").read_text("utf-8")
+
+
+def test_the_job_files_page_has_every_suffix_of_rows_files() -> None:
+    page = (ROOT / "docs" / "job-file.md").read_text("utf-8")
+    assert [suffix for suffix in ROWS_SUFFIXES if f"{suffix}" not in page] == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -55,4 +55,4 @@ class RowFormat:
     """Reads the beginning of a file whose columns are separated by a delimiter, and whose values are all text; the
     option `delimiter` applies to it."""
     binary: bool = False
-    """True: the file is not text: it has no encoding, and its first bytes are not compared with those of other formats."""
+    """True: the file is not text. It has no encoding, and its first bytes may be those of any other format."""
