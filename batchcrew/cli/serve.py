@@ -23,7 +23,16 @@ from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
 from batchcrew.cli.signals import SAME_SIGNAL_SECONDS, handle_in_loop
 from batchcrew.cli.sources import read_token
-from batchcrew.server import DIALECTS, CrewOptions, CrewServer, ServeOptions, Spread, parse_share, parse_target
+from batchcrew.server import (
+    DEFAULT_DIALECT,
+    DIALECTS,
+    CrewOptions,
+    CrewServer,
+    ServeOptions,
+    Spread,
+    parse_share,
+    parse_target,
+)
 
 TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name
 RATES = ("fail_rate", "http_error_rate", "drop_rate")
@@ -58,8 +67,8 @@ IN_MEMORY = Path(":memory:")
 )
 @option(
     "--dialect",
-    type=click.Choice(DIALECTS),
-    default="guide",
+    type=click.Choice(tuple(DIALECTS)),
+    default=DEFAULT_DIALECT,
     show_default=True,
     help="Wording of the answers, as different deployed crews give them.",
 )

@@ -17,14 +17,16 @@ It imports nothing of batchcrew but `errors`: it shares no parsing with the clie
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from batchcrew.server.dialects import DEFAULT_DIALECT, DIALECTS
 from batchcrew.server.faults import Fault, Faults
-from batchcrew.server.options import DIALECTS, CrewOptions, ServeOptions, Spread, parse_share
+from batchcrew.server.options import CrewOptions, ServeOptions, Spread, parse_share
 from batchcrew.server.targets import Target, parse_target
 
 if TYPE_CHECKING:
     from batchcrew.server.server import CrewServer
 
 __all__ = [
+    "DEFAULT_DIALECT",
     "DIALECTS",
     "CrewOptions",
     "CrewServer",

@@ -5,13 +5,12 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self, TypeAlias, get_args
+from typing import Self
 
 from batchcrew.base.errors import UsageError
+from batchcrew.server.dialects import DEFAULT_DIALECT, DIALECTS
 from batchcrew.server.targets import Target
 
-Dialect: TypeAlias = Literal["guide", "live", "legacy"]
-DIALECTS: tuple[str, ...] = get_args(Dialect)
 MAX_BODY_BYTES = 2**20
 """Largest kickoff body; a larger one is answered with 413."""
 MAX_EXECUTION_SECONDS = 86400.0
@@ -122,7 +121,7 @@ class ServeOptions:
     """0: any free port."""
     token: str | None = None
     """The bearer token; None: one is made."""
-    dialect: Dialect = "guide"
+    dialect: str = DEFAULT_DIALECT
     execution_time: Spread = Spread(2.0, 0.5)
     fail_rate: float = 0.0
     """Share of executions that end as failed."""

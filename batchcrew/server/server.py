@@ -14,9 +14,8 @@ from aiohttp import web
 
 from batchcrew.base.errors import UsageError
 from batchcrew.server.api.app import CrewApi, FaultSource
-from batchcrew.server.api.executor import Executor
-from batchcrew.server.crews.executor import CrewExecutor
-from batchcrew.server.demo.executor import DemoExecutor
+from batchcrew.server.api.executor import Executor, ExecutorContext
+from batchcrew.server.executors import make_executor
 from batchcrew.server.faults import ChanceFaults
 from batchcrew.server.options import ServeOptions
 
@@ -58,10 +57,9 @@ class CrewServer:
         self.token = self.options.token or secrets.token_urlsafe(24)
         self.url = ""
         """Known once it has started."""
-        self._now = now or steady_clock()
-        self._sleep = sleep
-        self._rng = rng or random.Random(self.options.seed)
-        self._faults = faults or ChanceFaults(self.options, self._rng)
+        rng = rng or random.Random(self.options.seed)
+        self._context = ExecutorContext(now=now or steady_clock(), sleep=sleep, rng=rng)
+        self._faults = faults or ChanceFaults(self.options, rng)
         self._executor: Executor | None = None
         self._api: CrewApi | None = None
         self._open = AsyncExitStack()
@@ -73,7 +71,7 @@ class CrewServer:
             UsageError: the address cannot be listened on, or the state file cannot be used.
         """
         async with AsyncExitStack() as stack:
-            executor = self._made()
+            executor = make_executor(self.options, self._context)
             stack.push_async_callback(executor.close)
             await executor.open()
             api = CrewApi(self.options, token=self.token, executor=executor, faults=self._faults)
@@ -105,11 +103,6 @@ class CrewServer:
             raise UsageError(
                 f"cannot listen on {host}:{port}: {error.strerror or error}; give another --host or --port"
             ) from error
-
-    def _made(self) -> Executor:
-        if self.options.crew is not None:
-            return CrewExecutor(self.options, self.options.crew, now=self._now, sleep=self._sleep)
-        return DemoExecutor(self.options, rng=self._rng, now=self._now, sleep=self._sleep)
 
     @property
     def name(self) -> str:

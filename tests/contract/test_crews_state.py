@@ -9,8 +9,8 @@ from crews_stage import Gate, crew_stage
 from server_stage import Receiver, manual_clock
 
 from batchcrew.base.errors import UsageError
-from batchcrew.server.api.executor import Report, StepReport, TaskReport
 from batchcrew.server.crews.store import ExecutionStore, Order
+from batchcrew.server.report import Report, StepReport, TaskReport
 
 META = {"batchcrew": {"batch": "b", "job": "j"}}
 

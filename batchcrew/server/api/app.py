@@ -12,10 +12,11 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from batchcrew.server.api import kickoff, resume
-from batchcrew.server.api.dialects import DIALECT_FORMATS, DialectFormat
 from batchcrew.server.api.executor import Accepted, Busy, Executor, NoExecution, NotPaused
 from batchcrew.server.api.kickoff import BadBody
 from batchcrew.server.api.openapi import describe
+from batchcrew.server.dialects import DIALECTS
+from batchcrew.server.dialects.dialect_format import DialectFormat
 from batchcrew.server.faults import Fault, Route
 from batchcrew.server.options import MAX_BODY_BYTES, ServeOptions
 
@@ -108,7 +109,7 @@ class CrewApi:
         self._token = token.encode()
         self._executor = executor
         self._faults = faults
-        self._format: DialectFormat = DIALECT_FORMATS[options.dialect]
+        self._format: DialectFormat = DIALECTS[options.dialect]
         self._requests = 0
 
     def application(self) -> web.Application:
@@ -176,7 +177,7 @@ class CrewApi:
         return web.Response(text="Healthy")
 
     async def _openapi(self, request: web.Request) -> web.Response:
-        return _json(describe(self._options.dialect, self._executor, id_first_only=self._format.id_first_only))
+        return _json(describe(self._format, self._executor))
 
     async def _stats(self, request: web.Request) -> web.Response:
         return _json(self.stats())

@@ -3,7 +3,7 @@
 import bisect
 from collections.abc import Iterator, Mapping
 
-from batchcrew.server.api.executor import Report
+from batchcrew.server.report import Report
 
 BUCKETS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 """Upper bounds of an execution's seconds."""

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 from yarl import URL
 
-from batchcrew.server.api.dialects import PAUSED, DialectFormat
-from batchcrew.server.api.executor import Report, StepReport, TaskReport
 from batchcrew.server.api.kickoff import BadBody, Body, read_url
+from batchcrew.server.dialects.dialect_format import PAUSED, DialectFormat
+from batchcrew.server.report import Report, StepReport, TaskReport
 
 Call: TypeAlias = tuple[str, str | None, bytes]
 """URL, Authorization header, body."""

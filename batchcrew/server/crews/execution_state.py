@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from batchcrew.server.api.dialects import DialectFormat
-from batchcrew.server.api.executor import Report, StepReport, TaskReport
 from batchcrew.server.crews.callbacks import Call, Callbacks
+from batchcrew.server.dialects.dialect_format import DialectFormat
+from batchcrew.server.report import Report, StepReport, TaskReport
 from batchcrew.server.workers.messages import Message
 
 

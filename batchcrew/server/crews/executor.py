@@ -14,8 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from batchcrew.server.api.dialects import DIALECT_FORMATS
-from batchcrew.server.api.executor import INTERRUPTED, Accepted, Busy, Input, NoExecution, NotPaused, Report
+from batchcrew.server.api.executor import Accepted, Busy, ExecutorContext, ExecutorKind, NoExecution, NotPaused
 from batchcrew.server.api.kickoff import Body, refuse_missing
 from batchcrew.server.api.metrics import Ended, open_metrics
 from batchcrew.server.api.resume import Resume
@@ -25,7 +24,9 @@ from batchcrew.server.crews.event_stream import Event, EventStream
 from batchcrew.server.crews.execution_state import Live, fail, follow
 from batchcrew.server.crews.outbox import Outbox
 from batchcrew.server.crews.store import ExecutionStore, Order
+from batchcrew.server.dialects import DIALECTS
 from batchcrew.server.options import CrewOptions, ServeOptions
+from batchcrew.server.report import INTERRUPTED, Input, Report
 from batchcrew.server.workers.messages import Message
 from batchcrew.server.workers.pool import Description, Pool
 from batchcrew.server.workers.processes import ProcessPool
@@ -61,7 +62,7 @@ class CrewExecutor:
         pool: Pool | None = None,
     ) -> None:
         self._options = options
-        self._format = DIALECT_FORMATS[serve.dialect]
+        self._format = DIALECTS[serve.dialect]
         self._now = now
         self._sleep = sleep
         self._store = ExecutionStore(serve.state, now=now())
@@ -307,3 +308,11 @@ class CrewExecutor:
         while True:
             await self._sleep(HOUSEKEEPING_SECONDS)
             self._forget()
+
+
+def _make(options: ServeOptions, context: ExecutorContext) -> CrewExecutor:
+    assert options.crew is not None  # noqa: S101 - what CREWS serves
+    return CrewExecutor(options, options.crew, now=context.now, sleep=context.sleep)
+
+
+CREWS = ExecutorKind(serves=lambda options: options.crew is not None, make=_make)

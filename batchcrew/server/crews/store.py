@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from batchcrew.base.errors import UsageError
 from batchcrew.base.sqlite_files import create_private, database_uri
-from batchcrew.server.api.executor import ENDED, Phase, Report, StepReport, TaskReport
+from batchcrew.server.report import ENDED, Phase, Report, StepReport, TaskReport
 
 LOG = logging.getLogger("batchcrew.server")
 APPLICATION_ID = 0x62636B65

@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from batchcrew.server.api.executor import Phase, Report, StepReport, TaskReport
 from batchcrew.server.demo import crew
 from batchcrew.server.options import Spread
+from batchcrew.server.report import Phase, Report, StepReport, TaskReport
 
 WAITING_SHARE = 0.05
 """Part of the time in which an execution waits to start, in the dialects that can say so."""

@@ -6,8 +6,7 @@ import random
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
-from batchcrew.server.api.dialects import DIALECT_FORMATS
-from batchcrew.server.api.executor import Accepted, Busy, Input, NoExecution, Report
+from batchcrew.server.api.executor import Accepted, Busy, ExecutorContext, ExecutorKind, NoExecution
 from batchcrew.server.api.kickoff import Body
 from batchcrew.server.api.resume import Resume
 from batchcrew.server.demo import crew
@@ -15,7 +14,9 @@ from batchcrew.server.demo.execution import Record, fate, report, view
 from batchcrew.server.demo.kickoff import demand
 from batchcrew.server.demo.store import Callbacks, Executions
 from batchcrew.server.demo.webhooks import Webhooks
+from batchcrew.server.dialects import DIALECTS
 from batchcrew.server.options import ServeOptions
+from batchcrew.server.report import Input, Report
 
 
 class DemoExecutor:
@@ -44,7 +45,7 @@ class DemoExecutor:
         self._seed = rng.getrandbits(63)
         self._now = now
         self._executions = Executions(options.state, now=now())
-        self._webhooks = Webhooks(DIALECT_FORMATS[options.dialect], self._executions, now=now, sleep=sleep)
+        self._webhooks = Webhooks(DIALECTS[options.dialect], self._executions, now=now, sleep=sleep)
 
     async def open(self) -> None:
         """Begin to call back."""
@@ -129,3 +130,10 @@ class DemoExecutor:
     def kickoffs_of(self, job: str) -> int:
         """Executions of the batchcrew job of that id."""
         return self._executions.kickoffs_of(job)
+
+
+def _make(options: ServeOptions, context: ExecutorContext) -> DemoExecutor:
+    return DemoExecutor(options, rng=context.rng, now=context.now, sleep=context.sleep)
+
+
+DEMO = ExecutorKind(serves=lambda options: options.crew is None, make=_make)

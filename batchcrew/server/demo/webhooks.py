@@ -13,10 +13,10 @@ from typing import Any
 
 import aiohttp
 
-from batchcrew.server.api.dialects import DialectFormat
 from batchcrew.server.demo import crew
 from batchcrew.server.demo.execution import Record, report, step_report, task_ends, task_report, view
 from batchcrew.server.demo.store import Callbacks, Executions
+from batchcrew.server.dialects.dialect_format import DialectFormat
 from batchcrew.server.webhook_sender import MAX_DELIVERIES, TIMEOUT, post, redact_url, wait_for_change
 
 LOG = logging.getLogger("batchcrew.server")
