@@ -1,7 +1,7 @@
-"""What a deployed crew answers, in any of the dialects met in the field, understood. Pure: bytes in, values out.
+"""Reads the answers of deployed crews, in all dialects met in the field. Pure functions of an answer's bytes.
 
-The dialect is never configured. Every answer is read for what it holds: `state` or `status`, `result` or
-`final_output`, an object, a text, or a text that holds JSON.
+The dialect is never configured: each answer is searched for the fields and words of `spellings.py`. A result may be an
+object, a text, or a text that contains JSON.
 """
 
 import json
@@ -17,9 +17,9 @@ from batchcrew.model.crew_answers import CrewInput, CrewInputs
 from batchcrew.model.execution import Execution, ExecutionState, Json, TaskResult
 
 MAX_KICKOFF_ID = 1000
-"""Longest kickoff id that is believed, in characters."""
+"""Longest valid kickoff id, in characters."""
 MAX_ERROR = 2000
-"""Longest failure text kept beside the whole answer, in characters."""
+"""Longest failure text that is stored in addition to the complete answer, in characters."""
 _MAX_NAME = 200
 _MAX_COUNT = 10**9
 
@@ -29,14 +29,14 @@ _GUIDE_RESULT = frozenset({"output", "tasks"})
 
 
 class NotUnderstood(ValueError):
-    """The answer is not what was asked for; the text says what it is instead (not yet cleaned)."""
+    """The answer is not the expected one; the text says what it is instead (not cleaned yet)."""
 
 
 def load(body: bytes) -> dict[str, Any]:
-    """The JSON object in `body`.
+    """Return the JSON object in `body`.
 
     Raises:
-        NotUnderstood: it is not valid JSON (or is nested too deep, or not UTF-8), or JSON that is not an object.
+        NotUnderstood: it is not valid JSON (or is nested too deeply, or not UTF-8), or JSON that is not an object.
     """
     try:
         payload = parse(body)
@@ -51,8 +51,8 @@ def _load_leniently(body: bytes, error: ValueError) -> Any:
     r"""Read JSON that orjson refuses only for a detail.
 
     The detail is a byte order mark, half a surrogate pair (`"\ud83d"`, an emoji cut in two), or `NaN` and `Infinity`,
-    which Python's own json writes. A crew's paid answer is not thrown away for that: the half becomes `?`, the numbers
-    become null.
+    which Python's own json writes. A paid answer is not lost for that: the half becomes `?`, the numbers become
+    null.
     """
     if b"\\u" not in body and not body.startswith(_BOM) and not _NO_NUMBERS.search(body):
         _no_json(body, error)
@@ -64,7 +64,7 @@ def _load_leniently(body: bytes, error: ValueError) -> Any:
 
 
 def _null(_: str) -> None:
-    """Stand for `NaN`, `Infinity` and `-Infinity`."""
+    """Replace `NaN`, `Infinity` and `-Infinity`."""
 
 
 def _no_json(body: bytes, error: ValueError) -> NoReturn:
@@ -74,10 +74,10 @@ def _no_json(body: bytes, error: ValueError) -> NoReturn:
 
 
 def kickoff_id(body: bytes) -> str:
-    """The id under which the crew runs: an opaque text (a whole number is taken as its digits).
+    """Return the kickoff id: an opaque text; an integer becomes its digits.
 
     Raises:
-        NotUnderstood: there is none, or none that could be put in a URL.
+        NotUnderstood: there is none, or it is not allowed in a URL.
     """
     payload = load(body)
     found = spellings.first(payload, spellings.KICKOFF_ID)
@@ -92,7 +92,7 @@ def kickoff_id(body: bytes) -> str:
 
 
 def wrong_kickoff_id(text: str) -> str | None:
-    """Why `text` can be no kickoff_id, as the end of a sentence; None when it can."""
+    """Return why `text` is not a valid kickoff_id, as the end of a sentence; None if it is valid."""
     if not text.strip():
         return "that is empty"
     if len(text) > MAX_KICKOFF_ID:
@@ -103,18 +103,18 @@ def wrong_kickoff_id(text: str) -> str | None:
 
 
 def not_found(body: bytes) -> Execution:
-    """The server answered HTTP 404 about an execution."""
+    """Return the meaning of HTTP 404 as the answer to a poll."""
     return Execution(state=ExecutionState.NOT_FOUND, word="not found", answer=body.decode("utf-8", "replace"))
 
 
 def execution(body: bytes) -> Execution:
-    """One answer about an execution.
+    """Read an answer about an execution.
 
-    A succeeded execution without any result has `output` None; an empty result has `output` "". A result
-    that is JSON has its compact text as `output`. A failed one always has an `error`: one clean line.
+    A succeeded execution without any result has the `output` None, one with an empty result has "". The `output` of a
+    JSON result is its compact text. A failed execution always has an `error`, which is one clean line.
 
     Raises:
-        NotUnderstood: it holds no status word.
+        NotUnderstood: it has no status word.
     """
     payload = load(body)
     word = _status_word(payload, body)
@@ -153,13 +153,13 @@ def _status_word(payload: Mapping[str, Any], body: bytes) -> str:
 def _succeeded(payload: Mapping[str, Any], word: str, answer: str) -> Execution:
     result = spellings.first(payload, spellings.RESULT)
     output, as_json = _result(result)
-    beside = spellings.first(payload, spellings.RESULT_JSON)
-    if isinstance(beside, str):
-        beside = _json_in(beside)
-    if beside is not None:
-        as_json = beside
+    separate = spellings.first(payload, spellings.RESULT_JSON)
+    if isinstance(separate, str):
+        separate = _json_in(separate)
+    if separate is not None:
+        as_json = separate
         if output is None:
-            output = json_text(beside)
+            output = json_text(separate)
     return Execution(
         state=ExecutionState.SUCCEEDED,
         word=word,
@@ -193,14 +193,14 @@ def _failed(payload: Mapping[str, Any], word: str, answer: str, *, word_is_reaso
 
 
 def _without_tasks(result: Any) -> Any:
-    """The part of a failed execution's result that is its failure text."""
+    """Return the part of a failed execution's result that is its failure text."""
     if not isinstance(result, dict):
         return result
     return result.get("output") or {key: value for key, value in result.items() if key not in _GUIDE_RESULT}
 
 
 def _result(result: Any) -> tuple[str | None, Json]:
-    """`output` and `result_json` of a result of any shape."""
+    """Return `output` and `result_json` of a result of any shape."""
     if result is None:
         return None, None
     if isinstance(result, str):
@@ -209,12 +209,12 @@ def _result(result: Any) -> tuple[str | None, Json]:
         if result.keys() <= _GUIDE_RESULT:
             return _result(result.get("output"))
         if isinstance(result.get("output"), str):
-            return result["output"], result  # more than the guide's keys: nothing of it is dropped
+            return result["output"], result  # it has more than the guide's keys: all of it is returned
     return json_text(result), result
 
 
 def _json_in(text: str) -> Json:
-    """The object or list that a text holds, if that is all it holds."""
+    """Return the object or list in a text that contains nothing else; else None."""
     if text.lstrip()[:1] not in {"{", "["}:
         return None
     try:
@@ -253,7 +253,7 @@ def _token_usage(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _label(value: Any) -> str | None:
-    """The name of what the crew is doing: a text, or the most telling field of an object."""
+    """Return the name of the current task: a text, or the first field of an object that names it."""
     if isinstance(value, dict):
         return next(filter(None, map(_name, spellings.values(value, spellings.CURRENT_TASK_NAME))), None)
     return _name(value)
@@ -266,7 +266,7 @@ def _name(value: Any) -> str | None:
 
 
 def _seconds(value: Any) -> float | None:
-    """A time in seconds, also when it comes as text."""
+    """Return a time in seconds, also from text; None if it is not valid."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -282,9 +282,9 @@ def _count(value: Any) -> int | None:
 
 
 def crew_inputs(body: bytes, *, idempotent_kickoff: bool = False) -> CrewInputs:
-    """What a crew asks for: a list of names, a mapping of names, or a list of objects.
+    """Return the inputs of a crew, which are a list of names, a mapping of names, or a list of objects.
 
-    `optional_inputs`, a list of names, is what it takes besides; `batchcrew serve` says that.
+    `optional_inputs`, which `batchcrew serve` sends, is a list of further names.
 
     Raises:
         NotUnderstood: the answer is none of these.

@@ -5,7 +5,7 @@ from typing import Any, Literal, TypeAlias
 
 Phase: TypeAlias = Literal["waiting", "running", "paused", "succeeded", "failed"]
 ENDED: frozenset[Phase] = frozenset({"succeeded", "failed"})
-"""Nothing follows these."""
+"""Final phases."""
 ACTIVE: frozenset[Phase] = frozenset({"waiting", "running", "paused"})
 INTERRUPTED = "interrupted by a restart"
 
@@ -36,7 +36,7 @@ class TaskReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
-    """What an agent has thought, or done with a tool."""
+    """A thought of an agent, or its use of a tool."""
 
     task_id: str
     agent: str
@@ -56,7 +56,7 @@ class Report:
     current_task: str = ""
     """Empty before the first one."""
     done: int = 0
-    """Tasks that have ended well."""
+    """Tasks that have succeeded."""
     total: int = 0
     tasks: tuple[TaskReport, ...] = ()
     output: str = ""
@@ -64,11 +64,11 @@ class Report:
     error: str = ""
     """Why it failed."""
     execution_time: float = 0.0
-    """Seconds, of one that has ended."""
+    """Seconds, if it has ended."""
     token_usage: dict[str, int] | None = None
     last_step: StepReport | None = None
     real: bool = True
-    """False: the demo crew's, which speaks to the letter of each dialect."""
+    """False: of the demo crew, whose answers contain exactly the fields of each dialect."""
 
     @property
     def ended(self) -> bool:

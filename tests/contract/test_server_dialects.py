@@ -148,7 +148,7 @@ async def test_the_legacy_dialect_has_the_id_first_only() -> None:
     async with stage(dialect="legacy") as on:
         kickoff_id = await on.started()
         answer = await on.get(f"/status/{kickoff_id}")
-        assert (answer.status, answer.body) == (404, {"detail": "there is no such path"})
+        assert (answer.status, answer.body) == (404, {"detail": "path not found"})
 
 
 @pytest.mark.parametrize("dialect", LIVES)

@@ -43,32 +43,32 @@ async def test_without_inputs_all_are_missing() -> None:
 
 
 BAD_BODIES: list[tuple[bytes, str]] = [
-    (b"", "the body is no JSON"),
-    (b"{", "the body is no JSON"),
-    (b"inputs=1", "the body is no JSON"),
-    (b'{"inputs": NaN}', "the body is no JSON"),
-    (b'{"inputs": {"age": ' + b"9" * 5000 + b"}}", "the body is no JSON"),
-    (b"\xff\xfe{}", "the body is no UTF-8"),
-    (b'{"inputs": "\xed\xa0\x80"}', "the body is no UTF-8"),
-    (b"[]", "the body is JSON but no object"),
-    (b"null", "the body is JSON but no object"),
-    (b'"inputs"', "the body is JSON but no object"),
-    (b"[" * 100_000, "the body is nested too deep"),
-    (b'{"inputs":' + b'{"a":' * 90_000 + b"1" + b"}" * 90_000 + b"}", "the body is nested too deep"),
-    (b'{"inputs": []}', "inputs is no JSON object"),
-    (b'{"inputs": null}', "inputs is no JSON object"),
-    (b'{"inputs": "budget"}', "inputs is no JSON object"),
-    (b'{"inputs": {}, "meta": []}', "meta is no JSON object"),
-    (b'{"inputs": {}, "meta": "x"}', "meta is no JSON object"),
-    (b'{"inputs": {}, "taskWebhookUrl": 3}', "taskWebhookUrl is no http or https URL"),
-    (b'{"inputs": {}, "stepWebhookUrl": {}}', "stepWebhookUrl is no http or https URL"),
-    (b'{"inputs": {}, "crewWebhookUrl": ""}', "crewWebhookUrl is no http or https URL"),
-    (b'{"inputs": {}, "crewWebhookUrl": "file:///etc/passwd"}', "crewWebhookUrl is no http or https URL"),
-    (b'{"inputs": {}, "crewWebhookUrl": "http://"}', "crewWebhookUrl is no http or https URL"),
-    (b'{"inputs": {}, "crewWebhookUrl": "http://a:99999/"}', "crewWebhookUrl is no http or https URL"),
-    (b'{"inputs": {}, "crewWebhookUrl": "http://a\\r\\nHost: b/"}', "crewWebhookUrl is no http or https URL"),
-    (b'{"inputs": {}, "crewWebhookUrl": "http://\\ud800/"}', "crewWebhookUrl is no http or https URL"),
-    (b'{"inputs": {}, "crewWebhookUrl": "http://[::1/"}', "crewWebhookUrl is no http or https URL"),
+    (b"", "the body is not valid JSON"),
+    (b"{", "the body is not valid JSON"),
+    (b"inputs=1", "the body is not valid JSON"),
+    (b'{"inputs": NaN}', "the body is not valid JSON"),
+    (b'{"inputs": {"age": ' + b"9" * 5000 + b"}}", "the body is not valid JSON"),
+    (b"\xff\xfe{}", "the body is not UTF-8"),
+    (b'{"inputs": "\xed\xa0\x80"}', "the body is not UTF-8"),
+    (b"[]", "the body is JSON, but not an object"),
+    (b"null", "the body is JSON, but not an object"),
+    (b'"inputs"', "the body is JSON, but not an object"),
+    (b"[" * 100_000, "the body is nested too deeply"),
+    (b'{"inputs":' + b'{"a":' * 90_000 + b"1" + b"}" * 90_000 + b"}", "the body is nested too deeply"),
+    (b'{"inputs": []}', "inputs must be a JSON object"),
+    (b'{"inputs": null}', "inputs must be a JSON object"),
+    (b'{"inputs": "budget"}', "inputs must be a JSON object"),
+    (b'{"inputs": {}, "meta": []}', "meta must be a JSON object"),
+    (b'{"inputs": {}, "meta": "x"}', "meta must be a JSON object"),
+    (b'{"inputs": {}, "taskWebhookUrl": 3}', "taskWebhookUrl must be an http or https URL"),
+    (b'{"inputs": {}, "stepWebhookUrl": {}}', "stepWebhookUrl must be an http or https URL"),
+    (b'{"inputs": {}, "crewWebhookUrl": ""}', "crewWebhookUrl must be an http or https URL"),
+    (b'{"inputs": {}, "crewWebhookUrl": "file:///etc/passwd"}', "crewWebhookUrl must be an http or https URL"),
+    (b'{"inputs": {}, "crewWebhookUrl": "http://"}', "crewWebhookUrl must be an http or https URL"),
+    (b'{"inputs": {}, "crewWebhookUrl": "http://a:99999/"}', "crewWebhookUrl must be an http or https URL"),
+    (b'{"inputs": {}, "crewWebhookUrl": "http://a\\r\\nHost: b/"}', "crewWebhookUrl must be an http or https URL"),
+    (b'{"inputs": {}, "crewWebhookUrl": "http://\\ud800/"}', "crewWebhookUrl must be an http or https URL"),
+    (b'{"inputs": {}, "crewWebhookUrl": "http://[::1/"}', "crewWebhookUrl must be an http or https URL"),
 ]
 
 
@@ -84,7 +84,7 @@ async def test_a_body_that_is_no_kickoff(body: bytes, message: str) -> None:
 async def test_legacy_says_detail() -> None:
     async with stage(dialect="legacy") as on:
         answer = await on.call("POST", "/kickoff", data=b"{")
-        assert (answer.status, answer.body) == (400, {"detail": "the body is no JSON"})
+        assert (answer.status, answer.body) == (400, {"detail": "the body is not valid JSON"})
 
 
 async def test_depth_that_parses_and_cannot_be_written_again() -> None:
@@ -101,7 +101,7 @@ async def test_depth_that_parses_and_cannot_be_written_again() -> None:
                 answer = await on.call("POST", "/kickoff", data=body)
                 seen.add((answer.status, answer.body.get("message")))
     assert {status for status, _ in seen} == {200, 400}
-    assert {message for _, message in seen} == {None, "the body is nested too deep"}
+    assert {message for _, message in seen} == {None, "the body is nested too deeply"}
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ async def test_a_body_over_the_limit(dialect: str) -> None:
     async with stage(dialect=dialect) as on:
         answer = await on.call("POST", "/kickoff", data=io.BytesIO(b" " * 5_000_000))
         assert answer.status == 413
-        assert "the body is over 1048576 bytes" in answer.body.values()
+        assert "the body is larger than 1048576 bytes" in answer.body.values()
         assert on.server.stats["refused"] == 1
 
 
@@ -194,7 +194,7 @@ async def test_wrong_methods_and_paths() -> None:
             answer = await on.call(method, path)
             assert (answer.status, answer.headers["Allow"]) == (405, allowed)
         answer = await on.get("/nothing")
-        assert (answer.status, answer.body) == (404, {"error": "Not Found", "message": "there is no such path"})
+        assert (answer.status, answer.body) == (404, {"error": "Not Found", "message": "path not found"})
         assert (await on.call("HEAD", "/")).status == 200
 
 

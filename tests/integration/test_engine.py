@@ -35,7 +35,7 @@ async def test_a_batch_ends_in_every_dialect_and_never_passes_its_concurrency(tm
     counts = await made.counts()
     assert (counts.succeeded, counts.total) == (30, 30)
     rows = await made.rows()
-    assert all(row.output and "no language model was asked" in row.output for row in rows)
+    assert all(row.output and "no language model was used" in row.output for row in rows)
     assert all(row.started_at and row.ended_at and row.execution_time is not None for row in rows)
 
 

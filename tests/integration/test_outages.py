@@ -171,7 +171,7 @@ async def test_completed_without_an_output_is_polled_again(tmp_path: Path, how: 
         await to_the_end(made, how)
     (row,) = await made.rows()
     assert row.state is JobState.SUCCEEDED
-    assert "no language model was asked" in (row.output or "")
+    assert "no language model was used" in (row.output or "")
 
 
 @pytest.mark.parametrize("how", HOWS)

@@ -30,10 +30,13 @@ SCANNED = (
     "batchcrew/base/*.py",
     "batchcrew/cli/*.py",
     "batchcrew/config/*.py",
+    "batchcrew/crew/*.py",
     "batchcrew/engine/observe/*.py",
+    "batchcrew/model/*.py",
     "batchcrew/progress/*.py",
     "batchcrew/reports/*.py",
     "batchcrew/reports/export/*.py",
+    "batchcrew/server/**/*.py",
 )
 EXCLUDED = {
     "docs/commands.md",  # generated from the help texts in the code

@@ -1,4 +1,4 @@
-"""The OpenAPI description of exactly what is served, in the dialect that is spoken."""
+"""The OpenAPI description of exactly what is served, in the dialect that is served."""
 
 from collections.abc import Sequence
 
@@ -26,11 +26,11 @@ def describe(dialect: DialectFormat, executor: Executor) -> Schema:
             "get": {"summary": "Health", "security": [], "responses": health},
             "head": {"summary": "Health", "security": [], "responses": {"200": {"description": "The server is up."}}},
         },
-        "/inputs": _get("Inputs that the crew asks for", _inputs_answer(dialect), "401"),
+        "/inputs": _get("Inputs of the crew", _inputs_answer(dialect), "401"),
         "/kickoff": {"post": _kickoff("kickoff")},
         "/kickoff/": {"post": _kickoff("kickoffWithSlash")},
         "/{kickoff_id}/status": _status(dialect),
-        "/stats": _get("What was asked and what runs: of the embedded server only", _answer("Counts", "Stats"), "401"),
+        "/stats": _get("Counts, which only the embedded server has", _answer("Counts", "Stats"), "401"),
         "/openapi.json": _get("This document", _answer("OpenAPI", {"type": "object"})),
     }
     if real:
@@ -40,7 +40,7 @@ def describe(dialect: DialectFormat, executor: Executor) -> Schema:
     if not dialect.id_first_only:
         paths["/status/{kickoff_id}"] = _status(dialect)
     if real:
-        _say_busy(paths)
+        _add_busy(paths)
     return {
         "openapi": "3.1.0",
         "info": {"title": "batchcrew's embedded crew", "version": "1", "description": executor.description},
@@ -62,8 +62,8 @@ def describe(dialect: DialectFormat, executor: Executor) -> Schema:
     }
 
 
-def _say_busy(paths: Schema) -> None:
-    """Any request to real crews may be refused while too many are being answered."""
+def _add_busy(paths: Schema) -> None:
+    """Add the refusal that any request to real crews may get while too many are being answered."""
     for operations in paths.values():
         for method in ("get", "head", "post"):
             if method in operations:
@@ -86,7 +86,7 @@ def _get(summary: str, answer: Schema, *refusals: str) -> Schema:
 
 def _inputs_answer(dialect: DialectFormat) -> Schema:
     answer = _answer(
-        "What a kickoff must give, and what it may give.",
+        "The inputs that a kickoff must contain, and those that it may contain.",
         object_schema({"inputs": dialect.inputs_schema(), "optional_inputs": list_schema(TEXT)}),
     )
     note = "The same Idempotency-Key starts one execution only. Not sent where that is switched off."
@@ -107,7 +107,7 @@ def _kickoff(operation: str) -> Schema:
         "name": "Idempotency-Key",
         "in": "header",
         "required": False,
-        "description": "A kickoff with a key that came before is answered with that key's execution.",
+        "description": "A kickoff with a known key is answered with the execution of that key.",
         "schema": {"type": "string", "pattern": "^[\\x20-\\x7e]{1,255}$"},
     }
     body = {"$ref": "#/components/schemas/Kickoff"}
@@ -117,30 +117,30 @@ def _kickoff(operation: str) -> Schema:
         "parameters": [key],
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {
-            "200": _answer("It has started.", "Started"),
+            "200": _answer("The execution has started.", "Started"),
             **_refer("400", "401", "408", "413", "422", "429", "500", "502", "503"),
         },
     }
 
 
 def _refusals(*, real: bool) -> Schema:
-    said = {
-        "400": "The body is no kickoff: no JSON, or of wrong types.",
+    texts = {
+        "400": "The body is not a kickoff: it is not JSON, or a value has a wrong type.",
         "401": "The bearer token is missing or wrong.",
         "404": "There is no such execution.",
         "408": "The body did not arrive in time.",
         "413": "The body is too large.",
-        "429": "As many executions run as may (--max-running).",
-        "500": "An error on purpose (--http-error-rate), or a defect.",
+        "429": "The limit of running executions is reached (--max-running).",
+        "500": "An error on purpose (--http-error-rate), or a defect of the server.",
         "503": "An error on purpose (--http-error-rate).",
     }
     if real:
-        said |= {
+        texts |= {
             "404": "There is no such execution.",
-            "429": "As many executions wait as may (--max-queue).",
+            "429": "The limit of waiting executions is reached (--max-queue).",
             "503": "The server is about to stop, or too many requests are being answered.",
         }
-    found = {code: _answer(text, "Error") for code, text in said.items()}
+    found = {code: _answer(text, "Error") for code, text in texts.items()}
     found["422"] = _answer("Required inputs are missing.", "MissingInputs")
     found["502"] = {
         "description": "An error on purpose (--http-error-rate): HTML, as a gateway answers.",
@@ -202,27 +202,30 @@ _STREAM: Schema = {
             "maxItems": 200,
             "description": "Names of the library's events, as in task_completed.",
         },
-        "realtime": {"type": "boolean", "description": "Each event by itself; else they are gathered for a moment."},
+        "realtime": {
+            "type": "boolean",
+            "description": "Send each event immediately, in its own webhook.",
+        },
     },
 }
 
 
 def _kickoff_schema(inputs: Sequence[Input], *, real: bool) -> Schema:
-    """What a kickoff holds."""
+    """Describe the body of a kickoff."""
     given: Schema = {
         "type": "object",
         "required": [entry.name for entry in inputs if entry.required],
         "description": "Values of any type; other inputs are ignored.",
     }
     if real:
-        given["description"] = "Values of any type; what else is given is passed on to the crew."
+        given["description"] = "Values of any type; other inputs are passed on to the crew."
         given["properties"] = {entry.name: {"description": f"{entry.type} is expected"} for entry in inputs}
     return {
         "type": "object",
         "required": ["inputs"],
         "properties": {
             "inputs": given,
-            "meta": {"type": ["object", "null"], "description": "Comes back in every webhook."},
+            "meta": {"type": ["object", "null"], "description": "Repeated in every webhook."},
             **_URLS,
             **({"humanInputWebhook": _RECEIVER, "webhooks": _STREAM} if real else {}),
         },
@@ -238,7 +241,7 @@ _RESUME_BODY: Schema = {
         "human_feedback": {
             "type": ["string", "null"],
             "maxLength": 100_000,
-            "description": "What to do better; a rejection needs it.",
+            "description": "What to improve; required for a rejection.",
         },
         "is_approve": {"type": "boolean"},
         **_URLS,
@@ -246,14 +249,14 @@ _RESUME_BODY: Schema = {
 }
 _RESUMED = object_schema({"status": word_schema("resumed", "retrying"), "message": TEXT})
 _RESUME: Schema = {
-    "summary": "Give a person's word to a paused execution",
-    "description": "The webhooks of the kickoff are not carried over: what is named here is called from now on.",
+    "summary": "Pass human input to a paused execution",
+    "description": "The webhooks of the kickoff no longer apply: from now on, only the URLs in this body are called.",
     "operationId": "resume",
     "requestBody": {
         "required": True,
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Resume"}}},
     },
-    "responses": {"200": _answer("It goes on.", "Resumed"), **_refer("400", "401", "404", "408", "413")},
+    "responses": {"200": _answer("The execution continues.", "Resumed"), **_refer("400", "401", "404", "408", "413")},
 }
 _METRICS: Schema = {
     "description": "Counts.",
