@@ -20,20 +20,20 @@ _WRONG_URL = frozenset({404, 405})
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 
 
-def kickoff_refusal(code: int, said: str, *, url: str, retry_after: float | None) -> Refusal:
+def kickoff_refusal(code: int, text: str, *, url: str, retry_after: float | None) -> Refusal:
     """Return the meaning of an answer to a kickoff other than 2xx.
 
     Args:
         code: HTTP status.
-        said: the server's text, cleaned; may be empty.
+        text: the server's text, cleaned; may be empty.
         url: where the kickoff was sent.
         retry_after: seconds, as `retry_after_seconds` returns them.
     """
-    status = described(code, said)
+    status = described(code, text)
     if code in REFUSED_FOR_NOW:
         return Busy(f"refused for now: {status}", retry_after, too_many=code == 429)
     if code in STOPS_EVERYTHING:
-        return Unusable(stopping(code, said, url=url))
+        return Unusable(stopping(code, text, url=url))
     if code in _WRONG_URL:
         return Unusable(f"{url} returned {status}; `url:` must be the crew's base URL, without /kickoff")
     if 400 <= code < 500:
@@ -41,19 +41,19 @@ def kickoff_refusal(code: int, said: str, *, url: str, retry_after: float | None
     return Doubtful(f"the kickoff was answered with {status}")
 
 
-def stopping(code: int, said: str, *, url: str) -> str:
+def stopping(code: int, text: str, *, url: str) -> str:
     """Return the message for a code of `STOPS_EVERYTHING`."""
     fix = {402: "check the crew's account", 407: "check the proxy's user and password"}.get(code, "check `token:`")
-    return f"{url} returned {described(code, said)}; {fix}"
+    return f"{url} returned {described(code, text)}; {fix}"
 
 
-def described(code: int, said: str) -> str:
+def described(code: int, text: str) -> str:
     """Return the code with its name and the server's text: `422 Unprocessable Entity: missing inputs: budget`."""
     try:
         name = f"{code} {HTTPStatus(code).phrase}"
     except ValueError:
         name = str(code)
-    return f"{name}: {said}" if said else name
+    return f"{name}: {text}" if text else name
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -119,11 +119,11 @@ class CrewClient:
                 return NotSent(reason, local=reply.local)
             return Unusable(reason) if reply.refused else Unclear(reason, passing=True)
         if reply.code in STOPS_EVERYTHING:
-            return Unusable(stopping(reply.code, self._said(reply), url=str(url)))
+            return Unusable(stopping(reply.code, self._server_text(reply), url=str(url)))
         if not reply.good:
-            said = f"GET {url} returned {described(reply.code, self._said(reply))}"
+            reason = f"GET {url} returned {described(reply.code, self._server_text(reply))}"
             passing = reply.code in REFUSED_FOR_NOW or reply.code >= 500
-            return Unclear(said, self._retry_after(reply), passing=passing)
+            return Unclear(reason, self._retry_after(reply), passing=passing)
         idempotent = reply.headers.get("Idempotency-Key", "").strip().casefold() == "supported"
         try:
             return dialect.crew_inputs(as_utf8(reply.body, reply.charset), idempotent_kickoff=idempotent)
@@ -146,7 +146,9 @@ class CrewClient:
                 return NotSent(reason, local=reply.local)
             return Unusable(reason) if reply.refused else Doubtful(reason)
         if not reply.good:
-            return kickoff_refusal(reply.code, self._said(reply), url=str(url), retry_after=self._retry_after(reply))
+            return kickoff_refusal(
+                reply.code, self._server_text(reply), url=str(url), retry_after=self._retry_after(reply)
+            )
         try:
             accepted = Accepted(dialect.kickoff_id(as_utf8(reply.body, reply.charset)))
         except NotUnderstood as error:
@@ -185,7 +187,7 @@ class CrewClient:
                 logger.debug("crew %s answers on %s", self._name, STATUS_ROUTES[1])
             return answer
         if reply.code == 403:
-            return Unclear(f"both {' and '.join(STATUS_ROUTES)} were tried: {described(403, self._said(reply))}")
+            return Unclear(f"both {' and '.join(STATUS_ROUTES)} were tried: {described(403, self._server_text(reply))}")
         if reply.code in STOPS_EVERYTHING or reply.code in REFUSED_FOR_NOW or reply.code >= 500:
             return answer
         return first
@@ -197,10 +199,10 @@ class CrewClient:
         if reply.code == 404:
             return dialect.not_found(self._redacted(as_utf8(reply.body, reply.charset)))
         if reply.code in STOPS_EVERYTHING:
-            return Unusable(stopping(reply.code, self._said(reply), url=str(self._endpoints.base)))
+            return Unusable(stopping(reply.code, self._server_text(reply), url=str(self._endpoints.base)))
         if not reply.good:
-            said = described(reply.code, self._said(reply))
-            return Unclear(f"the status request was answered with {said}", self._retry_after(reply))
+            reason = described(reply.code, self._server_text(reply))
+            return Unclear(f"the status request was answered with {reason}", self._retry_after(reply))
         body = self._redacted(as_utf8(reply.body, reply.charset))
         try:
             if len(body) > BIG_ANSWER:
@@ -224,7 +226,7 @@ class CrewClient:
             return body.replace(self._secret, REDACTED.encode())
         return body
 
-    def _said(self, reply: Reply) -> str:
+    def _server_text(self, reply: Reply) -> str:
         return self._clean(server_words(as_utf8(reply.body, reply.charset)))
 
     def _clean(self, text: str) -> str:

@@ -174,18 +174,18 @@ def _succeeded(payload: Mapping[str, Any], word: str, answer: str) -> Execution:
 
 def _failed(payload: Mapping[str, Any], word: str, answer: str, *, word_is_reason: bool) -> Execution:
     result = spellings.first(payload, spellings.FAILURE_RESULT)
-    said = ""
+    text = ""
     for found in (*spellings.values(payload, spellings.FAILURE_TEXT), _without_tasks(result)):
-        said = clean(plain(found), MAX_ERROR)
-        if said:
+        text = clean(plain(found), MAX_ERROR)
+        if text:
             break
     if word_is_reason:
-        said = clean(f"{word}: {said}" if said else f"{word} (the crew gave no reason)", MAX_ERROR)
+        text = clean(f"{word}: {text}" if text else f"{word} (the crew gave no reason)", MAX_ERROR)
     return Execution(
         state=ExecutionState.FAILED,
         word=word,
         tasks=_tasks(result),
-        error=said or f"the crew reported '{word}' without a reason",
+        error=text or f"the crew reported '{word}' without a reason",
         execution_time=_execution_time(payload, result),
         token_usage=_token_usage(payload),
         answer=answer,

@@ -233,11 +233,11 @@ class Exchange:
         return b"".join(chunks)
 
     async def _read_refusal(self, response: aiohttp.ClientResponse) -> bytes:
-        said = bytearray()
+        text = bytearray()
         try:
-            while len(said) < MAX_REFUSAL and (chunk := await response.content.readany()):
-                said += chunk
+            while len(text) < MAX_REFUSAL and (chunk := await response.content.readany()):
+                text += chunk
         except FOREIGN:
             # The code is the answer. Its text helps the operator, also if it is incomplete.
             pass
-        return bytes(said[:MAX_REFUSAL])
+        return bytes(text[:MAX_REFUSAL])

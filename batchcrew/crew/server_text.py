@@ -120,9 +120,9 @@ def server_words(body: bytes) -> str:
         return plain(payload)
     parts: list[str] = []
     for key in ("error", "message", "error_message", "detail"):
-        said = plain(payload.get(key))
-        if said and said not in parts:
-            parts.append(said)
+        text = plain(payload.get(key))
+        if text and text not in parts:
+            parts.append(text)
     details = payload.get("details")
     missing = details.get("missing_inputs") if isinstance(details, dict) else None
     if isinstance(missing, list) and missing:

@@ -55,15 +55,15 @@ class Callbacks:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> Self:
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Read the result of `to_json`."""
-        human, stream = said["human"], said["stream"]
+        human, stream = value["human"], value["stream"]
         if stream is not None:
             stream = Stream(
                 receiver=Receiver(**stream["receiver"]), events=tuple(stream["events"]), realtime=stream["realtime"]
             )
         return cls(
-            meta=said["meta"], urls=said["urls"], human=None if human is None else Receiver(**human), stream=stream
+            meta=value["meta"], urls=value["urls"], human=None if human is None else Receiver(**human), stream=stream
         )
 
     def task(self, dialect_format: DialectFormat, seen: Report, task: TaskReport) -> list[Call]:
@@ -163,28 +163,28 @@ def _fits(url: URL, pattern: str) -> bool:
     )
 
 
-def _receiver(name: str, said: Any, allow: Sequence[str]) -> Receiver | None:
-    if said is None:
+def _receiver(name: str, value: Any, allow: Sequence[str]) -> Receiver | None:
+    if value is None:
         return None
-    if not isinstance(said, dict):
+    if not isinstance(value, dict):
         raise BadBody(f"{name} must be a JSON object with a url")
-    url = read_url(f"{name}.url", said.get("url"))
+    url = read_url(f"{name}.url", value.get("url"))
     _allow(f"{name}.url", url, allow)
-    return Receiver(url=url, authorization=_authorization(name, said.get("authentication")))
+    return Receiver(url=url, authorization=_authorization(name, value.get("authentication")))
 
 
-def _authorization(name: str, said: Any) -> str | None:
+def _authorization(name: str, value: Any) -> str | None:
     """Return the Authorization header for an `authentication`."""
-    if said is None:
+    if value is None:
         return None
-    strategy = said.get("strategy") if isinstance(said, dict) else None
+    strategy = value.get("strategy") if isinstance(value, dict) else None
     if strategy == "bearer":
-        token = _secret(said.get("token"))
+        token = _secret(value.get("token"))
         if token is not None and all("!" <= character <= "~" for character in token):
             return f"Bearer {token}"
         raise BadBody(f"{name}.authentication has no token that is valid in a header")
     if strategy == "basic":
-        user, password = _secret(said.get("username")), _secret(said.get("password"))
+        user, password = _secret(value.get("username")), _secret(value.get("password"))
         if user is None or password is None or ":" in user:
             raise BadBody(f"{name}.authentication has no username and password")
         try:
@@ -198,17 +198,17 @@ def _secret(value: Any) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= MAX_SECRET else None
 
 
-def _stream(said: Any, allow: Sequence[str], events: frozenset[str]) -> Stream | None:
-    receiver = _receiver("webhooks", said, allow)
+def _stream(value: Any, allow: Sequence[str], events: frozenset[str]) -> Stream | None:
+    receiver = _receiver("webhooks", value, allow)
     if receiver is None:
         return None
-    names = said.get("events")
+    names = value.get("events")
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise BadBody("webhooks.events must be a list of names")
     unknown = [name for name in names if name not in events]
     if unknown or len(names) > MAX_EVENTS:
         raise BadBody(f"webhooks.events contains an unknown event: {str(unknown[:1])[:100]}")
-    realtime = said.get("realtime", False)
+    realtime = value.get("realtime", False)
     if not isinstance(realtime, bool):
         raise BadBody("webhooks.realtime must be true or false")
     return Stream(receiver=receiver, events=tuple(dict.fromkeys(names)), realtime=realtime)

@@ -188,7 +188,7 @@ class Loaded:
 
 def _crew_inputs(crew: Any) -> list[Input]:
     """Return the crew's inputs. The library takes JSON for a name: in `{"a": "{topic}"}`, only `topic` is an input."""
-    found = (_NAME.search(f"{{{said}}}") for said in crew.fetch_inputs())
+    found = (_NAME.search(f"{{{text}}}") for text in crew.fetch_inputs())
     names = sorted({match[1] for match in found if match})
     return [Input(name=name) for name in names]
 
