@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import get_args
 
 import click
 
@@ -12,16 +11,23 @@ from batchcrew.base.sqlite_files import is_database_file
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_option, existing, known_batch, ledger_option, one_batch, option
 from batchcrew.ledger import LedgerReader
-from batchcrew.reports.export.rows import Format, export
+from batchcrew.reports.export.formats import DEFAULT_FORMAT, EXPORT_FORMATS
+from batchcrew.reports.export.rows import export
 
 
 @click.command()
 @click.argument("batch", required=False)
 @batch_option
 @option(
-    "-f", "--format", "format_", type=click.Choice(get_args(Format)), default="csv", show_default=True,
-    envvar="BATCHCREW_FORMAT", help="Format of the export.",
-)  # fmt: skip
+    "-f",
+    "--format",
+    "format_",
+    type=click.Choice(tuple(EXPORT_FORMATS)),
+    default=DEFAULT_FORMAT,
+    show_default=True,
+    envvar="BATCHCREW_FORMAT",
+    help="Format of the export.",
+)
 @option(
     "-o",
     "--output",
@@ -40,7 +46,7 @@ def command(
     batch: str | None,
     *,
     named_batch: str | None,
-    format_: Format,
+    format_: str,
     output: Path | None,
     with_removed: bool,
     ledger: Path,
@@ -54,7 +60,7 @@ def command(
         click.echo(f"{number} {'row' if number == 1 else 'rows'} written to {output}", err=True)
 
 
-async def _export(path: Path, batch: str, format_: Format, output: Path | None, *, with_removed: bool) -> int:
+async def _export(path: Path, batch: str, format_: str, output: Path | None, *, with_removed: bool) -> int:
     async with LedgerReader(path, clock=SystemClock()) as ledger:
         key = await known_batch(ledger, batch)
         rows, stale = ledger.results(key, with_removed=with_removed), bool((await ledger.counts(key)).stale)

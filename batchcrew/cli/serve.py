@@ -25,7 +25,16 @@ from batchcrew.cli.program import current_program
 from batchcrew.cli.signals import SAME_SIGNAL_SECONDS, handle_in_loop
 from batchcrew.cli.sources import read_token
 from batchcrew.model import exit_codes
-from batchcrew.server import DIALECTS, CrewOptions, CrewServer, ServeOptions, Spread, parse_share, parse_target
+from batchcrew.server import (
+    DEFAULT_DIALECT,
+    DIALECTS,
+    CrewOptions,
+    CrewServer,
+    ServeOptions,
+    Spread,
+    parse_share,
+    parse_target,
+)
 
 TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name
 RATES = ("fail_rate", "http_error_rate", "drop_rate")
@@ -62,8 +71,8 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
 )
 @option(
     "--dialect",
-    type=click.Choice(DIALECTS),
-    default="guide",
+    type=click.Choice(tuple(DIALECTS)),
+    default=DEFAULT_DIALECT,
     show_default=True,
     help="Format of the answers; deployed crews use different ones.",
 )

@@ -1,4 +1,4 @@
-"""The crew API client: `CrewClient` kicks off, asks, and gives every answer a meaning. Open `client.py` first."""
+"""The client of the crew API: `CrewClient` sends requests and gives each answer a meaning. Open `client.py` first."""
 
 from batchcrew.crew.client import CrewClient
 from batchcrew.crew.connect import crew_address

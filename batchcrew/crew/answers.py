@@ -1,4 +1,4 @@
-"""HTTP answers that are refusals: what a code means for a kickoff, and when the server wants to be asked again."""
+"""HTTP answers that are refusals: what a code means for a kickoff, and when to send the request again."""
 
 import re
 from collections.abc import Mapping
@@ -12,28 +12,28 @@ from batchcrew.model.crew_answers import BadInputs, Busy, Doubtful, Unusable
 Refusal: TypeAlias = Busy | BadInputs | Unusable | Doubtful
 
 MAX_RETRY_AFTER_SECONDS = 3600.0
-"""A server is not believed when it asks for a longer wait."""
+"""A longer `Retry-After` of a server is shortened to this."""
 STOPS_EVERYTHING = frozenset({401, 402, 403, 407})
-"""Codes about the token, the account or the proxy: no call of this crew will fare better."""
+"""Codes about the token, the account or the proxy: every request to this crew would get the same answer."""
 REFUSED_FOR_NOW = frozenset({408, 425, 429, 503})
 _WRONG_URL = frozenset({404, 405})
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 
 
-def kickoff_refusal(code: int, said: str, *, url: str, retry_after: float | None) -> Refusal:
-    """What an answer to a kickoff other than 2xx means.
+def kickoff_refusal(code: int, text: str, *, url: str, retry_after: float | None) -> Refusal:
+    """Return the meaning of an answer to a kickoff other than 2xx.
 
     Args:
         code: HTTP status.
-        said: the server's words, clean; may be empty.
+        text: the server's text, cleaned; may be empty.
         url: where the kickoff was sent.
-        retry_after: seconds, as `retry_after_seconds` read them.
+        retry_after: seconds, as `retry_after_seconds` returns them.
     """
-    status = described(code, said)
+    status = described(code, text)
     if code in REFUSED_FOR_NOW:
         return Busy(f"refused for now: {status}", retry_after, too_many=code == 429)
     if code in STOPS_EVERYTHING:
-        return Unusable(stopping(code, said, url=url))
+        return Unusable(stopping(code, text, url=url))
     if code in _WRONG_URL:
         return Unusable(f"{url} returned {status}; `url:` must be the crew's base URL, without /kickoff")
     if 400 <= code < 500:
@@ -41,25 +41,25 @@ def kickoff_refusal(code: int, said: str, *, url: str, retry_after: float | None
     return Doubtful(f"the kickoff was answered with {status}")
 
 
-def stopping(code: int, said: str, *, url: str) -> str:
+def stopping(code: int, text: str, *, url: str) -> str:
     """Return the message for a code of `STOPS_EVERYTHING`."""
     fix = {402: "check the crew's account", 407: "check the proxy's user and password"}.get(code, "check `token:`")
-    return f"{url} returned {described(code, said)}; {fix}"
+    return f"{url} returned {described(code, text)}; {fix}"
 
 
-def described(code: int, said: str) -> str:
-    """`422 Unprocessable Entity: missing inputs: budget`."""
+def described(code: int, text: str) -> str:
+    """Return the code with its name and the server's text: `422 Unprocessable Entity: missing inputs: budget`."""
     try:
         name = f"{code} {HTTPStatus(code).phrase}"
     except ValueError:
         name = str(code)
-    return f"{name}: {said}" if said else name
+    return f"{name}: {text}" if text else name
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds that `Retry-After` asks for, 0 to 3600; None when it is absent or makes no sense.
+    """Return the seconds of `Retry-After`, 0 to 3600; None if it is missing or invalid.
 
-    A date is taken relative to the server's own `Date`, if it sent one, for its clock may be wrong; else to `now`.
+    A date is relative to the server's own `Date`, if it sent one, because its clock may be wrong; else to `now`.
     """
     text = headers.get("Retry-After", "").strip()
     if not text:

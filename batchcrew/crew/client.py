@@ -1,7 +1,7 @@
-"""One deployed crew, spoken to over HTTP. Every answer, and every lack of one, comes back as a value.
+"""The client of one deployed crew. It returns every answer, and every failure to get one, as a value.
 
-How a request travels stands in `exchange`; what its answer means in `answers` (codes), `dialect` (payloads)
-and `failures` (no answer at all).
+`exchange` sends requests. The meaning of an answer is in `answers` (codes), `dialect` (payloads) and `failures` (no
+answer).
 """
 
 import asyncio
@@ -47,11 +47,11 @@ from batchcrew.model.execution import Execution
 logger = logging.getLogger("batchcrew.crew")
 
 BIG_ANSWER = 256 * 1024
-"""A larger answer (bytes) is parsed in a thread: it would hold up all other executions."""
+"""An answer larger than this (in bytes) is parsed in a thread, so that it does not delay other executions."""
 MAX_WORD_WARNINGS = 20
-"""Unknown status words that are warned about; a server that invents more is no news."""
+"""Most unknown status words with a warning."""
 MIN_SECRET = 8
-"""A token shorter than this is not looked for in a crew's results: ordinary text would hold it."""
+"""A token shorter than this is not looked for in a crew's results: ordinary text may contain it."""
 
 
 class CrewClient:
@@ -60,14 +60,14 @@ class CrewClient:
     Args:
         name: the crew's name in the job file, for messages.
         settings: URL, token, timeouts and the largest answer.
-        url: where the crew is in place of `settings.location` (the embedded crew of this run); no proxy is used then.
-        token: in place of `settings.token`.
-        concurrency: most connections for kickoffs, and as many again for questions.
-        clock: what `Retry-After` dates are compared with.
-        warn: told, once each, what a person may want to know: an unknown status word, a token over plain http.
+        url: URL in place of `settings.location` (the embedded crew of this run); no proxy is used then.
+        token: token in place of `settings.token`.
+        concurrency: most connections for kickoffs, and as many for status requests.
+        clock: the clock that dates of `Retry-After` are compared with.
+        warn: receives each warning once: an unknown status word, a token over plain http.
 
     Raises:
-        UsageError: the URL or the token cannot be one.
+        UsageError: the URL or the token is invalid.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class CrewClient:
         self._clock = clock
         self._warn = warn
         self._warned_words: set[str] = set()
-        self._route: int | None = None  # which of STATUS_ROUTES this deployment answers on, once one has
+        self._route: int | None = None  # the index in STATUS_ROUTES that this deployment answers; None: unknown
         headers = {"User-Agent": f"batchcrew/{__version__}", "Accept": "application/json"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
@@ -110,20 +110,20 @@ class CrewClient:
         await self._exchange.close()
 
     async def inputs(self) -> CrewInputs | Unusable | NotSent | Unclear:
-        """What the crew asks for. Unclear where a deployment does not tell; then a kickoff shows what is wrong."""
+        """Return the inputs of the crew; `Unclear` if the deployment does not list them."""
         url = self._endpoints.inputs
-        reply = await self._exchange.ask("GET", url)
+        reply = await self._exchange.send("GET", url)
         if isinstance(reply, NoReply):
             reason = self._clean(reply.reason)
             if reply.never_sent:
                 return NotSent(reason, local=reply.local)
             return Unusable(reason) if reply.refused else Unclear(reason, passing=True)
         if reply.code in STOPS_EVERYTHING:
-            return Unusable(stopping(reply.code, self._said(reply), url=str(url)))
+            return Unusable(stopping(reply.code, self._server_text(reply), url=str(url)))
         if not reply.good:
-            said = f"GET {url} returned {described(reply.code, self._said(reply))}"
+            reason = f"GET {url} returned {described(reply.code, self._server_text(reply))}"
             passing = reply.code in REFUSED_FOR_NOW or reply.code >= 500
-            return Unclear(said, self._retry_after(reply), passing=passing)
+            return Unclear(reason, self._retry_after(reply), passing=passing)
         idempotent = reply.headers.get("Idempotency-Key", "").strip().casefold() == "supported"
         try:
             return dialect.crew_inputs(as_utf8(reply.body, reply.charset), idempotent_kickoff=idempotent)
@@ -131,7 +131,7 @@ class CrewClient:
             return Unclear(f"GET {url}: {self._clean(str(error))}")
 
     async def kickoff(self, attempt: Attempt) -> KickoffAnswer:
-        """Start the crew once; it is never sent a second time. Nothing that a network or server does is raised."""
+        """Send the kickoff, once. Failures of the network or the server are returned, not raised."""
         origin = {"batch": attempt.batch, "job": attempt.job_id, "attempt": attempt.attempt_id}
         try:
             body = _json({"inputs": attempt.inputs, "meta": {**attempt.meta, "batchcrew": origin}})
@@ -139,14 +139,16 @@ class CrewClient:
             return BadInputs(f"the inputs cannot be written as JSON: {self._clean(str(error))}")
         url = self._kickoff_url
         headers = {"Idempotency-Key": attempt.attempt_id, "Content-Type": "application/json"}
-        reply = await self._exchange.ask("POST", url, headers, body)
+        reply = await self._exchange.send("POST", url, headers, body)
         if isinstance(reply, NoReply):
             reason = self._clean(reply.reason)
             if reply.never_sent:
                 return NotSent(reason, local=reply.local)
             return Unusable(reason) if reply.refused else Doubtful(reason)
         if not reply.good:
-            return kickoff_refusal(reply.code, self._said(reply), url=str(url), retry_after=self._retry_after(reply))
+            return kickoff_refusal(
+                reply.code, self._server_text(reply), url=str(url), retry_after=self._retry_after(reply)
+            )
         try:
             accepted = Accepted(dialect.kickoff_id(as_utf8(reply.body, reply.charset)))
         except NotUnderstood as error:
@@ -158,9 +160,9 @@ class CrewClient:
         return accepted
 
     async def status(self, kickoff_id: str) -> StatusAnswer:
-        """How an execution is. Nothing that a network or server does is raised."""
+        """Poll an execution. Failures of the network or the server are returned, not raised."""
         url = self._endpoints.status(kickoff_id, self._route or 0)
-        reply = await self._exchange.ask("GET", url)
+        reply = await self._exchange.send("GET", url)
         answer = await self._understood(reply)
         if self._route is None and isinstance(reply, Reply):
             if reply.code in {404, 405}:
@@ -170,12 +172,12 @@ class CrewClient:
         return answer
 
     async def _by_the_other_route(self, kickoff_id: str, first: StatusAnswer) -> StatusAnswer:
-        """Ask on the second route, as none has ever answered and the first just gave `first` (404 or 405).
+        """Poll on the second route, after the first one answered `first` (404 or 405) and neither has answered before.
 
-        Only a status proves a route. What may hide one (no answer, 5xx, 403 of a gateway) decides nothing;
-        anything else there means that the route does not exist, and then a 404 of the first stands.
+        Only a status proves that a route exists. An answer that may hide one (none, 5xx, 403 of a gateway) decides
+        nothing. Any other answer means that the second route does not exist, and then `first` counts.
         """
-        reply = await self._exchange.ask("GET", self._endpoints.status(kickoff_id, 1))
+        reply = await self._exchange.send("GET", self._endpoints.status(kickoff_id, 1))
         answer = await self._understood(reply)
         if isinstance(reply, NoReply):
             return Unclear(self._clean(reply.reason), local=reply.local)
@@ -185,7 +187,7 @@ class CrewClient:
                 logger.debug("crew %s answers on %s", self._name, STATUS_ROUTES[1])
             return answer
         if reply.code == 403:
-            return Unclear(f"both {' and '.join(STATUS_ROUTES)} were tried: {described(403, self._said(reply))}")
+            return Unclear(f"both {' and '.join(STATUS_ROUTES)} were tried: {described(403, self._server_text(reply))}")
         if reply.code in STOPS_EVERYTHING or reply.code in REFUSED_FOR_NOW or reply.code >= 500:
             return answer
         return first
@@ -197,10 +199,10 @@ class CrewClient:
         if reply.code == 404:
             return dialect.not_found(self._redacted(as_utf8(reply.body, reply.charset)))
         if reply.code in STOPS_EVERYTHING:
-            return Unusable(stopping(reply.code, self._said(reply), url=str(self._endpoints.base)))
+            return Unusable(stopping(reply.code, self._server_text(reply), url=str(self._endpoints.base)))
         if not reply.good:
-            said = described(reply.code, self._said(reply))
-            return Unclear(f"the status request was answered with {said}", self._retry_after(reply))
+            reason = described(reply.code, self._server_text(reply))
+            return Unclear(f"the status request was answered with {reason}", self._retry_after(reply))
         body = self._redacted(as_utf8(reply.body, reply.charset))
         try:
             if len(body) > BIG_ANSWER:
@@ -219,12 +221,12 @@ class CrewClient:
             self._warn(f"crew {self._name}: unknown status {word!r} is treated as running")
 
     def _redacted(self, body: bytes) -> bytes:
-        """A crew that echoes its request's headers does not bring the token into the ledger."""
+        """Remove the token, so that a crew that repeats its request's headers does not bring it into the ledger."""
         if self._secret and self._secret in body:
             return body.replace(self._secret, REDACTED.encode())
         return body
 
-    def _said(self, reply: Reply) -> str:
+    def _server_text(self, reply: Reply) -> str:
         return self._clean(server_words(as_utf8(reply.body, reply.charset)))
 
     def _clean(self, text: str) -> str:
@@ -235,7 +237,11 @@ class CrewClient:
 
 
 def _checked_token(crew: str, settings: CrewSettings, override: str | None) -> str:
-    """The token, without the line break that a file or a secret store may have put at its end."""
+    """Return the token, without the line break that a file or a secret store may have added.
+
+    Raises:
+        UsageError: it contains characters that are not allowed in a header.
+    """
     token = override
     if token is None and settings.token is not None:
         token = settings.token.get_secret_value()
@@ -251,5 +257,5 @@ def _json(value: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError:
-        # Numbers over 64 bits and half emojis are JSON as well, only not for orjson.
+        # Numbers over 64 bits and halves of surrogate pairs are valid JSON, but not for orjson.
         return json.dumps(value, allow_nan=False).encode()

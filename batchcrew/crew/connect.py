@@ -1,4 +1,4 @@
-"""How a crew's server is reached: its URLs, the proxy on the way, TLS, connections, and redirects to follow."""
+"""How to reach a crew's server: its URLs, proxies, TLS, connections, and the redirects to follow."""
 
 import asyncio
 import ipaddress
@@ -20,19 +20,19 @@ from batchcrew.config.crews import CrewSettings
 from batchcrew.crew.failures import cause, is_never_sent
 
 STATUS_ROUTES = ("/status/{id}", "/{id}/status")
-"""Where deployments answer about an execution; the first is the guide's."""
+"""The paths at which deployments answer status requests; the first is the guide's."""
 _PLAIN_SEGMENT = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*")
 
 
 class RedirectRefused(Exception):
-    """The server sends us where we do not go; the text says where."""
+    """The server redirects to a URL that is not followed; the text says which."""
 
 
 class Endpoints:
     """The URLs of one crew.
 
     Raises:
-        UsageError: `base` is no URL of a crew; the message says why and what would be right.
+        UsageError: `base` is not a valid URL of a crew.
     """
 
     def __init__(self, crew: str, base: str) -> None:
@@ -42,7 +42,7 @@ class Endpoints:
         self.inputs = URL(self._prefix + "/inputs", encoded=True)
 
     def status(self, kickoff_id: str, route: int) -> URL:
-        """The URL of an execution; its id is opaque and stays one segment of the path."""
+        """Return the URL of an execution's status. Its id is one segment of the path, whatever its characters."""
         segment = kickoff_id
         if not _PLAIN_SEGMENT.fullmatch(kickoff_id):
             segment = quote(kickoff_id, safe="")
@@ -83,7 +83,7 @@ def _http_url(text: str) -> URL | None:
 
 
 def is_loopback(url: URL) -> bool:
-    """True when `url` is on this machine."""
+    """Return whether `url` is on this machine."""
     host = url.host or ""
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -94,11 +94,11 @@ def is_loopback(url: URL) -> bool:
 
 
 def proxy_for(url: URL, warn: Callable[[str], None]) -> URL | None:
-    """The proxy that the environment (or the system's settings) names for `url`; None when there is none.
+    """Return the proxy that the environment (or the system's settings) names for `url`; None if there is none.
 
-    HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are read by the standard library, once per client:
-    aiohttp's `trust_env` would read them in a thread for every request, and ~/.netrc with them. As in
-    other clients, this machine itself is never asked through a proxy.
+    The standard library reads HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, once per client: aiohttp's `trust_env`
+    would read them in a thread for every request, and ~/.netrc too. As in other clients, no proxy is used for this
+    machine.
     """
     if is_loopback(url) or proxy_bypass(f"{url.host}:{url.port}"):
         return None
@@ -114,10 +114,10 @@ def proxy_for(url: URL, warn: Callable[[str], None]) -> URL | None:
 
 
 def tls_context() -> ssl.SSLContext:
-    """Trust what the system trusts, a company's own authorities included. Reads files: build it once, in a thread.
+    """Return a context that trusts the system's certificates, including a company's own authorities.
 
-    Where the system's store is a file (SSL_CERT_FILE, SSL_CERT_DIR or OpenSSL's default), it is loaded here;
-    truststore would load it again for every connection, which takes 20 ms each time.
+    It reads files: call it once, in a thread. If the system's store is a file (SSL_CERT_FILE, SSL_CERT_DIR or OpenSSL's
+    default), it is loaded here; truststore would load it again for every connection, which takes 20 ms each time.
     """
     context: ssl.SSLContext | None = None
     if sys.platform not in {"darwin", "win32"}:
@@ -131,12 +131,12 @@ def tls_context() -> ssl.SSLContext:
 
 
 class Connector(aiohttp.TCPConnector):
-    """Connections where `connect_timeout` bounds all of DNS, TCP, TLS and a proxy's CONNECT, and no wait for the pool.
+    """Connections whose `connect_timeout` covers DNS, TCP, TLS and a proxy's CONNECT, and not the wait for the pool.
 
-    Whatever fails in here, the request has surely not left: it is raised as a class that says so.
+    If anything fails here, the request has certainly not left, and the exception's class says so.
 
     Args:
-        idle: seconds after which an idle connection is not used again; 0: none is used twice.
+        idle: seconds after which an idle connection is not used again; 0: no connection is used twice.
     """
 
     def __init__(self, *, connect_timeout: float, limit: int, idle: float) -> None:
@@ -161,7 +161,7 @@ class Connector(aiohttp.TCPConnector):
         except (aiohttp.ClientError, OSError) as error:
             if is_never_sent(error):
                 raise
-            # A proxy hung up or talked nonsense before its tunnel stood; by its class it would look like the crew did.
+            # The proxy failed before its tunnel was open; the exception's class would suggest that the crew failed.
             key = req.connection_key
             if req.proxy is not None:
                 key = key._replace(host=req.proxy.host or "", port=req.proxy.port)
@@ -169,13 +169,13 @@ class Connector(aiohttp.TCPConnector):
 
 
 def redirected(url: URL, location: str) -> URL:
-    """Where a redirect from `url` leads, if it may be followed: the same host, and still the same call.
+    """Return the target of a redirect from `url`, if it may be followed: the same request on the same host.
 
-    http to https and another port only as their default ports go together; a slash more or less; another
-    prefix of the path. The token goes to no other host, and a login page is no crew.
+    Allowed are http to https (with their default ports), a trailing slash, and another prefix of the path. The token is
+    never sent to another host, and a login page is not followed.
 
     Raises:
-        RedirectRefused: it leads elsewhere.
+        RedirectRefused: the target is something else.
     """
     try:
         target = url.join(URL(location))
@@ -185,7 +185,7 @@ def redirected(url: URL, location: str) -> URL:
     upgrade = (url.scheme, target.scheme) == ("http", "https")
     same_port = port == url.port or (upgrade and (url.port, port) == (80, 443))
     if host != url.host or not same_port or not (target.scheme == url.scheme or upgrade):
-        # The host only: a redirect's query may hold what the server was told in confidence.
+        # Only the host: a redirect's query may contain secrets.
         where = f"{target.scheme}://{target.host_port_subcomponent}"
         raise RedirectRefused(f"it redirects to {where}, which was refused; if that is the crew, set `url:` to it")
     if target.user is not None or target.password is not None:

@@ -1,7 +1,7 @@
-"""What a deployed crew answers, in any of the dialects met in the field, understood. Pure: bytes in, values out.
+"""Reads the answers of deployed crews, in all dialects met in the field. Pure functions of an answer's bytes.
 
-The dialect is never configured. Every answer is read for what it holds: `state` or `status`, `result` or
-`final_output`, an object, a text, or a text that holds JSON.
+The dialect is never configured: each answer is searched for the fields and words of `spellings.py`. A result may be an
+object, a text, or a text that contains JSON.
 """
 
 import json
@@ -11,61 +11,32 @@ from dataclasses import replace
 from math import isfinite
 from typing import Any, NoReturn
 
+from batchcrew.crew import spellings
 from batchcrew.crew.server_text import clean, json_text, parse, plain, server_words
 from batchcrew.model.crew_answers import CrewInput, CrewInputs
 from batchcrew.model.execution import Execution, ExecutionState, Json, TaskResult
 
 MAX_KICKOFF_ID = 1000
-"""Longest kickoff id that is believed, in characters."""
+"""Longest valid kickoff id, in characters."""
 MAX_ERROR = 2000
-"""Longest failure text kept beside the whole answer, in characters."""
+"""Longest failure text that is stored in addition to the complete answer, in characters."""
 _MAX_NAME = 200
 _MAX_COUNT = 10**9
 
-_MEANINGS = {
-    "pending": ExecutionState.WAITING,
-    "queued": ExecutionState.WAITING,
-    "running": ExecutionState.RUNNING,
-    "started": ExecutionState.RUNNING,
-    "inprogress": ExecutionState.RUNNING,
-    "pendinghumaninput": ExecutionState.WAITING_FOR_PERSON,
-    "completed": ExecutionState.SUCCEEDED,
-    "success": ExecutionState.SUCCEEDED,
-    "error": ExecutionState.FAILED,
-    "failed": ExecutionState.FAILED,
-    "failure": ExecutionState.FAILED,
-    "notfound": ExecutionState.NOT_FOUND,
-}
-_ENDED_WITHOUT_RESULT = frozenset(
-    {
-        "cancelled",
-        "canceled",
-        "revoked",
-        "aborted",
-        "expired",
-        "timeout",
-        "timedout",
-        "terminated",
-        "skipped",
-        "rejected",
-    }
-)
-"""Final words that are no success; the word is the reason, for these servers rarely give another."""
-_SEPARATORS = re.compile(r"[\s_-]+")
 _BOM = b"\xef\xbb\xbf"
 _NO_NUMBERS = re.compile(rb"\b(?:NaN|Infinity)\b")
 _GUIDE_RESULT = frozenset({"output", "tasks"})
 
 
 class NotUnderstood(ValueError):
-    """The answer is not what was asked for; the text says what it is instead (not yet cleaned)."""
+    """The answer is not the expected one; the text says what it is instead (not cleaned yet)."""
 
 
 def load(body: bytes) -> dict[str, Any]:
-    """The JSON object in `body`.
+    """Return the JSON object in `body`.
 
     Raises:
-        NotUnderstood: it is not valid JSON (or is nested too deep, or not UTF-8), or JSON that is not an object.
+        NotUnderstood: it is not valid JSON (or is nested too deeply, or not UTF-8), or JSON that is not an object.
     """
     try:
         payload = parse(body)
@@ -80,8 +51,8 @@ def _load_leniently(body: bytes, error: ValueError) -> Any:
     r"""Read JSON that orjson refuses only for a detail.
 
     The detail is a byte order mark, half a surrogate pair (`"\ud83d"`, an emoji cut in two), or `NaN` and `Infinity`,
-    which Python's own json writes. A crew's paid answer is not thrown away for that: the half becomes `?`, the numbers
-    become null.
+    which Python's own json writes. A paid answer is not lost for that: the half becomes `?`, the numbers become
+    null.
     """
     if b"\\u" not in body and not body.startswith(_BOM) and not _NO_NUMBERS.search(body):
         _no_json(body, error)
@@ -93,7 +64,7 @@ def _load_leniently(body: bytes, error: ValueError) -> Any:
 
 
 def _null(_: str) -> None:
-    """Stand for `NaN`, `Infinity` and `-Infinity`."""
+    """Replace `NaN`, `Infinity` and `-Infinity`."""
 
 
 def _no_json(body: bytes, error: ValueError) -> NoReturn:
@@ -103,13 +74,13 @@ def _no_json(body: bytes, error: ValueError) -> NoReturn:
 
 
 def kickoff_id(body: bytes) -> str:
-    """The id under which the crew runs: an opaque text (a whole number is taken as its digits).
+    """Return the kickoff id: an opaque text; an integer becomes its digits.
 
     Raises:
-        NotUnderstood: there is none, or none that could be put in a URL.
+        NotUnderstood: there is none, or it is not allowed in a URL.
     """
     payload = load(body)
-    found = payload.get("kickoff_id")
+    found = spellings.first(payload, spellings.KICKOFF_ID)
     if isinstance(found, int) and not isinstance(found, bool):
         return str(found)
     if not isinstance(found, str) or not found.strip():
@@ -121,7 +92,7 @@ def kickoff_id(body: bytes) -> str:
 
 
 def wrong_kickoff_id(text: str) -> str | None:
-    """Why `text` can be no kickoff_id, as the end of a sentence; None when it can."""
+    """Return why `text` is not a valid kickoff_id, as the end of a sentence; None if it is valid."""
     if not text.strip():
         return "that is empty"
     if len(text) > MAX_KICKOFF_ID:
@@ -132,71 +103,63 @@ def wrong_kickoff_id(text: str) -> str | None:
 
 
 def not_found(body: bytes) -> Execution:
-    """The server answered HTTP 404 about an execution."""
+    """Return the meaning of HTTP 404 as the answer to a poll."""
     return Execution(state=ExecutionState.NOT_FOUND, word="not found", answer=body.decode("utf-8", "replace"))
 
 
 def execution(body: bytes) -> Execution:
-    """One answer about an execution.
+    """Read an answer about an execution.
 
-    A succeeded execution without any result has `output` None; an empty result has `output` "". A result
-    that is JSON has its compact text as `output`. A failed one always has an `error`: one clean line.
+    A succeeded execution without any result has the `output` None, one with an empty result has "". The `output` of a
+    JSON result is its compact text. A failed execution always has an `error`, which is one clean line.
 
     Raises:
-        NotUnderstood: it holds no status word.
+        NotUnderstood: it has no status word.
     """
     payload = load(body)
     word = _status_word(payload, body)
-    folded = _SEPARATORS.sub("", word.casefold())
-    without_result = folded in _ENDED_WITHOUT_RESULT
-    meaning = ExecutionState.FAILED if without_result else _MEANINGS.get(folded)
+    meaning, word_is_reason = spellings.meaning_of(word)
     answer = body.decode("utf-8", "replace")
     word = clean(word, 100)
     if meaning is ExecutionState.SUCCEEDED:
         return _succeeded(payload, word, answer)
     if meaning is ExecutionState.FAILED:
-        return _failed(payload, word, answer, word_is_reason=without_result)
+        return _failed(payload, word, answer, word_is_reason=word_is_reason)
     if meaning is ExecutionState.NOT_FOUND:
         return Execution(state=meaning, word=word, answer=answer)
-    progress = payload.get("progress")
-    if not isinstance(progress, dict):
-        progress = {}
     return Execution(
         state=meaning or ExecutionState.RUNNING,
         word=word,
         known_word=meaning is not None,
-        execution_time=_seconds(payload.get("execution_time")),
+        execution_time=_seconds(spellings.first(payload, spellings.EXECUTION_TIME)),
         token_usage=_token_usage(payload),
-        current_task=_label(payload.get("current_task")) or _label(payload.get("last_step")),
-        completed_tasks=_count(progress.get("completed_tasks")),
-        total_tasks=_count(progress.get("total_tasks")),
+        current_task=next(filter(None, map(_label, spellings.values(payload, spellings.CURRENT_TASK))), None),
+        completed_tasks=_count(spellings.first(payload, spellings.COMPLETED_TASKS)),
+        total_tasks=_count(spellings.first(payload, spellings.TOTAL_TASKS)),
         answer=answer,
     )
 
 
 def _status_word(payload: Mapping[str, Any], body: bytes) -> str:
-    # A flow's `state` may be an object of its own; then the word is in `status`.
-    for key in ("state", "status"):
-        word = payload.get(key)
+    found = list(spellings.values(payload, spellings.STATUS))
+    for word in found:
         if isinstance(word, str) and word.strip():
             return word.strip()
-    if "state" in payload or "status" in payload:
+    if any(value is not None for value in found) or any(key in payload for key in spellings.STATUS):
         raise NotUnderstood("the answer's status is not text")
     raise NotUnderstood(f"the answer has no status: {server_words(body)[:200]}")
 
 
 def _succeeded(payload: Mapping[str, Any], word: str, answer: str) -> Execution:
-    result = payload.get("result")
-    if result is None:
-        result = payload.get("final_output")
+    result = spellings.first(payload, spellings.RESULT)
     output, as_json = _result(result)
-    beside = payload.get("result_json")
-    if isinstance(beside, str):
-        beside = _json_in(beside)
-    if beside is not None:
-        as_json = beside
+    separate = spellings.first(payload, spellings.RESULT_JSON)
+    if isinstance(separate, str):
+        separate = _json_in(separate)
+    if separate is not None:
+        as_json = separate
         if output is None:
-            output = json_text(beside)
+            output = json_text(separate)
     return Execution(
         state=ExecutionState.SUCCEEDED,
         word=word,
@@ -210,19 +173,19 @@ def _succeeded(payload: Mapping[str, Any], word: str, answer: str) -> Execution:
 
 
 def _failed(payload: Mapping[str, Any], word: str, answer: str, *, word_is_reason: bool) -> Execution:
-    result = payload.get("result")
-    said = ""
-    for found in (payload.get("error"), payload.get("error_message"), payload.get("message"), _without_tasks(result)):
-        said = clean(plain(found), MAX_ERROR)
-        if said:
+    result = spellings.first(payload, spellings.FAILURE_RESULT)
+    text = ""
+    for found in (*spellings.values(payload, spellings.FAILURE_TEXT), _without_tasks(result)):
+        text = clean(plain(found), MAX_ERROR)
+        if text:
             break
     if word_is_reason:
-        said = clean(f"{word}: {said}" if said else f"{word} (the crew gave no reason)", MAX_ERROR)
+        text = clean(f"{word}: {text}" if text else f"{word} (the crew gave no reason)", MAX_ERROR)
     return Execution(
         state=ExecutionState.FAILED,
         word=word,
         tasks=_tasks(result),
-        error=said or f"the crew reported '{word}' without a reason",
+        error=text or f"the crew reported '{word}' without a reason",
         execution_time=_execution_time(payload, result),
         token_usage=_token_usage(payload),
         answer=answer,
@@ -230,14 +193,14 @@ def _failed(payload: Mapping[str, Any], word: str, answer: str, *, word_is_reaso
 
 
 def _without_tasks(result: Any) -> Any:
-    """The part of a failed execution's result that is its failure text."""
+    """Return the part of a failed execution's result that is its failure text."""
     if not isinstance(result, dict):
         return result
     return result.get("output") or {key: value for key, value in result.items() if key not in _GUIDE_RESULT}
 
 
 def _result(result: Any) -> tuple[str | None, Json]:
-    """`output` and `result_json` of a result of any shape."""
+    """Return `output` and `result_json` of a result of any shape."""
     if result is None:
         return None, None
     if isinstance(result, str):
@@ -246,12 +209,12 @@ def _result(result: Any) -> tuple[str | None, Json]:
         if result.keys() <= _GUIDE_RESULT:
             return _result(result.get("output"))
         if isinstance(result.get("output"), str):
-            return result["output"], result  # more than the guide's keys: nothing of it is dropped
+            return result["output"], result  # it has more than the guide's keys: all of it is returned
     return json_text(result), result
 
 
 def _json_in(text: str) -> Json:
-    """The object or list that a text holds, if that is all it holds."""
+    """Return the object or list in a text that contains nothing else; else None."""
     if text.lstrip()[:1] not in {"{", "["}:
         return None
     try:
@@ -270,7 +233,7 @@ def _tasks(result: Any) -> tuple[TaskResult, ...]:
 
 def _task(number: int, task: Mapping[str, Any]) -> TaskResult:
     return TaskResult(
-        task_id=_name(task.get("task_id")) or _name(task.get("name")) or f"task {number}",
+        task_id=next(filter(None, map(_name, spellings.values(task, spellings.TASK_NAME))), None) or f"task {number}",
         output=_result(task.get("output"))[0],
         agent=_name(task.get("agent")),
         execution_time=_seconds(task.get("execution_time")),
@@ -278,21 +241,21 @@ def _task(number: int, task: Mapping[str, Any]) -> TaskResult:
 
 
 def _execution_time(payload: Mapping[str, Any], result: Any) -> float | None:
-    seconds = _seconds(payload.get("execution_time"))
+    seconds = _seconds(spellings.first(payload, spellings.EXECUTION_TIME))
     if seconds is None and isinstance(result, dict):
-        seconds = _seconds(result.get("execution_time"))
+        seconds = _seconds(spellings.first(result, spellings.EXECUTION_TIME))
     return seconds
 
 
 def _token_usage(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    usage = payload.get("token_usage")
+    usage = spellings.first(payload, spellings.TOKEN_USAGE)
     return usage if isinstance(usage, dict) and usage else None
 
 
 def _label(value: Any) -> str | None:
-    """The name of what the crew is doing: a text, or the most telling field of an object."""
+    """Return the name of the current task: a text, or the first field of an object that names it."""
     if isinstance(value, dict):
-        return next(filter(None, (_name(value.get(key)) for key in ("task", "name", "task_id", "agent"))), None)
+        return next(filter(None, map(_name, spellings.values(value, spellings.CURRENT_TASK_NAME))), None)
     return _name(value)
 
 
@@ -303,7 +266,7 @@ def _name(value: Any) -> str | None:
 
 
 def _seconds(value: Any) -> float | None:
-    """A time in seconds, also when it comes as text."""
+    """Return a time in seconds, also from text; None if it is not valid."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -319,9 +282,9 @@ def _count(value: Any) -> int | None:
 
 
 def crew_inputs(body: bytes, *, idempotent_kickoff: bool = False) -> CrewInputs:
-    """What a crew asks for: a list of names, a mapping of names, or a list of objects.
+    """Return the inputs of a crew, which are a list of names, a mapping of names, or a list of objects.
 
-    `optional_inputs`, a list of names, is what it takes besides; `batchcrew serve` says that.
+    `optional_inputs`, which `batchcrew serve` sends, is a list of further names.
 
     Raises:
         NotUnderstood: the answer is none of these.

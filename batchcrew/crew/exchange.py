@@ -1,4 +1,4 @@
-"""One HTTP request and what came of it: an answer within its limits, or why there is none. Knows no crew."""
+"""Sends one HTTP request, and returns an answer within its limits, or why there is none."""
 
 import asyncio
 import ssl
@@ -16,19 +16,19 @@ from batchcrew.crew.connect import Connector, RedirectRefused, proxy_for, redire
 from batchcrew.crew.failures import FOREIGN, failure, is_never_sent
 
 GET_IDLE_SECONDS = 15.0
-"""A GET goes over a connection that was idle for less: it can be sent again, a kickoff cannot (`crew.keepalive`)."""
+"""A GET uses a connection that was idle for less than this: unlike a kickoff (`crew.keepalive`), it can be repeated."""
 ANSWER_SPANS = 5
-"""A whole answer may take this many `read_timeout`s: one that drips in holds its slot no longer."""
+"""Most time for a complete answer, as a multiple of `read_timeout`: a slow answer does not hold its slot longer."""
 MAX_REFUSAL = 64 * 1024
-"""So much of an error answer is read for its words (bytes)."""
+"""Most bytes of an error answer that are read for its text."""
 MAX_REDIRECTS = 3
-_REDIRECTS = frozenset({301, 302, 307, 308})  # "nothing was done here, ask there", also to a POST
-_SEE_OTHER = 303  # to a POST it says "it was done; see there", so only a GET follows it
+_REDIRECTS = frozenset({301, 302, 307, 308})  # nothing was done, also not for a POST: send the request to the new URL
+_SEE_OTHER = 303  # to a POST it means that the work was done, so only a GET follows it
 _PERMANENT = frozenset({301, 308})
 
 
 def _reuse_noted() -> aiohttp.TraceConfig:
-    """Note in the request's context (a set) that it went over a connection that had been used before."""
+    """Return a trace that records in the request's context (a set) that it used an old connection."""
 
     async def note(
         _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceConnectionReuseconnParams
@@ -46,13 +46,13 @@ class TooLarge(Exception):
 
 @dataclass(slots=True)
 class Reply:
-    """An HTTP answer, read to its end (an error answer: to what could be read of it)."""
+    """An HTTP answer, completely read; of an error answer, the part that could be read."""
 
     code: int
     headers: CIMultiDictProxy[str]
     body: bytes
     moved_to: URL | None = None
-    """Where permanent redirects led."""
+    """The target of permanent redirects."""
 
     @property
     def good(self) -> bool:
@@ -60,7 +60,7 @@ class Reply:
 
     @property
     def charset(self) -> str | None:
-        """The encoding that the Content-Type names; None where it names none."""
+        """Return the encoding that the Content-Type names; None if it names none."""
         message = Message()
         message["Content-Type"] = self.headers.get("Content-Type", "")
         return message.get_content_charset()
@@ -68,30 +68,30 @@ class Reply:
 
 @dataclass(slots=True)
 class NoReply:
-    """Why there is no answer that counts."""
+    """Why there is no valid answer."""
 
     reason: str
     never_sent: bool = False
     refused: bool = False
-    """The server would send us where we do not go; nothing was done."""
+    """True: the server redirects to a URL that is not followed; nothing was done."""
     local: bool = False
-    """This machine is out of file descriptors: it says nothing about the server."""
+    """True: this machine is out of file descriptors, so the failure is not the server's."""
 
 
 class Exchange:
-    """The connections to one server: one pool for what must not arrive twice (POST), one for GETs.
+    """The connections to one server: one pool for POST requests, which must not arrive twice, and one for GETs.
 
-    A server may close an idle connection (gunicorn after 2 s, uvicorn after 5) just as a request is on its way. A
-    kickoff that meets this is in doubt though it never arrived, so it goes over no connection that was idle for
-    `crew.keepalive`. A GET that meets it is sent once more, on a new connection.
+    A server may close an idle connection (gunicorn after 2 s, uvicorn after 5) while a request is being sent. A kickoff
+    would then be in doubt although it never arrived, so it never uses a connection that was idle for
+    `crew.keepalive`. A GET is sent once more, on a new connection.
 
     Args:
         settings: timeouts and the largest answer.
-        base: the server.
+        base: URL of the server.
         headers: sent with every request, to this server only.
         concurrency: most connections of each pool.
-        direct: leave the environment's proxies out.
-        warn: told of a proxy that cannot be used.
+        direct: ignore the environment's proxies.
+        warn: receives a warning about a proxy that cannot be used.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Exchange:
         self._proxies: dict[str, URL | None] = {}  # by scheme
         self._posts: aiohttp.ClientSession
         self._gets: aiohttp.ClientSession
-        self._again: aiohttp.ClientSession  # for GETs that died on a connection that had been used before
+        self._again: aiohttp.ClientSession  # for GETs that failed on an old connection
 
     async def open(self) -> None:
         await self._prepare(self._base)
@@ -127,7 +127,7 @@ class Exchange:
             pass
 
     async def _prepare(self, url: URL) -> None:
-        """Be ready for the scheme of `url`."""
+        """Prepare TLS and the proxy for the scheme of `url`."""
         if url.scheme == "https" and self._tls is True:
             self._tls = await asyncio.to_thread(tls_context)
         if url.scheme in self._proxies:
@@ -151,23 +151,23 @@ class Exchange:
             trace_configs=[_reuse_noted()],
         )
 
-    async def ask(
+    async def send(
         self, method: str, url: URL, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Reply | NoReply:
         """Send a request and read its answer; a POST is never sent twice.
 
-        Raises nothing for what the network or the server does. `CancelledError` passes.
+        Failures of the network or the server are returned, not raised.
         """
         reused: set[bool] = set()
         try:
             try:
                 session = self._posts if method == "POST" else self._gets
-                return await self._ask(session, method, url, headers, body, reused)
+                return await self._send(session, method, url, headers, body, reused)
             except aiohttp.ClientConnectionError as error:
-                # aiohttp tries a GET again as well, but perhaps on another old connection
+                # aiohttp repeats a GET too, but perhaps on another old connection
                 if method == "POST" or not reused or is_never_sent(error) or isinstance(error, TimeoutError):
                     raise
-                return await self._ask(self._again, method, url, headers, body, reused)
+                return await self._send(self._again, method, url, headers, body, reused)
         except TooLarge:
             return NoReply(f"the answer is larger than max_answer ({self._settings.max_answer:,} bytes)")
         except RedirectRefused as error:
@@ -181,7 +181,7 @@ class Exchange:
             )
             return NoReply(lost.reason, never_sent=lost.never_sent, local=lost.local)
 
-    async def _ask(
+    async def _send(
         self,
         session: aiohttp.ClientSession,
         method: str,
@@ -222,7 +222,7 @@ class Exchange:
                 raise TooLarge
             if "Content-Encoding" not in response.headers:
                 return await response.read()
-        # No length, or one before decompression: count what really comes.
+        # There is no length, or one before decompression: count the bytes that are read.
         chunks: list[bytes] = []
         size = 0
         while chunk := await response.content.readany():
@@ -233,11 +233,11 @@ class Exchange:
         return b"".join(chunks)
 
     async def _read_refusal(self, response: aiohttp.ClientResponse) -> bytes:
-        said = bytearray()
+        text = bytearray()
         try:
-            while len(said) < MAX_REFUSAL and (chunk := await response.content.readany()):
-                said += chunk
+            while len(text) < MAX_REFUSAL and (chunk := await response.content.readany()):
+                text += chunk
         except FOREIGN:
-            # The code is the answer. Its words are a help for a person, and some of them are better than none.
+            # The code is the answer. Its text helps the operator, also if it is incomplete.
             pass
-        return bytes(said[:MAX_REFUSAL])
+        return bytes(text[:MAX_REFUSAL])

@@ -1,7 +1,7 @@
-"""The one place where foreign exceptions get a meaning: did the request surely never leave, or may it have arrived?
+"""The meaning of other libraries' exceptions: whether the request certainly never left, or may have arrived.
 
-Only what happens before the first byte of the request is "never sent". All else is in doubt: a kickoff
-costs money, so a wrong "never sent" pays twice, and a wrong "may have arrived" only asks a person.
+Only failures before the first byte of the request are "never sent". All others are in doubt: a kickoff costs money, so
+a wrong "never sent" pays twice, while a wrong "may have arrived" only needs a decision by the operator.
 """
 
 import errno
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import aiohttp
 
 FOREIGN = (aiohttp.ClientError, OSError)
-"""What a request may raise for anything that the network or a server does (a TimeoutError is an OSError)."""
+"""The exceptions of a request for failures of the network or the server (a TimeoutError is an OSError)."""
 
 
 OUT_OF_DESCRIPTORS = "this machine has no file descriptor left for a connection; raise `ulimit -n` or lower concurrency"
@@ -23,12 +23,12 @@ class Failure:
 
     never_sent: bool
     reason: str
-    """Plain words; they may hold words of the server, which are not yet cleaned."""
+    """It may contain text of the server, which is not cleaned yet."""
     local: bool = False
-    """This machine is out of file descriptors."""
+    """True: this machine is out of file descriptors."""
 
 
-# The first class that fits counts, so a subclass stands above its base.
+# The first matching class counts, so a subclass precedes its base.
 _MEANINGS: tuple[tuple[type[Exception], bool, str], ...] = (
     (aiohttp.ClientConnectorDNSError, True, "the host {host} cannot be found ({cause})"),
     (
@@ -63,12 +63,12 @@ _MEANINGS: tuple[tuple[type[Exception], bool, str], ...] = (
 
 
 def is_never_sent(error: Exception) -> bool:
-    """True when the request surely never left."""
+    """Return whether the request certainly never left."""
     return next((never_sent for kind, never_sent, _ in _MEANINGS if isinstance(error, kind)), False)
 
 
 def failure(error: Exception, *, host: str, connect_timeout: float, read_timeout: float) -> Failure:
-    """What an exception of a request to `host` means. Timeouts are in seconds, for the words."""
+    """Return the meaning of an exception of a request to `host`. The timeouts, in seconds, are for its text."""
     for kind, never_sent, words in _MEANINGS:
         if isinstance(error, kind):
             if never_sent and out_of_descriptors(error):
@@ -79,15 +79,15 @@ def failure(error: Exception, *, host: str, connect_timeout: float, read_timeout
                 host=host, cause=cause(error), connect_timeout=connect_timeout, read_timeout=read_timeout
             )
             return Failure(never_sent, reason)
-    raise error  # not of FOREIGN: a defect of ours
+    raise error  # it is not in FOREIGN: a defect of batchcrew
 
 
 def out_of_descriptors(error: Exception) -> bool:
-    """Whether a connection failed because this process, or the system, has no file descriptor left for it."""
+    """Return whether a connection failed because this process, or the system, has no file descriptor left."""
     numbers = {getattr(each, "errno", None) for each in (error, getattr(error, "os_error", None), error.__cause__)}
     if numbers & {errno.EMFILE, errno.ENFILE}:
         return True
-    if isinstance(error, aiohttp.ClientConnectorDNSError):  # a resolver that could open no socket names another cause
+    if isinstance(error, aiohttp.ClientConnectorDNSError):  # a resolver that cannot open a socket reports another cause
         try:
             os.close(os.dup(2))
         except OSError as no_more:
@@ -96,7 +96,7 @@ def out_of_descriptors(error: Exception) -> bool:
 
 
 def cause(error: Exception) -> str:
-    """What happened, without the host (it is in the sentence already) and without object dumps."""
+    """Return what happened, without the host (which is already in the sentence) and without object dumps."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
     if isinstance(error, aiohttp.ClientConnectorError):

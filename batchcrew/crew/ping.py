@@ -1,4 +1,4 @@
-"""WarningHistory a monitor (healthchecks.io and its like) that a run began, went well or needs a person."""
+"""Notifies a monitor (healthchecks.io or a similar service) that a run started, succeeded or failed."""
 
 from collections.abc import Callable
 from typing import Literal, TypeAlias
@@ -12,7 +12,7 @@ _TRIES = 2
 
 
 async def ping(url: str, moment: Moment, *, warn: Callable[[str], None]) -> None:
-    """Call `url`, `url/start` or `url/fail`. A monitor that does not answer is a warning, never a failed run."""
+    """Call `url`, `url/start` or `url/fail`. If the monitor does not answer, the run only warns."""
     problem = ""
     async with aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True) as session:
         for _ in range(_TRIES):

@@ -1,4 +1,4 @@
-"""What a server says, made fit for a person: one line, no control characters, no token, bounded."""
+"""Cleans the text of a server for messages: one line without control characters and token, of limited length."""
 
 import codecs
 import html
@@ -17,8 +17,8 @@ _ESCAPES = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]?"
 )
-_SURELY_FLAT = 200  # so few brackets cannot be nested too deep for orjson, whose limit is 254
-_HTML_BYTES = 8192  # a gateway's page says what it has to say at its top; the patterns below are quadratic at worst
+_SURELY_FLAT = 200  # fewer brackets cannot be nested too deeply for orjson, whose limit is 254
+_HTML_BYTES = 8192  # a gateway's page has its message at the top; the patterns below are quadratic at worst
 _TITLE = re.compile(r"<title[^>]*>([^<]*)</title>", re.IGNORECASE)
 _UNSEEN = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
@@ -27,15 +27,15 @@ _MESSAGE_KEYS = ("message", "msg", "detail", "error", "error_message", "reason",
 
 
 def redact(text: str, secret: str) -> str:
-    """`text` without `secret`, as it stands or percent-encoded."""
+    """Return `text` without `secret`."""
     return text.replace(secret, REDACTED) if secret else text
 
 
 def clean(text: str, limit: int = MAX_WORDS, *, secret: str = "") -> str:
-    """One printable line of at most `limit` characters, without terminal escapes and without `secret`."""
+    """Return one printable line of at most `limit` characters, without terminal escapes and without `secret`."""
     if len(text) <= limit and text.isprintable() and not secret:
         return text
-    # Before the cut, so that no half of a secret stays at its edge; and after, when escapes no longer part it.
+    # Before the cut, so that no part of a secret remains at its end; and after, when no escapes divide it.
     text = redact(text, secret)[: limit * 8]
     text = _ESCAPES.sub("", text)
     text = "".join(sign if sign.isprintable() else " " for sign in text)
@@ -44,11 +44,11 @@ def clean(text: str, limit: int = MAX_WORDS, *, secret: str = "") -> str:
 
 
 def parse(text: bytes | str) -> Any:
-    """The JSON value in `text`.
+    """Return the JSON value in `text`.
 
     Raises:
-        ValueError: it is none, or one nested deeper than orjson writes (it reads deeper): whoever keeps the
-            value, as the ledger does, must be able to write it again inside something of his own.
+        ValueError: it is not JSON, or nested too deeply to be written again inside other JSON, as the ledger does:
+            orjson reads deeper values than it writes.
     """
     value = orjson.loads(text)
     brackets = text.count(b"[") + text.count(b"{") if isinstance(text, bytes) else text.count("[") + text.count("{")
@@ -56,17 +56,17 @@ def parse(text: bytes | str) -> Any:
         try:
             orjson.dumps([[[[value]]]])
         except TypeError:
-            raise ValueError("it is nested too deep") from None
+            raise ValueError("it is nested too deeply") from None
     return value
 
 
 def json_text(value: Any) -> str:
-    """`value` as compact JSON text."""
+    """Return `value` as compact JSON."""
     return orjson.dumps(value).decode()
 
 
 def plain(value: Any) -> str:
-    """The words in a JSON value: the text itself, an object's message, a list's items in turn. Not cleaned."""
+    """Return the text in a JSON value: the text itself, an object's message, the items of a list. It is not cleaned."""
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, dict):
@@ -86,15 +86,15 @@ def _item(value: Any) -> str:
 
 
 def _validation(place: Any, message: Any) -> str:
-    """`inputs.budget: field required`, from FastAPI's `{"loc": ["body", "inputs", "budget"], "msg": …}`."""
+    """Return `inputs.budget: field required` for FastAPI's `{"loc": ["body", "inputs", "budget"], "msg": …}`."""
     steps = [str(step) for step in place if step != "body"] if isinstance(place, list) else [str(place)]
     return ": ".join(filter(None, (".".join(steps), plain(message))))
 
 
 def as_utf8(body: bytes, charset: str | None) -> bytes:
-    """`body` as UTF-8, where its Content-Type names another encoding (Latin-1 has been met).
+    """Return `body` as UTF-8, if its Content-Type names another encoding (some servers send Latin-1).
 
-    Bytes that are UTF-8 all the same stay as they are: servers name a charset without meaning it.
+    Bytes that are valid UTF-8 are returned unchanged: some servers name a charset that they do not use.
     """
     if charset is None or body.isascii():
         return body
@@ -111,7 +111,7 @@ def as_utf8(body: bytes, charset: str | None) -> bytes:
 
 
 def server_words(body: bytes) -> str:
-    """What the body of an error answer says: JSON of any dialect, a gateway's page, or plain text. Not cleaned."""
+    """Return the text of an error answer: JSON of any dialect, a gateway's page, or plain text. It is not cleaned."""
     try:
         payload = parse(body)
     except ValueError:
@@ -120,9 +120,9 @@ def server_words(body: bytes) -> str:
         return plain(payload)
     parts: list[str] = []
     for key in ("error", "message", "error_message", "detail"):
-        said = plain(payload.get(key))
-        if said and said not in parts:
-            parts.append(said)
+        text = plain(payload.get(key))
+        if text and text not in parts:
+            parts.append(text)
     details = payload.get("details")
     missing = details.get("missing_inputs") if isinstance(details, dict) else None
     if isinstance(missing, list) and missing:

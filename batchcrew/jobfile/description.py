@@ -3,7 +3,7 @@
 import codecs
 from dataclasses import dataclass
 
-from batchcrew.jobfile.rows.rows_file import BARE_SUFFIXES, RowsFile
+from batchcrew.jobfile.rows.rows_file import RowsFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,8 +14,8 @@ class RowsDescription:
     """The name of the file in messages."""
     rows: int | None
     """Number of rows, including those that `where` excludes; None until all its jobs were read."""
-    encoding: str
-    """`UTF-8`, or the encoding as the job file or the command line names it."""
+    encoding: str | None
+    """`UTF-8`, or the encoding as the job file or the command line names it; None if the format is not text."""
     delimiter: str | None
     """The delimiter in use; None if the format has none, or the file cannot be read."""
     columns: tuple[str, ...]
@@ -34,8 +34,10 @@ def describe(file: RowsFile) -> RowsDescription:
     )
 
 
-def _encoding(file: RowsFile) -> str:
-    given = file.encoding if file.path.suffix.lower() in BARE_SUFFIXES else None
+def _encoding(file: RowsFile) -> str | None:
+    if file.format.binary:
+        return None
+    given = file.encoding if file.format.has_encoding else None
     if given is None or codecs.lookup(given).name in {"utf-8", "utf-8-sig"}:
         return "UTF-8"
     return given

@@ -15,7 +15,8 @@ from batchcrew.jobfile.ids import WrongName
 from batchcrew.jobfile.nodes import ListNode, MapNode, Node, ScalarNode, written_text
 from batchcrew.jobfile.options import JobFileOptions
 from batchcrew.jobfile.problems import Problems, shown
-from batchcrew.jobfile.rows.rows_file import BARE_SUFFIXES, ROWS_SUFFIXES, SEPARATED_SUFFIXES, RowsFile, parse_delimiter
+from batchcrew.jobfile.rows.formats import ENCODED_SUFFIXES, ROWS_SUFFIXES, SEPARATED_SUFFIXES
+from batchcrew.jobfile.rows.rows_file import RowsFile, parse_delimiter
 from batchcrew.jobfile.rows.text_encoding import encoding_error
 from batchcrew.jobfile.schema import GridEntry, InlineEntry, RowsEntry, entry_kind
 from batchcrew.jobfile.template import Template, TemplateProblem
@@ -244,7 +245,7 @@ class EntryReader:
         """Add a problem for a key that has no effect on the file's format."""
         suffix = Path(entry.rows).suffix.lower()
         for key, given, suffixes in (
-            ("encoding", entry.encoding, BARE_SUFFIXES),
+            ("encoding", entry.encoding, ENCODED_SUFFIXES),
             ("delimiter", entry.delimiter, SEPARATED_SUFFIXES),
         ):
             if given is not None and suffix in ROWS_SUFFIXES and suffix not in suffixes:

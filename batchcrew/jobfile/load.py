@@ -19,7 +19,8 @@ from batchcrew.jobfile.jobfile import Content, JobFile
 from batchcrew.jobfile.nodes import ListNode, MapNode, Node, ScalarNode, plain_data, scalars
 from batchcrew.jobfile.options import JobFileOptions
 from batchcrew.jobfile.problems import Problems, listed, nearest, shown
-from batchcrew.jobfile.rows.rows_file import BARE_SUFFIXES, RowsFile, parse_delimiter
+from batchcrew.jobfile.rows.formats import BARE_SUFFIXES
+from batchcrew.jobfile.rows.rows_file import RowsFile, parse_delimiter
 from batchcrew.jobfile.rows.text_encoding import encoding_error
 from batchcrew.jobfile.schema import Defaults, Document
 from batchcrew.jobfile.syntax import read_document
@@ -71,9 +72,11 @@ def _check_path(path: Path, problems: Problems) -> None:
             problems.at(where, "not found")
         elif not path.is_file():
             problems.at(where, "is not a regular file")
+        elif suffix in DOCUMENT_SUFFIXES + BARE_SUFFIXES:
+            return
         elif suffix in {".xlsx", ".xls", ".ods"}:
             problems.at(where, "is a workbook; save it as CSV UTF-8 and run that file")
-        elif suffix not in DOCUMENT_SUFFIXES + BARE_SUFFIXES:
+        else:
             endings = " ".join(DOCUMENT_SUFFIXES + BARE_SUFFIXES)
             problems.at(where, f"must end in one of {endings}")
     except (OSError, ValueError) as exc:

@@ -1,1 +1,1 @@
-"""The nouns: jobs, attempts, executions, outcomes, and what the engine reports while it runs. Frozen, no I/O."""
+"""Jobs, attempts, executions, outcomes, and the events of a run: frozen dataclasses without I/O."""

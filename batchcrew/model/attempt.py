@@ -14,12 +14,12 @@ from batchcrew.model.job import JobState
 
 
 class AttemptState(StrEnum):
-    """Where an attempt stands."""
+    """The state of an attempt."""
 
     INTENDED = "intended"  # durable before the POST leaves
     KICKED_OFF = "kicked_off"  # its kickoff_id is durable; the execution is watched
     SUCCEEDED = "succeeded"
-    FAILED = "failed"  # the crew said so
+    FAILED = "failed"  # the crew reported it
     TIMED_OUT = "timed_out"  # it may still be running: the API has no cancel
     LOST = "lost"  # the crew no longer knows it
     IN_DOUBT = "in_doubt"  # the kickoff was sent and its answer was lost
@@ -32,36 +32,36 @@ OPEN_ATTEMPT_STATES = frozenset({AttemptState.INTENDED, AttemptState.KICKED_OFF}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """How far the watching of an execution is, from one tick to the next."""
+    """What a tick stores about its polls of an execution, for the next tick."""
 
     asked: int
-    """Questions for its status so far."""
+    """Polls so far."""
     absent: int
-    """Of those, how many in a row were answered with `not found`."""
+    """Latest polls in a row that were answered with `not found`."""
     unclear: int
-    """Polls in a row without a clear answer."""
+    """Latest polls in a row without a clear answer."""
     next_at: str
-    """UTC text: not to be polled again before."""
+    """UTC text: the execution is not polled before."""
     empty_since: str | None = None
-    """UTC text: since when it is completed without an output."""
+    """UTC text: when the crew first reported it as completed without an output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """What an execution was last seen at, for `status` and `show` in another terminal."""
+    """The latest known progress of an execution, for `status` and `show` in another terminal."""
 
     status_word: str | None = None
-    """The crew's own word: `warming up`."""
+    """The status word that the crew sent: `warming up`."""
     current_task: str | None = None
     completed_tasks: int | None = None
     total_tasks: int | None = None
     unclear_answer: str | None = None
-    """Why the latest polls got no status, while that lasts."""
+    """Why the latest polls got no status; None if they did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One kickoff of one job, with what the engine needs to live it through.
+    """One kickoff of one job, with the data that the engine needs until it ends.
 
     `attempt_id` is a UUID; it is sent as `Idempotency-Key` and as `meta.batchcrew.attempt`.
     """
@@ -73,34 +73,34 @@ class Attempt:
     job_id: str
     crew: str
     number: int
-    """1 for the first attempt of the job, rejected ones included."""
+    """1 for the first attempt of the job; rejected attempts count too."""
     attempts_used: int
-    """Attempts of this job that count against `retry.attempts`, this one included."""
+    """Attempts of this job that count against `retry.attempts`, including this one."""
     inputs: Mapping[str, Any]
     meta: Mapping[str, Any]
     intended_at: str
     kickoff_id: str | None = None
     kicked_off_at: str | None = None
     watch: Watch | None = None
-    """Where an earlier tick left off; None when no tick has polled yet."""
+    """The polls of earlier ticks; None if no tick has polled yet."""
     address: str | None = None
-    """Where it was kicked off, as `crew_address` writes it; None where the ledger does not know."""
+    """The crew's URL at the kickoff, as `crew_address` writes it; None if it is unknown."""
     attached: bool = False
-    """Its kickoff_id came from a person, who may have mistyped it."""
+    """True: its kickoff_id was entered by hand, and may be mistyped."""
     outdated: bool = False
-    """The file has other inputs for its job by now: its answer is stale as soon as it comes."""
+    """True: the file now has other inputs for its job, so its answer will be stale."""
     superseded: bool = False
-    """Its job has another answer by now: the execution is watched to its end, and its job stays as it is."""
+    """True: its job now has another answer. The execution is watched to its end, and does not change its job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How an attempt ended, and what becomes of its job. A failure is a value, not an exception."""
+    """How an attempt ended, and its job's new state. A failure is a value, not an exception."""
 
     attempt_state: AttemptState
     job_state: JobState
     reason: str | None = None
-    """Plain words, for every state but succeeded."""
+    """Why, for every state except succeeded."""
     execution: Execution | None = None
     retry_in: float | None = None
     """Seconds until the job may start again; set when `job_state` is pending."""

@@ -1,4 +1,4 @@
-"""What a crew's answers mean: one class for each line of the tables in docs/reliability.md."""
+"""The meanings of a crew's answers: one class for each line of the tables in docs/reliability.md."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -8,48 +8,48 @@ from batchcrew.model.execution import Execution
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The crew runs under `kickoff_id`."""
+    """The execution has started; `kickoff_id` identifies it."""
 
     kickoff_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Refused for now (408, 425, 429, 503): uses up no attempt, slows this crew's kickoffs down."""
+    """The kickoff was refused for now (408, 425, 429, 503): it uses up no attempt, and slows kickoffs down."""
 
     reason: str
     retry_after: float | None = None
-    """Seconds the server asked for; bounded by the client."""
+    """Seconds from the server's `Retry-After`, limited by the client."""
     too_many: bool = False
-    """429: the server counts what runs, or how often it is asked; the others say nothing about that."""
+    """True for 429: the server limits executions or requests. The other codes have other reasons."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """The request never left: refused connection, DNS, TLS handshake."""
+    """The request never left: the connection was refused, or DNS or the TLS handshake failed."""
 
     reason: str
     local: bool = False
-    """This machine is out of file descriptors: it says nothing about the crew."""
+    """True: this machine is out of file descriptors, so the failure is not the crew's."""
 
 
 @dataclass(frozen=True, slots=True)
 class BadInputs:
-    """The server refuses these inputs for good (400, 422 and the like): the job fails."""
+    """The server refuses these inputs permanently (400, 422 and similar): the job fails."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """The crew cannot be worked with (401, 403, 404, 405): nothing more is started."""
+    """The crew cannot be used (401, 403, 404, 405): nothing more is started."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Doubtful:
-    """The request was sent and the answer is lost or makes no sense: the crew may be running."""
+    """The request was sent, and its answer is lost or not understood: the crew may be running."""
 
     reason: str
 
@@ -59,14 +59,14 @@ KickoffAnswer: TypeAlias = Accepted | Busy | NotSent | BadInputs | Unusable | Do
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """An answer to a status call that is no status: ask again later."""
+    """A poll was answered with something other than a status: poll again later."""
 
     reason: str
     retry_after: float | None = None
     local: bool = False
-    """This machine is out of file descriptors: it says nothing about the crew."""
+    """True: this machine is out of file descriptors, so the failure is not the crew's."""
     passing: bool = False
-    """The server, or what is in front of it, is overloaded, starting or broken: it may soon answer otherwise."""
+    """True: the server or its gateway is overloaded, starting or failing, which may soon change."""
 
 
 StatusAnswer: TypeAlias = Execution | Unusable | Unclear
@@ -74,7 +74,7 @@ StatusAnswer: TypeAlias = Execution | Unusable | Unclear
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrewInput:
-    """One input that a crew asks for."""
+    """One input of a crew."""
 
     name: str
     type: str | None = None
@@ -87,7 +87,7 @@ class CrewInputs:
 
     inputs: tuple[CrewInput, ...]
     idempotent_kickoff: bool = False
-    """The server said `Idempotency-Key: supported`: the same attempt may be sent again."""
+    """True: the server sent `Idempotency-Key: supported`, so the same attempt may be sent again."""
 
     @property
     def required(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What happens during a run, as values: the engine says it, `progress/` shows it."""
+"""The events of a run: the engine reports them, `progress/` shows them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from batchcrew.model.run import Counts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
-    """The engine begins; `counts` is the batch as the ledger has it now."""
+    """The engine starts; `counts` are those of the ledger at this moment."""
 
     batch: str
     run_id: str
@@ -22,12 +22,12 @@ class RunStarted:
     concurrency: int
     counts: Counts
     program: str = "batchcrew"
-    """How this batchcrew was called: commands that are shown start with it."""
+    """The program name that batchcrew was called with, with which printed commands start."""
 
 
 @dataclass(frozen=True, slots=True)
 class KickedOff:
-    """A crew accepted the attempt (or an execution of an earlier run was taken up: `taken_up`)."""
+    """A crew accepted the attempt; or the run resumed watching an execution of an earlier run (`taken_up`)."""
 
     attempt: Attempt
     taken_up: bool = False
@@ -35,7 +35,7 @@ class KickedOff:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """A status answer of an execution that still runs."""
+    """A poll showed that an execution still runs."""
 
     attempt: Attempt
     execution: Execution
@@ -48,12 +48,12 @@ class AttemptEnded:
     attempt: Attempt
     outcome: Outcome
     seconds: float | None
-    """From kickoff to end; None when it was never kicked off."""
+    """From kickoff to end; None if it was never kicked off."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordKickoff:
-    """Record a kickoff_id that neither the ledger nor the spill file could take."""
+    """Record a kickoff_id that could be written neither to the ledger nor to the spill file."""
 
     job_id: str
     kickoff_id: str
@@ -68,25 +68,25 @@ class WatchFormerAddress:
 
 
 Action: TypeAlias = RecordKickoff | WatchFormerAddress
-"""What you can do about a warning; the engine does not know the command."""
+"""What you can do about a warning; the engine does not know the command for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something a person may want to know, in one line."""
+    """A warning for the operator, in one line."""
 
     message: str
     repeated: bool = False
-    """The batch's last run said it too: a person knows already."""
+    """True: the batch's last run reported it too."""
     lasting: bool = False
-    """True in run after run until something changes: reported once."""
+    """True: it persists from run to run until something changes, and is reported once."""
     action: Action | None = None
     next_step: str = ""
-    """The action with its command, quoted for a shell: never to be cut."""
+    """The action with its command, quoted for a shell; it must not be shortened."""
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """Return the message with the next step."""
         return f"{self.message}; {self.next_step}" if self.next_step else self.message
 
 
@@ -99,7 +99,7 @@ class LedgerChosen:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """Nothing new starts any more, and why."""
+    """Nothing new starts any more; `detail` says why."""
 
     detail: str
     in_flight: int

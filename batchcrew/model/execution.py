@@ -1,4 +1,4 @@
-"""An execution: what a crew does between a kickoff and its end, as one answer about it says."""
+"""An execution as one answer of the crew describes it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ Json: TypeAlias = dict[str, "Json"] | list["Json"] | str | int | float | bool | 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskResult:
-    """What one of the crew's tasks answered."""
+    """The result of one of the crew's tasks."""
 
     task_id: str
     output: str | None = None
     agent: str | None = None
     execution_time: float | None = None
-    """Seconds, as the crew says."""
+    """Seconds, as the crew reports them."""
 
 
 class ExecutionState(StrEnum):
-    """What a status word means, whatever its dialect."""
+    """The meaning of a status word, in any dialect."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -32,16 +32,16 @@ class ExecutionState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """One answer about an execution, understood."""
+    """The meaning of one answer about an execution."""
 
     state: ExecutionState
     word: str
-    """The status word as it came."""
+    """The status word that the crew sent."""
     known_word: bool = True
-    """False when the word is in no table: then it is taken as running and warned about once."""
+    """False: the word is unknown; it is treated as running, with one warning."""
     output: str | None = None
     result_json: Json = None
-    """The result as JSON, where the crew gave one beside or in place of text."""
+    """The result as JSON, if the crew sent one in addition to text or in its place."""
     tasks: tuple[TaskResult, ...] = ()
     error: str | None = None
     execution_time: float | None = None
@@ -50,9 +50,9 @@ class Execution:
     completed_tasks: int | None = None
     total_tasks: int | None = None
     answer: str = ""
-    """The body as it came, whole."""
+    """The complete body that the crew sent."""
 
     @property
     def has_output(self) -> bool:
-        """Whether there is anything in it: an empty text and null are nothing."""
+        """Whether it has any output; an empty text and null are none."""
         return bool((self.output or "").strip() or self.result_json or any(task.output for task in self.tasks))

@@ -10,15 +10,15 @@ from typing import Any, Literal
 
 
 class JobState(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
-    PENDING = "pending"  # waits for a slot (or for its retry's time)
+    PENDING = "pending"  # waits for a slot, or for the time of its retry
     OPEN = "open"  # has an open attempt
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    HELD = "held"  # its kickoff is in doubt and a person decides
+    HELD = "held"  # its kickoff is in doubt; it waits for the operator
     CANCELLED = "cancelled"
-    STALE = "stale"  # has succeeded, with other inputs than the file has now
+    STALE = "stale"  # succeeded with other inputs than the file has now
 
 
 ENDED_JOB_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.HELD, JobState.CANCELLED, JobState.STALE})
@@ -40,7 +40,7 @@ Duplicates = Literal["error", "skip", "number"]
 class Job:
     """One set of inputs for one crew.
 
-    Treated as frozen; `frozen=True` would cost a microsecond a row, and a file has a million.
+    Treat it as frozen. `frozen=True` would cost a microsecond per row, and a file may have a million rows.
     """
 
     job_id: str
@@ -48,7 +48,7 @@ class Job:
     inputs: dict[str, Any]
     meta: dict[str, Any]
     row: dict[str, Any]
-    """The file's own columns, in its order and untouched: what exports give back."""
+    """The file's columns, unchanged and in its order, which exports repeat."""
     where: Location
     duplicates: Duplicates | None = None
-    """What happens when an earlier job is identical; None: the job has an id of its own."""
+    """What to do if an earlier job is identical; None: the file gives the job an id."""

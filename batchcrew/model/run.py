@@ -8,27 +8,27 @@ from batchcrew.model.job import JobState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run would do, counted in jobs."""
+    """What a run would do, in numbers of jobs."""
 
     total: int = 0
     new: int = 0
     changed: int = 0
-    """Their inputs (or their crew) differ from those that the ledger has."""
+    """Jobs whose inputs or crew differ from those in the ledger."""
     stale: int = 0
-    """Of the changed ones, those that have succeeded: they keep their answer unless a rerun is wanted."""
+    """Changed jobs that have succeeded: they keep their answer unless a rerun is requested."""
     running: int = 0
-    """Of the changed ones, those in progress with their former inputs: their answer is stale when it comes."""
+    """Changed jobs in progress with their former inputs: their answer will be stale."""
     again: int = 0
-    """Of the changed ones, those that are pending now: they had not succeeded."""
+    """Changed jobs that become pending, because they had not succeeded."""
     restored: int = 0
-    """Changed back to inputs that they have an answer for."""
+    """Jobs that changed back to inputs that they have an answer for."""
     reused: int = 0
-    """They take over the answer of a job with the same inputs that is no longer in the file."""
+    """Jobs that get the answer of a job with the same inputs that is no longer in the file."""
     unchanged: int = 0
     removed: int = 0
-    """In the ledger and no longer in the file: not run."""
+    """Jobs of the ledger that are no longer in the file; they do not change."""
     removed_succeeded: int = 0
-    """Of these, jobs that have succeeded, were in the file until now, and whose answer no other job takes over."""
+    """Those of `removed` that succeeded, were in the file until now, and whose answer no other job gets."""
     stale_jobs: tuple[str, ...] = ()
     """The ids of jobs that become stale (the first few)."""
     columns: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """Jobs of a batch by state (those in the file), those that were removed, and possible duplicates."""
+    """Jobs of a batch by state, without those that are no longer in the file, and further counts."""
 
     pending: int = 0
     open: int = 0
@@ -65,14 +65,14 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobLine:
-    """One ended or running job for a list: summary, `status`."""
+    """One ended or running job in the summary or in `status`."""
 
     job_id: str
     crew: str
     state: JobState
     reason: str | None = None
     seconds: float | None = None
-    """Wall seconds from kickoff to end."""
+    """Seconds from kickoff to end."""
     attempts_used: int = 0
     """Attempts that count against `retry.attempts`."""
     kickoff_id: str | None = None
@@ -88,7 +88,7 @@ class StopReason(StrEnum):
     CREW_UNUSABLE = "crew_unusable"
     CANARY = "canary"  # too few of the first jobs succeeded
     MISSING_INPUTS = "missing_inputs"  # most jobs are missing an input that their crew requires
-    BUDGET = "budget"  # max_kickoffs of the batch, or of a crew's month, is spent
+    BUDGET = "budget"  # max_kickoffs of the batch, or of a crew's month, is used up
     LEDGER = "ledger"  # it cannot be written
     FILE_DESCRIPTORS = "file_descriptors"  # this machine has none left for a connection
 
@@ -99,7 +99,7 @@ class RunResult:
 
     batch: str
     run_id: str | None
-    """None when there was nothing to do and no run was opened."""
+    """None if there was nothing to do, so that no run was recorded."""
     counts: Counts
     wall_seconds: float = 0.0
     kickoffs: int = 0
@@ -113,20 +113,20 @@ class RunResult:
     ledger: str = ""
     jobfile: str = ""
     jobfile_options: tuple[str, ...] = ()
-    """Options, quoted, that the next command needs to read the job file in the same way."""
+    """Options, quoted for a shell, that the next command needs to read the job file in the same way."""
     plan: Plan | None = None
     warnings: tuple[str, ...] = field(default=())
     unanswered: int = 0
-    """Of the open jobs, those whose kickoff has no answer yet: the next run settles them."""
+    """Open jobs whose kickoff has no answer; the next run decides about them."""
     unsure: int = 0
-    """Jobs with an attempt that timed out or was lost: `recheck` looks at them again."""
+    """Jobs with an attempt that timed out or was lost; `recheck` polls them again."""
     crew_ended: bool = False
-    """A crew was served for this run only: its executions in progress ended with it."""
+    """True: a crew was served for this run only, so its executions in progress ended with the run."""
     repeated: bool = False
-    """A tick that stopped for the reason of the last one and changed nothing: a person knows already."""
+    """True: a tick that stopped for the same reason as the last one and changed nothing."""
     cost: str | None = None
-    """What this run's kickoffs cost, retries included, where their price is known: `12.50 USD`.
+    """The cost of this run's kickoffs, including retries, if their price is known: `12.50 USD`.
 
-    A range, `12.50 to 13.50 USD`, where kickoffs are in doubt."""
+    A range, `12.50 to 13.50 USD`, if kickoffs are in doubt."""
     program: str = "batchcrew"
-    """How this batchcrew was called: commands that are shown start with it."""
+    """The program name that batchcrew was called with, with which printed commands start."""

@@ -1,4 +1,4 @@
-"""A batch as `status`, `list`, `show`, `runs` and exports need it."""
+"""What the ledger returns about a batch for `status`, `list`, `show`, `runs` and exports."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from batchcrew.model.run import Counts, JobLine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultRow:
-    """One job of an export: the file's own columns and its answer."""
+    """One job of an export: the file's columns and the job's result."""
 
     job_id: str
     crew: str
@@ -23,13 +23,13 @@ class ResultRow:
     reason: str | None = None
     """Why the job has not succeeded; exports call it `error`."""
     attempts_used: int = 0
-    """Attempts that were kicked off or are in doubt; exports call it `attempts`."""
+    """Attempts that were kicked off, or are in doubt; exports call it `attempts`."""
     kickoff_id: str | None = None
     kicked_off_at: str | None = None
     """UTC ISO-8601 text, of the latest attempt; exports call it `started_at`."""
     ended_at: str | None = None
     execution_time: float | None = None
-    """Seconds: as the crew reports, otherwise from kickoff to end as batchcrew saw it."""
+    """Seconds: as the crew reports them, else from kickoff to the observed end."""
     possible_duplicate: bool = False
     stale_output: str | None = None
     """Of a stale job: its answer to `stale_inputs`."""
@@ -51,7 +51,7 @@ class BatchLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunLine:
-    """One call that worked on a batch, for `runs`."""
+    """One run of a batch, for `runs`."""
 
     run_id: str
     batch: str
@@ -59,39 +59,39 @@ class RunLine:
     """run, tick, attach (also of `adopt`) or recheck."""
     started_at: str
     ended_at: str | None = None
-    """None while it runs, or when it was killed."""
+    """None while it runs, or if it was killed."""
     running: bool = False
     kickoffs: int = 0
     cost: str | None = None
-    """Of its kickoffs, as text (`12.50 USD`); None where no price is known, or it was killed."""
+    """The cost of its kickoffs as text (`12.50 USD`); None if no price is known, or it was killed."""
     exit_code: int | None = None
     stopped: str | None = None
     """Why it stopped with work left: a word of `StopReason`."""
     stop_detail: str | None = None
-    """The same in words."""
+    """The same as a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InFlight:
-    """One execution that is watched."""
+    """One execution in progress."""
 
     job_id: str
     crew: str
     kickoff_id: str | None
-    """None while the kickoff is on the wire (or in doubt after a crash)."""
+    """None while the kickoff is being sent, or is in doubt after a crash."""
     since: str
     current_task: str | None = None
     completed_tasks: int | None = None
     total_tasks: int | None = None
     status_word: str | None = None
-    """The crew's own word for its status, as last seen."""
+    """The latest status word that the crew sent."""
     unclear_answer: str | None = None
-    """Why the latest polls got no status, while that lasts."""
+    """Why the latest polls got no status; None if they did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchStatus:
-    """Everything `status` shows of one batch."""
+    """Everything that `status` shows about one batch."""
 
     line: BatchLine
     in_flight: tuple[InFlight, ...] = ()
@@ -118,13 +118,13 @@ class AttemptDetail:
     token_usage: Mapping[str, Any] | None = None
     tasks: tuple[TaskResult, ...] = ()
     answer: str | None = None
-    """The crew's last answer as it came."""
+    """The latest answer that the crew sent."""
     status_word: str | None = None
-    """Of an execution in progress: the crew's own word for its status, as last seen."""
+    """Of an execution in progress: the latest status word that the crew sent."""
     unclear_answer: str | None = None
-    """Of an execution in progress: why the latest polls got no status, while that lasts."""
+    """Of an execution in progress: why the latest polls got no status; None if they did."""
     sent_inputs: Mapping[str, Any] | None = None
-    """What it was started with, where its job has other inputs by now."""
+    """The inputs that it was started with, if its job has other inputs now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +139,6 @@ class JobDetail:
     meta: Mapping[str, Any]
     row: Mapping[str, Any]
     source: str
-    """The place of the job, as `file:line`."""
+    """file:line of the job."""
     in_file: bool
     attempts: tuple[AttemptDetail, ...] = ()

@@ -47,7 +47,8 @@ def questions_json(questions: Sequence[Question]) -> list[dict[str, Any]]:
 
 def _described(file: RowsDescription, width: int) -> str:
     facts = [] if file.rows is None else [_counted(file.rows, "row")]
-    facts.append(clean_text(file.encoding, limit=_NAME_COLUMNS))
+    if file.encoding is not None:
+        facts.append(clean_text(file.encoding, limit=_NAME_COLUMNS))
     if file.delimiter is not None:
         facts.append("delimiter " + ("tab" if file.delimiter == "\t" else repr(file.delimiter)))
     text = f"{clean_text(file.name)}: {', '.join(facts)}"

@@ -1,29 +1,33 @@
-"""The crew server: the crew API with real CrewAI crews behind it, or a demo travel planner for rehearsals.
+"""The crew server: the crew API with real CrewAI crews, or with a demo travel planner for rehearsals.
 
-`app.py` has the routes, `kickoff.py` and `resume.py` read what a client asks for, `dialects.py` says what answers look
-like, `executor.py` what the routes know of a crew, `openapi.py` the description, `faults.py` what goes wrong on
-purpose, `server.py` start and stop.
+| package or module | contains |
+|---|---|
+| `server.py` | start and stop |
+| `api/` | the routes, what a kickoff contains, the OpenAPI description, and `Executor`, which runs executions |
+| `dialects/` | the wording of the answers |
+| `executors.py` | which executor serves which options |
+| `demo/` | the demo crew: `execution.py` is one execution as a function of time, `crew.py` has its texts |
+| `crews/` | real crews: `executor.py` follows their executions, `outbox.py` sends their webhooks |
+| `workers/` | the processes of real crews as the server sees them, and the messages to and from them |
+| `worker/` | the program of such a process; only `loader.py`, `listeners.py` and `crewai_patches.py` import CrewAI |
+| `report.py`, `state_file.py`, `webhook_sender.py` | what the demo crew and real crews have in common |
+| `options.py`, `targets.py`, `faults.py` | what is served, and what fails on purpose |
 
-Real crews: `crews.py` follows executions, `processes.py` runs them in `worker.py` processes (`library.py` and
-`listening.py` are all that knows CrewAI), `following.py` says what a worker's message makes of an execution,
-`archive.py` keeps them, `callbacks.py`, `event_stream.py` and `outbox.py` call back.
-
-The demo: `demo.py`, `crew.py` its texts, `execution.py` one execution as a function of time, `state.py` where they
-are kept, `webhooks.py` the calls back.
-
-It imports nothing of batchcrew but `errors`: it shares no parsing with the client, so they cannot share a bug.
+It imports only `batchcrew.base`: client and server share no parsing, so that they cannot share a mistake.
 """
 
 from typing import TYPE_CHECKING, Any
 
+from batchcrew.server.dialects import DEFAULT_DIALECT, DIALECTS
 from batchcrew.server.faults import Fault, Faults
-from batchcrew.server.options import DIALECTS, CrewOptions, ServeOptions, Spread, parse_share
+from batchcrew.server.options import CrewOptions, ServeOptions, Spread, parse_share
 from batchcrew.server.targets import Target, parse_target
 
 if TYPE_CHECKING:
     from batchcrew.server.server import CrewServer
 
 __all__ = [
+    "DEFAULT_DIALECT",
     "DIALECTS",
     "CrewOptions",
     "CrewServer",

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: scripted for tests, by chance for rehearsals."""
+"""Failures on purpose: scripted for tests, random for rehearsals."""
 
 import random
 import re
@@ -12,33 +12,33 @@ from batchcrew.server.options import ServeOptions
 Route: TypeAlias = Literal["kickoff", "status"]
 _WORD = re.compile(r"(\d{3}|drop|error)(?:_(before|after)_accept)?")
 _AFTER_ACCEPT = (500, 502)
-# A 503 means "not now": a server that says so has started no crew, and clients count on it.
+# A 503 means "not now": a server that answers it has started no crew, and clients rely on that.
 _BEFORE_ACCEPT = (500, 502, 503)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What one request gets in place of its answer."""
+    """The answer that one request gets in place of the right one."""
 
     status: int | None
     """HTTP status; None: the connection is dropped without an answer."""
     started: bool = False
-    """The work is really done first: at a kickoff, the crew has started and its answer is lost."""
+    """True: the request takes effect first. At a kickoff, the crew starts and its answer is lost."""
     body: str | None = None
-    """What is sent; None: the dialect's own error (HTML with a 502, as a gateway answers)."""
+    """The body; None: the error of the dialect (HTML with a 502, as a gateway answers)."""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
 FaultLike: TypeAlias = int | str | Fault
-"""An HTTP status (200: nothing goes wrong), or `drop_before_accept`, `drop_after_accept`, `error_after_accept`,
+"""An HTTP status (200: the request is answered), or `drop_before_accept`, `drop_after_accept`, `error_after_accept`,
 `502_after_accept` and the like, or a `Fault`."""
 
 
 def fault(like: FaultLike) -> Fault | None:
-    """The fault that is meant; None for 200.
+    """Return the fault that is meant; None for 200.
 
     Raises:
-        ValueError: the word is none.
+        ValueError: the word is unknown.
     """
     if isinstance(like, Fault):
         return like
@@ -54,7 +54,7 @@ def fault(like: FaultLike) -> Fault | None:
 
 
 class Faults:
-    """Scripted faults, one a request, then none: `Faults(kickoff=[500, "drop_after_accept", 200])`."""
+    """Scripted faults, one for each request, then none: `Faults(kickoff=[500, "drop_after_accept", 200])`."""
 
     def __init__(self, *, kickoff: Iterable[FaultLike] = (), status: Iterable[FaultLike] = ()) -> None:
         self._script: dict[Route, deque[Fault | None]] = {
@@ -63,20 +63,20 @@ class Faults:
         }
 
     def next(self, route: Route) -> Fault | None:
-        """The fault of this request; None: it gets its answer."""
+        """Return the fault of the next request; None if it is answered."""
         script = self._script[route]
         return script.popleft() if script else None
 
 
 @dataclass(frozen=True, slots=True)
 class ChanceFaults:
-    """Faults at the rates of the options."""
+    """Random faults at the rates of the options."""
 
     options: ServeOptions
     rng: random.Random
 
     def next(self, route: Route) -> Fault | None:
-        """The fault of this request, half of those of a kickoff after its crew has really started."""
+        """Return the fault of the next request; half of the faults of kickoffs come after the crew has started."""
         drawn = self.rng.random()
         after = route == "kickoff" and self._coin()
         if drawn < self.options.http_error_rate:

@@ -1,11 +1,11 @@
-"""What a person can set of the embedded crew server."""
+"""The options of the embedded crew server."""
 
 import math
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self, TypeAlias, get_args
+from typing import Self
 
 from batchcrew.base.errors import UsageError
 from batchcrew.base.serving import (
@@ -15,15 +15,14 @@ from batchcrew.base.serving import (
     MAX_THREADS,
     MAX_WORKERS,
 )
+from batchcrew.server.dialects import DEFAULT_DIALECT, DIALECTS
 from batchcrew.server.targets import Target
 
-Dialect: TypeAlias = Literal["guide", "live", "legacy"]
-DIALECTS: tuple[str, ...] = get_args(Dialect)
 MAX_BODY_BYTES = 2**20
 """Largest kickoff body; a larger one is answered with 413."""
 MAX_EXECUTION_SECONDS = 86400.0
 WORKER = (sys.executable, "-P", "-c", "from batchcrew.server.worker.main import main; main()")
-"""`-P`: the folder that the server was started in shadows no library; the worker adds the target's own."""
+"""`-P`: modules in the server's folder do not hide libraries; the worker adds the target's folder."""
 _SPREAD = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?\s*(?:(?:±|\+-|\+/-)\s*(\d+(?:\.\d+)?)\s*%)?", re.ASCII)
 _MOST = {"workers": MAX_WORKERS, "threads": MAX_THREADS, "max_queue": 10**7, "keep_count": 10**9}
 _TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -32,7 +31,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """A duration and how far it may differ, evenly: `2s±50%` is between 1 s and 3 s."""
+    """A random duration, evenly distributed: `2s±50%` is between 1 s and 3 s."""
 
     seconds: float
     share: float = 0.0
@@ -46,10 +45,10 @@ class Spread:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From `2s±50%`, `2s+-50%`, `500ms` or a number of seconds.
+        """Read `2s±50%`, `2s+-50%`, `500ms` or a number of seconds.
 
         Raises:
-            UsageError: the text is none of these, or out of range.
+            UsageError: the text is something else, or out of range.
         """
         match = _SPREAD.fullmatch(text.strip())
         if match is None:
@@ -57,15 +56,15 @@ class Spread:
         return cls(float(match[1]) * _UNITS[match[2] or "s"], float(match[3] or 0) / 100)
 
     def at(self, rng: float) -> float:
-        """The duration in seconds for a `rng` of 0 (the shortest) to 1 (the longest)."""
+        """Return the duration in seconds for a `rng` of 0 (the shortest) to 1 (the longest)."""
         return self.seconds * (1 + self.share * (2 * rng - 1))
 
 
 def parse_share(text: str) -> float:
-    """A share from `0.2` or `20%`.
+    """Read a share: `0.2` or `20%`.
 
     Raises:
-        UsageError: the text is no share between 0 and 1.
+        UsageError: the text is not a share between 0 and 1.
     """
     try:
         share = float(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
@@ -78,7 +77,7 @@ def parse_share(text: str) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrewOptions:
-    """Real crews: which, how many at once, and for how long. Durations are in seconds.
+    """Real crews: which, how many concurrently, and for how long. Durations are in seconds.
 
     Raises:
         UsageError: a value is out of its range.
@@ -88,23 +87,23 @@ class CrewOptions:
     workers: int = DEFAULT_WORKERS
     """Processes that run crews."""
     threads: int = DEFAULT_THREADS
-    """Executions at once in each."""
+    """Concurrent executions in each process."""
     max_queue: int = 1000
-    """Executions that may wait for a free thread; beyond it a kickoff is answered with 429 and Retry-After."""
+    """Executions that may wait for a free thread; further kickoffs are answered with 429 and Retry-After."""
     execution_timeout: float | None = DEFAULT_EXECUTION_SECONDS
-    """Longest time of one execution; waiting for a thread or a person does not count."""
+    """Longest time of one execution, without waiting for a thread or for human input."""
     stop_timeout: float = 10.0
-    """How long what runs may take to come to its end once the server is asked to stop."""
+    """How long to wait for running executions when the server stops."""
     keep_seconds: float = 30 * 86400.0
-    """Age at which ended executions are forgotten."""
+    """Age at which ended executions are deleted."""
     keep_count: int = 100_000
-    """Ended executions that are kept."""
+    """Most ended executions that are stored."""
     webhook_allow: tuple[str, ...] = ()
-    """Patterns of URLs that may be called back (`https://*.example.com/*`); none: every http and https URL."""
+    """Patterns of allowed webhook URLs (`https://*.example.com/*`); if empty, all http and https URLs are allowed."""
     log: Path | None = None
-    """What crews print goes to this file; None: to stderr."""
+    """The file for what crews print; None: stderr."""
     command: tuple[str, ...] = WORKER
-    """What starts a worker."""
+    """The command that starts a worker."""
 
     def __post_init__(self) -> None:
         for name, most in _MOST.items():
@@ -119,7 +118,7 @@ class CrewOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
-    """Where the server listens, whom it lets in, how it speaks, and what it gets wrong on purpose.
+    """The server's address, token, dialect, and failures on purpose.
 
     Raises:
         UsageError: a value is out of its range.
@@ -129,23 +128,23 @@ class ServeOptions:
     port: int = 0
     """0: any free port."""
     token: str | None = None
-    """The bearer token; None: one is made."""
-    dialect: Dialect = "guide"
+    """The bearer token; None: one is generated."""
+    dialect: str = DEFAULT_DIALECT
     execution_time: Spread = Spread(2.0, 0.5)
     fail_rate: float = 0.0
-    """Share of executions that end as failed."""
+    """Share of executions that fail."""
     http_error_rate: float = 0.0
     """Share of kickoff and status requests answered with 500, 502 or 503."""
     drop_rate: float = 0.0
     """Share of kickoff and status requests whose connection is dropped without an answer."""
     max_running: int | None = None
-    """Executions at once; beyond it a kickoff is answered with 429 and Retry-After."""
+    """Most concurrent executions; further kickoffs are answered with 429 and Retry-After."""
     seed: int | None = None
-    """The same seed and the same jobs give the same execution times and failures, in whatever order they come."""
+    """The same seed and the same jobs give the same execution times and failures, in any order of the jobs."""
     idempotency: bool = True
     """Honour `Idempotency-Key`; deployed crews do not."""
     state: Path | None = None
-    """SQLite file where executions outlive the server; None: memory."""
+    """SQLite file that stores executions for the next server; None: memory."""
     crew: CrewOptions | None = None
     """Real crews; None: the demo crew."""
 

@@ -14,23 +14,22 @@ from aiohttp import web
 
 from batchcrew.base.errors import UsageError
 from batchcrew.server.api.app import CrewApi, FaultSource
-from batchcrew.server.api.executor import Executor
-from batchcrew.server.crews.executor import CrewExecutor
-from batchcrew.server.demo.executor import DemoExecutor
+from batchcrew.server.api.executor import Executor, ExecutorContext
+from batchcrew.server.executors import make_executor
 from batchcrew.server.faults import ChanceFaults
 from batchcrew.server.options import ServeOptions
 
 SHUTDOWN_SECONDS = 5.0
-"""How long requests that are being answered may take once the server stops."""
+"""How long to wait for requests that are being answered when the server stops."""
 LINGERING_SECONDS = 1.0
-"""How long the rest of a body that was refused (413) is still read, so that the client sees why."""
+"""How long to read the rest of a body that was refused (413), so that the client receives the answer."""
 BACKLOG = 1024
-"""Connections that may wait to be taken: a load test opens many at once."""
+"""Connections that may wait to be accepted: a load test opens many at once."""
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - known, not listened on
 
 
 def steady_clock() -> Callable[[], float]:
-    """Seconds since the epoch, read from the wall once: setting the machine's time moves no execution."""
+    """Return a clock of seconds since the epoch that does not jump when the machine's time is set."""
     offset = time.time() - time.monotonic()
     return lambda: offset + time.monotonic()
 
@@ -39,10 +38,10 @@ class CrewServer:
     """The embedded crew server. Use as an async context manager.
 
     Args:
-        now: seconds since the epoch; executions are a function of it. Default: a `steady_clock`.
-        sleep: used for webhooks, time limits and new workers.
-        rng: what misbehaviour and the fate of executions are drawn from; default: seeded with the options' seed.
-        faults: what goes wrong; by chance at the options' rates if not given.
+        now: returns seconds since the epoch; default: a `steady_clock`.
+        sleep: waits for webhooks, time limits and new workers.
+        rng: decides faults and the outcomes of demo executions; default: seeded with the options' seed.
+        faults: failures on purpose; default: random ones at the options' rates.
     """
 
     def __init__(
@@ -57,23 +56,22 @@ class CrewServer:
         self.options = options or ServeOptions()
         self.token = self.options.token or secrets.token_urlsafe(24)
         self.url = ""
-        """Known once it has started."""
-        self._now = now or steady_clock()
-        self._sleep = sleep
-        self._rng = rng or random.Random(self.options.seed)
-        self._faults = faults or ChanceFaults(self.options, self._rng)
+        """Set when the server has started."""
+        rng = rng or random.Random(self.options.seed)
+        self._context = ExecutorContext(now=now or steady_clock(), sleep=sleep, rng=rng)
+        self._faults = faults or ChanceFaults(self.options, rng)
         self._executor: Executor | None = None
         self._api: CrewApi | None = None
         self._open = AsyncExitStack()
 
     async def start(self) -> None:
-        """Listen; `url` is known afterwards.
+        """Start to listen, and set `url`.
 
         Raises:
             UsageError: the address cannot be listened on, or the state file cannot be used.
         """
         async with AsyncExitStack() as stack:
-            executor = self._made()
+            executor = make_executor(self.options, self._context)
             stack.push_async_callback(executor.close)
             await executor.open()
             api = CrewApi(self.options, token=self.token, executor=executor, faults=self._faults)
@@ -106,33 +104,28 @@ class CrewServer:
                 f"cannot listen on {host}:{port}: {error.strerror or error}; give another --host or --port"
             ) from error
 
-    def _made(self) -> Executor:
-        if self.options.crew is not None:
-            return CrewExecutor(self.options, self.options.crew, now=self._now, sleep=self._sleep)
-        return DemoExecutor(self.options, rng=self._rng, now=self._now, sleep=self._sleep)
-
     @property
     def name(self) -> str:
-        """What is served, for people."""
+        """Return what is served, for messages."""
         return self._executor.name if self._executor else ""
 
     async def drain(self) -> None:
-        """Accept no more kickoffs; return when nothing runs any more, or after the options' time to stop."""
+        """Accept no more kickoffs; return when no execution runs, or after the options' time to stop."""
         if self._executor is not None:
             await self._executor.drain()
 
     async def stop(self) -> None:
-        """Stop listening, let requests be answered, close everything. Once is enough; twice does no harm."""
+        """Stop listening, finish the requests that are being answered, and close everything. It may be called twice."""
         self._api = self._executor = None
         await self._open.aclose()
 
     @property
     def stats(self) -> dict[str, int]:
-        """The same as `GET /stats`; empty when it is not started."""
+        """Return the same counts as `GET /stats`; nothing if the server has not started."""
         return self._api.stats() if self._api else {}
 
     def kickoffs_of(self, job: str) -> int:
-        """Executions that were started for the batchcrew job of that id (from `meta.batchcrew.job`)."""
+        """Return how many executions there are of the batchcrew job with that id (`meta.batchcrew.job`)."""
         return self._executor.kickoffs_of(job) if self._executor else 0
 
     async def __aenter__(self) -> Self:

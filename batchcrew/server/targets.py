@@ -1,13 +1,13 @@
-"""What `batchcrew serve TARGET` may name, told from its text and the files that are there.
+"""Finds the target of `batchcrew serve TARGET` from its text and the files that exist.
 
-Nothing of the target is imported here: that is the workers' work.
+Nothing of the target is imported here; only worker processes do that.
 """
 
 import re
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from batchcrew.base.errors import UsageError
 
@@ -21,35 +21,26 @@ class Target:
     """Where the crew is found."""
 
     name: str
-    """As it was written."""
+    """As you wrote it."""
     folder: str
     """The working folder of the workers, absolute; its `.env` is read."""
     paths: tuple[str, ...]
     """Put in front of `sys.path`, absolute."""
     modules: tuple[str, ...]
-    """The first of these that is there is imported."""
+    """Modules to import: the first one that contains the crew is used."""
     file: str = ""
-    """A file that is imported as the module, where it is no part of a package."""
+    """A file to import as the module, if it is not part of a package."""
     attribute: str = ""
-    """In the module; empty: its one crew class or flow class."""
+    """The name in the module; empty: its only crew class or flow class."""
     kind: str = ""
-    """`crew` or `flow`, where the project says so; only that is looked for."""
-
-    def to_json(self) -> dict[str, Any]:
-        """For a worker."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, said: dict[str, Any]) -> Self:
-        """What `to_json` has made."""
-        return cls(**{**said, "paths": tuple(said["paths"]), "modules": tuple(said["modules"])})
+    """`crew` or `flow`, if the project specifies it; only that kind is looked for."""
 
 
 def parse_target(text: str, base: Path) -> Target:
-    """The target that `text` names, with paths relative to the folder `base`.
+    """Return the target that `text` names, with paths relative to the folder `base`.
 
     Raises:
-        UsageError: it names nothing that could be served.
+        UsageError: it is not a valid target.
     """
     text, base = text.strip(), base.resolve()
     place, colon, attribute = text.rpartition(":")
@@ -79,7 +70,7 @@ def _file(text: str, path: Path, attribute: str) -> Target:
     if not path.is_file():
         raise UsageError(f"invalid target: {text!r} (file not found: {path})")
     top, parts = path.parent, [path.stem]
-    while (top / "__init__.py").is_file() and top != top.parent:  # its relative imports work only as part of a package
+    while (top / "__init__.py").is_file() and top != top.parent:  # its relative imports work only in its package
         parts.insert(0, top.name)
         top = top.parent
     package = len(parts) > 1
@@ -101,7 +92,7 @@ def _project(text: str, path: Path) -> Target:
         )
     kind = str((_crewai_settings(folder) or {}).get("type", "crew"))
     if kind not in {"crew", "flow"}:
-        raise UsageError(f"{folder / 'pyproject.toml'}: [tool.crewai] type is {kind!r}; only crew and flow are served")
+        raise UsageError(f"{folder / 'pyproject.toml'}: invalid [tool.crewai] type: {kind!r} (expected crew or flow)")
     name = str(_pyproject(folder).get("project", {}).get("name", folder.name)).replace("-", "_").replace(".", "_")
     source = folder / "src"
     roots = [root for root in (source, folder) if (root / name).is_dir()]
@@ -128,7 +119,11 @@ def _crewai_settings(folder: Path) -> dict[str, Any] | None:
 
 
 def _pyproject(folder: Path) -> dict[str, Any]:
-    """Raises UsageError: it is there and cannot be read."""
+    """Return the contents of the folder's pyproject.toml, empty if there is none.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     file = folder / "pyproject.toml"
     if not file.is_file():
         return {}

@@ -1,34 +1,93 @@
-"""Sending webhooks: what the demo crew's and the real crews' have in common."""
+"""Sends webhooks when they are due, for the demo crew and real crews. Their stores hold the webhooks."""
 
 import asyncio
+import heapq
+import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from itertools import count
+from typing import Generic, TypeVar
 
 import aiohttp
 from yarl import URL
 
+from batchcrew.server.waiting import wait_for_change
+
+LOG = logging.getLogger("batchcrew.server")
 MAX_DELIVERIES = 16
-"""Deliveries on the wire at once."""
+"""Webhooks that are sent concurrently."""
 TIMEOUT = aiohttp.ClientTimeout(total=10)
 
+Key = TypeVar("Key")
 
-async def wait_for_change(
-    changed: asyncio.Event, seconds: float | None, sleep: Callable[[float], Awaitable[None]]
-) -> None:
-    """Wait until there is a change, or `seconds` have passed (None: no time alone ends it)."""
-    waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(changed.wait())]
-    if seconds is not None:
-        waits.append(asyncio.ensure_future(sleep(seconds)))
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
+
+class WebhookSender(Generic[Key]):
+    """Calls `deliver` for each key when it is due: one list and MAX_DELIVERIES tasks serve all executions.
+
+    Args:
+        deliver: sends one webhook, and adds the key again if there is another one. An exception costs only this key.
+        now: returns seconds since the epoch.
+        sleep: waits until the next webhook is due.
+    """
+
+    def __init__(
+        self,
+        deliver: Callable[[aiohttp.ClientSession, Key], Awaitable[None]],
+        *,
+        now: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._deliver = deliver
+        self._now = now
+        self._sleep = sleep
+        self._due: list[tuple[float, int, Key]] = []
+        """A heap of moment, order and key."""
+        self._order = count()
+        self._changed = asyncio.Event()
+        self._work: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._work = asyncio.create_task(self._run(), name="webhooks")
+
+    async def close(self) -> None:
+        """Stop sending."""
+        if self._work is not None:
+            self._work.cancel()
+            await asyncio.gather(self._work, return_exceptions=True)
+
+    def add(self, key: Key, at: float) -> None:
+        """Deliver `key` at this moment, in seconds since the epoch."""
+        heapq.heappush(self._due, (at, next(self._order), key))
+        self._changed.set()
+
+    async def _run(self) -> None:
+        queue: asyncio.Queue[Key] = asyncio.Queue(maxsize=1)  # the others wait in the heap
+        jar = aiohttp.DummyCookieJar()
+        async with aiohttp.ClientSession(timeout=TIMEOUT, cookie_jar=jar) as session, asyncio.TaskGroup() as group:
+            for number in range(MAX_DELIVERIES):
+                group.create_task(self._send(queue, session), name=f"webhooks-{number}")
+            while True:
+                self._changed.clear()
+                if self._due and self._due[0][0] <= self._now():
+                    await queue.put(heapq.heappop(self._due)[2])
+                else:
+                    seconds = self._due[0][0] - self._now() if self._due else None
+                    await wait_for_change(self._changed, seconds, self._sleep)
+
+    async def _send(self, queue: asyncio.Queue[Key], session: aiohttp.ClientSession) -> None:
+        while True:
+            key = await queue.get()
+            try:
+                await self._deliver(session, key)
+            except Exception:  # a defect costs one execution's webhooks, not those of all
+                LOG.exception("the webhooks of %s were given up", key)
 
 
 async def post(session: aiohttp.ClientSession, url: str, body: bytes, authorization: str | None = None) -> str | None:
-    """What was wrong; None when it was taken. Redirects are not followed: they could lead anywhere."""
+    """Send one webhook, and return what went wrong; None if the receiver accepted it.
+
+    Redirects are not followed: they could lead anywhere.
+    """
     headers = {"Content-Type": "application/json", **({"Authorization": authorization} if authorization else {})}
     try:
         async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
@@ -38,5 +97,5 @@ async def post(session: aiohttp.ClientSession, url: str, body: bytes, authorizat
 
 
 def redact_url(url: str) -> str:
-    """The URL without what may be a secret in it."""
+    """Return the URL without the parts that may contain a secret."""
     return str(URL(url).with_user(None).with_query(None).with_fragment(None))

@@ -4,39 +4,51 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from batchcrew.server.report import Input, StepReport, TaskReport
 from batchcrew.server.targets import Target
-from batchcrew.server.worker.main import Result, Running, TargetError, work
+from batchcrew.server.worker.main import work
+from batchcrew.server.worker.running import Result, Running, TargetError
+from batchcrew.server.workers.messages import (
+    LibraryEvent,
+    MethodEnded,
+    MethodStarted,
+    Note,
+    Paused,
+    Ready,
+    Step,
+    TaskEnded,
+    TaskStarted,
+)
 
-TASK = {
-    "agent": "Researcher",
-    "output": "found",
-    "execution_time": 1.5,
-    "description": "Find it.",
-    "expected_output": "It.",
-    "summary": "Find it...",
-    "output_json": {"a": 1},
-}
-STEP = {"task_id": "research", "agent": "Researcher", "prompt": "Find it.", "thought": "It must be here."}
-TOOL = {**STEP, "prompt": "", "thought": "", "tool": "search", "tool_input": "{'q': 'it'}", "result": "here"}
+TASK = TaskReport(
+    task_id="research",
+    agent="Researcher",
+    output="found",
+    execution_time=1.5,
+    description="Find it.",
+    expected_output="It.",
+    summary="Find it...",
+    output_json={"a": 1},
+)
+STEP = StepReport(task_id="research", agent="Researcher", prompt="Find it.", thought="It must be here.")
+TOOL = replace(STEP, prompt="", thought="", tool="search", tool_input="{'q': 'it'}", result="here")
 
 
 class Obedient:
     """Implements `Served`."""
 
-    def description(self) -> dict[str, Any]:
-        return {
-            "name": "the stage",
-            "what": "crew",
-            "inputs": [
-                {"name": "do", "type": "string", "required": True},
-                {"name": "topic", "type": "string", "required": False},
-            ],
-            "total": 2,
-            "events": ["task_started", "task_completed", "llm_call_completed"],
-        }
+    def description(self) -> Ready:
+        return Ready(
+            name="the stage",
+            what="crew",
+            inputs=(Input(name="do"), Input(name="topic", required=False)),
+            total=2,
+            events=("task_started", "task_completed", "llm_call_completed"),
+        )
 
     def run(self, running: Running) -> Result:
         wanted = running.inputs
@@ -53,26 +65,28 @@ class Obedient:
         return self.do_echo(running, wanted)
 
     def do_tasks(self, running: Running, wanted: Any) -> Result:
-        running.tell("task_started", task_id="research")
+        mine = running.kickoff_id
+        running.send(TaskStarted(kickoff_id=mine, task_id="research"))
         self._event(running, "task_started", {"n": 1})
-        running.tell("step", step=STEP)
-        running.tell("step", step=TOOL)
-        running.tell("task_ended", task={**TASK, "task_id": "research"})
+        running.send(Step(kickoff_id=mine, step=STEP))
+        running.send(Step(kickoff_id=mine, step=TOOL))
+        running.send(TaskEnded(kickoff_id=mine, task=TASK))
         self._event(running, "task_completed", {"n": 2})
-        running.tell("task_started", task_id="planning")
+        running.send(TaskStarted(kickoff_id=mine, task_id="planning"))
         if "pipe" in wanted:
             Path(wanted["pipe"]).read_text()
-        running.tell("task_ended", task={**TASK, "task_id": "planning", "output": "planned"})
+        running.send(TaskEnded(kickoff_id=mine, task=replace(TASK, task_id="planning", output="planned")))
         return self.do_echo(running, wanted)
 
     def do_flow(self, running: Running, wanted: Any) -> Result:
+        mine = running.kickoff_id
         for method in ("begin", "go_on", "end"):
-            running.tell("method_started", method=method)
+            running.send(MethodStarted(kickoff_id=mine, method=method))
             if method == "go_on":
-                running.tell("task_started", task_id="research")
+                running.send(TaskStarted(kickoff_id=mine, task_id="research"))
                 Path(wanted["pipe"]).read_text()
-                running.tell("task_ended", task={**TASK, "task_id": "research"})
-            running.tell("method_ended", method=method)
+                running.send(TaskEnded(kickoff_id=mine, task=TASK))
+            running.send(MethodEnded(kickoff_id=mine, method=method))
         return self.do_echo(running, wanted)
 
     def do_flood(self, running: Running, wanted: Any) -> Result:
@@ -82,21 +96,28 @@ class Obedient:
 
     def _event(self, running: Running, kind: str, data: Any) -> None:
         if kind in running.events:
-            event = {"id": f"{kind}-{data['n']}", "timestamp": "2027-01-15T08:00:00+00:00", "type": kind, "data": data}
-            running.tell("event", event=event)
+            running.send(
+                LibraryEvent(
+                    kickoff_id=running.kickoff_id,
+                    event_id=f"{kind}-{data['n']}",
+                    timestamp="2027-01-15T08:00:00+00:00",
+                    type=kind,
+                    data=data,
+                )
+            )
 
     def do_ask(self, running: Running, wanted: Any) -> Result:
         """Ask until it is approved."""
         said: list[str] = []
         while True:
-            answer = running.ask(task_id="planning", agent="Planner", output=f"draft {len(said) + 1}")
+            answer = running.wait_for_human(task_id="planning", agent="Planner", output=f"draft {len(said) + 1}")
             said += [answer.text] if answer.text else []
             if answer.approved:
                 break
         return Result(output="; ".join(said) or "at once")
 
     def do_ask_and_hold(self, running: Running, wanted: Any) -> Result:
-        running.ask(task_id="planning", agent="Planner", output="draft")
+        running.wait_for_human(task_id="planning", agent="Planner", output="draft")
         return self.do_hold(running, wanted)
 
     def do_fail(self, running: Running, wanted: Any) -> Result:
@@ -136,6 +157,26 @@ class Obedient:
         """The worker's id and that of a process that it has started."""
         child = subprocess.Popen(["sleep", "3600"])
         return Result(output=f"{os.getpid()} {child.pid}")
+
+    def do_forge(self, running: Running, wanted: Any) -> Result:
+        """Write to the server's pipe, past the worker; then send a note and end as always."""
+        os.write(running.line._write, bytes.fromhex(wanted["frame"]))
+        running.send(Note(kickoff_id=running.kickoff_id, text="\x1b[31mforged\n"))
+        return self.do_echo(running, wanted)
+
+    def do_pause_twice(self, running: Running, wanted: Any) -> Result:
+        """Report a second pause while the first one lasts, and wait for one answer."""
+        for task_id in ("planning", "other"):
+            running.send(Paused(kickoff_id=running.kickoff_id, task_id=task_id, agent="Planner", output="draft"))
+        running.send(Step(kickoff_id=running.kickoff_id, step=STEP))
+        running.answers.get()
+        return self.do_hold(running, wanted)
+
+    def do_deep(self, running: Running, wanted: Any) -> Result:
+        value: Any = "deep"
+        for _ in range(wanted["levels"]):
+            value = [value]
+        return Result(output="x", result_json=value)
 
     def do_where(self, running: Running, wanted: Any) -> Result:
         names = (

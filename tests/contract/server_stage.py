@@ -31,7 +31,7 @@ PLAN = (
     "2 days in Tokyo on 1000 USD (about 500 a day)\n"
     "Day 1: the market hall before the crowds; an afternoon of games; a cooking class.\n"
     "Day 2: a museum that opens early; an afternoon of tech; an early night.\n"
-    "(batchcrew's demo crew wrote this from your inputs; no language model was asked.)"
+    "(batchcrew's demo crew wrote this from your inputs; no language model was used.)"
 )
 
 

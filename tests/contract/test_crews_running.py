@@ -81,11 +81,11 @@ async def test_a_flow_progresses_by_its_methods(tmp_path: Path) -> None:
     [
         ("fail", "ValueError: no luck"),
         ("leave", "SystemExit: enough"),
-        ("starve", "it has run out of memory (MemoryError)"),
-        ("exit", "its worker process ended by itself with exit code 7"),
+        ("starve", "it ran out of memory (MemoryError)"),
+        ("exit", "its worker process exited with code 7"),
         ("die", "its worker process was killed by SIGKILL (the machine may have run out of memory)"),
         ("huge", "its output is too large: MessageTooLarge: 9000"),
-        ("circular", "its output is nothing that can be written as JSON: ValueError: Circular reference detected"),
+        ("circular", "its output cannot be written as JSON: ValueError: Circular reference detected"),
     ],
 )
 async def test_a_failure_says_why_and_the_next_one_runs(tmp_path: Path, do: str, error: str) -> None:
@@ -108,6 +108,78 @@ async def test_a_worker_that_is_killed_ends_its_own_executions_only(tmp_path: Pa
         gate.open()
         (found,) = await on.ended(held)
         assert found["result"]["output"] == "lives"
+
+
+def framed(body: bytes, length: int | None = None) -> str:
+    return ((len(body) if length is None else length).to_bytes(4) + body).hex()
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (framed(b"", length=2**31), "it is larger than 8388608 bytes"),
+        (framed(b"nonsense"), "it is not JSON, or nested too deeply (JSONDecodeError)"),
+        (framed(b"\xff"), "it is not JSON, or nested too deeply (UnicodeDecodeError)"),
+        (framed(b"[" * 100_000), "it is not JSON, or nested too deeply (RecursionError)"),
+        (framed(b"[]"), "its kind is unknown"),
+        (framed(b'{"kind": "Start", "kickoff_id": "k", "inputs": {}, "events": []}'), "its kind is unknown"),
+        (framed(b'{"kind": "Note", "kickoff_id": "k", "text": 1}'), "a field is not text"),
+        (framed(b'{"kind": "LoadFailed", "message": "no"}'), "LoadFailed is only valid before a worker is ready"),
+    ],
+)
+async def test_a_crew_that_writes_to_its_pipe_costs_its_worker_only(tmp_path: Path, frame: str, reason: str) -> None:
+    gate = Gate(tmp_path)
+    async with crew_stage(tmp_path, workers=2, threads=1) as on:
+        other = await on.start("hold", pipe=str(gate.path), topic="continues")
+        await gate.waited_at()
+        found = await on.run("forge", frame=frame)
+        assert found["error"] == f"its worker process sent a malformed message: {reason}"
+        gate.open()
+        (found,) = await on.ended(other)
+        assert found["result"]["output"] == "continues"
+        assert (await on.run("echo", topic="next"))["result"]["output"] == "next"
+        assert (await on.get("/stats")).body["workers_lost"] == 1
+
+
+async def test_a_message_about_another_execution_is_ignored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with crew_stage(tmp_path, workers=1, threads=2) as on:
+        known = await on.start("echo", topic="first")
+        await on.ended(known)
+        body = f'{{"kind": "Ended", "kickoff_id": "{known}", "output": "forged"}}'.encode()
+        found = await on.run("forge", frame=framed(body), topic="second")
+        assert found["result"]["output"] == "second"
+        assert (await on.status(known))["result"]["output"] == "first"
+    assert "\\x1b[31mforged" in caplog.text  # a note cannot act on the terminal
+
+
+async def test_a_second_pause_changes_nothing(tmp_path: Path) -> None:
+    gate = Gate(tmp_path)
+    async with crew_stage(tmp_path, threads=1) as on:
+        webhooks = {"humanInputWebhook": {"url": f"{on.receiver.url}/ask"}, "stepWebhookUrl": f"{on.receiver.url}/step"}
+        kickoff_id = await on.start("pause_twice", body=webhooks, pipe=str(gate.path))
+        assert {(await on.receiver.heard.get())[0] for _ in range(2)} == {"/ask", "/step"}
+        word = {"execution_id": kickoff_id, "task_id": "planning", "is_approve": True}
+        urls = {"crewWebhookUrl": f"{on.receiver.url}/end"}
+        assert (await on.call("POST", "/resume", json={**word, **urls})).status == 200
+        await gate.waited_at()
+        assert (await on.get("/stats")).body["running"] == 1
+        gate.open()
+        (found,) = await on.ended(kickoff_id)
+        assert found["status"] == "completed"
+        assert on.receiver.heard.empty()
+
+
+@pytest.mark.parametrize("levels", [300, 100_000])
+async def test_a_deeply_nested_result_is_stored_or_refused(tmp_path: Path, levels: int) -> None:
+    async with crew_stage(tmp_path, state=tmp_path / "s.db") as on:
+        found = await on.run("deep", levels=levels)
+        if levels == 300:
+            value = found["result_json"]
+            for _ in range(levels):
+                (value,) = value
+            assert value == "deep"
+        else:
+            assert found["error"].startswith("its output cannot be written as JSON: RecursionError")
 
 
 async def test_output_that_json_has_no_form_for(tmp_path: Path) -> None:
@@ -162,7 +234,7 @@ async def gone(pid: int) -> None:
     [
         ("refused", "the stage is closed; open it"),
         ("raises", "the stage cannot be loaded: KeyError: 'missing'"),
-        ("exits", "exit code 3 while it was loaded"),
+        ("exits", "the stage cannot be served: its worker exited with code 3 while loading it"),
     ],
 )
 async def test_a_target_that_cannot_be_loaded(tmp_path: Path, attribute: str, message: str) -> None:

@@ -10,8 +10,8 @@ from crews_stage import Gate, crew_stage
 from server_stage import Receiver, manual_clock
 
 from batchcrew.base.errors import UsageError
-from batchcrew.server.api.executor import Report, StepReport, TaskReport
 from batchcrew.server.crews.store import ExecutionStore, Order
+from batchcrew.server.report import Report, StepReport, TaskReport
 
 META = {"batchcrew": {"batch": "b", "job": "j"}}
 
@@ -59,7 +59,7 @@ async def test_files_of_something_else_are_left_alone(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE t (a)")
     connection.close()
     for path, message in (
-        (other, "is a database of something else"),
+        (other, "is another kind of database"),
         (tmp_path, "cannot be used: "),
     ):
         with pytest.raises(UsageError, match=message):
@@ -75,10 +75,10 @@ async def test_files_of_something_else_are_left_alone(tmp_path: Path) -> None:
 
 def keep(archive: ExecutionStore, name: str, *, at: float, ends: bool = True) -> None:
     report = Report(kickoff_id=name, phase="waiting")
-    order = Order(kickoff_id=name, inputs={"secret": "of the client"}, wishes={})
+    order = Order(kickoff_id=name, inputs={"secret": "of the client"}, callbacks={})
     archive.add(report, key=None, job=None, order=order, now=at)
     if ends:
-        archive.keep(Report(kickoff_id=name, phase="succeeded", output=name), now=at)
+        archive.save(Report(kickoff_id=name, phase="succeeded", output=name), now=at)
 
 
 def test_retention_by_age_and_by_count() -> None:
@@ -90,9 +90,9 @@ def test_retention_by_age_and_by_count() -> None:
     def kept() -> list[str]:
         return [name for name in ("running", *(f"e{number}" for number in range(5))) if archive.report(name)]
 
-    archive.forget(ended_before=1.0, kept=100)
+    archive.delete(ended_before=1.0, kept=100)
     assert kept() == ["running", "e1", "e2", "e3", "e4"]
-    archive.forget(ended_before=0.0, kept=2)
+    archive.delete(ended_before=0.0, kept=2)
     assert kept() == ["running", "e3", "e4"]
     assert archive.kickoffs() == 6
     archive.close()
@@ -124,7 +124,7 @@ async def test_a_disk_that_is_full_takes_no_result_away(tmp_path: Path, caplog: 
         while (found := await on.status(kickoff_id))["status"] != "completed":
             pass
         assert found["result"]["output"] == "paid"
-        assert "could not be written, and is in memory only" in caplog.text
+        assert "could not be written and is only in memory" in caplog.text
         assert (await on.kickoff({"inputs": {"do": "echo"}})).status == 500  # nothing is begun that cannot be kept
         connection.execute("PRAGMA query_only = OFF")
         clock.advance(600)
@@ -138,7 +138,7 @@ def test_inputs_are_forgotten_when_it_has_ended(tmp_path: Path) -> None:
     archive = ExecutionStore(path, now=0.0)
     keep(archive, "a", at=0.0, ends=False)
     assert archive.order("a").inputs == {"secret": "of the client"}
-    archive.keep(Report(kickoff_id="a", phase="failed", error="no"), now=1.0)
+    archive.save(Report(kickoff_id="a", phase="failed", error="no"), now=1.0)
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         assert connection.execute("SELECT inputs, wishes FROM executions").fetchall() == [(None, None)]
     connection.close()
@@ -161,9 +161,9 @@ def test_a_report_comes_back_as_it_was_kept() -> None:
         last_step=step,
     )
     archive = ExecutionStore(None, now=0.0)
-    order = Order(kickoff_id="k", inputs={}, wishes={})
+    order = Order(kickoff_id="k", inputs={}, callbacks={})
     archive.add(report, key=None, job=None, order=order, now=0.0)
-    archive.keep(report, now=1.0)
+    archive.save(report, now=1.0)
     assert archive.report("k") == report
     archive.close()
 

@@ -205,7 +205,7 @@ async def test_what_scripted_faults_look_like() -> None:
     script: list[FaultLike] = [500, 502, 429, html, date]
     async with stage(faults=Faults(kickoff=script)) as on:
         answer = await on.kickoff()
-        said = {"error": "Server Error", "message": "it went wrong on purpose, for this rehearsal"}
+        said = {"error": "Server Error", "message": "a failure on purpose, for this rehearsal"}
         assert (answer.status, answer.body) == (500, said)
         answer = await on.kickoff()
         assert (answer.status, answer.body) == (502, GATEWAY)
@@ -310,7 +310,7 @@ async def test_max_running() -> None:
         answer = await on.kickoff()
         assert (answer.status, answer.body) == (
             429,
-            {"error": "Too Many Requests", "message": "2 executions are running, and no more may (--max-running)"},
+            {"error": "Too Many Requests", "message": "2 executions are running, which is the limit (--max-running)"},
         )
         assert answer.headers["Retry-After"] == "6"
         on.clock.advance(6)

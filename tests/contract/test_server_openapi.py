@@ -108,7 +108,7 @@ async def test_its_structure(dialect: str) -> None:
     assert document["openapi"] == "3.1.0"
     assert document["info"]["title"]
     assert document["info"]["version"]
-    assert "no language model was asked" in document["info"]["description"]
+    assert "no language model was used" in document["info"]["description"]
     for schema in document["components"]["schemas"].values():
         Draft202012Validator.check_schema(schema)
     operations = [

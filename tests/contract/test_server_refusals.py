@@ -43,18 +43,24 @@ async def test_without_inputs_all_are_missing() -> None:
 
 
 BAD_BODIES: dict[str, list[bytes]] = {
-    "the body is no JSON": [b"", b"{", b"inputs=1", b'{"inputs": NaN}', b'{"inputs": {"age": ' + b"9" * 5000 + b"}}"],
-    "the body is no UTF-8": [b"\xff\xfe{}", b'{"inputs": "\xed\xa0\x80"}'],
-    "the body is JSON but no object": [b"[]", b"null", b'"inputs"'],
-    "the body is nested too deep": [
+    "the body is not valid JSON": [
+        b"",
+        b"{",
+        b"inputs=1",
+        b'{"inputs": NaN}',
+        b'{"inputs": {"age": ' + b"9" * 5000 + b"}}",
+    ],
+    "the body is not UTF-8": [b"\xff\xfe{}", b'{"inputs": "\xed\xa0\x80"}'],
+    "the body is JSON, but not an object": [b"[]", b"null", b'"inputs"'],
+    "the body is nested too deeply": [
         b"[" * 100_000,
         b'{"inputs":' + b'{"a":' * 90_000 + b"1" + b"}" * 90_000 + b"}",
     ],
-    "inputs is no JSON object": [b'{"inputs": []}', b'{"inputs": null}', b'{"inputs": "budget"}'],
-    "meta is no JSON object": [b'{"inputs": {}, "meta": []}', b'{"inputs": {}, "meta": "x"}'],
-    "taskWebhookUrl is no http or https URL": [b'{"inputs": {}, "taskWebhookUrl": 3}'],
-    "stepWebhookUrl is no http or https URL": [b'{"inputs": {}, "stepWebhookUrl": {}}'],
-    "crewWebhookUrl is no http or https URL": [
+    "inputs must be a JSON object": [b'{"inputs": []}', b'{"inputs": null}', b'{"inputs": "budget"}'],
+    "meta must be a JSON object": [b'{"inputs": {}, "meta": []}', b'{"inputs": {}, "meta": "x"}'],
+    "taskWebhookUrl must be an http or https URL": [b'{"inputs": {}, "taskWebhookUrl": 3}'],
+    "stepWebhookUrl must be an http or https URL": [b'{"inputs": {}, "stepWebhookUrl": {}}'],
+    "crewWebhookUrl must be an http or https URL": [
         b'{"inputs": {}, "crewWebhookUrl": ""}',
         b'{"inputs": {}, "crewWebhookUrl": "file:///etc/passwd"}',
         b'{"inputs": {}, "crewWebhookUrl": "http://"}',
@@ -145,7 +151,7 @@ async def test_a_body_over_the_limit(dialect: str) -> None:
     async with stage(dialect=dialect) as on:
         answer = await on.call("POST", "/kickoff", data=io.BytesIO(b" " * 5_000_000))
         assert answer.status == 413
-        assert "the body is over 1048576 bytes" in answer.body.values()
+        assert "the body is larger than 1048576 bytes" in answer.body.values()
         assert on.server.stats["refused"] == 1
 
 
@@ -189,7 +195,7 @@ async def test_wrong_methods_and_paths() -> None:
             answer = await on.call(method, path)
             assert (answer.status, answer.headers["Allow"]) == (405, allowed)
         answer = await on.get("/nothing")
-        assert (answer.status, answer.body) == (404, {"error": "Not Found", "message": "there is no such path"})
+        assert (answer.status, answer.body) == (404, {"error": "Not Found", "message": "path not found"})
         assert (await on.call("HEAD", "/")).status == 200
 
 

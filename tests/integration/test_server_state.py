@@ -17,7 +17,7 @@ import pytest
 from batchcrew.base.errors import UsageError
 from batchcrew.server import CrewServer, ServeOptions, Spread
 from batchcrew.server.demo.execution import Record
-from batchcrew.server.demo.store import PRUNE_EVERY, Callbacks, Executions
+from batchcrew.server.demo.store import PRUNE_EVERY, Callbacks, DemoStore
 
 START = 1_800_000_000.0
 INPUTS = {"budget": "1000 USD", "interests": "food", "duration": "2 days", "age": "35"}
@@ -36,7 +36,7 @@ def call(server: CrewServer, path: str, body: Any = None, key: str | None = None
 
 
 def test_what_is_kept_comes_back() -> None:
-    state = Executions(None, now=START)
+    state = DemoStore(None, now=START)
     one = record("one", started=START + 0.123456, fails=True)
     assert state.add(one, work=b"w", key="k", callbacks=Callbacks(urls={"crewWebhookUrl": "http://x"}, meta={"a": 1}))
     found = state.get("one")
@@ -55,7 +55,7 @@ def test_what_is_kept_comes_back() -> None:
 
 
 def test_what_runs_is_counted_without_looking_at_the_table() -> None:
-    state = Executions(None, now=START)
+    state = DemoStore(None, now=START)
     for number, duration in enumerate((5.0, 1.0, 3.0)):
         state.add(record(str(number), duration=duration), work=b"w")
     assert [state.running(START + passed) for passed in (0, 1, 2.9, 3, 4.9, 5)] == [3, 2, 2, 1, 1, 0]
@@ -65,7 +65,7 @@ def test_what_runs_is_counted_without_looking_at_the_table() -> None:
 
 
 def test_the_oldest_ended_are_forgotten_and_the_running_are_not() -> None:
-    state = Executions(None, now=START, kept=100)
+    state = DemoStore(None, now=START, kept=100)
     state.add(record("runs", duration=86400.0), work=b"w")
     state.add(record("calls", duration=1), work=b"w", callbacks=Callbacks(urls={}, meta=None))
     for number in range(5 * PRUNE_EVERY):
@@ -82,7 +82,7 @@ def test_the_oldest_ended_are_forgotten_and_the_running_are_not() -> None:
 
 
 def test_turns_of_the_same_work() -> None:
-    state = Executions(None, now=START)
+    state = DemoStore(None, now=START)
     assert state.turn(b"w") == 1
     state.add(record("1"), work=b"w", turn=1)
     state.add(record("2"), work=b"w", turn=2)
@@ -92,7 +92,7 @@ def test_turns_of_the_same_work() -> None:
 
 def test_the_file_is_its_owners_only_and_a_person_can_read_it(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "state.db"
-    state = Executions(path, now=START)
+    state = DemoStore(path, now=START)
     state.add(record("one"), work=b"w", job='["b", "j"]')
     for file in path.parent.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
@@ -103,7 +103,7 @@ def test_the_file_is_its_owners_only_and_a_person_can_read_it(tmp_path: Path) ->
 
 def test_two_servers_on_one_file(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    one, other = Executions(path, now=START), Executions(path, now=START)
+    one, other = DemoStore(path, now=START), DemoStore(path, now=START)
     assert one.add(record("a"), work=b"w", key="k")
     assert not other.add(record("b"), work=b"w", key="k"), "the key is taken"
     found = other.by_key("k")
@@ -123,22 +123,22 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE jobs (id)")
     connection.close()
     before = ledger.read_bytes()
-    with pytest.raises(UsageError, match="database of something else"):
-        Executions(ledger, now=START)
+    with pytest.raises(UsageError, match="another kind of database"):
+        DemoStore(ledger, now=START)
     assert ledger.read_bytes() == before
     text = tmp_path / "leads.csv"
     text.write_text("a,b\n1,2\n" * 1000)
     with pytest.raises(UsageError, match=r"leads\.csv .*not a database"):
-        Executions(text, now=START)
+        DemoStore(text, now=START)
     with pytest.raises(UsageError, match=re.escape(str(tmp_path))):
-        Executions(tmp_path, now=START)
+        DemoStore(tmp_path, now=START)
     newer = tmp_path / "newer.db"
-    Executions(newer, now=START).close()
+    DemoStore(newer, now=START).close()
     with contextlib.closing(sqlite3.connect(newer)) as connection, connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(UsageError, match=r"newer\.db .*version"):
-        Executions(newer, now=START)
+        DemoStore(newer, now=START)
 
 
 async def test_executions_go_on_by_the_clock_while_the_server_is_down(tmp_path: Path) -> None:

@@ -4,12 +4,16 @@ import json
 import os
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from batchcrew.server import parse_target
-from batchcrew.server.worker.main import ENVIRONMENT, Running, TargetError
-from batchcrew.server.workers.messages import Line
+from batchcrew.server.report import StepReport
+from batchcrew.server.worker.main import ENVIRONMENT
+from batchcrew.server.worker.running import Running, TargetError
+from batchcrew.server.workers.frames import Line
+from batchcrew.server.workers.messages import FromWorker, LibraryEvent, Step, TaskEnded, decode_from_worker
 
 
 def main(folder: Path, names: list[str]) -> None:
@@ -28,9 +32,9 @@ def one(folder: Path, name: str) -> Any:
         return {"refused": str(error)}
     description = loaded.description()
     return {
-        "inputs": description["inputs"],
-        "what": description["what"],
-        "total": description["total"],
+        "inputs": [asdict(entry) for entry in description.inputs],
+        "what": description.what,
+        "total": description.total,
         "runs": [run(loaded, topic) for topic in ("salt", "pepper")],
     }
 
@@ -38,11 +42,11 @@ def one(folder: Path, name: str) -> Any:
 def run(loaded: Any, topic: str) -> Any:
     there, back = os.pipe()
     listener = Line(there, os.open(os.devnull, os.O_WRONLY))
-    heard: list[Any] = []
+    received: list[FromWorker] = []
 
     def listen() -> None:
-        while (message := listener.receive()) is not None:
-            heard.append(message)
+        while (body := listener._body()) is not None:
+            received.append(decode_from_worker(body))
 
     thread = threading.Thread(target=listen)
     thread.start()
@@ -59,11 +63,15 @@ def run(loaded: Any, topic: str) -> Any:
         "output": result.output,
         "json": result.result_json,
         "usage": running.usage,
-        "kinds": [message["kind"] for message in heard],
-        "steps": [message["step"] for message in heard if message["kind"] == "step"],
-        "tasks": [message["task"] for message in heard if message["kind"] == "task_ended"],
-        "events": sorted(message["event"]["type"] for message in heard if message["kind"] == "event"),
+        "kinds": [type(message).__name__ for message in received],
+        "steps": [given(message.step) for message in received if isinstance(message, Step)],
+        "tasks": [asdict(message.task) for message in received if isinstance(message, TaskEnded)],
+        "events": sorted(message.type for message in received if isinstance(message, LibraryEvent)),
     }
+
+
+def given(step: StepReport) -> dict[str, Any]:
+    return {name: value for name, value in asdict(step).items() if value is not None}
 
 
 if __name__ == "__main__":

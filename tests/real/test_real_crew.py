@@ -180,6 +180,8 @@ def test_the_example_job_files(tmp_path: Path, name: str, number: int, title: st
 def test_a_killed_worker_fails_its_own_execution_only(tmp_path: Path, receiver: Receiver) -> None:
     options = ("--workers", "2", "--threads", "1")
     with served(tmp_path, str(PROJECT), *options, OFFLINE_SECONDS="1") as server:
+        while server.call("/stats")[1]["workers_ready"] < 2:  # else the second execution may wait for the first worker
+            pass
         ids = [server.kickoff(wishes(n), **receiver.kickoff_keys()) for n in range(2)]
         # both have ended their first task, so each worker has one
         assert {receiver.next("task")["kickoff_id"] for _ in ids} == set(ids)

@@ -77,8 +77,8 @@ def test_flows(found: dict[str, Any]) -> None:
     for run in typed["runs"]:
         assert run["usage"] == USAGE
         # the library calls its listeners in threads of its own: a method may be heard to end after the next has begun
-        methods = [kind for kind in run["kinds"] if kind.startswith("method")]
-        assert sorted(methods) == ["method_ended"] * 2 + ["method_started"] * 2
+        methods = [kind for kind in run["kinds"] if kind.startswith("Method")]
+        assert sorted(methods) == ["MethodEnded"] * 2 + ["MethodStarted"] * 2
         assert [task["task_id"] for task in run["tasks"]] == ["say"]
     assert found["PlainFlow"]["inputs"] == []
     assert [run["output"] for run in found["PlainFlow"]["runs"]] == ["plain salt", "plain pepper"]
@@ -86,9 +86,9 @@ def test_flows(found: dict[str, Any]) -> None:
 
 def test_what_cannot_be_served_is_said(found: dict[str, Any]) -> None:
     at = "crews_of_all_kinds"
-    assert found["needs"]["refused"] == f"{at}:needs needs arguments; name a function that needs none"
-    assert found["nothing"]["refused"] == f"{at}:nothing makes str, neither a crew nor a flow"
-    assert found["made_flow"]["refused"] == f"{at}:made_flow is a flow that is made already; name its class PlainFlow"
+    assert found["needs"]["refused"] == f"{at}:needs needs arguments; name a function without any"
+    assert found["nothing"]["refused"] == f"{at}:nothing makes str, which is not a crew or a flow"
+    assert found["made_flow"]["refused"] == f"{at}:made_flow is an instance of a flow; name its class PlainFlow"
     assert (
         found["absent"]["refused"]
         == f"{at}:absent: {at} has no absent; it has AskingFlow, PlainFlow, TypedFlow, crew, flow"

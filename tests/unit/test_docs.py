@@ -23,7 +23,9 @@ from batchcrew.config.declarations import Setting, Settings, declared
 from batchcrew.config.limits import FailureLimit
 from batchcrew.config.settings import BreakerSettings, PollSettings, RetrySettings, RunSettings
 from batchcrew.jobfile import load_jobfile
+from batchcrew.jobfile.rows.formats import ROWS_SUFFIXES
 from batchcrew.model.exit_codes import MEANINGS, SHORT_MEANINGS, ExitCode
+from batchcrew.reports.export.formats import EXPORT_FORMATS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -111,6 +113,15 @@ def test_the_reference_job_file_shows_every_setting_of_a_run() -> None:
     section = re.compile(r"^(run:[^\n]*\n)(?:(?:  [^\n]*)?\n)*?(?=\n\S)", re.MULTILINE)
     assert section.search(text)
     check_generated(page, section.sub(lambda match: f"{match[1]}{lines}\n", text))
+
+
+def test_the_ledgers_page_has_every_export_format() -> None:
+    assert f"`batchcrew export BATCH -f {'|'.join(EXPORT_FORMATS)} " in (ROOT / "docs" / "ledger.md").read_text("utf-8")
+
+
+def test_the_job_files_page_has_every_suffix_of_rows_files() -> None:
+    page = (ROOT / "docs" / "job-file.md").read_text("utf-8")
+    assert [suffix for suffix in ROWS_SUFFIXES if f"{suffix}" not in page] == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)

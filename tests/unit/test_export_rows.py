@@ -4,7 +4,7 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchcrew.base.errors import UsageError
 from batchcrew.base.export_columns import EXPORT_COLUMNS, WHERE_NEEDED
 from batchcrew.model.job import JobState
 from batchcrew.model.views import ResultRow
 from batchcrew.reports.export.csv_format import csv_cell, json_text
-from batchcrew.reports.export.rows import Format, export, export_names
+from batchcrew.reports.export.export_format import ExportFormat, Table, export_names
+from batchcrew.reports.export.formats import EXPORT_FORMATS
+from batchcrew.reports.export.output import Target
+from batchcrew.reports.export.rows import export
 
 
 def result(row: dict[str, Any], **values: Any) -> ResultRow:
@@ -38,7 +42,7 @@ async def stream(rows: Iterable[ResultRow]) -> AsyncIterator[ResultRow]:
         yield row
 
 
-async def exported(rows: Iterable[ResultRow], columns: Iterable[str], format: Format) -> str:  # noqa: A002 - its name
+async def exported(rows: Iterable[ResultRow], columns: Iterable[str], format: str) -> str:  # noqa: A002 - its name
     out = io.BytesIO()
     rows = list(rows)
     assert await export(stream(rows), list(columns), format=format, path=None, stdout=out) == len(rows)
@@ -50,6 +54,43 @@ def read_csv(text: str) -> list[list[str]]:
 
 
 # shapes --------------------------------------------------------------------------------------------------------------
+
+
+class BinaryWriter:
+    """Writes bytes that are not UTF-8, all at the end, as a workbook is written."""
+
+    def __init__(self, table: Table) -> None:
+        self._rows = 0
+
+    def begin(self, target: Target) -> None:
+        pass
+
+    def add(self, target: Target, rows: Sequence[ResultRow]) -> None:
+        self._rows += len(rows)
+
+    def end(self, target: Target) -> None:
+        target.write(b"\xff\x00" * self._rows)
+
+
+async def test_a_binary_format_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EXPORT_FORMATS, "bin", ExportFormat(name="bin", writer=BinaryWriter, binary=True))
+    rows, out, path = [result({"a": "1"}), result({"a": "2"})], io.BytesIO(), tmp_path / "out.bin"
+    assert await export(stream(rows), ["a"], format="bin", path=path, stdout=out) == 2
+    assert await export(stream(rows), ["a"], format="bin", path=None, stdout=out) == 2
+    assert path.read_bytes() == out.getvalue() == b"\xff\x00\xff\x00"
+
+
+async def test_a_binary_format_is_not_written_to_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EXPORT_FORMATS, "bin", ExportFormat(name="bin", writer=BinaryWriter, binary=True))
+
+    class Terminal(io.BytesIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    with pytest.raises(UsageError, match="--output"):
+        await export(stream([result({"a": "1"})]), ["a"], format="bin", path=None, stdout=terminal)
+    assert terminal.getvalue() == b""
 
 
 async def test_csv_is_the_same_spreadsheet_with_its_answers() -> None:
@@ -128,7 +169,7 @@ def test_columns_that_the_file_has_already_stay_its_own() -> None:
 
 
 @pytest.mark.parametrize("format", ["csv", "jsonl"])
-async def test_an_export_that_is_run_and_exported_again_keeps_both(format: Format) -> None:  # noqa: A002 - its name
+async def test_an_export_that_is_run_and_exported_again_keeps_both(format: str) -> None:  # noqa: A002 - its name
     columns = ["city", *EXPORT_COLUMNS]
     text = await exported([result(dict.fromkeys(columns, "old"), **DONE)], columns, format)
     if format == "csv":
@@ -202,7 +243,7 @@ def test_json_that_is_too_deep_or_odd_is_still_json() -> None:
 
 
 @pytest.mark.parametrize("format", ["csv", "jsonl", "json"])
-async def test_large_outputs_survive(format: Format, tmp_path: Path) -> None:  # noqa: A002 - its name
+async def test_large_outputs_survive(format: str, tmp_path: Path) -> None:  # noqa: A002 - its name
     output = 'é,"\n\x00' * 1_000_000
     path = tmp_path / "out"
     rows = [result({"n": str(n)}, output=output) for n in range(3)]

@@ -31,6 +31,7 @@ SCANNED = (
     "batchcrew/base/*.py",
     "batchcrew/cli/*.py",
     "batchcrew/config/*.py",
+    "batchcrew/crew/*.py",
     "batchcrew/engine/*.py",
     "batchcrew/engine/limits/*.py",
     "batchcrew/engine/observe/*.py",
@@ -39,9 +40,11 @@ SCANNED = (
     "batchcrew/ledger/*.py",
     "batchcrew/ledger/reads/*.py",
     "batchcrew/ledger/writes/*.py",
+    "batchcrew/model/*.py",
     "batchcrew/progress/*.py",
     "batchcrew/reports/*.py",
     "batchcrew/reports/export/*.py",
+    "batchcrew/server/**/*.py",
 )
 EXCLUDED = {
     "docs/commands.md",  # generated from the help texts in the code

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from batchcrew.base.errors import UsageError
-from batchcrew.server import Target, parse_target
+from batchcrew.server import parse_target
 
 PROJECT = '[project]\nname = "my-trips"\n[tool.crewai]\ntype = "{}"\n'
 
@@ -75,7 +75,7 @@ def test_a_project_whose_package_has_another_name(tmp_path: Path) -> None:
         ("empty", "no pyproject.toml with [tool.crewai] in"),
         ("empty:crew", "empty is a folder); name the folder alone, or a file in it"),
         ("broken", "pyproject.toml cannot be read: "),
-        ("tool", "type is 'tool'; only crew and flow are served"),
+        ("tool", "invalid [tool.crewai] type: 'tool' (expected crew or flow)"),
         ("bare", "has no package src/my_trips; name its crew"),
     ],
 )
@@ -92,9 +92,3 @@ def test_what_names_nothing(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_target(text, tmp_path)
     assert message in str(caught.value)
-
-
-def test_a_target_goes_to_a_worker_and_back(tmp_path: Path) -> None:
-    found = parse_target("a:b", tmp_path)
-    said = found.to_json()
-    assert Target.from_json({**said, "paths": list(said["paths"])}) == found

@@ -4,12 +4,13 @@ import csv
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 from itertools import islice
-from pathlib import Path
 from typing import Any, TextIO
 
 from batchcrew.jobfile.problems import Problems, shown
+from batchcrew.jobfile.rows.row_format import Row, RowFormat, RowsSource
 from batchcrew.jobfile.rows.text_encoding import add_undecodable, codec_of
 from batchcrew.jobfile.rows.unfinished import CUT, ends_with_line_end
 from batchcrew.model.job import Location
@@ -80,9 +81,20 @@ def read_opening(stream: TextIO, delimiter: str | None) -> Opening:
     return Opening(sample=sample, complete=complete, delimiter=delimiter or find_delimiter(sample, complete=complete))
 
 
-def read_csv(
-    path: Path, name: str, problems: Problems, *, encoding: str | None = None, delimiter: str | None = None
-) -> Iterator[tuple[int, dict[str, Any]]]:
+def _opening(source: RowsSource, *, default: str | None) -> Opening | None:
+    """Read the beginning of a file; return None if it cannot be read or decoded.
+
+    Args:
+        default: the delimiter if the source names none; None: it is found from the text.
+    """
+    try:
+        with source.path.open(encoding=codec_of(source.encoding), newline="") as stream:
+            return read_opening(stream, source.delimiter or default)
+    except (OSError, UnicodeError):  # reported when the file is read
+        return None
+
+
+def _read(source: RowsSource, problems: Problems, *, default: str | None) -> Iterator[Row]:
     """Yield the first line number of each row, and its columns as text.
 
     Blank lines, and rows whose cells are all empty (Excel writes them at the end), are skipped. A first line `sep=;`
@@ -91,10 +103,10 @@ def read_csv(
     # A limit of the csv module for the process; its default of 128 KiB is less than a long prompt.
     # It is never lowered, because other code may have raised it.
     csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL))
-    codec = codec_of(encoding)
+    path, name, codec = source.path, source.name, codec_of(source.encoding)
     try:
         with path.open(encoding=codec, newline="") as stream:
-            opening = read_opening(stream, delimiter)
+            opening = read_opening(stream, source.delimiter or default)
             if not opening.complete and "\n" not in opening.sample and "\r" not in opening.sample:
                 problems.at(Location(name, 1), f"no line ends in the first {_SAMPLE:,} characters; is this a CSV file?")
                 return
@@ -235,3 +247,17 @@ def _broken(exc: csv.Error, first: int, last: int) -> str:
         seen = f" (seen in line {last})" if last != first else ""
         return f'there is text after a closing quote{seen}; a quote inside a quoted cell is written twice, as ""'
     return f"not valid CSV: {reason}"
+
+
+def _separated(suffix: str, delimiter: str | None) -> RowFormat:
+    return RowFormat(
+        suffixes=(suffix,),
+        read=partial(_read, default=delimiter),
+        is_batch=True,
+        has_encoding=True,
+        opening=partial(_opening, default=delimiter),
+    )
+
+
+CSV = _separated(".csv", None)
+TSV = _separated(".tsv", "\t")

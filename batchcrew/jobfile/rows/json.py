@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, TextIO
 import orjson
 
 from batchcrew.jobfile.problems import Problems, shown
+from batchcrew.jobfile.rows.row_format import Row, RowFormat, RowsSource
 from batchcrew.jobfile.rows.text_encoding import DEFAULT_ENCODING, add_undecodable, codec_of
 from batchcrew.jobfile.rows.unfinished import CUT
 from batchcrew.model.job import Location
@@ -28,12 +29,11 @@ _LONGEST_TOKEN = 5_000
 _SPACE = " \t\r\n"
 
 
-def read_json_lines(
-    path: Path, name: str, problems: Problems, *, encoding: str | None = None
-) -> Iterator[tuple[int, dict[str, Any]]]:
+def _read_lines(source: RowsSource, problems: Problems) -> Iterator[Row]:
     """Yield the number and the object of each line. Blank lines are skipped."""
+    path, name = source.path, source.name
     with path.open("rb") as stream:
-        codec = codec_of(encoding)
+        codec = codec_of(source.encoding)
         lines = _lines(stream) if codec == DEFAULT_ENCODING else _decoded_lines(path, codec)
         number = 0
         empty = True
@@ -151,11 +151,12 @@ def _not_utf8(exc: json.JSONDecodeError) -> bool:
     return "valid UTF-8" in exc.msg
 
 
-def read_json_list(path: Path, name: str, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
+def _read_list(source: RowsSource, problems: Problems) -> Iterator[Row]:
     """Yield each object of the file's list, with its first line.
 
     The objects are parsed while the file is read, so only one of them (and a chunk) is in memory.
     """
+    path, name = source.path, source.name
     with path.open(encoding="utf-8-sig", newline="") as stream:
         text = _ListText(stream)
         try:
@@ -253,3 +254,7 @@ class _ListText:
             self.line += self._buffer.count("\n", self._at, end)
             self._at = end
             return value
+
+
+JSON_LINES = RowFormat(suffixes=(".jsonl", ".ndjson"), read=_read_lines, is_batch=True, has_encoding=True)
+JSON_LIST = RowFormat(suffixes=(".json",), read=_read_list)

@@ -22,7 +22,7 @@ from batchcrew.jobfile.rows.misread import (
     find_misread,
     find_page,
 )
-from batchcrew.jobfile.rows.rows_file import BARE_SUFFIXES, RowsFile
+from batchcrew.jobfile.rows.rows_file import RowsFile
 from batchcrew.jobfile.rows.text_encoding import DEFAULT_ENCODING, codec_of
 from batchcrew.model.job import Location
 
@@ -48,6 +48,8 @@ class Question:
 
 def questions_about(file: RowsFile) -> tuple[Question, ...]:
     """Return questions about the beginning of a rows file; none if it cannot be read."""
+    if file.format.binary:
+        return ()
     try:
         with file.path.open("rb") as stream:
             raw = stream.read(BEGINNING)
@@ -103,7 +105,7 @@ def _one_column(delimiter: str, better: str, columns: int) -> str:
 def _encoding_questions(
     file: RowsFile, raw: bytes, opening: Opening | None, records: list[Record]
 ) -> Iterator[Question]:
-    has_encoding = file.path.suffix.lower() in BARE_SUFFIXES  # other formats are UTF-8 and do not accept the key
+    has_encoding = file.format.has_encoding  # other formats are UTF-8 and do not accept the key
     codec = codec_of(file.encoding if has_encoding else None)
     better = better_encoding(raw, codec=codec, complete=len(raw) < BEGINNING) if has_encoding else None
     text = opening.sample if opening is not None else _text(raw, codec)

@@ -7,9 +7,15 @@ Text is one cell as it is; numbers, lists and objects (from YAML or JSONL) are t
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
+
+from batchcrew.base.export_columns import EXPORT_COLUMNS
+from batchcrew.model.views import ResultRow
+from batchcrew.reports.export.export_format import STALE_COLUMNS, ExportFormat, Table, result_values
+from batchcrew.reports.export.output import Target
 
 # A cell of which nothing can be said against: no quoting, nothing of a formula, nothing that UTF-8 cannot hold.
 _PLAIN = re.compile(r'[A-Za-z0-9][^",\r\n\x00\ud800-\udfff]*')
@@ -79,3 +85,30 @@ def writable(value: Any, depth: int = 0) -> Any:
     if value is None or isinstance(value, str | int):
         return value
     return str(value)
+
+
+class _Writer:
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def begin(self, target: Target) -> None:
+        ours = (*EXPORT_COLUMNS, *(STALE_COLUMNS if self._table.stale else ()))
+        header = (*self._table.columns, *(self._table.names[column] for column in ours))
+        target.write(csv_line([csv_cell(column) for column in header]))
+
+    def add(self, target: Target, rows: Sequence[ResultRow]) -> None:
+        target.write("".join(map(self._line, rows)))
+
+    def end(self, target: Target) -> None:
+        pass
+
+    def _line(self, row: ResultRow) -> str:
+        own = row.row
+        cells = [csv_cell(own.get(column)) for column in self._table.columns]
+        cells += [csv_cell(value) for value in result_values(row)]
+        if self._table.stale:
+            cells += [csv_cell(row.stale_output), csv_cell(row.stale_inputs)]
+        return csv_line(cells)
+
+
+CSV = ExportFormat(name="csv", writer=_Writer)

@@ -24,8 +24,8 @@ class Target(Protocol):
         """Prepare to write. Raises UsageError if the target cannot be written."""
         ...
 
-    def write(self, text: str) -> None:
-        """Write `text` as UTF-8."""
+    def write(self, data: str | bytes) -> None:
+        """Write text as UTF-8, or bytes."""
         ...
 
     def finish(self) -> None:
@@ -47,17 +47,17 @@ class StreamTarget:
     def open(self) -> None:
         self._terminal = self._stream.isatty()
 
-    def write(self, text: str) -> None:
-        if self._terminal:
-            text = clean_block(text)
+    def write(self, data: str | bytes) -> None:
+        if self._terminal and isinstance(data, str):
+            data = clean_block(data)
         if isinstance(self._stream, io.TextIOWrapper):
             # Its bytes below: UTF-8 whatever the locale says, and no newline turned into another.
             self._stream.flush()
-            self._stream.buffer.write(text.encode())
+            self._stream.buffer.write(_encoded(data))
         elif isinstance(self._stream, io.TextIOBase):
-            self._stream.write(text)
+            self._stream.write(data if isinstance(data, str) else data.decode())
         else:
-            self._stream.write(text.encode())  # type: ignore[arg-type]  # io's classes and typing's are not kin
+            self._stream.write(_encoded(data))  # type: ignore[arg-type]  # io's classes and typing's are not kin
 
     def finish(self) -> None:
         self._stream.flush()
@@ -108,10 +108,10 @@ class FileTarget:
         self._temporary = Path(name)
         self._file = os.fdopen(descriptor, "wb")
 
-    def write(self, text: str) -> None:
+    def write(self, data: str | bytes) -> None:
         with self._lock, self._translated():
             if self._file is not None:
-                self._file.write(text.encode())
+                self._file.write(_encoded(data))
 
     def finish(self) -> None:
         with self._lock, self._translated():
@@ -180,3 +180,7 @@ def _close(file: io.BufferedWriter, *, unwanted: bool) -> None:
     except OSError:
         if not unwanted:
             raise
+
+
+def _encoded(data: str | bytes) -> bytes:
+    return data.encode() if isinstance(data, str) else data

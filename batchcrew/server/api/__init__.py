@@ -1,1 +1,1 @@
-"""The crew API: routes, what a kickoff holds, dialects, and the description."""
+"""The crew API: routes, request bodies, the OpenAPI description, and what runs executions."""

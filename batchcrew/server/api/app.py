@@ -12,10 +12,11 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from batchcrew.server.api import kickoff, resume
-from batchcrew.server.api.dialects import DIALECT_FORMATS, DialectFormat
 from batchcrew.server.api.executor import Accepted, Busy, Executor, NoExecution, NotPaused
 from batchcrew.server.api.kickoff import BadBody
 from batchcrew.server.api.openapi import describe
+from batchcrew.server.dialects import DIALECTS
+from batchcrew.server.dialects.dialect_format import DialectFormat
 from batchcrew.server.faults import Fault, Route
 from batchcrew.server.options import MAX_BODY_BYTES, ServeOptions
 
@@ -39,28 +40,30 @@ _TITLES = {
     503: "Service Unavailable",
 }
 _MESSAGES = {
-    404: "there is no such path",
-    405: "this path does not take that method",
-    413: f"the body is over {MAX_BODY_BYTES} bytes",
+    404: "path not found",
+    405: "this path does not accept that method",
+    413: f"the body is larger than {MAX_BODY_BYTES} bytes",
 }
 BODY_SECONDS = 30.0
 """How long a body may take to arrive."""
 MAX_REQUESTS = 256
-"""Requests to a real crew that may be on their way in at once: each may hold a body."""
+"""Requests to a real crew that are answered concurrently: each may hold a body in memory."""
 _GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"
 
 
 OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 RESUMED = {
-    "resumed": "The answer is approved; the execution goes on.",
-    "retrying": "The task is done again with this feedback, and then waits again.",
+    "resumed": "The answer is approved; the execution continues.",
+    "retrying": "The task is repeated with this feedback, and then waits for human input again.",
 }
 
 
 class FaultSource(Protocol):
-    """Says what goes wrong with a request."""
+    """Decides which requests fail on purpose."""
 
-    def next(self, route: Route) -> Fault | None: ...
+    def next(self, route: Route) -> Fault | None:
+        """Return the fault of the next request; None if it is answered."""
+        ...
 
 
 @dataclass(slots=True)
@@ -68,17 +71,17 @@ class Counters:
     """Requests since the server started."""
 
     requests: int = 0
-    """Kickoff requests that were let in."""
+    """Kickoff requests with the right token."""
     refused: int = 0
-    """Those that were wrong, or too many."""
+    """Kickoff requests that were invalid, or too many."""
     repeated: int = 0
-    """Those answered with the execution that their key had started before."""
+    """Kickoff requests answered with an execution that was started earlier with the same key."""
     disturbed: int = 0
-    """Kickoff and status requests that went wrong on purpose."""
+    """Kickoff and status requests that failed on purpose."""
 
 
 class Refused(Exception):
-    """A request that is answered with an error of the dialect."""
+    """The request is answered with an error of the dialect."""
 
     def __init__(
         self,
@@ -93,7 +96,7 @@ class Refused(Exception):
 
 
 class CrewApi:
-    """Handlers of one server."""
+    """The handlers of one server."""
 
     def __init__(
         self,
@@ -108,11 +111,11 @@ class CrewApi:
         self._token = token.encode()
         self._executor = executor
         self._faults = faults
-        self._format: DialectFormat = DIALECT_FORMATS[options.dialect]
+        self._format: DialectFormat = DIALECTS[options.dialect]
         self._requests = 0
 
     def application(self) -> web.Application:
-        """The aiohttp application."""
+        """Return the aiohttp application."""
         app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._middleware()])
         app.router.add_get("/", self._health)
         app.router.add_get("/inputs", self._inputs, allow_head=False)
@@ -129,36 +132,36 @@ class CrewApi:
         return app
 
     def stats(self) -> dict[str, int]:
-        """What was asked and what runs."""
-        asked = {
+        """Return counts of requests and executions."""
+        requests = {
             "kickoff_requests": self.counters.requests,
             "refused": self.counters.refused,
             "repeated": self.counters.repeated,
             "disturbed": self.counters.disturbed,
         }
-        return {**asked, **self._executor.stats()}
+        return {**requests, **self._executor.stats()}
 
     def _middleware(self) -> Any:
         @web.middleware
         async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
             try:
                 if request.path not in OPEN_PATHS:
-                    self._let_in(request)
+                    self._check_token(request)
                 return await self._counted(request, handler)
             except Refused as refused:
                 return self._error(refused.status, refused.message, missing=refused.missing, headers=refused.headers)
-            except web.HTTPException as error:  # unknown paths, wrong methods, bodies over the limit
+            except web.HTTPException as error:  # unknown paths, wrong methods, bodies above the limit
                 headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
                 return self._error(error.status, _MESSAGES.get(error.status, error.reason), headers=headers)
-            except Exception:  # the last stop: a defect is told to the client as JSON, and to the log whole
+            except Exception:  # a defect: the client gets JSON, and the log the traceback
                 LOG.exception("the embedded crew server failed on %s %r", request.method, request.path)
-                return self._error(500, "a defect of the embedded crew server; its log says more")
+                return self._error(500, "a defect of the embedded crew server; see its log")
 
         return answer
 
     async def _counted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._executor.real and self._requests >= MAX_REQUESTS:
-            message = f"{MAX_REQUESTS} requests are being answered, and no more may"
+            message = f"{MAX_REQUESTS} requests are being answered, which is the limit"
             raise Refused(503, message, headers={"Retry-After": "1"})
         self._requests += 1
         try:
@@ -166,7 +169,7 @@ class CrewApi:
         finally:
             self._requests -= 1
 
-    def _let_in(self, request: web.Request) -> None:
+    def _check_token(self, request: web.Request) -> None:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         given = token.strip().encode(errors="surrogateescape")
         if scheme.lower() != "bearer" or not hmac.compare_digest(given, self._token):
@@ -176,7 +179,7 @@ class CrewApi:
         return web.Response(text="Healthy")
 
     async def _openapi(self, request: web.Request) -> web.Response:
-        return _json(describe(self._options.dialect, self._executor, id_first_only=self._format.id_first_only))
+        return _json(describe(self._format, self._executor))
 
     async def _stats(self, request: web.Request) -> web.Response:
         return _json(self.stats())
@@ -237,7 +240,7 @@ class CrewApi:
         if key is None or not self._options.idempotency:
             return None
         if not _KEY.fullmatch(key):
-            raise Refused(400, "the Idempotency-Key is not 1 to 255 printable ASCII characters")
+            raise Refused(400, "the Idempotency-Key must be 1 to 255 printable ASCII characters")
         return key
 
     def _accepted(self, raw: bytes, key: str | None) -> Accepted:
@@ -257,7 +260,7 @@ class CrewApi:
             raise Refused(408, f"the body did not arrive within {BODY_SECONDS:g} s") from None
 
     def _disturb(self, request: web.Request, fault: Fault) -> web.Response:
-        """Answer wrongly on purpose."""
+        """Answer with a fault, on purpose."""
         self.counters.disturbed += 1
         if fault.status is None:
             if request.transport is not None:
@@ -267,7 +270,7 @@ class CrewApi:
             return web.Response(text=fault.body, status=fault.status, headers=fault.headers)
         if fault.status == 502:
             return web.Response(text=_GATEWAY, status=502, headers=fault.headers, content_type="text/html")
-        return self._error(fault.status, "it went wrong on purpose, for this rehearsal", headers=fault.headers)
+        return self._error(fault.status, "a failure on purpose, for this rehearsal", headers=fault.headers)
 
     def _error(
         self,

@@ -1,103 +1,31 @@
-"""What the routes know of the crew behind them: a small Protocol, and what is told through it.
+"""What the routes know of the crews behind them: the Protocol `Executor`.
 
-`demo.py` implements it with the clock alone, `crews.py` with real crews in worker processes. A cluster can be put
-behind the same routes by implementing it once more.
+`demo/executor.py` implements it with the clock alone, `crews/executor.py` with real crews in worker processes.
+`executors.py` lists them.
 """
 
-from collections.abc import Sequence
+import random
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Protocol
 
 from batchcrew.server.api.kickoff import Body
 from batchcrew.server.api.resume import Resume
-
-Phase: TypeAlias = Literal["waiting", "running", "paused", "succeeded", "failed"]
-ENDED: frozenset[Phase] = frozenset({"succeeded", "failed"})
-"""Nothing follows these."""
-ACTIVE: frozenset[Phase] = frozenset({"waiting", "running", "paused"})
-INTERRUPTED = "interrupted by a restart"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Input:
-    """One input of the crew."""
-
-    name: str
-    type: str = "string"
-    required: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskReport:
-    """One ended task."""
-
-    task_id: str
-    agent: str
-    output: str
-    execution_time: float
-    """Seconds."""
-    description: str = ""
-    expected_output: str = ""
-    summary: str = ""
-    output_json: Any = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepReport:
-    """What an agent has thought, or done with a tool."""
-
-    task_id: str
-    agent: str
-    prompt: str
-    thought: str
-    tool: str | None = None
-    tool_input: str | None = None
-    result: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """An execution at one moment."""
-
-    kickoff_id: str
-    phase: Phase
-    current_task: str = ""
-    """Empty before the first one."""
-    done: int = 0
-    """Tasks that have ended well."""
-    total: int = 0
-    tasks: tuple[TaskReport, ...] = ()
-    output: str = ""
-    result_json: Any = None
-    error: str = ""
-    """Why it failed."""
-    execution_time: float = 0.0
-    """Seconds, of one that has ended."""
-    token_usage: dict[str, int] | None = None
-    last_step: StepReport | None = None
-    real: bool = True
-    """False: the demo crew's, which speaks to the letter of each dialect."""
-
-    @property
-    def ended(self) -> bool:
-        return self.phase in ENDED
-
-    @property
-    def failed(self) -> bool:
-        return self.phase == "failed"
+from batchcrew.server.options import ServeOptions
+from batchcrew.server.report import Input, Report
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A kickoff that was taken."""
+    """A kickoff that was accepted."""
 
     kickoff_id: str
     repeated: bool
-    """True: its Idempotency-Key has started it before."""
+    """True: an earlier kickoff with the same Idempotency-Key started the execution."""
 
 
 class Busy(Exception):
-    """No more kickoffs for now. `retry_after` is in seconds."""
+    """Kickoffs are refused for now. `retry_after` is in seconds."""
 
     def __init__(self, message: str, retry_after: int, *, stopping: bool = False) -> None:
         super().__init__(message)
@@ -105,70 +33,89 @@ class Busy(Exception):
 
 
 class NoExecution(Exception):
-    """There is no execution of that id."""
+    """There is no execution with this id."""
 
 
 class NotPaused(Exception):
-    """The execution does not wait for a person, or waits at another task."""
+    """The execution does not wait for human input, or waits for it at another task."""
 
 
 class Executor(Protocol):
-    """Runs executions, or has them run elsewhere."""
+    """Runs executions, here or elsewhere."""
 
     real: bool
     """True: real crews, so that `/resume` and `/metrics` are served."""
     name: str
-    """Of what is served, for people."""
+    """What is served, for messages."""
     description: str
-    """What runs behind the API; it is public, so it gives nothing away."""
+    """What runs the crews, for the OpenAPI description. It is public, so it contains no secrets."""
     inputs: Sequence[Input]
 
     async def open(self) -> None:
-        """Get ready.
+        """Prepare to run executions.
 
         Raises:
-            UsageError: it cannot be served as it is.
+            UsageError: the crew cannot be served.
         """
         ...
 
     async def drain(self) -> None:
-        """Accept nothing more, and let what runs come to its end for a while."""
+        """Accept no more kickoffs, and wait for running executions, for a limited time."""
         ...
 
     async def close(self) -> None:
-        """End what still runs, and forget nothing that a state file keeps."""
+        """End the running executions. A state file keeps its contents."""
         ...
 
     def accept(self, body: Body, key: str | None) -> Accepted:
-        """Start an execution, or find the one that `key` has started.
+        """Start an execution, or return the one that was started with `key`.
 
         Raises:
-            BadBody: the kickoff is wrong.
+            BadBody: the kickoff is invalid.
             Busy: too many are running or waiting.
         """
         ...
 
     def report(self, kickoff_id: str) -> Report | None:
-        """The execution as it is now; None: there is none."""
+        """Return the execution as it is now; None if it is unknown."""
         ...
 
     def resume(self, resume: Resume) -> str:
-        """Give a person's word to a paused execution; the word of the answer: `resumed` or `retrying`.
+        """Pass human input to a paused execution, and return the status word of the answer: `resumed` or `retrying`.
 
         Raises:
-            NoExecution: there is none of that id.
-            NotPaused: it does not wait for this.
+            NoExecution: its id is unknown.
+            NotPaused: it does not wait for this input.
         """
         ...
 
     def stats(self) -> dict[str, int]:
-        """Of executions: what runs and what has run."""
+        """Return counts of executions."""
         ...
 
     def metrics(self) -> str:
-        """The same and more, as OpenMetrics text."""
+        """Return the same counts and further ones, as OpenMetrics text."""
         ...
 
     def kickoffs_of(self, job: str) -> int:
-        """Executions of the batchcrew job of that id."""
+        """Return how many executions there are of the batchcrew job with that id."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorContext:
+    """The time and the randomness that a server passes to its executor."""
+
+    now: Callable[[], float]
+    """Returns seconds since the epoch."""
+    sleep: Callable[[float], Awaitable[None]]
+    rng: random.Random
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorKind:
+    """A kind of executor, and the options that it is for."""
+
+    serves: Callable[[ServeOptions], bool]
+    make: Callable[[ServeOptions, ExecutorContext], Executor]
+    """May raise UsageError: the state file cannot be used."""

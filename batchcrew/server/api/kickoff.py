@@ -1,4 +1,4 @@
-"""The body of a kickoff, held against the contract. Whatever a client sends is understood or refused."""
+"""Reads and checks the body of a kickoff."""
 
 import json
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from yarl import URL
 
 URL_KEYS = ("taskWebhookUrl", "stepWebhookUrl", "crewWebhookUrl")
 SPARE_DEPTH = 100
-"""Levels that can be put around `meta` and still be written: it is kept and echoed inside other JSON."""
-TOO_DEEP = "the body is nested too deep"
+"""Levels of nesting that can be put around `meta`: it is stored and repeated inside other JSON."""
+TOO_DEEP = "the body is nested too deeply"
 MAX_JOB = 500
-"""Longest names of batch and job together that are counted, in characters."""
+"""Longest names of batch and job together, in characters; kickoffs with longer ones are not counted per job."""
 
 
 class BadBody(Exception):
-    """The body is refused; the text says why. `missing` are the inputs that it lacks, if that is all."""
+    """The body is refused; the text says why. `missing` lists missing inputs, if nothing else is wrong."""
 
     def __init__(self, message: str, *, missing: list[str] | None = None) -> None:
         super().__init__(message)
@@ -26,31 +26,31 @@ class BadBody(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """What a client asks of any crew."""
+    """A kickoff for any crew."""
 
     inputs: Mapping[str, Any]
     meta: Mapping[str, Any] | None
     urls: Mapping[str, str]
-    """The webhooks asked for, by their key in the body."""
+    """The URLs of webhooks, by their key in the body."""
     job: str | None
-    """`[batch, job]`, as batchcrew says it in `meta`, so that `/stats` can count kickoffs per job."""
+    """`[batch, job]` from `meta.batchcrew`, so that `/stats` can count kickoffs per job."""
     whole: Mapping[str, Any]
-    """The body as it came, for what only real crews understand."""
+    """The body as it was sent, for fields that only real crews use."""
 
 
 def parse(raw: bytes) -> Body:
-    """The kickoff in a request's body. Keys that are not known are ignored, as deployed crews do.
+    """Read the kickoff in a request's body. Unknown keys are ignored, as deployed crews do.
 
     Raises:
-        BadBody: it is none.
+        BadBody: it is not a valid kickoff.
     """
     body = read_object(raw)
     inputs = body.get("inputs", {})
     if not isinstance(inputs, dict):
-        raise BadBody("inputs is no JSON object")
+        raise BadBody("inputs must be a JSON object")
     meta = body.get("meta")
     if not isinstance(meta, dict | None):
-        raise BadBody("meta is no JSON object")
+        raise BadBody("meta must be a JSON object")
     urls = read_urls(body)
     try:
         json.dumps(reduce(_around, range(SPARE_DEPTH), body))
@@ -60,16 +60,16 @@ def parse(raw: bytes) -> Body:
 
 
 def read_urls(body: Mapping[str, Any]) -> dict[str, str]:
-    """The webhooks that a body names.
+    """Return the URLs of webhooks in a body, by their key.
 
     Raises:
-        BadBody: one is no http or https URL.
+        BadBody: one is not an http or https URL.
     """
     return {name: read_url(name, body[name]) for name in URL_KEYS if body.get(name) is not None}
 
 
 def refuse_missing(missing: list[str]) -> None:
-    """Raises BadBody: these inputs are missing."""
+    """Raise BadBody if inputs are missing."""
     if missing:
         raise BadBody(f"Missing required inputs: {', '.join(missing)}", missing=missing)
 
@@ -79,33 +79,36 @@ def _around(value: Any, _: int) -> Any:
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
-    """The JSON object in a request's body.
+    """Return the JSON object in a request's body.
 
     Raises:
-        BadBody: there is none.
+        BadBody: the body is something else.
     """
     try:
         body = json.loads(raw.decode("utf-8-sig"), parse_constant=_no_constant)
     except UnicodeDecodeError:
-        raise BadBody("the body is no UTF-8") from None
+        raise BadBody("the body is not UTF-8") from None
     except RecursionError:
         raise BadBody(TOO_DEEP) from None
     except ValueError:
-        raise BadBody("the body is no JSON") from None
+        raise BadBody("the body is not valid JSON") from None
     if not isinstance(body, dict):
-        raise BadBody("the body is JSON but no object")
+        raise BadBody("the body is JSON, but not an object")
     return body
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def read_url(name: str, value: Any) -> str:
-    """The http or https URL under `name`.
+    """Return the URL `value`.
+
+    Args:
+        name: the URL's key in the body.
 
     Raises:
-        BadBody: it is none.
+        BadBody: it is not an http or https URL.
     """
     try:
         url = URL(value) if isinstance(value, str) and value.isprintable() else None
@@ -113,15 +116,15 @@ def read_url(name: str, value: Any) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise BadBody(f"{name} is no http or https URL")
+        raise BadBody(f"{name} must be an http or https URL")
     return str(value)
 
 
 def _job(meta: Mapping[str, Any] | None) -> str | None:
-    said = (meta or {}).get("batchcrew")
-    if not isinstance(said, dict):
+    origin = (meta or {}).get("batchcrew")
+    if not isinstance(origin, dict):
         return None
-    batch, job = said.get("batch"), said.get("job")
+    batch, job = origin.get("batch"), origin.get("job")
     if not isinstance(job, str) or not isinstance(batch, str | None) or len(job) + len(batch or "") > MAX_JOB:
         return None
     return json.dumps([batch, job])

@@ -1,15 +1,15 @@
-"""What the server counts, as OpenMetrics text."""
+"""The server's counts as OpenMetrics text."""
 
 import bisect
 from collections.abc import Iterator, Mapping
 
-from batchcrew.server.api.executor import Report
+from batchcrew.server.report import Report
 
 BUCKETS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
 """Upper bounds of an execution's seconds."""
 
 
-class Ended:
+class EndedCounts:
     """Executions that have ended since the server started."""
 
     def __init__(self) -> None:
@@ -18,10 +18,10 @@ class Ended:
         self.tokens = 0
         self.seconds = 0.0
         self.counts = [0] * (len(BUCKETS) + 1)
-        """By the bucket of their time; the last one is what is over all bounds."""
+        """Executions in each bucket of BUCKETS; the last entry counts those above all bounds."""
 
     def add(self, report: Report) -> None:
-        """Count one."""
+        """Count an execution that has ended."""
         if report.failed:
             self.failed += 1
         else:
@@ -31,22 +31,22 @@ class Ended:
         self.counts[bisect.bisect_left(BUCKETS, report.execution_time)] += 1
 
     def mean_seconds(self) -> float:
-        """Of an execution; 0 before the first one has ended."""
+        """Return the mean time of an execution, in seconds; 0 before the first one has ended."""
         return self.seconds / max(1, self.succeeded + self.failed)
 
 
 def open_metrics(
     *,
     phases: Mapping[str, int],
-    ended: Ended,
+    ended: EndedCounts,
     kickoffs: int,
     pool: Mapping[str, int],
     webhooks: Mapping[str, int],
 ) -> str:
-    """The text of `GET /metrics`."""
+    """Return the text of `GET /metrics`."""
     lines = [
         *_family("batchcrew_executions", "gauge", "Executions that have not ended, by phase.", phases, "phase"),
-        *_family("batchcrew_kickoffs", "counter", "Executions ever kept in this state.", {"": kickoffs}),
+        *_family("batchcrew_kickoffs", "counter", "Executions ever stored in this state.", {"": kickoffs}),
         *_family(
             "batchcrew_ended",
             "counter",
@@ -56,16 +56,20 @@ def open_metrics(
         ),
         *_family("batchcrew_tokens", "counter", "Tokens of executions that have ended.", {"": ended.tokens}),
         *_family("batchcrew_workers", "gauge", "Worker processes.", {"": pool["workers"]}),
-        *_family("batchcrew_workers_ready", "gauge", "Those that take executions.", {"": pool["workers_ready"]}),
-        *_family("batchcrew_workers_lost", "counter", "Those that ended by themselves.", {"": pool["workers_lost"]}),
+        *_family(
+            "batchcrew_workers_ready", "gauge", "Workers that are ready to run executions.", {"": pool["workers_ready"]}
+        ),
+        *_family("batchcrew_workers_lost", "counter", "Workers that ended unexpectedly.", {"": pool["workers_lost"]}),
         *_family(
             "batchcrew_webhooks",
             "counter",
-            "Webhooks that are done with.",
+            "Webhooks that were sent or given up.",
             {name: webhooks[name] for name in ("sent", "given_up")},
             "outcome",
         ),
-        *_family("batchcrew_webhooks_waiting", "gauge", "Receivers that wait for one.", {"": webhooks["waiting"]}),
+        *_family(
+            "batchcrew_webhooks_waiting", "gauge", "Receivers that a webhook waits for.", {"": webhooks["waiting"]}
+        ),
         *_histogram(ended),
         "# EOF",
     ]
@@ -81,7 +85,7 @@ def _family(name: str, kind: str, text: str, values: Mapping[str, int], label: s
         yield f"{name}{suffix}{labels} {value}"
 
 
-def _histogram(ended: Ended) -> Iterator[str]:
+def _histogram(ended: EndedCounts) -> Iterator[str]:
     name, sum_ = "batchcrew_execution_seconds", 0
     yield f"# TYPE {name} histogram"
     yield f"# UNIT {name} seconds"

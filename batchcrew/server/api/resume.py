@@ -1,4 +1,4 @@
-"""The body of `POST /resume`: what a person says to a paused execution."""
+"""The body of `POST /resume`: human input for a paused execution."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,36 +7,36 @@ from typing import Any
 from batchcrew.server.api.kickoff import BadBody, read_object, read_urls
 
 MAX_FEEDBACK = 100_000
-"""Characters of feedback: it goes into a model's prompt."""
+"""Characters of feedback: it becomes part of a prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
-    """A person's word."""
+    """Human input for a paused execution."""
 
     execution_id: str
     task_id: str
     feedback: str
     approved: bool
     urls: Mapping[str, str]
-    """Webhooks from now on, by their key: those of the kickoff are not carried over."""
+    """URLs of webhooks from now on, by their key; those of the kickoff no longer apply."""
 
 
 def read(raw: bytes) -> Resume:
-    """The person's word in a request's body.
+    """Read the human input in a request's body.
 
     Raises:
-        BadBody: it is none.
+        BadBody: the body is invalid.
     """
     body = read_object(raw)
     approved = body.get("is_approve")
     if not isinstance(approved, bool):
-        raise BadBody("is_approve is neither true nor false")
+        raise BadBody("is_approve must be true or false")
     feedback = _text(body, "human_feedback", optional=True)
     if len(feedback) > MAX_FEEDBACK:
-        raise BadBody(f"human_feedback is over {MAX_FEEDBACK} characters")
+        raise BadBody(f"human_feedback is longer than {MAX_FEEDBACK} characters")
     if not approved and not feedback.strip():
-        raise BadBody("human_feedback is empty: a rejection says what to do better")
+        raise BadBody("human_feedback is empty (a rejection must say what to improve)")
     return Resume(
         execution_id=_text(body, "execution_id"),
         task_id=_text(body, "task_id"),
@@ -51,5 +51,5 @@ def _text(body: Mapping[str, Any], name: str, *, optional: bool = False) -> str:
     if value is None and optional:
         return ""
     if not isinstance(value, str):
-        raise BadBody(f"{name} is no text")
+        raise BadBody(f"{name} must be text")
     return value

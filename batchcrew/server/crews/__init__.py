@@ -1,1 +1,1 @@
-"""Real crews: their executions, kept in a store, and the webhooks that tell of them."""
+"""Real crews: their executions, the store of these, and their webhooks."""

@@ -1,4 +1,4 @@
-"""Who is called back for an execution of a real crew, as its kickoff says; read, checked, and made into calls."""
+"""The webhooks of a real crew's execution: read from its kickoff, checked, and made into calls."""
 
 import base64
 import json
@@ -10,21 +10,22 @@ from urllib.parse import urlsplit
 
 from yarl import URL
 
-from batchcrew.server.api.dialects import PAUSED, DialectFormat
-from batchcrew.server.api.executor import Report, StepReport, TaskReport
 from batchcrew.server.api.kickoff import BadBody, Body, read_url
+from batchcrew.server.dialects.dialect_format import PAUSED, DialectFormat, meta_field
+from batchcrew.server.report import Report, StepReport, TaskReport
+from batchcrew.server.workers.messages import LibraryEvent, Paused
 
 Call: TypeAlias = tuple[str, str | None, bytes]
 """URL, Authorization header, body."""
 MAX_SECRET = 8000
 """Characters of a token, or of a user and password."""
 MAX_EVENTS = 200
-"""Names of events that one kickoff may ask for."""
+"""Names of events that one kickoff may request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receiver:
-    """A URL and what it asks for."""
+    """A URL and its authentication."""
 
     url: str
     authorization: str | None = None
@@ -32,7 +33,7 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stream:
-    """The `webhooks` of a kickoff: the library's own events."""
+    """The `webhooks` of a kickoff: the library's events."""
 
     receiver: Receiver
     events: tuple[str, ...]
@@ -41,7 +42,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callbacks:
-    """Everything that one execution calls back."""
+    """All webhooks of one execution."""
 
     meta: Mapping[str, Any] | None = None
     urls: Mapping[str, str] = field(default_factory=dict)
@@ -50,60 +51,60 @@ class Callbacks:
     stream: Stream | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """For the store."""
+        """Return the form in which it is stored."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, said: Mapping[str, Any]) -> Self:
-        """What `to_json` has made."""
-        human, stream = said["human"], said["stream"]
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Read the result of `to_json`."""
+        human, stream = value["human"], value["stream"]
         if stream is not None:
             stream = Stream(
                 receiver=Receiver(**stream["receiver"]), events=tuple(stream["events"]), realtime=stream["realtime"]
             )
         return cls(
-            meta=said["meta"], urls=said["urls"], human=None if human is None else Receiver(**human), stream=stream
+            meta=value["meta"], urls=value["urls"], human=None if human is None else Receiver(**human), stream=stream
         )
 
     def task(self, dialect_format: DialectFormat, seen: Report, task: TaskReport) -> list[Call]:
-        """The calls for a task that has ended."""
+        """Return the calls for a task that has ended."""
         return self._call("taskWebhookUrl", lambda: dialect_format.task_webhook(seen, task, self.meta))
 
     def step(self, dialect_format: DialectFormat, seen: Report, step: StepReport) -> list[Call]:
-        """The calls for a step of an agent."""
+        """Return the calls for a step of an agent."""
         return self._call("stepWebhookUrl", lambda: dialect_format.step_webhook(seen, step, self.meta))
 
     def crew(self, dialect_format: DialectFormat, seen: Report) -> list[Call]:
-        """The calls for the end of the execution."""
+        """Return the calls for the end of the execution."""
         return self._call("crewWebhookUrl", lambda: dialect_format.crew_webhook(seen, self.meta))
 
-    def paused(self, kickoff_id: str, *, task_id: str, agent: str, output: str) -> list[Call]:
-        """The calls for an execution that waits for a person."""
+    def paused(self, message: Paused) -> list[Call]:
+        """Return the calls for an execution that waits for human input."""
         if self.human is None:
             return []
         body = {
-            "execution_id": kickoff_id,
-            "kickoff_id": kickoff_id,
-            "task_id": task_id,
+            "execution_id": message.kickoff_id,
+            "kickoff_id": message.kickoff_id,
+            "task_id": message.task_id,
             "status": PAUSED,
-            "agent": agent,
-            "output": output,
-            **({} if self.meta is None else {"meta": self.meta}),
+            "agent": message.agent,
+            "output": message.output,
+            **meta_field(self.meta),
         }
         return [(self.human.url, self.human.authorization, json.dumps(body).encode())]
 
-    def events(self, kickoff_id: str, events: Sequence[Mapping[str, Any]]) -> list[Call]:
-        """The calls for events of the library."""
+    def events(self, events: Sequence[LibraryEvent]) -> list[Call]:
+        """Return the calls for events of the library."""
         if self.stream is None or not events:
             return []
         named = [
             {
-                "id": event["id"],
-                "execution_id": kickoff_id,
-                "timestamp": event["timestamp"],
-                "type": event["type"],
-                "data": event["data"],
-                **({} if self.meta is None else {"meta": self.meta}),
+                "id": event.event_id,
+                "execution_id": event.kickoff_id,
+                "timestamp": event.timestamp,
+                "type": event.type,
+                "data": event.data,
+                **meta_field(self.meta),
             }
             for event in events
         ]
@@ -116,14 +117,14 @@ class Callbacks:
 
 
 def read_callbacks(body: Body, *, allow: Sequence[str], events: frozenset[str]) -> Callbacks:
-    """Who a kickoff wants to be called back.
+    """Return the webhooks that a kickoff requests.
 
     Args:
-        allow: patterns of URLs; none allows all.
-        events: names of events that there are.
+        allow: patterns of allowed URLs; if there is none, all are allowed.
+        events: names of the library's events.
 
     Raises:
-        BadBody: a part is wrong, or a URL is not allowed here.
+        BadBody: a part is invalid, or a URL is not allowed.
     """
     return Callbacks(
         meta=body.meta,
@@ -134,10 +135,10 @@ def read_callbacks(body: Body, *, allow: Sequence[str], events: frozenset[str]) 
 
 
 def allowed_urls(urls: Mapping[str, str], allow: Sequence[str]) -> Mapping[str, str]:
-    """The same URLs.
+    """Return the same URLs, after checking them.
 
     Raises:
-        BadBody: one is not allowed here.
+        BadBody: one is not allowed.
     """
     for name, url in urls.items():
         _allow(name, url, allow)
@@ -146,11 +147,11 @@ def allowed_urls(urls: Mapping[str, str], allow: Sequence[str]) -> Mapping[str, 
 
 def _allow(name: str, url: str, allow: Sequence[str]) -> None:
     if allow and not any(_fits(URL(url), pattern) for pattern in allow):
-        raise BadBody(f"{name} may not be called from here: this server allows only {', '.join(allow)}")
+        raise BadBody(f"{name} is not allowed: this server sends webhooks only to {', '.join(allow)}")
 
 
 def _fits(url: URL, pattern: str) -> bool:
-    """Scheme, host, port and path each fit their part: a `*` for the host never reaches into the path."""
+    """Return whether scheme, host, port and path each match: a `*` in the host never matches a part of the path."""
     wanted = urlsplit(pattern)
     host, _, port = wanted.netloc.lower().partition(":")
     ports = {port} if port else {"443" if wanted.scheme.lower() == "https" else "80"}
@@ -162,28 +163,28 @@ def _fits(url: URL, pattern: str) -> bool:
     )
 
 
-def _receiver(name: str, said: Any, allow: Sequence[str]) -> Receiver | None:
-    if said is None:
+def _receiver(name: str, value: Any, allow: Sequence[str]) -> Receiver | None:
+    if value is None:
         return None
-    if not isinstance(said, dict):
-        raise BadBody(f"{name} is no JSON object with a url")
-    url = read_url(f"{name}.url", said.get("url"))
+    if not isinstance(value, dict):
+        raise BadBody(f"{name} must be a JSON object with a url")
+    url = read_url(f"{name}.url", value.get("url"))
     _allow(f"{name}.url", url, allow)
-    return Receiver(url=url, authorization=_authorization(name, said.get("authentication")))
+    return Receiver(url=url, authorization=_authorization(name, value.get("authentication")))
 
 
-def _authorization(name: str, said: Any) -> str | None:
-    """The Authorization header of an `authentication`."""
-    if said is None:
+def _authorization(name: str, value: Any) -> str | None:
+    """Return the Authorization header for an `authentication`."""
+    if value is None:
         return None
-    strategy = said.get("strategy") if isinstance(said, dict) else None
+    strategy = value.get("strategy") if isinstance(value, dict) else None
     if strategy == "bearer":
-        token = _secret(said.get("token"))
+        token = _secret(value.get("token"))
         if token is not None and all("!" <= character <= "~" for character in token):
             return f"Bearer {token}"
-        raise BadBody(f"{name}.authentication has no token that a header can carry")
+        raise BadBody(f"{name}.authentication has no token that is valid in a header")
     if strategy == "basic":
-        user, password = _secret(said.get("username")), _secret(said.get("password"))
+        user, password = _secret(value.get("username")), _secret(value.get("password"))
         if user is None or password is None or ":" in user:
             raise BadBody(f"{name}.authentication has no username and password")
         try:
@@ -197,17 +198,17 @@ def _secret(value: Any) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= MAX_SECRET else None
 
 
-def _stream(said: Any, allow: Sequence[str], events: frozenset[str]) -> Stream | None:
-    receiver = _receiver("webhooks", said, allow)
+def _stream(value: Any, allow: Sequence[str], events: frozenset[str]) -> Stream | None:
+    receiver = _receiver("webhooks", value, allow)
     if receiver is None:
         return None
-    names = said.get("events")
+    names = value.get("events")
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise BadBody("webhooks.events is no list of names")
+        raise BadBody("webhooks.events must be a list of names")
     unknown = [name for name in names if name not in events]
     if unknown or len(names) > MAX_EVENTS:
-        raise BadBody(f"webhooks.events has a name that is no event of the library: {str(unknown[:1])[:100]}")
-    realtime = said.get("realtime", False)
+        raise BadBody(f"webhooks.events contains an unknown event: {str(unknown[:1])[:100]}")
+    realtime = value.get("realtime", False)
     if not isinstance(realtime, bool):
-        raise BadBody("webhooks.realtime is neither true nor false")
+        raise BadBody("webhooks.realtime must be true or false")
     return Stream(receiver=receiver, events=tuple(dict.fromkeys(names)), realtime=realtime)

@@ -4,13 +4,15 @@ import asyncio
 import heapq
 from collections.abc import Awaitable, Callable
 
+from batchcrew.server.waiting import wait_for_change
+
 
 class Deadlines:
-    """Calls `passed` with the id of each execution whose time is over.
+    """Calls `passed` with the id of each execution that reaches its time limit.
 
     Args:
-        now: seconds.
-        sleep: how the next one is waited for.
+        now: returns seconds.
+        sleep: waits until the next time limit.
     """
 
     def __init__(
@@ -25,24 +27,24 @@ class Deadlines:
         self._work: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Begin to watch the time limits."""
         self._work = asyncio.create_task(self._run(), name="deadlines")
 
     async def close(self) -> None:
-        """Stop."""
+        """Stop watching."""
         if self._work is not None:
             self._work.cancel()
             await asyncio.gather(self._work, return_exceptions=True)
 
     def set(self, kickoff_id: str, seconds: float) -> None:
-        """Its time is over in so many seconds."""
+        """Set the execution's time limit, in seconds from now."""
         at = self._now() + seconds
         self._at[kickoff_id] = at
         heapq.heappush(self._heap, (at, kickoff_id))
         self._changed.set()
 
     def clear(self, kickoff_id: str) -> float | None:
-        """It has no limit any more; the seconds that it had left."""
+        """Remove the execution's time limit, and return the seconds that were left; None if it had no limit."""
         at = self._at.pop(kickoff_id, None)
         return None if at is None else max(0.0, at - self._now())
 
@@ -50,7 +52,7 @@ class Deadlines:
         while True:
             self._changed.clear()
             while self._heap and self._at.get(self._heap[0][1]) != self._heap[0][0]:
-                heapq.heappop(self._heap)  # its limit was cleared or moved
+                heapq.heappop(self._heap)  # its limit was removed or changed
             if not self._heap:
                 await self._changed.wait()
             elif self._heap[0][0] <= self._now():
@@ -58,17 +60,4 @@ class Deadlines:
                 del self._at[kickoff_id]
                 self._passed(kickoff_id)
             else:
-                await self._rest(self._heap[0][0] - self._now())
-
-    async def _rest(self, seconds: float) -> None:
-        waits = [asyncio.ensure_future(wait) for wait in (self._sleep(seconds), _set(self._changed))]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
-
-
-async def _set(event: asyncio.Event) -> None:
-    await event.wait()
+                await wait_for_change(self._changed, self._heap[0][0] - self._now(), self._sleep)

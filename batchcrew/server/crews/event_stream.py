@@ -1,28 +1,30 @@
-"""The stream of the library's own events: gathered for a few seconds, or sent one by one (`realtime`)."""
+"""The webhooks for the library's events: several events in one webhook, or each one immediately (`realtime`)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable
 
-Event: TypeAlias = Mapping[str, Any]
+from batchcrew.server.workers.messages import LibraryEvent
+
 BATCH_SECONDS = 2.0
-"""Longest time that an event waits for others."""
+"""Longest time that an event waits for further events."""
 BATCH_EVENTS = 50
-"""Most events that are sent together."""
+"""Most events in one webhook."""
 
 
 class EventStream:
-    """Gathers the events of all executions.
+    """Collects the events of all executions.
 
     Args:
-        send: takes the kickoff id and its events.
-        sleep: how the gathering is timed.
+        send: sends events of one execution, given its kickoff id.
+        sleep: waits for further events.
     """
 
-    def __init__(self, send: Callable[[str, list[Event]], None], *, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self, send: Callable[[str, list[LibraryEvent]], None], *, sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
         self._send = send
         self._sleep = sleep
-        self._gathered: dict[str, list[Event]] = {}
+        self._collected: dict[str, list[LibraryEvent]] = {}
         self._some = asyncio.Event()
         self._work: asyncio.Task[None] | None = None
 
@@ -31,24 +33,24 @@ class EventStream:
         self._work = asyncio.create_task(self._run(), name="event stream")
 
     async def close(self) -> None:
-        """Send what is gathered, and stop."""
+        """Send the collected events, and stop."""
         if self._work is not None:
             self._work.cancel()
             await asyncio.gather(self._work, return_exceptions=True)
         self._flush_all()
 
-    def add(self, kickoff_id: str, event: Event, *, realtime: bool) -> None:
-        """Take an event."""
-        gathered = self._gathered.setdefault(kickoff_id, [])
-        gathered.append(event)
-        if realtime or len(gathered) >= BATCH_EVENTS:
-            self.flush(kickoff_id)
+    def add(self, event: LibraryEvent, *, realtime: bool) -> None:
+        """Add an event."""
+        collected = self._collected.setdefault(event.kickoff_id, [])
+        collected.append(event)
+        if realtime or len(collected) >= BATCH_EVENTS:
+            self.flush(event.kickoff_id)
         else:
             self._some.set()
 
     def flush(self, kickoff_id: str) -> None:
-        """Send what is gathered of an execution: it has ended."""
-        events = self._gathered.pop(kickoff_id, None)
+        """Send the collected events of an execution."""
+        events = self._collected.pop(kickoff_id, None)
         if events:
             self._send(kickoff_id, events)
 
@@ -60,5 +62,5 @@ class EventStream:
             self._flush_all()
 
     def _flush_all(self) -> None:
-        for kickoff_id in list(self._gathered):
+        for kickoff_id in list(self._collected):
             self.flush(kickoff_id)

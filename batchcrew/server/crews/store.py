@@ -1,8 +1,7 @@
-"""Where executions of real crews are kept: SQLite in memory or in a file, with what is still to be called back.
+"""The store of real crews' executions, and of the webhooks that are not sent yet: SQLite in memory or in a file.
 
-Beside `state.py` (the demo crew's) the only place of the server with SQL. One server has a file at a time: it holds
-a lock beside it. Each statement is its own short transaction; a commit survives the death of the process, not
-always that of the machine (`synchronous = NORMAL`).
+Only one server at a time uses a file: it holds a lock next to it. Each statement is its own short transaction. A
+commit survives the death of the process, and not always that of the machine (`synchronous = NORMAL`).
 """
 
 import json
@@ -10,30 +9,33 @@ import logging
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from batchcrew.base.errors import UsageError
-from batchcrew.base.sqlite_files import create_private, database_uri
-from batchcrew.server.api.executor import ENDED, Phase, Report, StepReport, TaskReport
+from batchcrew.server.report import ENDED, Phase, Report, StepReport, TaskReport
+from batchcrew.server.state_file import (
+    StateKind,
+    count_kickoffs,
+    count_kickoffs_of,
+    most_kickoffs_of_one_job,
+    open_state,
+)
 
 LOG = logging.getLogger("batchcrew.server")
-APPLICATION_ID = 0x62636B65
-"""In the file's head: a file of anything else is left alone."""
-SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE executions (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     kickoff_id TEXT NOT NULL UNIQUE,
     key TEXT UNIQUE,           -- its Idempotency-Key
-    job TEXT,                  -- [batch, job], as batchcrew says it in meta
+    job TEXT,                  -- [batch, job], from meta.batchcrew
     job_turn INTEGER,          -- 1 for the first kickoff of this job
     phase TEXT NOT NULL,       -- waiting -> running <-> paused -> succeeded | failed
-    inputs TEXT,               -- JSON; forgotten when it has ended
-    wishes TEXT,               -- JSON: meta and who is called back; forgotten when it has ended
+    inputs TEXT,               -- JSON; deleted when it has ended
+    wishes TEXT,               -- JSON: meta and callbacks; deleted when it has ended
     accepted_at REAL NOT NULL, -- seconds since the epoch, as all moments here
     ended_at REAL,
     report TEXT NOT NULL       -- JSON
@@ -41,7 +43,7 @@ CREATE TABLE executions (
 CREATE INDEX executions_active ON executions (seq) WHERE ended_at IS NULL;
 CREATE INDEX executions_ended ON executions (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX executions_of_job ON executions (job, job_turn) WHERE job IS NOT NULL;
-CREATE TABLE deliveries (      -- webhooks that are still to be sent
+CREATE TABLE deliveries (      -- webhooks that are not sent yet
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     kickoff_id TEXT NOT NULL,
     url TEXT NOT NULL,
@@ -51,20 +53,28 @@ CREATE TABLE deliveries (      -- webhooks that are still to be sent
 ) STRICT;
 CREATE INDEX deliveries_of_execution ON deliveries (kickoff_id, url, seq)
 """
+KIND = StateKind(
+    name="the state of served crews",
+    application_id=0x62636B65,
+    version=1,
+    schema=_SCHEMA,
+    synchronous="NORMAL",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """An execution that is still to be started."""
+    """An execution that has not started yet."""
 
     kickoff_id: str
     inputs: Mapping[str, Any]
-    wishes: Mapping[str, Any]
+    callbacks: Mapping[str, Any]
+    """As `Callbacks.to_json` returns them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One webhook that is to be sent."""
+    """One webhook to send."""
 
     seq: int
     kickoff_id: str
@@ -78,90 +88,89 @@ class ExecutionStore:
     """All executions of one server.
 
     Raises:
-        UsageError: the file cannot be used, is something else, or another server has it.
+        UsageError: the file cannot be used, is not such a file, or another server uses it.
     """
 
     def __init__(self, path: Path | None, *, now: float) -> None:
         self._close = ExitStack()
-        self._unkept: dict[str, tuple[Report, float]] = {}
-        """What could not be written, and its moment."""
+        self._unwritten: dict[str, tuple[Report, float]] = {}
+        """Reports that could not be written, with their moments."""
         try:
             if path is not None:
                 self._close.callback(_lock(path).release)
-            self._connection = _open(path)
+            self._connection = open_state(KIND, path)
             self._close.callback(self._connection.close)
         except BaseException:
             self._close.close()
             raise
-        row = self._connection.execute("SELECT max(job_turn) FROM executions").fetchone()
-        self.most_of_one_job: int = row[0] or 0
-        """The most executions that one job of batchcrew was given."""
+        self.most_of_one_job = most_kickoffs_of_one_job(self._connection)
+        """The highest number of executions that one job of batchcrew has."""
 
     def close(self) -> None:
-        """Close the file and let another server have it."""
+        """Close the file, and release its lock."""
         self._close.close()
 
     def add(self, report: Report, *, key: str | None, job: str | None, order: Order, now: float) -> None:
-        """Keep a new execution."""
+        """Store a new execution."""
         row = self._connection.execute(
             "INSERT INTO executions (kickoff_id, key, job, job_turn, phase, inputs, wishes, accepted_at, report)"
-            " VALUES (?1, ?2, ?3, CASE WHEN ?3 IS NULL THEN NULL"
-            " ELSE (SELECT coalesce(max(job_turn), 0) + 1 FROM executions WHERE job = ?3) END,"
-            " ?4, ?5, ?6, ?7, ?8) RETURNING job_turn",
-            (
-                report.kickoff_id,
-                key,
-                job,
-                report.phase,
-                json.dumps(order.inputs),
-                json.dumps(order.wishes),
-                now,
-                _report_text(report),
-            ),
+            " VALUES (:kickoff_id, :key, :job, CASE WHEN :job IS NULL THEN NULL"
+            " ELSE (SELECT coalesce(max(job_turn), 0) + 1 FROM executions WHERE job = :job) END,"
+            " :phase, :inputs, :wishes, :now, :report) RETURNING job_turn",
+            {
+                "kickoff_id": report.kickoff_id,
+                "key": key,
+                "job": job,
+                "phase": report.phase,
+                "inputs": json.dumps(order.inputs),
+                "wishes": json.dumps(order.callbacks),
+                "now": now,
+                "report": _report_text(report),
+            },
         ).fetchone()
         self.most_of_one_job = max(self.most_of_one_job, row[0] or 0)
 
     def by_key(self, key: str) -> str | None:
-        """The execution that was started under that Idempotency-Key."""
+        """Return the execution that was started with this Idempotency-Key."""
         row = self._connection.execute("SELECT kickoff_id FROM executions WHERE key = ?", (key,)).fetchone()
         return None if row is None else str(row[0])
 
     def order(self, kickoff_id: str) -> Order:
-        """What an execution that has not ended was given."""
+        """Return the kickoff of an execution that has not ended."""
         row = self._connection.execute(
             "SELECT inputs, wishes FROM executions WHERE kickoff_id = ?", (kickoff_id,)
         ).fetchone()
-        return Order(kickoff_id=kickoff_id, inputs=json.loads(row[0]), wishes=json.loads(row[1]))
+        return Order(kickoff_id=kickoff_id, inputs=json.loads(row[0]), callbacks=json.loads(row[1]))
 
     def report(self, kickoff_id: str) -> Report | None:
-        """What was kept last of an execution; None: there is none of that id, whatever it is."""
-        if not kickoff_id.isascii():  # ours all are, and half a character is nothing that SQLite takes
+        """Return the latest stored report of an execution; None if its id is unknown."""
+        if not kickoff_id.isascii():  # our ids are ASCII, and SQLite refuses half a surrogate pair
             return None
-        if kickoff_id in self._unkept:
-            return self._unkept[kickoff_id][0]
+        if kickoff_id in self._unwritten:
+            return self._unwritten[kickoff_id][0]
         row = self._connection.execute("SELECT report FROM executions WHERE kickoff_id = ?", (kickoff_id,)).fetchone()
         return None if row is None else _report(kickoff_id, row[0])
 
-    def keep(self, report: Report, *, now: float) -> None:
-        """Keep where an execution stands; of one that has ended, inputs and wishes are forgotten.
+    def save(self, report: Report, *, now: float) -> None:
+        """Store an execution's report. When it has ended, its inputs and callbacks are deleted.
 
-        A disk that is full takes no paid result away: it waits in memory until it can be written.
+        A full disk loses no paid result: the report stays in memory until it can be written.
         """
         try:
-            self._keep(report, now)
+            self._write(report, now)
         except sqlite3.OperationalError as error:
-            if report.kickoff_id not in self._unkept:
-                LOG.warning("%s could not be written, and is in memory only: %s", report.kickoff_id, error)
-            self._unkept[report.kickoff_id] = (report, now)
+            if report.kickoff_id not in self._unwritten:
+                LOG.warning("%s could not be written and is only in memory: %s", report.kickoff_id, error)
+            self._unwritten[report.kickoff_id] = (report, now)
         else:
-            self._unkept.pop(report.kickoff_id, None)
+            self._unwritten.pop(report.kickoff_id, None)
 
-    def keep_what_waits(self) -> None:
-        """Write what could not be written before."""
-        for report, now in list(self._unkept.values()):
-            self.keep(report, now=now)
+    def save_unwritten(self) -> None:
+        """Write the reports that could not be written before."""
+        for report, now in list(self._unwritten.values()):
+            self.save(report, now=now)
 
-    def _keep(self, report: Report, now: float) -> None:
+    def _write(self, report: Report, now: float) -> None:
         if report.phase in ENDED:
             self._connection.execute(
                 "UPDATE executions SET phase = ?, report = ?, ended_at = ?, inputs = NULL, wishes = NULL"
@@ -175,26 +184,22 @@ class ExecutionStore:
             )
 
     def active(self) -> list[tuple[str, Phase]]:
-        """What an earlier server has left without an end, oldest first."""
+        """Return the executions that have not ended, oldest first."""
         rows = self._connection.execute(
             "SELECT kickoff_id, phase FROM executions WHERE ended_at IS NULL ORDER BY seq"
         ).fetchall()
         return [(row[0], row[1]) for row in rows]
 
     def kickoffs(self) -> int:
-        """Executions ever started, forgotten ones included."""
-        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'executions'").fetchone()
-        return int(row[0]) if row else 0
+        """Return how many executions were ever started, including deleted ones."""
+        return count_kickoffs(self._connection)
 
     def kickoffs_of(self, job: str) -> int:
-        """Executions of the job of that id, in whatever batch (reads all that are kept)."""
-        row = self._connection.execute(
-            "SELECT count(*) FROM executions WHERE job IS NOT NULL AND json_extract(job, '$[1]') = ?", (job,)
-        ).fetchone()
-        return int(row[0])
+        """Return how many stored executions are of the job with that id, in any batch. It reads all of them."""
+        return count_kickoffs_of(self._connection, job)
 
-    def forget(self, *, ended_before: float, kept: int) -> None:
-        """Forget executions that ended before that moment, and the oldest beyond the newest `kept` ones."""
+    def delete(self, *, ended_before: float, kept: int) -> None:
+        """Delete executions that ended before that moment, and all but the newest `kept` ended ones."""
         self._connection.execute("DELETE FROM executions WHERE ended_at < ?", (ended_before,))
         self._connection.execute(
             "DELETE FROM executions WHERE ended_at IS NOT NULL AND ended_at <"
@@ -205,13 +210,13 @@ class ExecutionStore:
         self._connection.execute("DELETE FROM deliveries WHERE kickoff_id NOT IN (SELECT kickoff_id FROM executions)")
 
     def add_deliveries(self, rows: Iterable[tuple[str, str, str | None, bytes]]) -> None:
-        """Keep what is to be sent: kickoff id, URL, Authorization header, body."""
+        """Store webhooks to send: kickoff id, URL, Authorization header, body."""
         self._connection.executemany(
             "INSERT INTO deliveries (kickoff_id, url, authorization, body) VALUES (?, ?, ?, ?)", rows
         )
 
     def next_delivery(self, kickoff_id: str, url: str) -> Delivery | None:
-        """The oldest of an execution to that URL."""
+        """Return the oldest webhook of an execution to this URL; None if there is none."""
         row = self._connection.execute(
             "SELECT seq, kickoff_id, url, authorization, body, tries FROM deliveries"
             " WHERE kickoff_id = ? AND url = ? ORDER BY seq LIMIT 1",
@@ -221,20 +226,20 @@ class ExecutionStore:
         return None if row is None else Delivery(**dict(zip(names, row, strict=True)))
 
     def tried(self, delivery: Delivery) -> None:
-        """It was tried once more, and has to be again."""
+        """Count a failed try."""
         self._connection.execute("UPDATE deliveries SET tries = tries + 1 WHERE seq = ?", (delivery.seq,))
 
     def done(self, delivery: Delivery) -> None:
-        """It was taken, or is given up."""
+        """Delete a webhook that was sent or given up."""
         self._connection.execute("DELETE FROM deliveries WHERE seq = ?", (delivery.seq,))
 
     def deliveries(self) -> list[tuple[str, str]]:
-        """Execution and URL of what is still to be sent."""
+        """Return execution and URL of the webhooks that are not sent yet."""
         rows = self._connection.execute("SELECT kickoff_id, url FROM deliveries GROUP BY 1, 2 ORDER BY min(seq)")
         return [(row[0], row[1]) for row in rows]
 
     def waiting_deliveries(self, kickoff_id: str) -> int:
-        """How many of an execution are still to be sent."""
+        """Return how many webhooks of an execution are not sent yet."""
         row = self._connection.execute("SELECT count(*) FROM deliveries WHERE kickoff_id = ?", (kickoff_id,)).fetchone()
         return int(row[0])
 
@@ -246,58 +251,29 @@ def _lock(path: Path) -> FileLock:
         lock.acquire(timeout=0)
     except Timeout:
         raise UsageError(
-            f"the state {path} is in use by another server; name another file (--state, or `state` of `serve`)"
+            f"{KIND.name} {path} is in use by another server; name another file (--state, or `state` of `serve`)"
         ) from None
     except OSError as error:
-        raise UsageError(f"the state {path} cannot be used: {error}; name another file with --state") from error
+        raise UsageError(f"{KIND.name} {path} cannot be used: {error}; name another file (--state)") from error
     return lock
 
 
-def _open(path: Path | None) -> sqlite3.Connection:
-    connection = None
-    try:
-        if path is not None:
-            create_private(path)
-        connection = sqlite3.connect(database_uri(path) if path else ":memory:", uri=True, isolation_level=None)
-        _migrate(connection, path)
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL"):
-            connection.execute(f"PRAGMA {pragma}")
-    except (OSError, sqlite3.Error, UsageError) as error:
-        if connection is not None:
-            connection.close()
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"the state {path} cannot be used: {error}; name another file with --state") from error
-    return connection
-
-
-def _migrate(connection: sqlite3.Connection, path: Path | None) -> None:
-    application, version, tables = (
-        connection.execute(f"SELECT * FROM {source}").fetchone()[0]  # noqa: S608 - three constants
-        for source in ("pragma_application_id", "pragma_user_version", "(SELECT count(*) FROM sqlite_schema)")
-    )
-    if not tables and not application:
-        connection.execute("BEGIN")
-        for statement in _SCHEMA.split(";\n"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-    elif application != APPLICATION_ID:
-        raise UsageError(f"{path} is a database of something else, not the state of served crews; name another --state")
-    elif version != SCHEMA_VERSION:
-        raise UsageError(f"the state {path} is of another version of batchcrew; remove it to begin anew")
-
-
 def _report_text(report: Report) -> str:
-    said = asdict(report)
+    # Not asdict, which copies values: its recursion ends at nested results that JSON still can write.
+    values = _shallow(report)
     for known in ("kickoff_id", "real"):
-        del said[known]
-    return json.dumps(said)
+        del values[known]
+    values["tasks"] = [_shallow(task) for task in report.tasks]
+    values["last_step"] = None if report.last_step is None else _shallow(report.last_step)
+    return json.dumps(values)
+
+
+def _shallow(value: Report | TaskReport | StepReport) -> dict[str, Any]:
+    return {one.name: getattr(value, one.name) for one in fields(value)}
 
 
 def _report(kickoff_id: str, text: str) -> Report:
-    said = json.loads(text)
-    said["tasks"] = tuple(TaskReport(**task) for task in said["tasks"])
-    said["last_step"] = None if said["last_step"] is None else StepReport(**said["last_step"])
-    return Report(kickoff_id=kickoff_id, **said)
+    values = json.loads(text)
+    values["tasks"] = tuple(TaskReport(**task) for task in values["tasks"])
+    values["last_step"] = None if values["last_step"] is None else StepReport(**values["last_step"])
+    return Report(kickoff_id=kickoff_id, **values)

@@ -1,1 +1,1 @@
-"""The demo crew: a travel planner whose texts are made by plain code."""
+"""The demo crew: a travel planner that answers without a language model."""

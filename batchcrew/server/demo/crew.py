@@ -1,4 +1,4 @@
-"""The demo crew: a travel planner with two tasks, whose text is made from its inputs by plain code."""
+"""The demo crew: a travel planner with two tasks, whose texts are made from its inputs without a language model."""
 
 import hashlib
 import json
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 INPUTS = ("budget", "interests", "duration", "age")
-NO_MODEL = "(batchcrew's demo crew wrote this from your inputs; no language model was asked.)"
+NO_MODEL = "(batchcrew's demo crew wrote this from your inputs; no language model was used.)"
 MAX_DAYS = 14
 MAX_INPUT = 160
-"""Characters of an input that the crew reads: its answer stays short whatever the inputs are."""
+"""Characters of an input that the crew reads, so that its answer is short whatever the inputs are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Step:
     task_id: str
     agent: str
     share: float
-    """Of the execution's time."""
+    """Part of the execution's time."""
     description: str
     expected_output: str
     thought: str
@@ -57,7 +57,7 @@ _PLACES = (
     _Place("Kyoto", "food temple history garden craft tea hik", "old workshops, gardens and quiet trails"),
     _Place("Tokyo", "game tech ai food anime music shopping", "arcades, electronics quarters and tiny kitchens"),
     _Place("Taipei", "tech food night game tea hik", "night markets, hot springs and makers' fairs"),
-    _Place("Lisbon", "food music beach sea art surf", "tiled hills, late dinners and the sea at the door"),
+    _Place("Lisbon", "food music beach sea art surf", "tiled hills, late dinners and the sea nearby"),
     _Place("Porto", "wine river food book art", "wine cellars, bookshops and a river to walk along"),
     _Place("Oaxaca", "food craft history market art", "markets, moles and weavers"),
     _Place("Ljubljana", "hik nature relax book coffee kid famil", "a small car-free centre with mountains nearby"),
@@ -81,17 +81,17 @@ _EVENINGS = (
 
 
 def missing_inputs(inputs: Mapping[str, Any]) -> list[str]:
-    """Required inputs that are not given."""
+    """Return the required inputs that are missing."""
     return [name for name in INPUTS if name not in inputs]
 
 
 def trip(inputs: Mapping[str, Any]) -> dict[str, str]:
-    """What the crew reads of its inputs, whatever they are: four short lines of plain, printable text."""
+    """Return the inputs as the crew reads them: four short lines of printable text, whatever they are."""
     return {name: _plain(inputs.get(name)) for name in INPUTS}
 
 
 def research(trip: Mapping[str, str]) -> str:
-    """What the Researcher found."""
+    """Return the output of the Researcher."""
     chosen, *others = _places(trip)
     lines = [f"Research findings for a traveller of {trip['age']} who likes {trip['interests']}:"]
     lines += [f"{rank}. {place.name}: {place.why}." for rank, place in enumerate((chosen, *others), 1)]
@@ -100,7 +100,7 @@ def research(trip: Mapping[str, str]) -> str:
 
 
 def plan(trip: Mapping[str, str]) -> str:
-    """The itinerary, day by day: the crew's output."""
+    """Return the itinerary, day by day: the crew's output."""
     place, number = _places(trip)[0], _number(trip)
     interests = [part.strip() for part in trip["interests"].split(",") if part.strip()] or ["whatever the day brings"]
     days = _days(trip)
@@ -113,7 +113,7 @@ def plan(trip: Mapping[str, str]) -> str:
 
 
 def failure(trip: Mapping[str, str]) -> str:
-    """Why an execution that was told to fail did."""
+    """Return the error of an execution that fails on purpose."""
     return f"{PLANNING.task_id}: no way to {_places(trip)[0].name} could be found (a rehearsed failure, --fail-rate)"
 
 
@@ -129,12 +129,12 @@ def _plain(value: Any) -> str:
 
 
 def _number(trip: Mapping[str, str]) -> int:
-    """A number that hangs on the inputs only, so that the same trip gets the same text."""
+    """Return a number that depends only on the inputs, so that the same trip gets the same text."""
     return int.from_bytes(hashlib.sha256("|".join(trip[name] for name in INPUTS).encode()).digest()[:4])
 
 
 def _places(trip: Mapping[str, str]) -> list[_Place]:
-    """The three places that fit the interests best; among equals the inputs decide."""
+    """Return the three places that fit the interests best; among equals the inputs decide."""
     interests, number = trip["interests"].lower(), _number(trip)
 
     def rank(at: int) -> tuple[int, int]:
@@ -151,6 +151,6 @@ def _days(trip: Mapping[str, str]) -> int:
 
 
 def _daily(trip: Mapping[str, str], days: int) -> str:
-    """What the budget is a day, where it says an amount."""
+    """Return the budget per day, if the budget contains an amount."""
     match = re.search(r"\d{1,9}", trip["budget"].replace(",", "").replace("'", ""), re.ASCII)
     return f" (about {int(match[0]) // days} a day)" if match else ""

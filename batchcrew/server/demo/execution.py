@@ -1,24 +1,24 @@
-"""One execution as a function of its record and the time: nothing runs, so nothing has to be kept running."""
+"""One execution of the demo crew, as a function of its record and the time: nothing really runs."""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from batchcrew.server.api.executor import Phase, Report, StepReport, TaskReport
 from batchcrew.server.demo import crew
 from batchcrew.server.options import Spread
+from batchcrew.server.report import Phase, Report, StepReport, TaskReport
 
 WAITING_SHARE = 0.05
-"""Part of the time in which an execution waits to start, in the dialects that can say so."""
+"""Part of its time in which an execution waits to start, in the dialects that have a word for that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What is kept of an execution. Moments are seconds since the epoch."""
+    """An execution as it is stored. Moments are seconds since the epoch."""
 
     kickoff_id: str
     trip: Mapping[str, str]
-    """What the crew read of its inputs (`crew.trip`)."""
+    """The inputs as the crew reads them (`crew.trip`)."""
     started: float
     duration: float
     fails: bool
@@ -39,13 +39,13 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """An execution at one moment. Its texts are made when they are asked for."""
+    """An execution at one moment. Its texts are made when they are read."""
 
     record: Record
     waiting: bool
     ended: bool
     done: int
-    """Tasks that have ended well."""
+    """Tasks that have succeeded."""
 
     @property
     def failed(self) -> bool:
@@ -60,7 +60,7 @@ class View:
         return tuple(self.task(number) for number in range(self.done))
 
     def task(self, number: int) -> Task:
-        """One ended task, counted from 0."""
+        """Return an ended task, counted from 0."""
         step = crew.TASKS[number]
         write = crew.research if step is crew.RESEARCH else crew.plan
         return Task(
@@ -83,14 +83,14 @@ class View:
 
     @property
     def token_usage(self) -> dict[str, int]:
-        """Made from lengths, so that a report has figures to show."""
+        """Return counts made from the lengths of texts, so that a report has figures to show."""
         prompt = sum(map(len, self.record.trip.values()))
         completion = len(self.output)
         return {"total_tokens": prompt + completion, "prompt_tokens": prompt, "completion_tokens": completion}
 
 
 def task_ends(record: Record) -> list[float]:
-    """When each task ends (one that fails never does)."""
+    """Return when each task ends. A task that fails is not included."""
     ends, share = [], 0.0
     for step in crew.TASKS[:-1]:
         share += step.share
@@ -99,7 +99,7 @@ def task_ends(record: Record) -> list[float]:
 
 
 def view(record: Record, now: float) -> View:
-    """The execution as it is at `now`."""
+    """Return the execution as it is at `now`."""
     ended = now >= record.ends
     ends = task_ends(record)
     return View(
@@ -111,7 +111,7 @@ def view(record: Record, now: float) -> View:
 
 
 def report(seen: View) -> Report:
-    """The view as the routes and webhooks speak of it."""
+    """Return the view as the routes and webhooks report it."""
     phase: Phase = "waiting" if seen.waiting else "running"
     if seen.ended:
         phase = "failed" if seen.failed else "succeeded"
@@ -133,7 +133,7 @@ def report(seen: View) -> Report:
 
 
 def task_report(task: Task) -> TaskReport:
-    """One ended task."""
+    """Return the report of an ended task."""
     return TaskReport(
         task_id=task.step.task_id,
         agent=task.step.agent,
@@ -146,22 +146,27 @@ def task_report(task: Task) -> TaskReport:
 
 
 def step_report(step: crew.Step) -> StepReport:
-    """What an agent thinks while it is at `step`."""
+    """Return what an agent thinks during a task."""
     return StepReport(task_id=step.task_id, agent=step.agent, prompt=step.description, thought=step.thought)
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedOutcome:
-    """How an execution will go: settled at its kickoff."""
+    """How an execution will end, which its kickoff decides."""
 
     duration: float
+    """Seconds."""
     fails: bool
 
 
-def fate(*, seed: int, work: bytes, turn: int, execution_time: Spread, fail_rate: float) -> SimulatedOutcome:
-    """The fate of the `turn`th execution (from 1) of the same `work`, the digest of its inputs.
+def simulate(*, seed: int, work: bytes, turn: int, execution_time: Spread, fail_rate: float) -> SimulatedOutcome:
+    """Return the outcome of an execution. It depends only on the arguments.
 
-    It hangs on nothing else: with one seed a rehearsal repeats, in whatever order its kickoffs arrive.
+    With the same seed, a rehearsal repeats, whatever the order of its kickoffs.
+
+    Args:
+        work: the digest of the execution's inputs.
+        turn: the number of the execution among those with the same inputs, from 1.
     """
     digest = hashlib.sha256(b"%d:%b:%d" % (seed, work, turn)).digest()
     of_time, of_failing = (int.from_bytes(digest[at : at + 8]) / 2**64 for at in (0, 8))

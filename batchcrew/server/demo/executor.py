@@ -1,4 +1,4 @@
-"""The demo crew behind the routes: executions are a function of the clock, nothing runs."""
+"""The executor of the demo crew: its executions are a function of the clock, nothing runs."""
 
 import asyncio
 import math
@@ -6,24 +6,25 @@ import random
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
-from batchcrew.server.api.dialects import DIALECT_FORMATS
-from batchcrew.server.api.executor import Accepted, Busy, Input, NoExecution, Report
+from batchcrew.server.api.executor import Accepted, Busy, ExecutorContext, ExecutorKind, NoExecution
 from batchcrew.server.api.kickoff import Body
 from batchcrew.server.api.resume import Resume
 from batchcrew.server.demo import crew
-from batchcrew.server.demo.execution import Record, fate, report, view
+from batchcrew.server.demo.execution import Record, report, simulate, view
 from batchcrew.server.demo.kickoff import demand
-from batchcrew.server.demo.store import Callbacks, Executions
+from batchcrew.server.demo.store import Callbacks, DemoStore
 from batchcrew.server.demo.webhooks import Webhooks
+from batchcrew.server.dialects import DIALECTS
 from batchcrew.server.options import ServeOptions
+from batchcrew.server.report import Input, Report
 
 
 class DemoExecutor:
     """Implements `Executor` for the demo crew.
 
     Args:
-        rng: the seed of the executions' fates is drawn from it.
-        now: seconds since the epoch.
+        rng: gives the seed of the executions' outcomes.
+        now: returns seconds since the epoch.
         sleep: used for webhooks only.
     """
 
@@ -43,31 +44,31 @@ class DemoExecutor:
         self._options = options
         self._seed = rng.getrandbits(63)
         self._now = now
-        self._executions = Executions(options.state, now=now())
-        self._webhooks = Webhooks(DIALECT_FORMATS[options.dialect], self._executions, now=now, sleep=sleep)
+        self._executions = DemoStore(options.state, now=now())
+        self._webhooks = Webhooks(DIALECTS[options.dialect], self._executions, now=now, sleep=sleep)
 
     async def open(self) -> None:
-        """Begin to call back."""
+        """Begin to send webhooks."""
         self._webhooks.start()
 
     async def drain(self) -> None:
-        """Nothing runs: there is nothing to wait for."""
+        """Return at once: nothing runs."""
 
     async def close(self) -> None:
-        """Stop calling back; what was not sent stays in the state."""
+        """Stop sending webhooks; those that were not sent remain in the state."""
         await self._webhooks.close()
         self._executions.close()
 
     def accept(self, body: Body, key: str | None) -> Accepted:
-        """Start an execution, or find the one that `key` has started."""
+        """Start an execution, or return the one that was started with `key`."""
         wanted = demand(body)
         known = self._repeated(key)
         if known is not None:
             return known
         now = self._now()
-        self._make_room(now)
+        self._check_limit(now)
         turn = self._executions.turn(wanted.work)
-        destiny = fate(
+        outcome = simulate(
             seed=self._seed,
             work=wanted.work,
             turn=turn,
@@ -78,43 +79,43 @@ class DemoExecutor:
             kickoff_id=str(uuid.uuid4()),
             trip=wanted.trip,
             started=now,
-            duration=destiny.duration,
-            fails=destiny.fails,
+            duration=outcome.duration,
+            fails=outcome.fails,
         )
         callbacks = Callbacks(urls=wanted.urls, meta=wanted.meta) if wanted.urls else None
         while not self._executions.add(
             record, work=wanted.work, turn=turn, key=key, job=wanted.job, callbacks=callbacks
         ):
-            known = self._repeated(key)  # another server on the same state file was quicker
+            known = self._repeated(key)  # another server with the same state file was first
             if known is not None:
                 return known
         if callbacks is not None:
-            self._webhooks.follow(record, callbacks)
+            self._webhooks.add(record, callbacks)
         return Accepted(record.kickoff_id, repeated=False)
 
     def _repeated(self, key: str | None) -> Accepted | None:
         known = None if key is None else self._executions.by_key(key)
         return None if known is None else Accepted(known.kickoff_id, repeated=True)
 
-    def _make_room(self, now: float) -> None:
+    def _check_limit(self, now: float) -> None:
         most = self._options.max_running
         if most is None or self._executions.running(now) < most:
             return
         next_end = self._executions.next_end()
         wait = max(1, math.ceil((next_end or now) - now))
-        raise Busy(f"{most} executions are running, and no more may (--max-running)", wait)
+        raise Busy(f"{most} executions are running, which is the limit (--max-running)", wait)
 
     def report(self, kickoff_id: str) -> Report | None:
-        """The execution as it is now."""
+        """Return the execution as it is now; None if it is unknown."""
         record = self._executions.get(kickoff_id)
         return None if record is None else report(view(record, self._now()))
 
     def resume(self, resume: Resume) -> str:
-        """The demo crew asks no person anything, and `/resume` is not served."""
+        """Refuse: the demo crew needs no human input, and `/resume` is not served."""
         raise NoExecution(resume.execution_id)
 
     def stats(self) -> dict[str, int]:
-        """`kickoffs` and `max_kickoffs_per_job` are of the state file's whole life."""
+        """Return counts; `kickoffs` and `max_kickoffs_per_job` count since the state file was created."""
         return {
             "kickoffs": self._executions.kickoffs(),
             "running": self._executions.running(self._now()),
@@ -123,9 +124,16 @@ class DemoExecutor:
         }
 
     def metrics(self) -> str:
-        """Not served."""
+        """Return no metrics: `/metrics` is not served."""
         return "# EOF\n"
 
     def kickoffs_of(self, job: str) -> int:
-        """Executions of the batchcrew job of that id."""
+        """Return how many executions there are of the batchcrew job with that id."""
         return self._executions.kickoffs_of(job)
+
+
+def _make(options: ServeOptions, context: ExecutorContext) -> DemoExecutor:
+    return DemoExecutor(options, rng=context.rng, now=context.now, sleep=context.sleep)
+
+
+DEMO = ExecutorKind(serves=lambda options: options.crew is None, make=_make)

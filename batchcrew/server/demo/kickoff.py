@@ -1,4 +1,4 @@
-"""What a client asks of the demo crew."""
+"""The kickoff of the demo crew."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from batchcrew.server.demo import crew
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kickoff:
-    """What a client asks of the demo crew."""
+    """A kickoff of the demo crew."""
 
     trip: Mapping[str, str]
     work: bytes
@@ -23,16 +23,16 @@ class Kickoff:
 
 
 def read(raw: bytes) -> Kickoff:
-    """The demo crew's kickoff in a request's body.
+    """Read the demo crew's kickoff in a request's body.
 
     Raises:
-        BadBody: it is no kickoff.
+        BadBody: it is not a valid kickoff.
     """
     return demand(parse(raw))
 
 
 def demand(body: Body) -> Kickoff:
-    """What the demo crew takes of it.
+    """Return the parts of a kickoff that the demo crew uses.
 
     Raises:
         BadBody: inputs are missing.

@@ -1,10 +1,5 @@
-"""The calls back: task, step and crew webhooks, really sent, never holding an execution up.
+"""The demo crew's webhooks for tasks, steps and the crew; they are really sent, and never delay an execution."""
 
-One list of what is due and a few senders serve all executions; those of one execution are sent in their order.
-"""
-
-import asyncio
-import heapq
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,15 +8,15 @@ from typing import Any
 
 import aiohttp
 
-from batchcrew.server.api.dialects import DialectFormat
 from batchcrew.server.demo import crew
 from batchcrew.server.demo.execution import Record, report, step_report, task_ends, task_report, view
-from batchcrew.server.demo.store import Callbacks, Executions
-from batchcrew.server.webhook_sender import MAX_DELIVERIES, TIMEOUT, post, redact_url, wait_for_change
+from batchcrew.server.demo.store import Callbacks, DemoStore
+from batchcrew.server.dialects.dialect_format import DialectFormat
+from batchcrew.server.webhook_sender import WebhookSender, post, redact_url
 
 LOG = logging.getLogger("batchcrew.server")
 RETRY_WAITS = (0.5, 2.0, 5.0)
-"""Seconds before a delivery that failed is tried again."""
+"""Seconds before each retry of a webhook; after the last one it is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +33,7 @@ class Call:
 
 
 def calls(record: Record, urls: Mapping[str, str]) -> list[Call]:
-    """The webhooks that an execution's `urls` ask for, in their order: pure."""
+    """Return the webhooks that an execution sends to these URLs, in their order."""
     step_url, task_url, crew_url = (urls.get(f"{kind}WebhookUrl") for kind in ("step", "task", "crew"))
     ends = task_ends(record)
     found: list[Call] = []
@@ -55,12 +50,17 @@ def calls(record: Record, urls: Mapping[str, str]) -> list[Call]:
 
 
 class Webhooks:
-    """Sends what was asked for."""
+    """Sends the webhooks that kickoffs requested; those of one execution in their order.
+
+    Args:
+        now: returns seconds since the epoch.
+        sleep: waits until a webhook is due.
+    """
 
     def __init__(
         self,
         dialect_format: DialectFormat,
-        executions: Executions,
+        executions: DemoStore,
         *,
         now: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
@@ -68,92 +68,58 @@ class Webhooks:
         self._format = dialect_format
         self._executions = executions
         self._now = now
-        self._sleep = sleep
-        self._due: list[tuple[float, int, str, int]] = []
-        """A heap of moment, order, kickoff id and tries so far: one entry for each execution that calls back."""
-        self._order = 0
-        self._changed = asyncio.Event()
-        self._work: asyncio.Task[None] | None = None
+        self._sender = WebhookSender(self._deliver, now=now, sleep=sleep)
+        """A key is the kickoff id and the number of failed tries: one for each execution with webhooks."""
 
     def start(self) -> None:
-        """Begin to send, first what an earlier server on the same state file has left."""
+        """Begin to send, first the webhooks that an earlier server with the same state file left."""
         for kickoff_id in self._executions.calling_back():
-            self._next(kickoff_id)
-        self._work = asyncio.create_task(self._run(), name="webhooks")
+            self._add_next(kickoff_id)
+        self._sender.start()
 
-    def follow(self, record: Record, callbacks: Callbacks) -> None:
-        """Call back as the tasks and the crew of an execution end."""
+    def add(self, record: Record, callbacks: Callbacks) -> None:
+        """Send webhooks as the tasks and the crew of an execution end."""
         found = calls(record, callbacks.urls)
         if found:
-            self._add(found[0].at, record.kickoff_id)
+            self._sender.add((record.kickoff_id, 0), found[0].at)
         else:
             self._executions.set_callbacks(record.kickoff_id, None)
 
     async def close(self) -> None:
-        """Stop; what was not sent stays in the state."""
-        if self._work is not None:
-            self._work.cancel()
-            await asyncio.gather(self._work, return_exceptions=True)
+        """Stop; webhooks that were not sent remain in the state."""
+        await self._sender.close()
 
-    def _add(self, at: float, kickoff_id: str, tries: int = 0) -> None:
-        self._order += 1
-        heapq.heappush(self._due, (at, self._order, kickoff_id, tries))
-        self._changed.set()
-
-    def _next(self, kickoff_id: str) -> None:
-        """Put the execution's next call into the list, or forget its callbacks if there is none."""
+    def _add_next(self, kickoff_id: str) -> None:
+        """Schedule the execution's next webhook, or delete its callbacks if there is none."""
         record, callbacks = self._executions.get(kickoff_id), self._executions.callbacks(kickoff_id)
         if record is None or callbacks is None:
             return
         left = calls(record, callbacks.urls)[callbacks.sent :]
         if left:
-            self._add(left[0].at, kickoff_id)
+            self._sender.add((kickoff_id, 0), left[0].at)
         else:
             self._executions.set_callbacks(kickoff_id, None)
 
-    async def _run(self) -> None:
-        queue: asyncio.Queue[tuple[str, int]] = asyncio.Queue(maxsize=1)  # the rest waits in the list of what is due
-        jar = aiohttp.DummyCookieJar()
-        async with aiohttp.ClientSession(timeout=TIMEOUT, cookie_jar=jar) as session, asyncio.TaskGroup() as group:
-            for number in range(MAX_DELIVERIES):
-                group.create_task(self._send(queue, session), name=f"webhooks-{number}")
-            while True:
-                self._changed.clear()
-                if self._due and self._due[0][0] <= self._now():
-                    _, _, kickoff_id, tries = heapq.heappop(self._due)
-                    await queue.put((kickoff_id, tries))
-                else:
-                    await wait_for_change(
-                        self._changed, self._due[0][0] - self._now() if self._due else None, self._sleep
-                    )
-
-    async def _send(self, queue: asyncio.Queue[tuple[str, int]], session: aiohttp.ClientSession) -> None:
-        while True:
-            kickoff_id, tries = await queue.get()
-            try:
-                await self._send_one(session, kickoff_id, tries)
-            except Exception:  # a defect costs one execution's webhooks, not those of all
-                LOG.exception("the webhooks of %s were given up", kickoff_id)
-
-    async def _send_one(self, session: aiohttp.ClientSession, kickoff_id: str, tries: int) -> None:
+    async def _deliver(self, session: aiohttp.ClientSession, key: tuple[str, int]) -> None:
+        kickoff_id, tries = key
         record, callbacks = self._executions.get(kickoff_id), self._executions.callbacks(kickoff_id)
         if record is None or callbacks is None:
             return
         call = calls(record, callbacks.urls)[callbacks.sent]
         problem = await post(session, call.url, json.dumps(self._body(record, call, callbacks.meta)).encode())
         if problem and tries < len(RETRY_WAITS):
-            self._add(self._now() + RETRY_WAITS[tries], kickoff_id, tries + 1)
+            self._sender.add((kickoff_id, tries + 1), self._now() + RETRY_WAITS[tries])
             return
         if problem:
             LOG.warning("a webhook of %s to %s was given up: %s", kickoff_id, redact_url(call.url), problem)
         self._executions.set_callbacks(kickoff_id, replace(callbacks, sent=callbacks.sent + 1))
-        self._next(kickoff_id)
+        self._add_next(kickoff_id)
 
     def _body(self, record: Record, call: Call, meta: Mapping[str, Any] | None) -> dict[str, Any]:
         seen = view(record, max(call.at, self._now()))
-        told = report(seen)
+        shown = report(seen)
         if call.task is None:
-            return self._format.crew_webhook(told, meta)
+            return self._format.crew_webhook(shown, meta)
         if call.thought:
-            return self._format.step_webhook(told, step_report(crew.TASKS[call.task]), meta)
-        return self._format.task_webhook(told, task_report(seen.task(call.task)), meta)
+            return self._format.step_webhook(shown, step_report(crew.TASKS[call.task]), meta)
+        return self._format.task_webhook(shown, task_report(seen.task(call.task)), meta)

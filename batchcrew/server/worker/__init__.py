@@ -1,1 +1,1 @@
-"""What a worker process does. `loader.py`, `listeners.py` and `crewai_patches.py` are all that know CrewAI."""
+"""The program of a worker process. Only `loader.py`, `listeners.py` and `crewai_patches.py` import CrewAI."""

@@ -1,7 +1,7 @@
-"""What CrewAI keeps by itself in a worker: what is left out, and how the rest is locked.
+"""Changes to how CrewAI stores its files in a worker: faster locks, and no log of task outputs.
 
-The library guards its files by lock files that are polled every quarter of a second. In a folder that one process
-has for itself, a lock of that process is as safe and costs nothing.
+The library guards its files with lock files that it polls every quarter of a second. In a folder that only one process
+uses, a lock of that process is as safe and costs nothing.
 """
 
 import hashlib
@@ -19,8 +19,8 @@ from crewai_core.lock_store import set_lock_backend
 
 
 def lock_within(folder: Path) -> None:
-    """From now on, locks whose name has this folder's path in it are of this process."""
-    if os.environ.get("REDIS_URL"):  # locks are held there, for more than this machine
+    """Use locks of this process for the files in this folder: those whose lock has the folder's path in its name."""
+    if os.environ.get("REDIS_URL"):  # the locks are in Redis, shared with other machines
         return
     own = os.path.realpath(folder) + os.sep
     locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -43,16 +43,16 @@ def lock_within(folder: Path) -> None:
 
 
 def _file(name: str) -> Path:
-    """The library's own file for the name, so that its other processes are kept out too."""
+    """Return the library's own lock file for this name, which its other processes use too."""
     digest = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
     return Path(tempfile.gettempdir()) / f"crewai:{digest}.lock"
 
 
-def leave_out_the_log() -> None:
-    """No log of task outputs for `crewai replay`.
+def omit_log() -> None:
+    """Do not write the log of task outputs for `crewai replay`.
 
-    It is of the last kickoff only: each one deletes what is there. Where several run at once it would hold parts of
-    each, and half of a kickoff's time goes into writing it.
+    Each kickoff deletes the previous log. Of several concurrent kickoffs it would contain parts of each, and writing it
+    takes half of a kickoff's time.
     """
     TaskOutputStorageHandler.reset = lambda self: None
     TaskOutputStorageHandler.update = lambda self, task_index, log: None

@@ -1,7 +1,7 @@
-"""What the library's events say of an execution, and how its agents ask a person.
+"""Sends the library's events to the server, and passes human input to the crews' agents.
 
-Each execution runs in a context of its own. The library carries the context into its threads and its event
-handlers, so each event says whose it is, also that of a crew inside a flow.
+Each execution runs in its own context. The library carries the context into its threads and its event handlers, so
+each event belongs to one execution, also an event of a crew inside a flow.
 """
 
 import asyncio
@@ -24,12 +24,22 @@ from crewai.events.types.tool_usage_events import ToolUsageErrorEvent, ToolUsage
 from crewai.events.utils.console_formatter import set_suppress_console_output
 from crewai.flow.flow_config import flow_config
 
-from batchcrew.server.worker.main import Answer, Running
+from batchcrew.server.report import StepReport, TaskReport
+from batchcrew.server.worker.running import Running
+from batchcrew.server.workers.messages import (
+    HumanAnswer,
+    LibraryEvent,
+    MethodEnded,
+    MethodStarted,
+    Step,
+    TaskEnded,
+    TaskStarted,
+)
 
 FLUSH_SECONDS = 30.0
-"""How long the last events of an execution are waited for."""
+"""How long to wait for the last events of an execution."""
 MAX_TEXT = 20_000
-"""Characters of a prompt, a thought or a tool's result that a step tells."""
+"""Characters of a prompt, a thought or a tool's result in a step."""
 _USAGE = {
     "total_tokens": ("total_tokens",),
     "prompt_tokens": ("prompt_tokens", "input_tokens"),
@@ -37,31 +47,33 @@ _USAGE = {
     "cached_prompt_tokens": ("cached_prompt_tokens", "cached_tokens"),
 }
 """Our names of counts, and those that providers use."""
-_heard: ContextVar["Heard | None"] = ContextVar("batchcrew_execution", default=None)
+_current: ContextVar["EventContext | None"] = ContextVar("batchcrew_execution", default=None)
 _registered: set[type[BaseEvent]] = set()
 _registering = threading.Lock()
 
 
-class Heard:
-    """What has been heard of one execution."""
+class EventContext:
+    """The execution that events belong to, and the names of its tasks."""
 
     def __init__(self, running: Running, made: Any) -> None:
         self.running = running
+        self.kickoff_id = running.kickoff_id
         self.flow = made if isinstance(made, Flow) else None
         self.names: dict[str, str] = {}
         """Names of the crew's tasks by the library's id."""
         self.begun: dict[str, float] = {}
+        """Monotonic seconds at which each task began."""
         self.lock = threading.Lock()
         for number, task in enumerate(getattr(made, "tasks", ()), 1):
             self.names[str(task.id)] = task.name or f"task_{number}"
 
     def name(self, task: Any) -> str:
-        """The task's name; inside a flow tasks without one are counted as they come."""
+        """Return the task's name. Inside a flow, tasks without a name are numbered as they start."""
         with self.lock:
             return self.names.setdefault(str(task.id), task.name or f"task_{len(self.names) + 1}")
 
     def add_usage(self, usage: dict[str, Any]) -> None:
-        """Add the tokens of one call of a model."""
+        """Add the tokens of one call of a language model."""
         counts = {name: next((_count(usage[key]) for key in keys if key in usage), 0) for name, keys in _USAGE.items()}
         counts["total_tokens"] = counts["total_tokens"] or counts["prompt_tokens"] + counts["completion_tokens"]
         with self.lock:
@@ -74,7 +86,7 @@ def _count(value: Any) -> int:
 
 
 def event_types() -> dict[str, type[BaseEvent]]:
-    """The library's events by their names."""
+    """Return the library's events by their names."""
     found: dict[str, type[BaseEvent]] = {}
     left = list(BaseEvent.__subclasses__())
     while left:
@@ -86,29 +98,28 @@ def event_types() -> dict[str, type[BaseEvent]]:
     return found
 
 
-def quieten() -> None:
-    """No panels: nobody looks at a worker's terminal."""
+def suppress_panels() -> None:
+    """Keep the library from printing its panels: a worker has no terminal."""
     set_suppress_console_output(True)
 
 
 @contextmanager
 def listening(running: Running, made: Any) -> Iterator[None]:
-    """Tell the server what happens in this context, and ask a person through it."""
+    """Send the server what happens in this context, and get human input through it."""
     _register(running.events)
-    quieten()  # it is kept in the context, and each execution has its own
-    heard = Heard(running, made)
-    token = _heard.set(heard)
-    set_provider(Person())
-    flow_config.hitl_provider = flow_config.input_provider = FlowPerson()
+    suppress_panels()  # the setting is part of the context, and each execution has its own
+    token = _current.set(EventContext(running, made))
+    set_provider(CrewHumanInput())
+    flow_config.hitl_provider = flow_config.input_provider = FlowHumanInput()
     try:
         yield
     finally:
         crewai_event_bus.flush(timeout=FLUSH_SECONDS)
-        _heard.reset(token)
+        _current.reset(token)
 
 
 def _register(events: frozenset[str]) -> None:
-    """Listen to what is always needed, and to the events that somebody wants to be passed on."""
+    """Listen to the events that are always needed, and to those that a kickoff requested."""
     kinds = event_types() if events else {}
     with _registering:
         if not _registered:
@@ -116,107 +127,101 @@ def _register(events: frozenset[str]) -> None:
                 crewai_event_bus.register_handler(kind, handler)
         for name in events:
             if kinds[name] not in _registered:
-                crewai_event_bus.register_handler(kinds[name], _pass_on)
+                crewai_event_bus.register_handler(kinds[name], _send_event)
                 _registered.add(kinds[name])
         _registered.add(BaseEvent)
 
 
-def _pass_on(source: Any, event: BaseEvent) -> None:
-    heard = _heard.get()
-    if heard is None or event.type not in heard.running.events:
+def _send_event(source: Any, event: BaseEvent) -> None:
+    context = _current.get()
+    if context is None or event.type not in context.running.events:
         return
-    heard.running.tell(
-        "event",
-        event={
-            "id": event.event_id,
-            "timestamp": event.timestamp.isoformat(),
-            "type": event.type,
-            "data": event.to_json(),
-        },
+    context.running.send(
+        LibraryEvent(
+            kickoff_id=context.kickoff_id,
+            event_id=event.event_id,
+            timestamp=event.timestamp.isoformat(),
+            type=event.type,
+            data=event.to_json(),
+        )
     )
 
 
 def _task_started(source: Any, event: TaskStartedEvent) -> None:
-    heard = _heard.get()
-    if heard is not None and event.task is not None:
-        heard.begun[str(event.task.id)] = time.monotonic()
-        heard.running.tell("task_started", task_id=heard.name(event.task))
+    context = _current.get()
+    if context is not None and event.task is not None:
+        context.begun[str(event.task.id)] = time.monotonic()
+        context.running.send(TaskStarted(kickoff_id=context.kickoff_id, task_id=context.name(event.task)))
 
 
 def _task_completed(source: Any, event: TaskCompletedEvent) -> None:
-    heard, task = _heard.get(), event.task
-    if heard is None or task is None:
+    context, task = _current.get(), event.task
+    if context is None or task is None:
         return
     seconds = task.execution_duration
     if seconds is None:
-        seconds = time.monotonic() - heard.begun.get(str(task.id), time.monotonic())
+        seconds = time.monotonic() - context.begun.get(str(task.id), time.monotonic())
     output = event.output
     typed = output.pydantic.model_dump(mode="json") if output.pydantic is not None else output.json_dict
-    heard.running.tell(
-        "task_ended",
-        task={
-            "task_id": heard.name(task),
-            "agent": output.agent.strip(),
-            "output": output.raw,
-            "execution_time": round(seconds, 3),
-            "description": task.description.strip(),
-            "expected_output": task.expected_output.strip(),
-            "summary": output.summary or "",
-            "output_json": typed,
-        },
+    report = TaskReport(
+        task_id=context.name(task),
+        agent=output.agent.strip(),
+        output=output.raw,
+        execution_time=max(0.0, round(seconds, 3)),  # the library reads a clock that can be set back
+        description=task.description.strip(),
+        expected_output=task.expected_output.strip(),
+        summary=output.summary or "",
+        output_json=typed,
     )
+    context.running.send(TaskEnded(kickoff_id=context.kickoff_id, task=report))
 
 
 def _llm_call_completed(source: Any, event: LLMCallCompletedEvent) -> None:
-    heard = _heard.get()
-    if heard is not None and event.usage:
-        heard.add_usage(event.usage)
+    context = _current.get()
+    if context is not None and event.usage:
+        context.add_usage(event.usage)
 
 
 def _tool_used(source: Any, event: ToolUsageFinishedEvent | ToolUsageErrorEvent) -> None:
-    heard = _heard.get()
-    if heard is None:
+    context = _current.get()
+    if context is None:
         return
     result = event.error if isinstance(event, ToolUsageErrorEvent) else event.output
-    heard.running.tell(
-        "step",
-        step={
-            "task_id": heard.names.get(event.task_id or "", event.task_name or ""),
-            "agent": (event.agent_role or "").strip(),
-            "prompt": "",
-            "thought": "",
-            "tool": event.tool_name,
-            "tool_input": _cut(event.tool_args),
-            "result": _cut(result),
-        },
+    step = StepReport(
+        task_id=context.names.get(event.task_id or "", event.task_name or ""),
+        agent=(event.agent_role or "").strip(),
+        prompt="",
+        thought="",
+        tool=event.tool_name,
+        tool_input=_cut(event.tool_args),
+        result=_cut(result),
     )
+    context.running.send(Step(kickoff_id=context.kickoff_id, step=step))
 
 
 def _agent_ended(source: Any, event: AgentExecutionCompletedEvent) -> None:
-    heard = _heard.get()
-    if heard is None or event.task is None:
+    context = _current.get()
+    if context is None or event.task is None:
         return
-    heard.running.tell(
-        "step",
-        step={
-            "task_id": heard.name(event.task),
-            "agent": event.agent.role.strip(),
-            "prompt": _cut(event.task.description.strip()),
-            "thought": _cut(event.output),
-        },
+    step = StepReport(
+        task_id=context.name(event.task),
+        agent=event.agent.role.strip(),
+        prompt=_cut(event.task.description.strip()),
+        thought=_cut(event.output),
     )
+    context.running.send(Step(kickoff_id=context.kickoff_id, step=step))
 
 
 def _method_started(source: Any, event: MethodExecutionStartedEvent) -> None:
-    heard = _heard.get()
-    if heard is not None and source is heard.flow:
-        heard.running.tell("method_started", method=event.method_name)
+    context = _current.get()
+    if context is not None and source is context.flow:
+        context.running.send(MethodStarted(kickoff_id=context.kickoff_id, method=str(event.method_name)))
 
 
 def _method_finished(source: Any, event: MethodExecutionFinishedEvent) -> None:
-    heard = _heard.get()
-    if heard is not None and source is heard.flow:
-        heard.running.tell("method_ended", method=event.method_name)
+    context = _current.get()
+    if context is not None and source is context.flow:
+        context.running.send(MethodEnded(kickoff_id=context.kickoff_id, method=str(event.method_name)))
 
 
 _HANDLERS: dict[type[BaseEvent], Any] = {
@@ -236,65 +241,69 @@ def _cut(value: Any) -> str:
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
-class Person(SyncHumanInputProvider):
-    """Asks the person at the other end of `POST /resume` in place of a terminal.
+class CrewHumanInput(SyncHumanInputProvider):
+    """Gets the human input of a crew from `POST /resume` in place of a terminal.
 
-    The library's own loop, but for showing the person each round's answer, not the first one's.
+    It repeats the library's own loop, except that each round shows the latest answer, not the first one.
     """
 
     def handle_feedback(self, formatted_answer: Any, context: Any) -> Any:
-        """Ask until the person approves."""
+        """Repeat until the answer is approved, and return it."""
         answer = formatted_answer
         while context.ask_for_human_input:
-            if _approved(_ask(answer, context), context):
+            if _approved(_wait_for_feedback(answer, context), context):
                 break
-            answer = context._invoke_loop()  # noqa: SLF001 - the library's protocol for providers names it so
+            answer = context._invoke_loop()  # noqa: SLF001 - the library's protocol for providers has this name
         return answer
 
     async def handle_feedback_async(self, formatted_answer: Any, context: Any) -> Any:
-        """The same for crews that run in a loop."""
+        """Do the same for crews that run in an event loop."""
         answer = formatted_answer
         while context.ask_for_human_input:
-            said = await asyncio.to_thread(_ask, answer, context)  # the context goes along
-            if _approved(said, context):
+            feedback = await asyncio.to_thread(_wait_for_feedback, answer, context)  # it copies the context
+            if _approved(feedback, context):
                 break
             answer = await context._ainvoke_loop()  # noqa: SLF001 - as above
         return answer
 
 
-def _approved(said: Answer, context: Any) -> bool:
-    """True: the agent's answer stands. Else the feedback is in its messages."""
-    if not said.approved:
-        context.messages.append(context._format_feedback_message(said.text))  # noqa: SLF001 - as above
+def _approved(feedback: HumanAnswer, context: Any) -> bool:
+    """Return whether the agent's answer is approved; if not, add the feedback to the agent's messages."""
+    if not feedback.approved:
+        context.messages.append(context._format_feedback_message(feedback.text))  # noqa: SLF001 - as above
         return False
     context.ask_for_human_input = False
     return True
 
 
-def _current() -> Heard:
-    heard = _heard.get()
-    if heard is None:
-        raise EOFError("no person can be asked: this is no execution of the server")
-    return heard
+def _event_context() -> EventContext:
+    context = _current.get()
+    if context is None:
+        raise EOFError("human input is not available: this is not an execution of the server")
+    return context
 
 
-class FlowPerson:
-    """The same for flows: `@human_feedback` and `Flow.ask`. What was said is the answer, approved or not."""
+class FlowHumanInput:
+    """Gets the human input of a flow: `@human_feedback` and `Flow.ask`. Its text is the answer, approved or not."""
 
     def request_feedback(self, context: Any, flow: Any) -> str:
-        """Ask about what a method has made."""
-        shown = f"{context.message}\n{context.method_output}"
-        return _current().running.ask(task_id=context.method_name, agent=flow.name or "", output=_cut(shown)).text
+        """Return the feedback on a method's output."""
+        return _flow_input(str(context.method_name), f"{context.message}\n{context.method_output}", flow)
 
     def request_input(self, message: str, flow: Any, metadata: Any = None) -> str:
-        """Ask a question."""
-        return _current().running.ask(task_id="ask", agent=flow.name or "", output=_cut(message)).text
+        """Return the answer to a message of the flow."""
+        return _flow_input("ask", message, flow)
 
 
-def _ask(answer: Any, context: Any) -> Answer:
-    heard, task = _current(), context.task
-    return heard.running.ask(
-        task_id=heard.name(task) if task is not None else "",
+def _flow_input(task_id: str, shown: str, flow: Any) -> str:
+    running = _event_context().running
+    return running.wait_for_human(task_id=task_id, agent=str(flow.name or ""), output=_cut(shown)).text
+
+
+def _wait_for_feedback(answer: Any, context: Any) -> HumanAnswer:
+    current, task = _event_context(), context.task
+    return current.running.wait_for_human(
+        task_id=current.name(task) if task is not None else "",
         agent=str(getattr(context.agent, "role", "")).strip(),
         output=_cut(getattr(answer, "output", "")),
     )

@@ -1,6 +1,6 @@
-"""CrewAI in a worker: what a target is, and a pristine crew or flow for each execution.
+"""CrewAI in a worker: finds the target's crew or flow, and makes one that has never run for each execution.
 
-This and `listening.py` are the only rooms that import crewai, and only worker processes import them.
+Only this module, `listeners.py` and `crewai_patches.py` import crewai, and only worker processes import them.
 """
 
 import importlib
@@ -14,12 +14,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from batchcrew.server.report import Input
 from batchcrew.server.targets import Target
-from batchcrew.server.worker.main import Result, Running, TargetError
+from batchcrew.server.worker.running import Result, Running, TargetError
+from batchcrew.server.workers.messages import Ready, plain_json
 
-MISSING = "crewai is not installed beside batchcrew; pip install 'batchcrew[crewai]'"
+MISSING = "crewai is not installed in batchcrew's environment; pip install 'batchcrew[crewai]'"
 _NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_\-]*)\}")
-"""What the library puts a value in place of."""
+"""A placeholder that the library replaces by an input."""
 _TYPES = {"string": "string", "integer": "integer", "number": "number", "boolean": "boolean", "array": "array"}
 
 
@@ -27,16 +29,16 @@ def load(target: Target, storage: Path | None = None) -> "Loaded":
     """Import the target.
 
     Args:
-        storage: the folder for what the library keeps, if no other process has it.
+        storage: the folder for the library's files, if no other process uses it.
 
     Raises:
-        TargetError: it is no crew that can be served.
+        TargetError: it is not a crew that can be served.
     """
     if importlib.util.find_spec("crewai") is None:
         raise TargetError(MISSING)
-    from batchcrew.server.worker.crewai_patches import leave_out_the_log, lock_within
+    from batchcrew.server.worker.crewai_patches import lock_within, omit_log
 
-    leave_out_the_log()
+    omit_log()
     if storage is not None:
         lock_within(storage)
     module = _import(target)
@@ -75,7 +77,7 @@ def _attribute(module: ModuleType, target: Target) -> Any:
     found: Any = module
     for part in target.attribute.split("."):
         if not hasattr(found, part):
-            known = ", ".join(sorted(_candidates(module, target))) or "no crew and no flow of its own"
+            known = ", ".join(sorted(_candidates(module, target))) or "no crew or flow"
             raise TargetError(f"{target.name}: {module.__name__} has no {part}; it has {known}")
         found = getattr(found, part)
     return found
@@ -84,7 +86,7 @@ def _attribute(module: ModuleType, target: Target) -> Any:
 def _only_one(module: ModuleType, target: Target) -> Any:
     found = _candidates(module, target)
     if len(found) != 1:
-        many = f"has {len(found)}: {', '.join(sorted(found))}" if found else "has none of its own"
+        many = f"has {len(found)}: {', '.join(sorted(found))}" if found else "has none"
         wanted = "a flow class" if target.kind == "flow" else "a crew or flow"
         file = target.file or module.__file__
         raise TargetError(f"{target.name}: {module.__name__} {many}; name {wanted} of it, as in {file}:TravelCrew")
@@ -92,7 +94,7 @@ def _only_one(module: ModuleType, target: Target) -> Any:
 
 
 def _candidates(module: ModuleType, target: Target) -> dict[str, Any]:
-    """What of the module itself could be served, by name."""
+    """Return the crews and flows that the module itself defines, by name."""
     from crewai import Crew, Flow
 
     def fits(value: Any) -> bool:
@@ -108,25 +110,27 @@ def _candidates(module: ModuleType, target: Target) -> dict[str, Any]:
 
 
 def _maker(found: Any, target: Target) -> Callable[[], Any]:
-    """What makes a crew or flow that has never run."""
+    """Return a function that makes a crew or flow that has never run."""
     from crewai import Crew, Flow
 
     if isinstance(found, Crew):
         copy: Callable[[], Any] = found.copy
-        return copy  # a crew that has run keeps its inputs; this one never runs
+        return copy  # a crew keeps the inputs of its run; the original never runs
     if isinstance(found, Flow):
-        raise TargetError(f"{target.name} is a flow that is made already; name its class {type(found).__name__}")
+        raise TargetError(f"{target.name} is an instance of a flow; name its class {type(found).__name__}")
     if not callable(found):
-        raise TargetError(f"{target.name} is {type(found).__name__}, neither a crew, a flow class nor what makes one")
+        raise TargetError(
+            f"{target.name} is {type(found).__name__}, not a crew, a flow class, or a function that makes one"
+        )
     if inspect.isclass(found):
         return lambda: _made(found, target)
     first, second = _made(found, target), _made(found, target)
     if first is not second:
         return lambda: _made(found, target)
     if isinstance(first, Crew):
-        again: Callable[[], Any] = first.copy  # a factory that gives one crew again and again
+        again: Callable[[], Any] = first.copy  # a function that returns the same crew each time
         return again
-    raise TargetError(f"{target.name} gives one flow again and again; name its class {type(first).__name__}")
+    raise TargetError(f"{target.name} returns the same flow each time; name its class {type(first).__name__}")
 
 
 def _made(make: Callable[[], Any], target: Target) -> Any:
@@ -135,14 +139,14 @@ def _made(make: Callable[[], Any], target: Target) -> Any:
     try:
         inspect.signature(make).bind()
     except TypeError:
-        raise TargetError(f"{target.name} needs arguments; name a function that needs none") from None
-    except ValueError:  # a callable without a signature: it will say itself what it needs
+        raise TargetError(f"{target.name} needs arguments; name a function without any") from None
+    except ValueError:  # a callable without a signature: calling it shows whether it needs arguments
         pass
     made = make()
     if not isinstance(made, Crew | Flow) and callable(getattr(made, "crew", None)):
         made = made.crew()
     if not isinstance(made, Crew | Flow):
-        raise TargetError(f"{target.name} makes {type(made).__name__}, neither a crew nor a flow")
+        raise TargetError(f"{target.name} makes {type(made).__name__}, which is not a crew or a flow")
     return made
 
 
@@ -153,58 +157,58 @@ class Loaded:
     name: str
     make: Callable[[], Any]
 
-    def description(self) -> dict[str, Any]:
-        """What the server tells its clients, and which events there are."""
+    def description(self) -> Ready:
+        """Return what is served, and which events there are."""
         from crewai import Flow
 
-        from batchcrew.server.worker.listeners import event_types, quieten
+        from batchcrew.server.worker.listeners import event_types, suppress_panels
 
-        quieten()
+        suppress_panels()
         made = self.make()
         flow = isinstance(made, Flow)
-        return {
-            "name": self.name,
-            "what": "flow" if flow else "crew",
-            "inputs": _flow_inputs(made) if flow else _crew_inputs(made),
-            "total": len(getattr(made, "_methods", ())) if flow else len(made.tasks),
-            "events": sorted(event_types()),
-        }
+        return Ready(
+            name=self.name,
+            what="flow" if flow else "crew",
+            inputs=tuple(_flow_inputs(made) if flow else _crew_inputs(made)),
+            total=len(getattr(made, "_methods", ())) if flow else len(made.tasks),
+            events=tuple(sorted(event_types())),
+        )
 
     def run(self, running: Running) -> Result:
-        """Run a pristine crew and listen to it."""
+        """Run a crew that has never run, and send its events."""
         from batchcrew.server.worker.listeners import listening
 
         made = self.make()
         if getattr(made, "stream", False):
-            made.stream = False  # else the answer is a stream that nobody reads, and nothing runs
+            made.stream = False  # a stream runs only while it is read, and here it is not
         with listening(running, made):
             found = made.kickoff(inputs=dict(running.inputs))
         return _result(found)
 
 
-def _crew_inputs(crew: Any) -> list[dict[str, Any]]:
-    """What the crew says, without the JSON that it takes for a name: `{"a": "{topic}"}` asks for `topic` only."""
-    found = (_NAME.search(f"{{{said}}}") for said in crew.fetch_inputs())
+def _crew_inputs(crew: Any) -> list[Input]:
+    """Return the crew's inputs. The library takes JSON for a name: in `{"a": "{topic}"}`, only `topic` is an input."""
+    found = (_NAME.search(f"{{{text}}}") for text in crew.fetch_inputs())
     names = sorted({match[1] for match in found if match})
-    return [{"name": name, "type": "string", "required": True} for name in names]
+    return [Input(name=name) for name in names]
 
 
-def _flow_inputs(flow: Any) -> list[dict[str, Any]]:
-    """Fields of the flow's typed state; a state without a type says nothing."""
+def _flow_inputs(flow: Any) -> list[Input]:
+    """Return the fields of the flow's typed state; nothing if the state has no type."""
     schema = getattr(type(flow.state), "model_json_schema", None)
     if schema is None:
         return []
     described = schema()
     required = set(described.get("required", ()))
     return [
-        {"name": name, "type": _TYPES.get(str(what.get("type")), "object"), "required": name in required}
+        Input(name=name, type=_TYPES.get(str(what.get("type")), "object"), required=name in required)
         for name, what in described.get("properties", {}).items()
         if name != "id"
     ]
 
 
 def _result(found: Any) -> Result:
-    """From a crew's output, or whatever a flow's last method has returned."""
+    """Return the result for a crew's output, or for any value that a flow's last method returned."""
     from crewai.crews.crew_output import CrewOutput
     from pydantic import BaseModel
 
@@ -214,11 +218,5 @@ def _result(found: Any) -> Result:
     if isinstance(found, BaseModel):
         return Result(output=found.model_dump_json(), result_json=found.model_dump(mode="json"))
     if isinstance(found, dict | list):
-        return Result(output=_text(found), result_json=found)
+        return Result(output=plain_json(found), result_json=found)
     return Result(output="" if found is None else str(found))
-
-
-def _text(value: Any) -> str:
-    from batchcrew.server.workers.messages import plain_json
-
-    return plain_json(value)

@@ -1,91 +1,316 @@
-"""Messages between the server and a worker: a length in four bytes, then JSON."""
+"""The messages between the server and its worker processes, as JSON.
 
-import asyncio
+Server and worker both use these classes; the class name is the message's kind. A crew's code runs in the worker and can
+write to its pipe, so the server trusts no message: `decode` accepts only the fields of the class, with their types.
+"""
+
 import json
-import os
-import threading
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 
-Message: TypeAlias = dict[str, Any]
-MAX_MESSAGE = 8 * 2**20
-"""Largest message, in bytes: a crew's output is one."""
-_LENGTH = 4
+from batchcrew.server.report import Input, StepReport, TaskReport
+from batchcrew.server.targets import Target
+
+SPARE_DEPTH = 100
+"""Levels of nesting that can be put around any value of a message: answers and webhooks wrap it in other JSON."""
+MAX_COUNT = 2**53
+"""Largest integer of a message, where its class demands an integer."""
+
+# From the server to a worker.
 
 
-class MessageTooLarge(Exception):
-    """A message is over MAX_MESSAGE."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """The first message to a worker: load this target."""
+
+    target: Target
+    storage: str
+    """The folder for the files of the crew's library, which no other worker uses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Start an execution."""
+
+    kickoff_id: str
+    inputs: Mapping[str, Any]
+    events: tuple[str, ...]
+    """Names of the library's events to send."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HumanAnswer:
+    """Continue a paused execution with the answer that was given."""
+
+    kickoff_id: str
+    approved: bool
+    text: str
+    """Not empty if `approved` is false."""
+
+
+# From a worker to the server, about itself.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The target is loaded. Sent once, before any execution."""
+
+    name: str
+    what: str
+    """`crew` or `flow`."""
+    inputs: tuple[Input, ...]
+    total: int
+    """Tasks of the crew, or methods of the flow."""
+    events: tuple[str, ...]
+    """Names of the library's events that a kickoff can request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadFailed:
+    """The target cannot be served. The worker ends."""
+
+    message: str
+    """Why, and what to do."""
+
+
+# From a worker to the server, about an execution.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskStarted:
+    """A task has started."""
+
+    kickoff_id: str
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEnded:
+    """A task has ended successfully."""
+
+    kickoff_id: str
+    task: TaskReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """An agent has answered or used a tool."""
+
+    kickoff_id: str
+    step: StepReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodStarted:
+    """A method of the flow has started."""
+
+    kickoff_id: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodEnded:
+    """A method of the flow has ended."""
+
+    kickoff_id: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paused:
+    """The execution waits for human input."""
+
+    kickoff_id: str
+    task_id: str
+    agent: str
+    output: str
+    """What is to be approved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LibraryEvent:
+    """An event of the library that the kickoff requested."""
+
+    kickoff_id: str
+    event_id: str
+    timestamp: str
+    """ISO-8601."""
+    type: str
+    data: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A line for the server's log."""
+
+    kickoff_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The execution has ended; no message about it follows."""
+
+    kickoff_id: str
+    output: str = ""
+    result_json: Any = None
+    error: str | None = None
+    """Why it failed; None if it succeeded."""
+    usage: Mapping[str, int] = field(default_factory=dict)
+    """Counts of tokens."""
+    execution_time: float | None = None
+    """Seconds; None if it did not run to its end."""
+
+
+ToWorker: TypeAlias = Load | Start | HumanAnswer
+AboutExecution: TypeAlias = (
+    TaskStarted | TaskEnded | Step | MethodStarted | MethodEnded | Paused | LibraryEvent | Note | Ended
+)
+FromWorker: TypeAlias = Ready | LoadFailed | AboutExecution
+Message: TypeAlias = ToWorker | FromWorker
+
+
+class MalformedMessage(Exception):
+    """The text is not a message; the exception says why, without repeating the text."""
 
 
 def encode(message: Message) -> bytes:
-    """The message's frame.
+    """Return the message as JSON.
 
     Raises:
-        MessageTooLarge: it is.
+        ValueError: a value contains itself.
+        RecursionError: a value is nested too deeply.
     """
-    body = plain_json(message).encode()
-    if len(body) > MAX_MESSAGE:
-        raise MessageTooLarge(f"{len(body)} bytes; {MAX_MESSAGE} may be sent")
-    return len(body).to_bytes(_LENGTH) + body
+    body = {"kind": type(message).__name__, **_plain(message)}
+    return _nested_json(body).encode()
+
+
+def decode_to_worker(text: bytes) -> ToWorker:
+    """Return the message that the server sent.
+
+    Raises:
+        MalformedMessage: it is not one.
+    """
+    message: ToWorker = _decode(text, _TO_WORKER)
+    return message
+
+
+def decode_from_worker(text: bytes) -> FromWorker:
+    """Return the message that a worker sent.
+
+    Raises:
+        MalformedMessage: it is not one.
+    """
+    message: FromWorker = _decode(text, _FROM_WORKER)
+    return message
 
 
 def plain_json(value: Any) -> str:
-    """JSON of whatever a crew has put into an output: what JSON has no form for is its text, NaN is null.
+    """Return any value of a crew as JSON: a value that JSON has no form for becomes its text, and NaN null.
 
     Raises:
-        ValueError: it holds itself.
-        RecursionError: it is nested too deep.
+        ValueError: it contains itself.
+        RecursionError: it is nested too deeply.
     """
     try:
         return json.dumps(value, default=str, allow_nan=False)
-    except (ValueError, TypeError):  # NaN, or keys that are no text
+    except (ValueError, TypeError):  # NaN, or keys that are not text
         text = json.dumps(value, default=str, skipkeys=True)
         return json.dumps(json.loads(text, parse_constant=lambda _: None))
 
 
-async def receive(reader: asyncio.StreamReader) -> Message | None:
-    """The next message of a worker; None when it has gone."""
+def _nested_json(body: Any) -> str:
+    """Return JSON that can still be written inside SPARE_DEPTH other levels."""
+    for _ in range(SPARE_DEPTH):
+        body = [body]
+    return plain_json(body)[SPARE_DEPTH:-SPARE_DEPTH]
+
+
+def _plain(message: Any) -> dict[str, Any]:
+    """Return the fields of a message or a part of one; the values inside a field stay as they are."""
+    return {one.name: _plain_field(getattr(message, one.name)) for one in fields(message)}
+
+
+def _plain_field(value: Any) -> Any:
+    if is_dataclass(value):
+        return _plain(value)
+    if isinstance(value, tuple):
+        return [_plain_field(item) for item in value]
+    return value
+
+
+_Read: TypeAlias = Callable[[Any], Any]
+
+
+def _decode(text: bytes, readers: Mapping[str, _Read]) -> Any:
     try:
-        length = int.from_bytes(await reader.readexactly(_LENGTH))
-        if length > MAX_MESSAGE:
-            return None
-        message: Message = json.loads(await reader.readexactly(length))
-    except (asyncio.IncompleteReadError, OSError):
-        return None
-    return message
+        body = json.loads(b"[" * SPARE_DEPTH + text + b"]" * SPARE_DEPTH)
+        for _ in range(SPARE_DEPTH):
+            (body,) = body
+    except (ValueError, TypeError, RecursionError) as error:
+        raise MalformedMessage(f"it is not JSON, or nested too deeply ({type(error).__name__})") from None
+    kind = body.pop("kind", None) if isinstance(body, dict) else None
+    if not isinstance(kind, str) or kind not in readers:
+        raise MalformedMessage("its kind is unknown")
+    return readers[kind](body)
 
 
-class Line:
-    """The worker's end: two file descriptors, used from many threads."""
+def _reader(annotation: Any) -> _Read:
+    """Return the function that checks a field of this type and returns its value; it raises MalformedMessage."""
+    if is_dataclass(annotation):
+        assert isinstance(annotation, type)  # noqa: S101 - for mypy: it is a class, not an instance
+        return _object_reader(annotation)
+    if get_origin(annotation) is tuple:
+        item = _reader(get_args(annotation)[0])
+        return lambda value: tuple(item(entry) for entry in _checked(value, "a list", fits=isinstance(value, list)))
+    check, expected = _CHECKS[annotation]
+    return lambda value: _checked(value, expected, fits=check(value))
 
-    def __init__(self, read: int, write: int) -> None:
-        self._read, self._write = read, write
-        self._sending = threading.Lock()
 
-    def send(self, message: Message) -> None:
-        """Send; the server reads all the time, so this waits for it at most a moment.
+def _object_reader(kind: type[Any]) -> _Read:
+    hints = get_type_hints(kind)
+    readers = {one.name: _reader(hints[one.name]) for one in fields(kind)}
+    required = {one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING}
 
-        Raises:
-            MessageTooLarge: the message is.
-        """
-        frame = memoryview(encode(message))
-        with self._sending:
-            while frame:
-                frame = frame[os.write(self._write, frame) :]
+    def read(value: Any) -> Any:
+        if not isinstance(value, dict) or not required <= value.keys() <= readers.keys():
+            raise MalformedMessage(f"it does not have the fields of {kind.__name__}")
+        return kind(**{name: readers[name](found) for name, found in value.items()})
 
-    def receive(self) -> Message | None:
-        """The next message; None when the server has gone."""
-        head = self._exactly(_LENGTH)
-        body = None if head is None else self._exactly(int.from_bytes(head))
-        if body is None:
-            return None
-        message: Message = json.loads(body)
-        return message
+    return read
 
-    def _exactly(self, count: int) -> bytes | None:
-        parts = bytearray()
-        while len(parts) < count:
-            part = os.read(self._read, count - len(parts))
-            if not part:
-                return None
-            parts += part
-        return bytes(parts)
+
+def _checked(value: Any, expected: str, *, fits: bool) -> Any:
+    if not fits:
+        raise MalformedMessage(f"a field is not {expected}")
+    return value
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
+
+
+_CHECKS: dict[Any, tuple[Callable[[Any], bool], str]] = {
+    Any: (lambda _: True, "anything"),
+    str: (lambda value: isinstance(value, str), "text"),
+    str | None: (lambda value: isinstance(value, str | None), "text or null"),
+    bool: (lambda value: isinstance(value, bool), "true or false"),
+    int: (_is_count, "a count"),
+    float: (_is_seconds, "a number of seconds"),
+    float | None: (lambda value: value is None or _is_seconds(value), "a number of seconds or null"),
+    Mapping[str, Any]: (lambda value: isinstance(value, dict), "an object"),
+    Mapping[str, int]: (lambda value: isinstance(value, dict) and all(map(_is_count, value.values())), "counts"),
+}
+
+
+def _readers(kinds: Any) -> dict[str, _Read]:
+    return {kind.__name__: _object_reader(kind) for kind in get_args(kinds)}
+
+
+_TO_WORKER = _readers(ToWorker)
+_FROM_WORKER = _readers(FromWorker)

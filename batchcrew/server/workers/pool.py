@@ -1,44 +1,28 @@
-"""Where executions run: a small Protocol, so that another place than worker processes can be put behind it."""
+"""Where executions run: a small Protocol, so that a place other than worker processes can replace them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-from batchcrew.server.workers.messages import Message
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
-    """What a pool runs."""
-
-    name: str
-    what: str
-    """`crew` or `flow`."""
-    inputs: tuple[Mapping[str, Any], ...]
-    """Each with `name`, `type` and `required`."""
-    total: int
-    """Tasks of the crew, or methods of the flow."""
-    events: frozenset[str]
-    """Names of the events that can be passed on."""
+from batchcrew.server.workers.messages import AboutExecution, Ready
 
 
 class PoolListener(Protocol):
-    """Hears what happens in a pool, in the server's loop."""
+    """Receives what happens in a pool, in the server's event loop."""
 
-    def hear(self, message: Message) -> None:
-        """A message of a worker about one execution; `ended` is the last, and comes once, whatever happens."""
+    def on_message(self, message: AboutExecution) -> None:
+        """Handle a worker's message about one execution. `Ended` is the last one, and always comes exactly once."""
         ...
 
-    def free(self) -> None:
-        """There may be room for another execution."""
+    def on_free(self) -> None:
+        """Start waiting executions: another one may fit into the pool."""
         ...
 
 
 class Pool(Protocol):
-    """Runs executions side by side."""
+    """Runs executions concurrently."""
 
-    async def open(self, ear: PoolListener) -> Description:
-        """Get ready; at least one execution can be started afterwards.
+    async def open(self, listener: PoolListener) -> Ready:
+        """Prepare the pool, and describe its target; at least one execution can be started afterwards.
 
         Raises:
             UsageError: the target cannot be served.
@@ -46,25 +30,25 @@ class Pool(Protocol):
         ...
 
     async def close(self) -> None:
-        """End everything at once; nothing is heard afterwards."""
+        """End everything at once; the listener receives nothing afterwards."""
         ...
 
-    def room(self) -> int:
-        """How many executions could be started now."""
+    def free(self) -> int:
+        """Return how many executions could be started now."""
         ...
 
     def start(self, kickoff_id: str, inputs: Mapping[str, Any], events: frozenset[str]) -> None:
-        """Start an execution; there must be room."""
+        """Start an execution; `free` must be at least 1."""
         ...
 
     def answer(self, kickoff_id: str, *, approved: bool, text: str) -> None:
-        """Give a person's answer to an execution that has asked."""
+        """Pass the human input to an execution that waits for it."""
         ...
 
     def cancel(self, kickoff_id: str, reason: str) -> None:
-        """End an execution as an error; it is heard of as `ended` before this returns."""
+        """End an execution with an error. The listener receives its `Ended` before this returns."""
         ...
 
     def gauges(self) -> Mapping[str, int]:
-        """`workers`, `workers_ready` and `workers_lost` (ever)."""
+        """Return `workers`, `workers_ready` and `workers_lost` (since the server started)."""
         ...

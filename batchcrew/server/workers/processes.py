@@ -1,11 +1,12 @@
-"""Executions in worker processes: what runs there cannot keep the server from answering, nor take it down.
+"""Executions in worker processes: a crew's code cannot keep the server from answering, nor end it.
 
 Invariants:
-- Each execution that was started is heard of as `ended` exactly once, whatever becomes of its worker.
-- A worker that ends by itself ends its own executions only, and another takes its place.
+- The listener receives `Ended` exactly once for each execution that was started, whatever happens to its worker.
+- A worker process that ends takes only its own executions with it; another one replaces it.
 - A worker in which an execution was cancelled starts nothing more. It is killed as soon as nothing else runs in it
-  (a thread cannot be ended), and another takes its place at once.
-- An execution that waits for a person does not use up a thread's place in its worker, up to MAX_PAUSED of them.
+  (a thread cannot be ended); its replacement starts immediately.
+- A worker that sends a malformed message is killed: a crew's code wrote to its pipe.
+- An execution that waits for human input does not count as one of its worker's threads, up to MAX_PAUSED of them.
 """
 
 import asyncio
@@ -19,48 +20,68 @@ from pathlib import Path
 from typing import IO, Any
 
 from batchcrew.base.errors import UsageError
+from batchcrew.base.text import clean_text
 from batchcrew.server.options import CrewOptions
-from batchcrew.server.workers.messages import MAX_MESSAGE, Message, encode, receive
-from batchcrew.server.workers.pool import Description, PoolListener
+from batchcrew.server.workers.frames import MAX_MESSAGE, frame, receive
+from batchcrew.server.workers.messages import (
+    AboutExecution,
+    Ended,
+    FromWorker,
+    HumanAnswer,
+    Load,
+    LoadFailed,
+    MalformedMessage,
+    Paused,
+    Ready,
+    Start,
+    ToWorker,
+)
+from batchcrew.server.workers.pool import PoolListener
 
 LOG = logging.getLogger("batchcrew.server")
 MAX_PAUSED = 100
-"""Executions of one worker that may wait for a person beside those that run: each keeps a thread."""
+"""Executions of one worker that may wait for human input in addition to those that run: each keeps a thread."""
 MAX_LOG = 10 * 2**20
-"""Bytes of a log; a larger one is begun anew."""
+"""Size in bytes from which a log is started again."""
+MAX_SHOWN = 500
+"""Characters of a worker's text in the server's log."""
+YIELD_EVERY = 100
+"""Messages of a worker after which the server's other tasks run, also if the worker sends without a pause."""
 RESTART_WAITS = (1.0, 2.0, 5.0, 15.0, 30.0)
-"""Seconds before a worker is started again that ended before it was ready; the last one stays."""
+"""Seconds before the replacement of a worker that ended before it was ready; the last value repeats."""
 
 
 class Worker:
-    """One process and what runs in it."""
+    """One process and its executions."""
 
     def __init__(self, process: Process, number: int) -> None:
         self.process = process
         self.number = number
-        """Of no other one that lives: a folder goes with it."""
+        """Unique among the workers that exist now: each number has a folder."""
         self.ready = False
         self.retired = False
         """True: it starts nothing more."""
+        self.fault = ""
+        """Why the server killed it; empty if it did not."""
         self.running: set[str] = set()
         self.paused: set[str] = set()
-        self.left = asyncio.Event()
-        """Set when another is to take its place."""
+        self.replaceable = asyncio.Event()
+        """Set when another worker is to replace it."""
 
-    def room(self, threads: int) -> int:
-        """How many executions it could start now."""
+    def free(self, threads: int) -> int:
+        """Return how many executions it could start now."""
         if not self.ready or self.retired:
             return 0
         return max(0, threads - len(self.running) + min(len(self.paused), MAX_PAUSED))
 
-    def send(self, message: Message) -> None:
-        """Send; what a worker that has gone does not read is heard of by its end."""
+    def send(self, message: ToWorker) -> None:
+        """Send a message. A worker that has ended does not read it; its end is noticed elsewhere."""
         assert self.process.stdin is not None  # noqa: S101 - it was started with a pipe
         if not self.process.stdin.is_closing():
-            self.process.stdin.write(encode(message))
+            self.process.stdin.write(frame(message))
 
     def kill(self) -> None:
-        """End it and what its crews have started (it has a process group of its own)."""
+        """Kill it and the processes that its crews started (it has its own process group)."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
@@ -69,8 +90,8 @@ class ProcessPool:
     """Implements `Pool`.
 
     Args:
-        storage: an absolute folder; in it each worker has one for what the library keeps by itself.
-        sleep: before a worker that cannot start is started again.
+        storage: an absolute folder, in which each worker has one for the files of the crew's library.
+        sleep: waits before a worker that cannot start is started again.
     """
 
     def __init__(self, options: CrewOptions, *, storage: Path, sleep: Callable[[float], Awaitable[None]]) -> None:
@@ -78,23 +99,23 @@ class ProcessPool:
         self._storage = storage
         self._sleep = sleep
         self._workers: list[Worker] = []
-        self._of: dict[str, Worker] = {}
+        self._worker_of: dict[str, Worker] = {}
         """The worker of each execution that has not ended."""
-        self._ear: PoolListener | None = None
+        self._listener: PoolListener | None = None
         self._places: list[asyncio.Task[None]] = []
-        self._follows: set[asyncio.Task[None]] = set()
-        self._described: asyncio.Future[Description] | None = None
+        self._readers: set[asyncio.Task[None]] = set()
+        self._described: asyncio.Future[Ready] | None = None
         self._log: IO[bytes] | None = None
         self._lost = 0
 
-    async def open(self, ear: PoolListener) -> Description:
-        """Start the workers; the first one that is ready says what is served."""
-        self._ear = ear
+    async def open(self, listener: PoolListener) -> Ready:
+        """Start the workers, and return the description of the first one that is ready."""
+        self._listener = listener
         self._described = asyncio.get_running_loop().create_future()
         if self._options.log is not None:
             self._log = _open_log(self._options.log)
         self._places = [
-            asyncio.create_task(self._place(), name=f"worker-{number}") for number in range(self._options.workers)
+            asyncio.create_task(self._keep_worker(), name=f"worker-{number}") for number in range(self._options.workers)
         ]
         try:
             return await self._described
@@ -104,62 +125,61 @@ class ProcessPool:
 
     async def close(self) -> None:
         """Kill the workers."""
-        self._ear = None
+        self._listener = None
         for place in self._places:
             place.cancel()
         await asyncio.gather(*self._places, return_exceptions=True)
         for worker in self._workers:
             worker.kill()
-        await asyncio.gather(*self._follows, return_exceptions=True)  # each ends with its worker
+        await asyncio.gather(*self._readers, return_exceptions=True)  # each ends with its worker
         if self._log is not None:
             self._log.close()
             self._log = None
 
-    def room(self) -> int:
-        """How many executions could be started now."""
-        return sum(worker.room(self._options.threads) for worker in self._workers)
+    def free(self) -> int:
+        """Return how many executions could be started now."""
+        return sum(worker.free(self._options.threads) for worker in self._workers)
 
     def gauges(self) -> Mapping[str, int]:
-        """Counts of workers."""
+        """Return counts of workers."""
         ready = sum(worker.ready and not worker.retired for worker in self._workers)
         return {"workers": self._options.workers, "workers_ready": ready, "workers_lost": self._lost}
 
     def start(self, kickoff_id: str, inputs: Mapping[str, Any], events: frozenset[str]) -> None:
-        """Start an execution in the worker with most room."""
-        worker = max(self._workers, key=lambda one: one.room(self._options.threads))
-        self._of[kickoff_id] = worker
+        """Start an execution in the worker with the most free threads."""
+        worker = max(self._workers, key=lambda one: one.free(self._options.threads))
+        self._worker_of[kickoff_id] = worker
         worker.running.add(kickoff_id)
-        worker.send({"kind": "start", "id": kickoff_id, "inputs": inputs, "events": sorted(events)})
+        worker.send(Start(kickoff_id=kickoff_id, inputs=inputs, events=tuple(sorted(events))))
 
     def answer(self, kickoff_id: str, *, approved: bool, text: str) -> None:
-        """Pass a person's answer on."""
-        worker = self._of[kickoff_id]
+        """Pass the human input to the execution's worker."""
+        worker = self._worker_of[kickoff_id]
         worker.paused.discard(kickoff_id)
-        worker.send({"kind": "answer", "id": kickoff_id, "approved": approved, "text": text})
+        worker.send(HumanAnswer(kickoff_id=kickoff_id, approved=approved, text=text))
 
     def cancel(self, kickoff_id: str, reason: str) -> None:
-        """Give the execution up; its worker ends when nothing else runs in it."""
-        worker = self._of[kickoff_id]
-        if not worker.retired:
-            self._retire(worker)
-        self._ended({"kind": "ended", "id": kickoff_id, "error": reason})
+        """End the execution with an error; its worker ends when nothing else runs in it."""
+        worker = self._worker_of[kickoff_id]
+        worker.retired = True
+        worker.replaceable.set()
+        self._end(Ended(kickoff_id=kickoff_id, error=reason))
 
-    async def _place(self) -> None:
-        """Keep one worker at work."""
+    async def _keep_worker(self) -> None:
+        """Keep one worker running: start it, and replace it when it ends or is retired."""
         misses = 0
         while True:
             if misses:
                 await self._sleep(RESTART_WAITS[min(misses, len(RESTART_WAITS)) - 1])
-            worker = await self._begun()
+            worker = await self._started()
             self._workers.append(worker)
-            follow = asyncio.create_task(self._follow(worker), name=f"worker {worker.process.pid}")
-            self._follows.add(follow)
-            follow.add_done_callback(self._follows.discard)
-            await worker.left.wait()
+            reader = asyncio.create_task(self._read(worker), name=f"worker {worker.process.pid}")
+            self._readers.add(reader)
+            reader.add_done_callback(self._readers.discard)
+            await worker.replaceable.wait()
             misses = 0 if worker.ready else misses + 1
 
-    async def _begun(self) -> Worker:
-        target = self._options.target
+    async def _started(self) -> Worker:
         process = await asyncio.create_subprocess_exec(
             *self._options.command,
             stdin=PIPE,
@@ -170,102 +190,97 @@ class ProcessPool:
         )
         worker = Worker(process, self._free_number())
         storage = self._storage / f"worker-{worker.number}"
-        worker.send({"target": target.to_json(), "storage": str(storage)})
+        worker.send(Load(target=self._options.target, storage=str(storage)))
         return worker
 
     def _free_number(self) -> int:
         taken = {worker.number for worker in self._workers}
         return next(number for number in range(1, len(taken) + 2) if number not in taken)
 
-    async def _follow(self, worker: Worker) -> None:
-        """Hear a worker until it has gone."""
+    async def _read(self, worker: Worker) -> None:
+        """Handle the messages of a worker until it has ended."""
         assert worker.process.stdout is not None  # noqa: S101 - it was started with a pipe
         try:
+            handled = 0
             while (message := await receive(worker.process.stdout)) is not None:
-                self._hear(worker, message)
-        except Exception:  # a message that cannot be understood: the worker is no use any more
-            LOG.exception("a worker said something that is no message")
+                self._handle(worker, message)
+                handled += 1
+                if handled % YIELD_EVERY == 0:  # receiving a message that is buffered already does not yield
+                    await asyncio.sleep(0)
+        except MalformedMessage as error:
+            worker.fault = f"sent a malformed message: {error}"
+        except Exception:  # a defect of the server costs this worker, not the others
+            LOG.exception("a message of a worker could not be handled")
+            worker.fault = "was stopped, because its message could not be handled"
         finally:
             worker.kill()
             self._workers.remove(worker)
-            worker.left.set()
-        await self._gone(worker, await worker.process.wait())
+            worker.replaceable.set()
+        code = await worker.process.wait()
+        self._gone(worker, worker.fault or describe_exit(code))
 
-    def _hear(self, worker: Worker, message: Message) -> None:
-        kind, kickoff_id = message["kind"], message.get("id", "")
-        if kind == "ready":
-            worker.ready = True
-            self._describe(message)
-            self._free()
-        elif kind == "refused":
-            self._refuse(message["message"])
-        elif self._of.get(kickoff_id) is worker:  # else it was cancelled, and its thread goes on unheard
-            if kind == "ended":
-                self._ended(message)
+    def _handle(self, worker: Worker, message: FromWorker) -> None:
+        if isinstance(message, Ready | LoadFailed):
+            if worker.ready:
+                raise MalformedMessage(f"{type(message).__name__} is only valid before a worker is ready")
+            if isinstance(message, LoadFailed):
+                self._refuse(message.message)
                 return
-            if kind == "paused":
-                worker.paused.add(kickoff_id)
-            self._tell(message)
-            if kind == "paused":
-                self._free()
+            worker.ready = True
+            if self._described is not None and not self._described.done():
+                self._described.set_result(message)
+            self._notify_free()
+        elif self._worker_of.get(message.kickoff_id) is worker:  # else it was cancelled; its thread still runs
+            if isinstance(message, Ended):
+                self._end(message)
+                return
+            if isinstance(message, Paused):
+                worker.paused.add(message.kickoff_id)
+            self._notify(message)
+            if isinstance(message, Paused):
+                self._notify_free()
 
-    def _ended(self, message: Message) -> None:
-        kickoff_id = message["id"]
-        worker = self._of.pop(kickoff_id)
-        worker.running.discard(kickoff_id)
-        worker.paused.discard(kickoff_id)
+    def _end(self, message: Ended) -> None:
+        worker = self._worker_of.pop(message.kickoff_id)
+        worker.running.discard(message.kickoff_id)
+        worker.paused.discard(message.kickoff_id)
         if worker.retired and not worker.running:
             worker.kill()
-        self._tell(message)
-        self._free()
+        self._notify(message)
+        self._notify_free()
 
-    def _tell(self, message: Message) -> None:
-        if self._ear is None:
+    def _notify(self, message: AboutExecution) -> None:
+        if self._listener is None:
             return
         try:
-            self._ear.hear(message)
-        except Exception:  # a full disk, or a defect: it costs this message, not the worker and all that runs in it
-            LOG.exception("what a worker said of %s could not be kept", message["id"])
+            self._listener.on_message(message)
+        except Exception:  # a full disk, or a defect: it costs this message, not the worker and all its executions
+            LOG.exception("a message about %s could not be stored", message.kickoff_id)
 
-    def _free(self) -> None:
-        if self._ear is not None:
-            self._ear.free()
+    def _notify_free(self) -> None:
+        if self._listener is not None:
+            self._listener.on_free()
 
-    def _retire(self, worker: Worker) -> None:
-        worker.retired = True
-        worker.left.set()
-
-    async def _gone(self, worker: Worker, code: int) -> None:
-        if worker.ready and not worker.retired and self._ear is not None:
-            self._lost += 1
-            LOG.warning("a worker %s; another takes its place", _way(code))
-        if not worker.ready and self._ear is not None:
-            self._refuse(f"{self._options.target.name} cannot be served: its worker {_way(code)} while it was loaded")
+    def _gone(self, worker: Worker, how: str) -> None:
+        if self._listener is not None:
+            if not worker.ready:
+                self._refuse(f"{self._options.target.name} cannot be served: its worker {how} while loading it")
+            elif not worker.retired:
+                self._lost += 1
+                LOG.warning("a worker %s; another one replaces it", how)
         for kickoff_id in list(worker.running):
-            self._ended({"kind": "ended", "id": kickoff_id, "error": f"its worker process {_way(code)}"})
-
-    def _describe(self, message: Message) -> None:
-        if self._described is not None and not self._described.done():
-            self._described.set_result(
-                Description(
-                    name=message["name"],
-                    what=message["what"],
-                    inputs=tuple(message["inputs"]),
-                    total=message["total"],
-                    events=frozenset(message["events"]),
-                )
-            )
+            self._end(Ended(kickoff_id=kickoff_id, error=f"its worker process {how}"))
 
     def _refuse(self, reason: str) -> None:
-        """A target that cannot be loaded: at the start it ends the server, later it is tried again."""
+        """Report a target that cannot be loaded: at the start it ends the server, later loading is tried again."""
         if self._described is not None and not self._described.done():
             self._described.set_exception(UsageError(reason))
         else:
-            LOG.warning("%s; it is tried again", reason)
+            LOG.warning("%s; trying again", clean_text(reason, limit=MAX_SHOWN))
 
 
 def _open_log(path: Path) -> IO[bytes]:
-    """Goes on with the file, or begins it anew when it has grown large.
+    """Open the log at its end, or empty it if it has grown large.
 
     Raises:
         UsageError: it cannot be written.
@@ -274,16 +289,16 @@ def _open_log(path: Path) -> IO[bytes]:
         path.parent.mkdir(parents=True, exist_ok=True)
         large = path.exists() and path.stat().st_size > MAX_LOG
         mode = os.O_TRUNC if large else os.O_APPEND
-        # what a crew prints may hold prompts: it is its owner's only
+        # A crew's output may contain prompts: only the owner may read it.
         return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | mode, 0o600), "wb" if large else "ab")
     except OSError as error:
         raise UsageError(f"the crew's log {path} cannot be written: {error}") from error
 
 
-def _way(code: int) -> str:
-    """How a process has ended, in words."""
+def describe_exit(code: int) -> str:
+    """Return how a process ended, as the end of a sentence about it."""
     if code >= 0:
-        return f"ended by itself with exit code {code}"
+        return f"exited with code {code}"
     try:
         name = signal.Signals(-code).name
     except ValueError:

@@ -1,0 +1,102 @@
+"""The spellings of the crew API met in the field. To understand another one, add it to one of these tables.
+
+A table of fields names the places of one value, in the order in which they are read. A place is a key (`result`), a
+path of keys (`data.result`), or a pure function of the answer, for a value that no path reaches.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+from batchcrew.model.execution import ExecutionState
+
+Field: TypeAlias = str | Callable[[Mapping[str, Any]], Any]
+Fields: TypeAlias = tuple[Field, ...]
+
+STATUS_WORDS: Mapping[str, ExecutionState] = {
+    "pending": ExecutionState.WAITING,
+    "queued": ExecutionState.WAITING,
+    "running": ExecutionState.RUNNING,
+    "started": ExecutionState.RUNNING,
+    "in progress": ExecutionState.RUNNING,
+    "pending human input": ExecutionState.WAITING_FOR_PERSON,
+    "completed": ExecutionState.SUCCEEDED,
+    "success": ExecutionState.SUCCEEDED,
+    "error": ExecutionState.FAILED,
+    "failed": ExecutionState.FAILED,
+    "failure": ExecutionState.FAILED,
+    "not found": ExecutionState.NOT_FOUND,
+}
+"""Case, blanks, `_` and `-` do not matter."""
+ENDED_WITHOUT_RESULT = (
+    "cancelled",
+    "canceled",
+    "revoked",
+    "aborted",
+    "expired",
+    "timeout",
+    "timed out",
+    "terminated",
+    "skipped",
+    "rejected",
+)
+"""Words of executions that failed; the word is the reason, because these servers rarely give another one."""
+
+KICKOFF_ID: Fields = ("kickoff_id",)
+STATUS: Fields = ("state", "status")
+"""The first one that is text: the `state` of a flow may be an object."""
+RESULT: Fields = ("result", "final_output")
+RESULT_JSON: Fields = ("result_json",)
+"""The result as JSON, in addition to RESULT."""
+FAILURE_TEXT: Fields = ("error", "error_message", "message")
+"""The first one that is not empty; after them, FAILURE_RESULT."""
+FAILURE_RESULT: Fields = ("result",)
+"""The result of a failed execution, which may hold its tasks and its failure text."""
+EXECUTION_TIME: Fields = ("execution_time",)
+TOKEN_USAGE: Fields = ("token_usage",)
+CURRENT_TASK: Fields = ("current_task", "last_step")
+CURRENT_TASK_NAME: Fields = ("task", "name", "task_id", "agent")
+"""In a current task that is an object."""
+COMPLETED_TASKS: Fields = ("progress.completed_tasks",)
+TOTAL_TASKS: Fields = ("progress.total_tasks",)
+TASK_NAME: Fields = ("task_id", "name")
+"""In an entry of a result's `tasks`."""
+
+_SEPARATORS = re.compile(r"[\s_-]+")
+
+
+def fold(word: str) -> str:
+    """Return a status word without the differences in spelling that do not matter."""
+    return _SEPARATORS.sub("", word.casefold())
+
+
+_MEANINGS = {fold(word): meaning for word, meaning in STATUS_WORDS.items()}
+_WITHOUT_RESULT = frozenset(map(fold, ENDED_WITHOUT_RESULT))
+
+
+def meaning_of(word: str) -> tuple[ExecutionState | None, bool]:
+    """Return what a status word means, None if it is unknown; and whether the word is the reason of a failure."""
+    folded = fold(word)
+    if folded in _WITHOUT_RESULT:
+        return ExecutionState.FAILED, True
+    return _MEANINGS.get(folded), False
+
+
+def values(payload: Mapping[str, Any], fields: Fields) -> Iterator[Any]:
+    """Yield what an answer has at each of these places, None where there is nothing."""
+    for field in fields:
+        yield _at(payload, field) if isinstance(field, str) else field(payload)
+
+
+def first(payload: Mapping[str, Any], fields: Fields) -> Any:
+    """Return the first value that is not null; None if there is none."""
+    return next((value for value in values(payload, fields) if value is not None), None)
+
+
+def _at(payload: Mapping[str, Any], path: str) -> Any:
+    value: Any = payload
+    for key in path.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(key)
+    return value

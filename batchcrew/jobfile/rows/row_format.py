@@ -1,0 +1,58 @@
+"""What a format of rows files provides. `formats.py` lists the formats."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from batchcrew.jobfile.problems import Problems
+
+if TYPE_CHECKING:
+    from batchcrew.jobfile.rows.csv import Opening  # csv.py imports this module
+
+Row: TypeAlias = tuple[int, dict[str, Any]]
+"""The line in which a row begins, and its columns."""
+
+
+@dataclass(slots=True)
+class RowsRead:
+    """Results of the latest reading of a rows file."""
+
+    rows: int | None = None
+    """Number of rows; None until the file was read completely."""
+    columns: tuple[str, ...] = ()
+    """Columns of the first row."""
+    notes: tuple[str, ...] = ()
+    """Sentences about values that are allowed and may be mistakes, one for each column, with the first place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowsSource:
+    """A file of rows, and the options that it is read with."""
+
+    path: Path
+    name: str
+    """The file's name in messages: the path as you would write it."""
+    encoding: str | None = None
+    delimiter: str | None = None
+    found: RowsRead = field(default_factory=RowsRead, repr=False, compare=False)
+    """Filled while the rows are read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowFormat:
+    """A format of rows files."""
+
+    suffixes: tuple[str, ...]
+    """Endings of its files, in lower case, with the dot."""
+    read: Callable[[RowsSource, Problems], Iterator[Row]]
+    """Yields one row at a time, adds wrong rows to the problems, and never loads the whole file."""
+    is_batch: bool = False
+    """True: such a file can be run without a job file. A `.json` or `.yaml` file on the command line is a job file."""
+    has_encoding: bool = False
+    """True: the option `encoding` applies. Other text formats are always UTF-8."""
+    opening: "Callable[[RowsSource], Opening | None] | None" = None
+    """Reads the beginning of a file whose columns are separated by a delimiter, and whose values are all text; the
+    option `delimiter` applies to it."""
+    binary: bool = False
+    """True: the file is not text. It has no encoding, and its first bytes may be those of any other format."""

@@ -1,0 +1,67 @@
+"""An execution in its thread, and what a loaded target provides."""
+
+import queue
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from batchcrew.server.workers.frames import Line, MessageTooLarge
+from batchcrew.server.workers.messages import AboutExecution, HumanAnswer, Note, Paused, Ready
+
+MAX_ERROR = 4000
+"""Characters of an error that are sent."""
+
+
+class TargetError(Exception):
+    """The target cannot be served; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The result of an execution that succeeded."""
+
+    output: str
+    result_json: Any = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Running:
+    """One execution in its thread."""
+
+    kickoff_id: str
+    inputs: Mapping[str, Any]
+    events: frozenset[str]
+    """Names of the library's events to send."""
+    line: Line
+    answers: "queue.SimpleQueue[HumanAnswer]" = field(default_factory=queue.SimpleQueue)
+    pausing: threading.Lock = field(default_factory=threading.Lock)
+    """An execution waits for one human input at a time."""
+    usage: dict[str, int] = field(default_factory=dict)
+    """Tokens counted so far."""
+
+    def send(self, message: AboutExecution) -> None:
+        """Send a message about this execution. A message that cannot be sent is replaced by a note."""
+        try:
+            self.line.send(message)
+        except (MessageTooLarge, ValueError, RecursionError) as error:
+            text = f"a message {type(message).__name__} was omitted: {error}"
+            self.line.send(Note(kickoff_id=self.kickoff_id, text=text[:MAX_ERROR]))
+
+    def wait_for_human(self, *, task_id: str, agent: str, output: str) -> HumanAnswer:
+        """Pause the execution until there is human input about a task's output."""
+        with self.pausing:
+            self.send(Paused(kickoff_id=self.kickoff_id, task_id=task_id, agent=agent, output=output))
+            return self.answers.get()
+
+
+class Served(Protocol):
+    """A loaded target."""
+
+    def description(self) -> Ready:
+        """Return what is served."""
+        ...
+
+    def run(self, running: Running) -> Result:
+        """Run a crew that has never run. It may raise any exception: the execution fails."""
+        ...
