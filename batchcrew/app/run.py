@@ -9,6 +9,7 @@ import socket
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batchcrew import __version__
 from batchcrew.app.consent import moved_crews, settle_stale
@@ -24,7 +25,7 @@ from batchcrew.base.errors import BatchBusy, BatchcrewError, NeedsConsent, Usage
 from batchcrew.config.crews import DEFAULT_CREW, ServedCrew
 from batchcrew.config.money import cost
 from batchcrew.config.settings import RunSettings
-from batchcrew.crew import Moment, crew_address, ping
+from batchcrew.crew import crew_address
 from batchcrew.engine import Crews, EngineResult, RunContext, RunEnvironment, Scheduler, Stop
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import NEXT_RUN_RESUMES, BatchKey, BatchLock, Ledger
@@ -34,6 +35,9 @@ from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, RunResult
 from batchcrew.reports.commands import CREW_OPTIONS, attach_command, quoted, run_command
 from batchcrew.reports.summary import went_well
+
+if TYPE_CHECKING:
+    from batchcrew.crew.ping import Moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +98,10 @@ def _refuse_served(request: RunRequest, jobfile: JobFile) -> None:
         )
 
 
-async def _tell(request: RunRequest, environment: RunEnvironment, moment: Moment) -> None:
+async def _tell(request: RunRequest, environment: RunEnvironment, moment: "Moment") -> None:
     if request.monitor:
+        from batchcrew.crew.ping import ping  # noqa: PLC0415 - it imports aiohttp, and few runs need it
+
         await ping(request.monitor, moment, warn=environment.warn)
 
 

@@ -7,16 +7,18 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from batchcrew.app.fit_concurrency import fit_concurrency
 from batchcrew.app.wiring import open_crews, open_former
 from batchcrew.config.settings import RunSettings
-from batchcrew.crew import CrewClient
 from batchcrew.engine import TICK_SECONDS, RunEnvironment, request_inputs
 from batchcrew.jobfile import JobFile
 from batchcrew.model.crew_answers import CrewInputs
 from batchcrew.model.events import Event
+
+if TYPE_CHECKING:
+    from batchcrew.crew import CrewClient
 
 
 class RunCrews:
@@ -39,7 +41,7 @@ class RunCrews:
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
 
-    async def open(self) -> Mapping[str, CrewClient]:
+    async def open(self) -> "Mapping[str, CrewClient]":
         """Return an open client for each crew."""
         if self._clients is None:
             self.settings, warning = await asyncio.to_thread(fit_concurrency, self.settings, self.jobfile.crews)
@@ -57,7 +59,7 @@ class RunCrews:
 
     def open_former(
         self, addresses: Iterable[tuple[str, str]]
-    ) -> AbstractAsyncContextManager[dict[tuple[str, str], CrewClient]]:
+    ) -> "AbstractAsyncContextManager[dict[tuple[str, str], CrewClient]]":
         """Open clients for (crew, address) pairs at which the crews were before; see `wiring.open_former`."""
         return open_former(
             self.jobfile,

@@ -16,7 +16,7 @@ from batchcrew.base.clock import Clock
 from batchcrew.base.errors import UsageError
 from batchcrew.config.crews import DemoCrew, RemoteCrew, ServedCrew, ServeSettings
 from batchcrew.config.settings import RunSettings, with_overrides
-from batchcrew.crew import CrewClient, crew_address
+from batchcrew.crew import crew_address
 from batchcrew.jobfile import JobFile, JobFileOptions, load_jobfile
 from batchcrew.ledger import require_usable_name
 from batchcrew.progress import Progress
@@ -25,6 +25,7 @@ from batchcrew.progress.plain import PlainProgress
 from batchcrew.progress.quiet import QuietProgress
 
 if TYPE_CHECKING:
+    from batchcrew.crew import CrewClient
     from batchcrew.server import CrewServer
 
 EMBEDDED_STATE = "embedded-crew.db"
@@ -103,13 +104,15 @@ async def open_crews(
     clock: Clock,
     warn: Callable[[str], None],
     keep: bool = True,
-) -> AsyncIterator[dict[str, CrewClient]]:
+) -> "AsyncIterator[dict[str, CrewClient]]":
     """Open a client for each crew of the job file, and start a server for each crew that runs on this machine.
 
     Args:
         concurrency: maximum executions in progress, over all crews.
         keep: store the executions of such a crew beyond this run, and write its output to a file next to the ledger.
     """
+    from batchcrew.crew import CrewClient
+
     async with AsyncExitStack() as stack:
         demo: CrewServer | None = None
         if any(isinstance(crew, DemoCrew) for crew in jobfile.crews.values()):
@@ -144,7 +147,7 @@ async def open_former(
     concurrency: int,
     clock: Clock,
     warn: Callable[[str], None],
-) -> AsyncIterator[dict[tuple[str, str], CrewClient]]:
+) -> "AsyncIterator[dict[tuple[str, str], CrewClient]]":
     """Open clients for former addresses of the job file's crews.
 
     The clients use the crew's other settings, including its token. A crew that is not in the job file gets no client,
@@ -154,6 +157,8 @@ async def open_former(
     Args:
         addresses: pairs of a crew's name and an address from the ledger.
     """
+    from batchcrew.crew import CrewClient
+
     async with AsyncExitStack() as stack:
         clients = {}
         for name, url in sorted(addresses):

@@ -1,8 +1,23 @@
-"""The client of the crew API: `CrewClient` sends requests and gives each answer a meaning. Open `client.py` first."""
+"""The client of the crew API: `CrewClient` sends requests and gives each answer a meaning. Open `client.py` first.
 
-from batchcrew.crew.client import CrewClient
-from batchcrew.crew.connect import crew_address
+`ping.py` notifies a monitor. Import it, as `CrewClient`, where it is used: both import aiohttp.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from batchcrew.crew.address import crew_address
 from batchcrew.crew.dialect import wrong_kickoff_id
-from batchcrew.crew.ping import Moment, ping
 
-__all__ = ["CrewClient", "Moment", "crew_address", "ping", "wrong_kickoff_id"]
+if TYPE_CHECKING:
+    from batchcrew.crew.client import CrewClient
+
+__all__ = ["CrewClient", "crew_address", "wrong_kickoff_id"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import aiohttp on first use: a run that has nothing to do, as most calls of cron, sends no request."""
+    if name == "CrewClient":
+        from batchcrew.crew.client import CrewClient  # noqa: PLC0415 - see above
+
+        return CrewClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

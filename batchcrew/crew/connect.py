@@ -16,7 +16,7 @@ from aiohttp.tracing import Trace
 from yarl import URL
 
 from batchcrew.base.errors import UsageError
-from batchcrew.config.crews import CrewSettings
+from batchcrew.crew.address import http_url
 from batchcrew.crew.failures import cause, is_never_sent
 
 STATUS_ROUTES = ("/status/{id}", "/{id}/status")
@@ -51,16 +51,9 @@ class Endpoints:
         return URL(self._prefix + STATUS_ROUTES[route].replace("{id}", segment), encoded=True)
 
 
-def crew_address(crew: CrewSettings) -> str:
-    """Return the address by which the ledger identifies a crew; a URL has one spelling, however it is written."""
-    location = crew.location.strip()
-    url = _http_url(location)
-    return location if url is None else str(url).rstrip("/")
-
-
 def _base_url(crew: str, text: str) -> URL:
     text = text.strip()
-    url = _http_url(text)
+    url = http_url(text)
     if url is None or not text.isprintable() or " " in text:
         shown = "".join(sign if sign.isprintable() else "?" for sign in text.rpartition("@")[2][:200])
         raise UsageError(f"crew {crew}: invalid url: {shown!r} (expected e.g. https://my-crew.example.com)")
@@ -71,15 +64,6 @@ def _base_url(crew: str, text: str) -> URL:
     if url.query_string or url.fragment:
         raise UsageError(f"crew {crew}: url must not contain ? or # (the crew's paths are appended to it)")
     return url
-
-
-def _http_url(text: str) -> URL | None:
-    try:
-        url = URL(text)
-        usable = url.scheme in {"http", "https"} and url.host and url.port
-    except ValueError:
-        return None
-    return url if usable else None
 
 
 def is_loopback(url: URL) -> bool:
@@ -106,7 +90,7 @@ def proxy_for(url: URL, warn: Callable[[str], None]) -> URL | None:
     text = proxies.get(url.scheme) or proxies.get("all")
     if not text:
         return None
-    proxy = _http_url(text if "://" in text else f"http://{text}")
+    proxy = http_url(text if "://" in text else f"http://{text}")
     if proxy is None:
         scheme = text.partition("://")[0][:20] if "://" in text else "?"
         warn(f"the environment's proxy for {url.scheme} is ignored: only http proxies are supported, not {scheme!r}")

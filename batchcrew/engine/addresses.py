@@ -1,20 +1,22 @@
 """The servers that run a crew's executions: the one that the job file names, and former ones."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from batchcrew.crew import CrewClient
 from batchcrew.engine.context import RunEnvironment
 from batchcrew.engine.limits.silence import Silence
 from batchcrew.engine.observe.deadline import LASTING_TIMES
 from batchcrew.model.crew_answers import Unclear
 from batchcrew.model.events import WatchFormerAddress
 
+if TYPE_CHECKING:
+    from batchcrew.crew import CrewClient
+
 
 class Server(Protocol):
     """A server that runs executions of a crew, and what its answers to status requests mean for the run."""
 
     @property
-    def client(self) -> CrewClient: ...
+    def client(self) -> "CrewClient": ...
 
     def status_known(self) -> None:
         """Record a clear answer."""
@@ -50,7 +52,7 @@ class FormerAddress:
         self,
         crew: str,
         url: str,
-        client: CrewClient,
+        client: "CrewClient",
         *,
         environment: RunEnvironment,
         give_up: float,

@@ -3,14 +3,17 @@
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from batchcrew.base.clock import Clock
 from batchcrew.config.crews import CrewSettings
 from batchcrew.config.settings import RunSettings
-from batchcrew.crew import CrewClient
 from batchcrew.engine.stopping import Stop
 from batchcrew.ledger import BatchKey, Ledger
 from batchcrew.model.events import Action, Observe, Warned
+
+if TYPE_CHECKING:
+    from batchcrew.crew import CrewClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,8 @@ class Crews:
     """The crews of a run, by the names that the job file gives them, with an open client for each."""
 
     settings: Mapping[str, CrewSettings]
-    clients: Mapping[str, CrewClient]
-    former: Mapping[tuple[str, str], CrewClient] = field(default_factory=dict)
+    clients: "Mapping[str, CrewClient]"
+    former: "Mapping[tuple[str, str], CrewClient]" = field(default_factory=dict)
     """Open clients for former addresses at which executions are in progress, by crew and address."""
     renamed: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """The name that a crew has now, by its former name and its address."""

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from batchcrew.base.quantities import format_duration
-from batchcrew.crew import CrewClient
 from batchcrew.engine.addresses import FormerAddress, Server
 from batchcrew.engine.context import RunEnvironment
 from batchcrew.engine.limits.breaker import Breaker
@@ -13,6 +13,9 @@ from batchcrew.engine.limits.slots import Permit
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome
 from batchcrew.model.crew_answers import Busy, CrewInputs, KickoffAnswer, NotSent, Unclear
 from batchcrew.model.run import StopReason
+
+if TYPE_CHECKING:
+    from batchcrew.crew import CrewClient
 
 
 class CrewLane:
@@ -26,7 +29,7 @@ class CrewLane:
     def __init__(
         self,
         name: str,
-        client: CrewClient,
+        client: "CrewClient",
         limits: CrewLimits,
         *,
         environment: RunEnvironment,

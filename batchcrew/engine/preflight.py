@@ -6,16 +6,19 @@ The answer shows whether the crew is reachable, whether it accepts the token, an
 import asyncio
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from batchcrew.base.quantities import format_duration
 from batchcrew.config.settings import RunSettings
-from batchcrew.crew import CrewClient
 from batchcrew.engine.context import RunEnvironment
 from batchcrew.engine.crew_lane import CrewLane
 from batchcrew.engine.limits.crew_limits import CrewLimits, CrewLimitSettings
 from batchcrew.engine.retry import jittered
 from batchcrew.model.crew_answers import CrewInputs, NotSent, Unclear, Unusable
 from batchcrew.model.run import StopReason
+
+if TYPE_CHECKING:
+    from batchcrew.crew import CrewClient
 
 TRIES = 3
 """How often a crew's inputs are requested while the answers make no sense."""
@@ -98,7 +101,7 @@ class Preflight:
 
 
 async def request_inputs(
-    clients: Mapping[str, CrewClient],
+    clients: "Mapping[str, CrewClient]",
     environment: RunEnvironment,
     settings: RunSettings,
     *,

@@ -257,3 +257,14 @@ def test_help_imports_nothing_heavy() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stdout.endswith("[]\n")
+
+
+def test_a_run_of_a_finished_batch_does_not_import_the_http_client(folder: Path) -> None:
+    """Most calls of cron are such runs."""
+    (folder / "jobs.yaml").write_text(JOB_FILE.format(url="embedded"), encoding="utf-8")
+    assert call(folder, "run", "jobs.yaml", "-q").returncode == 0
+    command = [sys.executable, "-X", "importtime", "-m", "batchcrew", "run", "jobs.yaml", "-q"]
+    ended = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
+    assert "batchcrew.app.run" in imported
+    assert "aiohttp" not in imported

@@ -1,7 +1,8 @@
 """The choice of a watcher for an execution. A new way to watch, or a new schedule, is chosen here."""
 
+from typing import TYPE_CHECKING
+
 from batchcrew.base.clock import Clock, from_text
-from batchcrew.crew import CrewClient
 from batchcrew.engine.context import RunContext
 from batchcrew.engine.observe.polling import PollingWatcher, StatusRequests
 from batchcrew.engine.observe.schedule import PollSchedule, Schedule
@@ -10,8 +11,11 @@ from batchcrew.engine.observe.single_look import SingleLook
 from batchcrew.engine.observe.watcher import Watcher
 from batchcrew.model.attempt import Attempt
 
+if TYPE_CHECKING:
+    from batchcrew.crew import CrewClient
 
-def watcher_of(attempt: Attempt, client: CrewClient, context: RunContext, *, resumed: bool) -> Watcher:
+
+def watcher_of(attempt: Attempt, client: "CrewClient", context: RunContext, *, resumed: bool) -> Watcher:
     """Return the watcher of an attempt's execution.
 
     Args:

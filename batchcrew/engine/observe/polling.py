@@ -1,12 +1,16 @@
 """Polling: status requests, each after a wait."""
 
+from typing import TYPE_CHECKING
+
 from batchcrew.base.clock import Clock
-from batchcrew.crew import CrewClient
 from batchcrew.engine.observe.schedule import Schedule
 from batchcrew.engine.observe.settling import Settling
 from batchcrew.engine.observe.watcher import Observation, Observed
 from batchcrew.model.crew_answers import StatusAnswer, Unclear
 from batchcrew.model.execution import Execution
+
+if TYPE_CHECKING:
+    from batchcrew.crew import CrewClient
 
 
 class StatusRequests:
@@ -18,7 +22,7 @@ class StatusRequests:
 
     def __init__(
         self,
-        client: CrewClient,
+        client: "CrewClient",
         kickoff_id: str,
         *,
         schedule: Schedule,
