@@ -151,7 +151,13 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for pytest, which then closes the socket
     for command in COMMANDS.values():
         command.load()
-    for module in ("batchcrew.server.server", "batchcrew.progress.live", "encodings.idna"):
+    for module in (
+        "batchcrew.server.server",
+        "batchcrew.crew.client",
+        "batchcrew.crew.ping",
+        "batchcrew.progress.live",
+        "encodings.idna",
+    ):
         importlib.import_module(module)
     gc.collect()
     gc.freeze()

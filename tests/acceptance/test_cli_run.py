@@ -259,9 +259,9 @@ def test_help_imports_nothing_heavy() -> None:
     assert ended.stdout.endswith("[]\n")
 
 
+@pytest.mark.usefixtures("crew")
 def test_a_run_of_a_finished_batch_does_not_import_the_http_client(folder: Path) -> None:
     """Most calls of cron are such runs."""
-    (folder / "jobs.yaml").write_text(JOB_FILE.format(url="embedded"), encoding="utf-8")
     assert call(folder, "run", "jobs.yaml", "-q").returncode == 0
     command = [sys.executable, "-X", "importtime", "-m", "batchcrew", "run", "jobs.yaml", "-q"]
     ended = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=True)

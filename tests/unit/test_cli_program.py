@@ -53,6 +53,7 @@ def test_what_is_printed_can_be_called(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("id,budget,interests,duration,age\na,1,x,1 day,3\n", encoding="utf-8")
     plain = {"PATH": "/usr/bin:/bin"}
     script = Path(sys.executable).with_name("batchcrew")
+    printed = ""
     for start in ([str(script)], [os.path.relpath(script, tmp_path)], [sys.executable, "-m", "batchcrew"]):
         command = [*start, "run", "jobs.yaml", "--watch-only"]
         ended = subprocess.run(command, cwd=tmp_path, env=plain, capture_output=True, text=True, check=False)
@@ -60,6 +61,5 @@ def test_what_is_printed_can_be_called(tmp_path: Path) -> None:
         (line,) = (line for line in ended.stderr.splitlines() if line.strip().startswith("resume: "))
         printed = line.partition("resume: ")[2]
         assert shlex.split(printed) == [*start, "run", "jobs.yaml"]
-        pasted = ["sh", "-c", f"{printed} --watch-only"]
-        again = subprocess.run(pasted, cwd=tmp_path, env=plain, capture_output=True, check=False)
-        assert again.returncode == 3
+    pasted = ["sh", "-c", f"{printed} --watch-only"]
+    assert subprocess.run(pasted, cwd=tmp_path, env=plain, capture_output=True, check=False).returncode == 3
