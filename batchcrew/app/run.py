@@ -51,20 +51,20 @@ class RunRequest:
     """Most kickoffs of this run."""
     retry_failed: bool = False
     once: bool = False
-    """A tick: do what is due now and end, whatever is left."""
+    """True for a tick: do the work that is due now, then end."""
     program: str = "batchcrew"
-    """How this batchcrew was called: commands that are shown start with it."""
+    """The program with which printed commands begin."""
     monitor: str | None = None
     """URL that receives a request when the run begins and ends (`--ping`)."""
 
 
 async def run_batch(request: RunRequest, environment: RunEnvironment) -> RunResult:
-    """Start or continue a batch; returns when every job has ended or its stop was asked for.
+    """Start or resume a batch; return when every job has ended, or when a stop was requested.
 
     Raises:
         JobFileError, UsageError: the job file or an option is wrong; nothing was started.
         BatchBusy: another run holds the batch.
-        LedgerError: the ledger cannot be written; what was in flight is as it says.
+        LedgerError: the ledger cannot be written; it has the executions in progress as far as it was written.
     """
     try:
         jobfile, settings = await asyncio.to_thread(request.source.load)
@@ -74,19 +74,23 @@ async def run_batch(request: RunRequest, environment: RunEnvironment) -> RunResu
         if not await asyncio.to_thread(is_here, ledger):
             environment.observe(LedgerChosen(str(ledger)))
         async with BatchLock(ledger, jobfile.batch, since=to_text(environment.clock.now())):
-            await _tell(request, environment, "start")
+            await _notify_monitor(request, environment, "start")
             result = await _continue(request, jobfile, settings, ledger, environment)
-    except BatchBusy:  # that run tells the monitor itself
+    except BatchBusy:  # the other run notifies the monitor
         raise
     except BatchcrewError:
-        await _tell(request, environment, "failure")
+        await _notify_monitor(request, environment, "failure")
         raise
-    await _tell(request, environment, "success" if went_well(result) else "failure")
+    await _notify_monitor(request, environment, "success" if went_well(result) else "failure")
     return result
 
 
 def _refuse_served(request: RunRequest, jobfile: JobFile) -> None:
-    """Raises UsageError: a crew would end with the tick, and with it all that the tick has started."""
+    """Refuse crews that are served for a run: they would end with the tick, and so would the executions it starts.
+
+    Raises:
+        UsageError: the job file has such a crew.
+    """
     served = [name for name, crew in jobfile.crews.items() if isinstance(crew, ServedCrew)]
     if served:
         ledger = "" if request.ledger is None else str(request.ledger)
@@ -98,7 +102,7 @@ def _refuse_served(request: RunRequest, jobfile: JobFile) -> None:
         )
 
 
-async def _tell(request: RunRequest, environment: RunEnvironment, moment: "Moment") -> None:
+async def _notify_monitor(request: RunRequest, environment: RunEnvironment, moment: "Moment") -> None:
     if request.monitor:
         from batchcrew.crew.ping import ping  # noqa: PLC0415 - it imports aiohttp, and few runs need it
 
@@ -187,7 +191,7 @@ async def _watch_only(
     environment: RunEnvironment,
     refusal: NeedsConsent,
 ) -> None:
-    """Watch what is in progress although the changed file is refused: it is paid for."""
+    """Watch the executions in progress although the changed file is refused: they are paid for."""
     batch = await ledger.batch(jobfile.batch)
     counts = Counts() if batch is None else await ledger.counts(batch)
     if batch is None or not counts.open:
@@ -281,8 +285,8 @@ async def _schedule(run: RunContext, crews: RunCrews, *, limit: int | None, may_
 
 
 _UNDECIDED = (
-    "a crew could not be asked which columns it wants: nothing is kicked off before it says so, or `send:` in the job"
-    " file does"
+    "a crew did not answer which columns it is sent: no job starts before it does, or before `send:` in the job file"
+    " names them"
 )
 
 
@@ -306,7 +310,7 @@ def _started(
 
 
 def _ended(result: RunResult, run_id: str, engine: EngineResult, counts: Counts, stop: Stop) -> RunResult:
-    # a stop that came when nothing was left to do stopped nothing
+    # a stop that was requested when no job was left stopped nothing
     stopped = stop.reason if counts.left else None
     return replace(
         result,
