@@ -9,7 +9,14 @@ from pathlib import Path
 from batchcrew.app.consent import Commands, check_plan
 from batchcrew.app.crew_names import crew_groups, with_addresses
 from batchcrew.app.ledger_location import Owner, absolute, compare, recorded_as
-from batchcrew.app.staging import RequestInputs, send_everything, skipped_note, stage_with_columns, without_mistakes
+from batchcrew.app.staging import (
+    RequestInputs,
+    send_everything,
+    skipped_note,
+    stage_with_columns,
+    undecided_crews,
+    without_mistakes,
+)
 from batchcrew.app.wiring import Source
 from batchcrew.base.errors import JobFileError, Problem, StoppedEarly, UsageError
 from batchcrew.base.text import clean_text
@@ -123,7 +130,7 @@ class _Ingestion:
         before = await asyncio.to_thread(jobfile.stamps)
         digest = await asyncio.to_thread(jobfile.digest)
         known = await ledger.batch(jobfile.batch)
-        if known is not None and known.digest == digest:
+        if known is not None and known.digest == digest and await self._is_ready(known):
             if settings.on_change == "rerun":  # jobs that are stale already would run again
                 await self._require_consent(None, known)
             return Ingested(known, None)
@@ -138,12 +145,19 @@ class _Ingestion:
         batch = await ledger.ingest(
             jobfile.batch,
             jobfile=str(jobfile.path),
-            digest=None if undecided else digest,
+            digest=digest,
             columns=staged.plan.columns,
             sent_columns=result.sent_columns or None,
             crews=self.crews,
         )
         return Ingested(batch, staged.plan, decided=not undecided)
+
+    async def _is_ready(self, known: BatchKey) -> bool:
+        """Return whether the columns of each crew are decided, or need no decision because every job has succeeded."""
+        if not await undecided_crews(self.ledger, self.request.jobfile, known):
+            return True
+        counts = await self.ledger.counts(known)
+        return counts.succeeded == counts.total
 
     async def _stage(self, sending: Sending) -> Staged:
         """Stage the job file and compare it with the ledger; change nothing.

@@ -50,7 +50,7 @@ async def stage_with_columns(
     recorded = await _recorded_columns(ledger, jobfile, known)
     sending = _sending(known, recorded)
     staged = await stage(sending)
-    open_ = frozenset() if EVERYTHING in recorded else jobfile.undecided_crews.difference(recorded)
+    open_ = _undecided(jobfile, recorded)
     if not open_:
         return StagedWithColumns(staged, sending, recorded, open_)
     answers = await request(open_)
@@ -60,6 +60,15 @@ async def stage_with_columns(
     if any(sending.differs_from_all(crew) for crew in answers):
         staged = await stage(sending)
     return StagedWithColumns(staged, sending, sent_columns, open_.difference(answers))
+
+
+async def undecided_crews(ledger: Reading, jobfile: JobFile, known: BatchKey) -> frozenset[str]:
+    """Return the crews of a batch whose columns are not decided: they have never listed their inputs."""
+    return _undecided(jobfile, await _recorded_columns(ledger, jobfile, known))
+
+
+def _undecided(jobfile: JobFile, recorded: SentColumns) -> frozenset[str]:
+    return frozenset() if EVERYTHING in recorded else jobfile.undecided_crews.difference(recorded)
 
 
 async def send_everything(crews: frozenset[str]) -> Mapping[str, CrewInputs | None]:
