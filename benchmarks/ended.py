@@ -17,7 +17,7 @@ from pathlib import Path
 
 JOB_FILE = """
 batch: ended
-crew: {url: "http://127.0.0.1:9", token: t}
+crew: {url: embedded}
 jobs: [{rows: rows.csv}]
 """
 
