@@ -108,7 +108,8 @@ class DemoStore:
             " duration, fails, callbacks) VALUES (:kickoff_id, :key, :work, :turn, :job,"
             " CASE WHEN :job IS NULL THEN NULL"
             " ELSE (SELECT coalesce(max(job_turn), 0) + 1 FROM executions WHERE job = :job) END,"
-            " :trip, :started, :ends, :duration, :fails, :callbacks) ON CONFLICT (key) DO NOTHING RETURNING seq, job_turn",
+            " :trip, :started, :ends, :duration, :fails, :callbacks) ON CONFLICT (key) DO NOTHING"
+            " RETURNING seq, job_turn",
             {
                 "kickoff_id": record.kickoff_id,
                 "key": key,
