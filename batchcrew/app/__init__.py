@@ -1,1 +1,1 @@
-"""The use cases: run, check, adopt, recheck and the upkeep of a ledger. The command line calls them."""
+"""The use cases: run, check, adopt, recheck, and what else can be done with a batch or a ledger. `cli` calls them."""

@@ -5,9 +5,10 @@ from pathlib import Path
 import click
 
 from batchcrew.app.adopt import attach
+from batchcrew.app.batches import known_batch
 from batchcrew.base.clock import SystemClock
 from batchcrew.cli.loop import call
-from batchcrew.cli.options import batch_argument, existing, known_batch, ledger_option
+from batchcrew.cli.options import batch_argument, existing, ledger_option
 from batchcrew.cli.output import confirm
 from batchcrew.ledger import Ledger
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import click
 
+from batchcrew.app.batches import known_batch
 from batchcrew.base.clock import SystemClock
 from batchcrew.base.errors import UsageError
 from batchcrew.base.sqlite_files import is_database_file
 from batchcrew.cli.loop import call
-from batchcrew.cli.options import batch_option, existing, known_batch, ledger_option, one_batch, option
+from batchcrew.cli.options import batch_option, existing, ledger_option, one_batch, option
 from batchcrew.ledger import LedgerReader
 from batchcrew.reports.export.formats import DEFAULT_FORMAT, EXPORT_FORMATS
 from batchcrew.reports.export.rows import export

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from batchcrew.base.clock import SystemClock, to_text
+from batchcrew.app.batches import keep_answers
+from batchcrew.base.clock import SystemClock
 from batchcrew.base.errors import UsageError
 from batchcrew.cli.loop import call
-from batchcrew.cli.options import batch_and_jobs, batch_option, existing, known_batch, ledger_option
+from batchcrew.cli.options import batch_and_jobs, batch_option, existing, ledger_option
 from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
-from batchcrew.ledger import BatchLock, Ledger
 from batchcrew.reports.commands import status_command
 
 
@@ -25,16 +25,8 @@ def command(batch: str | None, jobs: tuple[str, ...], *, named_batch: str | None
     A job is stale if its inputs changed in the file after it succeeded. Nothing is started or paid for.
     """
     name, jobs = batch_and_jobs(batch, jobs, named_batch)
-    kept = call(_keep(existing(ledger), name, jobs))
+    kept = call(keep_answers(existing(ledger), name, jobs, clock=SystemClock()))
     if jobs and not kept:
         shows = status_command(name, str(ledger), current_program())
         raise UsageError(f"none of these jobs is stale with an answer to keep; see `{shows}`")
     confirm(f"kept 1 answer of {name}" if kept == 1 else f"kept {kept} answers of {name}")
-
-
-async def _keep(path: Path, batch: str, jobs: tuple[str, ...]) -> int:
-    clock = SystemClock()
-    async with Ledger(path, clock=clock) as ledger:
-        key = await known_batch(ledger, batch)
-        async with BatchLock(path, batch, since=to_text(clock.now())):
-            return await ledger.keep(key, jobs)

@@ -11,7 +11,6 @@ from batchcrew.app.ledger_location import Search, exists, find_ledger, is_here
 from batchcrew.base.errors import NotInLedger, UsageError
 from batchcrew.base.quantities import DEFAULT_LEDGER
 from batchcrew.cli.loop import say
-from batchcrew.ledger import BatchKey, Reading
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -103,17 +102,3 @@ def existing(ledger: Path) -> Path:
     if not exists(ledger):
         raise NotInLedger(f"ledger not found: {ledger}; run a batch first, or name the ledger with --ledger")
     return ledger
-
-
-async def known_batch(ledger: Reading, name: str) -> BatchKey:
-    """Return the batch of that name.
-
-    Raises:
-        NotInLedger: the batch was not found; the message names those of the ledger.
-    """
-    found = await ledger.batch(name)
-    if found is None:
-        names = [line.batch for line in await ledger.batches()]
-        known = f"its batches: {', '.join(names[:10])}" if names else "it has no batches yet"
-        raise NotInLedger(f"batch {name!r} not found in {ledger.path} ({known})")
-    return found

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import click
 
+from batchcrew.app.batches import known_batch
 from batchcrew.app.recheck import RecheckContext, RecheckRequest, recheck, recorded_source
 from batchcrew.app.wiring import Source
 from batchcrew.base.clock import SystemClock
 from batchcrew.cli.loop import call, say
-from batchcrew.cli.options import batch_argument, existing, json_option, known_batch, ledger_option, option
+from batchcrew.cli.options import batch_argument, existing, json_option, ledger_option, option
 from batchcrew.cli.program import current_program
 from batchcrew.cli.signals import with_signals
 from batchcrew.cli.sources import read_token

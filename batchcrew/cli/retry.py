@@ -4,20 +4,19 @@ from pathlib import Path
 
 import click
 
-from batchcrew.base.clock import SystemClock, to_text
+from batchcrew.app.batches import retry_jobs
+from batchcrew.base.clock import SystemClock
 from batchcrew.base.errors import UsageError
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import (
     batch_and_jobs,
     batch_option,
     existing,
-    known_batch,
     ledger_option,
     option,
 )
 from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
-from batchcrew.ledger import BatchLock, Ledger
 from batchcrew.model.job import ENDED_JOB_STATES, JobState
 from batchcrew.reports.commands import status_command
 
@@ -56,16 +55,10 @@ def command(
     wanted = {JobState(state) for state in states} | ({JobState.HELD} if held else set())
     if not wanted:
         wanted = set(ENDED_JOB_STATES) if jobs else {JobState.SUCCEEDED if from_url else JobState.FAILED}
-    put_back = call(_retry(existing(ledger), name, jobs, sorted(wanted), from_url))
+    put_back = call(
+        retry_jobs(existing(ledger), name, jobs, states=sorted(wanted), from_url=from_url, clock=SystemClock())
+    )
     if jobs and not put_back:
         shows = status_command(name, str(ledger), current_program())
         raise UsageError(f"none of these jobs is {' or '.join(sorted(wanted))}; see `{shows}`")
     confirm(f"1 job of {name} is pending again" if put_back == 1 else f"{put_back} jobs of {name} are pending again")
-
-
-async def _retry(path: Path, batch: str, jobs: tuple[str, ...], states: list[JobState], from_url: str | None) -> int:
-    clock = SystemClock()
-    async with Ledger(path, clock=clock) as ledger:
-        key = await known_batch(ledger, batch)
-        async with BatchLock(path, batch, since=to_text(clock.now())):
-            return await ledger.retry(key, states=states, job_ids=jobs, from_url=from_url)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
+from batchcrew.app.batches import known_batch
 from batchcrew.base.clock import SystemClock
 from batchcrew.cli.loop import call
-from batchcrew.cli.options import existing, json_option, known_batch, ledger_option, option
+from batchcrew.cli.options import existing, json_option, ledger_option, option
 from batchcrew.cli.output import terminal_columns
 from batchcrew.ledger import LedgerReader
 from batchcrew.model.views import RunLine

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import click
 
+from batchcrew.app.batches import known_batch
 from batchcrew.base.clock import SystemClock
 from batchcrew.base.errors import NotInLedger
 from batchcrew.cli.loop import call
-from batchcrew.cli.options import batch_argument, existing, json_option, known_batch, ledger_option
+from batchcrew.cli.options import batch_argument, existing, json_option, ledger_option
 from batchcrew.cli.program import current_program
 from batchcrew.ledger import LedgerReader
 from batchcrew.model.views import JobDetail

@@ -10,13 +10,14 @@ from typing import Any
 
 import click
 
+from batchcrew.app.batches import known_batch
 from batchcrew.app.ledger_location import Search, find_ledger, is_here, recorded_day, recorded_place, shown
 from batchcrew.app.wiring import BatchOptions, Source
 from batchcrew.base.clock import SystemClock
 from batchcrew.base.errors import UsageError
 from batchcrew.base.quantities import DEFAULT_LEDGER
 from batchcrew.cli.loop import call, say
-from batchcrew.cli.options import existing, jobfile_ledger_option, known_batch, option
+from batchcrew.cli.options import existing, jobfile_ledger_option, option
 from batchcrew.cli.settings import settings_options
 from batchcrew.config.settings import settings_with_option
 from batchcrew.jobfile import JobFileOptions

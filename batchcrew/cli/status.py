@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from batchcrew.app.batches import known_batch
 from batchcrew.base.clock import SystemClock
 from batchcrew.base.errors import NotInLedger
 from batchcrew.cli.loop import call
-from batchcrew.cli.options import batch_option, existing, json_option, known_batch, ledger_option, one_batch
+from batchcrew.cli.options import batch_option, existing, json_option, ledger_option, one_batch
 from batchcrew.cli.output import terminal_columns
 from batchcrew.ledger import LedgerReader
 from batchcrew.model.views import BatchStatus

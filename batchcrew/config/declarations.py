@@ -7,7 +7,8 @@ are printed only in `docs/job-file.md`. The markers below go into `Annotated[…
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
@@ -90,8 +91,9 @@ def summary(description: str) -> str:
 
 def _setting(name: str, field: FieldInfo) -> Setting:
     description = field.description or ""
-    annotation: Any = field.annotation
-    is_section = isinstance(annotation, type) and issubclass(annotation, Settings)
+    section = field.annotation
+    annotation = _without_none(section)
+    is_section = isinstance(section, type) and issubclass(section, Settings)
     choices = get_args(annotation) if get_origin(annotation) is Literal else ()
     notation, option = _marker(field, Notation), _marker(field, HasOption)
     default = _default_text(field, notation)
@@ -103,12 +105,19 @@ def _setting(name: str, field: FieldInfo) -> Setting:
         default=default,
         is_described=_marker(field, DefaultText) is not None or default == "none",
         example=default if example is None else example.text,
-        section=annotation if is_section else None,
+        section=section if is_section else None,
         option=option,
         expected=_expected(annotation, notation, option),
         choices=choices,
         is_number=annotation is int and notation is None,
     )
+
+
+def _without_none(annotation: Any) -> Any:
+    """Return `int` for `int | None`; other types as they are."""
+    types = [part for part in get_args(annotation) if part is not NoneType]
+    is_optional = get_origin(annotation) in {Union, UnionType} and len(types) == 1
+    return types[0] if is_optional else annotation
 
 
 def _expected(annotation: Any, notation: Notation | None, option: HasOption | None) -> str:

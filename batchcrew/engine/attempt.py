@@ -16,7 +16,7 @@ from batchcrew.engine.context import RunContext
 from batchcrew.engine.crew_lane import CrewLane
 from batchcrew.engine.limits.slots import Permit
 from batchcrew.engine.missing_inputs import missing_message
-from batchcrew.engine.observe.choice import age_of, watcher_of
+from batchcrew.engine.observe.choice import Watchers, age_of
 from batchcrew.engine.observe.deadline import LASTING_TIMES, ExecutionDeadline
 from batchcrew.engine.observe.watcher import NotDue, Observation
 from batchcrew.model.attempt import Attempt, Outcome, Progress, Watch
@@ -49,17 +49,26 @@ class AttemptTask:
     Args:
         permit: the attempt's slot.
         lane: its crew.
+        watchers: chooses how its execution is watched.
         maybe_sent: an earlier run may have sent the kickoff already.
     """
 
     def __init__(
-        self, attempt: Attempt, permit: Permit, lane: CrewLane, context: RunContext, *, maybe_sent: bool = False
+        self,
+        attempt: Attempt,
+        permit: Permit,
+        lane: CrewLane,
+        context: RunContext,
+        watchers: Watchers,
+        *,
+        maybe_sent: bool = False,
     ) -> None:
         self.attempt = attempt
         self.lane = lane
         self.phase = Phase.KICKING_OFF if attempt.kickoff_id is None else Phase.WATCHING
         self._permit = permit
         self._context = context
+        self._watchers = watchers
         self._resumed = maybe_sent
         self._maybe_sent = maybe_sent
         """The crew may have it already, under its key: no refusal means that it was never started."""
@@ -184,7 +193,7 @@ class AttemptTask:
             unclear=0 if before is None else before.unclear,
         )
         server = self.lane.server_of(self.attempt)
-        watcher = watcher_of(self.attempt, server.client, self._context, resumed=resumed)
+        watcher = self._watchers.watcher(self.attempt, server.client, resumed=resumed)
         while True:
             observed = await watcher.next(within=self._deadline.remaining(self._watched_at(clock.monotonic())))
             if isinstance(observed, NotDue):

@@ -27,6 +27,7 @@ from batchcrew.engine.limits.crew_limits import CrewLimits, CrewLimitSettings
 from batchcrew.engine.limits.reachability import UNREACHABLE_SECONDS
 from batchcrew.engine.limits.run_limits import RunLimits
 from batchcrew.engine.missing_inputs import check_inputs
+from batchcrew.engine.observe.choice import Watchers
 from batchcrew.engine.preflight import Preflight
 from batchcrew.engine.result import EngineResult
 from batchcrew.engine.retry import outdated
@@ -69,6 +70,7 @@ class Scheduler:
         self._changed = asyncio.Event()
         """Set when the loop should look again at what may start."""
         self._lanes = {name: self._lane(name, unreachable) for name in crews.settings}
+        self._watchers = Watchers(context)
         self._in_progress = InProgress(self._changed)
         self._preparing: set[asyncio.Task[None]] = set()
         self._deadline = math.inf
@@ -153,7 +155,7 @@ class Scheduler:
             lane = self._lanes[attempt.crew]
             permit = lane.limits.acquire_resumed(accepted=True)
             self._context.observe(KickedOff(attempt, taken_up=True))
-            self._start(AttemptTask(attempt, permit, lane, self._context))
+            self._start(AttemptTask(attempt, permit, lane, self._context, self._watchers))
         pending = await self._ledger.pending_crews(self._context.batch)
         for name, lane in self._lanes.items():
             lane.exhausted = not pending.get(name)
@@ -180,7 +182,7 @@ class Scheduler:
             await check_inputs(self._context, lane.name, lane.inputs, again=again)
             for attempt in in_doubt:
                 permit = lane.limits.acquire_resumed(accepted=False)
-                task = AttemptTask(attempt, permit, lane, self._context, maybe_sent=True)
+                task = AttemptTask(attempt, permit, lane, self._context, self._watchers, maybe_sent=True)
                 if lane.idempotent and not self._earlier.has_moved(attempt):
                     self._start(task)
                 else:
@@ -271,7 +273,7 @@ class Scheduler:
             lane.exhausted = len(attempts) < number and lane.pending_version == version
             self._limits.spend(len(attempts))
             for attempt, permit in zip(attempts, lane.limits.acquire(len(attempts)), strict=True):
-                self._start(AttemptTask(attempt, permit, lane, self._context))
+                self._start(AttemptTask(attempt, permit, lane, self._context, self._watchers))
             started = started or bool(attempts)
         return started
 

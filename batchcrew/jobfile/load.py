@@ -34,7 +34,7 @@ DOCUMENT_SUFFIXES = (".yaml", ".yml", ".json")
 def load_jobfile(
     path: Path, *, environ: Mapping[str, str], today: date, options: JobFileOptions | None = None
 ) -> JobFile:
-    """Read a job file (`.yaml .yml .json`), or a bare rows file (`.csv .tsv .jsonl .ndjson`).
+    """Read a job file (`.yaml .yml .json`), or a bare rows file (BARE_SUFFIXES).
 
     Args:
         environ: the environment; it takes precedence over a `.env` next to the file.

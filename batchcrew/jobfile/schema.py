@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from batchcrew.config.crews import Crew
 from batchcrew.config.declarations import Settings, summary
 from batchcrew.config.settings import RunSettings
+from batchcrew.jobfile.rows.formats import ENCODED_SUFFIXES, ROWS_SUFFIXES
 from batchcrew.model.job import Duplicates
 
 SCHEMA_DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -47,8 +48,9 @@ class InlineEntry(Settings):
 class RowsEntry(Settings):
     """A job for each row of a file."""
 
-    rows: str
-    """The file, relative to the job file: .csv, .tsv, .jsonl, .ndjson, .json or .yaml (a list of mappings)."""
+    rows: str = Field(
+        description=f"The file, relative to the job file. Its suffix names its format: {', '.join(ROWS_SUFFIXES)}."
+    )
     id: Text | None = None
     """Template of the job's id, as in "{{ email }}". Default: the column `id`, `job_id` or `custom_id`, else a
     hash."""
@@ -62,8 +64,11 @@ class RowsEntry(Settings):
     """Name of the crew in `crews` that runs the jobs."""
     where: str | bool | None = None
     """Only rows for which this is true, as in "{{ country == 'JP' }}"."""
-    encoding: str | None = None
-    """Encoding of a .csv, .tsv or .jsonl file. Default: UTF-8, with or without a byte order mark."""
+    encoding: str | None = Field(
+        default=None,
+        description=f"Encoding of the file, if its suffix is one of {', '.join(ENCODED_SUFFIXES)}. Default: UTF-8, with"
+        " or without a byte order mark.",
+    )
     delimiter: str | None = None
     """Delimiter of the columns of a .csv file: one character, or `tab`. Default: detected."""
     duplicates: Duplicates = "error"

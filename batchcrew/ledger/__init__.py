@@ -10,10 +10,13 @@
 | `schema.py`, `migrations.py` | tables and views, and how older ledgers are upgraded |
 | `staging.py`, `comparing.py`, `merging.py` | a job file on its way into the ledger |
 | `to_start.py` | the jobs that a run would start |
+| `batch.py` | what the ledger has recorded of a batch |
 | `transitions.py`, `attaching.py`, `rechecks.py` | the states of attempts, and of their jobs |
+| `watching.py` | the progress of an execution, and where the next tick continues to poll it |
 | `stale.py`, `missing_inputs.py` | the states of jobs without an attempt |
 | `runs.py`, `clock_jumps.py`, `spill.py`, `lock.py` | runs, and one run per batch |
 | `upkeep.py` | delete, vacuum, check for damage |
+| `fetch.py`, `functions.py`, `json_text.py`, `naming.py` | helpers for cursors, SQL, JSON and long names |
 """
 
 from batchcrew.ledger.batch import BatchKey, RecordedJobFile, SentColumns

@@ -1,1 +1,1 @@
-"""Jobs, attempts, executions, outcomes, and the events of a run: frozen dataclasses without I/O."""
+"""Jobs, attempts, executions, outcomes, the events of a run, and the exit codes: frozen dataclasses without I/O."""

@@ -1,4 +1,4 @@
-"""The meanings of a crew's answers: one class for each line of the tables in docs/reliability.md."""
+"""The meanings of a crew's answers, one class for each."""
 
 from dataclasses import dataclass
 from typing import TypeAlias

@@ -10,7 +10,7 @@
 | `crews/` | real crews: `executor.py` follows their executions, `outbox.py` sends their webhooks |
 | `workers/` | the processes of real crews as the server sees them, and the messages to and from them |
 | `worker/` | the program of such a process; only `loader.py`, `listeners.py` and `crewai_patches.py` import CrewAI |
-| `report.py`, `state_file.py`, `webhook_sender.py` | what the demo crew and real crews have in common |
+| `report.py`, `state_file.py`, `webhook_sender.py`, `waiting.py` | what the demo crew and real crews have in common |
 | `options.py`, `targets.py`, `faults.py` | what is served, and what fails on purpose |
 
 It imports only `batchcrew.base`: client and server share no parsing, so that they cannot share a mistake.

@@ -1,1 +1,1 @@
-"""The live page of a run. It has no code yet."""
+"""The live page of a run. It has no code yet; a command of `cli` will start it."""

@@ -28,6 +28,8 @@ class Sample(Settings):
     """Whether it is strict."""
     rates: Annotated[tuple[str, ...], DefaultText("a list")] = ("x",)
     """Several."""
+    most: Annotated[int | None, HasOption(), Example("3")] = None
+    """At most this many."""
     rate: RateText
     """Required."""
     run: RunSettings = RunSettings()
@@ -35,7 +37,7 @@ class Sample(Settings):
 
 
 def test_a_setting_is_described_by_its_declaration() -> None:
-    pause, mode, strict, rates, rate, run = declared(Sample)
+    pause, mode, strict, rates, most, rate, run = declared(Sample)
     assert (pause.summary, pause.details) == ("Wait a little.", "And more about it.")
     assert (pause.default, pause.example, pause.expected) == (
         "none",
@@ -45,6 +47,7 @@ def test_a_setting_is_described_by_its_declaration() -> None:
     assert (mode.default, mode.choices, mode.expected) == ("one", ("one", "two"), "one or two")
     assert (strict.default, strict.expected) == ("true", "yes or no")
     assert (rates.default, rates.is_described, rates.option) == ("a list", True, None)
+    assert (most.default, most.is_number, most.expected) == ("none", True, "a whole number")
     assert (rate.default, rate.expected) == ("", "e.g. 2/s, 60/m or 500/h")
     assert (run.default, run.section) == ("", RunSettings)
 

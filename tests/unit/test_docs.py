@@ -119,9 +119,10 @@ def test_the_ledgers_page_has_every_export_format() -> None:
     assert f"`batchcrew export BATCH -f {'|'.join(EXPORT_FORMATS)} " in (ROOT / "docs" / "ledger.md").read_text("utf-8")
 
 
-def test_the_job_files_page_has_every_suffix_of_rows_files() -> None:
-    page = (ROOT / "docs" / "job-file.md").read_text("utf-8")
-    assert [suffix for suffix in ROWS_SUFFIXES if f"{suffix}" not in page] == []
+@pytest.mark.parametrize("name", ["docs/job-file.md", "jobs/reference.yaml"])
+def test_every_suffix_of_rows_files_is_documented(name: str) -> None:
+    page = (ROOT / name).read_text("utf-8")
+    assert [suffix for suffix in ROWS_SUFFIXES if suffix not in page] == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)

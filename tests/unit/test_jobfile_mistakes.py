@@ -9,6 +9,7 @@ from mistakes import Expected, fits
 
 from batchcrew.base.errors import JobFileError
 from batchcrew.jobfile import JobFileOptions, Problems, load_jobfile
+from batchcrew.jobfile.rows.formats import BARE_SUFFIXES, ROWS_SUFFIXES
 
 CREW = "crew: {url: embedded}\n"
 JOBS = "jobs: [{inputs: {a: 1}}]\n"
@@ -217,7 +218,7 @@ ENTRIES: dict[str, tuple[str, Expected]] = {
     ),
     "ending": (
         "- rows: ok.txt",
-        "x.yaml:3:9: invalid file: 'ok.txt' (expected one that ends in .csv .tsv .jsonl .ndjson .json .yaml .yml)",
+        f"x.yaml:3:9: invalid file: 'ok.txt' (expected one that ends in {' '.join(ROWS_SUFFIXES)})",
     ),
     "NUL in a path": ('- rows: "a\\0.csv"', "x.yaml:3:9: invalid path: 'a\\x00.csv' (it contains a NUL character)"),
     "encoding": (
@@ -321,7 +322,7 @@ def test_twenty_mistakes_are_shown_and_more_is_said_only_when_there_are_more(tmp
     [
         ("nowhere.yaml", "nowhere.yaml: not found"),
         ("folder.yaml", "folder.yaml: is a folder; name the job file in it"),
-        ("notes.txt", ("notes.txt", ".yaml .yml .json .csv .tsv .jsonl .ndjson")),
+        ("notes.txt", ("notes.txt", f".yaml .yml .json {' '.join(BARE_SUFFIXES)}")),
         ("leads.xlsx", ("leads.xlsx", "workbook", "CSV UTF-8")),
     ],
 )

@@ -1,4 +1,7 @@
-"""The choice of a watcher for an execution. A new way to watch, or a new schedule, is chosen here."""
+"""The choice of a watcher for an execution. A new way to watch, or a new schedule, is chosen here.
+
+`Watchers` exists once for each run: what watchers of several executions share is an attribute of it.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -15,25 +18,32 @@ if TYPE_CHECKING:
     from batchcrew.crew import CrewClient
 
 
-def watcher_of(attempt: Attempt, client: "CrewClient", context: RunContext, *, resumed: bool) -> Watcher:
-    """Return the watcher of an attempt's execution.
+class Watchers:
+    """Chooses the watchers of a run."""
 
-    Args:
-        client: of the server that runs the execution.
-        resumed: an earlier run has kicked it off.
-    """
-    poll, clock, watch = context.settings.poll, context.clock, attempt.watch
-    schedule: Schedule = PollSchedule(poll, context.rng, polls=0 if watch is None else watch.asked)
-    empty_since = None if watch is None or watch.empty_since is None else _moment(watch.empty_since, clock)
-    requests = StatusRequests(
-        client,
-        attempt.kickoff_id or "",
-        schedule=schedule,
-        settling=Settling(poll, context.rng, since=empty_since),
-        clock=clock,
-        first_wait=_first_wait(attempt, schedule, context, resumed=resumed),
-    )
-    return SingleLook(requests, clock) if context.single_pass else PollingWatcher(requests, clock)
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+
+    def watcher(self, attempt: Attempt, client: "CrewClient", *, resumed: bool) -> Watcher:
+        """Return the watcher of an attempt's execution.
+
+        Args:
+            client: of the server that runs the execution.
+            resumed: an earlier run has kicked it off.
+        """
+        context = self._context
+        poll, clock, watch = context.settings.poll, context.clock, attempt.watch
+        schedule: Schedule = PollSchedule(poll, context.rng, polls=0 if watch is None else watch.asked)
+        empty_since = None if watch is None or watch.empty_since is None else _moment(watch.empty_since, clock)
+        requests = StatusRequests(
+            client,
+            attempt.kickoff_id or "",
+            schedule=schedule,
+            settling=Settling(poll, context.rng, since=empty_since),
+            clock=clock,
+            first_wait=_first_wait(attempt, schedule, context, resumed=resumed),
+        )
+        return SingleLook(requests, clock) if context.single_pass else PollingWatcher(requests, clock)
 
 
 def age_of(attempt: Attempt, clock: Clock) -> float:

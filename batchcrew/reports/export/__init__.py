@@ -1,1 +1,1 @@
-"""Exports: the rows, the CSV cells, and the file that is replaced atomically."""
+"""Exports: one module for each format, the rows that all formats share, and the file that is replaced atomically."""

@@ -12,9 +12,8 @@ from typing import Any
 
 import orjson
 
-from batchcrew.base.export_columns import EXPORT_COLUMNS
 from batchcrew.model.views import ResultRow
-from batchcrew.reports.export.export_format import STALE_COLUMNS, ExportFormat, Table, result_values
+from batchcrew.reports.export.export_format import ExportFormat, Table
 from batchcrew.reports.export.output import Target
 
 # A cell of which nothing can be said against: no quoting, nothing of a formula, nothing that UTF-8 cannot hold.
@@ -92,9 +91,7 @@ class _Writer:
         self._table = table
 
     def begin(self, target: Target) -> None:
-        ours = (*EXPORT_COLUMNS, *(STALE_COLUMNS if self._table.stale else ()))
-        header = (*self._table.columns, *(self._table.names[column] for column in ours))
-        target.write(csv_line([csv_cell(column) for column in header]))
+        target.write(csv_line([csv_cell(column) for column in self._table.header()]))
 
     def add(self, target: Target, rows: Sequence[ResultRow]) -> None:
         target.write("".join(map(self._line, rows)))
@@ -103,12 +100,7 @@ class _Writer:
         pass
 
     def _line(self, row: ResultRow) -> str:
-        own = row.row
-        cells = [csv_cell(own.get(column)) for column in self._table.columns]
-        cells += [csv_cell(value) for value in result_values(row)]
-        if self._table.stale:
-            cells += [csv_cell(row.stale_output), csv_cell(row.stale_inputs)]
-        return csv_line(cells)
+        return csv_line([csv_cell(value) for value in self._table.cells(row)])
 
 
 CSV = ExportFormat(name="csv", writer=_Writer)

@@ -27,6 +27,16 @@ class Table:
     stale: bool
     """True: the batch has stale jobs. A format with fixed columns gets STALE_COLUMNS too."""
 
+    def header(self) -> list[str]:
+        """Return the columns of a format with fixed columns: the file's own, then ours."""
+        ours = (*EXPORT_COLUMNS, *(STALE_COLUMNS if self.stale else ()))
+        return [*self.columns, *(self.names[column] for column in ours)]
+
+    def cells(self, row: ResultRow) -> list[Any]:
+        """Return the values of a row, in the order of the header."""
+        stale = (row.stale_output, row.stale_inputs) if self.stale else ()
+        return [*(row.row.get(column) for column in self.columns), *result_values(row), *stale]
+
 
 class Writer(Protocol):
     """Writes one export to its target, text or bytes. Its methods run in threads, one at a time."""
