@@ -2,7 +2,7 @@
 
 from batchcrew.crew.client import CrewClient
 from batchcrew.crew.connect import crew_address
-from batchcrew.crew.dialect import wrong_kickoff_id
+from batchcrew.crew.kickoff_answers import wrong_kickoff_id
 from batchcrew.crew.ping import Moment, ping
 
 __all__ = ["CrewClient", "Moment", "crew_address", "ping", "wrong_kickoff_id"]
