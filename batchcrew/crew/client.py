@@ -29,7 +29,7 @@ from batchcrew.crew.answers import (
 from batchcrew.crew.connect import STATUS_ROUTES, Endpoints, is_loopback
 from batchcrew.crew.exchange import Exchange, NoReply, Reply
 from batchcrew.crew.input_answers import crew_inputs
-from batchcrew.crew.kickoff_answers import kickoff_id
+from batchcrew.crew.kickoff_answers import kickoff_id, refusal
 from batchcrew.crew.payload import NotUnderstood
 from batchcrew.crew.server_text import REDACTED, as_utf8, clean, server_words
 from batchcrew.model.attempt import Attempt
@@ -40,6 +40,7 @@ from batchcrew.model.crew_answers import (
     Doubtful,
     KickoffAnswer,
     NotSent,
+    NotStarted,
     StatusAnswer,
     Unclear,
     Unusable,
@@ -155,6 +156,9 @@ class CrewClient:
         try:
             accepted = Accepted(kickoff_id(answer))
         except NotUnderstood as error:
+            why = refusal(answer)
+            if why is not None:
+                return NotStarted(f"the kickoff was answered with {reply.code} and {self._clean(why)}")
             return Doubtful(f"the kickoff was answered with {reply.code}, but {self._clean(str(error))}")
         if self._secret and self._secret in accepted.kickoff_id.encode():
             return Doubtful(f"the kickoff was answered with {reply.code}, but its kickoff_id contains the token")
