@@ -7,6 +7,8 @@ from typing import Any
 from batchcrew.crew import spellings
 from batchcrew.crew.payload import NotUnderstood, load
 from batchcrew.crew.server_text import is_page, server_words
+from batchcrew.crew.wrappers import status_word
+from batchcrew.model.execution import ExecutionState
 
 MAX_KICKOFF_ID = 1000
 """Longest valid kickoff id, in characters."""
@@ -52,7 +54,7 @@ def _ids(payload: Any) -> Iterator[str]:
     places = list(_places(payload))
     for place in places:
         yield from _texts(place, spellings.KICKOFF_ID)
-    if not any(map(_reports_error, places)):
+    if not any(_reports_error(place) or _has_failed(place) for place in places):
         for place in places:
             yield from _texts(place, spellings.OTHER_ID)
 
@@ -109,6 +111,11 @@ def _reports_error(place: Mapping[str, Any]) -> bool:
     if any(place.get(flag) is False for flag in spellings.REFUSAL_FLAG if isinstance(flag, str)):
         return True
     return any(spellings.values(place, spellings.REFUSAL))
+
+
+def _has_failed(place: Mapping[str, Any]) -> bool:
+    word = status_word(place)
+    return word is not None and spellings.meaning_of(word)[0] is ExecutionState.FAILED
 
 
 def _may_have_started(place: Mapping[str, Any]) -> bool:

@@ -14,8 +14,9 @@ def unwrapped(payload: Mapping[str, Any]) -> Mapping[str, Any]:
 
     This is one step, for the status, the result, the failure, the tasks and the progress alike:
 
-    - If the status is inside, the inside is the answer. Outside, a missing or unknown word, or `"status": "success"` or
-      `"ok"` without a result, is about the request.
+    - If the status is inside, the inside is the answer. Outside, a missing word, or `"status": "success"` or `"ok"`
+      without a result, is about the request. So is an unknown word, unless the inside has succeeded without a result:
+      then it may be about a part of the execution.
     - If the status is outside, and no result is, the inside holds the rest.
     - Otherwise `data` belongs to the crew and is ignored.
     """
@@ -45,9 +46,10 @@ def _is_answer(inner: Mapping[str, Any], outer: Mapping[str, Any]) -> bool:
         return False
     if outside is None:
         return True
-    known = spellings.meaning_of(inside)[0] is not None
+    meaning = spellings.meaning_of(inside)[0]
+    known = meaning is not None
     if spellings.meaning_of(outside)[0] is None:
-        return known
+        return known and (meaning is not ExecutionState.SUCCEEDED or _has(inner, spellings.RESULT))
     is_envelope = (
         spellings.meaning_of(outside)[0] is ExecutionState.SUCCEEDED
         and spellings.fold(outside) in spellings.WRAPPERS_SUCCESS

@@ -55,6 +55,7 @@ def test_a_kickoff_id_has_other_names_in_wrappers(body: bytes, found: str) -> No
         b'{"error": "Insufficient credits", "id": "request-9"}',
         b'{"id": 1, "jsonrpc": "2.0", "error": {"code": -32000, "message": "no"}}',
         b'{"success": false, "id": "k-1"}',
+        b'{"status": "error", "message": "Invalid token", "id": "request-9"}',
         b'{"errors": ["no"], "data": {"id": "k-1"}}',
         b'{"data": {"id": "k-1", "error": "no"}}',
         b'{"data": "k-1"}',

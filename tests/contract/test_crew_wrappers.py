@@ -98,6 +98,7 @@ def test_the_output_of_a_dump(result: dict[str, Any], output: str, result_json: 
         ({"status": "ok", "data": {"status": "failed", "error": "x"}}, ExecutionState.FAILED, None),
         ({"status": "success", "data": {"status": "warming up"}}, ExecutionState.RUNNING, None),
         ({"status": "fetched", "data": {"status": "completed", "raw": "text"}}, ExecutionState.SUCCEEDED, "text"),
+        ({"status": "researching", "data": {"status": "ok"}}, ExecutionState.RUNNING, None),
         # the status outside is that of the execution, whatever the crew's own data has
         ({"status": "running", "data": {"status": "completed", "output": "x"}}, ExecutionState.RUNNING, None),
         ({"state": "SUCCESS", "data": {"state": "CA", "output": "text"}}, ExecutionState.SUCCEEDED, "text"),
