@@ -155,6 +155,9 @@ async def _continue(
                 result = await _run(request, jobfile, crews, ledger, taken, result, environment)
         if history.changed:
             await ledger.save_reported_warnings(batch, history.kept)
+        if not request.once or (result.run_id is not None and not result.counts.left):  # ticks are called often
+            number, job_ids = await ledger.without_output(batch)
+            result = replace(result, without_output=number, without_output_jobs=job_ids)
         return replace(
             result,
             failing=await ledger.failing(batch),

@@ -6,7 +6,7 @@
 from typing import TYPE_CHECKING, Any
 
 from batchcrew.crew.address import crew_address
-from batchcrew.crew.dialect import wrong_kickoff_id
+from batchcrew.crew.kickoff_answers import wrong_kickoff_id
 
 if TYPE_CHECKING:
     from batchcrew.crew.client import CrewClient

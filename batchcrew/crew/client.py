@@ -1,7 +1,7 @@
 """The client of one deployed crew. It returns every answer, and every failure to get one, as a value.
 
-`exchange` sends requests. The meaning of an answer is in `answers` (codes), `dialect` (payloads) and `failures` (no
-answer).
+`exchange` sends requests. The meaning of an answer is in `answers` (codes), `kickoff_answers`, `input_answers` and
+`dialect` (payloads), and `failures` (no answer).
 """
 
 import asyncio
@@ -27,8 +27,10 @@ from batchcrew.crew.answers import (
     stopping,
 )
 from batchcrew.crew.connect import STATUS_ROUTES, Endpoints, is_loopback
-from batchcrew.crew.dialect import NotUnderstood
 from batchcrew.crew.exchange import Exchange, NoReply, Reply
+from batchcrew.crew.input_answers import crew_inputs
+from batchcrew.crew.kickoff_answers import kickoff_id, refusal
+from batchcrew.crew.payload import NotUnderstood
 from batchcrew.crew.server_text import REDACTED, as_utf8, clean, server_words
 from batchcrew.model.attempt import Attempt
 from batchcrew.model.crew_answers import (
@@ -38,6 +40,7 @@ from batchcrew.model.crew_answers import (
     Doubtful,
     KickoffAnswer,
     NotSent,
+    NotStarted,
     StatusAnswer,
     Unclear,
     Unusable,
@@ -126,7 +129,7 @@ class CrewClient:
             return Unclear(reason, self._retry_after(reply), passing=passing)
         idempotent = reply.headers.get("Idempotency-Key", "").strip().casefold() == "supported"
         try:
-            return dialect.crew_inputs(as_utf8(reply.body, reply.charset), idempotent_kickoff=idempotent)
+            return crew_inputs(as_utf8(reply.body, reply.charset), idempotent_kickoff=idempotent)
         except NotUnderstood as error:
             return Unclear(f"GET {url}: {self._clean(str(error))}")
 
@@ -149,9 +152,13 @@ class CrewClient:
             return kickoff_refusal(
                 reply.code, self._server_text(reply), url=str(url), retry_after=self._retry_after(reply)
             )
+        answer = as_utf8(reply.body, reply.charset)
         try:
-            accepted = Accepted(dialect.kickoff_id(as_utf8(reply.body, reply.charset)))
+            accepted = Accepted(kickoff_id(answer))
         except NotUnderstood as error:
+            why = refusal(answer)
+            if why is not None:
+                return NotStarted(f"the kickoff was answered with {reply.code} and {self._clean(why)}")
             return Doubtful(f"the kickoff was answered with {reply.code}, but {self._clean(str(error))}")
         if self._secret and self._secret in accepted.kickoff_id.encode():
             return Doubtful(f"the kickoff was answered with {reply.code}, but its kickoff_id contains the token")

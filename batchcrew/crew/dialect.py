@@ -1,105 +1,24 @@
-"""Reads the answers of deployed crews, in all dialects met in the field. Pure functions of an answer's bytes.
+"""Reads what deployed crews answer about executions, in all dialects met in the field. Pure functions of the bytes.
 
 The dialect is never configured: each answer is searched for the fields and words of `spellings.py`. A result may be an
 object, a text, or a text that contains JSON.
 """
 
-import json
-import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from math import isfinite
-from typing import Any, NoReturn
+from typing import Any
 
 from batchcrew.crew import spellings
+from batchcrew.crew.payload import NotUnderstood, load_object, name_text
 from batchcrew.crew.server_text import clean, json_text, parse, plain, server_words
-from batchcrew.model.crew_answers import CrewInput, CrewInputs
+from batchcrew.crew.wrappers import crewai_json, is_crewai_dump, status_word, unwrapped
 from batchcrew.model.execution import Execution, ExecutionState, Json, TaskResult
 
-MAX_KICKOFF_ID = 1000
-"""Longest valid kickoff id, in characters."""
 MAX_ERROR = 2000
 """Longest failure text that is stored in addition to the complete answer, in characters."""
-_MAX_NAME = 200
 _MAX_COUNT = 10**9
 
-_BOM = b"\xef\xbb\xbf"
-_NO_NUMBERS = re.compile(rb"\b(?:NaN|Infinity)\b")
 _GUIDE_RESULT = frozenset({"output", "tasks"})
-
-
-class NotUnderstood(ValueError):
-    """The answer is not the expected one; the text says what it is instead (not cleaned yet)."""
-
-
-def load(body: bytes) -> dict[str, Any]:
-    """Return the JSON object in `body`.
-
-    Raises:
-        NotUnderstood: it is not valid JSON (or is nested too deeply, or not UTF-8), or JSON that is not an object.
-    """
-    try:
-        payload = parse(body)
-    except ValueError as error:
-        payload = _load_leniently(body, error)
-    if not isinstance(payload, dict):
-        raise NotUnderstood(f"the answer is JSON but not an object: {plain(payload)[:200]}")
-    return payload
-
-
-def _load_leniently(body: bytes, error: ValueError) -> Any:
-    r"""Read JSON that orjson refuses only for a detail.
-
-    The detail is a byte order mark, half a surrogate pair (`"\ud83d"`, an emoji cut in two), or `NaN` and `Infinity`,
-    which Python's own json writes. A paid answer is not lost for that: the half becomes `?`, the numbers become
-    null.
-    """
-    if b"\\u" not in body and not body.startswith(_BOM) and not _NO_NUMBERS.search(body):
-        _no_json(body, error)
-    try:
-        payload = json.loads(body.decode("utf-8-sig"), parse_constant=_null)
-        return parse(json.dumps(payload, ensure_ascii=False).encode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        _no_json(body, error)
-
-
-def _null(_: str) -> None:
-    """Replace `NaN`, `Infinity` and `-Infinity`."""
-
-
-def _no_json(body: bytes, error: ValueError) -> NoReturn:
-    if not body.strip():
-        raise NotUnderstood("the answer is empty") from error
-    raise NotUnderstood(f"the answer is not JSON ({error}): {server_words(body)[:200]}") from error
-
-
-def kickoff_id(body: bytes) -> str:
-    """Return the kickoff id: an opaque text; an integer becomes its digits.
-
-    Raises:
-        NotUnderstood: there is none, or it is not allowed in a URL.
-    """
-    payload = load(body)
-    found = spellings.first(payload, spellings.KICKOFF_ID)
-    if isinstance(found, int) and not isinstance(found, bool):
-        return str(found)
-    if not isinstance(found, str) or not found.strip():
-        raise NotUnderstood(f"the answer has no kickoff_id: {server_words(body)[:200]}")
-    wrong = wrong_kickoff_id(found)
-    if wrong is not None:
-        raise NotUnderstood(f"the answer has a kickoff_id {wrong}")
-    return found
-
-
-def wrong_kickoff_id(text: str) -> str | None:
-    """Return why `text` is not a valid kickoff_id, as the end of a sentence; None if it is valid."""
-    if not text.strip():
-        return "that is empty"
-    if len(text) > MAX_KICKOFF_ID:
-        return f"of {len(text)} characters"
-    if not text.isprintable() or text in {".", ".."}:
-        return "that is not allowed in a URL"
-    return None
 
 
 def not_found(body: bytes) -> Execution:
@@ -116,7 +35,7 @@ def execution(body: bytes) -> Execution:
     Raises:
         NotUnderstood: it has no status word.
     """
-    payload = load(body)
+    payload = unwrapped(load_object(body))
     word = _status_word(payload, body)
     meaning, word_is_reason = spellings.meaning_of(word)
     answer = body.decode("utf-8", "replace")
@@ -141,17 +60,16 @@ def execution(body: bytes) -> Execution:
 
 
 def _status_word(payload: Mapping[str, Any], body: bytes) -> str:
-    found = list(spellings.values(payload, spellings.STATUS))
-    for word in found:
-        if isinstance(word, str) and word.strip():
-            return word.strip()
-    if any(value is not None for value in found) or any(key in payload for key in spellings.STATUS):
+    word = status_word(payload)
+    if word is not None:
+        return word
+    if any(key in payload for key in spellings.STATUS):
         raise NotUnderstood("the answer's status is not text")
     raise NotUnderstood(f"the answer has no status: {server_words(body)[:200]}")
 
 
 def _succeeded(payload: Mapping[str, Any], word: str, answer: str) -> Execution:
-    result = spellings.first(payload, spellings.RESULT)
+    result = _found_result(payload)
     output, as_json = _result(result)
     separate = spellings.first(payload, spellings.RESULT_JSON)
     if isinstance(separate, str):
@@ -165,9 +83,9 @@ def _succeeded(payload: Mapping[str, Any], word: str, answer: str) -> Execution:
         word=word,
         output=output,
         result_json=as_json,
-        tasks=_tasks(result),
+        tasks=_tasks(payload, result),
         execution_time=_execution_time(payload, result),
-        token_usage=_token_usage(payload),
+        token_usage=_token_usage(payload, result),
         answer=answer,
     )
 
@@ -184,10 +102,10 @@ def _failed(payload: Mapping[str, Any], word: str, answer: str, *, word_is_reaso
     return Execution(
         state=ExecutionState.FAILED,
         word=word,
-        tasks=_tasks(result),
+        tasks=_tasks(payload, result),
         error=text or f"the crew reported '{word}' without a reason",
         execution_time=_execution_time(payload, result),
-        token_usage=_token_usage(payload),
+        token_usage=_token_usage(payload, result),
         answer=answer,
     )
 
@@ -199,6 +117,16 @@ def _without_tasks(result: Any) -> Any:
     return result.get("output") or {key: value for key, value in result.items() if key not in _GUIDE_RESULT}
 
 
+def _found_result(payload: Mapping[str, Any]) -> Any:
+    """Return the first result that is not empty; else an empty one, or None if there is none at all."""
+    empty = None
+    for found in spellings.values(payload, spellings.RESULT):
+        if found not in (None, "", {}, []):
+            return found
+        empty = found if empty is None else empty
+    return empty
+
+
 def _result(result: Any) -> tuple[str | None, Json]:
     """Return `output` and `result_json` of a result of any shape."""
     if result is None:
@@ -206,6 +134,12 @@ def _result(result: Any) -> tuple[str | None, Json]:
     if isinstance(result, str):
         return result, _json_in(result)
     if isinstance(result, dict):
+        if is_crewai_dump(result):
+            output, as_json = _result(result["raw"])
+            separate = crewai_json(result)
+            if separate is None:
+                return output, as_json
+            return output or json_text(separate), separate
         if result.keys() <= _GUIDE_RESULT:
             return _result(result.get("output"))
         if isinstance(result.get("output"), str):
@@ -224,45 +158,52 @@ def _json_in(text: str) -> Json:
     return found
 
 
-def _tasks(result: Any) -> tuple[TaskResult, ...]:
-    tasks = result.get("tasks") if isinstance(result, dict) else None
-    if not isinstance(tasks, list):
-        return ()
-    return tuple(_task(number, task) for number, task in enumerate(tasks, 1) if isinstance(task, dict))
+def _tasks(payload: Mapping[str, Any], result: Any) -> tuple[TaskResult, ...]:
+    """Return the results of the tasks, which are in the result or next to it."""
+    for place in _places(result, payload):
+        for tasks in spellings.values(place, spellings.TASKS):
+            if isinstance(tasks, list):
+                return tuple(_task(number, task) for number, task in enumerate(tasks, 1) if isinstance(task, dict))
+    return ()
+
+
+def _places(*values: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield those of the values that are objects."""
+    yield from (value for value in values if isinstance(value, dict))
 
 
 def _task(number: int, task: Mapping[str, Any]) -> TaskResult:
     return TaskResult(
-        task_id=next(filter(None, map(_name, spellings.values(task, spellings.TASK_NAME))), None) or f"task {number}",
-        output=_result(task.get("output"))[0],
-        agent=_name(task.get("agent")),
+        task_id=next(filter(None, map(name_text, spellings.values(task, spellings.TASK_NAME))), None)
+        or f"task {number}",
+        output=_result(spellings.first(task, spellings.TASK_OUTPUT))[0],
+        agent=name_text(task.get("agent")),
         execution_time=_seconds(task.get("execution_time")),
     )
 
 
 def _execution_time(payload: Mapping[str, Any], result: Any) -> float | None:
-    seconds = _seconds(spellings.first(payload, spellings.EXECUTION_TIME))
-    if seconds is None and isinstance(result, dict):
-        seconds = _seconds(spellings.first(result, spellings.EXECUTION_TIME))
-    return seconds
+    places = _places(payload, result)
+    return next((found for place in places if (found := _time_of(place)) is not None), None)
 
 
-def _token_usage(payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    usage = spellings.first(payload, spellings.TOKEN_USAGE)
-    return usage if isinstance(usage, dict) and usage else None
+def _time_of(place: Mapping[str, Any]) -> float | None:
+    return _seconds(spellings.first(place, spellings.EXECUTION_TIME))
+
+
+def _token_usage(payload: Mapping[str, Any], result: Any = None) -> Mapping[str, Any] | None:
+    for place in _places(payload, result):
+        usage = spellings.first(place, spellings.TOKEN_USAGE)
+        if isinstance(usage, dict) and usage:
+            return usage
+    return None
 
 
 def _label(value: Any) -> str | None:
     """Return the name of the current task: a text, or the first field of an object that names it."""
     if isinstance(value, dict):
-        return next(filter(None, map(_name, spellings.values(value, spellings.CURRENT_TASK_NAME))), None)
-    return _name(value)
-
-
-def _name(value: Any) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    return clean(str(value), _MAX_NAME).strip() or None
+        return next(filter(None, map(name_text, spellings.values(value, spellings.CURRENT_TASK_NAME))), None)
+    return name_text(value)
 
 
 def _seconds(value: Any) -> float | None:
@@ -279,38 +220,3 @@ def _seconds(value: Any) -> float | None:
 def _count(value: Any) -> int | None:
     seconds = _seconds(value)
     return int(seconds) if seconds is not None and seconds <= _MAX_COUNT and seconds == int(seconds) else None
-
-
-def crew_inputs(body: bytes, *, idempotent_kickoff: bool = False) -> CrewInputs:
-    """Return the inputs of a crew, which are a list of names, a mapping of names, or a list of objects.
-
-    `optional_inputs`, which `batchcrew serve` sends, is a list of further names.
-
-    Raises:
-        NotUnderstood: the answer is none of these.
-    """
-    payload = load(body)
-    found = payload.get("inputs")
-    if isinstance(found, dict):
-        entries = [_input(name, about) for name, about in found.items()]
-    elif isinstance(found, list):
-        entries = [
-            _input(entry.get("name"), entry) if isinstance(entry, dict) else _input(entry, None) for entry in found
-        ]
-    else:
-        raise NotUnderstood(f"the answer has no list of inputs: {server_words(body)[:200]}")
-    optional = payload.get("optional_inputs")
-    if isinstance(optional, list):
-        entries += [replace(_input(name, None), required=False) for name in optional]
-    unique = {entry.name: entry for entry in reversed(entries)}
-    ordered = tuple(entry for entry in entries if unique[entry.name] is entry)
-    return CrewInputs(inputs=ordered, idempotent_kickoff=idempotent_kickoff)
-
-
-def _input(name: Any, about: Any) -> CrewInput:
-    if not isinstance(name, str) or not name or not name.isprintable() or len(name) > _MAX_NAME:
-        raise NotUnderstood("the answer's list of inputs has an entry without a usable name")
-    kind = about.get("type") if isinstance(about, dict) else about
-    required = about.get("required", True) if isinstance(about, dict) else True
-    is_optional = required is False or (isinstance(required, str) and required.strip().casefold() == "false")
-    return CrewInput(name=name, type=_name(kind), required=not is_optional)

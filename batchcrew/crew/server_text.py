@@ -92,22 +92,30 @@ def _validation(place: Any, message: Any) -> str:
 
 
 def as_utf8(body: bytes, charset: str | None) -> bytes:
-    """Return `body` as UTF-8, if its Content-Type names another encoding (some servers send Latin-1).
+    """Return `body` as UTF-8, if its Content-Type names another encoding, or if it is Latin-1 and none is named.
 
     Bytes that are valid UTF-8 are returned unchanged: some servers name a charset that they do not use.
     """
-    if charset is None or body.isascii():
+    if body.isascii():
         return body
     try:
-        if codecs.lookup(charset).name in {"utf-8", "ascii"}:
+        if charset is not None and codecs.lookup(charset).name in {"utf-8", "ascii"}:
             return body
         try:
             body.decode("utf-8")
         except UnicodeDecodeError:
-            return body.decode(charset).encode()
+            return (_latin_1(body) if charset is None else body.decode(charset)).encode()
     except (LookupError, ValueError):  # an unknown charset, or bytes that are not of it
         return body
     return body
+
+
+def _latin_1(body: bytes) -> str:
+    """Return the text of Latin-1; Windows adds quotes, dashes and the euro sign to it."""
+    try:
+        return body.decode("cp1252")
+    except UnicodeDecodeError:
+        return body.decode("latin-1")
 
 
 def server_words(body: bytes) -> str:
@@ -130,6 +138,11 @@ def server_words(body: bytes) -> str:
     elif details:
         parts.append(plain(details))
     return ": ".join(parts) if parts else plain(payload)
+
+
+def is_page(body: bytes) -> bool:
+    """Return whether an answer is an HTML page."""
+    return bool(_LOOKS_LIKE_HTML.search(body[:1024].decode("utf-8", "replace")))
 
 
 def _page_words(text: str) -> str:

@@ -20,8 +20,19 @@ STATUS_WORDS: Mapping[str, ExecutionState] = {
     "started": ExecutionState.RUNNING,
     "in progress": ExecutionState.RUNNING,
     "pending human input": ExecutionState.WAITING_FOR_PERSON,
+    "pending human feedback": ExecutionState.WAITING_FOR_PERSON,
+    "awaiting human input": ExecutionState.WAITING_FOR_PERSON,
+    "awaiting human feedback": ExecutionState.WAITING_FOR_PERSON,
+    "waiting for human": ExecutionState.WAITING_FOR_PERSON,
+    "waiting for human input": ExecutionState.WAITING_FOR_PERSON,
+    "waiting for human feedback": ExecutionState.WAITING_FOR_PERSON,
     "completed": ExecutionState.SUCCEEDED,
+    "complete": ExecutionState.SUCCEEDED,
     "success": ExecutionState.SUCCEEDED,
+    "succeeded": ExecutionState.SUCCEEDED,
+    "done": ExecutionState.SUCCEEDED,
+    "finished": ExecutionState.SUCCEEDED,
+    "ok": ExecutionState.SUCCEEDED,
     "error": ExecutionState.FAILED,
     "failed": ExecutionState.FAILED,
     "failure": ExecutionState.FAILED,
@@ -42,25 +53,51 @@ ENDED_WITHOUT_RESULT = (
 )
 """Words of executions that failed; the word is the reason, because these servers rarely give another one."""
 
-KICKOFF_ID: Fields = ("kickoff_id",)
+WRAPPER = "data"
+"""The key of a wrapper that holds the complete answer: `{"data": {…}}`."""
+WRAPPERS_SUCCESS = frozenset({"success", "ok"})
+"""Words of `status` that may be about the request instead of the execution, if the wrapper has a status inside."""
+KICKOFF_ID: Fields = ("kickoff_id", "kickoffId", "result.kickoff_id")
+OTHER_ID: Fields = ("execution_id", "job_id", "run_id", "id", "task_id")
+"""Names that an error may use for something else: they are kickoff ids only in an answer without a REFUSAL."""
+REFUSAL: Fields = ("error", "errors", "error_message")
+"""What a kickoff's answer has with a success code, if nothing was started."""
+REFUSAL_FLAG: Fields = ("success", "ok")
+"""False means the same as a REFUSAL."""
+REFUSAL_CODE: Fields = ("code", "status", "statusCode", "status_code", "error.code", "error.status")
+"""The HTTP status of a REFUSAL, if it is a number."""
+EXECUTION_TRACE: Fields = ("state", "status", "result", "output", "raw", "tasks", "tasks_output", "token_usage")
+"""What a kickoff's answer has only if something may have been started."""
+INPUTS: Fields = ("inputs", "required_inputs", "required")
 STATUS: Fields = ("state", "status")
 """The first one that is text: the `state` of a flow may be an object."""
-RESULT: Fields = ("result", "final_output")
-RESULT_JSON: Fields = ("result_json",)
+RESULT: Fields = ("result", "final_output", "output", "raw", "response", "last_executed_task.output")
+"""The first one that is not empty; if all are, the first one that is not null."""
+RESULT_JSON: Fields = ("result_json", "json_dict", "pydantic")
 """The result as JSON, in addition to RESULT."""
 FAILURE_TEXT: Fields = ("error", "error_message", "message")
 """The first one that is not empty; after them, FAILURE_RESULT."""
-FAILURE_RESULT: Fields = ("result",)
+FAILURE_RESULT: Fields = ("result", "output")
 """The result of a failed execution, which may hold its tasks and its failure text."""
 EXECUTION_TIME: Fields = ("execution_time",)
 TOKEN_USAGE: Fields = ("token_usage",)
+TASKS: Fields = ("tasks", "tasks_output")
+"""The results of the tasks, in a result or next to it."""
 CURRENT_TASK: Fields = ("current_task", "last_step")
 CURRENT_TASK_NAME: Fields = ("task", "name", "task_id", "agent")
 """In a current task that is an object."""
 COMPLETED_TASKS: Fields = ("progress.completed_tasks",)
 TOTAL_TASKS: Fields = ("progress.total_tasks",)
 TASK_NAME: Fields = ("task_id", "name")
-"""In an entry of a result's `tasks`."""
+"""In an entry of TASKS."""
+TASK_OUTPUT: Fields = ("output", "raw")
+"""In an entry of TASKS."""
+CREW_OUTPUT = frozenset({"raw", "pydantic", "json_dict", "tasks_output", "token_usage"})
+"""The fields of CrewAI's own `CrewOutput`."""
+TASK_OUTPUT_DUMP = frozenset(
+    {"raw", "pydantic", "json_dict", "description", "name", "expected_output", "summary", "agent", "output_format"}
+)
+"""The fields of CrewAI's own `TaskOutput`."""
 
 _SEPARATORS = re.compile(r"[\s_-]+")
 

@@ -20,7 +20,17 @@ from batchcrew.engine.observe.choice import Watchers, age_of
 from batchcrew.engine.observe.deadline import LASTING_TIMES, ExecutionDeadline
 from batchcrew.engine.observe.watcher import NotDue, Observation
 from batchcrew.model.attempt import Attempt, Outcome, Progress, Watch
-from batchcrew.model.crew_answers import Accepted, BadInputs, Busy, Doubtful, KickoffAnswer, NotSent, Unclear, Unusable
+from batchcrew.model.crew_answers import (
+    Accepted,
+    BadInputs,
+    Busy,
+    Doubtful,
+    KickoffAnswer,
+    NotSent,
+    NotStarted,
+    Unclear,
+    Unusable,
+)
 from batchcrew.model.events import KickedOff, Progressed, RecordKickoff
 from batchcrew.model.execution import Execution, ExecutionState
 from batchcrew.model.run import StopReason
@@ -128,6 +138,10 @@ class AttemptTask:
                 self.lane.give_up(reason)
                 self._left = self._maybe_sent  # still intended: the next run sends the same key again
                 return None if self._left else retry.rejected(reason)
+            case NotStarted(reason):
+                if self.lane.kickoff_not_started(reason):
+                    return retry.rejected(reason)
+                return retry.not_started(reason, **self._decisions())
             case Doubtful(reason):
                 if self.lane.idempotent and (self._context.single_pass or stop.leaving()):
                     self._left = True

@@ -17,6 +17,9 @@ from batchcrew.model.run import StopReason
 if TYPE_CHECKING:
     from batchcrew.crew import CrewClient
 
+MOST_NOT_STARTED = 3
+"""Kickoffs in a row with an error in place of a kickoff id, after which the crew is given up."""
+
 
 class CrewLane:
     """One crew of a run: its client, its limits, and the state of its jobs.
@@ -52,6 +55,8 @@ class CrewLane:
         """No job is pending now; a retry may become due, or a job may become pending again."""
         self.budget_spent = False
         """The crew's budget of the month is spent: none of its jobs starts in this run."""
+        self._not_started = 0
+        """The latest kickoffs in a row that were answered with an error in place of a kickoff id."""
         self._became_pending = 0
         self._ready = False
         self._preparations = 0
@@ -122,6 +127,7 @@ class CrewLane:
 
     def kickoff_accepted(self, permit: Permit) -> None:
         """Record that the crew accepted the permit's kickoff; its kickoff_id is durable."""
+        self._not_started = 0
         self.limits.accepted(permit)
         self._succeeded(self.limits.kickoffs)
         self.kickoffs += 1
@@ -129,6 +135,7 @@ class CrewLane:
 
     def inputs_refused(self) -> None:
         """Record that the crew refused the inputs of a job: the crew works."""
+        self._not_started = 0
         self.limits.reached()
         self._succeeded(self.limits.kickoffs)
 
@@ -150,6 +157,16 @@ class CrewLane:
                 self.limits.not_sent(sent_at=sent_at)
                 self._failed(self.limits.kickoffs, reason)
                 self._warn_of_pause(f"cannot be reached ({reason})")
+
+    def kickoff_not_started(self, reason: str) -> bool:
+        """Record an error in place of a kickoff id. Return whether the run stops: the URL or a gateway is wrong."""
+        self.limits.reached()
+        self._failed(self.limits.kickoffs, reason)
+        self._not_started += 1
+        if self._not_started < MOST_NOT_STARTED:
+            return False
+        self.give_up(f"{reason} ({self._not_started} kickoffs in a row); check `url:` and `token:`")
+        return True
 
     def kickoff_in_doubt(self, answer: KickoffAnswer, reason: str, *, sent_at: float) -> None:
         """Record an answer that leaves an attempt in doubt, which the crew may have started."""

@@ -102,6 +102,22 @@ def rejected(reason: str, *, for_good: bool = False) -> Outcome:
     )
 
 
+def not_started(reason: str, *, attempts_used: int, retry: RetrySettings, rng: random.Random) -> Outcome:
+    """Return the outcome of a kickoff that was answered with an error in place of a kickoff id: nothing was paid.
+
+    It uses up an attempt, because the error may be about this job alone.
+    """
+    is_last = attempts_used >= retry.attempts
+    wait = jittered(min(retry.backoff * retry.factor ** (attempts_used - 1), retry.max), rng)
+    return Outcome(
+        attempt_state=AttemptState.REJECTED,
+        job_state=JobState.FAILED if is_last else JobState.PENDING,
+        reason=reason,
+        retry_in=None if is_last else wait,
+        uses_attempt=True,
+    )
+
+
 def _failed(
     state: AttemptState,
     kind: RetryClass,

@@ -131,7 +131,7 @@ def end(
     Its results, its job's new state and the batch's failures in a row are one transaction.
     """
     execution = outcome.execution
-    refunded = 1 if outcome.attempt_state is AttemptState.REJECTED else 0
+    refunded = 1 if outcome.attempt_state is AttemptState.REJECTED and not outcome.uses_attempt else 0
     if attempt.outdated and outcome.job_state is JobState.PENDING:
         refunded = attempt.attempts_used  # its attempts with other inputs do not count
     reason, fingerprint = plain_text(outcome.reason), reason_fingerprint(outcome.reason)

@@ -104,3 +104,5 @@ class Outcome:
     execution: Execution | None = None
     retry_in: float | None = None
     """Seconds until the job may start again; set when `job_state` is pending."""
+    uses_attempt: bool = False
+    """Whether it counts against `retry.attempts` although `attempt_state` is rejected."""

@@ -48,13 +48,20 @@ class Unusable:
 
 
 @dataclass(frozen=True, slots=True)
+class NotStarted:
+    """The answer has a success code, but is an error or a login page: it uses up an attempt, and costs nothing."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Doubtful:
     """The request was sent, and its answer is lost or not understood: the crew may be running."""
 
     reason: str
 
 
-KickoffAnswer: TypeAlias = Accepted | Busy | NotSent | BadInputs | Unusable | Doubtful
+KickoffAnswer: TypeAlias = Accepted | Busy | NotSent | BadInputs | Unusable | NotStarted | Doubtful
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,10 @@ class RunResult:
     failing: tuple[JobLine, ...] = ()
     duplicates: tuple[str, ...] = ()
     """job_ids kicked off again after an attempt in doubt (the first few)."""
+    without_output: int = 0
+    """Jobs that succeeded without an output."""
+    without_output_jobs: tuple[str, ...] = ()
+    """Their job_ids (the first few)."""
     ledger: str = ""
     jobfile: str = ""
     jobfile_options: tuple[str, ...] = ()

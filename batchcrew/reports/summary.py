@@ -53,6 +53,8 @@ def render_summary(result: RunResult) -> str:
     """
     lines = [headline(result)]
     lines += [f"  {line}" for line in _body(result)]
+    if result.without_output:
+        lines.append(f"  warning: {_without_output(result)}")
     lines += [f"  warning: {clean_text(warning)}" for warning in result.warnings]
     commands = list(next_commands(result))
     width = max((len(purpose) for purpose, _ in commands), default=0)
@@ -148,11 +150,20 @@ def _slow(line: JobLine) -> str:
 def duplicates_line(number: int, job_ids: Sequence[str]) -> str:
     """Return `possible duplicates: 2 (jobs a, b)`; `job_ids` may be the first few of the `number`."""
     number = max(number, len(job_ids))
+    return f"possible duplicates: {number}{_named(number, job_ids)}"
+
+
+def _without_output(result: RunResult) -> str:
+    number = result.without_output
+    return f"{_jobs(number)} succeeded without an output{_named(number, result.without_output_jobs)}"
+
+
+def _named(number: int, job_ids: Sequence[str]) -> str:
+    """Return ` (jobs a, b, …)`: the first few of the `number` jobs; nothing if `job_ids` is empty."""
     shown = [clean_text(job_id, limit=_ID_COLUMNS) for job_id in job_ids[:SHOWN_DUPLICATES]]
     if 0 < len(shown) < number:
         shown.append("…")
-    names = f" ({'job' if number == 1 else 'jobs'} {', '.join(shown)})" if shown else ""
-    return f"possible duplicates: {number}{names}"
+    return f" ({'job' if number == 1 else 'jobs'} {', '.join(shown)})" if shown else ""
 
 
 def _failing(result: RunResult) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import pytest
 
 from batchcrew.crew import dialect
+from batchcrew.crew.payload import NotUnderstood
 from batchcrew.crew.server_text import as_utf8
 from batchcrew.model.execution import ExecutionState
 
@@ -71,7 +72,17 @@ def test_utf8_is_read_whatever_the_charset_says(charset: str | None) -> None:
     assert dialect.execution(as_utf8(body, charset)).output == "Café Zürich"
 
 
-@pytest.mark.parametrize("charset", ["utf-8", "ascii", "utf-7x", None])
-def test_bytes_of_no_named_encoding_are_an_error_of_that_answer(charset: str | None) -> None:
-    with pytest.raises(dialect.NotUnderstood):
+@pytest.mark.parametrize("encoding", ["latin-1", "windows-1252"])
+def test_latin_1_is_read_also_if_no_charset_is_named(encoding: str) -> None:
+    body = '{"status": "completed", "result": "Café Zürich \xa35"}'.encode(encoding)
+    found = dialect.execution(as_utf8(body, None))
+    assert found.output == "Café Zürich £5"
+    assert found.answer == '{"status": "completed", "result": "Café Zürich \xa35"}'
+    assert dialect.execution(as_utf8(b'{"status": "done", "raw": "5 \x80 \x93ok\x94"}', None)).output == "5 € “ok”"
+    assert dialect.execution(as_utf8(b'{"status": "done", "raw": "\x81\xe9"}', None)).output == "\x81é"
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "ascii", "utf-7x"])
+def test_bytes_of_no_named_encoding_are_an_error_of_that_answer(charset: str) -> None:
+    with pytest.raises(NotUnderstood):
         dialect.execution(as_utf8('{"status": "completed", "result": "Café"}'.encode("latin-1"), charset))

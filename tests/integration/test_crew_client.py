@@ -24,6 +24,7 @@ from batchcrew.model.crew_answers import (
     CrewInputs,
     Doubtful,
     NotSent,
+    NotStarted,
     Unclear,
     Unusable,
 )
@@ -122,6 +123,16 @@ async def test_kickoff_codes(code: int, kind: type) -> None:
 async def test_a_kickoff_answer_without_an_id_is_doubtful(code: int, body: bytes) -> None:
     async with WireServer(says(http(code, body))) as server, crew(server.url) as client:
         assert isinstance(await client.kickoff(attempt()), Doubtful)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"error": "Insufficient credits"}', b"<html><title>Log in</title></html>", b'{"success": false, "m": 1}']
+)
+@pytest.mark.parametrize("code", [200, 202])
+async def test_an_error_in_a_success_is_a_refusal(code: int, body: bytes) -> None:
+    async with WireServer(says(http(code, body))) as server, crew(server.url) as client:
+        assert isinstance(await client.kickoff(attempt()), NotStarted)
+    assert len(server.requests) == 1
 
 
 async def test_the_content_type_is_not_trusted() -> None:

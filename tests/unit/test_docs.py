@@ -22,6 +22,7 @@ from batchcrew.config.crews import CrewSettings, RemoteCrew, ServedCrew, ServeSe
 from batchcrew.config.declarations import Setting, Settings, declared
 from batchcrew.config.limits import FailureLimit
 from batchcrew.config.settings import BreakerSettings, PollSettings, RetrySettings, RunSettings
+from batchcrew.crew import spellings
 from batchcrew.jobfile import load_jobfile
 from batchcrew.jobfile.rows.formats import ROWS_SUFFIXES
 from batchcrew.model.exit_codes import MEANINGS, SHORT_MEANINGS, ExitCode
@@ -203,6 +204,26 @@ def test_every_test_that_the_promises_name_exists(name: str, least: int) -> None
     assert len(named) > least
     for file, test in named:
         assert re.search(rf"^(async )?def {test}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), test
+
+
+def test_every_answer_that_is_understood_names_its_contract_test() -> None:
+    page = (ROOT / "docs" / "crew-api.md").read_text(encoding="utf-8")
+    lines = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| answer |")]
+    assert len(lines) > 30
+    for line in lines:
+        named = re.findall(r"`(tests/contract/\w+\.py)::(\w+)`", line.rsplit(" | ", 1)[1])
+        assert named, line
+        for file, test in named:
+            assert re.search(rf"^def {test}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), test
+
+
+def test_the_page_of_answers_has_every_name_of_the_spellings() -> None:
+    page = (ROOT / "docs" / "crew-api.md").read_text(encoding="utf-8")
+    tables = (spellings.KICKOFF_ID, spellings.OTHER_ID, spellings.RESULT, spellings.FAILURE_TEXT, spellings.INPUTS)
+    names = [name for table in tables for name in table if isinstance(name, str)]
+    words = [word for word in spellings.STATUS_WORDS if "human" not in word]
+    missing = [name for name in (*names, *words, *spellings.ENDED_WITHOUT_RESULT) if f"`{name}`" not in page]
+    assert missing == []
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")

@@ -118,6 +118,14 @@ def test_one_duplicate_and_more_than_are_named() -> None:
     assert "  possible duplicates: 7 (jobs a, b, …)" in render_summary(many).splitlines()
 
 
+def test_jobs_without_an_output_are_counted_in_a_warning() -> None:
+    one = replace(DONE, without_output=1, without_output_jobs=("a",))
+    many = replace(DONE, without_output=7, without_output_jobs=("a", "b"))
+    assert "  warning: 1 job succeeded without an output (job a)" in render_summary(one).splitlines()
+    assert "  warning: 7 jobs succeeded without an output (jobs a, b, …)" in render_summary(many).splitlines()
+    assert summary_json(many)["without_output"] == 7
+
+
 def test_a_long_reason_goes_on_below() -> None:
     result = replace(DONE, counts=Counts(failed=1), failing=(failing(0, reason="missing inputs: " + "budget, " * 200),))
     lines = render_summary(result).splitlines()
@@ -157,6 +165,8 @@ def test_no_text_reaches_the_terminal_as_it_came(text: str) -> None:
         slowest=(line,),
         failing=(line,),
         duplicates=(text,),
+        without_output=2,
+        without_output_jobs=(text,),
         ledger=text or "x",
         jobfile=text,
         warnings=(text,),
@@ -222,6 +232,7 @@ def test_the_summary_as_json_has_stable_keys() -> None:
             }
         ],
         "possible_duplicates": ["a"],
+        "without_output": 0,
         "ledger": "results/batchcrew.db",
         "jobfile": "jobs/demo.yaml",
         "warnings": [],

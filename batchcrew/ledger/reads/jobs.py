@@ -25,6 +25,16 @@ FROM (
 ) AS unsure CROSS JOIN jobs AS j ON j.id = unsure.job WHERE j.batch_id = ?
 """
 
+# succeeded jobs whose answer has no output, as `Execution.has_output` has it (a long output is not copied to trim it)
+_BLANKS = "char(9, 10, 11, 12, 13, 32)"
+_WITHOUT_OUTPUT = f"""
+FROM jobs AS j JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
+WHERE j.batch_id = ? AND j.present = 1 AND j.state = 'succeeded'
+AND (a.output IS NULL OR (trim(substr(a.output, 1, 50), {_BLANKS}) = '' AND trim(a.output, {_BLANKS}) = ''))
+AND coalesce(a.result_json, 'null') IN ('null', '{{}}', '[]', '""')
+AND NOT EXISTS (SELECT 1 FROM task_results AS t WHERE t.attempt_id = a.id AND t.output <> '')
+"""
+
 
 async def job_counts(connection: aiosqlite.Connection, batch_id: int) -> Counts:
     """Return the number of jobs by state, from the index alone."""
@@ -96,6 +106,14 @@ class JobReads(Reads):
     async def duplicates(self, key: BatchKey, limit: int = 5) -> tuple[str, ...]:
         """Return the ids of the first jobs that may have run twice."""
         return await self._query(lambda connection: first_duplicates(connection, key.id, limit))
+
+    async def without_output(self, key: BatchKey, limit: int = 5) -> tuple[int, tuple[str, ...]]:
+        """Return the number of jobs that succeeded without an output, and the ids of the first ones."""
+        number = int(await self._value(f"SELECT count(*) {_WITHOUT_OUTPUT}", (key.id,)))
+        if not number:
+            return 0, ()
+        found = await self._rows(f"SELECT j.job_id {_WITHOUT_OUTPUT} ORDER BY +j.position LIMIT ?", (key.id, limit))
+        return number, tuple(row[0] for row in found)
 
     async def failing(self, key: BatchKey, limit: int = 5) -> tuple[JobLine, ...]:
         """Return the first failed and held jobs."""
