@@ -235,5 +235,11 @@ SELECT b.batch, j.job_id, coalesce(a.sent_crew, j.crew) AS crew, a.number, a.sta
 FROM attempts AS a JOIN jobs AS j ON j.id = a.job JOIN batches AS b ON b.id = j.batch_id;
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+_VERSION_5 = """
+-- answers without an output: every summary counts them
+CREATE INDEX attempts_without_output ON attempts (job, number)
+    WHERE state = 'succeeded' AND trim(coalesce(output, ''), char(9, 10, 11, 12, 13, 32)) = '';
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
 """Script n brings a ledger from version n to n + 1."""

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import stat
 from collections.abc import AsyncIterator, Iterable
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -425,3 +426,25 @@ async def test_a_ledger_of_the_first_version_is_brought_up_and_keeps_its_jobs(tm
         await ledger.open_run(key.id, pid=1, host="h", version="v")
         await ledger.ended(attempt, SUCCEEDED)
         assert (await ledger.counts(key)).succeeded == 1
+
+
+async def test_a_ledger_of_version_4_is_brought_up_with_its_answers(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    with closing(sqlite3.connect(path)) as old:
+        for script in migrations.MIGRATIONS[:4]:
+            old.executescript(script)
+        old.executescript(
+            f"PRAGMA application_id = {schema.APPLICATION_ID}; PRAGMA user_version = 4;"
+            "INSERT INTO batches (id, batch, jobfile, created_at) VALUES (1, 'b', 'j', '2026-01-01T00:00:00.000Z');"
+            "INSERT INTO runs (id, batch_id, started_at, pid, host, version)"
+            " VALUES ('r', 1, '2026-01-01T00:00:00.000Z', 1, 'h', '0');"
+            "INSERT INTO jobs (batch_id, job_id, crew, position, state, attempts, charged, inputs, meta, row, source,"
+            " updated_at) VALUES (1, 'a', 'default', 0, 'succeeded', 1, 1, '{}', '{}', '{}', 'f:1', '');"
+            "INSERT INTO attempts (id, job, number, run_id, state, kickoff_id, intended_at)"
+            " VALUES ('r-1', 1, 1, 'r', 'succeeded', 'k', '2026-01-01T00:00:00.000Z');"
+        )
+    async with Ledger(path, clock=ManualClock()) as ledger:
+        key = await ledger.batch("b")
+        assert key is not None
+        assert (await ledger.counts(key)).succeeded == 1
+        assert await ledger.without_output(key) == (1, ("a",))

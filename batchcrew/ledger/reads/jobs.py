@@ -25,13 +25,12 @@ FROM (
 ) AS unsure CROSS JOIN jobs AS j ON j.id = unsure.job WHERE j.batch_id = ?
 """
 
-# succeeded jobs whose answer has no output, as `Execution.has_output` has it (a long output is not copied to trim it)
-_BLANKS = "char(9, 10, 11, 12, 13, 32)"
-_WITHOUT_OUTPUT = f"""
-FROM jobs AS j JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
-WHERE j.batch_id = ? AND j.present = 1 AND j.state = 'succeeded'
-AND (a.output IS NULL OR (trim(substr(a.output, 1, 50), {_BLANKS}) = '' AND trim(a.output, {_BLANKS}) = ''))
-AND coalesce(a.result_json, 'null') IN ('null', '{{}}', '[]', '""')
+# succeeded jobs whose answer has no output, as `Execution.has_output` has it; the first line is the index's condition
+_WITHOUT_OUTPUT = """
+FROM attempts AS a INDEXED BY attempts_without_output CROSS JOIN jobs AS j ON j.id = a.job AND a.number = j.attempts
+WHERE a.state = 'succeeded' AND trim(coalesce(a.output, ''), char(9, 10, 11, 12, 13, 32)) = ''
+AND j.batch_id = ? AND j.present = 1 AND j.state = 'succeeded'
+AND coalesce(a.result_json, 'null') IN ('null', '{}', '[]', '""')
 AND NOT EXISTS (SELECT 1 FROM task_results AS t WHERE t.attempt_id = a.id AND t.output <> '')
 """
 
