@@ -15,6 +15,7 @@ from manual_clock import ManualClock
 
 from batchcrew.base.clock import to_text
 from batchcrew.base.errors import BatchBusy, LedgerError, LedgerTooNew, NotInLedger
+from batchcrew.base.reasons import reason_fingerprint
 from batchcrew.ledger import BatchKey, BatchLock, Duplicate, Ledger, migrations, schema
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome, Progress
 from batchcrew.model.execution import Execution, ExecutionState, TaskResult
@@ -431,10 +432,11 @@ async def test_a_ledger_of_the_first_version_is_brought_up_and_keeps_its_jobs(tm
 async def test_a_ledger_of_version_4_is_brought_up_with_its_answers(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     with closing(sqlite3.connect(path)) as old:
+        old.create_function("reason_fingerprint_of", 1, reason_fingerprint)
         for script in migrations.MIGRATIONS[:4]:
             old.executescript(script)
+        old.executescript(f"PRAGMA application_id = {schema.APPLICATION_ID}; PRAGMA user_version = 4;")
         old.executescript(
-            f"PRAGMA application_id = {schema.APPLICATION_ID}; PRAGMA user_version = 4;"
             "INSERT INTO batches (id, batch, jobfile, created_at) VALUES (1, 'b', 'j', '2026-01-01T00:00:00.000Z');"
             "INSERT INTO runs (id, batch_id, started_at, pid, host, version)"
             " VALUES ('r', 1, '2026-01-01T00:00:00.000Z', 1, 'h', '0');"
