@@ -260,7 +260,7 @@ def test_a_row_that_lost_a_required_input_while_in_progress_is_not_kicked_off(tm
     assert states(tmp_path) == {"succeeded": 2, "failed": 1}
 
 
-def test_the_guard_of_reruns_looks_at_a_file_that_was_taken_in_already(tmp_path: Path, crew: Crew) -> None:
+def test_the_rerun_guard_also_checks_a_file_that_was_ingested_before(tmp_path: Path, crew: Crew) -> None:
     job_file(tmp_path, crew.url)
     write(tmp_path, rows(20))
     run(tmp_path)

@@ -29,7 +29,7 @@ def crew(folder: Path) -> Iterator[Crew]:
     made.stop()
 
 
-def test_what_still_runs_is_said_with_the_command_that_has_it_watched(folder: Path, crew: Crew) -> None:
+def test_running_executions_are_reported_with_the_command_that_watches_them(folder: Path, crew: Crew) -> None:
     ended = call(folder, "recheck", "jobs")
     assert ended.returncode == 1, ended.stderr
     assert "2 executions checked: 2 running" in ended.stdout

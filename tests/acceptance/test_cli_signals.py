@@ -42,7 +42,7 @@ def running(folder: Path, held: HeldCrew, *options: str) -> Process:
 
 
 @SIGNALS
-def test_the_first_signal_leaves_what_is_in_flight_for_the_next_run(
+def test_the_first_signal_leaves_executions_to_the_next_run(
     folder: Path, held: HeldCrew, number: signal.Signals
 ) -> None:
     run = running(folder, held)
@@ -57,7 +57,7 @@ def test_the_first_signal_leaves_what_is_in_flight_for_the_next_run(
     assert held.kickoffs == 6
 
 
-def test_the_second_signal_ends_at_once_and_the_ledger_is_whole(folder: Path, held: HeldCrew) -> None:
+def test_the_second_signal_ends_the_run_at_once_with_a_consistent_ledger(folder: Path, held: HeldCrew) -> None:
     run = running(folder, held, "--drain")
     run.send_signal(signal.SIGINT)
     read_until(run, "SIGINT")  # it waits for executions that never end
@@ -271,7 +271,7 @@ def test_a_run_under_nohup_survives_its_terminal(folder: Path, held: HeldCrew) -
     assert run.returncode == 0, said
 
 
-def test_a_thread_that_is_stuck_keeps_nobody_waiting() -> None:
+def test_a_stuck_thread_does_not_delay_the_exit() -> None:
     script = (
         "import asyncio, time\n"
         "from batchcrew.cli.leaving import leave\n"
@@ -298,7 +298,7 @@ def test_a_thread_that_is_stuck_keeps_nobody_waiting() -> None:
     assert (ended.returncode, ended.stdout) == (3, "worked"), ended.stderr
 
 
-def test_a_terminal_that_goes_away_is_a_signal_and_no_defect(folder: Path, held: HeldCrew) -> None:
+def test_a_closed_terminal_counts_as_a_signal_not_as_a_defect(folder: Path, held: HeldCrew) -> None:
     """The terminal's end closes standard error as well: the summary cannot be shown, the run still ends in order."""
     run = running(folder, held)
     run.stderr.close()

@@ -116,7 +116,7 @@ def test_what_was_done_is_done_also_when_it_cannot_be_printed(ended: Path) -> No
     assert json.loads(call(ended, "status", "jobs", "--json").stdout)["counts"]["pending"] == 1
 
 
-def test_an_export_to_a_full_device_is_no_internal_error(ended: Path) -> None:
+def test_an_export_to_a_full_device_is_not_an_internal_error(ended: Path) -> None:
     done = call(ended, "export", "jobs", "-o", "/dev/full")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "/dev/full" in done.stderr

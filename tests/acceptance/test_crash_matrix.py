@@ -131,7 +131,7 @@ def test_killed_at_this_point(
 
 @pytest.mark.parametrize("point", ["before:commit", "after:commit"])
 @pytest.mark.parametrize("verb", ["retry", "attach", "adopt"])
-def test_a_persons_command_that_is_killed_has_happened_or_not(
+def test_a_killed_command_took_effect_completely_or_not_at_all(
     tmp_path: Path, crews: dict[str, Crew], point: str, verb: str, record_property: Callable[[str, object], None]
 ) -> None:
     crew = crews["at_most_once"]

@@ -232,7 +232,7 @@ def test_a_read_only_ledger(folder: Path, crew: Crew) -> None:
     finished(folder, crew, "results/batchcrew.db")
 
 
-def test_what_was_in_flight_is_a_matter_of_runs_only(folder: Path, crew: Crew) -> None:
+def test_only_runs_promise_that_executions_are_resumed(folder: Path, crew: Crew) -> None:
     assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
     with read_only(folder / "results"):
         for command in (
@@ -261,7 +261,9 @@ def test_what_was_in_flight_is_a_matter_of_runs_only(folder: Path, crew: Crew) -
         ("recheck", "jobs"),
     ],
 )
-def test_a_write_that_fails_is_told_by_what_was_started(folder: Path, crew: Crew, command: tuple[str, ...]) -> None:
+def test_a_failed_write_promises_to_resume_only_in_run_and_tick(
+    folder: Path, crew: Crew, command: tuple[str, ...]
+) -> None:
     assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
     with closing(sqlite3.connect(folder / "results" / "batchcrew.db")) as connection:
         connection.execute("CREATE TRIGGER no_job BEFORE UPDATE ON jobs BEGIN SELECT raise(ABORT, 'no'); END")

@@ -169,7 +169,7 @@ def test_a_ledger_above_that_everyone_can_write_is_not_used(tmp_path: Path, crew
     assert said.index("is skipped") < said.index("start: ")
 
 
-def test_a_damaged_ledger_is_no_reason_to_pay_again(tmp_path: Path, crew: Crew) -> None:
+def test_a_damaged_ledger_does_not_lead_to_paying_again(tmp_path: Path, crew: Crew) -> None:
     make(tmp_path / "data", crew)
     (tmp_path / "results").mkdir()
     (tmp_path / LEDGER).write_text("this is no database, and long enough to be looked at as one" * 20)

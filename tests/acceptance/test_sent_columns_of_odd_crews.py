@@ -80,7 +80,7 @@ async def call(folder: Path, *arguments: str) -> "CompletedProcess[str]":
 
 
 @pytest.mark.crash  # waits 15 s
-async def test_a_server_that_fails_for_now_is_asked_again_before_anything_is_sent(folder: Path, crew: Crew) -> None:
+async def test_the_inputs_request_is_retried_before_anything_is_sent(folder: Path, crew: Crew) -> None:
     crew.codes = [429, 500, 502, 503]
     ended = await call(folder, "run", "l.yaml")
     assert ended.returncode == 0, ended.stderr

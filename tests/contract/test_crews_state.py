@@ -168,7 +168,7 @@ def test_a_report_comes_back_as_it_was_kept() -> None:
     archive.close()
 
 
-async def test_draining_lets_what_runs_end_and_refuses_the_rest(tmp_path: Path) -> None:
+async def test_draining_waits_for_running_executions_and_refuses_kickoffs(tmp_path: Path) -> None:
     gate, state = Gate(tmp_path), tmp_path / "state.db"
     async with crew_stage(tmp_path, state=state, threads=1) as on:
         running = await on.start("hold", pipe=str(gate.path), topic="in time")

@@ -43,7 +43,7 @@ def test_execution_times_as_people_write_them(text: str, spread: Spread) -> None
 
 
 @pytest.mark.parametrize("text", ["", "fast", "2s±", "2s±101%", "-2s", "2 days", "25h", "2s50%", "nan", "1e3", "²s"])
-def test_what_is_no_execution_time(text: str) -> None:
+def test_an_invalid_execution_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         Spread.parse(text)
 
@@ -59,7 +59,7 @@ def test_shares_as_people_write_them(text: str, share: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "%", "101%", "1.1", "-0.1", "nan", "inf", "half"])
-def test_what_is_no_share(text: str) -> None:
+def test_an_invalid_share_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="invalid share"):
         parse_share(text)
 
@@ -88,7 +88,7 @@ def test_options_out_of_range(options: dict[str, Any], said: str) -> None:
 # Address and token
 
 
-async def test_port_0_is_any_free_one_and_a_taken_one_is_said() -> None:
+async def test_port_0_picks_a_free_port_and_a_port_in_use_is_reported() -> None:
     async with stage() as on:
         port = int(on.server.url.rsplit(":", 1)[1])
         with pytest.raises(UsageError, match=f"port {port} on 127.0.0.1 is in use"):
@@ -225,7 +225,7 @@ async def test_scripted_faults_of_a_status_call() -> None:
 
 
 @pytest.mark.parametrize("word", ["crash", "after_accept", 99999, "drop_after"])
-def test_a_fault_that_is_none_is_said_at_once(word: Any) -> None:
+def test_an_unknown_fault_is_refused_at_once(word: Any) -> None:
     with pytest.raises(ValueError, match="invalid fault"):
         Faults(kickoff=[word])
 

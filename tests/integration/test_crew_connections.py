@@ -88,7 +88,7 @@ async def test_a_kickoff_does_not_reuse_a_connection_that_was_idle_for_longer() 
     assert server.connections == 3
 
 
-async def test_inputs_are_asked_for_again_on_a_new_connection() -> None:
+async def test_the_inputs_request_is_repeated_on_a_new_connection() -> None:
     async with WireServer(closes_what_was_used(INPUTS)) as server, crew(server.url) as client:
         assert isinstance(await client.inputs(), CrewInputs)
         assert isinstance(await client.inputs(), CrewInputs)

@@ -101,7 +101,7 @@ async def test_kickoffs_keep_to_the_batchs_rate_and_to_the_crews(tmp_path: Path)
     assert Rate(count=10, period_seconds=1).interval_seconds == 0.1
 
 
-async def test_a_failed_execution_is_tried_again_as_often_as_told(tmp_path: Path) -> None:
+async def test_a_failed_execution_is_retried_as_often_as_configured(tmp_path: Path) -> None:
     async with CrewServer(serving(fail_rate=1.0)) as server:
         made = bench(tmp_path, server, retry=RetrySettings(attempts=3, backoff=0.01, max=0.01))
         await made.take_in(jobs(2))
@@ -304,7 +304,7 @@ async def test_an_execution_that_the_crew_forgot_is_tried_again_or_held(
     assert (counts.succeeded, counts.held) == ((1, 0) if duplicates else (0, 1))
 
 
-async def test_progress_is_told(tmp_path: Path) -> None:
+async def test_progress_is_reported(tmp_path: Path) -> None:
     clock = ManualClock()
     async with CrewServer(serving(execution_time=Spread(10)), now=clock.epoch) as server, asyncio.TaskGroup() as group:
         made = bench(tmp_path, server)
@@ -318,7 +318,7 @@ async def test_progress_is_told(tmp_path: Path) -> None:
     assert len(made.of(AttemptEnded)) == 1
 
 
-async def test_a_run_that_leaves_is_taken_up_by_the_next(tmp_path: Path) -> None:
+async def test_the_next_run_resumes_the_executions_of_an_interrupted_run(tmp_path: Path) -> None:
     clock = ManualClock()
     async with CrewServer(serving(execution_time=Spread(10)), now=clock.epoch) as server:
         made = bench(tmp_path, server, concurrency=5)
@@ -377,7 +377,7 @@ async def test_the_limit_of_kickoffs_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", [FailureLimit(count=3), FailureLimit(share=Decimal("0.5"))])
-async def test_a_run_stops_after_its_failures_and_lets_what_is_in_flight_end(
+async def test_a_run_stops_after_its_failures_once_its_executions_have_ended(
     tmp_path: Path, limit: FailureLimit
 ) -> None:
     async with CrewServer(serving(fail_rate=1.0)) as server:

@@ -140,7 +140,7 @@ async def test_a_rejected_attempt_uses_up_none_of_the_jobs_attempts(ledger: Ledg
     assert (second.number, second.attempts_used) == (2, 1)
 
 
-async def test_what_is_open_can_be_taken_up(ledger: Ledger) -> None:
+async def test_open_attempts_can_be_resumed(ledger: Ledger) -> None:
     key = await taken_in(ledger, [job("a"), job("b"), job("c")])
     first, second, third = await started(ledger, key)
     await ledger.kicked_off(second, "k-2")
@@ -355,7 +355,9 @@ async def test_a_newer_ledger_is_refused_and_left_as_it_is(tmp_path: Path, clock
 
 
 @pytest.mark.parametrize("content", [b"not a database at all, but long enough to be read as one" * 40, b"\0" * 4096])
-async def test_a_file_that_is_no_ledger_is_told_plainly(tmp_path: Path, clock: ManualClock, content: bytes) -> None:
+async def test_a_file_that_is_not_a_ledger_is_reported_plainly(
+    tmp_path: Path, clock: ManualClock, content: bytes
+) -> None:
     path = tmp_path / "ledger.db"
     path.write_bytes(content)
     with pytest.raises(LedgerError, match=r"ledger|SQLite"):

@@ -87,7 +87,7 @@ def test_a_file_of_a_later_version_is_kept(ledger_path: Path) -> None:
     assert path.exists()
 
 
-def test_no_room_to_reserve_is_said_and_leaves_no_file(tmp_path: Path) -> None:
+def test_a_spill_file_that_cannot_be_reserved_is_reported(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="cannot be reserved"):
         SpillFile(tmp_path / "missing" / "ledger.db", "b").reserve(1)
 

@@ -138,7 +138,7 @@ async def test_what_has_not_ended_stays_as_it_is_and_is_reported(
         assert await made.job("job-0") == before
 
 
-async def test_a_server_that_is_away_is_exit_5_and_an_outage_of_a_moment_is_none(tmp_path: Path) -> None:
+async def test_a_lasting_outage_exits_with_5_and_a_brief_one_does_not(tmp_path: Path) -> None:
     async with overdue(tmp_path, *[502] * 3, 502, "drop_before_accept") as (made, _):
         result, (look,) = await look_again(made)
         assert (result.exit_code, look.finding) == (ExitCode.CREW_UNUSABLE, Finding.UNCLEAR)
@@ -148,7 +148,7 @@ async def test_a_server_that_is_away_is_exit_5_and_an_outage_of_a_moment_is_none
         assert result.exit_code is ExitCode.SUCCEEDED
 
 
-async def test_a_server_that_is_away_is_not_polled_for_every_job(tmp_path: Path) -> None:
+async def test_an_unreachable_server_is_not_polled_for_every_job(tmp_path: Path) -> None:
     async with overdue(tmp_path, number=60) as (made, _):
         pass
     result, looks = await look_again(made)
@@ -238,7 +238,7 @@ async def test_it_is_polled_where_it_was_started_unless_crew_url_says_otherwise(
         assert result.found == {Finding.SUCCEEDED: 2}
 
 
-async def test_it_is_recorded_as_a_run_of_its_own_kind_and_holds_the_batch(tmp_path: Path) -> None:
+async def test_a_recheck_is_recorded_as_a_separate_kind_of_run(tmp_path: Path) -> None:
     async with overdue(tmp_path) as (made, _):
         await look_again(made)
         async with Ledger(made.path, clock=made.clock) as ledger:

@@ -58,7 +58,7 @@ def refused(*arguments: str, **variables: str) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_it_says_how_to_use_it_and_stops_well(number: signal.Signals) -> None:
+def test_serve_prints_how_to_use_it_and_stops_cleanly(number: signal.Signals) -> None:
     with serve() as served:
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", served.url)
         assert served.stop(number) == 0
@@ -134,7 +134,7 @@ def test_a_seed_reaches_the_server() -> None:
     assert found[0] == found[1] != found[2]
 
 
-def test_what_is_wrong_is_said_plainly(tmp_path: Path) -> None:
+def test_wrong_options_are_reported_plainly(tmp_path: Path) -> None:
     assert "invalid target: 'my_project.crew'" in refused("my_project.crew")
     assert "--workers applies to real crews only, and TARGET is the demo crew" in refused("--workers", "2")
     assert "--seed applies to the demo crew only, and TARGET is a.crew:Crew" in refused("a.crew:Crew", "--seed", "1")

@@ -90,7 +90,7 @@ def test_turns_of_the_same_work() -> None:
     state.close()
 
 
-def test_the_file_is_its_owners_only_and_a_person_can_read_it(tmp_path: Path) -> None:
+def test_the_state_file_is_private_and_readable_with_sqlite(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "state.db"
     state = DemoStore(path, now=START)
     state.add(record("one"), work=b"w", job='["b", "j"]')
@@ -141,7 +141,7 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
         DemoStore(newer, now=START)
 
 
-async def test_executions_go_on_by_the_clock_while_the_server_is_down(tmp_path: Path) -> None:
+async def test_executions_continue_by_the_clock_while_the_server_is_down(tmp_path: Path) -> None:
     time = START
     options = ServeOptions(execution_time=Spread(10.0), state=tmp_path / "state.db", max_running=1)
     body = {"inputs": INPUTS, "meta": {"batchcrew": {"batch": "b", "job": "j"}}}

@@ -127,7 +127,7 @@ def test_forty_jobs_by_two_workers(tmp_path: Path) -> None:
     assert workers_of(run.pid) == []
 
 
-def test_the_progress_of_what_is_in_flight_is_in_the_ledger_and_in_status(tmp_path: Path) -> None:
+def test_the_progress_of_executions_is_in_the_ledger_and_in_status(tmp_path: Path) -> None:
     write_forty(tmp_path, str(PROJECT))
     run = start_run(tmp_path, tmp_path / "jobs.yaml", OFFLINE_SECONDS="1")
     until_first_tenth(run)

@@ -52,7 +52,7 @@ def test_a_crew_is_pristine_each_time(found: dict[str, Any], kind: str) -> None:
         assert run["events"] == ["crew_kickoff_completed", "task_started"]
 
 
-def test_typed_output_is_json_too_and_braces_are_no_inputs(found: dict[str, Any]) -> None:
+def test_typed_output_is_also_json_and_braces_are_not_inputs(found: dict[str, Any]) -> None:
     assert found["typed"]["inputs"] == [TOPIC]
     assert [run["json"] for run in found["typed"]["runs"]] == [{"word": "salt"}, {"word": "pepper"}]
     assert found["typed"]["runs"][0]["tasks"][0]["output_json"] == {"word": "salt"}
@@ -84,7 +84,7 @@ def test_flows(found: dict[str, Any]) -> None:
     assert [run["output"] for run in found["PlainFlow"]["runs"]] == ["plain salt", "plain pepper"]
 
 
-def test_what_cannot_be_served_is_said(found: dict[str, Any]) -> None:
+def test_a_target_that_cannot_be_served_is_reported(found: dict[str, Any]) -> None:
     at = "crews_of_all_kinds"
     assert found["needs"]["refused"] == f"{at}:needs needs arguments; name a function without any"
     assert found["nothing"]["refused"] == f"{at}:nothing makes str, which is not a crew or a flow"
@@ -95,7 +95,7 @@ def test_what_cannot_be_served_is_said(found: dict[str, Any]) -> None:
     )
 
 
-def test_a_person_is_asked_until_the_answer_is_approved(tmp_path: Path) -> None:
+def test_human_input_is_requested_until_the_answer_is_approved(tmp_path: Path) -> None:
     with served(tmp_path, f"{HERE}/crews_of_all_kinds.py:asking", "--workers", "1") as server:
         kickoff_id = server.kickoff({"topic": "salt"})
         asked = until(server, kickoff_id, "Pending Human Input")
@@ -109,7 +109,7 @@ def test_a_person_is_asked_until_the_answer_is_approved(tmp_path: Path) -> None:
         assert until(server, kickoff_id, "completed")["result"]["output"] == "a better word"
 
 
-def test_a_flow_asks_a_person(tmp_path: Path) -> None:
+def test_a_flow_requests_human_input(tmp_path: Path) -> None:
     with served(tmp_path, f"{HERE}/crews_of_all_kinds.py:AskingFlow", "--workers", "1") as server:
         kickoff_id = server.kickoff({})
         for task, said in (("write", "quite"), ("ask", "three")):

@@ -58,7 +58,7 @@ def test_no_job_of_a_crew_starts_before_it_is_prepared() -> None:
     assert (lane.available(), lane.opens_in()) == (10, 0)
 
 
-def test_a_429_cuts_to_what_was_accepted_and_pauses_for_what_was_asked() -> None:
+def test_a_429_cuts_the_slots_and_pauses_for_the_requested_time() -> None:
     clock = ManualClock(jumps=True)
     made = limits(clock)
     permits = made.acquire(10)

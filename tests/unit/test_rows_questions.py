@@ -339,7 +339,7 @@ def test_any_bytes_give_printable_questions(tmp_path: Path, content: bytes, enco
         assert str(question).isprintable()
 
 
-def test_cut_sequences_at_the_end_are_no_fault() -> None:
+def test_cut_sequences_at_the_end_are_not_a_fault() -> None:
     assert better_encoding("id\nMüller ä".encode()[:-1], codec="cp1252", complete=False) == (
         "the file looks like UTF-8",
         "utf-8",

@@ -134,7 +134,7 @@ def test_a_text_has_a_size() -> None:
 @pytest.mark.parametrize(
     "text", ["{{ age", "{% if %}", "{{ age | nope }}", "{{ }}", "{{" + "(" * 500 + "1" + ")" * 500 + "}}"]
 )
-def test_what_is_no_template(text: str) -> None:
+def test_an_invalid_template_is_refused(text: str) -> None:
     with pytest.raises(TemplateProblem):
         template(text)
 
@@ -164,7 +164,7 @@ def test_conditions(text: str, holds: bool) -> None:
     assert template(text, condition=True).holds(ROW, "2026-01-31") is holds
 
 
-def test_other_text_is_no_condition() -> None:
+def test_other_text_is_not_a_condition() -> None:
     with pytest.raises(TemplateProblem, match=r"invalid value: 'b@x\.example' \(expected true or false, as in"):
         template("{{ email }}", condition=True).holds(ROW, "2026-01-31")
 
