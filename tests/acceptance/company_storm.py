@@ -141,7 +141,7 @@ class _Storm:
 
 
 def rage(folder: Path, *, kills: int, jobs: int, seed: int) -> CompanyStorm:
-    """Let it rage; then run each batch to its end, and count."""
+    """Kill and restart the programs, then run each batch to its end; returns the figures."""
     result = CompanyStorm(jobs=jobs * len(BATCHES))
     crew = Crew(folder, "--execution-time", "150ms±60%", "--no-idempotency")
     write_trips(folder, jobs)

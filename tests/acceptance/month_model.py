@@ -109,7 +109,7 @@ class Model:
     # A changed file
 
     def merge(self, rows: Sequence[Row], *, on_change_rerun: bool = False) -> bool:
-        """Take the file in. False: this is a plan that needs consent (the model has changed all the same)."""
+        """Ingest the file. False: the plan needs consent (the model has changed anyway)."""
         succeeded = self.number("succeeded") + self.number("stale")
         in_file = {row.job_id for row in rows}
         changed = {
@@ -224,7 +224,7 @@ class Model:
         for inputs, number in Counter(row.inputs for row in rows).items():
             self.most[inputs] = max(self.most[inputs], number)
 
-    # What a person agrees to
+    # What the operator agrees to
 
     def rerun_changed(self) -> None:
         """Put stale jobs back: `--rerun-changed`, or `on_change: rerun`."""
@@ -244,7 +244,9 @@ class Model:
         kept = 0
         for job in self.present:
             if job.state == "stale" and job.current is not None:
-                self.consented[job.current.made_from] += 1  # it is no answer of theirs any more
+                self.consented[job.current.made_from] += (
+                    1  # the answer no longer belongs to the inputs that it was made from
+                )
                 job.state = "succeeded"
                 kept += 1
         return kept
@@ -269,7 +271,7 @@ class Model:
         return sum(job.state == "pending" and not any(a.running for a in job.answers) for job in self.present)
 
     def kick_off(self, job_id: str, inputs: Inputs, *, number: int | None = None) -> str | None:
-        """The crew has accepted a kickoff. Returns what is wrong with it."""
+        """Record an accepted kickoff; returns an error if it should not have been sent."""
         job = self.jobs.get(job_id)
         if job is not None and job.state == "open" and job.answers[-1].made_from != job.inputs:
             job.end(job.answers[-1], on_change_rerun=True)  # it must have ended

@@ -49,7 +49,7 @@ class Sheet:
 
     @classmethod
     def new(cls, chance: random.Random, *, rows: int, ids: bool) -> "Sheet":
-        """A sheet of so many rows."""
+        """Create a sheet with `rows` rows."""
         sheet = cls([], ids)
         for _ in range(rows):
             sheet._append(chance)
@@ -123,7 +123,7 @@ class Sheet:
     # Edits
 
     def edit(self, chance: random.Random, *, may_rename_crew: bool) -> str:
-        """Edit it as somebody might; returns what was done."""
+        """Make a random edit, as the owner of the sheet might; returns its description."""
         edits: dict[Callable[[random.Random], None], int] = {
             self._append: 6,
             self._delete: 4,

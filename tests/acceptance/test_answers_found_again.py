@@ -192,7 +192,7 @@ def test_an_edit_reverted_while_the_rerun_is_in_progress(tmp_path: Path) -> None
         process.communicate()
         write(tmp_path, rows(1))
         run(tmp_path)
-        write(tmp_path, [*edited, *rows(2)[1:]])  # what was paid for is still in progress
+        write(tmp_path, [*edited, *rows(2)[1:]])  # the paid execution is still in progress
         crew.release()
         run(tmp_path)
         assert crew.kickoffs == 3

@@ -1,4 +1,4 @@
-"""What a person does about a kickoff in doubt, and what cron is told: held, attach, adopt, quiet, JSON logs, pings."""
+"""Kickoffs in doubt, and output for cron and monitors: held, attach, adopt, quiet, JSON logs, pings."""
 
 import asyncio
 import json
@@ -115,11 +115,11 @@ def test_held_and_found_in_the_dashboard(folder: Path, crew: Crew) -> None:
 
 @pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
 def test_attached_before_the_next_run_nothing_is_in_doubt(folder: Path, crew: Crew, delivery: str) -> None:
-    """The id was told on stderr because the ledger could not be written: the person is quicker than cron."""
+    """The run printed the id because it could not write the ledger; the operator attaches it before cron runs again."""
     leave_in_doubt(folder, delivery)
     found = crew.kickoff()
     assert call(folder, "attach", "jobs", "trip-0", "a typo").returncode == 0
-    assert call(folder, "attach", "jobs", "trip-0", f" {found} ").returncode == 0  # mended
+    assert call(folder, "attach", "jobs", "trip-0", f" {found} ").returncode == 0  # the typo is fixed
     ended = call(folder, "run", "jobs.yaml", "--delivery", delivery)
     assert ended.returncode == 0, ended.stderr
     assert crew.stats()["kickoffs"] == 3

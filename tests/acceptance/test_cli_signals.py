@@ -160,7 +160,7 @@ POINTS = {
 @pytest.mark.crash
 @pytest.mark.parametrize("name", POINTS)
 def test_a_signal_at_this_point_of_a_run(finished: Path, name: str) -> None:
-    """Nothing is left to do, so that a signal during the work stops nothing: exit 0, and the summary is whole."""
+    """No job is left, so a signal during the work stops nothing: exit 0, and the summary is complete."""
     point, code = POINTS[name]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         ended = driven_fresh(finished, point, number, "run", "jobs.yaml", "--json")
@@ -211,7 +211,7 @@ def test_a_signal_at_any_call_of_a_reading_command(finished: Path, arguments: tu
     ],
 )
 def test_a_signal_while_the_loop_is_made_is_one_line(finished: Path, point: str) -> None:
-    """What is left of the loop complains as Python frees it, which nobody wants to read."""
+    """Python prints a complaint when it frees an incomplete event loop; the command hides it."""
     ended = driven(finished, point, signal.SIGTERM, "status")
     assert (ended.returncode, ended.stderr.splitlines()) == (3, [INTERRUPTED.format("SIGTERM")])
 

@@ -79,7 +79,7 @@ def test_ticks_do_not_poll_an_execution_before_it_is_due(folder: Path) -> None:
     runs = connection.execute("SELECT kind, kickoffs FROM runs ORDER BY rowid").fetchall()
     assert runs == [("tick", 1), ("tick", 0)]  # ticks that started nothing leave no row but the latest
     connection.close()
-    assert watches == [(None,)]  # it was never asked
+    assert watches == [(None,)]  # it was never polled
     crew.stop()
 
 

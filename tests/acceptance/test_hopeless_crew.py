@@ -1,4 +1,4 @@
-"""A crew whose every execution fails for one reason: the program in processes of its own, kickoffs counted here."""
+"""A crew whose executions all fail for one reason: batchcrew runs in separate processes, the crew in this one."""
 
 import asyncio
 import json
@@ -224,7 +224,7 @@ async def test_a_run_that_is_killed_loses_no_failure_of_the_row(folder: Path, cr
 async def test_the_option_takes_every_form(folder: Path, crew: Crew, option: str, kickoffs: int, code: int) -> None:
     ended, _, said = await call(folder, "run", "jobs.yaml", "--stop-after-failures", option)
     assert ended == code, said
-    # what is in progress at a stop is waited for
+    # at a stop, the run waits for the executions in progress
     assert kickoffs <= len(crew.kickoffs) <= kickoffs + (0 if option in {"none", "in_a_row=5"} else 9)
 
 

@@ -158,7 +158,7 @@ def test_ps_shows_no_token(tmp_path: Path) -> None:
 
 
 def test_a_defect_shows_no_token(tmp_path: Path) -> None:
-    """An exception that nobody expected: its traceback holds code, never values."""
+    """The traceback of an unexpected exception shows code, never values."""
     (tmp_path / "rows.csv").write_text("id,x\na,1\n", encoding="utf-8")
     script = tmp_path / "broken.py"
     script.write_text(

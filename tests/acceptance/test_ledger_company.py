@@ -1,4 +1,4 @@
-"""Other programs and the ledger: readers, neighbours, copies, and what SQLite's files look like meanwhile."""
+"""Other programs and the ledger: readers, other batches, copies, and the state of SQLite's files meanwhile."""
 
 import contextlib
 import json
@@ -77,7 +77,7 @@ def recorded(folder: Path, query: str = "SELECT count(*) FROM attempts WHERE sta
 
 
 def unlinked(process: Process) -> list[str]:
-    """Files that the process has open and somebody has removed."""
+    """Return the deleted files that the process still has open."""
     links = [str(entry.readlink()) for entry in Path(f"/proc/{process.pid}/fd").iterdir() if entry.is_symlink()]
     return [link for link in links if link.endswith(" (deleted)") and "/results/" in link]
 
@@ -238,7 +238,7 @@ def test_a_batch_is_deleted_when_you_say_so_and_only_then(folder: Path, held: He
     held.release()
     assert call(folder, "run", "jobs.yaml").returncode == 0
     assert call(folder, "run", "others.yaml").returncode == 0
-    asked = call(folder, "delete", "jobs")  # without a terminal there is nobody to ask
+    asked = call(folder, "delete", "jobs")  # without a terminal it cannot prompt
     assert asked.returncode == 2
     assert "--yes" in asked.stderr
     assert succeeded(folder, "jobs") == 40

@@ -207,7 +207,7 @@ def test_what_yesterday_left_is_finished_by_the_printed_command_from_another_fol
     below = make(tmp_path / "data", crew, number=4, text=DATED)
     run(tmp_path, "data/l.yaml", "--limit", "2", "--date", "2026-01-02", code=3)
     run(tmp_path, "data/l.yaml")
-    said = run(below, "l.yaml")  # the file has not changed since it was taken in from the other folder
+    said = run(below, "l.yaml")  # the file has not changed since it was ingested from the other folder
     match = re.search(r"to finish it: batchcrew (.*)$", said, re.MULTILINE)
     assert match is not None, said
     assert call(below, *shlex.split(match[1])).returncode == 0

@@ -88,7 +88,7 @@ async def test_the_inputs_request_is_retried_before_anything_is_sent(folder: Pat
 
 
 async def test_a_tick_kicks_nothing_off_while_the_server_fails_for_now(folder: Path, crew: Crew) -> None:
-    crew.codes = [503] * 4  # once before the batch is taken in, three times when the work begins
+    crew.codes = [503] * 4  # once before the batch is ingested, three times when the work begins
     ended = await call(folder, "tick", "l.yaml")
     assert (ended.returncode, crew.kickoffs) == (3, []), ended.stderr
     assert "which columns" in ended.stderr

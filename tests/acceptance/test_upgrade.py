@@ -97,7 +97,7 @@ NEWER = OLD.with_name("ledger_v3")
 
 
 def test_after_the_upgrade_nothing_looks_changed_and_nothing_is_paid_again(tmp_path: Path) -> None:
-    """`noids` was taken in with every column and a meta of its own, when these decided what a job is."""
+    """`noids` was ingested when all columns and the meta decided the identity of a job."""
     folder = tmp_path / "v3"
     shutil.copytree(NEWER, folder)
     before = kickoffs_of_the_embedded_crew(folder)

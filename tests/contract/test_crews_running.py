@@ -1,4 +1,4 @@
-"""Executions in worker processes: what comes back, what goes wrong, and that it costs nobody else."""
+"""Executions in worker processes: their results, their failures, and that a failure does not affect the others."""
 
 import asyncio
 import os
@@ -220,7 +220,7 @@ async def test_nothing_is_left_running(tmp_path: Path) -> None:
 
 
 async def gone(pid: int) -> None:
-    """Return when that process has ended, also one that is no child of ours."""
+    """Wait until this process has ended; it need not be a child of this one."""
     try:
         watched = os.pidfd_open(pid)
     except ProcessLookupError:

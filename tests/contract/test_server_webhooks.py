@@ -89,7 +89,7 @@ def wanted(receiver: Receiver, *kinds: str, meta: Any = None) -> dict[str, Any]:
 
 
 async def hear(on: Stage, receiver: Receiver, count: int) -> list[tuple[str, Any]]:
-    """Time goes on until so many webhooks have come."""
+    """Advance the clock by a minute and wait for this many webhooks; returns them."""
     await on.clock.settle()
     on.clock.advance(60)
     return [await receiver.heard.get() for _ in range(count)]
@@ -155,7 +155,7 @@ async def test_a_delivery_that_fails_is_tried_again_and_then_given_up(caplog: py
             on.clock.advance(wait)
         with caplog.at_level(logging.WARNING):
             assert (await receiver.heard.get())[1]["task_id"] == "research_task"
-            # the next of the same execution is sent all the same, and well
+            # later webhooks of the same execution are sent anyway
             assert [(await receiver.heard.get())[0] for _ in range(2)] == ["/task", "/crew"]
         assert f"{receiver.url}/task" in caplog.text
         assert "HTTP 404" in caplog.text

@@ -18,7 +18,7 @@ HOUR = 3600.0
 
 
 class SetClock(SystemClock):
-    """A wall clock that somebody set."""
+    """A wall clock that was set to another time."""
 
     def __init__(self, by: float) -> None:
         super().__init__()

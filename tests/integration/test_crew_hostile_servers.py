@@ -37,7 +37,7 @@ async def silent(request: Request, writer: asyncio.StreamWriter) -> None:
 
 
 def dripping(start: bytes, drop: bytes, before_each: Callable[[], None] = lambda: None) -> Script:
-    """Send `start`, then `drop` for ever: never silent, never done."""
+    """Send `start`, then `drop` repeatedly: never silent, never complete."""
 
     async def script(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(start)
@@ -154,7 +154,7 @@ async def test_read_timeout_is_doubtful() -> None:
 async def test_an_answer_that_drips_in_does_not_hold_its_slot_forever(
     start: bytes, drop: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A drop comes each second of the loop's time, well within the `read_timeout`."""
+    """A drop comes each second of the loop's time, far below the `read_timeout`."""
     loop, skipped = asyncio.get_running_loop(), 0.0
     real_time = loop.time
     monkeypatch.setattr(loop, "time", lambda: real_time() + skipped)

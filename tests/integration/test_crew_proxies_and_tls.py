@@ -35,7 +35,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 async def tunnel(request: Request, writer: asyncio.StreamWriter) -> None:
-    """A proxy that plays the crew behind itself, once the tunnel stands."""
+    """A proxy that, once the tunnel is established, also answers as the crew behind it."""
     if request.method == "CONNECT":
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         await writer.drain()

@@ -80,7 +80,7 @@ async def test_a_crew_has_its_own_slots(tmp_path: Path) -> None:
         made.urls = {"b": two.url}
         await made.take_in([*jobs(8, crew="a", prefix="a"), *jobs(8, crew="b", prefix="b")])
         group.create_task(made.run())
-        await made.until(lambda: two.stats["kickoffs"] == 8)  # the other crew's slots wait for nobody
+        await made.until(lambda: two.stats["kickoffs"] == 8)  # the other crew's slots do not wait for this crew
         for kickoffs in (2, 4, 6, 8):
             await made.until(lambda: one.stats["kickoffs"] == kickoffs)  # noqa: B023 - it is awaited at once
             assert one.stats["running"] == 2
@@ -135,7 +135,7 @@ async def test_a_kickoff_in_doubt_is_sent_again_under_its_key(tmp_path: Path) ->
 async def test_a_refusal_of_a_key_that_was_sent_before_ends_no_attempt(
     tmp_path: Path, later: Any, delivery: Any
 ) -> None:
-    """The crew runs already under that key: a new attempt would be paid for beside it."""
+    """The crew already runs an execution under this key: a new attempt would be paid for in addition."""
     async with CrewServer(serving(), faults=Faults(kickoff=["drop_after_accept", later, later])) as server:
         made = bench(tmp_path, server, delivery=delivery)
         made.clock = RateClock(20)
@@ -369,7 +369,7 @@ async def test_the_limit_of_kickoffs_is_kept(tmp_path: Path) -> None:
     async with CrewServer(serving(), faults=Faults(kickoff=[200, 503])) as server:
         made = bench(tmp_path, server)
         await made.take_in(jobs(9))
-        await made.run(limit=4)  # a refusal is no kickoff
+        await made.run(limit=4)  # a refusal does not count as a kickoff
         assert server.stats["kickoffs"] == 4
     counts = await made.counts()
     assert (counts.succeeded, counts.pending) == (4, 5)

@@ -1,4 +1,4 @@
-"""Limits on spending, and a crew that is ill: the real engine, ledger and embedded server."""
+"""Limits on spending, and failing crews, with the real engine, ledger and embedded server."""
 
 from pathlib import Path
 

@@ -162,7 +162,7 @@ async def test_a_transition_from_the_wrong_state_is_refused_and_nothing_of_its_g
     )
     assert all(isinstance(result, LedgerError) for result in results)
     assert (await ledger.counts(key)).open == 1
-    with pytest.raises(LedgerError):  # the writer has failed: a run does not go on with it
+    with pytest.raises(LedgerError):  # the writer has failed: a run cannot continue with it
         await ledger.ended(second, SUCCEEDED)
 
 

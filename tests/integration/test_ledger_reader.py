@@ -146,7 +146,7 @@ async def test_what_a_killed_run_left_in_the_wal_is_read(crashed: Path) -> None:
 
 @pytest.fixture
 def another_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The files belong to somebody else."""
+    """Run as another user than the owner of the files."""
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
 
 

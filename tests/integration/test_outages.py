@@ -1,4 +1,4 @@
-"""The crew's server is away, or answers nonsense, at the wrong moment: nothing that was paid for is given up."""
+"""The crew's server is unreachable or gives invalid answers: no paid execution is given up."""
 
 import json
 from decimal import Decimal
@@ -107,7 +107,7 @@ async def test_it_is_overdue_once_the_crew_says_that_it_still_runs(tmp_path: Pat
 async def test_a_lasting_outage_ends_the_run_and_leaves_the_attempt_open(
     tmp_path: Path, on: Any, limit: int | None
 ) -> None:
-    """Also where the breaker is not told of it, and where nothing may start (`--watch-only`)."""
+    """Also where the breaker does not count it (`on`), and where nothing may start (`--watch-only`)."""
     breaker = BreakerSettings(failures=3, pause=0.05, give_up=0.3, on=(on,))
     async with CrewServer(serving(execution_time=AT_ONCE), faults=Faults(status=[502] * 10_000)) as server:
         made = bench(tmp_path, server, timeout=OVERDUE, poll=QUICK, breaker=breaker)
@@ -164,7 +164,7 @@ EMPTY = [
 
 @pytest.mark.parametrize("how", HOWS)
 async def test_completed_without_an_output_is_polled_again(tmp_path: Path, how: How) -> None:
-    """Also past the deadline: completed is no "still running"."""
+    """Also past the deadline: an execution that is completed is not "still running"."""
     async with CrewServer(serving(execution_time=AT_ONCE), faults=Faults(status=EMPTY)) as server:
         made = bench(tmp_path, server, timeout=OVERDUE, poll=QUICK.model_copy(update={"settle": 3600.0}))
         await made.take_in(jobs(1))

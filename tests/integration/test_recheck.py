@@ -253,7 +253,7 @@ async def test_the_job_file_is_found_from_any_folder(tmp_path: Path) -> None:
         key = await ledger.ingest("b", jobfile=given, digest="d", columns=staged.plan.columns)
     assert key.jobfile_path == given
     source, ledger_path = Source(path=Path(), environ={}, today=date(2026, 1, 1)), tmp_path / "l.db"
-    old = RecordedJobFile("folder/jobs.yaml", None, None)  # taken in by an earlier batchcrew
+    old = RecordedJobFile("folder/jobs.yaml", None, None)  # ingested by an earlier batchcrew
     assert (await recorded_source("b", source, old, ledger_path)).path == Path("folder/jobs.yaml")
     recorded = await asyncio.to_thread(recorded_as, tmp_path / "jobs.yaml", ledger_path, None)
     (tmp_path / "jobs.yaml").touch()
@@ -301,7 +301,7 @@ async def test_attach_still_refuses_the_id_of_another_job(tmp_path: Path) -> Non
 async def run(
     folder: Path, *, once: bool = False, leave_after: int | None = None, **source: Any
 ) -> tuple[Any, list[str]]:
-    """Run the batch, or leave it after so many kickoffs; returns the result and the warnings."""
+    """Run the batch, or stop after `leave_after` kickoffs; returns the result and the warnings."""
     warnings: list[str] = []
     stop, kickoffs = Stop(), 0
 

@@ -1,4 +1,4 @@
-"""`batchcrew serve` as a person or a script starts it: another process, its two streams, its signals."""
+"""`batchcrew serve` in another process, as you or a script start it: its two streams and its signals."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What `batchcrew serve` may be given, each kind once, with a model that answers from what it was asked."""
+"""One target of each kind for `batchcrew serve`, with a model that computes its answers from the prompt."""
 
 import re
 from functools import cache

@@ -1,4 +1,4 @@
-"""`batchcrew serve` with real crews in processes of its own, and a receiver of its webhooks."""
+"""Run `batchcrew serve` with real crews in a separate process, and a receiver of its webhooks."""
 
 import contextlib
 import json
@@ -44,7 +44,7 @@ def tokens(inputs: Mapping[str, str]) -> dict[str, int]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """No setting of the person who runs the tests."""
+    """Return this environment without your own settings, and with those of `more`."""
     theirs = ("BATCHCREW_", "CREW_", "CREWAI_", "OPENAI_", "MODEL", "OFFLINE_")
     plain = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
     return {**plain, "BATCHCREW_SERVE_TOKEN": TOKEN, **more}
@@ -105,7 +105,7 @@ class Served:
         return answer
 
     def stop(self) -> None:
-        """As a service manager does; it must end well."""
+        """Stop it as a service manager does; it must exit with 0."""
         self.process.send_signal(signal.SIGTERM)
         self.process.communicate(timeout=50)
         assert self.process.returncode == 0, self.said.read_text()
@@ -113,7 +113,7 @@ class Served:
 
 @contextlib.contextmanager
 def served(folder: Path, target: str, *options: str, **variables: str) -> Iterator[Served]:
-    """A server that is stopped at the end, and asked whether it stopped well."""
+    """Run a server; at the end, stop it and check its exit code."""
     server = Served(folder, target, *options, **variables)
     try:
         yield server

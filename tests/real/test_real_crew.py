@@ -66,7 +66,7 @@ def start_run(folder: Path, job_file: Path, **variables: str) -> "subprocess.Pop
 
 
 def until_first_tenth(run: "subprocess.Popen[str]") -> str:
-    """Read what the run says until it tells of its progress: then other jobs are in flight."""
+    """Read stderr until the run prints its progress: then other jobs are in flight."""
     assert run.stderr is not None
     said = ""
     while "progress: " not in said:

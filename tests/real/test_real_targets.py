@@ -1,4 +1,4 @@
-"""Each kind of target with real crewai: what it asks for, what comes of it, and that nothing leaks from run to run."""
+"""Each kind of target with real crewai: its inputs, its results, and that nothing leaks from run to run."""
 
 import json
 import signal
@@ -76,7 +76,7 @@ def test_flows(found: dict[str, Any]) -> None:
     assert [run["json"] for run in typed["runs"]] == [{"said": ["salt"] * 2}, {"said": ["pepper"] * 2}]
     for run in typed["runs"]:
         assert run["usage"] == USAGE
-        # the library calls its listeners in threads of its own: a method may be heard to end after the next has begun
+        # crewai calls listeners in its own threads: a method's end may be reported after the next method's start
         methods = [kind for kind in run["kinds"] if kind.startswith("Method")]
         assert sorted(methods) == ["MethodEnded"] * 2 + ["MethodStarted"] * 2
         assert [task["task_id"] for task in run["tasks"]] == ["say"]
@@ -132,7 +132,7 @@ def test_a_run_that_is_stopped_says_what_ends_with_it(tmp_path: Path) -> None:
 
 
 def until(server: Any, kickoff_id: str, word: str) -> Any:
-    """Ask until the execution is there; the test's own time limit is the end of patience."""
+    """Poll until the execution has this status; the time limit of the test ends the wait."""
     while (found := server.status(kickoff_id))["status"] != word:
         assert found["status"] not in {"completed", "error"}, found
     return found

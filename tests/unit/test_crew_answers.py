@@ -1,4 +1,4 @@
-"""What an HTTP code means for a kickoff, and how long a server may ask us to wait."""
+"""What an HTTP code means for a kickoff, and how long a wait a server may request."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Where an export goes: a file whole or not at all, a device, a pipe, standard output."""
+"""Where an export goes: a file that is replaced atomically, a device, a pipe, standard output."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""Exports: the file's own columns come back, ours beside them, harmless in a spreadsheet, whole or not at all."""
+"""Exports: the columns of the rows file and those of batchcrew, as cells that are safe in a spreadsheet."""
 
 import asyncio
 import csv

@@ -1,4 +1,4 @@
-"""The live display: its frames at many sizes, and its life around a run."""
+"""The live display: its frames at many sizes, and its start and end with a run."""
 
 import io
 import sys
@@ -197,11 +197,11 @@ def test_a_job_that_is_tried_again_is_not_called_failed() -> None:
     assert "  a  to be retried: busy" in lines_of(tally)
 
 
-# life ----------------------------------------------------------------------------------------------------------------
+# start and end -------------------------------------------------------------------------------------------------------
 
 
 class Terminal(io.StringIO):
-    """What a terminal was sent."""
+    """A terminal that records what is written to it."""
 
     encoding = "utf-8"
 

@@ -1,4 +1,4 @@
-"""Hostile text made harmless, and the commands that people are told to type."""
+"""Hostile text is made harmless, and printed commands can be pasted into a shell."""
 
 import shlex
 

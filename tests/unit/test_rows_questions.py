@@ -313,7 +313,7 @@ def test_questions_show_no_control_characters(path: Path) -> None:
 
 def test_a_long_first_line_is_not_read_on(path: Path) -> None:
     with path.open("wb") as file:
-        file.truncate(2**30)  # 1 GiB of zeros that take no room
+        file.truncate(2**30)  # 1 GiB of zeros that take no space on the disk
     assert questions_about(RowsFile(path=path, name="r.csv")) == ()
 
 

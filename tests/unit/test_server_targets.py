@@ -1,4 +1,4 @@
-"""What a target's text names, told from the files that are there."""
+"""What a target names, depending on the files that exist."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Durations, rates, limits and overrides: what a person may write, and what each means."""
+"""Durations, rates, limits and overrides: what you may write, and what it means."""
 
 from decimal import Decimal
 
