@@ -63,7 +63,7 @@ class LongLine:
                 writer.write(data)
                 await writer.drain()
         except OSError:
-            pass  # the run was killed: that is what the storm is for
+            pass  # the storm has killed the run
         finally:
             writer.close()
 
@@ -119,7 +119,7 @@ def rage(folder: Path, *, kills: int, jobs: int, delivery: str, idempotent: bool
             stderr=subprocess.DEVNULL,
         )
         try:
-            process.wait(timeout=chance.uniform(0.1, 1.2))  # it takes a third of that to begin
+            process.wait(timeout=chance.uniform(0.1, 1.2))  # its start takes a third of this
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             hit += process.wait() == -signal.SIGKILL

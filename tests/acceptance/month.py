@@ -28,7 +28,7 @@ CONCURRENCY = 4
 
 
 class Mismatch(AssertionError):
-    """What batchcrew did is not what the rules say."""
+    """batchcrew did not do what the rules require."""
 
 
 @dataclass(frozen=True)
@@ -384,7 +384,7 @@ class Simulation:
             assert not crew.problems, crew.problems
 
     def _check_the_whole_month(self) -> None:
-        """No inputs were paid for more often than the file had them at once, but for what was consented to."""
+        """Check that no inputs were paid more often than the file had them at once, except with consent."""
         paid = Counter(kickoff.inputs for kickoff in self._kickoffs() if not kickoff.inputs[0].startswith("bad"))
         beyond = paid - self._model.most - self._model.consented
         if beyond:

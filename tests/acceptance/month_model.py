@@ -7,9 +7,9 @@ from typing import Literal, TypeAlias
 
 INPUTS = ("topic", "tone")
 FAILS = "bad"
-"""The crew fails on a topic that begins so."""
+"""The crew fails on a topic that begins with this."""
 MISSING = ""
-"""In place of an input that the row does not have: such a row is not kicked off."""
+"""Replaces an input that the row does not have: such a row is not kicked off."""
 Inputs: TypeAlias = tuple[str, str]
 State: TypeAlias = Literal["pending", "open", "succeeded", "stale", "failed"]
 HAD_ANSWER: tuple[State, ...] = ("succeeded", "stale", "open")
@@ -46,7 +46,7 @@ class Job:
 
     @property
     def current(self) -> Answer | None:
-        """What its state speaks of."""
+        """The answer that the state refers to."""
         if self.state not in HAD_ANSWER or not self.answers or self.answers[-1].failed:
             return None
         return self.answers[-1]
@@ -86,7 +86,7 @@ class Row:
 
 
 class Model:
-    """The batch as it must be."""
+    """The expected state of the batch."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
@@ -95,7 +95,7 @@ class Model:
         self.most: Counter[Inputs] = Counter()
         """The largest number of rows with these inputs that the file had at once."""
         self.consented: Counter[Inputs] = Counter()
-        """Kickoffs beyond that number which somebody agreed to."""
+        """Kickoffs beyond that number that the operator accepted."""
 
     @property
     def present(self) -> Iterator[Job]:
@@ -183,7 +183,7 @@ class Model:
         job: Job, found: dict[str, tuple[Job, Answer]], gave: dict[Job, str], changed: dict[str, Job]
     ) -> State:
         if job.job_id in found:
-            return job.state  # `_apply` says it
+            return job.state  # `_apply` sets the state
         # where its answer, and that of the job which took it, and so on, went to a row that had none, a row was added
         giver: Job | None = job
         while giver is not None and giver in gave:
@@ -244,9 +244,8 @@ class Model:
         kept = 0
         for job in self.present:
             if job.state == "stale" and job.current is not None:
-                self.consented[job.current.made_from] += (
-                    1  # the answer no longer belongs to the inputs that it was made from
-                )
+                # the answer no longer belongs to the inputs that it was made from
+                self.consented[job.current.made_from] += 1
                 job.state = "succeeded"
                 kept += 1
         return kept
@@ -254,7 +253,7 @@ class Model:
     # What the crew does
 
     def pending(self) -> Counter[Inputs]:
-        """What a run kicks off."""
+        """Return the inputs that a run kicks off."""
         return Counter(job.inputs for job in self.present if job.state == "pending")
 
     def check_inputs(self) -> bool:
@@ -267,7 +266,7 @@ class Model:
         return True
 
     def ready(self) -> int:
-        """How many of these can be kicked off at once: nothing of theirs is in progress."""
+        """Return how many pending jobs can start immediately: they have no execution in progress."""
         return sum(job.state == "pending" and not any(a.running for a in job.answers) for job in self.present)
 
     def kick_off(self, job_id: str, inputs: Inputs, *, number: int | None = None) -> str | None:
@@ -298,7 +297,7 @@ class Model:
                     job.end(answer, on_change_rerun=on_change_rerun)
 
     def full_run(self, *, on_change_rerun: bool = False) -> Counter[Inputs]:
-        """Run to the end. Returns what the crew must have been sent."""
+        """Run to the end; returns the inputs that the crew must have received."""
         sent: Counter[Inputs] = Counter()
         if not self.number("pending") and not self.number("open"):
             return sent  # executions of rows that left the file are left alone

@@ -1,4 +1,4 @@
-"""Answers that a batch has are found in whatever way their rows come back; kickoffs are counted at the server."""
+"""A row that returns gets the answer that its batch already has; kickoffs are counted at the server."""
 
 import json
 import re

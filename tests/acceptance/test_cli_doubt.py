@@ -105,7 +105,7 @@ def test_held_and_found_in_the_dashboard(folder: Path, crew: Crew) -> None:
     twice = call(folder, "attach", "jobs", "trip-0", kickoff_id)
     assert twice.returncode == 2
     assert "'trip-1'" in twice.stderr
-    found = crew.kickoff()  # what the lost kickoff had started
+    found = crew.kickoff()  # the execution that the lost kickoff had started
     assert call(folder, "attach", "jobs", "trip-0", found).returncode == 0
     ended = call(folder, "run", "jobs.yaml", "--delivery", "at_most_once")
     assert ended.returncode == 0, ended.stderr

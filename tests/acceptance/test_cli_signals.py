@@ -299,7 +299,7 @@ def test_a_stuck_thread_does_not_delay_the_exit() -> None:
 
 
 def test_a_closed_terminal_counts_as_a_signal_not_as_a_defect(folder: Path, held: HeldCrew) -> None:
-    """The terminal's end closes standard error as well: the summary cannot be shown, the run still ends in order."""
+    """Closing the terminal also closes stderr: the summary cannot be printed, but the run ends normally."""
     run = running(folder, held)
     run.stderr.close()
     run.stdout.close()
@@ -308,7 +308,7 @@ def test_a_closed_terminal_counts_as_a_signal_not_as_a_defect(folder: Path, held
 
 
 def test_a_command_whose_cleanup_never_ends_is_ended(tmp_path: Path) -> None:
-    """As when the exception hits the event loop between two of its steps, and what is awaited was delivered before."""
+    """This happens if the exception hits the event loop between two steps, after the awaited result has arrived."""
     script = (
         "import asyncio, os, signal\n"
         "from batchcrew.cli import interruption, loop\n"

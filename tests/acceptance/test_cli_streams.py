@@ -24,7 +24,7 @@ READING = (
     ("check", "jobs.yaml", "--offline"),
 )
 SLOW_TO_IMPORT = {"run", "schema", "check"}
-"""What a command imports makes no difference to its streams: these are called without a new interpreter."""
+"""Commands to call without a new interpreter: their imports take long and do not affect their streams."""
 REDIRECTIONS = (">/dev/full", ">&-", "| :", "2>/dev/full", "2>&-", ">&- 2>&-", "<&- >&- 2>&-")
 
 
@@ -103,7 +103,7 @@ def test_a_summary_that_cannot_be_printed_leaves_the_exit_code(ended: Path, redi
 
 @pytest.mark.parametrize("redirection", REDIRECTIONS)
 def test_an_error_that_cannot_be_printed_leaves_the_exit_code(ended: Path, redirection: str) -> None:
-    """In a new interpreter as well as in one that has begun."""
+    """Both in a new interpreter and in a forked process."""
     assert shell(ended, redirection, "status", "nowhere").returncode == 2
     with redirected(redirection) as options:
         assert call_with(options, ended, "status", "nowhere").returncode == 2

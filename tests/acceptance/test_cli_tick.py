@@ -32,7 +32,7 @@ def tick_to_the_end(folder: Path, *options: str) -> list[int]:
 
 
 def contents(ledger: Path) -> list[tuple[Any, ...]]:
-    """What the ledger says of each job, without ids and moments."""
+    """Return each job as the ledger has it, without ids and times."""
     connection = sqlite3.connect(ledger)
     rows = connection.execute(
         "SELECT r.position, r.job_id, r.crew, r.state, r.output, r.error, r.attempts, r.inputs, r.row,"

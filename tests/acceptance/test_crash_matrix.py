@@ -28,7 +28,7 @@ WAYS = ("idempotent", "at_most_once", "at_least_once", "troubled", "tick")
 
 @dataclass(frozen=True)
 class Ledger:
-    """What the ledger says once the batch has ended."""
+    """The figures of the ledger after the batch has ended."""
 
     accepted: int
     """Attempts with a kickoff_id."""

@@ -88,7 +88,7 @@ def test_a_descriptor_limit_too_low_for_one_execution_is_refused(folder: Path, c
 
 
 def test_a_run_that_runs_out_of_descriptors_continues_with_fewer(folder: Path, crew: Crew) -> None:
-    """As where the whole system is out of them: no estimate knows of that."""
+    """This happens if the whole system has too few descriptors, which no estimate of one process can foresee."""
     script = folder / "unfitted.py"
     script.write_text(UNFITTED, encoding="utf-8")
     ended = limited(folder, 30, 30, "run", "jobs.yaml", "--concurrency", "50", script=script)

@@ -1,4 +1,4 @@
-"""A worker with a crew that does what its inputs say, so that tests need no CrewAI: run as a script."""
+"""A worker whose crew does what its inputs request, so that tests do not need CrewAI; run as a script."""
 
 import os
 import signal

@@ -175,7 +175,7 @@ async def test_the_event_stream_in_batches(tmp_path: Path) -> None:
         await gate.waited_at()
         await clock.sleep_requested(2.0)
         while (await on.status(kickoff_id))["current_task"] != "planning":
-            pass  # both events have been heard before that
+            pass  # both events have arrived before that
         assert on.receiver.heard.empty()
         clock.advance(2)
         path, body = await on.receiver.heard.get()
@@ -322,7 +322,7 @@ async def test_human_input_rejects_then_approves(tmp_path: Path) -> None:
 
 
 async def test_webhooks_are_not_carried_over(tmp_path: Path) -> None:
-    """As deployed crews do: what is called after the pause is what `/resume` names."""
+    """After a pause, only the webhooks in the body of `/resume` are called, as by deployed crews."""
     async with crew_stage(tmp_path) as on:
         kickoff_id = await paused(on)
         await on.call("POST", "/resume", json={**word(kickoff_id, on), "crewWebhookUrl": f"{on.receiver.url}/other"})

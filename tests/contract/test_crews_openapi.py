@@ -1,4 +1,4 @@
-"""`/openapi.json` of real crews describes what is served: each route is in it, and each answer is as it says."""
+"""`/openapi.json` of real crews contains each route, and each answer conforms to it."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is kept of executions, over a restart and over time."""
+"""How long executions are kept, and that they survive a restart."""
 
 import asyncio
 import contextlib
@@ -125,7 +125,7 @@ async def test_a_disk_that_is_full_takes_no_result_away(tmp_path: Path, caplog: 
             pass
         assert found["result"]["output"] == "paid"
         assert "could not be written and is only in memory" in caplog.text
-        assert (await on.kickoff({"inputs": {"do": "echo"}})).status == 500  # nothing is begun that cannot be kept
+        assert (await on.kickoff({"inputs": {"do": "echo"}})).status == 500  # it could not be recorded
         connection.execute("PRAGMA query_only = OFF")
         clock.advance(600)
         await clock.sleep_requested(600.0)

@@ -16,7 +16,7 @@ GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Ga
 
 
 async def duration(on: Any, inputs: dict[str, Any]) -> float:
-    """How long an execution of these inputs says that it took."""
+    """Return the execution time that an execution of these inputs reports."""
     kickoff_id = await on.started({"inputs": inputs})
     on.clock.advance(3600)
     return float((await on.get(f"/status/{kickoff_id}")).body["execution_time"])
@@ -240,7 +240,7 @@ async def test_http_error_rate() -> None:
             answers.append(answer.status)
             started = on.server.stats["kickoffs"] - before
             if answer.status == 200 or answer.status == 503:
-                # a crew that says "not now" has not started: only 500 and 502 leave a kickoff in doubt
+                # a crew that answers 503 has not started: only 500 and 502 leave a kickoff in doubt
                 assert started == (answer.status == 200)
             else:
                 started_by_error += started

@@ -1,4 +1,4 @@
-"""What the embedded server does with requests that are wrong, or mean harm: an error of the dialect, never a 500."""
+"""The embedded server answers invalid and hostile requests with an error of the dialect, never with 500."""
 
 import asyncio
 import io

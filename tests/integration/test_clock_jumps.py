@@ -1,4 +1,4 @@
-"""The wall clock is set between two runs: nothing is due, timed out or put off for that alone."""
+"""Setting the wall clock between two runs does not make anything due, timed out or delayed."""
 
 from datetime import datetime, timedelta
 from pathlib import Path

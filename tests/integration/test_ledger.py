@@ -1,4 +1,4 @@
-"""The ledger on a real SQLite file: transitions, invariants, taking a file in, and what is read back."""
+"""The ledger on a real SQLite file: transitions, invariants, ingesting a file, and reading back."""
 
 import asyncio
 import sqlite3

@@ -1,4 +1,4 @@
-"""Reading a ledger without writing: how the file is opened, and what is never left behind."""
+"""Reading a ledger without writing: how the file is opened, and that no file is left behind."""
 
 import ast
 import asyncio

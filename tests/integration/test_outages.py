@@ -19,7 +19,7 @@ from batchcrew.server.faults import Fault, Route
 How = Literal["run", "ticks", "a run that begins after the deadline"]
 HOWS: tuple[How, ...] = ("run", "ticks", "a run that begins after the deadline")
 AT_ONCE = Spread(0.0)
-"""The execution has ended before the first poll can ask."""
+"""An execution time: it has ended before the first poll."""
 FOREVER = Spread(3600.0)
 OVERDUE = 0.001
 """A timeout that is over before the first poll."""
@@ -52,7 +52,7 @@ class Polls(Faults):
         if route == "kickoff":
             return None
         self._polls += 1
-        if self._polls % 4 == 0:  # what was answered before has been seen
+        if self._polls % 4 == 0:  # the run has read the answers to the polls before
             self.stop.request(StopReason.SIGNAL, "stopped by a test", leave=True)
         return super().next(route) or self._last
 

@@ -50,7 +50,7 @@ jobs: [{{id: job-0}}]
 async def overdue(
     folder: Path, *later: Any, number: int = 1, attempts: int = 1, **settings: Any
 ) -> AsyncIterator[tuple[Bench, CrewServer]]:
-    """Jobs whose every execution is said to be running still after its deadline; then the server says `later`."""
+    """Run jobs whose executions all time out while they are running; then the server answers with `later`."""
     script = [RUNNING] * number * attempts
     async with CrewServer(serving(execution_time=Spread(0.0)), faults=Faults(status=[*script, *later])) as server:
         retry = RetrySettings(attempts=attempts, backoff=0.01, max=0.01, on=("timeout",))
@@ -99,7 +99,7 @@ async def test_a_finished_execution_is_taken_and_nothing_is_paid(tmp_path: Path)
         assert len(looks) == 25
         rows = await made.rows()
         assert all(row.state is JobState.SUCCEEDED and row.output and row.reason is None for row in rows)
-        result, looks = await look_again(made)  # nothing is left to look at
+        result, looks = await look_again(made)  # nothing is left to check
         assert (result.exit_code, looks) == (ExitCode.SUCCEEDED, [])
         await made.run()
         assert server.stats["kickoffs"] == 25

@@ -17,7 +17,7 @@ KICKOFF = {"inputs": {"budget": "1", "interests": "food", "duration": "2 days", 
 
 
 class Served:
-    """A running `batchcrew serve`; after its end `err` holds what it said on stderr."""
+    """A running `batchcrew serve`; after its end, `err` is its stderr."""
 
     def __init__(self, process: Process) -> None:
         self.process = process
@@ -49,7 +49,7 @@ def serve(*arguments: str, **variables: str) -> Iterator[Served]:
 
 
 def refused(*arguments: str, **variables: str) -> str:
-    """What it says when it does not start; the exit code is that of a wrong usage."""
+    """Return stderr of a server that refuses to start; the exit code is that of wrong usage."""
     done = call(Path.cwd(), "serve", *arguments, **variables)
     assert done.returncode == 2, done
     assert done.stdout == ""
@@ -91,7 +91,7 @@ def test_a_token_from_a_file_or_a_variable_is_never_shown(tmp_path: Path) -> Non
             assert re.findall(r"\d+", served.err.splitlines()[-1]) == ["2", "2", "1", "1", "0"]
 
 
-# Each option reaches the server (what it does there is in the contract tests).
+# Each option reaches the server (the contract tests check its effect).
 
 
 def test_options_reach_the_server(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ async def test_without_a_file_nothing_outlives_the_server(tmp_path: Path, monkey
         async with CrewServer(ServeOptions(), now=lambda: START) as server:
             await to_thread(call, server, "/kickoff", {"inputs": INPUTS}, "attempt-1")
             assert (server.stats["kickoffs"], server.stats["repeated"]) == (1, 0)
-    assert os.listdir() == []  # noqa: PTH208 - a Path would block the loop, says the linter
+    assert os.listdir() == []  # noqa: PTH208 - the linter reports a blocking call for a Path
 
 
 async def test_a_seed_and_a_file_give_no_id_twice(tmp_path: Path) -> None:

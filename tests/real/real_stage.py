@@ -37,7 +37,7 @@ def wishes(number: int) -> dict[str, str]:
 
 
 def tokens(inputs: Mapping[str, str]) -> dict[str, int]:
-    """What the offline model counts for both tasks together: the words of the wishes, and of its answers."""
+    """Return the tokens that the offline model counts for both tasks: the words of the inputs and of its answers."""
     prompted = 2 * sum(len(value.split()) for value in inputs.values())
     answered = sum(len(text.format(**inputs).split()) for text in (RESEARCH, PLAN))
     return {"prompt_tokens": prompted, "completion_tokens": answered, "total_tokens": prompted + answered}
@@ -139,7 +139,7 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
-                """Nothing: the tests say what they miss."""
+                """Print nothing: the tests report missing webhooks."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever)
@@ -147,7 +147,7 @@ class Receiver:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def kickoff_keys(self) -> dict[str, str]:
-        """What a kickoff says to have its webhooks sent here."""
+        """Return the keys of a kickoff that send its webhooks here."""
         return {"taskWebhookUrl": f"{self.url}/task", "crewWebhookUrl": f"{self.url}/crew"}
 
     def next(self, kind: str) -> Any:

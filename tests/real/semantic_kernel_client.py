@@ -1,4 +1,4 @@
-"""Kicks a crew off with semantic-kernel's CrewAI client, and prints what it gets.
+"""Kick off a crew with the CrewAI client of semantic-kernel, and print the result.
 
     .venv/semantic-kernel/bin/python semantic_kernel_client.py URL TOKEN '{"budget": …}'
 

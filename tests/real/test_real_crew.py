@@ -93,7 +93,7 @@ def ask(folder: Path, question: str) -> list[tuple[Any, ...]]:
 
 
 def check_results(folder: Path, title: str = "") -> list[dict[str, str]]:
-    """Each output is made from its own job's inputs, and each token of it is counted, once; returns the inputs."""
+    """Check that each output belongs to its own job and each token is counted once; returns the inputs."""
     rows = ask(folder, "SELECT state, inputs, output, token_usage FROM results")
     seen = []
     for state, inputs, output, usage in rows:

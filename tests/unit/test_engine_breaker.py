@@ -1,4 +1,4 @@
-"""When kickoffs to a failing crew are paused, when it is probed and given up, and what a tick saves of that."""
+"""When kickoffs to a failing crew are paused, when it is probed and given up, and the state that a tick saves."""
 
 from decimal import Decimal
 

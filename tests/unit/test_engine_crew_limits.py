@@ -1,4 +1,4 @@
-"""One crew's limits: slots, throttling, reachability, and what a later run reads of them."""
+"""The limits of one crew: slots, throttling, reachability, and the state that a later run restores."""
 
 import asyncio
 from typing import Any

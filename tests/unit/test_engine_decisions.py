@@ -87,7 +87,7 @@ def test_a_lost_execution_is_held_where_a_retry_might_be_paid_twice(delivery: An
     )
     assert (outcome.attempt_state, outcome.job_state) == (AttemptState.LOST, JobState.HELD)
     assert ("attach the right one" in (outcome.reason or "")) == attached
-    assert "batchcrew" not in (outcome.reason or "")  # the ledger keeps it; who prints it adds the command
+    assert "batchcrew" not in (outcome.reason or "")  # commands are added where the reason is printed
 
 
 def test_delivery_decides_what_becomes_of_doubt() -> None:

@@ -80,7 +80,7 @@ class Stage:
 
 
 class _Kept:
-    """What a ledger answers; the rows come from JSON as they do there."""
+    """Returns what a ledger returns; the rows come from JSON, as in a ledger."""
 
     def __init__(self, kept: str, pending: tuple[str, ...]) -> None:
         self._kept = kept
@@ -206,7 +206,7 @@ async def test_no_other_crew_starts_during_a_probe() -> None:
     assert (stage.available("a"), stage.available("b")) == (1, 0)
     stage.crews["a"].in_use = 1
     assert stage.available("b") == 0
-    stage.crews["a"].in_use, stage.crews["a"].exhausted = 0, True  # nothing is left that could be a probe
+    stage.crews["a"].in_use, stage.crews["a"].exhausted = 0, True  # no job is left that could be a probe
     assert stage.available("b") == float("inf")
 
 

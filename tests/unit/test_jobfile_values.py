@@ -1,4 +1,4 @@
-"""What a job file's text means: YAML 1.2, JSON, variables, and the jobs that come of it."""
+"""How a job file is read: YAML 1.2, JSON, variables, and the resulting jobs."""
 
 from datetime import date
 from pathlib import Path

@@ -229,7 +229,7 @@ def test_a_broken_stream_is_written_once_and_the_run_continues(clock: ManualCloc
 def test_a_closed_stream_is_not_an_error(clock: ManualClock) -> None:
     closed = io.StringIO()
     closed.close()
-    for stream in (closed, None):  # None: what `2>&-` makes of sys.stderr
+    for stream in (closed, None):  # None: the value of sys.stderr under `2>&-`
         told(PlainProgress(stream, clock), started(Counts(pending=9)))
         told(QuietProgress(stream), Warned("w"))
 

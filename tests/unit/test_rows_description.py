@@ -1,4 +1,4 @@
-"""What a job file says of its rows files: rows, encoding, delimiter, columns; and slips in rows of YAML."""
+"""How a job file describes its rows files: rows, encoding, delimiter, columns; and likely slips in YAML rows."""
 
 from datetime import date
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Templates over a row: types, names, and what the sandbox keeps in."""
+"""Templates over a row: types, names, and the limits of the sandbox."""
 
 from typing import Any
 
