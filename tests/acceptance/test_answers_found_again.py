@@ -59,7 +59,7 @@ def test_a_row_that_left_keeps_its_answer_when_a_former_one_is_taken_over(tmp_pa
     assert kickoffs(crew) == 4
 
 
-def test_what_a_renumbered_row_left_behind_is_found(tmp_path: Path, crew: Crew) -> None:
+def test_the_earlier_answer_of_a_renumbered_row_is_found(tmp_path: Path, crew: Crew) -> None:
     job_file(tmp_path, crew.url)
     write(tmp_path, rows(3))
     run(tmp_path)
@@ -273,7 +273,7 @@ def test_the_rerun_guard_also_checks_a_file_that_was_ingested_before(tmp_path: P
     assert kickoffs(crew) == 40
 
 
-def test_check_says_that_what_would_run_again_misses_an_input(tmp_path: Path, crew: Crew) -> None:
+def test_check_reports_a_missing_input_of_jobs_that_would_run_again(tmp_path: Path, crew: Crew) -> None:
     job_file(tmp_path, crew.url)
     write(tmp_path, rows(4))
     run(tmp_path)

@@ -82,7 +82,7 @@ def test_a_full_or_closed_stdout_is_a_plain_message(ended: Path, arguments: tupl
 
 
 @pytest.mark.parametrize("arguments", READING, ids=" ".join)
-def test_a_reader_that_has_ended_has_what_it_wanted(ended: Path, arguments: tuple[str, ...]) -> None:
+def test_a_broken_pipe_on_stdout_is_not_an_error(ended: Path, arguments: tuple[str, ...]) -> None:
     with redirected("| :") as options:
         if arguments[0] in SLOW_TO_IMPORT:
             done = call_with(options, ended, *arguments)
@@ -109,7 +109,7 @@ def test_an_error_that_cannot_be_printed_leaves_the_exit_code(ended: Path, redir
         assert call_with(options, ended, "status", "nowhere").returncode == 2
 
 
-def test_what_was_done_is_done_also_when_it_cannot_be_printed(ended: Path) -> None:
+def test_a_command_takes_effect_even_if_its_output_cannot_be_printed(ended: Path) -> None:
     done = shell(ended, ">/dev/full", "retry", "jobs", "trip-2", "--state", "succeeded")
     assert done.returncode == 0
     assert "stdout" in done.stderr

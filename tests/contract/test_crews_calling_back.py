@@ -124,7 +124,7 @@ async def test_a_receiver_that_keeps_failing_is_given_up(tmp_path: Path, caplog:
         assert 'batchcrew_webhooks_total{outcome="given_up"} 1' in (await on.get("/metrics")).body
 
 
-async def test_what_was_not_sent_is_sent_after_a_restart(tmp_path: Path) -> None:
+async def test_unsent_webhooks_are_sent_after_a_restart(tmp_path: Path) -> None:
     state, clock = tmp_path / "state.db", manual_clock()
     async with Receiver(answers=(500,)) as receiver:
         body = {"crewWebhookUrl": f"{receiver.url}/late"}

@@ -384,7 +384,7 @@ async def test_ctrl_c_on_the_terminal_is_not_for_workers(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("of_demo", [{"fail_rate": 0.1}, {"max_running": 1}, {"seed": 1}], ids=str)
-def test_what_is_of_the_demo_crew_is_none_of_real_ones(tmp_path: Path, of_demo: dict[str, Any]) -> None:
+def test_options_of_the_demo_crew_are_refused_for_real_crews(tmp_path: Path, of_demo: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="demo crew"):
         ServeOptions(crew=CrewOptions(target=target(tmp_path)), **of_demo)
 

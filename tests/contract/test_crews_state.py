@@ -16,7 +16,7 @@ from batchcrew.server.report import Report, StepReport, TaskReport
 META = {"batchcrew": {"batch": "b", "job": "j"}}
 
 
-async def test_after_a_restart_what_ended_is_still_answered_and_what_ran_is_interrupted(tmp_path: Path) -> None:
+async def test_a_restart_keeps_ended_executions_and_interrupts_running_ones(tmp_path: Path) -> None:
     state, gate = tmp_path / "state.db", Gate(tmp_path)
     async with Receiver() as receiver:
         crew_url = {"crewWebhookUrl": f"{receiver.url}/crew", "meta": META}

@@ -111,7 +111,7 @@ async def test_a_failed_execution_is_retried_as_often_as_configured(tmp_path: Pa
     assert all(row.state is JobState.FAILED and "rehearsed failure" in (row.reason or "") for row in await made.rows())
 
 
-async def test_what_retry_does_not_name_is_not_tried_again(tmp_path: Path) -> None:
+async def test_failures_that_retry_does_not_list_are_not_retried(tmp_path: Path) -> None:
     async with CrewServer(serving(fail_rate=1.0)) as server:
         made = bench(tmp_path, server, retry=RetrySettings(on=("lost",)))
         await made.take_in(jobs(1))
@@ -350,7 +350,7 @@ async def test_the_next_run_resumes_the_executions_of_an_interrupted_run(tmp_pat
         (False, "at_most_once", ["in_doubt"], 0),
     ],
 )
-async def test_what_was_intended_when_a_run_died_is_settled(
+async def test_attempts_that_a_killed_run_intended_are_settled(
     tmp_path: Path, idempotency: bool, delivery: str, states: list[str], kickoffs: int
 ) -> None:
     async with CrewServer(serving(idempotency=idempotency)) as server:

@@ -98,7 +98,7 @@ async def test_a_job_goes_from_pending_to_its_results(ledger: Ledger, clock: Man
     assert detail.attempts[0].token_usage == {"total_tokens": 3}
 
 
-async def test_execution_time_is_ours_when_the_crew_says_none(ledger: Ledger, clock: ManualClock) -> None:
+async def test_the_execution_time_is_measured_when_the_crew_reports_none(ledger: Ledger, clock: ManualClock) -> None:
     key = await taken_in(ledger, [job("a")])
     (attempt,) = await started(ledger, key)
     await ledger.kicked_off(attempt, "k")

@@ -128,7 +128,7 @@ async def test_a_failure_is_taken_with_its_reason(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("answer", "finding"), [(RUNNING, Finding.RUNNING), (NOT_FOUND, Finding.UNKNOWN)])
-async def test_what_has_not_ended_stays_as_it_is_and_is_reported(
+async def test_an_execution_that_has_not_ended_is_reported_and_left_unchanged(
     tmp_path: Path, answer: Fault, finding: Finding
 ) -> None:
     async with overdue(tmp_path, answer, answer) as (made, _):

@@ -35,7 +35,7 @@ def call(server: CrewServer, path: str, body: Any = None, key: str | None = None
         return json.load(answer)
 
 
-def test_what_is_kept_comes_back() -> None:
+def test_a_stored_execution_is_read_back() -> None:
     state = DemoStore(None, now=START)
     one = record("one", started=START + 0.123456, fails=True)
     assert state.add(one, work=b"w", key="k", callbacks=Callbacks(urls={"crewWebhookUrl": "http://x"}, meta={"a": 1}))
@@ -54,7 +54,7 @@ def test_what_is_kept_comes_back() -> None:
     state.close()
 
 
-def test_what_runs_is_counted_without_looking_at_the_table() -> None:
+def test_running_executions_are_counted_without_reading_the_table() -> None:
     state = DemoStore(None, now=START)
     for number, duration in enumerate((5.0, 1.0, 3.0)):
         state.add(record(str(number), duration=duration), work=b"w")

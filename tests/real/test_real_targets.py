@@ -120,7 +120,7 @@ def test_a_flow_requests_human_input(tmp_path: Path) -> None:
         assert until(server, kickoff_id, "completed")["result"]["output"] == "a draft, quite, three"
 
 
-def test_a_run_that_is_stopped_says_what_ends_with_it(tmp_path: Path) -> None:
+def test_a_stopped_run_reports_the_executions_that_it_interrupts(tmp_path: Path) -> None:
     write_forty(tmp_path, str(PROJECT))
     run = start_run(tmp_path, tmp_path / "jobs.yaml", OFFLINE_SECONDS="0.5")
     until_first_tenth(run)

@@ -66,7 +66,7 @@ def test_one_probe_at_a_time_with_growing_waits_and_a_success_closes_it(clock: M
     assert made.opens_in() == 5
 
 
-def test_what_left_before_it_opened_does_not_lengthen_its_pause(clock: ManualClock) -> None:
+def test_failures_of_earlier_kickoffs_do_not_lengthen_the_pause(clock: ManualClock) -> None:
     made = breaker(clock, failures=2)
     assert [made.failed("x"), made.failed("x"), made.failed("x"), made.failed("x")] == [False, True, False, False]
     assert made.opens_in() == 5

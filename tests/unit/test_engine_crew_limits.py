@@ -176,7 +176,7 @@ def test_a_machine_without_descriptors_holds_fewer_and_blames_no_server() -> Non
     assert not any(breaker.is_open for breaker in made.breakers)
 
 
-def test_what_an_earlier_version_saved_is_restored() -> None:
+def test_the_saved_state_of_an_earlier_version_is_restored() -> None:
     """Literal: ledgers contain this, and a tick must understand it."""
     breaker = {
         "in_a_row": 2,

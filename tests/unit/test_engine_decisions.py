@@ -90,7 +90,7 @@ def test_a_lost_execution_is_held_where_a_retry_might_be_paid_twice(delivery: An
     assert "batchcrew" not in (outcome.reason or "")  # commands are added where the reason is printed
 
 
-def test_delivery_decides_what_becomes_of_doubt() -> None:
+def test_delivery_decides_the_outcome_of_an_attempt_in_doubt() -> None:
     settings = RetrySettings()
     once = retry.in_doubt("500", attempts_used=1, delivery="at_most_once", retry=settings, rng=MIDDLE)
     assert (once.attempt_state, once.job_state) == (AttemptState.IN_DOUBT, JobState.HELD)

@@ -108,7 +108,7 @@ def test_lost_and_timed_out_executions_make_a_row(state: AttemptState) -> None:
     assert [bool(stage.end(state)) for _ in range(3)] == [False, False, True]
 
 
-def test_what_an_earlier_run_started_and_a_server_forgot_makes_no_row() -> None:
+def test_lost_executions_of_an_earlier_run_do_not_count_in_a_run() -> None:
     stage = Stage()
     assert [stage.end(AttemptState.LOST, run_id="r0") for _ in range(9)] == [None] * 9
     assert stage.available() == float("inf")

@@ -93,5 +93,5 @@ def test_every_key_is_described() -> None:
         ({"crew": {"url": "embedded"}, "jobs": [{}], "job": 1}, False),
     ],
 )
-def test_the_schema_accepts_what_is_right(document: dict[str, Any], valid: bool) -> None:
+def test_the_schema_accepts_valid_job_files_only(document: dict[str, Any], valid: bool) -> None:
     assert jsonschema.Draft202012Validator(json_schema()).is_valid(document) is valid

@@ -150,7 +150,7 @@ def test_no_text_breaks_the_frame(text: str, width: int, height: int) -> None:
     assert max(map(cell_len, lines)) <= width
 
 
-def test_what_does_not_fit_is_counted() -> None:
+def test_executions_that_do_not_fit_are_counted() -> None:
     lines = lines_of(busy_tally(30), height=15)
     shown = [line for line in lines if line.startswith("  job-")]
     assert f"  and {30 - len(shown)} more" in lines

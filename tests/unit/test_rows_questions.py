@@ -294,7 +294,7 @@ def test_misread_text_in_json_and_yaml_is_questioned(tmp_path: Path, name: str) 
 @pytest.mark.parametrize(
     "content", ["a,b\n1,2\n".encode("utf-16"), b"PK\x03\x04\x14\x00\x81\xc3\xbc"], ids=["UTF-16", "xlsx"]
 )
-def test_what_reading_refuses_is_not_questioned_too(tmp_path: Path, name: str, content: bytes) -> None:
+def test_files_that_cannot_be_read_are_not_questioned(tmp_path: Path, name: str, content: bytes) -> None:
     assert asked(tmp_path / name, content) == ()
 
 

@@ -86,7 +86,7 @@ def test_a_date_column_comes_before_today_and_row_is_always_the_row() -> None:
         ("{% include 'x' %}", "`id` \"{% include 'x' %}\": TypeError: no loader for this environment specified"),
     ],
 )
-def test_what_a_row_cannot_fill(text: str, message: Expected) -> None:
+def test_a_template_that_a_row_cannot_fill_is_reported(text: str, message: Expected) -> None:
     with pytest.raises(TemplateProblem) as caught:
         render(text)
     assert fits(str(caught.value), message)
