@@ -1,4 +1,4 @@
-"""What people write today: kick off and ask for the status of every row, with a semaphore and no ledger."""
+"""Kick off every row and poll its status, with a semaphore and no ledger: the script to compare batchcrew with."""
 
 import asyncio
 import csv

@@ -1,11 +1,11 @@
-"""Kickoffs/s of `batchcrew serve` with two workers beside crewai's own `akickoff_for_each` in one process.
+"""Compare the kickoffs/s of `batchcrew serve` with those of crewai's own `akickoff_for_each` in one process.
 
     .venv/bin/python benchmarks/crews.py [--kickoffs 300] [--workers 2] [--threads 4] [--rounds 3]
 
-Both run the same trivial crew (trivial_crew.py) in turn, and both are timed once they are warm: neither the import of
-crewai nor the start of a process counts. The server's side has HTTP, the ledger of executions and this client in its
-time. Then all workers are kept busy once more while one execution after another is asked for its `/status`.
-It needs the extra `crewai`. Machines are noisy: compare the ratio of one run, not figures of two.
+Both run the same trivial crew (trivial_crew.py) in turn, and the clock starts once both are warm: neither the import of
+crewai nor the start of a process counts. The server's time includes HTTP, its database of executions and this client.
+Afterwards the benchmark keeps all workers busy again and measures the latency of `/status` requests.
+It needs the extra `crewai`. Machines are noisy: compare the ratio within one call, not the figures of two calls.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from typing import Any
 import aiohttp
 
 HERE = Path(__file__).parent
-TOKEN = "of-the-benchmark"  # noqa: S105 - of a server that lives for this run
+TOKEN = "of-the-benchmark"  # noqa: S105 - of a server that runs only for this benchmark
 QUIET = {
     "CREWAI_DISABLE_TELEMETRY": "true",
     "CREWAI_TRACING_ENABLED": "false",
@@ -33,21 +33,21 @@ QUIET = {
 }
 ON_ITS_WAY = {"pending", "running"}
 AT_ONCE = 16
-"""Kickoff requests in flight."""
+"""The most kickoff requests in flight."""
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The same for both sides, and nothing kept in the user's home."""
+    """Return the environment of both sides; crewai stores its files in `folder`, not in the home folder."""
     return {**os.environ, **QUIET, "CREWAI_STORAGE_DIR": str(folder), "BATCHCREW_SERVE_TOKEN": TOKEN}
 
 
 def topics(kickoffs: int) -> list[dict[str, str]]:
-    """Inputs like no others."""
+    """Return inputs that are different for each kickoff."""
     return [{"topic": f"topic-{number}"} for number in range(kickoffs)]
 
 
 async def library(kickoffs: int) -> float:
-    """Seconds that crewai takes in this process."""
+    """Run all kickoffs with crewai in this process; returns the seconds that they take."""
     from trivial_crew import trivial  # noqa: PLC0415 - the other side never imports crewai in this process
 
     await trivial().akickoff_for_each(inputs=topics(4))
@@ -61,7 +61,7 @@ async def library(kickoffs: int) -> float:
 
 
 def library_in_its_process(kickoffs: int, folder: Path) -> float:
-    """The same in a process of its own, as a person runs it."""
+    """Run `library` in a separate process, as a user of crewai does."""
     command = [sys.executable, __file__, "--library", str(kickoffs)]
     said = subprocess.run(command, env=environment(folder), check=True, capture_output=True, text=True).stdout
     return float(said.splitlines()[-1])
@@ -69,7 +69,7 @@ def library_in_its_process(kickoffs: int, folder: Path) -> float:
 
 @contextlib.contextmanager
 def server(workers: int, threads: int, kickoffs: int, folder: Path) -> Iterator[str]:
-    """The URL of `batchcrew serve`."""
+    """Run `batchcrew serve`; yields its URL."""
     command = [sys.executable, "-m", "batchcrew", "serve", f"{HERE / 'trivial_crew.py'}:trivial", "--port", "0"]
     options = ["--workers", str(workers), "--threads", str(threads), "--max-queue", str(kickoffs)]
     process = subprocess.Popen(
@@ -87,7 +87,7 @@ def server(workers: int, threads: int, kickoffs: int, folder: Path) -> Iterator[
 
 
 class Client:
-    """Kicks off and waits, with as little work of its own as can be."""
+    """Kicks off and waits for the results, with as little overhead as possible."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self.session, self.url = session, url
@@ -105,7 +105,7 @@ class Client:
             return await answer.json()
 
     async def wait(self, ids: list[str]) -> None:
-        """Until all have succeeded, each with its own output."""
+        """Wait until all executions have succeeded, and check that each has its own output."""
         for number, kickoff_id in enumerate(ids):
             while (status := await self.status(kickoff_id))["status"] in ON_ITS_WAY:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.05)
@@ -114,14 +114,14 @@ class Client:
 
 
 async def throughput(client: Client, kickoffs: int) -> float:
-    """Seconds from the first kickoff to the last result."""
+    """Return the seconds from the first kickoff to the last result."""
     began = time.perf_counter()
     await client.wait(await client.kickoff_all(kickoffs))
     return time.perf_counter() - began
 
 
 async def latencies(client: Client, kickoffs: int) -> list[float]:
-    """Seconds of each `/status` request while all workers are busy, one request at a time."""
+    """Return the seconds of each `/status` request, one at a time, while all workers are busy."""
     ids = await client.kickoff_all(kickoffs)
     found: list[float] = []
     busy, number = True, 0
@@ -130,7 +130,7 @@ async def latencies(client: Client, kickoffs: int) -> list[float]:
         status = await client.status(ids[number % kickoffs])
         found.append(time.perf_counter() - began)
         number += 1
-        if number % 20 == 0:  # the last ones to start still wait: every worker has work
+        if number % 20 == 0:  # while the last kickoffs are pending, every worker is busy
             busy = (await client.status(ids[-8]))["status"] in ON_ITS_WAY
         assert status["status"] in {*ON_ITS_WAY, "completed"}, status
         await asyncio.sleep(0.005)
@@ -139,7 +139,7 @@ async def latencies(client: Client, kickoffs: int) -> list[float]:
 
 
 async def serve_and_measure(workers: int, threads: int, kickoffs: int, folder: Path) -> tuple[float, list[float]]:
-    """One round of the server's side."""
+    """Run one round of the server's side; returns the seconds of its kickoffs and the latencies of `/status`."""
     with server(workers, threads, kickoffs, folder) as url:
         async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
             client = Client(session, url)

@@ -1,4 +1,4 @@
-"""A batch of 200,000 ended jobs: what the commands that cron and people call on it cost.
+"""Measure the commands that you and cron call on a batch of 200,000 ended jobs.
 
 .venv/bin/python benchmarks/ended.py [--jobs 200000]
 """
@@ -23,7 +23,7 @@ jobs: [{rows: rows.csv}]
 
 
 def measured(folder: Path, *arguments: str) -> tuple[float, float]:
-    """Wall seconds and peak memory (MB) of one call."""
+    """Call batchcrew; returns the wall seconds and the peak memory (MB)."""
     began = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "batchcrew", *arguments],
@@ -39,7 +39,7 @@ def measured(folder: Path, *arguments: str) -> tuple[float, float]:
 
 
 def fill(folder: Path, jobs: int) -> None:
-    """Take the file in, then end every job as a run would have."""
+    """Ingest the rows file, then record every job as succeeded."""
     with (folder / "rows.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["id", "budget", "interests", "duration", "age"])

@@ -1,6 +1,6 @@
-"""A crew server that answers at once with two fixed answers, in its own process.
+"""Run a crew server that answers each request immediately with a fixed answer, in its own process.
 
-nginx where it is installed (the clients are then the only Python), else a small asyncio one of ours.
+It is nginx where nginx is installed (then only the clients run Python), otherwise a small asyncio server.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ http {{
 
 @contextlib.contextmanager
 def instant_server() -> Iterator[tuple[str, str]]:
-    """Yields the server's URL and what it is."""
+    """Run the server; yields its URL and its kind (`nginx` or `asyncio`)."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

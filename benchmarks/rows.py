@@ -1,9 +1,9 @@
-"""Ingest a CSV into the ledger: rows/s on one core, and what it adds to the process's memory.
+"""Measure the ingest of a CSV file: rows/s on one core, and the memory that it adds to the process.
 
     .venv/bin/python benchmarks/rows.py [--rows 1000000]
 
-The whole way: job file, CSV, jobs, staging, comparison, merge and commit, as a first run does it; then once
-more, unchanged, as every later run does it.
+It includes the job file, CSV, jobs, staging, comparison, merge and commit, as in the first run of a batch. Then the
+unchanged file is ingested again, as in every later run.
 """
 
 import argparse
@@ -26,7 +26,7 @@ JOB_FILE = "batch: rows\ncrew: {url: embedded}\njobs: [{rows: rows.csv}]\n"
 
 
 def write_rows(path: Path, rows: int) -> None:
-    """A CSV of travel wishes, five columns."""
+    """Write a CSV file of trips with five columns."""
     with path.open("w", encoding="utf-8") as file:
         file.write("id,budget,interests,duration,age\n")
         for number in range(rows):
@@ -34,17 +34,17 @@ def write_rows(path: Path, rows: int) -> None:
 
 
 def peak_mb() -> float:
-    """The most memory that this process ever held."""
+    """Return the peak memory of this process in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def ignore(event: Event) -> None:
-    """Nobody watches."""
+    """Discard an event: nothing shows the progress here."""
     del event
 
 
 async def ingest_rows(folder: Path) -> float:
-    """Seconds that one run takes until its ledger is ready."""
+    """Ingest the rows file; returns the seconds that it takes."""
     source = Source(path=folder / "jobs.yaml", environ={}, today=datetime.now(UTC).date())
     began = time.perf_counter()
     jobfile, settings = source.load()
@@ -55,12 +55,12 @@ async def ingest_rows(folder: Path) -> float:
 
 
 def main() -> None:
-    """Print both figures."""
+    """Measure both ingests and print their figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     rows: int = parser.parse_args().rows
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core, threads and all
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core for all threads
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_rows(folder / "rows.csv", rows)

@@ -1,10 +1,10 @@
-"""batchcrew beside a bare aiohttp loop: jobs/s, CPU per job and peak memory of both, in turn, in one run.
+"""Compare batchcrew with a bare aiohttp loop: jobs/s, CPU per job and peak memory.
 
     .venv/bin/python benchmarks/throughput.py [--jobs 5000] [--concurrency 100] [--rounds 3]
 
-Both are whole processes against the same instant crew server in another process; batchcrew runs with its
-ledger at its real durability (one fsync a commit). CPU is user and system time of the whole process, its
-start and imports included; memory is its peak resident size. The medians of the rounds are compared.
+Both run in turn, each in its own process, against the same instant crew server in another process. batchcrew runs with
+the real durability of its ledger (one fsync per commit). CPU is the user and system time of the process, including its
+start and its imports; memory is its peak resident size. The figures are medians of the rounds.
 """
 
 import argparse
@@ -30,7 +30,7 @@ jobs: [{{rows: rows.csv}}]
 
 @dataclass(frozen=True)
 class Figures:
-    """One process."""
+    """What one process took."""
 
     seconds: float
     cpu_seconds: float
@@ -38,10 +38,10 @@ class Figures:
 
 
 def measure(command: list[str], **variables: str) -> Figures:
-    """Run the command to its end; raises when it fails."""
+    """Run the command to its end; raises `SystemExit` if it fails."""
     began = time.perf_counter()
     with tempfile.TemporaryFile() as said:
-        # both start from compiled modules, as on a person's machine
+        # both start from compiled modules, as an installed program does
         environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         process = subprocess.Popen(command, stdout=said, stderr=said, env={**environ, **variables})
         _, status, usage = os.wait4(process.pid, 0)
@@ -54,7 +54,7 @@ def measure(command: list[str], **variables: str) -> Figures:
 
 
 def write_rows(path: Path, jobs: int) -> None:
-    """A CSV of travel wishes."""
+    """Write a CSV file of trips."""
     lines = ["id,budget,interests,duration,age\n"]
     lines += [f'trip-{n},{500 + n} USD,"games, food",7 days,{20 + n % 60}\n' for n in range(jobs)]
     path.write_text("".join(lines), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A crew with one agent and one task, whose model answers at once: what remains is the library's own work."""
+"""A crew with one agent and one task, whose model answers at once: only the work of crewai is measured."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from crewai.events.types.llm_events import LLMCallType
 from crewai.llms.base_llm import BaseLLM, llm_call_context
 
 
-class InstantModel(BaseLLM):  # type: ignore[misc]  # crewai is no part of the types: pyproject.toml says why
+class InstantModel(BaseLLM):  # type: ignore[misc]  # crewai is not type-checked: pyproject.toml says why
     """Echoes the last line of the task that names the topic."""
 
     def call(self, messages: Any, *_: Any, from_task: Any = None, from_agent: Any = None, **__: Any) -> str:
@@ -28,20 +28,20 @@ class InstantModel(BaseLLM):  # type: ignore[misc]  # crewai is no part of the t
         return answer
 
     async def acall(self, *arguments: Any, **more: Any) -> str:
-        """The same: it never waits."""
+        """Return what `call` returns: it never waits."""
         return self.call(*arguments, **more)
 
     def get_input_tokens_count(self, *_: Any, **__: Any) -> int:
-        """Without it the library warns at each call."""
+        """Return an arbitrary number: without this method crewai warns at each call."""
         return 10
 
     def supports_function_calling(self) -> bool:
-        """It calls none."""
+        """Return False: this model calls no functions."""
         return False
 
 
 def trivial() -> Crew:
-    """A crew that has never run."""
+    """Create a crew that has never run."""
     writer = Agent(role="Writer", goal="Write about {topic}", backstory="You write.", llm=InstantModel(model="instant"))
     task = Task(description="Repeat this: {topic}", expected_output="The line", agent=writer)
     return Crew(agents=[writer], tasks=[task])

@@ -13,54 +13,54 @@ from cli_process import JOB_FILE, closing, write_trips
 from held_crew import HeldCrew
 from hypothesis import HealthCheck, settings
 
-# No example has a time limit, and the examples are the same at each call: a test fails for what it tests alone.
+# No example has a time limit, and each run uses the same examples: a test fails only because of what it tests.
 settings.register_profile("batchcrew", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("batchcrew")
 
 
 @pytest.fixture(autouse=True)
 def no_blocking_calls() -> Iterator[BlockBuster]:
-    """A blocking call of ours inside the event loop is an error.
+    """Raise an error when batchcrew makes a blocking call inside the event loop.
 
-    The embedded server is a rehearsal stage with its executions in an in-process SQLite: it may.
+    The embedded server may block: it is for tests and rehearsals, and keeps its executions in an in-process SQLite.
     """
     with blockbuster_ctx(scanned_modules=["batchcrew"], excluded_modules=["batchcrew.server"]) as blockbuster:
-        for function in blockbuster.functions.values():  # what the server calls to make its file
+        for function in blockbuster.functions.values():  # the server calls it to create its file
             function.can_block_in("batchcrew/base/sqlite_files.py", {"create_private"})
         yield blockbuster
 
 
 @pytest.fixture(autouse=True)
 def no_process_stays() -> Iterator[None]:
-    """Kill what a test has left running, also when it failed."""
+    """Kill the processes that a test has left running, also when it failed."""
     with closing():
         yield
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the rows of 40 jobs."""
+    """Return a folder with a rows file of 40 jobs."""
     write_trips(tmp_path, 40)
     return tmp_path
 
 
 @pytest.fixture
 def held(folder: Path) -> Iterator[HeldCrew]:
-    """A crew whose executions end when the test says so, and the job file for it."""
+    """Run a crew whose executions end when the test ends them, and write a job file for it."""
     with HeldCrew() as crew:
         (folder / "jobs.yaml").write_text(JOB_FILE.format(url=crew.url), encoding="utf-8")
         yield crew
 
 
 def pytest_configure() -> None:
-    """Handle signals as a foreground job does: `nohup` and `&` have them ignored by all that they start."""
+    """Handle signals as a foreground job does: processes started by `nohup` or with `&` inherit ignored signals."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Real crews are optional for a person and required in CI."""
+    """Skip tests of real crews where crewai is not installed; in CI, fail them."""
     if item.get_closest_marker("crewai") and importlib.util.find_spec("crewai") is None:
         said = "crewai is not installed; `make real` installs it and runs this"
         if os.environ.get("CI") == "true":
@@ -69,7 +69,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the crash matrix and the storms counted."""
+    """Print the figures of the crash matrix and of the kill storms."""
     cells: Counter[str] = Counter()
     sums: dict[str, Counter[str]] = {}
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):

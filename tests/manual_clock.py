@@ -1,4 +1,4 @@
-"""The tests' clock: time moves when the test says so."""
+"""The clock of the tests: time passes only when a test advances it."""
 
 import asyncio
 import random
@@ -7,22 +7,22 @@ from typing import Any
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ZERO = 1000.0
-"""What `monotonic` says at the start."""
+"""What `monotonic` returns at the start."""
 
 
 class ManualClock:
-    """Implements `batchcrew.clock.Clock`; `epoch` is the same time for the embedded server.
+    """Implements `batchcrew.base.clock.Clock`; `epoch` is the same time for the embedded server.
 
     Args:
-        start: the moment at which it is created.
-        jumps: whoever waits moves the time by as much and goes on at once; else a wait ends by `advance`.
+        start: the time at which the clock is created.
+        jumps: whether a wait advances the clock itself and returns immediately; otherwise it lasts until `advance`.
     """
 
     def __init__(self, start: datetime = START, *, jumps: bool = False) -> None:
         self.start = start
         self.seconds = ZERO
         self.requested: asyncio.Queue[float] = asyncio.Queue()
-        """The seconds of each `sleep`, in order."""
+        """The seconds of each `sleep` call, in order."""
         self._jumps = jumps
         self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
 
@@ -33,11 +33,11 @@ class ManualClock:
         return self.seconds
 
     def epoch(self) -> float:
-        """Seconds since the epoch."""
+        """Return the seconds since the epoch."""
         return self.start.timestamp() + self.seconds - ZERO
 
     def advance(self, seconds: float) -> None:
-        """Move the time forward and wake whoever has waited long enough."""
+        """Move the time forward and wake the waits that are over."""
         self.seconds += seconds
         due = [sleeper for until, sleeper in self._sleepers if until <= self.seconds]
         self._sleepers = [(until, sleeper) for until, sleeper in self._sleepers if until > self.seconds]
@@ -68,12 +68,12 @@ class ManualClock:
         return event.is_set()
 
     async def settle(self) -> None:
-        """Let every task that has just been woken begin its next wait, before the time moves on under its hands."""
+        """Run all tasks that were just woken up to their next wait, before the test advances the time again."""
         for _ in range(20):
             await asyncio.sleep(0)
 
     async def sleep_requested(self, seconds: float) -> None:
-        """Wait until somebody sleeps for that long."""
+        """Wait until a task calls `sleep` with this many seconds."""
         while abs(await self.requested.get() - seconds) > 1e-3:
             pass
 
@@ -87,7 +87,7 @@ class ManualClock:
 
 
 class Middle(random.Random):
-    """No jitter: the middle of every range."""
+    """Returns the middle of every range: no jitter."""
 
     def uniform(self, a: float, b: float) -> float:
         return (a + b) / 2

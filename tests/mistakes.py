@@ -1,13 +1,13 @@
-"""What tests expect of a message about a mistake in a file."""
+"""Compare messages about errors in a file with what tests expect."""
 
 Expected = str | tuple[str, ...]
-"""The sentence, where it is what a test is about; else (`file:line:column`, key or value, …)."""
+"""The sentence, if a test is about its text; otherwise (`file:line:column`, key or value, …)."""
 
 
 def fits(message: str, expected: Expected) -> bool:
     """Return whether a message is the expected sentence, or begins with the place and names the keys and values.
 
-    Which quotes are around a key or a value makes no difference.
+    The kind of quotes around a key or a value does not matter.
     """
     if isinstance(expected, str):
         return message == expected

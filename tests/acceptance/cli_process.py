@@ -1,4 +1,4 @@
-"""`batchcrew` in processes of its own, as you and cron call it, and crew servers for it to talk to."""
+"""Start `batchcrew` in separate processes, as you and cron do, and crew servers for it."""
 
 import atexit
 import csv
@@ -25,25 +25,26 @@ jobs: [{{rows: trips.csv}}]
 """
 INPUTS = {"budget": "1", "interests": "x", "duration": "1 day", "age": "3"}
 LONGEST_SECONDS = 240.0
-"""Under pytest's own timeout, so that a process that hangs is reported with what it printed."""
+"""Shorter than pytest's timeout, so that the report of a hanging process includes its output."""
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This environment without the settings of whoever runs the tests."""
+    """Return this environment without your own batchcrew settings, and with those of `more`."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("BATCHCREW_", "CREW_"))}
     return {**plain, "CREW_TOKEN": TOKEN, **more}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessOptions:
-    """What a process has that a plain call has not.
+    """How a process differs from a plain call.
 
     Args:
-        stdout: a descriptor in the place of the pipe that the test reads.
-        stderr: the same.
-        closed: those of 0, 1 and 2 that are closed, as by `>&-` in a shell.
+        stdout: a descriptor to use instead of the pipe that the test reads.
+        stderr: a descriptor to use instead of the pipe that the test reads.
+        closed: the standard descriptors (0, 1, 2) to close, as `>&-` does in a shell.
         limits: soft and hard limits by their name in `resource`.
-        script: a Python file that is called in the place of `batchcrew`.
+        umask: the umask of the process; None: that of the tests.
+        script: a Python file to run instead of `batchcrew`.
     """
 
     stdout: int | None = None
@@ -58,7 +59,7 @@ PLAIN = ProcessOptions()
 
 
 class Process:
-    """A started `batchcrew`: what the tests use of `subprocess.Popen`."""
+    """A `batchcrew` process, with the part of the API of `subprocess.Popen` that the tests use."""
 
     def __init__(self, pid: int, stdout: IO[str], stderr: IO[str], status: IO[str]) -> None:
         self.pid = pid
@@ -75,11 +76,11 @@ class Process:
         self._ended.set()
 
     def poll(self) -> int | None:
-        """The exit status; None: it is running."""
+        """Return the exit status; None: it is still running."""
         return self.returncode
 
     def wait(self, timeout: float = LONGEST_SECONDS) -> int:
-        """Return the exit status once it has ended."""
+        """Wait until it has ended; returns the exit status."""
         if not self._ended.wait(timeout):
             raise subprocess.TimeoutExpired(f"batchcrew (pid {self.pid})", timeout)
         assert self.returncode is not None
@@ -88,7 +89,7 @@ class Process:
     def send_signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
         if self.returncode is None:
-            with suppress(ProcessLookupError):  # it ended just now, and nobody has said so yet
+            with suppress(ProcessLookupError):  # it ended just now, and its exit status has not been read yet
                 os.kill(self.pid, number)
 
     def kill(self) -> None:
@@ -96,7 +97,7 @@ class Process:
         self.send_signal(signal.SIGKILL)
 
     def communicate(self, timeout: float = LONGEST_SECONDS) -> tuple[str, str]:
-        """Return what is left of both streams once it has ended."""
+        """Wait until it has ended; returns the unread rest of both streams."""
         read = ["", ""]
 
         def drain(index: int, stream: IO[str]) -> None:
@@ -116,14 +117,14 @@ class Process:
             self.kill()
             for reader in readers:
                 reader.join(timeout=30)
-            late.stdout, late.stderr = read  # type: ignore[assignment]  # text, as Popen has it in text mode
+            late.stdout, late.stderr = read  # type: ignore[assignment]  # text, as with Popen in text mode
             raise AssertionError(f"it did not end within {timeout:g} s; it printed {read}") from late
         for reader in readers:
             reader.join(timeout=timeout)
         return read[0], read[1]
 
     def close(self) -> None:
-        """Kill it if it runs, and close its streams."""
+        """Kill it if it is still running, and close its streams."""
         self.kill()
         self._ended.wait(30)
         self.stdout.close()
@@ -131,7 +132,7 @@ class Process:
 
 
 class Zygote:
-    """The process that forks them (`cli_zygote.py`); there is one for each worker of pytest."""
+    """The process that forks the others (`cli_zygote.py`); each worker of pytest has one."""
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair()
@@ -182,12 +183,12 @@ _started: list[Process] = []
 
 
 def start(folder: Path, *arguments: str, **variables: str) -> Process:
-    """Start `batchcrew ARGUMENTS`; it is killed at the end of the test if it runs on."""
+    """Start `batchcrew ARGUMENTS`; at the end of the test it is killed if it is still running."""
     return start_with(PLAIN, folder, *arguments, **variables)
 
 
 def start_with(options: ProcessOptions, folder: Path, *arguments: str, **variables: str) -> Process:
-    """Start a process that is no plain call."""
+    """Start `batchcrew ARGUMENTS` or a script with these options."""
     if not _zygotes:
         _zygotes.append(Zygote())
     process = _zygotes[0].start(folder, arguments, variables, options)
@@ -197,7 +198,7 @@ def start_with(options: ProcessOptions, folder: Path, *arguments: str, **variabl
 
 @contextmanager
 def closing() -> Iterator[None]:
-    """Kill, at the end, what was started meanwhile and runs on."""
+    """Kill, at the end, the processes that were started in the block and are still running."""
     before = len(_started)
     yield
     while len(_started) > before:
@@ -212,7 +213,7 @@ def call(folder: Path, *arguments: str, **variables: str) -> "subprocess.Complet
 def call_with(
     options: ProcessOptions, folder: Path, *arguments: str, **variables: str
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a process that is no plain call to its end."""
+    """Run `batchcrew ARGUMENTS` or a script with these options to its end."""
     process = start_with(options, folder, *arguments, **variables)
     stdout, stderr = process.communicate()
     assert process.returncode is not None
@@ -220,7 +221,7 @@ def call_with(
 
 
 def call_fresh(folder: Path, *arguments: str, **how: Any) -> "subprocess.CompletedProcess[str]":
-    """Run `python -m batchcrew ARGUMENTS` in a new interpreter: for its very start. It takes half a second longer."""
+    """Run `python -m batchcrew ARGUMENTS` in a new interpreter, to test its start; it takes half a second longer."""
     how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how}
     command = [sys.executable, "-m", "batchcrew", *arguments]
     return subprocess.run(
@@ -229,7 +230,7 @@ def call_fresh(folder: Path, *arguments: str, **how: Any) -> "subprocess.Complet
 
 
 def read_until(process: Process, text: str) -> str:
-    """Read the process's stderr through the first line with `text`; fails with all of it when it ends before."""
+    """Read stderr up to the first line with `text`; fails with all of it if the process ends before that."""
     read = ""
     for line in process.stderr:
         read += line
@@ -239,7 +240,7 @@ def read_until(process: Process, text: str) -> str:
 
 
 def wait_until(condition: Callable[[], bool], process: Process) -> None:
-    """Wait for something that a running process brings about; fails with its stderr when it ends before."""
+    """Wait until the process has made the condition true; fails with its stderr if it ends before that."""
     pause = threading.Event()
     while not condition():
         if process.poll() is not None and not condition():
@@ -257,14 +258,14 @@ class Crew:
         assert self.url, self.process.communicate()[1]
 
     def stats(self) -> dict[str, Any]:
-        """What the server has counted."""
+        """Return the server's counters."""
         request = urllib.request.Request(f"{self.url}/stats", headers={"Authorization": f"Bearer {TOKEN}"})
         with urllib.request.urlopen(request, timeout=LONGEST_SECONDS) as answer:
             stats: dict[str, Any] = json.load(answer)
         return stats
 
     def kickoff(self) -> str:
-        """Kick off as another script does; returns the kickoff_id."""
+        """Kick off without batchcrew, as another script does; returns the kickoff_id."""
         request = urllib.request.Request(
             f"{self.url}/kickoff",
             data=json.dumps({"inputs": INPUTS}).encode(),
@@ -274,7 +275,7 @@ class Crew:
             return str(json.load(answer)["kickoff_id"])
 
     def stop(self) -> str:
-        """Stop it in order; returns what it printed."""
+        """Stop the server by SIGTERM; returns what it printed to stderr."""
         self.process.send_signal(signal.SIGTERM)
         _, said = self.process.communicate()
         assert self.process.returncode == 0, said
@@ -282,7 +283,7 @@ class Crew:
 
 
 def write_trips(folder: Path, number: int) -> None:
-    """Write the rows file of `JOB_FILE`."""
+    """Write the rows file that `JOB_FILE` names."""
     with (folder / "trips.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "budget", "interests", "duration", "age"])

@@ -1,4 +1,4 @@
-"""Starts `batchcrew` by forking: each call is a process of its own, without half a second of imports.
+"""Start `batchcrew` by forking: each call is a separate process, without half a second of imports.
 
     cli_zygote.py CONTROL
 
@@ -6,12 +6,13 @@ CONTROL is the descriptor of a Unix socket. A request on it is the length of a J
 (stdin, stdout, stderr, status), then the document:
 
 - `arguments`, `cwd` and `environment`
-- `closed`: those of 0, 1 and 2 that are closed, as by `>&-` in a shell
+- `closed`: the standard descriptors (0, 1, 2) to close, as `>&-` does in a shell
 - `limits`: soft and hard limits by their name in `resource`
-- `umask`: null for the one of the tests
-- `script`: a Python file that is called in the place of `batchcrew`, with those arguments; null for `batchcrew`
+- `umask`: null for that of the tests
+- `script`: a Python file to run with these arguments instead of `batchcrew`; null for `batchcrew`
 
-The pid of the new process is written to `status`, and its exit status (as `subprocess` counts it) when it ends.
+This program writes the pid of the new process to `status`, and its exit status (negative for a signal, as in
+`subprocess`) when it ends.
 """
 
 import atexit
@@ -34,11 +35,11 @@ from batchcrew.cli import COMMANDS, main
 
 STANDARD = (0, 1, 2)
 MOST_DESCRIPTORS = 4096
-"""More than this program has open; a process that it starts has none but the standard ones."""
+"""More descriptors than this program has open: a new process closes all of them except the standard ones."""
 
 
 def serve(control: socket.socket) -> None:
-    """Fork for each request until the socket is closed, then wait for what still runs."""
+    """Fork for each request until the socket is closed, then wait for the processes that are still running."""
     running: dict[int, int] = {}
     """The status descriptor of each process."""
     woken, wake = os.pipe()
@@ -57,7 +58,7 @@ def serve(control: socket.socket) -> None:
 
 
 def _start(control: socket.socket, running: dict[int, int]) -> bool:
-    """Start one process; False: nobody will ask for another."""
+    """Read one request and start its process; False: the socket is closed."""
     head, descriptors, _, _ = socket.recv_fds(control, 4, 4)
     if not head:
         return False
@@ -85,7 +86,7 @@ def _report_ended(running: dict[int, int]) -> None:
 
 
 def _report(status: int, number: int) -> None:
-    with suppress(BrokenPipeError):  # the test that wanted to know has ended
+    with suppress(BrokenPipeError):  # the test that waited for it has ended
         os.write(status, f"{number}\n".encode())
 
 
@@ -97,7 +98,7 @@ def _read(control: socket.socket, length: int) -> bytes:
 
 
 def _become(request: dict[str, Any], standard: list[int]) -> NoReturn:
-    """Be `batchcrew` as a shell would have started it."""
+    """Become a `batchcrew` process as if a shell had started it."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -130,9 +131,9 @@ def _become(request: dict[str, Any], standard: list[int]) -> NoReturn:
 
 
 def _end(code: int) -> NoReturn:
-    """End as the interpreter does: join threads, call what was registered, collect what is unreachable, flush.
+    """Exit as the interpreter does: join threads, run the `atexit` functions, collect garbage, flush the streams.
 
-    It does not free every object of every module: that would first copy the memory that is shared with this program,
+    It does not free every object of every module: that would copy the memory that is shared with the parent process,
     which takes longer than most commands.
     """
     threading._shutdown()  # type: ignore[attr-defined]
@@ -143,7 +144,7 @@ def _end(code: int) -> NoReturn:
             if stream is not None and not stream.closed:
                 stream.flush()
         except OSError:
-            code = 120  # the interpreter's own
+            code = 120  # the interpreter's exit status when a flush fails
     os._exit(code)
 
 

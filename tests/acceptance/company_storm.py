@@ -25,7 +25,7 @@ LEDGER = "results/batchcrew.db"
 BATCHES = {"first": "run", "second": "run", "third": "tick"}
 """Each batch, and the command that works on it until the storm is over."""
 LONGEST_SECONDS = 1.2
-"""A process that runs so long is killed; it takes a third of that to begin."""
+"""The longest time after which a process is killed; its start takes a third of this."""
 OPEN_AND_CLOSE = (
     "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM jobs'); c.close()"
 )
@@ -141,7 +141,7 @@ class _Storm:
 
 
 def rage(folder: Path, *, kills: int, jobs: int, seed: int) -> CompanyStorm:
-    """Let it rage; then run each batch to its end, and count."""
+    """Kill and restart the programs, then run each batch to its end; returns the figures."""
     result = CompanyStorm(jobs=jobs * len(BATCHES))
     crew = Crew(folder, "--execution-time", "150ms±60%", "--no-idempotency")
     write_trips(folder, jobs)

@@ -22,14 +22,14 @@ STEPS: dict[str, tuple[Any, str]] = {
     "ingest": (Ledger, "ingest"),  # the job file is merged
     "open_run": (Ledger, "open_run"),
     "intend": (Ledger, "claim"),  # intents are committed
-    "post": (CrewClient, "kickoff"),  # after: its answer is here, the kickoff_id is not committed
-    "send": (aiohttp.ClientRequest, "send"),  # the POST's bytes leave; after: they have left, no answer is here
+    "post": (CrewClient, "kickoff"),  # after: the answer has arrived, the kickoff_id is not committed
+    "send": (aiohttp.ClientRequest, "send"),  # the POST is sent; after: it was sent, no answer has arrived
     "kicked_off": (Ledger, "kicked_off"),  # the kickoff_id is committed
     "ask": (CrewClient, "status"),  # after: the outcome is known and not committed
     "end": (Ledger, "ended"),  # outcome and job are committed
     "statement": (writer, "_apply"),  # inside a transaction, between its statements
-    "commit": (aiosqlite.Connection, "commit"),  # of whatever is committed
-    "keep": (Ledger, "save_throttle_states"),  # what the next tick needs
+    "commit": (aiosqlite.Connection, "commit"),  # any commit
+    "keep": (Ledger, "save_throttle_states"),  # the state that the next tick needs
     "close_run": (Ledger, "close_run"),
 }
 

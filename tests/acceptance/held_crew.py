@@ -1,4 +1,4 @@
-"""The embedded server in this process under the test's clock: an execution ends when the test says so."""
+"""Run the embedded server in this process with the test's clock: executions end when the test ends them."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ EXECUTION_SECONDS = 10.0
 
 
 class HeldCrew:
-    """Use as a context manager. Nothing ends before `finish`."""
+    """A context manager that runs the server. No execution ends before `finish` or `release`."""
 
     def __init__(self, **options: Any) -> None:
         settings = {"token": TOKEN, "execution_time": Spread(EXECUTION_SECONDS), "idempotency": False, **options}
@@ -23,7 +23,7 @@ class HeldCrew:
         self._now = START
         self._step = 0.0
         self.answers = 0
-        """How often a kickoff or a status was asked for."""
+        """The number of kickoff and status requests."""
         self._ready: Future[CrewServer] = Future()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="held-crew")
 
@@ -34,7 +34,7 @@ class HeldCrew:
             await self._over.wait()
 
     def next(self, route: str) -> None:
-        """Nothing goes wrong here; requests are counted."""
+        """Count a request, and inject no fault."""
         self.answers += 1
 
     def _time(self) -> float:
@@ -54,7 +54,7 @@ class HeldCrew:
         self._thread.join()
 
     def stats(self) -> dict[str, int]:
-        """What the server has counted."""
+        """Return the server's counters."""
 
         async def read() -> dict[str, int]:
             return self._server.stats
@@ -63,17 +63,17 @@ class HeldCrew:
 
     @property
     def kickoffs(self) -> int:
-        """Kickoffs that were accepted."""
+        """The number of accepted kickoffs."""
         return self.stats()["kickoffs"]
 
     def finish(self) -> None:
-        """End every execution that runs."""
+        """End every running execution."""
         self._now += EXECUTION_SECONDS
 
     def release(self) -> None:
-        """From now on an execution has ended whenever somebody looks at it."""
+        """From now on, end an execution before its next status request."""
         self._step = EXECUTION_SECONDS
 
     def wait_for_kickoffs(self, number: int, process: Process) -> None:
-        """Wait until a process has kicked off so many."""
+        """Wait until the server has accepted this many kickoffs; fails if the process ends before that."""
         wait_until(lambda: self.kickoffs >= number, process)

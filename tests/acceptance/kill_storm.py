@@ -20,7 +20,7 @@ from cli_process import JOB_FILE, Crew, call, environment, write_trips
 
 
 class LongLine:
-    """A server's address from far away: every answer arrives 50 ms late, also when who asked is dead by then."""
+    """A proxy in front of a server that delays each answer by 50 ms, also when the client is dead by then."""
 
     SECONDS = 0.05
 
@@ -63,7 +63,7 @@ class LongLine:
                 writer.write(data)
                 await writer.drain()
         except OSError:
-            pass  # the run was killed: that is what the storm is for
+            pass  # the storm has killed the run
         finally:
             writer.close()
 
@@ -101,7 +101,7 @@ class Storm:
 
 
 def rage(folder: Path, *, kills: int, jobs: int, delivery: str, idempotent: bool, seed: int) -> Storm:
-    """Run, and tick, until so many kills have hit, then run to the end."""
+    """Run and tick until this many kills have hit, then run to the end."""
     chance = random.Random(seed)
     crew = Crew(folder, "--execution-time", "150ms±60%", *(() if idempotent else ("--no-idempotency",)))
     write_trips(folder, jobs)
@@ -119,7 +119,7 @@ def rage(folder: Path, *, kills: int, jobs: int, delivery: str, idempotent: bool
             stderr=subprocess.DEVNULL,
         )
         try:
-            process.wait(timeout=chance.uniform(0.1, 1.2))  # it takes a third of that to begin
+            process.wait(timeout=chance.uniform(0.1, 1.2))  # its start takes a third of this
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             hit += process.wait() == -signal.SIGKILL

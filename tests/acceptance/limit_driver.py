@@ -27,7 +27,7 @@ async def full(connection: Any, statement: writer.Statement, rows: Any) -> None:
 
 
 def refused(self: SpillFile, kickoff: SpilledKickoff) -> bool:
-    """What the spill file says when it fails too."""
+    """Fail as `SpillFile.add` does on a full disk."""
     return False
 
 

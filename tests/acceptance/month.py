@@ -28,7 +28,7 @@ CONCURRENCY = 4
 
 
 class Mismatch(AssertionError):
-    """What batchcrew did is not what the rules say."""
+    """batchcrew did not do what the rules require."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class Simulation:
         return [kickoff for crew in self._crews for kickoff in crew.kickoffs]
 
     def _merged(self, *, rerun: bool = False) -> Model:
-        """The batch once the file is taken in."""
+        """Return the model of the batch after the file was ingested."""
         model = copy.deepcopy(self._model)
         model.merge(self._sheet.jobs())
         if rerun or self._on_change_rerun:
@@ -206,7 +206,7 @@ class Simulation:
         self._taken_in, self._taken_in_url = copy.deepcopy(self._sheet), self._url
 
     def _consent(self) -> bool:
-        """Ask for the plan; accept one that would pay much again, or take the edit back. False: no run today."""
+        """Check the plan; if it would pay much again, accept it or undo the edit. False: no run today."""
         allowed = copy.deepcopy(self._model).merge(self._sheet.jobs(), on_change_rerun=self._on_change_rerun)
         pending = self._merged().pending()
         missing = sum(number for inputs, number in pending.items() if MISSING in inputs)
@@ -293,7 +293,7 @@ class Simulation:
         return self._crews[self._url].kickoffs[marks[self._url] :]
 
     def _observe(self, marks: list[int]) -> int:
-        """Tell the model what was kicked off by a run that did not come to its end; returns how many."""
+        """Add the kickoffs of an interrupted run to the model; returns their number."""
         sent = self._since(marks)
         for kickoff in sent:
             job_id = self._sheet.model_id(kickoff)
@@ -384,7 +384,7 @@ class Simulation:
             assert not crew.problems, crew.problems
 
     def _check_the_whole_month(self) -> None:
-        """No inputs were paid for more often than the file had them at once, but for what was consented to."""
+        """Check that no inputs were paid more often than the file had them at once, except with consent."""
         paid = Counter(kickoff.inputs for kickoff in self._kickoffs() if not kickoff.inputs[0].startswith("bad"))
         beyond = paid - self._model.most - self._model.consented
         if beyond:

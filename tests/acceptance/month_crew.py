@@ -21,7 +21,7 @@ class Kickoff:
 
     @property
     def output(self) -> str:
-        """What the crew makes of the inputs; the number is no other execution's."""
+        """The output for the inputs; its number is unique to this execution."""
         return f"answer {self.number}: {'|'.join(self.inputs)}"
 
 

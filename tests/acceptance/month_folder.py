@@ -47,7 +47,7 @@ class Folder:
         """Call a command that names the job file; returns what it printed.
 
         Args:
-            code: the exit code that it must have; None: any.
+            code: the expected exit code; None: any.
         """
         return self._checked(self._cwd, words, code)
 

@@ -7,9 +7,9 @@ from typing import Literal, TypeAlias
 
 INPUTS = ("topic", "tone")
 FAILS = "bad"
-"""The crew fails on a topic that begins so."""
+"""The crew fails on a topic that begins with this."""
 MISSING = ""
-"""In place of an input that the row does not have: such a row is not kicked off."""
+"""Replaces an input that the row does not have: such a row is not kicked off."""
 Inputs: TypeAlias = tuple[str, str]
 State: TypeAlias = Literal["pending", "open", "succeeded", "stale", "failed"]
 HAD_ANSWER: tuple[State, ...] = ("succeeded", "stale", "open")
@@ -46,7 +46,7 @@ class Job:
 
     @property
     def current(self) -> Answer | None:
-        """What its state speaks of."""
+        """The answer that the state refers to."""
         if self.state not in HAD_ANSWER or not self.answers or self.answers[-1].failed:
             return None
         return self.answers[-1]
@@ -86,7 +86,7 @@ class Row:
 
 
 class Model:
-    """The batch as it must be."""
+    """The expected state of the batch."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
@@ -95,7 +95,7 @@ class Model:
         self.most: Counter[Inputs] = Counter()
         """The largest number of rows with these inputs that the file had at once."""
         self.consented: Counter[Inputs] = Counter()
-        """Kickoffs beyond that number which somebody agreed to."""
+        """Kickoffs beyond that number that the operator accepted."""
 
     @property
     def present(self) -> Iterator[Job]:
@@ -109,7 +109,7 @@ class Model:
     # A changed file
 
     def merge(self, rows: Sequence[Row], *, on_change_rerun: bool = False) -> bool:
-        """Take the file in. False: this is a plan that needs consent (the model has changed all the same)."""
+        """Ingest the file. False: the plan needs consent (the model has changed anyway)."""
         succeeded = self.number("succeeded") + self.number("stale")
         in_file = {row.job_id for row in rows}
         changed = {
@@ -183,7 +183,7 @@ class Model:
         job: Job, found: dict[str, tuple[Job, Answer]], gave: dict[Job, str], changed: dict[str, Job]
     ) -> State:
         if job.job_id in found:
-            return job.state  # `_apply` says it
+            return job.state  # `_apply` sets the state
         # where its answer, and that of the job which took it, and so on, went to a row that had none, a row was added
         giver: Job | None = job
         while giver is not None and giver in gave:
@@ -224,7 +224,7 @@ class Model:
         for inputs, number in Counter(row.inputs for row in rows).items():
             self.most[inputs] = max(self.most[inputs], number)
 
-    # What a person agrees to
+    # What the operator agrees to
 
     def rerun_changed(self) -> None:
         """Put stale jobs back: `--rerun-changed`, or `on_change: rerun`."""
@@ -244,7 +244,8 @@ class Model:
         kept = 0
         for job in self.present:
             if job.state == "stale" and job.current is not None:
-                self.consented[job.current.made_from] += 1  # it is no answer of theirs any more
+                # the answer no longer belongs to the inputs that it was made from
+                self.consented[job.current.made_from] += 1
                 job.state = "succeeded"
                 kept += 1
         return kept
@@ -252,7 +253,7 @@ class Model:
     # What the crew does
 
     def pending(self) -> Counter[Inputs]:
-        """What a run kicks off."""
+        """Return the inputs that a run kicks off."""
         return Counter(job.inputs for job in self.present if job.state == "pending")
 
     def check_inputs(self) -> bool:
@@ -265,11 +266,11 @@ class Model:
         return True
 
     def ready(self) -> int:
-        """How many of these can be kicked off at once: nothing of theirs is in progress."""
+        """Return how many pending jobs can start immediately: they have no execution in progress."""
         return sum(job.state == "pending" and not any(a.running for a in job.answers) for job in self.present)
 
     def kick_off(self, job_id: str, inputs: Inputs, *, number: int | None = None) -> str | None:
-        """The crew has accepted a kickoff. Returns what is wrong with it."""
+        """Record an accepted kickoff; returns an error if it should not have been sent."""
         job = self.jobs.get(job_id)
         if job is not None and job.state == "open" and job.answers[-1].made_from != job.inputs:
             job.end(job.answers[-1], on_change_rerun=True)  # it must have ended
@@ -296,7 +297,7 @@ class Model:
                     job.end(answer, on_change_rerun=on_change_rerun)
 
     def full_run(self, *, on_change_rerun: bool = False) -> Counter[Inputs]:
-        """Run to the end. Returns what the crew must have been sent."""
+        """Run to the end; returns the inputs that the crew must have received."""
         sent: Counter[Inputs] = Counter()
         if not self.number("pending") and not self.number("open"):
             return sent  # executions of rows that left the file are left alone

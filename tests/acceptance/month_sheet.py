@@ -14,7 +14,7 @@ from month_crew import Kickoff
 from month_model import FAILS, MISSING, Inputs, Row
 
 ID = "<id>"
-"""Stands in `columns` for the column with the ids, whatever its name is."""
+"""The entry of `columns` for the column with the ids, whose name varies."""
 ID_NAMES = ("id", "job_id", "custom_id", "ref")
 """`ref` needs `id: "{{ ref }}"` in the job file."""
 FEWEST, MOST = 8, 26
@@ -31,7 +31,7 @@ class SheetRow:
 
 @dataclass
 class Sheet:
-    """The rows file, and what the job file says of it."""
+    """The rows file, and its description in the job file."""
 
     rows: list[SheetRow]
     ids: bool
@@ -49,7 +49,7 @@ class Sheet:
 
     @classmethod
     def new(cls, chance: random.Random, *, rows: int, ids: bool) -> "Sheet":
-        """A sheet of so many rows."""
+        """Create a sheet with `rows` rows."""
         sheet = cls([], ids)
         for _ in range(rows):
             sheet._append(chance)
@@ -72,7 +72,7 @@ class Sheet:
         return f"{self.crew}|{'|'.join(inputs)}|{number}"
 
     def model_id(self, kickoff: Kickoff) -> str:
-        """What the model calls the job of a kickoff."""
+        """Return the id that the job of a kickoff has in the model."""
         match = re.fullmatch(r"[0-9a-f]{16}(?:-(\d+))?", kickoff.job_id)
         if self.ids or match is None:
             return kickoff.job_id
@@ -105,7 +105,7 @@ class Sheet:
         return f"{{rows: l.csv, duplicates: number{crew}{template}{meta}}}"
 
     def read_export(self, path: Path) -> None:
-        """Take over what was exported over the file."""
+        """Replace the rows with those of an export over the file."""
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             header = list(reader.fieldnames or ())
@@ -123,7 +123,7 @@ class Sheet:
     # Edits
 
     def edit(self, chance: random.Random, *, may_rename_crew: bool) -> str:
-        """Edit it as somebody might; returns what was done."""
+        """Make a random edit, as the owner of the sheet might; returns its description."""
         edits: dict[Callable[[random.Random], None], int] = {
             self._append: 6,
             self._delete: 4,

@@ -1,4 +1,4 @@
-"""Calls `batchcrew` again and again in this process; what it opens past SQLite is written to LOG.
+"""Call `batchcrew` repeatedly in this process, and write to LOG the files that it opens without SQLite.
 
     open_driver.py LOG COMMANDS
 

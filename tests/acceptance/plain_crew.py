@@ -1,4 +1,4 @@
-"""A crew that remembers what it was sent: each execution has ended when it is polled."""
+"""A crew that records the inputs that it receives; each execution has ended when it is polled."""
 
 import json
 import threading
@@ -58,7 +58,7 @@ class PlainCrew:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def output(self, kickoff_id: str) -> str:
-        """What the execution answers: its inputs, so that an answer shows what it belongs to."""
+        """The output of the execution: its inputs, so that each output shows its inputs."""
         return json.dumps(self.sent[int(kickoff_id.removeprefix("k-")) - 1], sort_keys=True)
 
     def __enter__(self) -> Self:

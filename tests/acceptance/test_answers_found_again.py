@@ -1,4 +1,4 @@
-"""Answers that a batch has are found in whatever way their rows come back; kickoffs are counted at the server."""
+"""A row that returns gets the answer that its batch already has; kickoffs are counted at the server."""
 
 import json
 import re
@@ -59,7 +59,7 @@ def test_a_row_that_left_keeps_its_answer_when_a_former_one_is_taken_over(tmp_pa
     assert kickoffs(crew) == 4
 
 
-def test_what_a_renumbered_row_left_behind_is_found(tmp_path: Path, crew: Crew) -> None:
+def test_the_earlier_answer_of_a_renumbered_row_is_found(tmp_path: Path, crew: Crew) -> None:
     job_file(tmp_path, crew.url)
     write(tmp_path, rows(3))
     run(tmp_path)
@@ -192,7 +192,7 @@ def test_an_edit_reverted_while_the_rerun_is_in_progress(tmp_path: Path) -> None
         process.communicate()
         write(tmp_path, rows(1))
         run(tmp_path)
-        write(tmp_path, [*edited, *rows(2)[1:]])  # what was paid for is still in progress
+        write(tmp_path, [*edited, *rows(2)[1:]])  # the paid execution is still in progress
         crew.release()
         run(tmp_path)
         assert crew.kickoffs == 3
@@ -260,7 +260,7 @@ def test_a_row_that_lost_a_required_input_while_in_progress_is_not_kicked_off(tm
     assert states(tmp_path) == {"succeeded": 2, "failed": 1}
 
 
-def test_the_guard_of_reruns_looks_at_a_file_that_was_taken_in_already(tmp_path: Path, crew: Crew) -> None:
+def test_the_rerun_guard_also_checks_a_file_that_was_ingested_before(tmp_path: Path, crew: Crew) -> None:
     job_file(tmp_path, crew.url)
     write(tmp_path, rows(20))
     run(tmp_path)
@@ -273,7 +273,7 @@ def test_the_guard_of_reruns_looks_at_a_file_that_was_taken_in_already(tmp_path:
     assert kickoffs(crew) == 40
 
 
-def test_check_says_that_what_would_run_again_misses_an_input(tmp_path: Path, crew: Crew) -> None:
+def test_check_reports_a_missing_input_of_jobs_that_would_run_again(tmp_path: Path, crew: Crew) -> None:
     job_file(tmp_path, crew.url)
     write(tmp_path, rows(4))
     run(tmp_path)

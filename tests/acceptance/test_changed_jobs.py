@@ -480,7 +480,7 @@ def test_the_guard_also_stops_a_rerun_of_a_file_that_has_not_changed_since(tmp_p
 
 
 def plan(folder: Path, *words: str) -> tuple[int, tuple[int, int], str]:
-    """What `run --dry-run` with these words says: jobs to kick off, least and most kickoffs, cost."""
+    """Call `run --dry-run` with these options; returns jobs to kick off, least and most kickoffs, cost."""
     ended = call(folder, "run", "l.yaml", "--dry-run", "--json", *words)
     assert ended.returncode == 0, ended.stderr
     said = json.loads(ended.stdout)

@@ -1,4 +1,4 @@
-"""What a person does about a kickoff in doubt, and what cron is told: held, attach, adopt, quiet, JSON logs, pings."""
+"""Kickoffs in doubt, and output for cron and monitors: held, attach, adopt, quiet, JSON logs, pings."""
 
 import asyncio
 import json
@@ -105,7 +105,7 @@ def test_held_and_found_in_the_dashboard(folder: Path, crew: Crew) -> None:
     twice = call(folder, "attach", "jobs", "trip-0", kickoff_id)
     assert twice.returncode == 2
     assert "'trip-1'" in twice.stderr
-    found = crew.kickoff()  # what the lost kickoff had started
+    found = crew.kickoff()  # the execution that the lost kickoff had started
     assert call(folder, "attach", "jobs", "trip-0", found).returncode == 0
     ended = call(folder, "run", "jobs.yaml", "--delivery", "at_most_once")
     assert ended.returncode == 0, ended.stderr
@@ -115,11 +115,11 @@ def test_held_and_found_in_the_dashboard(folder: Path, crew: Crew) -> None:
 
 @pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
 def test_attached_before_the_next_run_nothing_is_in_doubt(folder: Path, crew: Crew, delivery: str) -> None:
-    """The id was told on stderr because the ledger could not be written: the person is quicker than cron."""
+    """The run printed the id because it could not write the ledger; the operator attaches it before cron runs again."""
     leave_in_doubt(folder, delivery)
     found = crew.kickoff()
     assert call(folder, "attach", "jobs", "trip-0", "a typo").returncode == 0
-    assert call(folder, "attach", "jobs", "trip-0", f" {found} ").returncode == 0  # mended
+    assert call(folder, "attach", "jobs", "trip-0", f" {found} ").returncode == 0  # the typo is fixed
     ended = call(folder, "run", "jobs.yaml", "--delivery", delivery)
     assert ended.returncode == 0, ended.stderr
     assert crew.stats()["kickoffs"] == 3
@@ -127,7 +127,7 @@ def test_attached_before_the_next_run_nothing_is_in_doubt(folder: Path, crew: Cr
 
 
 @pytest.mark.parametrize("wrong", ["", " ", "..", "a\x1b[31mb", "a\nb", "x" * 20_000])
-def test_what_is_no_id_is_not_attached(folder: Path, crew: Crew, wrong: str) -> None:
+def test_an_invalid_kickoff_id_is_not_attached(folder: Path, crew: Crew, wrong: str) -> None:
     leave_in_doubt(folder, "at_most_once")
     ended = call(folder, "attach", "jobs", "trip-0", wrong)
     assert (ended.returncode, "kickoff_id" in ended.stderr) == (2, True)
@@ -152,7 +152,7 @@ def test_adopted_executions_are_watched_and_not_kicked_off_again(folder: Path, c
     assert "ids.csv:3: job 'trip-2' is succeeded" in wrong.stderr
 
 
-def test_quiet_is_silent_until_a_person_is_needed(folder: Path, crew: Crew) -> None:
+def test_quiet_is_silent_until_the_operator_is_needed(folder: Path, crew: Crew) -> None:
     ended = call(folder, "run", "jobs.yaml", "--quiet")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     failing = Crew(folder, "--execution-time", "10ms", "--fail-rate", "1")
@@ -195,7 +195,7 @@ def test_the_json_log_stays_json_under_signals_and_quiet_stays_quiet(
     assert ("signal" in events) == (how[0] == "--log-format")
 
 
-def test_a_drained_run_waits_for_what_is_in_flight(folder: Path, held: HeldCrew) -> None:
+def test_a_draining_run_waits_for_its_executions(folder: Path, held: HeldCrew) -> None:
     run = start(folder, "run", "jobs.yaml", "--drain", "--concurrency", "2")
     held.wait_for_kickoffs(2, run)
     run.send_signal(signal.SIGTERM)
@@ -208,7 +208,7 @@ def test_a_drained_run_waits_for_what_is_in_flight(folder: Path, held: HeldCrew)
 
 
 @pytest.mark.parametrize(("rates", "last"), [((), "/abc"), (("--fail-rate", "1"), "/abc/fail")])
-def test_a_monitor_is_told(folder: Path, rates: tuple[str, ...], last: str) -> None:
+def test_a_monitor_is_pinged(folder: Path, rates: tuple[str, ...], last: str) -> None:
     told: list[str] = []
 
     class Monitor(BaseHTTPRequestHandler):

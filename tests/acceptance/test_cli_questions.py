@@ -44,7 +44,7 @@ def test_a_run_warns_before_its_first_kickoff_and_is_not_stopped(tmp_path: Path)
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
-def test_questions_are_asked_also_where_the_file_is_wrong(tmp_path: Path, command: str) -> None:
+def test_questions_are_printed_before_the_errors_of_a_wrong_file(tmp_path: Path, command: str) -> None:
     (tmp_path / "r.csv").write_text("email;city\na@example.com;Ulm\nb@example.com;Rome, Italy\n")
     ended = call(tmp_path, command, "r.csv", "--delimiter", ",", **OFFLINE)
     assert ended.returncode == 2

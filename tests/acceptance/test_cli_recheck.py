@@ -29,7 +29,7 @@ def crew(folder: Path) -> Iterator[Crew]:
     made.stop()
 
 
-def test_what_still_runs_is_said_with_the_command_that_has_it_watched(folder: Path, crew: Crew) -> None:
+def test_running_executions_are_reported_with_the_command_that_watches_them(folder: Path, crew: Crew) -> None:
     ended = call(folder, "recheck", "jobs")
     assert ended.returncode == 1, ended.stderr
     assert "2 executions checked: 2 running" in ended.stdout
@@ -98,6 +98,6 @@ def test_a_crew_that_cannot_be_reached_is_exit_5_and_nothing_changes(folder: Pat
     assert json.loads(call(folder, "status", "jobs", "--json").stdout)["counts"]["failed"] == 2
 
 
-def test_what_is_not_there_is_exit_2(folder: Path, crew: Crew) -> None:
+def test_an_unknown_batch_or_job_is_exit_2(folder: Path, crew: Crew) -> None:
     assert call(folder, "recheck", "nothing").returncode == 2
     assert call(folder, "recheck", "jobs", "nobody").returncode == 2

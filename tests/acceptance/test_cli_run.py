@@ -135,7 +135,7 @@ def test_every_mistake_of_a_file_is_one_line_and_nothing_is_started(folder: Path
     assert not (folder / "results").exists()
 
 
-def test_duplicate_ids_are_told_with_both_lines(folder: Path, crew: Crew) -> None:
+def test_a_duplicate_id_is_reported_with_both_lines(folder: Path, crew: Crew) -> None:
     with (folder / "trips.csv").open("a", encoding="utf-8") as file:
         file.write("trip-7,1 USD,x,1 day,3\n")
     ended = call(folder, "run", "jobs.yaml")
@@ -194,7 +194,7 @@ def test_the_spreadsheet_comes_back_as_itself_with_its_answers(folder: Path, cre
     assert "40 of 40" in call(folder, "status").stdout
 
 
-def test_failed_jobs_run_again_only_when_asked(folder: Path) -> None:
+def test_failed_jobs_run_again_only_on_request(folder: Path) -> None:
     write_trips(folder, 4)
     failing = Crew(folder, "--execution-time", "10ms", "--fail-rate", "1")
     kept = JOB_FILE.replace("run: {{", "run: {{stop_after_failures: none, ")
@@ -211,7 +211,7 @@ def test_failed_jobs_run_again_only_when_asked(folder: Path) -> None:
     failing.stop()
 
 
-def test_the_embedded_crew_goes_on_after_an_interruption(folder: Path) -> None:
+def test_a_batch_of_the_embedded_crew_resumes_after_an_interruption(folder: Path) -> None:
     (folder / "jobs.yaml").write_text(JOB_FILE.format(url="embedded"), encoding="utf-8")
     # one at a time they take 80 s
     first = start(folder, "run", "jobs.yaml", "--concurrency", "1", "--log-format", "json")

@@ -42,7 +42,7 @@ def running(folder: Path, held: HeldCrew, *options: str) -> Process:
 
 
 @SIGNALS
-def test_the_first_signal_leaves_what_is_in_flight_for_the_next_run(
+def test_the_first_signal_leaves_executions_to_the_next_run(
     folder: Path, held: HeldCrew, number: signal.Signals
 ) -> None:
     run = running(folder, held)
@@ -57,7 +57,7 @@ def test_the_first_signal_leaves_what_is_in_flight_for_the_next_run(
     assert held.kickoffs == 6
 
 
-def test_the_second_signal_ends_at_once_and_the_ledger_is_whole(folder: Path, held: HeldCrew) -> None:
+def test_the_second_signal_ends_the_run_at_once_with_a_consistent_ledger(folder: Path, held: HeldCrew) -> None:
     run = running(folder, held, "--drain")
     run.send_signal(signal.SIGINT)
     read_until(run, "SIGINT")  # it waits for executions that never end
@@ -160,7 +160,7 @@ POINTS = {
 @pytest.mark.crash
 @pytest.mark.parametrize("name", POINTS)
 def test_a_signal_at_this_point_of_a_run(finished: Path, name: str) -> None:
-    """Nothing is left to do, so that a signal during the work stops nothing: exit 0, and the summary is whole."""
+    """No job is left, so a signal during the work stops nothing: exit 0, and the summary is complete."""
     point, code = POINTS[name]
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         ended = driven_fresh(finished, point, number, "run", "jobs.yaml", "--json")
@@ -211,7 +211,7 @@ def test_a_signal_at_any_call_of_a_reading_command(finished: Path, arguments: tu
     ],
 )
 def test_a_signal_while_the_loop_is_made_is_one_line(finished: Path, point: str) -> None:
-    """What is left of the loop complains as Python frees it, which nobody wants to read."""
+    """Python prints a complaint when it frees an incomplete event loop; the command hides it."""
     ended = driven(finished, point, signal.SIGTERM, "status")
     assert (ended.returncode, ended.stderr.splitlines()) == (3, [INTERRUPTED.format("SIGTERM")])
 
@@ -271,7 +271,7 @@ def test_a_run_under_nohup_survives_its_terminal(folder: Path, held: HeldCrew) -
     assert run.returncode == 0, said
 
 
-def test_a_thread_that_is_stuck_keeps_nobody_waiting() -> None:
+def test_a_stuck_thread_does_not_delay_the_exit() -> None:
     script = (
         "import asyncio, time\n"
         "from batchcrew.cli.leaving import leave\n"
@@ -298,8 +298,8 @@ def test_a_thread_that_is_stuck_keeps_nobody_waiting() -> None:
     assert (ended.returncode, ended.stdout) == (3, "worked"), ended.stderr
 
 
-def test_a_terminal_that_goes_away_is_a_signal_and_no_defect(folder: Path, held: HeldCrew) -> None:
-    """The terminal's end closes standard error as well: the summary cannot be shown, the run still ends in order."""
+def test_a_closed_terminal_counts_as_a_signal_not_as_a_defect(folder: Path, held: HeldCrew) -> None:
+    """Closing the terminal also closes stderr: the summary cannot be printed, but the run ends normally."""
     run = running(folder, held)
     run.stderr.close()
     run.stdout.close()
@@ -308,7 +308,7 @@ def test_a_terminal_that_goes_away_is_a_signal_and_no_defect(folder: Path, held:
 
 
 def test_a_command_whose_cleanup_never_ends_is_ended(tmp_path: Path) -> None:
-    """As when the exception hits the event loop between two of its steps, and what is awaited was delivered before."""
+    """This happens if the exception hits the event loop between two steps, after the awaited result has arrived."""
     script = (
         "import asyncio, os, signal\n"
         "from batchcrew.cli import interruption, loop\n"

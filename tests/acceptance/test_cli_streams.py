@@ -24,7 +24,7 @@ READING = (
     ("check", "jobs.yaml", "--offline"),
 )
 SLOW_TO_IMPORT = {"run", "schema", "check"}
-"""What a command imports makes no difference to its streams: these are called without a new interpreter."""
+"""Commands to call without a new interpreter: their imports take long and do not affect their streams."""
 REDIRECTIONS = (">/dev/full", ">&-", "| :", "2>/dev/full", "2>&-", ">&- 2>&-", "<&- >&- 2>&-")
 
 
@@ -82,7 +82,7 @@ def test_a_full_or_closed_stdout_is_a_plain_message(ended: Path, arguments: tupl
 
 
 @pytest.mark.parametrize("arguments", READING, ids=" ".join)
-def test_a_reader_that_has_ended_has_what_it_wanted(ended: Path, arguments: tuple[str, ...]) -> None:
+def test_a_broken_pipe_on_stdout_is_not_an_error(ended: Path, arguments: tuple[str, ...]) -> None:
     with redirected("| :") as options:
         if arguments[0] in SLOW_TO_IMPORT:
             done = call_with(options, ended, *arguments)
@@ -103,20 +103,20 @@ def test_a_summary_that_cannot_be_printed_leaves_the_exit_code(ended: Path, redi
 
 @pytest.mark.parametrize("redirection", REDIRECTIONS)
 def test_an_error_that_cannot_be_printed_leaves_the_exit_code(ended: Path, redirection: str) -> None:
-    """In a new interpreter as well as in one that has begun."""
+    """Both in a new interpreter and in a forked process."""
     assert shell(ended, redirection, "status", "nowhere").returncode == 2
     with redirected(redirection) as options:
         assert call_with(options, ended, "status", "nowhere").returncode == 2
 
 
-def test_what_was_done_is_done_also_when_it_cannot_be_printed(ended: Path) -> None:
+def test_a_command_takes_effect_even_if_its_output_cannot_be_printed(ended: Path) -> None:
     done = shell(ended, ">/dev/full", "retry", "jobs", "trip-2", "--state", "succeeded")
     assert done.returncode == 0
     assert "stdout" in done.stderr
     assert json.loads(call(ended, "status", "jobs", "--json").stdout)["counts"]["pending"] == 1
 
 
-def test_an_export_to_a_full_device_is_no_internal_error(ended: Path) -> None:
+def test_an_export_to_a_full_device_is_not_an_internal_error(ended: Path) -> None:
     done = call(ended, "export", "jobs", "-o", "/dev/full")
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
     assert "/dev/full" in done.stderr

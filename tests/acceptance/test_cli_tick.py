@@ -32,7 +32,7 @@ def tick_to_the_end(folder: Path, *options: str) -> list[int]:
 
 
 def contents(ledger: Path) -> list[tuple[Any, ...]]:
-    """What the ledger says of each job, without ids and moments."""
+    """Return each job as the ledger has it, without ids and times."""
     connection = sqlite3.connect(ledger)
     rows = connection.execute(
         "SELECT r.position, r.job_id, r.crew, r.state, r.output, r.error, r.attempts, r.inputs, r.row,"
@@ -69,7 +69,7 @@ def test_a_tick_keeps_to_the_slots_and_starts_in_the_slots_that_are_free(folder:
     crew.stop()
 
 
-def test_a_question_is_not_asked_again_before_it_is_due(folder: Path) -> None:
+def test_ticks_do_not_poll_an_execution_before_it_is_due(folder: Path) -> None:
     lazy = JOB_FILE.replace("initial: 20ms, max: 100ms", "initial: 10m, max: 10m")
     crew = serve(folder, "--execution-time", "60s", job_file=lazy)
     for _ in range(5):
@@ -79,7 +79,7 @@ def test_a_question_is_not_asked_again_before_it_is_due(folder: Path) -> None:
     runs = connection.execute("SELECT kind, kickoffs FROM runs ORDER BY rowid").fetchall()
     assert runs == [("tick", 1), ("tick", 0)]  # ticks that started nothing leave no row but the latest
     connection.close()
-    assert watches == [(None,)]  # it was never asked
+    assert watches == [(None,)]  # it was never polled
     crew.stop()
 
 
@@ -94,7 +94,7 @@ def test_a_tick_while_another_run_holds_the_batch_changes_nothing(folder: Path, 
     assert held.kickoffs == 6
 
 
-def test_a_stop_is_told_a_person_once(folder: Path) -> None:
+def test_ticks_report_a_stop_once(folder: Path) -> None:
     crew = serve(folder, "--execution-time", "1ms", "--fail-rate", "1")
     told = ""
     while not told:  # a tick may come before a retry is due
@@ -139,7 +139,7 @@ def test_a_wrong_token_is_exit_5_and_fails_no_job(folder: Path, token: str) -> N
     crew.stop()
 
 
-def test_a_tick_of_a_crew_that_is_away_ends_and_the_next_goes_on(folder: Path) -> None:
+def test_a_tick_of_an_unreachable_crew_ends_and_another_tick_works(folder: Path) -> None:
     crew = serve(folder, "--execution-time", "10ms")
     (folder / "away.yaml").write_text(JOB_FILE.format(url="http://127.0.0.1:9"), encoding="utf-8")
     away = call(folder, "tick", "away.yaml")
@@ -182,7 +182,7 @@ def test_quiet_ticks_say_a_warning_that_lasts_once(folder: Path) -> None:
     assert "127.0.0.1:9" in call(folder, "tick", "jobs.yaml", "--quiet").stderr  # it is news again
 
 
-def test_what_yesterdays_batch_left_is_told_and_can_be_finished(folder: Path) -> None:
+def test_jobs_left_in_yesterdays_batch_are_reported_and_can_be_finished(folder: Path) -> None:
     write_trips(folder, 6)
     crew = serve(folder, "--execution-time", "1ms", job_file="batch: 'trips-{{date}}'\n" + JOB_FILE)
     assert call(folder, "tick", "jobs.yaml", "--date", "2026-01-30", "--concurrency", "2").returncode == 3
@@ -198,7 +198,7 @@ def test_what_yesterdays_batch_left_is_told_and_can_be_finished(folder: Path) ->
     crew.stop()
 
 
-def test_executions_of_a_crew_that_left_the_file_are_told_with_what_to_do(folder: Path) -> None:
+def test_executions_of_a_crew_removed_from_the_file_are_reported_with_advice(folder: Path) -> None:
     crew = serve(folder, "--execution-time", "1ms")
     text = (folder / "jobs.yaml").read_text(encoding="utf-8")
     old = text.replace("crew: {", "crews: {old: {").replace('"}\n', '"}}\n')

@@ -9,7 +9,7 @@ from company_storm import BATCHES, rage
 pytestmark = pytest.mark.crash
 
 
-def test_a_storm_of_kills_among_readers_and_neighbours(
+def test_a_storm_of_kills_among_readers_and_other_batches(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     storm = rage(tmp_path, kills=24, jobs=40, seed=3)

@@ -28,7 +28,7 @@ WAYS = ("idempotent", "at_most_once", "at_least_once", "troubled", "tick")
 
 @dataclass(frozen=True)
 class Ledger:
-    """What the ledger says once the batch has ended."""
+    """The figures of the ledger after the batch has ended."""
 
     accepted: int
     """Attempts with a kickoff_id."""
@@ -131,7 +131,7 @@ def test_killed_at_this_point(
 
 @pytest.mark.parametrize("point", ["before:commit", "after:commit"])
 @pytest.mark.parametrize("verb", ["retry", "attach", "adopt"])
-def test_a_persons_command_that_is_killed_has_happened_or_not(
+def test_a_killed_command_took_effect_completely_or_not_at_all(
     tmp_path: Path, crews: dict[str, Crew], point: str, verb: str, record_property: Callable[[str, object], None]
 ) -> None:
     crew = crews["at_most_once"]

@@ -54,7 +54,7 @@ def test_a_run_raises_the_soft_limit_to_what_it_needs(folder: Path, crew: Crew) 
 
 @pytest.mark.parametrize(("limit", "concurrency"), [(40, 50), (32, 1200), (28, 28)])
 @pytest.mark.parametrize("command", ["run", "tick", "adopt"])
-def test_under_a_hard_limit_concurrency_is_lowered_and_it_is_said_first(
+def test_under_a_hard_limit_concurrency_is_lowered_with_a_warning(
     folder: Path, crew: Crew, limit: int, concurrency: int, command: str
 ) -> None:
     arguments = ["--concurrency", str(concurrency)]
@@ -78,7 +78,7 @@ def test_under_a_hard_limit_concurrency_is_lowered_and_it_is_said_first(
         assert ended.returncode == 3, ended.stderr
 
 
-def test_a_limit_that_is_too_low_for_one_execution_is_said_and_nothing_is_started(folder: Path, crew: Crew) -> None:
+def test_a_descriptor_limit_too_low_for_one_execution_is_refused(folder: Path, crew: Crew) -> None:
     ended = call_fresh(
         folder, "run", "jobs.yaml", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (17, 17))
     )
@@ -87,8 +87,8 @@ def test_a_limit_that_is_too_low_for_one_execution_is_said_and_nothing_is_starte
     assert crew.stats()["kickoffs"] == 0
 
 
-def test_a_run_that_runs_out_of_them_all_the_same_goes_on_with_fewer(folder: Path, crew: Crew) -> None:
-    """As where the whole system is out of them: no estimate knows of that."""
+def test_a_run_that_runs_out_of_descriptors_continues_with_fewer(folder: Path, crew: Crew) -> None:
+    """This happens if the whole system has too few descriptors, which no estimate of one process can foresee."""
     script = folder / "unfitted.py"
     script.write_text(UNFITTED, encoding="utf-8")
     ended = limited(folder, 30, 30, "run", "jobs.yaml", "--concurrency", "50", script=script)
@@ -114,7 +114,7 @@ def test_serve_raises_its_soft_limit(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [23, 24])  # ENFILE, EMFILE
-def test_a_connection_that_found_no_descriptor_is_no_failure_of_the_crew(number: int) -> None:
+def test_a_connection_without_a_descriptor_is_not_a_failure_of_the_crew(number: int) -> None:
     key = aiohttp.client_reqrep.ConnectionKey("crew", 443, True, True, None, None, None)
     error = aiohttp.ClientConnectorError(key, OSError(number, "Too many open files"))
     lost = failure(error, host="crew", connect_timeout=1, read_timeout=1)

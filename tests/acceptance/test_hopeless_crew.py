@@ -1,4 +1,4 @@
-"""A crew whose every execution fails for one reason: the program in processes of its own, kickoffs counted here."""
+"""A crew whose executions all fail for one reason: batchcrew runs in separate processes, the crew in this one."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ jobs: [{{rows: trips.csv}}]
 
 
 class Crew:
-    """A crew API whose executions end as the test says."""
+    """A crew API whose executions end as the test decides."""
 
     def __init__(self) -> None:
         self.kickoffs: list[str] = []
@@ -31,7 +31,7 @@ class Crew:
         self.reason: str | None = CREDIT
         """How executions fail; None: they succeed."""
         self.reasons: dict[int, str] = {}
-        """How executions of these kickoff_ids fail, whatever the others do."""
+        """How the executions of these kickoff_ids fail, regardless of `reason`."""
         self.ends = 10**9
         """Executions with a smaller kickoff_id end, the others are running."""
         self.url = ""
@@ -99,7 +99,7 @@ async def test_a_hopeless_crew_stops_the_run_until_a_probe_succeeds(folder: Path
     assert (summary["stopped"], summary["kickoffs"]) == ("stop_after_failures", 1)
 
     crew.reason = None
-    assert (await call(folder, "run", "jobs.yaml"))[0] == 1  # the failed ones wait for the operator's word
+    assert (await call(folder, "run", "jobs.yaml"))[0] == 1  # failed jobs are retried only on request
     assert (len(crew.kickoffs), crew.most_per_job) == (50, 1)
     assert (await call(folder, "run", "jobs.yaml", "--retry-failed"))[0] == 0
     assert (len(crew.kickoffs), crew.most_per_job) == (61, 2)
@@ -224,7 +224,7 @@ async def test_a_run_that_is_killed_loses_no_failure_of_the_row(folder: Path, cr
 async def test_the_option_takes_every_form(folder: Path, crew: Crew, option: str, kickoffs: int, code: int) -> None:
     ended, _, said = await call(folder, "run", "jobs.yaml", "--stop-after-failures", option)
     assert ended == code, said
-    # what is in progress at a stop is waited for
+    # at a stop, the run waits for the executions in progress
     assert kickoffs <= len(crew.kickoffs) <= kickoffs + (0 if option in {"none", "in_a_row=5"} else 9)
 
 

@@ -90,7 +90,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, "subpr
 
 def test_a_hostile_answer_is_an_error_of_that_answer(ran: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
     folder, ended = ran
-    assert ended.returncode == 5, ended.stderr  # what cannot be read says nothing of its execution, for `give_up`
+    # for `give_up`, an unreadable answer does not count as an answer about its execution
+    assert ended.returncode == 5, ended.stderr
     connection = sqlite3.connect(folder / "results" / "batchcrew.db")
     states = dict(connection.execute("SELECT job_id, state FROM results"))
     outputs = dict(connection.execute("SELECT job_id, output FROM results"))
@@ -159,7 +160,7 @@ def test_ps_shows_no_token(tmp_path: Path) -> None:
 
 
 def test_a_defect_shows_no_token(tmp_path: Path) -> None:
-    """An exception that nobody expected: its traceback holds code, never values."""
+    """The traceback of an unexpected exception shows code, never values."""
     (tmp_path / "rows.csv").write_text("id,x\na,1\n", encoding="utf-8")
     script = tmp_path / "broken.py"
     script.write_text(

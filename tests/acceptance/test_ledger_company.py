@@ -1,4 +1,4 @@
-"""Other programs and the ledger: readers, neighbours, copies, and what SQLite's files look like meanwhile."""
+"""Other programs and the ledger: readers, other batches, copies, and the state of SQLite's files meanwhile."""
 
 import contextlib
 import json
@@ -66,7 +66,7 @@ def in_progress(folder: Path, crew: HeldCrew, kickoffs: int = IN_PROGRESS) -> Pr
 
 
 def recorded(folder: Path, query: str = "SELECT count(*) FROM attempts WHERE state = 'kicked_off'") -> int:
-    """Read by another process, as this one must not open and close what it looks at."""
+    """Read the ledger in another process, as this one must not open and close a file that it examines."""
     if not (folder / LEDGER).exists():
         return 0
     script = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1], timeout=200).execute(sys.argv[2]).fetchone()[0])"
@@ -77,7 +77,7 @@ def recorded(folder: Path, query: str = "SELECT count(*) FROM attempts WHERE sta
 
 
 def unlinked(process: Process) -> list[str]:
-    """Files that the process has open and somebody has removed."""
+    """Return the deleted files that the process still has open."""
     links = [str(entry.readlink()) for entry in Path(f"/proc/{process.pid}/fd").iterdir() if entry.is_symlink()]
     return [link for link in links if link.endswith(" (deleted)") and "/results/" in link]
 
@@ -111,7 +111,7 @@ def posix_locks(pid: int, path: Path) -> int:
 def test_the_kernel_knows_the_locks_of_a_run_and_others_cannot_unlink_its_wal(folder: Path, held: HeldCrew) -> None:
     run = in_progress(folder, held)
     assert posix_locks(run.pid, folder / f"{LEDGER}-shm") >= 1
-    # a program that is the last to close a database removes its WAL, where no lock says that another has it open
+    # the program that closes a database last removes its WAL, unless a lock shows that another one has it open
     by_python(folder)
     assert (folder / f"{LEDGER}-wal").exists()
     assert unlinked(run) == []
@@ -238,7 +238,7 @@ def test_a_batch_is_deleted_when_you_say_so_and_only_then(folder: Path, held: He
     held.release()
     assert call(folder, "run", "jobs.yaml").returncode == 0
     assert call(folder, "run", "others.yaml").returncode == 0
-    asked = call(folder, "delete", "jobs")  # without a terminal there is nobody to ask
+    asked = call(folder, "delete", "jobs")  # without a terminal it cannot prompt
     assert asked.returncode == 2
     assert "--yes" in asked.stderr
     assert succeeded(folder, "jobs") == 40

@@ -1,4 +1,4 @@
-"""A ledger that cannot be written, read or understood: a plain message, exit 70, and the next run goes on."""
+"""A ledger that cannot be written, read or understood: a plain message, exit 70, and the next run resumes."""
 
 import json
 import os
@@ -163,7 +163,7 @@ def test_a_ledger_that_another_program_holds_for_20_seconds(folder: Path, held: 
 def test_a_ledger_that_another_program_holds_for_a_moment_is_waited_for(folder: Path, held: HeldCrew) -> None:
     run, other = locked(folder, held)
     seen = held.answers
-    wait_until(lambda: held.answers > seen, run)  # the run has been told of an end that it cannot write
+    wait_until(lambda: held.answers > seen, run)  # the run has read an outcome that it cannot record
     other.execute("ROLLBACK")
     other.close()
     held.release()
@@ -202,13 +202,13 @@ def test_a_damaged_ledger(folder: Path, crew: Crew, damage: Callable[[bytearray]
     began = crew.stats()["kickoffs"]
     plain(call(folder, "run", "jobs.yaml"), "ledger results/batchcrew.db: ")
     assert crew.stats()["kickoffs"] == began
-    ledger.write_bytes(whole)  # the copy that somebody kept
+    ledger.write_bytes(whole)  # the copy that was kept
     finished(folder, crew, "results/batchcrew.db")
 
 
 @contextmanager
 def read_only(place: Path) -> Iterator[None]:
-    """A folder with a ledger that nobody can write."""
+    """Make a folder with a ledger read-only."""
     if os.geteuid() == 0:  # permissions do not hold root back; a read-only mount does
         subprocess.run(["mount", "--bind", str(place), str(place)], check=True)
         subprocess.run(["mount", "-o", "remount,ro,bind", str(place)], check=True)
@@ -232,7 +232,7 @@ def test_a_read_only_ledger(folder: Path, crew: Crew) -> None:
     finished(folder, crew, "results/batchcrew.db")
 
 
-def test_what_was_in_flight_is_a_matter_of_runs_only(folder: Path, crew: Crew) -> None:
+def test_only_runs_promise_that_executions_are_resumed(folder: Path, crew: Crew) -> None:
     assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
     with read_only(folder / "results"):
         for command in (
@@ -261,7 +261,9 @@ def test_what_was_in_flight_is_a_matter_of_runs_only(folder: Path, crew: Crew) -
         ("recheck", "jobs"),
     ],
 )
-def test_a_write_that_fails_is_told_by_what_was_started(folder: Path, crew: Crew, command: tuple[str, ...]) -> None:
+def test_a_failed_write_promises_to_resume_only_in_run_and_tick(
+    folder: Path, crew: Crew, command: tuple[str, ...]
+) -> None:
     assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
     with closing(sqlite3.connect(folder / "results" / "batchcrew.db")) as connection:
         connection.execute("CREATE TRIGGER no_job BEFORE UPDATE ON jobs BEGIN SELECT raise(ABORT, 'no'); END")

@@ -91,7 +91,7 @@ def test_a_second_file_of_one_name_changes_nothing(tmp_path: Path, crew: Crew) -
     run(tmp_path, "jan/l.yaml", code=2)
 
 
-def test_what_moves_together_stays_together(tmp_path: Path, crew: Crew) -> None:
+def test_a_folder_can_be_moved_or_copied_with_its_ledger(tmp_path: Path, crew: Crew) -> None:
     make(tmp_path / "old", crew)
     run(tmp_path / "old", "l.yaml")
     shutil.copytree(tmp_path / "old", tmp_path / "copy")
@@ -169,7 +169,7 @@ def test_a_ledger_above_that_everyone_can_write_is_not_used(tmp_path: Path, crew
     assert said.index("is skipped") < said.index("start: ")
 
 
-def test_a_damaged_ledger_is_no_reason_to_pay_again(tmp_path: Path, crew: Crew) -> None:
+def test_a_damaged_ledger_does_not_lead_to_paying_again(tmp_path: Path, crew: Crew) -> None:
     make(tmp_path / "data", crew)
     (tmp_path / "results").mkdir()
     (tmp_path / LEDGER).write_text("this is no database, and long enough to be looked at as one" * 20)
@@ -203,11 +203,11 @@ def test_a_hint_of_yesterday_continues_yesterdays_batch(tmp_path: Path, crew: Cr
     assert kickoffs(crew) == 5
 
 
-def test_what_yesterday_left_is_finished_by_the_printed_command_from_another_folder(tmp_path: Path, crew: Crew) -> None:
+def test_the_printed_command_finishes_yesterdays_batch_from_another_folder(tmp_path: Path, crew: Crew) -> None:
     below = make(tmp_path / "data", crew, number=4, text=DATED)
     run(tmp_path, "data/l.yaml", "--limit", "2", "--date", "2026-01-02", code=3)
     run(tmp_path, "data/l.yaml")
-    said = run(below, "l.yaml")  # the file has not changed since it was taken in from the other folder
+    said = run(below, "l.yaml")  # the file has not changed since it was ingested from the other folder
     match = re.search(r"to finish it: batchcrew (.*)$", said, re.MULTILINE)
     assert match is not None, said
     assert call(below, *shlex.split(match[1])).returncode == 0

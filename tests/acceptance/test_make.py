@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """What the Makefile needs of a checkout whose .venv is up to date."""
+    """Create the files that the Makefile needs to find the .venv of a checkout up to date."""
     shutil.copytree(ROOT / "jobs", tmp_path / "jobs", ignore=shutil.ignore_patterns("travel_crew"))
     binaries = tmp_path / ".venv" / "bin"
     binaries.mkdir(parents=True)

@@ -80,7 +80,7 @@ async def call(folder: Path, *arguments: str) -> "CompletedProcess[str]":
 
 
 @pytest.mark.crash  # waits 15 s
-async def test_a_server_that_fails_for_now_is_asked_again_before_anything_is_sent(folder: Path, crew: Crew) -> None:
+async def test_the_inputs_request_is_retried_before_anything_is_sent(folder: Path, crew: Crew) -> None:
     crew.codes = [429, 500, 502, 503]
     ended = await call(folder, "run", "l.yaml")
     assert ended.returncode == 0, ended.stderr
@@ -88,7 +88,7 @@ async def test_a_server_that_fails_for_now_is_asked_again_before_anything_is_sen
 
 
 async def test_a_tick_kicks_nothing_off_while_the_server_fails_for_now(folder: Path, crew: Crew) -> None:
-    crew.codes = [503] * 4  # once before the batch is taken in, three times when the work begins
+    crew.codes = [503] * 4  # once before the batch is ingested, three times when the work begins
     ended = await call(folder, "tick", "l.yaml")
     assert (ended.returncode, crew.kickoffs) == (3, []), ended.stderr
     assert "which columns" in ended.stderr

@@ -84,7 +84,7 @@ def test_an_interrupted_batch_of_an_old_ledger_is_finished_and_nothing_is_paid_a
     assert kickoffs_of_the_embedded_crew(old) == 8  # the two that were pending
 
 
-def test_what_has_ended_in_an_old_ledger_is_not_paid_again(old: Path) -> None:
+def test_jobs_that_ended_in_an_old_ledger_are_not_paid_again(old: Path) -> None:
     crew = Crew(old, "--execution-time", "20ms")
     ended = call(old, "run", "paid.yaml", CREW_URL=crew.url)
     assert ended.returncode == 1, ended.stderr  # failed and held jobs stay as they are
@@ -97,7 +97,7 @@ NEWER = OLD.with_name("ledger_v3")
 
 
 def test_after_the_upgrade_nothing_looks_changed_and_nothing_is_paid_again(tmp_path: Path) -> None:
-    """`noids` was taken in with every column and a meta of its own, when these decided what a job is."""
+    """`noids` was ingested when all columns and the meta decided the identity of a job."""
     folder = tmp_path / "v3"
     shutil.copytree(NEWER, folder)
     before = kickoffs_of_the_embedded_crew(folder)
@@ -119,7 +119,7 @@ def test_after_the_upgrade_nothing_looks_changed_and_nothing_is_paid_again(tmp_p
     assert kickoffs_of_the_embedded_crew(folder) == before + 1
 
 
-def test_an_answer_to_inputs_that_were_edited_before_the_upgrade_is_nobodys(tmp_path: Path) -> None:
+def test_an_answer_to_inputs_edited_before_the_upgrade_belongs_to_no_row(tmp_path: Path) -> None:
     """Which inputs an earlier attempt had was not recorded: the job's present ones would be a guess."""
     folder = tmp_path / "v3"
     shutil.copytree(NEWER, folder)

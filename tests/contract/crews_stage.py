@@ -22,19 +22,19 @@ def target(folder: Path, attribute: str = "") -> Target:
 
 
 class Gate:
-    """A named pipe at which an execution waits (`do: hold`): it says when somebody waits, and opens."""
+    """A named pipe that an execution waits for (`do: hold`): a test can wait for it there, and release it."""
 
     def __init__(self, folder: Path, name: str = "gate") -> None:
         self.path = folder / name
         os.mkfifo(self.path)
 
     async def waited_at(self) -> "Gate":
-        """Return when an execution waits."""
+        """Wait until an execution waits at the pipe."""
         self._writer = await asyncio.to_thread(self.path.open, "w")
         return self
 
     def open(self) -> None:
-        """Let it go on."""
+        """Release the execution."""
         self._writer.close()
 
 
@@ -44,12 +44,12 @@ class CrewStage(Stage):
     receiver: Receiver
 
     async def start(self, do: str, *, key: str | None = None, body: Any = None, **inputs: Any) -> str:
-        """Kick off; the end is told to the receiver."""
+        """Kick off with the receiver as the crew webhook; returns the kickoff_id."""
         whole = {"inputs": {"do": do, **inputs}, "crewWebhookUrl": f"{self.receiver.url}/end", **(body or {})}
         return await self.started(whole, headers={"Idempotency-Key": key})
 
     async def ended(self, *kickoff_ids: str) -> list[Any]:
-        """Wait for these ends; their statuses, in this order."""
+        """Wait until these executions have ended; returns their statuses, in this order."""
         left = set(kickoff_ids)
         while left:
             path, said = await self.receiver.heard.get()

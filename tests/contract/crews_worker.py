@@ -1,4 +1,4 @@
-"""A worker with a crew that does what its inputs say, so that tests need no CrewAI: run as a script."""
+"""A worker whose crew does what its inputs request, so that tests do not need CrewAI; run as a script."""
 
 import os
 import signal
@@ -60,7 +60,7 @@ class Obedient:
         return Result(output=str(wanted.get("topic", "")), result_json={"topic": wanted.get("topic")})
 
     def do_hold(self, running: Running, wanted: Any) -> Result:
-        """Wait until somebody has opened and closed the pipe for writing; its reader says the process's id first."""
+        """Wait until the test has opened the pipe for writing and closed it."""
         Path(wanted["pipe"]).read_text()
         return self.do_echo(running, wanted)
 
@@ -107,7 +107,7 @@ class Obedient:
             )
 
     def do_ask(self, running: Running, wanted: Any) -> Result:
-        """Ask until it is approved."""
+        """Request human input until the output is approved."""
         said: list[str] = []
         while True:
             answer = running.wait_for_human(task_id="planning", agent="Planner", output=f"draft {len(said) + 1}")

@@ -84,9 +84,7 @@ async def stage(
         CrewServer(ServeOptions(**settings), now=clock.epoch, sleep=clock.sleep, faults=faults) as server,
         aiohttp.ClientSession() as session,
     ):
-        session._retry_connection = (
-            False  # aiohttp asks again by itself when a GET is dropped; a test must see the drop
-        )
+        session._retry_connection = False  # aiohttp repeats a GET after a dropped connection; tests must see the drop
         yield Stage(server, session, clock)
 
 

@@ -1,4 +1,4 @@
-"""Every line of what deployed crews really answer, as literal payloads."""
+"""The answers of deployed crews, as literal payloads."""
 
 import json
 from typing import Any
@@ -68,7 +68,7 @@ def test_any_other_word_is_running_and_kept_as_it_came() -> None:
 
 
 @pytest.mark.parametrize("status", [None, 3, True, {}, [], "", "  "])
-def test_a_status_that_is_no_text_is_no_status(status: Any) -> None:
+def test_a_status_that_is_not_text_is_not_understood(status: Any) -> None:
     with pytest.raises(NotUnderstood, match="status is not text"):
         read({"status": status})
 
@@ -93,7 +93,7 @@ def test_a_status_that_is_no_text_is_no_status(status: Any) -> None:
         (b"\x00\x00", "not JSON"),
     ],
 )
-def test_what_is_no_status_is_said_and_never_a_crash(body: bytes, said: str) -> None:
+def test_an_invalid_status_body_is_reported_and_never_a_crash(body: bytes, said: str) -> None:
     with pytest.raises(NotUnderstood, match=said):
         dialect.execution(body)
 
@@ -232,12 +232,12 @@ def test_execution_time_is_a_number_or_nothing(time: Any, seconds: float | None)
     assert read({"status": "completed", "execution_time": time}).execution_time == seconds
 
 
-def test_execution_time_may_stand_in_the_result() -> None:
+def test_execution_time_may_be_in_the_result() -> None:
     assert read({"status": "completed", "result": {"output": "x", "execution_time": 4}}).execution_time == 4.0
 
 
 @pytest.mark.parametrize("usage", [None, [], {}, "many", 3])
-def test_token_usage_that_is_no_object_is_none(usage: Any) -> None:
+def test_token_usage_that_is_not_an_object_is_none(usage: Any) -> None:
     assert read({"state": "SUCCESS", "token_usage": usage}).token_usage is None
 
 
@@ -276,7 +276,7 @@ def test_a_failed_execution_keeps_the_tasks_that_were_done() -> None:
     assert execution.tasks == (TaskResult(task_id="research", output="found"),)
 
 
-def test_a_failure_text_is_bounded_and_the_answer_is_whole() -> None:
+def test_a_failure_text_is_bounded_and_the_answer_is_complete() -> None:
     execution = read({"status": "error", "error": "x" * 5_000_000})
     assert execution.error is not None
     assert len(execution.error) == dialect.MAX_ERROR
@@ -310,7 +310,7 @@ def test_a_live_deployments_last_step(last_step: Any, task: str | None) -> None:
 @pytest.mark.parametrize(
     "progress", [None, [], "half", {"completed_tasks": True}, {"completed_tasks": -1}, {"completed_tasks": 0.5}]
 )
-def test_odd_progress_is_no_progress(progress: Any) -> None:
+def test_odd_progress_is_ignored(progress: Any) -> None:
     execution = read({"status": "running", "progress": progress, "current_task": 3.5})
     assert execution.completed_tasks is None
     assert execution.total_tasks is None
@@ -339,6 +339,6 @@ def test_a_text_that_holds_json_nested_too_deep_is_only_a_text() -> None:
     assert (execution.output, execution.result_json) == (deep, None)
 
 
-def test_a_large_flat_result_is_no_deep_one() -> None:
+def test_a_large_flat_result_does_not_count_as_deep() -> None:
     rows = [{"row": number} for number in range(1000)]
     assert read({"status": "completed", "result": rows}).result_json == rows

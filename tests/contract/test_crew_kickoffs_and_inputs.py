@@ -143,7 +143,7 @@ def test_an_answer_that_leaves_a_kickoff_in_doubt(body: bytes) -> None:
 @pytest.mark.parametrize(
     "found", [None, "", "  ", True, 1.5, [], {}, "x" * 1001, "a\nb", "a\x00", ".", ".."]
 )  # fmt: skip
-def test_what_is_no_kickoff_id(found: Any) -> None:
+def test_an_invalid_kickoff_id_is_not_understood(found: Any) -> None:
     with pytest.raises(NotUnderstood, match="kickoff_id"):
         kickoff_id(json.dumps({"kickoff_id": found}).encode())
 
@@ -201,7 +201,7 @@ def test_only_required_inputs_are_required() -> None:
 
 
 @pytest.mark.parametrize("inputs", [None, "budget", 3, [3], [None], [""], ["a\nb"], [{"type": "string"}], ["x" * 201]])
-def test_what_is_no_list_of_inputs(inputs: Any) -> None:
+def test_an_invalid_list_of_inputs_is_not_understood(inputs: Any) -> None:
     with pytest.raises(NotUnderstood, match="inputs"):
         crew_inputs(json.dumps({"inputs": inputs}).encode())
 

@@ -1,4 +1,4 @@
-"""Final words that are no success, and answers that are not quite JSON: literal payloads, as they came."""
+"""Final words that do not mean success, and answers that are not quite JSON, as literal payloads."""
 
 import pytest
 
@@ -27,7 +27,7 @@ NO_SUCCESS = [
 
 @pytest.mark.parametrize("word", NO_SUCCESS)
 @pytest.mark.parametrize("key", ["state", "status"])
-def test_a_final_word_that_is_no_success_ends_the_execution_as_failed(word: str, key: str) -> None:
+def test_a_final_word_that_does_not_mean_success_is_a_failure(word: str, key: str) -> None:
     found = dialect.execution(f'{{"{key}": "{word}"}}'.encode())
     assert (found.state, found.known_word) == (ExecutionState.FAILED, True)
     assert found.error == f"{word} (the crew gave no reason)"
@@ -42,7 +42,7 @@ def test_a_final_word_that_is_no_success_ends_the_execution_as_failed(word: str,
         '"result": "over budget"',
     ],
 )
-def test_the_crews_own_text_stands_next_to_the_word(rest: str) -> None:
+def test_the_crews_own_text_follows_the_word(rest: str) -> None:
     found = dialect.execution(f'{{"state": "REVOKED", {rest}}}'.encode())
     assert found.error == "REVOKED: over budget"
 

@@ -78,7 +78,7 @@ async def test_each_is_sent_with_meta(tmp_path: Path, dialect: str, wanted: list
             assert bodies == [{**body, "kickoff_id": kickoff_id, "meta": META} for at, body in wanted if at == path]
 
 
-async def test_a_failure_is_told(tmp_path: Path) -> None:
+async def test_a_failure_is_reported_to_the_webhook(tmp_path: Path) -> None:
     async with crew_stage(tmp_path, dialect="live") as on:
         kickoff_id = await on.start("fail")
         assert await on.receiver.heard.get() == (
@@ -94,7 +94,7 @@ async def test_a_failure_is_told(tmp_path: Path) -> None:
         )
 
 
-async def test_an_ill_receiver_is_tried_again_and_nobody_waits_for_it(tmp_path: Path) -> None:
+async def test_a_failing_receiver_is_retried_without_delaying_others(tmp_path: Path) -> None:
     clock = manual_clock()
     async with crew_stage(tmp_path, clock=clock, answers=(500, 307, 200)) as on, Receiver() as well:
         await on.start("echo", topic="patient")
@@ -108,7 +108,7 @@ async def test_an_ill_receiver_is_tried_again_and_nobody_waits_for_it(tmp_path: 
             assert (path, body["result"]["output"]) == ("/end", "patient")  # a redirect is not followed
 
 
-async def test_a_receiver_that_stays_ill_is_given_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_receiver_that_keeps_failing_is_given_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clock = manual_clock()
     async with crew_stage(tmp_path, clock=clock, answers=(500,) * 6) as on:
         with caplog.at_level(logging.WARNING):
@@ -124,7 +124,7 @@ async def test_a_receiver_that_stays_ill_is_given_up(tmp_path: Path, caplog: pyt
         assert 'batchcrew_webhooks_total{outcome="given_up"} 1' in (await on.get("/metrics")).body
 
 
-async def test_what_was_not_sent_is_sent_after_a_restart(tmp_path: Path) -> None:
+async def test_unsent_webhooks_are_sent_after_a_restart(tmp_path: Path) -> None:
     state, clock = tmp_path / "state.db", manual_clock()
     async with Receiver(answers=(500,)) as receiver:
         body = {"crewWebhookUrl": f"{receiver.url}/late"}
@@ -175,7 +175,7 @@ async def test_the_event_stream_in_batches(tmp_path: Path) -> None:
         await gate.waited_at()
         await clock.sleep_requested(2.0)
         while (await on.status(kickoff_id))["current_task"] != "planning":
-            pass  # both events have been heard before that
+            pass  # both events have arrived before that
         assert on.receiver.heard.empty()
         clock.advance(2)
         path, body = await on.receiver.heard.get()
@@ -193,7 +193,7 @@ async def test_at_its_end_the_stream_is_sent_and_each_batch_has_its_bounds(tmp_p
         assert sorted(found) == [20, 50, 50]
 
 
-async def test_a_receiver_that_stays_ill_is_owed_so_much_and_no_more(
+async def test_webhooks_queued_for_a_failing_receiver_are_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(outbox, "MAX_WAITING", 3)
@@ -279,7 +279,7 @@ def word(kickoff_id: str, on: CrewStage, **more: Any) -> dict[str, Any]:
     return {"execution_id": kickoff_id, "task_id": "planning", "is_approve": True, **end, **more}
 
 
-async def test_a_person_rejects_then_approves(tmp_path: Path) -> None:
+async def test_human_input_rejects_then_approves(tmp_path: Path) -> None:
     async with crew_stage(tmp_path, threads=1) as on:
         authentication = {"strategy": "bearer", "token": "h"}
         kickoff_id = await on.start(
@@ -322,7 +322,7 @@ async def test_a_person_rejects_then_approves(tmp_path: Path) -> None:
 
 
 async def test_webhooks_are_not_carried_over(tmp_path: Path) -> None:
-    """As deployed crews do: what is called after the pause is what `/resume` names."""
+    """After a pause, only the webhooks in the body of `/resume` are called, as by deployed crews."""
     async with crew_stage(tmp_path) as on:
         kickoff_id = await paused(on)
         await on.call("POST", "/resume", json={**word(kickoff_id, on), "crewWebhookUrl": f"{on.receiver.url}/other"})
@@ -364,7 +364,7 @@ async def test_resume_that_is_wrong(tmp_path: Path) -> None:
         await on.ended(kickoff_id)
 
 
-async def test_waiting_for_a_person_does_not_count_against_the_time_limit(tmp_path: Path) -> None:
+async def test_waiting_for_human_input_does_not_count_against_the_time_limit(tmp_path: Path) -> None:
     clock = manual_clock()
     async with crew_stage(tmp_path, clock=clock, execution_timeout=60) as on:
         kickoff_id = await paused(on)
@@ -376,7 +376,7 @@ async def test_waiting_for_a_person_does_not_count_against_the_time_limit(tmp_pa
         assert found["result"]["output"] == "at once"
 
 
-async def test_after_a_person_has_answered_the_time_limit_goes_on(tmp_path: Path) -> None:
+async def test_the_time_limit_resumes_after_human_input(tmp_path: Path) -> None:
     clock, gate = manual_clock(), Gate(tmp_path)
     async with crew_stage(tmp_path, clock=clock, execution_timeout=60) as on:
         human = {"humanInputWebhook": {"url": f"{on.receiver.url}/ask"}}

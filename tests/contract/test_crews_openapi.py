@@ -1,4 +1,4 @@
-"""`/openapi.json` of real crews describes what is served: each route is in it, and each answer is as it says."""
+"""`/openapi.json` of real crews contains each route, and each answer conforms to it."""
 
 import io
 from pathlib import Path
@@ -93,7 +93,7 @@ async def test_what_a_kickoff_holds(tmp_path: Path) -> None:
         assert not kickoff.is_valid(wrong), wrong
 
 
-async def test_metrics_are_counts_of_what_has_been(tmp_path: Path) -> None:
+async def test_metrics_count_kickoffs_outcomes_and_tokens(tmp_path: Path) -> None:
     async with crew_stage(tmp_path) as on:
         await on.run("echo")
         await on.run("fail")

@@ -1,4 +1,4 @@
-"""Executions in worker processes: what comes back, what goes wrong, and that it costs nobody else."""
+"""Executions in worker processes: their results, their failures, and that a failure does not affect the others."""
 
 import asyncio
 import os
@@ -220,7 +220,7 @@ async def test_nothing_is_left_running(tmp_path: Path) -> None:
 
 
 async def gone(pid: int) -> None:
-    """Return when that process has ended, also one that is no child of ours."""
+    """Wait until this process has ended; it need not be a child of this one."""
     try:
         watched = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -274,7 +274,7 @@ async def test_a_repeated_key_is_the_same_execution(tmp_path: Path) -> None:
         assert (await on.get("/inputs")).headers["Idempotency-Key"] == "supported"
 
 
-async def test_over_its_time_it_is_ended_and_the_others_in_its_worker_go_on(tmp_path: Path) -> None:
+async def test_an_overdue_execution_is_ended_and_others_in_its_worker_continue(tmp_path: Path) -> None:
     clock, slow, other = manual_clock(), Gate(tmp_path, "slow"), Gate(tmp_path, "other")
     async with crew_stage(tmp_path, clock=clock, threads=2, execution_timeout=60) as on:
         overdue = await on.start("hold", pipe=str(slow.path))
@@ -309,7 +309,7 @@ async def test_a_worker_that_cannot_start_again_is_tried_ever_less_often(tmp_pat
         assert found["result"]["output"] == "patient"
 
 
-async def test_a_log_that_has_grown_large_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_log_that_has_grown_large_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "logs" / "crew.log"
     for text in ("first", "second"):
         async with crew_stage(tmp_path, log=log):
@@ -323,7 +323,7 @@ async def test_a_log_that_has_grown_large_is_begun_anew(tmp_path: Path, monkeypa
     assert log.read_text() == ""
 
 
-async def test_what_waits_for_a_person_beyond_a_bound_keeps_its_thread(
+async def test_beyond_a_bound_executions_awaiting_human_input_keep_their_thread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "MAX_PAUSED", 1)
@@ -384,7 +384,7 @@ async def test_ctrl_c_on_the_terminal_is_not_for_workers(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("of_demo", [{"fail_rate": 0.1}, {"max_running": 1}, {"seed": 1}], ids=str)
-def test_what_is_of_the_demo_crew_is_none_of_real_ones(tmp_path: Path, of_demo: dict[str, Any]) -> None:
+def test_options_of_the_demo_crew_are_refused_for_real_crews(tmp_path: Path, of_demo: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="demo crew"):
         ServeOptions(crew=CrewOptions(target=target(tmp_path)), **of_demo)
 

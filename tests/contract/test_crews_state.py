@@ -1,4 +1,4 @@
-"""What is kept of executions, over a restart and over time."""
+"""How long executions are kept, and that they survive a restart."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from batchcrew.server.report import Report, StepReport, TaskReport
 META = {"batchcrew": {"batch": "b", "job": "j"}}
 
 
-async def test_after_a_restart_what_ended_is_still_answered_and_what_ran_is_interrupted(tmp_path: Path) -> None:
+async def test_a_restart_keeps_ended_executions_and_interrupts_running_ones(tmp_path: Path) -> None:
     state, gate = tmp_path / "state.db", Gate(tmp_path)
     async with Receiver() as receiver:
         crew_url = {"crewWebhookUrl": f"{receiver.url}/crew", "meta": META}
@@ -125,7 +125,7 @@ async def test_a_disk_that_is_full_takes_no_result_away(tmp_path: Path, caplog: 
             pass
         assert found["result"]["output"] == "paid"
         assert "could not be written and is only in memory" in caplog.text
-        assert (await on.kickoff({"inputs": {"do": "echo"}})).status == 500  # nothing is begun that cannot be kept
+        assert (await on.kickoff({"inputs": {"do": "echo"}})).status == 500  # it could not be recorded
         connection.execute("PRAGMA query_only = OFF")
         clock.advance(600)
         await clock.sleep_requested(600.0)
@@ -168,7 +168,7 @@ def test_a_report_comes_back_as_it_was_kept() -> None:
     archive.close()
 
 
-async def test_draining_lets_what_runs_end_and_refuses_the_rest(tmp_path: Path) -> None:
+async def test_draining_waits_for_running_executions_and_refuses_kickoffs(tmp_path: Path) -> None:
     gate, state = Gate(tmp_path), tmp_path / "state.db"
     async with crew_stage(tmp_path, state=state, threads=1) as on:
         running = await on.start("hold", pipe=str(gate.path), topic="in time")

@@ -113,7 +113,7 @@ async def test_an_execution_that_fails(dialect: str, expected: Any) -> None:
         ),
     ],
 )
-async def test_the_inputs_asked_for(dialect: str, inputs: Any) -> None:
+async def test_the_required_inputs_are_listed(dialect: str, inputs: Any) -> None:
     async with stage(dialect=dialect) as on:
         answer = await on.get("/inputs")
         assert (answer.status, answer.body) == (200, {"inputs": inputs, "optional_inputs": []})
@@ -138,7 +138,7 @@ async def test_an_execution_that_is_not_known(dialect: str, status: int, body: A
 
 
 @pytest.mark.parametrize("dialect", ["guide", "live"])
-async def test_status_is_asked_by_either_path(dialect: str) -> None:
+async def test_status_can_be_requested_by_either_path(dialect: str) -> None:
     async with stage(dialect=dialect) as on:
         kickoff_id = await on.started()
         assert (await on.get(f"/status/{kickoff_id}")).body == (await on.get(f"/{kickoff_id}/status")).body

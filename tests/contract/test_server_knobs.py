@@ -16,7 +16,7 @@ GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Ga
 
 
 async def duration(on: Any, inputs: dict[str, Any]) -> float:
-    """How long an execution of these inputs says that it took."""
+    """Return the execution time that an execution of these inputs reports."""
     kickoff_id = await on.started({"inputs": inputs})
     on.clock.advance(3600)
     return float((await on.get(f"/status/{kickoff_id}")).body["execution_time"])
@@ -43,7 +43,7 @@ def test_execution_times_as_people_write_them(text: str, spread: Spread) -> None
 
 
 @pytest.mark.parametrize("text", ["", "fast", "2s±", "2s±101%", "-2s", "2 days", "25h", "2s50%", "nan", "1e3", "²s"])
-def test_what_is_no_execution_time(text: str) -> None:
+def test_an_invalid_execution_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         Spread.parse(text)
 
@@ -59,7 +59,7 @@ def test_shares_as_people_write_them(text: str, share: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "%", "101%", "1.1", "-0.1", "nan", "inf", "half"])
-def test_what_is_no_share(text: str) -> None:
+def test_an_invalid_share_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="invalid share"):
         parse_share(text)
 
@@ -88,7 +88,7 @@ def test_options_out_of_range(options: dict[str, Any], said: str) -> None:
 # Address and token
 
 
-async def test_port_0_is_any_free_one_and_a_taken_one_is_said() -> None:
+async def test_port_0_picks_a_free_port_and_a_port_in_use_is_reported() -> None:
     async with stage() as on:
         port = int(on.server.url.rsplit(":", 1)[1])
         with pytest.raises(UsageError, match=f"port {port} on 127.0.0.1 is in use"):
@@ -225,7 +225,7 @@ async def test_scripted_faults_of_a_status_call() -> None:
 
 
 @pytest.mark.parametrize("word", ["crash", "after_accept", 99999, "drop_after"])
-def test_a_fault_that_is_none_is_said_at_once(word: Any) -> None:
+def test_an_unknown_fault_is_refused_at_once(word: Any) -> None:
     with pytest.raises(ValueError, match="invalid fault"):
         Faults(kickoff=[word])
 
@@ -240,7 +240,7 @@ async def test_http_error_rate() -> None:
             answers.append(answer.status)
             started = on.server.stats["kickoffs"] - before
             if answer.status == 200 or answer.status == 503:
-                # a crew that says "not now" has not started: only 500 and 502 leave a kickoff in doubt
+                # a crew that answers 503 has not started: only 500 and 502 leave a kickoff in doubt
                 assert started == (answer.status == 200)
             else:
                 started_by_error += started

@@ -1,4 +1,4 @@
-"""`/openapi.json` describes what is served: each route is in it, and each answer is as it says."""
+"""`/openapi.json` contains each route, and each answer conforms to it."""
 
 import io
 from typing import Any

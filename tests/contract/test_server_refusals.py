@@ -1,4 +1,4 @@
-"""What the embedded server does with requests that are wrong, or mean harm: an error of the dialect, never a 500."""
+"""The embedded server answers invalid and hostile requests with an error of the dialect, never with 500."""
 
 import asyncio
 import io
@@ -73,7 +73,7 @@ BAD_BODIES: dict[str, list[bytes]] = {
 
 
 @pytest.mark.parametrize("message", BAD_BODIES)
-async def test_a_body_that_is_no_kickoff(message: str) -> None:
+async def test_an_invalid_kickoff_body_is_refused(message: str) -> None:
     async with stage() as on:
         for number, body in enumerate(BAD_BODIES[message], start=1):
             answer = await on.call("POST", "/kickoff", data=body)
@@ -159,7 +159,7 @@ async def test_a_body_over_the_limit(dialect: str) -> None:
     "authorization",
     [None, "", "Bearer", "Bearer ", "Bearer wrong", TOKEN, f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer \xe9\xff"],
 )
-async def test_the_token_is_asked_for(authorization: str | None) -> None:
+async def test_the_token_is_required(authorization: str | None) -> None:
     async with stage() as on:
         for method, path in (
             ("GET", "/inputs"),
@@ -179,7 +179,7 @@ async def test_the_token_is_asked_for(authorization: str | None) -> None:
         assert on.server.stats["kickoff_requests"] == 0
 
 
-async def test_the_schemes_name_is_taken_in_any_case() -> None:
+async def test_the_name_of_the_authorization_scheme_ignores_case() -> None:
     async with stage() as on:
         assert (await on.get("/inputs", headers={"Authorization": f"bearer {TOKEN}"})).status == 200
 
@@ -210,7 +210,7 @@ async def test_an_id_that_no_server_gave(path: str) -> None:
         assert len(answer.body["message"]) < 200
 
 
-async def test_bytes_that_are_no_http_do_no_harm() -> None:
+async def test_bytes_that_are_not_http_do_no_harm() -> None:
     async with stage() as on:
         host, port = on.server.url.removeprefix("http://").split(":")
         for garbage in (

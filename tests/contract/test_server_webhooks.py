@@ -89,7 +89,7 @@ def wanted(receiver: Receiver, *kinds: str, meta: Any = None) -> dict[str, Any]:
 
 
 async def hear(on: Stage, receiver: Receiver, count: int) -> list[tuple[str, Any]]:
-    """Time goes on until so many webhooks have come."""
+    """Advance the clock by a minute and wait for this many webhooks; returns them."""
     await on.clock.settle()
     on.clock.advance(60)
     return [await receiver.heard.get() for _ in range(count)]
@@ -122,7 +122,7 @@ async def test_a_crew_that_fails_says_so_and_its_last_task_says_nothing(dialect:
         assert (path, body) == ("/crew", {"kickoff_id": kickoff_id, **crew, "meta": META})
 
 
-async def test_each_comes_when_it_is_due_and_only_if_it_was_asked_for() -> None:
+async def test_each_webhook_is_sent_when_due_and_only_if_requested() -> None:
     async with Receiver() as receiver, stage() as on:
         await on.started(wanted(receiver, "task"))
         await on.clock.sleep_requested(4.0)
@@ -155,14 +155,14 @@ async def test_a_delivery_that_fails_is_tried_again_and_then_given_up(caplog: py
             on.clock.advance(wait)
         with caplog.at_level(logging.WARNING):
             assert (await receiver.heard.get())[1]["task_id"] == "research_task"
-            # the next of the same execution is sent all the same, and well
+            # later webhooks of the same execution are sent anyway
             assert [(await receiver.heard.get())[0] for _ in range(2)] == ["/task", "/crew"]
         assert f"{receiver.url}/task" in caplog.text
         assert "HTTP 404" in caplog.text
         assert "secret" not in caplog.text
 
 
-async def test_a_receiver_that_is_not_there_holds_nobody_up(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unreachable_receiver_does_not_delay_others(caplog: pytest.LogCaptureFixture) -> None:
     async with Receiver() as receiver, stage() as on:
         dead = {"inputs": INPUTS, "crewWebhookUrl": "http://127.0.0.1:9/"}
         for _ in range(40):

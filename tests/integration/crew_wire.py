@@ -46,7 +46,7 @@ def http(code: int, body: bytes = b"", *headers: str) -> bytes:
 
 
 def says(*answers: bytes) -> Script:
-    """Write these answers in turn, the last one for ever."""
+    """Write these answers in turn; the last one is repeated."""
     waiting: Iterator[bytes] = iter(answers)
     last = answers[-1]
 

@@ -1,4 +1,4 @@
-"""One batch through the real engine, the real ledger and the real embedded server, in one process."""
+"""Run one batch with the real engine, the real ledger and the real embedded server, in one process."""
 
 import asyncio
 import random
@@ -51,7 +51,7 @@ def run_settings(**settings: Any) -> RunSettings:
 
 @dataclass
 class Bench:
-    """A batch and what is around it; `run` is one run of it."""
+    """A batch with its ledger, crews and settings; each call of `run` is one run of it."""
 
     path: Path
     server: CrewServer
@@ -62,10 +62,10 @@ class Bench:
     stop: Stop = field(default_factory=Stop)
     events: list[Event] = field(default_factory=list)
     stop_after_kickoffs: int | None = None
-    """Ask the run to leave once so many kickoffs were accepted."""
+    """Stop the run, without waiting for its executions, after this many accepted kickoffs."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     urls: dict[str, str] = field(default_factory=dict)
-    """Other addresses than the server's, by crew."""
+    """URLs of crews that are not on `server`, by crew."""
 
     async def take_in(self, given: Iterable[Job]) -> None:
         async with Ledger(self.path, clock=self.clock) as ledger:
@@ -104,7 +104,7 @@ class Bench:
             return await scheduler.run()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for something that shows in the run's events."""
+        """Wait until the condition is true; it is checked after each event of the run."""
         while not condition():
             self.changed.clear()
             await self.changed.wait()
@@ -118,7 +118,7 @@ class Bench:
             return await ledger.status(await self._key(ledger))
 
     async def tick_to_the_end(self) -> None:
-        """As many ticks as it takes."""
+        """Run ticks until no job is left or the batch is stopped."""
         while True:
             await self.run(once=True)
             if self.stop.reason is not None or not (await self.counts()).left:
@@ -149,13 +149,13 @@ class Bench:
 
 
 def bench(path: Path, server: CrewServer, **settings: Any) -> Bench:
-    """A bench with one crew on the server."""
+    """Create a bench with one crew on the server."""
     crew = RemoteCrew(url="http://unused", token=SecretStr(server.token))
     return Bench(path / "ledger.db", server, run_settings(**settings), {"default": crew})
 
 
 class RateClock(SystemClock):
-    """Time that runs so much faster than the wall's."""
+    """A clock that runs `speed` times as fast as real time."""
 
     def __init__(self, speed: float) -> None:
         super().__init__()

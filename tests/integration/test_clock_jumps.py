@@ -1,4 +1,4 @@
-"""The wall clock is set between two runs: nothing is due, timed out or put off for that alone."""
+"""Setting the wall clock between two runs does not make anything due, timed out or delayed."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ HOUR = 3600.0
 
 
 class SetClock(SystemClock):
-    """A wall clock that somebody set."""
+    """A wall clock that was set to another time."""
 
     def __init__(self, by: float) -> None:
         super().__init__()

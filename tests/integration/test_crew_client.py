@@ -1,4 +1,4 @@
-"""The client against a server that behaves, in each of the ways met in the field."""
+"""The client and servers that behave like those of deployed crews."""
 
 import asyncio
 import json
@@ -70,7 +70,7 @@ async def test_inputs_that_only_the_slow_json_can_write_arrive() -> None:
     assert server.requests[0].json["inputs"] == inputs
 
 
-async def test_inputs_that_are_no_json_fail_the_job_and_nothing_is_sent() -> None:
+async def test_inputs_that_are_not_json_fail_the_job_and_nothing_is_sent() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
@@ -167,12 +167,12 @@ async def test_inputs(header: str | None, idempotent: bool) -> None:
         (http(302, b"", "Location: http://sso.test/login"), Unusable),
     ],
 )
-async def test_inputs_that_are_not_told(answer: bytes, kind: type) -> None:
+async def test_other_answers_to_inputs_are_unusable_or_unclear(answer: bytes, kind: type) -> None:
     async with WireServer(says(answer)) as server, crew(server.url) as client:
         assert type(await client.inputs()) is kind
 
 
-async def test_inputs_of_a_crew_that_is_away() -> None:
+async def test_inputs_of_an_unreachable_crew() -> None:
     async with WireServer(accepts()) as server:
         url = server.url
     async with crew(url) as client:
@@ -207,12 +207,12 @@ async def test_status_codes(code: int, kind: type) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"<html>", b'{"status": null}', b'{"status": 3}', b"\xff"])
-async def test_what_is_no_status_is_unclear(body: bytes) -> None:
+async def test_an_invalid_status_is_unclear(body: bytes) -> None:
     async with WireServer(says(http(200, body))) as server, crew(server.url) as client:
         assert isinstance(await client.status("k"), Unclear)
 
 
-async def test_a_large_answer_is_whole() -> None:
+async def test_a_large_answer_is_complete() -> None:
     text = "x" * 5_000_000 + "\x00"
     body = json.dumps({"status": "completed", "result": text}).encode()
     async with WireServer(says(http(200, body))) as server, crew(server.url) as client:
@@ -284,11 +284,11 @@ async def test_an_unknown_id_does_not_turn_the_route() -> None:
         assert unknown.answer == '{"error": "Not Found"}'
         assert isinstance(await client.status("a"), Execution)
         assert isinstance(await client.status("unknown"), Execution)
-    # Once a route has answered, an unknown id costs one question.
+    # Once a route has answered, an unknown id costs one request.
     assert server.heard == ["GET /status/unknown", "GET /unknown/status", "GET /status/a", "GET /status/unknown"]
 
 
-async def test_not_found_with_200_is_no_reason_to_ask_elsewhere() -> None:
+async def test_not_found_with_200_does_not_lead_to_other_paths() -> None:
     async with WireServer(says(http(200, b'{"status": "NOT_FOUND"}'))) as server, crew(server.url) as client:
         answer = await client.status("a")
     assert isinstance(answer, Execution)
@@ -306,7 +306,7 @@ async def test_not_found_with_200_is_no_reason_to_ask_elsewhere() -> None:
         (404, http(200, b"<html>a page for every path"), ExecutionState.NOT_FOUND),
         (404, http(200, b'{"status": "not found"}'), ExecutionState.NOT_FOUND),
         (405, http(405), Unclear),
-        # What may hide a living execution must not make it lost: it would be paid for twice.
+        # An answer that may hide a running execution must not make it lost: it would be paid for twice.
         (404, http(500), Unclear),
         (404, http(503), Unclear),
         (404, http(429), Unclear),

@@ -15,8 +15,8 @@ STATUS = http(200, b'{"status": "running"}')
 
 
 def closes_what_was_used(answer: bytes, together: int = 1) -> Script:
-    """Answer the first request of each connection and close it without a word at the second one, as a server does
-    whose idle time is over just then. The first `together` requests are answered together."""
+    """Answer the first request of each connection and close the connection at the second one, as a server does whose
+    idle timeout expires at that moment. The first `together` requests are answered together."""
     served: dict[int, int] = {}
     all_here = asyncio.Event()
 
@@ -34,7 +34,7 @@ def closes_what_was_used(answer: bytes, together: int = 1) -> Script:
 
 
 async def test_a_get_that_dies_on_a_connection_used_before_is_sent_again_on_a_new_one() -> None:
-    """aiohttp sends a GET again as well, but on the next idle connection, which is as old as the first."""
+    """aiohttp also sends a GET again, but on the next idle connection, which is as old as the first."""
     async with WireServer(closes_what_was_used(STATUS, together=4)) as server, crew(server.url) as client:
         first = await asyncio.gather(*(client.status("k") for _ in range(4)))
         assert server.connections == 4
@@ -88,7 +88,7 @@ async def test_a_kickoff_does_not_reuse_a_connection_that_was_idle_for_longer() 
     assert server.connections == 3
 
 
-async def test_inputs_are_asked_for_again_on_a_new_connection() -> None:
+async def test_the_inputs_request_is_repeated_on_a_new_connection() -> None:
     async with WireServer(closes_what_was_used(INPUTS)) as server, crew(server.url) as client:
         assert isinstance(await client.inputs(), CrewInputs)
         assert isinstance(await client.inputs(), CrewInputs)

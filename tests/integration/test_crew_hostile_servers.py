@@ -37,7 +37,7 @@ async def silent(request: Request, writer: asyncio.StreamWriter) -> None:
 
 
 def dripping(start: bytes, drop: bytes, before_each: Callable[[], None] = lambda: None) -> Script:
-    """Send `start`, then `drop` for ever: never silent, never done."""
+    """Send `start`, then `drop` repeatedly: never silent, never complete."""
 
     async def script(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(start)
@@ -83,13 +83,13 @@ async def test_a_broken_answer_is_doubtful_and_the_kickoff_went_out_once(script:
 
 
 @pytest.mark.parametrize("script", BROKEN.values(), ids=BROKEN)
-async def test_a_broken_status_is_asked_again_later(script: Script) -> None:
+async def test_a_broken_status_answer_is_unclear(script: Script) -> None:
     async with WireServer(script) as server, crew(server.url) as client:
         assert isinstance(await client.status("k"), Unclear)
         assert isinstance(await client.inputs(), Unclear)
 
 
-async def test_nobody_there_is_not_sent() -> None:
+async def test_a_refused_connection_is_not_sent() -> None:
     async with WireServer(silent) as server:
         url = server.url
     async with crew(url) as client:
@@ -151,10 +151,10 @@ async def test_read_timeout_is_doubtful() -> None:
     ],
     ids=["body", "head"],
 )
-async def test_an_answer_that_drips_in_holds_no_slot_for_ever(
+async def test_an_answer_that_drips_in_does_not_hold_its_slot_forever(
     start: bytes, drop: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A drop comes each second of the loop's time, well within the `read_timeout`."""
+    """A drop comes each second of the loop's time, far below the `read_timeout`."""
     loop, skipped = asyncio.get_running_loop(), 0.0
     real_time = loop.time
     monkeypatch.setattr(loop, "time", lambda: real_time() + skipped)
@@ -169,7 +169,7 @@ async def test_an_answer_that_drips_in_holds_no_slot_for_ever(
         assert isinstance(await client.status("k"), Unclear)
 
 
-async def test_waiting_for_a_connection_is_no_connect_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiting_for_a_free_connection_is_not_a_connect_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """More calls than connections: they wait for their turn, longer than a connection may take."""
     taken, answer = asyncio.Event(), asyncio.Event()
 
@@ -379,7 +379,7 @@ async def test_another_host_never_hears_of_us(code: int) -> None:
     assert other.connections == 0
 
 
-async def test_a_login_page_is_no_crew() -> None:
+async def test_a_login_page_is_not_a_crew() -> None:
     async with WireServer(says(moved(302, "/login"))) as server, crew(server.url) as client:
         assert isinstance(await client.kickoff(attempt()), Unusable)
     assert server.heard == ["POST /kickoff"]

@@ -35,7 +35,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 async def tunnel(request: Request, writer: asyncio.StreamWriter) -> None:
-    """A proxy that plays the crew behind itself, once the tunnel stands."""
+    """A proxy that, once the tunnel is established, also answers as the crew behind it."""
     if request.method == "CONNECT":
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         await writer.drain()
@@ -101,7 +101,7 @@ async def test_no_proxy_is_honoured(environment: pytest.MonkeyPatch) -> None:
     assert proxy.connections == 0
 
 
-async def test_this_machine_is_never_asked_through_a_proxy(environment: pytest.MonkeyPatch) -> None:
+async def test_requests_to_this_machine_never_use_a_proxy(environment: pytest.MonkeyPatch) -> None:
     async with WireServer(says(KICKED_OFF)) as proxy, WireServer(accepts()) as server:
         environment.setenv("ALL_PROXY", proxy.url)
         async with crew(server.url) as client:
@@ -109,7 +109,7 @@ async def test_this_machine_is_never_asked_through_a_proxy(environment: pytest.M
     assert proxy.connections == 0
 
 
-async def test_the_crew_of_the_run_is_never_asked_through_a_proxy(environment: pytest.MonkeyPatch) -> None:
+async def test_requests_to_the_crew_of_the_run_never_use_a_proxy(environment: pytest.MonkeyPatch) -> None:
     async with WireServer(says(KICKED_OFF)) as proxy:
         environment.setenv("HTTP_PROXY", proxy.url)
         async with crew("http://crew.invalid", override=True, warn=lambda _: None) as client:
@@ -151,7 +151,7 @@ async def test_a_tunnel_that_never_stood_means_not_sent(
     assert "hunter2" not in repr((kicked, asked))
 
 
-async def test_a_proxy_that_is_away_means_not_sent(environment: pytest.MonkeyPatch) -> None:
+async def test_an_unreachable_proxy_means_not_sent(environment: pytest.MonkeyPatch) -> None:
     async with WireServer(hang) as proxy:
         url = proxy.url
     environment.setenv("ALL_PROXY", url)
@@ -189,7 +189,7 @@ async def test_a_companys_authority_is_trusted(environment: pytest.MonkeyPatch) 
         assert isinstance(await client.status("k"), Execution)
 
 
-async def test_a_certificate_of_nobody_is_not_sent_to() -> None:
+async def test_nothing_is_sent_to_a_server_with_an_untrusted_certificate() -> None:
     async with (
         WireServer(accepts(), tls=server_tls()) as server,
         crew(f"https://localhost:{server.port}") as client,

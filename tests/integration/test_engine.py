@@ -80,7 +80,7 @@ async def test_a_crew_has_its_own_slots(tmp_path: Path) -> None:
         made.urls = {"b": two.url}
         await made.take_in([*jobs(8, crew="a", prefix="a"), *jobs(8, crew="b", prefix="b")])
         group.create_task(made.run())
-        await made.until(lambda: two.stats["kickoffs"] == 8)  # the other crew's slots wait for nobody
+        await made.until(lambda: two.stats["kickoffs"] == 8)  # the other crew's slots do not wait for this crew
         for kickoffs in (2, 4, 6, 8):
             await made.until(lambda: one.stats["kickoffs"] == kickoffs)  # noqa: B023 - it is awaited at once
             assert one.stats["running"] == 2
@@ -101,7 +101,7 @@ async def test_kickoffs_keep_to_the_batchs_rate_and_to_the_crews(tmp_path: Path)
     assert Rate(count=10, period_seconds=1).interval_seconds == 0.1
 
 
-async def test_a_failed_execution_is_tried_again_as_often_as_told(tmp_path: Path) -> None:
+async def test_a_failed_execution_is_retried_as_often_as_configured(tmp_path: Path) -> None:
     async with CrewServer(serving(fail_rate=1.0)) as server:
         made = bench(tmp_path, server, retry=RetrySettings(attempts=3, backoff=0.01, max=0.01))
         await made.take_in(jobs(2))
@@ -111,7 +111,7 @@ async def test_a_failed_execution_is_tried_again_as_often_as_told(tmp_path: Path
     assert all(row.state is JobState.FAILED and "rehearsed failure" in (row.reason or "") for row in await made.rows())
 
 
-async def test_what_retry_does_not_name_is_not_tried_again(tmp_path: Path) -> None:
+async def test_failures_that_retry_does_not_list_are_not_retried(tmp_path: Path) -> None:
     async with CrewServer(serving(fail_rate=1.0)) as server:
         made = bench(tmp_path, server, retry=RetrySettings(on=("lost",)))
         await made.take_in(jobs(1))
@@ -135,7 +135,7 @@ async def test_a_kickoff_in_doubt_is_sent_again_under_its_key(tmp_path: Path) ->
 async def test_a_refusal_of_a_key_that_was_sent_before_ends_no_attempt(
     tmp_path: Path, later: Any, delivery: Any
 ) -> None:
-    """The crew runs already under that key: a new attempt would be paid for beside it."""
+    """The crew already runs an execution under this key: a new attempt would be paid for in addition."""
     async with CrewServer(serving(), faults=Faults(kickoff=["drop_after_accept", later, later])) as server:
         made = bench(tmp_path, server, delivery=delivery)
         made.clock = RateClock(20)
@@ -304,7 +304,7 @@ async def test_an_execution_that_the_crew_forgot_is_tried_again_or_held(
     assert (counts.succeeded, counts.held) == ((1, 0) if duplicates else (0, 1))
 
 
-async def test_progress_is_told(tmp_path: Path) -> None:
+async def test_progress_is_reported(tmp_path: Path) -> None:
     clock = ManualClock()
     async with CrewServer(serving(execution_time=Spread(10)), now=clock.epoch) as server, asyncio.TaskGroup() as group:
         made = bench(tmp_path, server)
@@ -318,7 +318,7 @@ async def test_progress_is_told(tmp_path: Path) -> None:
     assert len(made.of(AttemptEnded)) == 1
 
 
-async def test_a_run_that_leaves_is_taken_up_by_the_next(tmp_path: Path) -> None:
+async def test_the_next_run_resumes_the_executions_of_an_interrupted_run(tmp_path: Path) -> None:
     clock = ManualClock()
     async with CrewServer(serving(execution_time=Spread(10)), now=clock.epoch) as server:
         made = bench(tmp_path, server, concurrency=5)
@@ -350,7 +350,7 @@ async def test_a_run_that_leaves_is_taken_up_by_the_next(tmp_path: Path) -> None
         (False, "at_most_once", ["in_doubt"], 0),
     ],
 )
-async def test_what_was_intended_when_a_run_died_is_settled(
+async def test_attempts_that_a_killed_run_intended_are_settled(
     tmp_path: Path, idempotency: bool, delivery: str, states: list[str], kickoffs: int
 ) -> None:
     async with CrewServer(serving(idempotency=idempotency)) as server:
@@ -369,7 +369,7 @@ async def test_the_limit_of_kickoffs_is_kept(tmp_path: Path) -> None:
     async with CrewServer(serving(), faults=Faults(kickoff=[200, 503])) as server:
         made = bench(tmp_path, server)
         await made.take_in(jobs(9))
-        await made.run(limit=4)  # a refusal is no kickoff
+        await made.run(limit=4)  # a refusal does not count as a kickoff
         assert server.stats["kickoffs"] == 4
     counts = await made.counts()
     assert (counts.succeeded, counts.pending) == (4, 5)
@@ -377,7 +377,7 @@ async def test_the_limit_of_kickoffs_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", [FailureLimit(count=3), FailureLimit(share=Decimal("0.5"))])
-async def test_a_run_stops_after_its_failures_and_lets_what_is_in_flight_end(
+async def test_a_run_stops_after_its_failures_once_its_executions_have_ended(
     tmp_path: Path, limit: FailureLimit
 ) -> None:
     async with CrewServer(serving(fail_rate=1.0)) as server:

@@ -1,4 +1,4 @@
-"""Limits on spending, and a crew that is ill: the real engine, ledger and embedded server."""
+"""Limits on spending, and failing crews, with the real engine, ledger and embedded server."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from batchcrew.server import CrewServer
 SOON = BreakerSettings(failures=3, pause=0.05, give_up=0.5)
 
 
-async def test_the_canary_holds_the_rest_back_until_it_has_ended_well(tmp_path: Path) -> None:
+async def test_the_canary_holds_the_rest_back_until_it_has_succeeded(tmp_path: Path) -> None:
     async with CrewServer(serving()) as server:
         made = bench(tmp_path, server, canary=Canary(jobs=3))
         await made.take_in(jobs(10))
@@ -83,7 +83,7 @@ async def test_a_crews_month_is_counted_over_all_batches_of_the_ledger(tmp_path:
     assert (await second.counts()).pending == 3
 
 
-async def test_a_crew_that_is_ill_is_probed_and_goes_on_when_it_is_well(tmp_path: Path) -> None:
+async def test_a_failing_crew_is_probed_and_used_again_once_it_works(tmp_path: Path) -> None:
     ill = 9
     options = serving(idempotency=False)
     async with CrewServer(options, faults=Faults(kickoff=["error_before_accept"] * ill)) as server:
@@ -100,7 +100,7 @@ async def test_a_crew_that_is_ill_is_probed_and_goes_on_when_it_is_well(tmp_path
     assert (await made.counts()).succeeded == 6
 
 
-async def test_a_crew_that_stays_ill_ends_the_run_and_fails_no_job_for_it(tmp_path: Path) -> None:
+async def test_a_crew_that_keeps_failing_ends_the_run_without_failing_its_jobs(tmp_path: Path) -> None:
     async with CrewServer(serving(), faults=Faults(kickoff=[503] * 1000)) as server:
         made = bench(tmp_path, server, breaker=SOON, concurrency=3)
         made.clock = RateClock(10)

@@ -59,7 +59,7 @@ async def test_a_hopeless_crew_costs_ten_kickoffs_or_as_many_as_were_started_at_
     assert counts.pending >= 25
 
 
-async def test_the_next_run_probes_until_the_crew_is_well_again(tmp_path: Path) -> None:
+async def test_the_next_run_probes_until_the_crew_works_again(tmp_path: Path) -> None:
     async with CrewServer(serving(fail_rate=1.0)) as failing, CrewServer(serving()) as healthy:
         made = bench(tmp_path, failing, retry=ONCE)
         await made.take_in(jobs(30))
@@ -126,7 +126,7 @@ async def test_the_first_rule_that_is_met_stops_the_run(
     assert made.stop.reason is StopReason.STOP_AFTER_FAILURES
 
 
-async def test_a_probe_that_the_server_refuses_is_no_probe(tmp_path: Path) -> None:
+async def test_a_probe_that_the_server_refuses_does_not_count(tmp_path: Path) -> None:
     async with (
         CrewServer(serving(fail_rate=1.0)) as failing,
         CrewServer(serving(), faults=Faults(kickoff=[422])) as healthy,

@@ -1,4 +1,4 @@
-"""The ledger on a real SQLite file: transitions, invariants, taking a file in, and what is read back."""
+"""The ledger on a real SQLite file: transitions, invariants, ingesting a file, and reading back."""
 
 import asyncio
 import sqlite3
@@ -100,7 +100,7 @@ async def test_a_job_goes_from_pending_to_its_results(ledger: Ledger, clock: Man
     assert detail.attempts[0].token_usage == {"total_tokens": 3}
 
 
-async def test_execution_time_is_ours_when_the_crew_says_none(ledger: Ledger, clock: ManualClock) -> None:
+async def test_the_execution_time_is_measured_when_the_crew_reports_none(ledger: Ledger, clock: ManualClock) -> None:
     key = await taken_in(ledger, [job("a")])
     (attempt,) = await started(ledger, key)
     await ledger.kicked_off(attempt, "k")
@@ -142,7 +142,7 @@ async def test_a_rejected_attempt_uses_up_none_of_the_jobs_attempts(ledger: Ledg
     assert (second.number, second.attempts_used) == (2, 1)
 
 
-async def test_what_is_open_can_be_taken_up(ledger: Ledger) -> None:
+async def test_open_attempts_can_be_resumed(ledger: Ledger) -> None:
     key = await taken_in(ledger, [job("a"), job("b"), job("c")])
     first, second, third = await started(ledger, key)
     await ledger.kicked_off(second, "k-2")
@@ -164,7 +164,7 @@ async def test_a_transition_from_the_wrong_state_is_refused_and_nothing_of_its_g
     )
     assert all(isinstance(result, LedgerError) for result in results)
     assert (await ledger.counts(key)).open == 1
-    with pytest.raises(LedgerError):  # the writer has failed: a run does not go on with it
+    with pytest.raises(LedgerError):  # the writer has failed: a run cannot continue with it
         await ledger.ended(second, SUCCEEDED)
 
 
@@ -357,7 +357,9 @@ async def test_a_newer_ledger_is_refused_and_left_as_it_is(tmp_path: Path, clock
 
 
 @pytest.mark.parametrize("content", [b"not a database at all, but long enough to be read as one" * 40, b"\0" * 4096])
-async def test_a_file_that_is_no_ledger_is_told_plainly(tmp_path: Path, clock: ManualClock, content: bytes) -> None:
+async def test_a_file_that_is_not_a_ledger_is_reported_plainly(
+    tmp_path: Path, clock: ManualClock, content: bytes
+) -> None:
     path = tmp_path / "ledger.db"
     path.write_bytes(content)
     with pytest.raises(LedgerError, match=r"ledger|SQLite"):

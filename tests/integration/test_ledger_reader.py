@@ -1,4 +1,4 @@
-"""Reading a ledger without writing: how the file is opened, and what is never left behind."""
+"""Reading a ledger without writing: how the file is opened, and that no file is left behind."""
 
 import ast
 import asyncio
@@ -90,7 +90,7 @@ async def test_a_file_that_changes_after_it_was_opened_is_opened_again(path: Pat
         assert await batches(opened) == ["first", "second"]
 
 
-async def test_what_was_read_while_the_file_changed_is_read_again(path: Path) -> None:
+async def test_a_query_during_a_change_of_the_file_is_repeated(path: Path) -> None:
     calls = 0
 
     async def query(connection: aiosqlite.Connection) -> int:
@@ -136,7 +136,7 @@ async def crashed(tmp_path: Path, path: Path) -> Path:
     return target
 
 
-async def test_what_a_killed_run_left_in_the_wal_is_read(crashed: Path) -> None:
+async def test_the_wal_of_a_killed_run_is_read(crashed: Path) -> None:
     async with reader(crashed) as opened:
         assert opened._access is Access.SHARED
         assert await batches(opened) == ["first", "second"]
@@ -146,7 +146,7 @@ async def test_what_a_killed_run_left_in_the_wal_is_read(crashed: Path) -> None:
 
 @pytest.fixture
 def another_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The files belong to somebody else."""
+    """Run as another user than the owner of the files."""
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
 
 

@@ -37,7 +37,7 @@ def spilled(path: Path, kickoffs: Iterable[SpilledKickoff]) -> Path:
     return file.path
 
 
-def test_what_is_spilled_is_read_back_and_the_file_never_grows(ledger_path: Path) -> None:
+def test_spilled_kickoffs_are_read_back_and_the_file_never_grows(ledger_path: Path) -> None:
     file = SpillFile(ledger_path, "b")
     file.reserve(10)
     size = file.path.stat().st_size
@@ -54,7 +54,7 @@ def test_a_file_that_was_not_needed_is_removed(ledger_path: Path) -> None:
     assert not spilled(ledger_path, []).exists()
 
 
-def test_a_full_file_refuses_and_keeps_what_it_has(ledger_path: Path) -> None:
+def test_a_full_file_refuses_records_and_keeps_the_earlier_ones(ledger_path: Path) -> None:
     file = SpillFile(ledger_path, "b")
     file.reserve(1)
     taken = [each for number in range(200) if file.add(each := kickoff(number % 10, 1000))]
@@ -87,7 +87,7 @@ def test_a_file_of_a_later_version_is_kept(ledger_path: Path) -> None:
     assert path.exists()
 
 
-def test_no_room_to_reserve_is_said_and_leaves_no_file(tmp_path: Path) -> None:
+def test_a_spill_file_that_cannot_be_reserved_is_reported(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="cannot be reserved"):
         SpillFile(tmp_path / "missing" / "ledger.db", "b").reserve(1)
 

@@ -1,4 +1,4 @@
-"""The crew's server is away, or answers nonsense, at the wrong moment: nothing that was paid for is given up."""
+"""The crew's server is unreachable or gives invalid answers: no paid execution is given up."""
 
 import json
 from decimal import Decimal
@@ -19,7 +19,7 @@ from batchcrew.server.faults import Fault, Route
 How = Literal["run", "ticks", "a run that begins after the deadline"]
 HOWS: tuple[How, ...] = ("run", "ticks", "a run that begins after the deadline")
 AT_ONCE = Spread(0.0)
-"""The execution has ended before the first poll can ask."""
+"""An execution time: it has ended before the first poll."""
 FOREVER = Spread(3600.0)
 OVERDUE = 0.001
 """A timeout that is over before the first poll."""
@@ -52,7 +52,7 @@ class Polls(Faults):
         if route == "kickoff":
             return None
         self._polls += 1
-        if self._polls % 4 == 0:  # what was answered before has been seen
+        if self._polls % 4 == 0:  # the run has read the answers to the polls before
             self.stop.request(StopReason.SIGNAL, "stopped by a test", leave=True)
         return super().next(route) or self._last
 
@@ -104,10 +104,10 @@ async def test_it_is_overdue_once_the_crew_says_that_it_still_runs(tmp_path: Pat
 
 @pytest.mark.parametrize("on", ["api", "crew_error"])
 @pytest.mark.parametrize("limit", [None, 0])
-async def test_a_crew_that_stays_away_ends_the_run_and_the_attempt_stays(
+async def test_a_lasting_outage_ends_the_run_and_leaves_the_attempt_open(
     tmp_path: Path, on: Any, limit: int | None
 ) -> None:
-    """Also where the breaker is not told of it, and where nothing may start (`--watch-only`)."""
+    """Also where the breaker does not count it (`on`), and where nothing may start (`--watch-only`)."""
     breaker = BreakerSettings(failures=3, pause=0.05, give_up=0.3, on=(on,))
     async with CrewServer(serving(execution_time=AT_ONCE), faults=Faults(status=[502] * 10_000)) as server:
         made = bench(tmp_path, server, timeout=OVERDUE, poll=QUICK, breaker=breaker)
@@ -121,7 +121,7 @@ async def test_a_crew_that_stays_away_ends_the_run_and_the_attempt_stays(
     assert await attempts_of(made) == [AttemptState.KICKED_OFF]
 
 
-async def test_ticks_give_a_crew_that_stays_away_up_as_well(tmp_path: Path) -> None:
+async def test_ticks_also_give_up_after_a_lasting_outage(tmp_path: Path) -> None:
     breaker = BreakerSettings(failures=1000, rate=Decimal(1), sample=10_000, give_up=0.3)
     async with CrewServer(serving(execution_time=AT_ONCE), faults=Faults(status=[502] * 10_000)) as server:
         made = bench(tmp_path, server, timeout=OVERDUE, poll=QUICK, breaker=breaker)
@@ -131,7 +131,7 @@ async def test_ticks_give_a_crew_that_stays_away_up_as_well(tmp_path: Path) -> N
     assert await attempts_of(made) == [AttemptState.KICKED_OFF]
 
 
-async def test_max_runtime_ends_a_run_whose_crew_is_away(tmp_path: Path) -> None:
+async def test_max_runtime_ends_a_run_during_an_outage(tmp_path: Path) -> None:
     async with CrewServer(serving(execution_time=AT_ONCE), faults=Faults(status=[502] * 10_000)) as server:
         made = bench(tmp_path, server, timeout=OVERDUE, poll=QUICK, breaker=PATIENT)
         await made.take_in(jobs(1))
@@ -164,7 +164,7 @@ EMPTY = [
 
 @pytest.mark.parametrize("how", HOWS)
 async def test_completed_without_an_output_is_polled_again(tmp_path: Path, how: How) -> None:
-    """Also past the deadline: completed is no "still running"."""
+    """Also past the deadline: an execution that is completed is not "still running"."""
     async with CrewServer(serving(execution_time=AT_ONCE), faults=Faults(status=EMPTY)) as server:
         made = bench(tmp_path, server, timeout=OVERDUE, poll=QUICK.model_copy(update={"settle": 3600.0}))
         await made.take_in(jobs(1))
@@ -197,7 +197,7 @@ async def test_settle_0_takes_the_first_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["cancelled", "REVOKED", "timed out"])
-async def test_a_final_word_that_is_no_success_fails_the_job(tmp_path: Path, word: str) -> None:
+async def test_a_final_word_that_does_not_mean_success_fails_the_job(tmp_path: Path, word: str) -> None:
     answer = says(state=word, error="over budget")
     async with CrewServer(serving(execution_time=FOREVER), faults=Faults(status=[answer] * 3)) as server:
         made = bench(tmp_path, server, poll=QUICK)
@@ -209,7 +209,7 @@ async def test_a_final_word_that_is_no_success_fails_the_job(tmp_path: Path, wor
 
 
 @pytest.mark.parametrize("how", ["run", "ticks"])
-async def test_a_status_word_that_lasts_is_shown_and_told_in_the_reason(tmp_path: Path, how: How) -> None:
+async def test_a_lasting_status_word_is_shown_and_appears_in_the_reason(tmp_path: Path, how: How) -> None:
     warming = says(status="warming up")
     polls = Polls(last=warming)
     async with CrewServer(serving(execution_time=FOREVER), faults=polls) as server:

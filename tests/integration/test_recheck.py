@@ -50,7 +50,7 @@ jobs: [{{id: job-0}}]
 async def overdue(
     folder: Path, *later: Any, number: int = 1, attempts: int = 1, **settings: Any
 ) -> AsyncIterator[tuple[Bench, CrewServer]]:
-    """Jobs whose every execution is said to be running still after its deadline; then the server says `later`."""
+    """Run jobs whose executions all time out while they are running; then the server answers with `later`."""
     script = [RUNNING] * number * attempts
     async with CrewServer(serving(execution_time=Spread(0.0)), faults=Faults(status=[*script, *later])) as server:
         retry = RetrySettings(attempts=attempts, backoff=0.01, max=0.01, on=("timeout",))
@@ -99,7 +99,7 @@ async def test_a_finished_execution_is_taken_and_nothing_is_paid(tmp_path: Path)
         assert len(looks) == 25
         rows = await made.rows()
         assert all(row.state is JobState.SUCCEEDED and row.output and row.reason is None for row in rows)
-        result, looks = await look_again(made)  # nothing is left to look at
+        result, looks = await look_again(made)  # nothing is left to check
         assert (result.exit_code, looks) == (ExitCode.SUCCEEDED, [])
         await made.run()
         assert server.stats["kickoffs"] == 25
@@ -128,7 +128,7 @@ async def test_a_failure_is_taken_with_its_reason(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("answer", "finding"), [(RUNNING, Finding.RUNNING), (NOT_FOUND, Finding.UNKNOWN)])
-async def test_what_has_not_ended_stays_as_it_is_and_is_reported(
+async def test_an_execution_that_has_not_ended_is_reported_and_left_unchanged(
     tmp_path: Path, answer: Fault, finding: Finding
 ) -> None:
     async with overdue(tmp_path, answer, answer) as (made, _):
@@ -138,7 +138,7 @@ async def test_what_has_not_ended_stays_as_it_is_and_is_reported(
         assert await made.job("job-0") == before
 
 
-async def test_a_server_that_is_away_is_exit_5_and_an_outage_of_a_moment_is_none(tmp_path: Path) -> None:
+async def test_a_lasting_outage_exits_with_5_and_a_brief_one_does_not(tmp_path: Path) -> None:
     async with overdue(tmp_path, *[502] * 3, 502, "drop_before_accept") as (made, _):
         result, (look,) = await look_again(made)
         assert (result.exit_code, look.finding) == (ExitCode.CREW_UNUSABLE, Finding.UNCLEAR)
@@ -148,7 +148,7 @@ async def test_a_server_that_is_away_is_exit_5_and_an_outage_of_a_moment_is_none
         assert result.exit_code is ExitCode.SUCCEEDED
 
 
-async def test_a_server_that_is_away_is_not_polled_for_every_job(tmp_path: Path) -> None:
+async def test_an_unreachable_server_is_not_polled_for_every_job(tmp_path: Path) -> None:
     async with overdue(tmp_path, number=60) as (made, _):
         pass
     result, looks = await look_again(made)
@@ -238,7 +238,7 @@ async def test_it_is_polled_where_it_was_started_unless_crew_url_says_otherwise(
         assert result.found == {Finding.SUCCEEDED: 2}
 
 
-async def test_it_is_recorded_as_a_run_of_its_own_kind_and_holds_the_batch(tmp_path: Path) -> None:
+async def test_a_recheck_is_recorded_as_a_separate_kind_of_run(tmp_path: Path) -> None:
     async with overdue(tmp_path) as (made, _):
         await look_again(made)
         async with Ledger(made.path, clock=made.clock) as ledger:
@@ -253,7 +253,7 @@ async def test_the_job_file_is_found_from_any_folder(tmp_path: Path) -> None:
         key = await ledger.ingest("b", jobfile=given, digest="d", columns=staged.plan.columns)
     assert key.jobfile_path == given
     source, ledger_path = Source(path=Path(), environ={}, today=date(2026, 1, 1)), tmp_path / "l.db"
-    old = RecordedJobFile("folder/jobs.yaml", None, None)  # taken in by an earlier batchcrew
+    old = RecordedJobFile("folder/jobs.yaml", None, None)  # ingested by an earlier batchcrew
     assert (await recorded_source("b", source, old, ledger_path)).path == Path("folder/jobs.yaml")
     recorded = await asyncio.to_thread(recorded_as, tmp_path / "jobs.yaml", ledger_path, None)
     (tmp_path / "jobs.yaml").touch()
@@ -301,7 +301,7 @@ async def test_attach_still_refuses_the_id_of_another_job(tmp_path: Path) -> Non
 async def run(
     folder: Path, *, once: bool = False, leave_after: int | None = None, **source: Any
 ) -> tuple[Any, list[str]]:
-    """Run the batch, or leave it after so many kickoffs; returns the result and the warnings."""
+    """Run the batch, or stop after `leave_after` kickoffs; returns the result and the warnings."""
     warnings: list[str] = []
     stop, kickoffs = Stop(), 0
 

@@ -1,4 +1,4 @@
-"""`batchcrew serve` as a person or a script starts it: another process, its two streams, its signals."""
+"""`batchcrew serve` in another process, as you or a script start it: its two streams and its signals."""
 
 import json
 import re
@@ -17,7 +17,7 @@ KICKOFF = {"inputs": {"budget": "1", "interests": "food", "duration": "2 days", 
 
 
 class Served:
-    """A running `batchcrew serve`; after its end `err` holds what it said on stderr."""
+    """A running `batchcrew serve`; after its end, `err` is its stderr."""
 
     def __init__(self, process: Process) -> None:
         self.process = process
@@ -49,7 +49,7 @@ def serve(*arguments: str, **variables: str) -> Iterator[Served]:
 
 
 def refused(*arguments: str, **variables: str) -> str:
-    """What it says when it does not start; the exit code is that of a wrong usage."""
+    """Return stderr of a server that refuses to start; the exit code is that of wrong usage."""
     done = call(Path.cwd(), "serve", *arguments, **variables)
     assert done.returncode == 2, done
     assert done.stdout == ""
@@ -58,7 +58,7 @@ def refused(*arguments: str, **variables: str) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_it_says_how_to_use_it_and_stops_well(number: signal.Signals) -> None:
+def test_serve_prints_how_to_use_it_and_stops_cleanly(number: signal.Signals) -> None:
     with serve() as served:
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+", served.url)
         assert served.stop(number) == 0
@@ -91,7 +91,7 @@ def test_a_token_from_a_file_or_a_variable_is_never_shown(tmp_path: Path) -> Non
             assert re.findall(r"\d+", served.err.splitlines()[-1]) == ["2", "2", "1", "1", "0"]
 
 
-# Each option reaches the server (what it does there is in the contract tests).
+# Each option reaches the server (the contract tests check its effect).
 
 
 def test_options_reach_the_server(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_seed_reaches_the_server() -> None:
     assert found[0] == found[1] != found[2]
 
 
-def test_what_is_wrong_is_said_plainly(tmp_path: Path) -> None:
+def test_wrong_options_are_reported_plainly(tmp_path: Path) -> None:
     assert "invalid target: 'my_project.crew'" in refused("my_project.crew")
     assert "--workers applies to real crews only, and TARGET is the demo crew" in refused("--workers", "2")
     assert "--seed applies to the demo crew only, and TARGET is a.crew:Crew" in refused("a.crew:Crew", "--seed", "1")

@@ -35,7 +35,7 @@ def call(server: CrewServer, path: str, body: Any = None, key: str | None = None
         return json.load(answer)
 
 
-def test_what_is_kept_comes_back() -> None:
+def test_a_stored_execution_is_read_back() -> None:
     state = DemoStore(None, now=START)
     one = record("one", started=START + 0.123456, fails=True)
     assert state.add(one, work=b"w", key="k", callbacks=Callbacks(urls={"crewWebhookUrl": "http://x"}, meta={"a": 1}))
@@ -54,7 +54,7 @@ def test_what_is_kept_comes_back() -> None:
     state.close()
 
 
-def test_what_runs_is_counted_without_looking_at_the_table() -> None:
+def test_running_executions_are_counted_without_reading_the_table() -> None:
     state = DemoStore(None, now=START)
     for number, duration in enumerate((5.0, 1.0, 3.0)):
         state.add(record(str(number), duration=duration), work=b"w")
@@ -90,7 +90,7 @@ def test_turns_of_the_same_work() -> None:
     state.close()
 
 
-def test_the_file_is_its_owners_only_and_a_person_can_read_it(tmp_path: Path) -> None:
+def test_the_state_file_is_private_and_readable_with_sqlite(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "state.db"
     state = DemoStore(path, now=START)
     state.add(record("one"), work=b"w", job='["b", "j"]')
@@ -141,7 +141,7 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
         DemoStore(newer, now=START)
 
 
-async def test_executions_go_on_by_the_clock_while_the_server_is_down(tmp_path: Path) -> None:
+async def test_executions_continue_by_the_clock_while_the_server_is_down(tmp_path: Path) -> None:
     time = START
     options = ServeOptions(execution_time=Spread(10.0), state=tmp_path / "state.db", max_running=1)
     body = {"inputs": INPUTS, "meta": {"batchcrew": {"batch": "b", "job": "j"}}}
@@ -169,7 +169,7 @@ async def test_without_a_file_nothing_outlives_the_server(tmp_path: Path, monkey
         async with CrewServer(ServeOptions(), now=lambda: START) as server:
             await to_thread(call, server, "/kickoff", {"inputs": INPUTS}, "attempt-1")
             assert (server.stats["kickoffs"], server.stats["repeated"]) == (1, 0)
-    assert os.listdir() == []  # noqa: PTH208 - a Path would block the loop, says the linter
+    assert os.listdir() == []  # noqa: PTH208 - the linter reports a blocking call for a Path
 
 
 async def test_a_seed_and_a_file_give_no_id_twice(tmp_path: Path) -> None:

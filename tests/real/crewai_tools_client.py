@@ -2,7 +2,7 @@
 
     python crewai_tools_client.py URL TOKEN '{"budget": …}'
 
-In a process of its own: importing crewai is not for the process that runs the tests.
+It runs in a separate process, so that the process that runs the tests does not import crewai.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What `batchcrew serve` may be given, each kind once, with a model that answers from what it was asked."""
+"""One target of each kind for `batchcrew serve`, with a model that computes its answers from the prompt."""
 
 import re
 from functools import cache
@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 
 class Parrot(BaseLLM):
-    """Says the task's own words again; where there is feedback, that; where there is a tool, it is used first."""
+    """A model that repeats the text of the task, or of human feedback; if there is a tool, it calls the tool first."""
 
     def call(self, messages: Any, *rest: Any, from_task: Any = None, from_agent: Any = None, **more: Any) -> str:
         with llm_call_context():

@@ -1,4 +1,4 @@
-"""`batchcrew serve` with real crews in processes of its own, and a receiver of its webhooks."""
+"""Run `batchcrew serve` with real crews in a separate process, and a receiver of its webhooks."""
 
 import contextlib
 import json
@@ -37,14 +37,14 @@ def wishes(number: int) -> dict[str, str]:
 
 
 def tokens(inputs: Mapping[str, str]) -> dict[str, int]:
-    """What the offline model counts for both tasks together: the words of the wishes, and of its answers."""
+    """Return the tokens that the offline model counts for both tasks: the words of the inputs and of its answers."""
     prompted = 2 * sum(len(value.split()) for value in inputs.values())
     answered = sum(len(text.format(**inputs).split()) for text in (RESEARCH, PLAN))
     return {"prompt_tokens": prompted, "completion_tokens": answered, "total_tokens": prompted + answered}
 
 
 def environment(**more: str) -> dict[str, str]:
-    """No setting of the person who runs the tests."""
+    """Return this environment without your own settings, and with those of `more`."""
     theirs = ("BATCHCREW_", "CREW_", "CREWAI_", "OPENAI_", "MODEL", "OFFLINE_")
     plain = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
     return {**plain, "BATCHCREW_SERVE_TOKEN": TOKEN, **more}
@@ -105,7 +105,7 @@ class Served:
         return answer
 
     def stop(self) -> None:
-        """As a service manager does; it must end well."""
+        """Stop it as a service manager does; it must exit with 0."""
         self.process.send_signal(signal.SIGTERM)
         self.process.communicate(timeout=50)
         assert self.process.returncode == 0, self.said.read_text()
@@ -113,7 +113,7 @@ class Served:
 
 @contextlib.contextmanager
 def served(folder: Path, target: str, *options: str, **variables: str) -> Iterator[Served]:
-    """A server that is stopped at the end, and asked whether it stopped well."""
+    """Run a server; at the end, stop it and check its exit code."""
     server = Served(folder, target, *options, **variables)
     try:
         yield server
@@ -139,7 +139,7 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
-                """Nothing: the tests say what they miss."""
+                """Print nothing: the tests report missing webhooks."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever)
@@ -147,7 +147,7 @@ class Receiver:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def kickoff_keys(self) -> dict[str, str]:
-        """What a kickoff says to have its webhooks sent here."""
+        """Return the keys of a kickoff that send its webhooks here."""
         return {"taskWebhookUrl": f"{self.url}/task", "crewWebhookUrl": f"{self.url}/crew"}
 
     def next(self, kind: str) -> Any:

@@ -1,8 +1,8 @@
-"""Kicks a crew off with semantic-kernel's CrewAI client, and prints what it gets.
+"""Kick off a crew with the CrewAI client of semantic-kernel, and print the result.
 
     .venv/semantic-kernel/bin/python semantic_kernel_client.py URL TOKEN '{"budget": …}'
 
-It has an environment of its own (requirements-semantic-kernel.txt says why).
+It runs in a separate environment (requirements-semantic-kernel.txt says why).
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from semantic_kernel.core_plugins.crew_ai import CrewAIEnterprise
 
 async def main(url: str, token: str, inputs: str) -> None:
     async with aiohttp.ClientSession() as session:
-        # given a session it makes one of its own, given none it makes none
+        # with a session given, the client creates another one; without one, it creates none
         crew = CrewAIEnterprise(url, token, polling_interval=0.2, polling_timeout=200, session=session)
         async with crew.client:
             asked = await crew.client.get_inputs()

@@ -66,7 +66,7 @@ def start_run(folder: Path, job_file: Path, **variables: str) -> "subprocess.Pop
 
 
 def until_first_tenth(run: "subprocess.Popen[str]") -> str:
-    """Read what the run says until it tells of its progress: then other jobs are in flight."""
+    """Read stderr until the run prints its progress: then other jobs are in flight."""
     assert run.stderr is not None
     said = ""
     while "progress: " not in said:
@@ -93,7 +93,7 @@ def ask(folder: Path, question: str) -> list[tuple[Any, ...]]:
 
 
 def check_results(folder: Path, title: str = "") -> list[dict[str, str]]:
-    """Each output is made from its own job's inputs, and each token of it is counted, once; returns the inputs."""
+    """Check that each output belongs to its own job and each token is counted once; returns the inputs."""
     rows = ask(folder, "SELECT state, inputs, output, token_usage FROM results")
     seen = []
     for state, inputs, output, usage in rows:
@@ -127,7 +127,7 @@ def test_forty_jobs_by_two_workers(tmp_path: Path) -> None:
     assert workers_of(run.pid) == []
 
 
-def test_the_progress_of_what_is_in_flight_is_in_the_ledger_and_in_status(tmp_path: Path) -> None:
+def test_the_progress_of_executions_is_in_the_ledger_and_in_status(tmp_path: Path) -> None:
     write_forty(tmp_path, str(PROJECT))
     run = start_run(tmp_path, tmp_path / "jobs.yaml", OFFLINE_SECONDS="1")
     until_first_tenth(run)

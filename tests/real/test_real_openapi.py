@@ -1,4 +1,4 @@
-"""schemathesis asks the server for all that its own `/openapi.json` describes, rightly and wrongly."""
+"""schemathesis sends valid and invalid requests for everything that the server's `/openapi.json` describes."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Each kind of target with real crewai: what it asks for, what comes of it, and that nothing leaks from run to run."""
+"""Each kind of target with real crewai: its inputs, its results, and that nothing leaks from run to run."""
 
 import json
 import signal
@@ -52,7 +52,7 @@ def test_a_crew_is_pristine_each_time(found: dict[str, Any], kind: str) -> None:
         assert run["events"] == ["crew_kickoff_completed", "task_started"]
 
 
-def test_typed_output_is_json_too_and_braces_are_no_inputs(found: dict[str, Any]) -> None:
+def test_typed_output_is_also_json_and_braces_are_not_inputs(found: dict[str, Any]) -> None:
     assert found["typed"]["inputs"] == [TOPIC]
     assert [run["json"] for run in found["typed"]["runs"]] == [{"word": "salt"}, {"word": "pepper"}]
     assert found["typed"]["runs"][0]["tasks"][0]["output_json"] == {"word": "salt"}
@@ -76,7 +76,7 @@ def test_flows(found: dict[str, Any]) -> None:
     assert [run["json"] for run in typed["runs"]] == [{"said": ["salt"] * 2}, {"said": ["pepper"] * 2}]
     for run in typed["runs"]:
         assert run["usage"] == USAGE
-        # the library calls its listeners in threads of its own: a method may be heard to end after the next has begun
+        # crewai calls listeners in its own threads: a method's end may be reported after the next method's start
         methods = [kind for kind in run["kinds"] if kind.startswith("Method")]
         assert sorted(methods) == ["MethodEnded"] * 2 + ["MethodStarted"] * 2
         assert [task["task_id"] for task in run["tasks"]] == ["say"]
@@ -84,7 +84,7 @@ def test_flows(found: dict[str, Any]) -> None:
     assert [run["output"] for run in found["PlainFlow"]["runs"]] == ["plain salt", "plain pepper"]
 
 
-def test_what_cannot_be_served_is_said(found: dict[str, Any]) -> None:
+def test_a_target_that_cannot_be_served_is_reported(found: dict[str, Any]) -> None:
     at = "crews_of_all_kinds"
     assert found["needs"]["refused"] == f"{at}:needs needs arguments; name a function without any"
     assert found["nothing"]["refused"] == f"{at}:nothing makes str, which is not a crew or a flow"
@@ -95,7 +95,7 @@ def test_what_cannot_be_served_is_said(found: dict[str, Any]) -> None:
     )
 
 
-def test_a_person_is_asked_until_the_answer_is_approved(tmp_path: Path) -> None:
+def test_human_input_is_requested_until_the_answer_is_approved(tmp_path: Path) -> None:
     with served(tmp_path, f"{HERE}/crews_of_all_kinds.py:asking", "--workers", "1") as server:
         kickoff_id = server.kickoff({"topic": "salt"})
         asked = until(server, kickoff_id, "Pending Human Input")
@@ -109,7 +109,7 @@ def test_a_person_is_asked_until_the_answer_is_approved(tmp_path: Path) -> None:
         assert until(server, kickoff_id, "completed")["result"]["output"] == "a better word"
 
 
-def test_a_flow_asks_a_person(tmp_path: Path) -> None:
+def test_a_flow_requests_human_input(tmp_path: Path) -> None:
     with served(tmp_path, f"{HERE}/crews_of_all_kinds.py:AskingFlow", "--workers", "1") as server:
         kickoff_id = server.kickoff({})
         for task, said in (("write", "quite"), ("ask", "three")):
@@ -120,7 +120,7 @@ def test_a_flow_asks_a_person(tmp_path: Path) -> None:
         assert until(server, kickoff_id, "completed")["result"]["output"] == "a draft, quite, three"
 
 
-def test_a_run_that_is_stopped_says_what_ends_with_it(tmp_path: Path) -> None:
+def test_a_stopped_run_reports_the_executions_that_it_interrupts(tmp_path: Path) -> None:
     write_forty(tmp_path, str(PROJECT))
     run = start_run(tmp_path, tmp_path / "jobs.yaml", OFFLINE_SECONDS="0.5")
     until_first_tenth(run)
@@ -132,7 +132,7 @@ def test_a_run_that_is_stopped_says_what_ends_with_it(tmp_path: Path) -> None:
 
 
 def until(server: Any, kickoff_id: str, word: str) -> Any:
-    """Ask until the execution is there; the test's own time limit is the end of patience."""
+    """Poll until the execution has this status; the time limit of the test ends the wait."""
     while (found := server.status(kickoff_id))["status"] != word:
         assert found["status"] not in {"completed", "error"}, found
     return found

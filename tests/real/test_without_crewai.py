@@ -1,4 +1,4 @@
-"""Without the extra: a plain message says what to install. It runs whether crewai is installed or not."""
+"""Without the extra, a plain message names what to install. These tests run with and without crewai."""
 
 import subprocess
 import sys

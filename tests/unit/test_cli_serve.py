@@ -1,4 +1,4 @@
-"""What the options of `batchcrew serve` make of the server: each reaches its setting."""
+"""Each option of `batchcrew serve` reaches its setting of the server."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What an HTTP code means for a kickoff, and how long a server may ask us to wait."""
+"""What an HTTP code means for a kickoff, and how long a wait a server may request."""
 
 from datetime import UTC, datetime
 
@@ -35,7 +35,7 @@ def test_busy_carries_the_wait() -> None:
 
 
 @pytest.mark.parametrize(("code", "mend"), [(401, "token"), (404, "base URL"), (407, "proxy"), (402, "account")])
-def test_an_unusable_crew_is_said_with_its_mending(code: int, mend: str) -> None:
+def test_an_unusable_crew_is_reported_with_its_fix(code: int, mend: str) -> None:
     assert mend in kickoff_refusal(code, "", url="http://crew/kickoff", retry_after=None).reason
 
 

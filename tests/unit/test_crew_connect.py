@@ -56,7 +56,7 @@ INVALID = [
         ("https://host/#top", "or #"),
     ],
 )
-def test_what_is_no_base_url_is_said(base: str, said: str) -> None:
+def test_an_invalid_base_url_is_reported(base: str, said: str) -> None:
     with pytest.raises(UsageError, match=said) as caught:
         Endpoints("research", base)
     assert "research" in str(caught.value)

@@ -9,7 +9,7 @@ import pytest
 
 from batchcrew.crew.failures import _MEANINGS, FOREIGN, is_never_sent
 
-# A new class in aiohttp makes the test below fail until someone decides what it means.
+# A new class in aiohttp makes the test below fail until its meaning is decided here.
 NEVER_SENT = {
     "ClientConnectorError",
     "ClientConnectorDNSError",

@@ -1,4 +1,4 @@
-"""A server's words reach a person as one clean line."""
+"""A server's text is printed as one clean line."""
 
 import pytest
 from hypothesis import given

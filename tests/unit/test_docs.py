@@ -46,7 +46,7 @@ def commands_page() -> str:
 
 
 def check_generated(page: Path, text: str) -> None:
-    """Compare a generated file with what it should be, after writing it if that is requested."""
+    """Compare a generated file with its expected text, after writing it if that is requested."""
     if os.environ.get("BATCHCREW_WRITE_DOCS"):
         page.write_text(text, encoding="utf-8")
     assert page.read_text(encoding="utf-8") == text, "run BATCHCREW_WRITE_DOCS=1 pytest tests/unit/test_docs.py"

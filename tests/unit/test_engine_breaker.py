@@ -1,4 +1,4 @@
-"""When kickoffs to a failing crew are paused, when it is probed and given up, and what a tick saves of that."""
+"""When kickoffs to a failing crew are paused, when it is probed and given up, and the state that a tick saves."""
 
 from decimal import Decimal
 
@@ -21,7 +21,7 @@ def breaker(clock: ManualClock, **settings: object) -> Breaker:
     return Breaker("kickoffs", BreakerSettings.model_validate(settings), clock=clock, rng=Middle())
 
 
-def test_it_opens_after_so_many_failures_in_a_row_and_not_before(clock: ManualClock) -> None:
+def test_it_opens_after_n_failures_in_a_row_and_not_before(clock: ManualClock) -> None:
     made = breaker(clock, failures=3)
     assert [made.failed("500"), made.failed("500"), made.succeeded(), made.failed("500"), made.failed("x")] == [
         False
@@ -32,7 +32,7 @@ def test_it_opens_after_so_many_failures_in_a_row_and_not_before(clock: ManualCl
     assert str(made) == "3 kickoffs in a row failed (502 Bad Gateway)"
 
 
-def test_it_opens_by_its_rate_once_the_sample_is_whole(clock: ManualClock) -> None:
+def test_it_opens_by_its_rate_once_the_sample_is_complete(clock: ManualClock) -> None:
     made = breaker(clock, failures=100, rate="50%", sample=6)
     for wrong in (True, False, True, False, True):
         assert not (made.failed("x") if wrong else made.succeeded())
@@ -66,13 +66,13 @@ def test_one_probe_at_a_time_with_growing_waits_and_a_success_closes_it(clock: M
     assert made.opens_in() == 5
 
 
-def test_what_left_before_it_opened_does_not_lengthen_its_pause(clock: ManualClock) -> None:
+def test_failures_of_earlier_kickoffs_do_not_lengthen_the_pause(clock: ManualClock) -> None:
     made = breaker(clock, failures=2)
     assert [made.failed("x"), made.failed("x"), made.failed("x"), made.failed("x")] == [False, True, False, False]
     assert made.opens_in() == 5
 
 
-def test_a_probe_that_tells_nothing_is_followed_by_another(clock: ManualClock) -> None:
+def test_an_undecided_probe_is_followed_by_another(clock: ManualClock) -> None:
     made = breaker(clock, failures=1)
     made.failed("x")
     clock.seconds += 5
@@ -97,7 +97,7 @@ def test_it_gives_up_after_its_time_and_not_while_a_probe_is_on_its_way(clock: M
     assert made.is_open
 
 
-def test_the_next_tick_goes_on_with_what_was_learned(clock: ManualClock) -> None:
+def test_the_next_tick_continues_with_the_saved_state(clock: ManualClock) -> None:
     first, second = breaker(clock, failures=3), breaker(clock, failures=3)
     for each in ("a", "b"):
         first.failed(each)
@@ -145,7 +145,7 @@ def test_a_crew_is_failing_when_one_of_its_breakers_was_open_for_too_long(clock:
     assert made.failing() is made.polls
 
 
-def test_what_the_server_asked_for_holds_in_the_next_run(clock: ManualClock) -> None:
+def test_the_pause_that_the_server_requested_lasts_into_the_next_run(clock: ManualClock) -> None:
     first = limits(clock)
     first.acquire(4)
     first.refused(120, sent_at=clock.seconds, too_many=True)
@@ -158,7 +158,7 @@ def test_what_the_server_asked_for_holds_in_the_next_run(clock: ManualClock) -> 
     assert first.slots.limit < 10
 
 
-def test_a_server_that_says_at_once_for_ever_is_asked_ever_less_often(clock: ManualClock) -> None:
+def test_repeated_retry_after_zero_leads_to_ever_longer_pauses(clock: ManualClock) -> None:
     made = limits(clock)
     waits = []
     for _ in range(7):

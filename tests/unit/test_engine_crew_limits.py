@@ -1,4 +1,4 @@
-"""One crew's limits: slots, throttling, reachability, and what a later run reads of them."""
+"""The limits of one crew: slots, throttling, reachability, and the state that a later run restores."""
 
 import asyncio
 from typing import Any
@@ -58,7 +58,7 @@ def test_no_job_of_a_crew_starts_before_it_is_prepared() -> None:
     assert (lane.available(), lane.opens_in()) == (10, 0)
 
 
-def test_a_429_cuts_to_what_was_accepted_and_pauses_for_what_was_asked() -> None:
+def test_a_429_cuts_the_slots_and_pauses_for_the_requested_time() -> None:
     clock = ManualClock(jumps=True)
     made = limits(clock)
     permits = made.acquire(10)
@@ -176,7 +176,7 @@ def test_a_machine_without_descriptors_holds_fewer_and_blames_no_server() -> Non
     assert not any(breaker.is_open for breaker in made.breakers)
 
 
-def test_what_an_earlier_version_saved_is_restored() -> None:
+def test_the_saved_state_of_an_earlier_version_is_restored() -> None:
     """Literal: ledgers contain this, and a tick must understand it."""
     breaker = {
         "in_a_row": 2,

@@ -64,7 +64,7 @@ def test_every_retry_setting_counts(settings: RetrySettings, wait: float | None)
     assert retry.next_wait("crew_error", attempts_used=2, retry=settings, rng=MIDDLE) == wait
 
 
-def test_a_timeout_is_not_tried_again_unless_asked_for() -> None:
+def test_a_timeout_is_retried_only_if_configured() -> None:
     outcome = retry.timed_out(60, RUNNING, attempts_used=1, retry=RetrySettings(), rng=MIDDLE)
     assert (outcome.attempt_state, outcome.job_state) == (AttemptState.TIMED_OUT, JobState.FAILED)
     assert "may still be running" in (outcome.reason or "")
@@ -81,16 +81,16 @@ def test_a_lost_execution_is_tried_again() -> None:
 
 
 @pytest.mark.parametrize(("delivery", "attached"), [("at_most_once", False), ("at_least_once", True)])
-def test_a_lost_execution_is_a_persons_matter_where_it_might_be_paid_twice(delivery: Any, attached: bool) -> None:
+def test_a_lost_execution_is_held_where_a_retry_might_be_paid_twice(delivery: Any, attached: bool) -> None:
     outcome = retry.lost(
         "gone", attempts_used=1, delivery=delivery, attached=attached, retry=RetrySettings(), rng=MIDDLE
     )
     assert (outcome.attempt_state, outcome.job_state) == (AttemptState.LOST, JobState.HELD)
     assert ("attach the right one" in (outcome.reason or "")) == attached
-    assert "batchcrew" not in (outcome.reason or "")  # the ledger keeps it; who prints it adds the command
+    assert "batchcrew" not in (outcome.reason or "")  # commands are added where the reason is printed
 
 
-def test_delivery_decides_what_becomes_of_doubt() -> None:
+def test_delivery_decides_the_outcome_of_an_attempt_in_doubt() -> None:
     settings = RetrySettings()
     once = retry.in_doubt("500", attempts_used=1, delivery="at_most_once", retry=settings, rng=MIDDLE)
     assert (once.attempt_state, once.job_state) == (AttemptState.IN_DOUBT, JobState.HELD)
@@ -123,7 +123,7 @@ def test_polls_grow_to_their_cap() -> None:
     assert waits.next(at_least=60.0) == 60.0
 
 
-def test_those_taken_up_are_spread_over_one_wait() -> None:
+def test_first_polls_of_resumed_executions_are_spread_over_one_wait() -> None:
     chance = random.Random(2)
     firsts = {PollSchedule(PollSettings(initial=4.0), chance).spread() for _ in range(50)}
     assert len(firsts) == 50
@@ -159,7 +159,7 @@ def completed(**values: Any) -> Execution:
         ({"tasks": (TaskResult(task_id="t"),)}, False),
     ],
 )
-def test_an_empty_text_and_null_are_no_output(values: dict[str, Any], has_output: bool) -> None:
+def test_an_empty_text_and_null_are_not_output(values: dict[str, Any], has_output: bool) -> None:
     assert completed(**values).has_output is has_output
     assert Settling(PollSettings(), MIDDLE).is_open(completed(**values), 0) is not has_output
 
@@ -173,7 +173,7 @@ def test_a_completed_execution_without_output_settles_after_its_time() -> None:
     assert not Settling(PollSettings(settle=0), MIDDLE).is_open(completed(), 0)
 
 
-def test_an_execution_that_runs_again_settles_anew() -> None:
+def test_an_execution_that_runs_again_settles_again() -> None:
     settling = Settling(PollSettings(settle=10.0), MIDDLE)
     assert settling.is_open(completed(), 100)
     assert not settling.is_open(RUNNING, 105)

@@ -80,7 +80,7 @@ class Stage:
 
 
 class _Kept:
-    """What a ledger answers; the rows come from JSON as they do there."""
+    """Returns what a ledger returns; the rows come from JSON, as in a ledger."""
 
     def __init__(self, kept: str, pending: tuple[str, ...]) -> None:
         self._kept = kept
@@ -108,7 +108,7 @@ def test_lost_and_timed_out_executions_make_a_row(state: AttemptState) -> None:
     assert [bool(stage.end(state)) for _ in range(3)] == [False, False, True]
 
 
-def test_what_an_earlier_run_started_and_a_server_forgot_makes_no_row() -> None:
+def test_lost_executions_of_an_earlier_run_do_not_count_in_a_run() -> None:
     stage = Stage()
     assert [stage.end(AttemptState.LOST, run_id="r0") for _ in range(9)] == [None] * 9
     assert stage.available() == float("inf")
@@ -117,7 +117,7 @@ def test_what_an_earlier_run_started_and_a_server_forgot_makes_no_row() -> None:
 
 
 @pytest.mark.parametrize("state", [AttemptState.REJECTED, AttemptState.IN_DOUBT, AttemptState.CANCELLED])
-def test_what_is_no_end_of_an_execution_neither_counts_nor_starts_over(state: AttemptState) -> None:
+def test_attempts_without_an_ended_execution_leave_the_streak_unchanged(state: AttemptState) -> None:
     stage = Stage()
     ends = [stage.end(), stage.end(), stage.end(state), stage.end()]
     assert [bool(end) for end in ends] == [False, False, False, True]
@@ -166,7 +166,7 @@ def test_no_more_may_be_in_progress_than_could_fail_before_the_stop() -> None:
     assert stage.available(in_use=9) == float("inf")
 
 
-async def test_the_row_goes_on_in_the_next_run() -> None:
+async def test_the_streak_continues_in_the_next_run() -> None:
     stage = Stage()
     stage.end()
     stage.end()
@@ -198,7 +198,7 @@ async def test_a_probe_that_succeeds_or_fails_otherwise_lets_everything_start(
     assert stage.available() >= 9
 
 
-async def test_no_other_crew_starts_beside_a_probe() -> None:
+async def test_no_other_crew_starts_during_a_probe() -> None:
     stage = Stage("a", "b")
     for _ in range(3):
         stage.end()
@@ -206,7 +206,7 @@ async def test_no_other_crew_starts_beside_a_probe() -> None:
     assert (stage.available("a"), stage.available("b")) == (1, 0)
     stage.crews["a"].in_use = 1
     assert stage.available("b") == 0
-    stage.crews["a"].in_use, stage.crews["a"].exhausted = 0, True  # nothing is left that could be a probe
+    stage.crews["a"].in_use, stage.crews["a"].exhausted = 0, True  # no job is left that could be a probe
     assert stage.available("b") == float("inf")
 
 
@@ -238,7 +238,7 @@ async def test_ticks_wait_longer_and_longer_after_three_probes_and_a_run_does_no
     assert stage.available() == 1
 
 
-async def test_executions_in_progress_at_the_stop_are_no_probes() -> None:
+async def test_executions_in_progress_at_the_stop_do_not_count_as_probes() -> None:
     stage = Stage(single_pass=True)
     for _ in range(20):  # concurrency 20
         stage.end(intended_at="2025-12-31T23:00:00.000Z")
@@ -256,7 +256,7 @@ async def test_a_clock_that_was_set_back_makes_no_tick_wait() -> None:
     assert stage.available() == 1
 
 
-async def test_what_a_later_batchcrew_keeps_beside_is_left_alone() -> None:
+async def test_unknown_keys_saved_by_a_later_version_are_ignored() -> None:
     stage = Stage()
     stage.end()
     row = json.loads(stage.kept)["a"]

@@ -1,4 +1,4 @@
-"""Where an export goes: a file whole or not at all, a device, a pipe, standard output."""
+"""Where an export goes: a file that is replaced atomically, a device, a pipe, standard output."""
 
 import asyncio
 import io
@@ -35,12 +35,12 @@ async def write(path: Path, rows: Iterable[ResultRow] = (), columns: Iterable[st
     return await export(stream(rows), list(columns), format="csv", path=path, stdout=io.BytesIO())
 
 
-async def test_many_chunks_are_written_beside_the_event_loop(tmp_path: Path) -> None:
+async def test_many_chunks_are_written_without_blocking_the_event_loop(tmp_path: Path) -> None:
     rows = [result({"a": str(number)}, output="x" * 1000) for number in range(5000)]
     assert await write(tmp_path / "out.csv", rows) == 5000
 
 
-async def test_a_file_is_replaced_whole_and_is_its_owners(tmp_path: Path) -> None:
+async def test_a_file_is_replaced_atomically_and_is_private(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old")
     path.chmod(0o644)
@@ -148,7 +148,7 @@ async def test_a_path_that_cannot_be_is_wrong_usage(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-async def test_a_full_disk_is_said_plainly() -> None:
+async def test_a_full_disk_is_reported_plainly() -> None:
     with pytest.raises(BatchcrewError, match="/dev/full cannot be written: No space left"):
         await write(Path("/dev/full"), [result({"a": "1"})])
 
@@ -178,7 +178,7 @@ async def test_a_terminal_is_shown_escapes_and_not_sent_them() -> None:
     assert not {"\x1b", "\x9b"} & set(out.getvalue())
 
 
-async def test_a_reader_that_went_away_is_told_to_the_caller() -> None:
+async def test_a_broken_pipe_is_raised_to_the_caller() -> None:
     class Broken(io.BytesIO):
         def write(self, data: object, /) -> int:
             raise BrokenPipeError

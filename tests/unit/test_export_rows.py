@@ -1,4 +1,4 @@
-"""Exports: the file's own columns come back, ours beside them, harmless in a spreadsheet, whole or not at all."""
+"""Exports: the columns of the rows file and those of batchcrew, as cells that are safe in a spreadsheet."""
 
 import asyncio
 import csv
@@ -146,7 +146,7 @@ async def test_json_is_an_array_of_what_jsonl_has(number: int) -> None:
     assert len(lines) == number
 
 
-async def test_csv_values_that_are_no_text() -> None:
+async def test_csv_values_that_are_not_text() -> None:
     row = {"a": 1, "b": -2.5, "c": True, "d": False, "e": None, "f": ["x", 1], "g": {"k": "v"}, "i": 2**70}
     text = await exported([result(row)], [*row, "missing"], "csv")
     assert read_csv(text)[1][:9] == ["1", "-2.5", "true", "false", "", '["x",1]', '{"k":"v"}', str(2**70), ""]
@@ -199,7 +199,7 @@ async def test_a_rows_own_key_is_not_lost_to_ours_even_outside_the_columns() -> 
      "\uff1d1", "\uff0bA1", "\uff0dA1", "\uff20x", "\tx", "\rx", "=", "+A1", "-item", "+1e", "- 1 item",
      '=HYPERLINK("http://x")', "@handle", "-5 USD"],
 )  # fmt: skip
-async def test_what_a_spreadsheet_would_run_is_made_harmless(cell: str) -> None:
+async def test_cells_that_a_spreadsheet_would_run_are_made_harmless(cell: str) -> None:
     text = await exported([result({"a=": cell}, output=cell, reason=cell, kickoff_id=cell)], ["a="], "csv")
     values = dict(zip(*read_csv(text), strict=True))
     for column in ("a=", "output", "error", "kickoff_id"):
@@ -279,7 +279,7 @@ def test_csv_gives_back_the_files_own_columns(rows: list[tuple[str, str, str]]) 
         assert row[3] in {(output).replace("\x00", ""), "'" + output.replace("\x00", "")}
 
 
-def test_megabytes_of_blanks_are_no_trap() -> None:
+def test_megabytes_of_blanks_do_not_slow_the_formula_check() -> None:
     assert csv_cell("-" + " " * 5_000_000 + "x").startswith("'-")
 
 

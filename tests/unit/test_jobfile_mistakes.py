@@ -307,7 +307,7 @@ def test_all_mistakes_come_at_once_in_the_files_order(tmp_path: Path) -> None:
     ]
 
 
-def test_twenty_mistakes_are_shown_and_more_is_said_only_when_there_are_more(tmp_path: Path) -> None:
+def test_at_most_twenty_errors_are_shown(tmp_path: Path) -> None:
     entries = [f"  - {{x{number}: 1}}\n" for number in range(21)]
     for name in "ab":
         (tmp_path / name).mkdir()

@@ -37,7 +37,7 @@ def test_the_schema_is_valid() -> None:
     jsonschema.Draft202012Validator.check_schema(json_schema())
 
 
-def test_the_schema_file_beside_the_samples_is_the_models() -> None:
+def test_the_schema_file_next_to_the_samples_matches_the_models() -> None:
     """Write it again with BATCHCREW_WRITE_DOCS=1 pytest tests/unit/test_docs.py."""
     assert json.loads((SAMPLES / "batchcrew.schema.json").read_text()) == json_schema()
 
@@ -59,7 +59,7 @@ def test_samples_load(name: str, count: int) -> None:
     assert jobfile.warnings == ()
 
 
-def test_the_demo_asks_what_the_demo_crew_wants() -> None:
+def test_the_demo_gives_the_inputs_that_the_demo_crew_requires() -> None:
     for job in load("demo.yaml").jobs(Problems()):
         assert list(job.inputs) == ["budget", "interests", "duration", "age"]
         assert all(job.inputs.values())
@@ -93,5 +93,5 @@ def test_every_key_is_described() -> None:
         ({"crew": {"url": "embedded"}, "jobs": [{}], "job": 1}, False),
     ],
 )
-def test_the_schema_accepts_what_is_right(document: dict[str, Any], valid: bool) -> None:
+def test_the_schema_accepts_valid_job_files_only(document: dict[str, Any], valid: bool) -> None:
     assert jsonschema.Draft202012Validator(json_schema()).is_valid(document) is valid

@@ -1,4 +1,4 @@
-"""What is no YAML or JSON, or more than a job file needs of them: one sentence with file:line:column."""
+"""Invalid YAML and JSON, and syntax that job files do not support: one sentence with file:line:column."""
 
 from datetime import date
 from itertools import pairwise

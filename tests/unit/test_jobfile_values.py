@@ -1,4 +1,4 @@
-"""What a job file's text means: YAML 1.2, JSON, variables, and the jobs that come of it."""
+"""How a job file is read: YAML 1.2, JSON, variables, and the resulting jobs."""
 
 from datetime import date
 from pathlib import Path
@@ -247,7 +247,7 @@ jobs:
         ("job_id,custom_id", "1", {"custom_id": "2"}),
     ],
 )
-def test_the_column_that_gives_the_id_is_no_input(
+def test_the_column_that_gives_the_id_is_not_an_input(
     tmp_path: Path, header: str, job_id: str, inputs: dict[str, str]
 ) -> None:
     path = tmp_path / "x.csv"
@@ -263,7 +263,7 @@ def test_a_default_of_the_id_columns_name_stays(tmp_path: Path) -> None:
     assert job.inputs == {"id": "x", "a": "2"}
 
 
-def test_wrong_rows_are_told_and_reading_goes_on(tmp_path: Path) -> None:
+def test_wrong_rows_are_reported_and_reading_continues(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("id,a\n1,2\n ,3\n4\n5,6\n")
     jobfile = load(tmp_path, CREW + "jobs: [{rows: r.csv}]\n")
     problems = Problems()
@@ -305,7 +305,7 @@ def test_variables(tmp_path: Path, written: str, value: str) -> None:
     assert job.inputs["a"] == value
 
 
-def test_a_variable_can_be_a_number_where_one_is_asked_for(tmp_path: Path) -> None:
+def test_a_variable_can_be_a_number_where_one_is_expected(tmp_path: Path) -> None:
     text = CREW + "run:\n  concurrency: ${N}\n  retry:\n    factor: ${F}\njobs: [{id: a}]\n"
     jobfile = load(tmp_path, text, environ={"N": "7", "F": "1.5"})
     assert (jobfile.run.concurrency, jobfile.run.retry.factor) == (7, 1.5)

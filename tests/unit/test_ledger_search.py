@@ -49,7 +49,7 @@ def test_a_path_is_shown_relative_only_below_the_current_folder() -> None:
 
 
 @pytest.mark.parametrize(("level", "mode"), [(0, 0o666), (1, 0o777), (2, 0o777)])
-def test_what_everyone_can_write_is_not_trusted(tmp_path: Path, level: int, mode: int) -> None:
+def test_a_ledger_that_everyone_can_write_is_not_trusted(tmp_path: Path, level: int, mode: int) -> None:
     ledger = ledger_in(tmp_path / "f")
     changed = [ledger, ledger.parent, ledger.parent.parent][level]
     changed.chmod(mode & ~0o002)
@@ -63,7 +63,7 @@ def test_what_everyone_can_write_is_not_trusted(tmp_path: Path, level: int, mode
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 @pytest.mark.parametrize("level", [0, 1, 2])
-def test_what_belongs_to_another_user_is_not_trusted(tmp_path: Path, level: int) -> None:
+def test_a_ledger_of_another_user_is_not_trusted(tmp_path: Path, level: int) -> None:
     ledger = ledger_in(tmp_path / "f")
     os.chown([ledger, ledger.parent, ledger.parent.parent][level], SOMEBODY, SOMEBODY)
     assert distrust(ledger) is not None
@@ -96,7 +96,7 @@ def test_the_same_file_another_one_and_one_that_is_gone(tmp_path: Path) -> None:
     assert compare(recorded, other, ledger) is Owner.MOVED
 
 
-def test_what_moved_with_its_ledger_is_not_gone(tmp_path: Path) -> None:
+def test_a_job_file_that_moved_with_its_ledger_is_found(tmp_path: Path) -> None:
     ledger = ledger_in(tmp_path)
     for name in ("jan", "feb"):
         (tmp_path / name).mkdir()

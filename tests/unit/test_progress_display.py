@@ -1,4 +1,4 @@
-"""The live display: its frames at many sizes, and its life around a run."""
+"""The live display: its frames at many sizes, and its start and end with a run."""
 
 import io
 import sys
@@ -150,7 +150,7 @@ def test_no_text_breaks_the_frame(text: str, width: int, height: int) -> None:
     assert max(map(cell_len, lines)) <= width
 
 
-def test_what_does_not_fit_is_counted() -> None:
+def test_executions_that_do_not_fit_are_counted() -> None:
     lines = lines_of(busy_tally(30), height=15)
     shown = [line for line in lines if line.startswith("  job-")]
     assert f"  and {30 - len(shown)} more" in lines
@@ -178,12 +178,12 @@ def test_the_bar_shows_every_state_that_any_job_is_in() -> None:
     assert len(bar) == 80
 
 
-def test_a_hundred_percent_is_said_when_all_has_ended_and_not_before() -> None:
+def test_a_hundred_percent_is_printed_once_all_jobs_have_ended() -> None:
     assert " 99% 99999/100000" in lines_of(tally_of(started(Counts(succeeded=99_999, pending=1))))[0]
     assert "100% 100000/100000" in lines_of(tally_of(started(Counts(succeeded=100_000))))[0]
 
 
-def test_stopping_and_waiting_for_a_person_are_shown() -> None:
+def test_stopping_and_waiting_for_human_input_are_shown() -> None:
     one = attempt("a")
     waiting = Execution(state=ExecutionState.WAITING_FOR_PERSON, word="pending human input")
     tally = tally_of(started(Counts(pending=5)), KickedOff(one), Progressed(one, waiting), Stopping("SIGTERM came", 1))
@@ -197,11 +197,11 @@ def test_a_job_that_is_tried_again_is_not_called_failed() -> None:
     assert "  a  to be retried: busy" in lines_of(tally)
 
 
-# life ----------------------------------------------------------------------------------------------------------------
+# start and end -------------------------------------------------------------------------------------------------------
 
 
 class Terminal(io.StringIO):
-    """What a terminal was sent."""
+    """A terminal that records what is written to it."""
 
     encoding = "utf-8"
 
@@ -230,7 +230,7 @@ def display_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "batchcrew-display"]
 
 
-def test_the_display_draws_by_itself_and_ends_with_the_run() -> None:
+def test_the_display_redraws_in_the_background_and_ends_with_the_run() -> None:
     terminal, stderr = Terminal(), sys.stderr
     with LiveProgress(terminal, SystemClock(), no_color=False) as progress:
         progress.observe(started(Counts(pending=9)))
@@ -263,7 +263,7 @@ def test_no_color_is_kept(no_color: bool) -> None:
     assert ("\x1b[32m" in terminal.getvalue()) is not no_color
 
 
-def test_a_terminal_that_goes_away_does_not_end_the_run() -> None:
+def test_a_terminal_that_fails_does_not_end_the_run() -> None:
     class Gone(Terminal):
         def write(self, text: str, /) -> int:
             raise OSError(5, "I/O error")

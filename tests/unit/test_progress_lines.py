@@ -132,7 +132,7 @@ def test_fewer_than_ten_jobs_say_one_line_each(clock: ManualClock, stream: io.St
     assert sum("progress:" in line for line in said(stream)) == 3
 
 
-def test_failed_held_and_retried_are_told_apart(clock: ManualClock, stream: io.StringIO) -> None:
+def test_failed_held_and_retried_jobs_have_different_lines(clock: ManualClock, stream: io.StringIO) -> None:
     progress = PlainProgress(stream, clock)
     told(
         progress,
@@ -149,7 +149,7 @@ def test_failed_held_and_retried_are_told_apart(clock: ManualClock, stream: io.S
     ]
 
 
-def test_a_refusal_for_now_is_no_failure(clock: ManualClock, stream: io.StringIO) -> None:
+def test_a_temporary_refusal_is_not_a_failure(clock: ManualClock, stream: io.StringIO) -> None:
     progress = PlainProgress(stream, clock)
     refused = Outcome(attempt_state=AttemptState.REJECTED, job_state=JobState.PENDING, reason="HTTP 429", retry_in=1.0)
     told(progress, started(Counts(pending=10)), AttemptEnded(attempt("a"), refused, None))
@@ -173,7 +173,7 @@ def test_thousands_of_failures_do_not_flood_the_log(
     )
 
 
-def test_warnings_and_stopping_are_said(clock: ManualClock, stream: io.StringIO) -> None:
+def test_warnings_and_stopping_are_printed(clock: ManualClock, stream: io.StringIO) -> None:
     progress = PlainProgress(stream, clock)
     told(progress, Warned("the token goes over http"), started(Counts(pending=9)), Stopping("SIGTERM came", 3))
     lines = said(stream)
@@ -181,7 +181,7 @@ def test_warnings_and_stopping_are_said(clock: ManualClock, stream: io.StringIO)
     assert lines[2] == "travel: stopping: SIGTERM came; 3 in progress"
 
 
-def test_a_job_that_waits_for_a_person_is_said_once(clock: ManualClock, stream: io.StringIO) -> None:
+def test_a_job_that_waits_for_human_input_is_reported_once(clock: ManualClock, stream: io.StringIO) -> None:
     progress = PlainProgress(stream, clock)
     one = attempt("a")
     waits = running(one, ExecutionState.WAITING_FOR_PERSON)
@@ -218,7 +218,7 @@ class BrokenStream(io.StringIO):
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), OSError(5, "I/O error"), ValueError("closed")], ids=repr)
-def test_a_stream_that_went_away_falls_silent_and_the_run_goes_on(clock: ManualClock, error: Exception) -> None:
+def test_a_broken_stream_is_written_once_and_the_run_continues(clock: ManualClock, error: Exception) -> None:
     broken = BrokenStream(error)
     for progress in (PlainProgress(broken, clock), QuietProgress(broken)):
         broken.writes = 0
@@ -226,10 +226,10 @@ def test_a_stream_that_went_away_falls_silent_and_the_run_goes_on(clock: ManualC
         assert broken.writes == 1
 
 
-def test_a_closed_stream_is_no_error(clock: ManualClock) -> None:
+def test_a_closed_stream_is_not_an_error(clock: ManualClock) -> None:
     closed = io.StringIO()
     closed.close()
-    for stream in (closed, None):  # None: what `2>&-` makes of sys.stderr
+    for stream in (closed, None):  # None: the value of sys.stderr under `2>&-`
         told(PlainProgress(stream, clock), started(Counts(pending=9)))
         told(QuietProgress(stream), Warned("w"))
 
@@ -259,7 +259,7 @@ def test_each_line_is_one_write_and_flushed(clock: ManualClock) -> None:
 # quiet ---------------------------------------------------------------------------------------------------------------
 
 
-def test_quiet_says_only_what_needs_a_person(stream: io.StringIO) -> None:
+def test_quiet_prints_only_what_needs_the_operator(stream: io.StringIO) -> None:
     one = attempt("a\x1b")
     waits = running(one, ExecutionState.WAITING_FOR_PERSON)
     with QuietProgress(stream) as progress:
@@ -290,7 +290,7 @@ def test_quiet_is_bounded_too(stream: io.StringIO) -> None:
 # the tally -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_tally_counts_by_state_and_what_is_in_flight(clock: ManualClock) -> None:
+def test_the_tally_counts_by_state_and_executions_in_progress(clock: ManualClock) -> None:
     tally = Tally(clock)
     told_to = [attempt(name) for name in "abcd"]
     tally.observe(started(Counts(succeeded=10, failed=1, pending=8, open=1)))
@@ -304,7 +304,7 @@ def test_the_tally_counts_by_state_and_what_is_in_flight(clock: ManualClock) -> 
     assert [failure.job_state for failure in tally.failures] == [JobState.HELD, JobState.PENDING]
 
 
-def test_an_execution_that_is_taken_up_is_as_old_as_its_kickoff(clock: ManualClock) -> None:
+def test_a_resumed_execution_is_as_old_as_its_kickoff(clock: ManualClock) -> None:
     tally = Tally(clock)
     old = attempt("a", kicked_off_at=to_text(START - timedelta(minutes=5)))
     tally.observe(KickedOff(old, taken_up=True))
@@ -312,7 +312,7 @@ def test_an_execution_that_is_taken_up_is_as_old_as_its_kickoff(clock: ManualClo
     assert clock.monotonic() - watched.since == 300.0
 
 
-def test_memory_is_bounded_by_what_is_in_flight(clock: ManualClock) -> None:
+def test_memory_is_bounded_by_the_executions_in_progress(clock: ManualClock) -> None:
     tally = Tally(clock)
     tally.observe(started(Counts(pending=100_000)))
     for number in range(5000):

@@ -1,9 +1,11 @@
 """Plain English in what people read: no banned word, and for each one the words to use instead.
 
-The vocabulary is in docs/glossary.md. To scan more files, add a glob to SCANNED. Python files are supported: their
-comments, docstrings and other texts are scanned, their code is not.
+The vocabulary is in docs/glossary.md. To scan more files, add a glob to SCANNED or to SCANNED_TESTS. In SCANNED, the
+comments, docstrings and other texts of Python files are scanned, their code is not. In SCANNED_TESTS, the comments,
+docstrings and names of tests are scanned: other texts there are data, or output that a test expects.
 """
 
+import ast
 import io
 import re
 import tokenize
@@ -46,6 +48,7 @@ SCANNED = (
     "batchcrew/reports/export/*.py",
     "batchcrew/server/**/*.py",
 )
+SCANNED_TESTS = ("tests/**/*.py", "benchmarks/*.py")
 EXCLUDED = {
     "docs/commands.md",  # generated from the help texts in the code
     "batchcrew/ledger/migrations.py",  # released scripts never change, their comments included
@@ -93,6 +96,7 @@ _CODE = re.compile(r"`(?:[^`\n]|\n(?!\s*\n))*`")
 _FIELD = re.compile(r"\{[^{}]*\}")
 _LINK_TARGET = re.compile(r"\]\([^)]*\)")
 _NOT_A_COMMENT = re.compile(r"^(?:[^#\n]|(?<![\s])#)*", re.MULTILINE)
+_WITH_DOCSTRINGS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def blank(match: re.Match[str]) -> str:
@@ -100,26 +104,64 @@ def blank(match: re.Match[str]) -> str:
     return re.sub(r"[^\n]", " ", match[0])
 
 
+class Blanks:
+    """As many blanks as a text has characters, in the same lines; parts of the text are put back at their places."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = [[" "] * len(line) for line in text.split("\n")]
+
+    def put(self, place: tuple[int, int], part: str) -> None:
+        """Put back a part of the text; its place is a row, counted from 1, and a column."""
+        row, column = place
+        for offset, line in enumerate(part.split("\n")):
+            start = column if offset == 0 else 0
+            self._lines[row - 1 + offset][start : start + len(line)] = line
+
+    def __str__(self) -> str:
+        return "\n".join("".join(line) for line in self._lines)
+
+
 def prose_of_python(text: str) -> str:
     """Return only the comments and texts of a Python module, at their places."""
-    lines = [[" "] * len(line) for line in text.split("\n")]
+    prose = Blanks(text)
     kinds = {tokenize.COMMENT, tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type in kinds and " " in token.string:  # a text without a blank is a key, not prose
-            row, column = token.start
             formatted = token.type == tokenize.STRING and "f" in token.string.lower().split(token.string[-1])[0]
-            shown = _FIELD.sub(blank, token.string) if formatted else token.string
-            for offset, part in enumerate(shown.split("\n")):
-                start = column if offset == 0 else 0
-                lines[row - 1 + offset][start : start + len(part)] = part
-    return "\n".join("".join(line) for line in lines)
+            prose.put(token.start, _FIELD.sub(blank, token.string) if formatted else token.string)
+    return str(prose)
+
+
+def docstring_places(text: str) -> set[tuple[int, int]]:
+    """Return the rows and columns where a docstring starts, also that of an attribute."""
+    bodies = [node.body for node in ast.walk(ast.parse(text)) if isinstance(node, _WITH_DOCSTRINGS)]
+    found = [each.value for body in bodies for each in body if isinstance(each, ast.Expr)]
+    return {
+        (value.lineno, value.col_offset)
+        for value in found
+        if isinstance(value, ast.Constant) and isinstance(value.value, str)
+    }
+
+
+def prose_of_tests(text: str) -> str:
+    """Return only the comments, docstrings and names of tests of a Python module, at their places."""
+    prose, docstrings, previous = Blanks(text), docstring_places(text), ""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT or token.start in docstrings:
+            prose.put(token.start, token.string)
+        elif previous == "def" and token.string.startswith("test_"):
+            prose.put(token.start, token.string.replace("_", " "))
+        previous = token.string
+    return str(prose)
 
 
 def prose_of(name: str, text: str) -> str:
-    """Return the prose of a file: what is neither code nor a link's target becomes blanks."""
+    """Return the prose of a file: code and the targets of links become blanks."""
     match Path(name).suffix:
         case ".md":
             text = _FENCE.sub(blank, text)
+        case ".py" if name.startswith(("tests/", "benchmarks/")):
+            text = prose_of_tests(text)
         case ".py":
             text = prose_of_python(text)
         case _:  # YAML, TOML, the Makefile, requirements, units of systemd: only comments
@@ -137,7 +179,8 @@ def banned_words(name: str, text: str) -> Iterator[str]:
 
 
 def scanned_files() -> list[str]:
-    found = {str(path.relative_to(ROOT)) for pattern in SCANNED for path in ROOT.glob(pattern) if path.is_file()}
+    patterns = (*SCANNED, *SCANNED_TESTS)
+    found = {str(path.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()}
     return sorted(found - EXCLUDED)
 
 
@@ -148,7 +191,7 @@ def test_no_banned_word_is_used(name: str) -> None:
 
 
 def test_every_pattern_of_scanned_files_finds_one() -> None:
-    for pattern in SCANNED:
+    for pattern in (*SCANNED, *SCANNED_TESTS):
         assert list(ROOT.glob(pattern)), pattern
 
 
@@ -201,4 +244,18 @@ def test_comments_and_texts_of_a_python_file_are_prose() -> None:
         "module.py:3: 'told'",
         "module.py:4: 'beside'",
         "module.py:5: 'is no'",
+    ]
+
+
+def test_comments_docstrings_and_names_of_tests_are_prose() -> None:
+    text = (
+        '"""Say what is\ntold."""\n\n\ndef test_it_is_ill() -> None:\n    """Nobody."""\n'
+        '    assert ask("is told") == """is no rate"""  # beside it\n\n\nX = 1\n"""So many."""\n'
+    )
+    assert [line.split(": write")[0] for line in sorted(banned_words("tests/unit/test_x.py", text))] == [
+        "tests/unit/test_x.py:11: 'So many'",
+        "tests/unit/test_x.py:2: 'told'",
+        "tests/unit/test_x.py:5: 'ill'",
+        "tests/unit/test_x.py:6: 'Nobody'",
+        "tests/unit/test_x.py:7: 'beside'",
     ]

@@ -99,7 +99,7 @@ def test_a_megabyte_of_anything_ends(unit: str) -> None:
     is_permanent(text, [f"{unit}*{unit}x", "!a*a*b", "1*-"])
 
 
-def test_lone_surrogates_are_no_error() -> None:
+def test_lone_surrogates_are_not_an_error() -> None:
     assert reason_fingerprint("half \ud83d an emoji")
 
 

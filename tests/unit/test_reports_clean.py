@@ -1,4 +1,4 @@
-"""Hostile text made harmless, and the commands that people are told to type."""
+"""Hostile text is made harmless, and printed commands can be pasted into a shell."""
 
 import shlex
 
@@ -81,7 +81,7 @@ def test_commands_are_complete() -> None:
     assert export_command("../a b", default) == "batchcrew export '../a b' -f csv -o a-b-results.csv"
 
 
-def test_a_name_that_begins_with_a_dash_is_no_option() -> None:
+def test_a_name_that_begins_with_a_dash_is_not_an_option() -> None:
     assert retry_command("-rf", "x.db", "--held") == "batchcrew retry --held --ledger x.db -- -rf"
 
 

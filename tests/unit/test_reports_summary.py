@@ -55,7 +55,7 @@ def test_the_exit_code_follows_the_table(counts: Counts, stopped: StopReason | N
     assert summary_json(result)["exit_code"] == code
 
 
-def test_a_run_that_went_well() -> None:
+def test_the_summary_of_a_run_that_succeeded() -> None:
     assert render_summary(DONE).splitlines() == [
         "travel: 24 of 24 jobs succeeded",
         "  time: 1m 20s, 24 kickoffs (18.0/min)",
@@ -74,7 +74,7 @@ def test_a_batch_with_nothing_to_do() -> None:
     ]
 
 
-def test_a_run_that_stopped_with_everything_to_tell() -> None:
+def test_the_summary_of_a_stopped_run_with_every_section() -> None:
     result = replace(
         DONE,
         counts=Counts(succeeded=2, failed=16, held=1, open=2, pending=3, possible_duplicates=2, removed=1),
@@ -126,7 +126,7 @@ def test_jobs_without_an_output_are_counted_in_a_warning() -> None:
     assert summary_json(many)["without_output"] == 7
 
 
-def test_a_long_reason_goes_on_below() -> None:
+def test_a_long_reason_continues_on_the_next_line() -> None:
     result = replace(DONE, counts=Counts(failed=1), failing=(failing(0, reason="missing inputs: " + "budget, " * 200),))
     lines = render_summary(result).splitlines()
     start = lines.index("  failing:") + 1
@@ -245,7 +245,7 @@ def test_the_summary_as_json_has_stable_keys() -> None:
     ]
 
 
-def test_a_kickoff_without_an_answer_is_not_said_to_go_on_at_the_crew() -> None:
+def test_an_unanswered_kickoff_is_not_reported_as_running_on_the_crew() -> None:
     result = replace(DONE, counts=Counts(open=3, pending=1), stopped=StopReason.SIGNAL, unanswered=3)
     said = render_summary(result)
     assert "3 kickoffs are in doubt (not answered yet); the next run will resolve them" in said

@@ -83,7 +83,7 @@ def test_list_is_a_table() -> None:
     assert render_list([]) == "no batches in this ledger yet"
 
 
-def test_status_tells_counts_flight_and_failures() -> None:
+def test_status_shows_counts_executions_and_failures() -> None:
     status = BatchStatus(
         line=replace(LINE, counts=replace(LINE.counts, failed=7, removed=2, possible_duplicates=1)),
         in_flight=(WATCHED, InFlight(job_id="kyoto", crew="default", kickoff_id=None, since=WATCHED.since)),
@@ -113,7 +113,7 @@ def test_status_shows_the_first_of_thousands_in_flight() -> None:
     assert text.endswith(f"    and {5000 - MOST_IN_FLIGHT} more")
 
 
-def test_status_and_show_have_the_crews_own_word_and_an_answer_that_is_no_status() -> None:
+def test_status_and_show_have_the_crews_own_word_and_an_unclear_answer() -> None:
     odd = replace(WATCHED, status_word="warming\x1b[31m up", unclear_answer="502 Bad Gateway")
     shown = render_status(BatchStatus(line=LINE, in_flight=(odd,)), NOW)
     assert "last answer" in shown
@@ -128,7 +128,7 @@ def test_status_and_show_have_the_crews_own_word_and_an_answer_that_is_no_status
     assert "    last answer: 502" in lines
 
 
-def test_show_tells_all_of_a_job() -> None:
+def test_show_prints_all_of_a_job() -> None:
     assert render_job(DETAIL).splitlines() == [
         "job tokyo of batch travel: succeeded",
         "  crew: default",
@@ -179,7 +179,7 @@ def test_show_a_job_that_left_the_file_before_its_first_attempt() -> None:
     assert text.endswith("  no attempts yet")
 
 
-def test_check_shows_the_plan_and_what_crews_ask_for() -> None:
+def test_check_shows_the_plan_and_the_inputs_that_crews_require() -> None:
     inputs = CrewInputs(inputs=(CrewInput(name="budget"), CrewInput(name="age", required=False)))
     crews = (
         CrewCheck(

@@ -1,4 +1,4 @@
-"""CSV and TSV: text stays text, and what is wrong is said with its line."""
+"""CSV and TSV: text stays text, and errors are reported with their line."""
 
 import csv
 from io import StringIO

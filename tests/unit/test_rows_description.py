@@ -1,4 +1,4 @@
-"""What a job file says of its rows files: rows, encoding, delimiter, columns; and slips in rows of YAML."""
+"""How a job file describes its rows files: rows, encoding, delimiter, columns; and likely slips in YAML rows."""
 
 from datetime import date
 from pathlib import Path
@@ -123,7 +123,7 @@ def test_slips_are_reported_once_for_each_column(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("row", ['{k: x, a: "+1"}', "{k: x, a: 1, b: 1.5, c: -3, +1: x}", "{k: x, a: [1, 2]}"])
-def test_what_comes_back_as_it_is_written_is_not_reported(tmp_path: Path, row: str) -> None:
+def test_values_that_are_read_as_written_are_not_reported(tmp_path: Path, row: str) -> None:
     (tmp_path / "r.yaml").write_text(f"- {row}\n")
     (tmp_path / "r.json").write_text('[{"a": 1.50}]')
     jobfile = load(tmp_path, "  - rows: r.yaml\n  - rows: r.json\n")

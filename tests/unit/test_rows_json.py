@@ -1,4 +1,4 @@
-"""JSONL, and lists in JSON and YAML: values keep their types, and what is wrong is said with its line."""
+"""JSON lines, and lists in JSON and YAML: values keep their types, and errors are reported with their line."""
 
 import json
 from pathlib import Path

@@ -294,7 +294,7 @@ def test_misread_text_in_json_and_yaml_is_questioned(tmp_path: Path, name: str) 
 @pytest.mark.parametrize(
     "content", ["a,b\n1,2\n".encode("utf-16"), b"PK\x03\x04\x14\x00\x81\xc3\xbc"], ids=["UTF-16", "xlsx"]
 )
-def test_what_reading_refuses_is_not_questioned_too(tmp_path: Path, name: str, content: bytes) -> None:
+def test_files_that_cannot_be_read_are_not_questioned(tmp_path: Path, name: str, content: bytes) -> None:
     assert asked(tmp_path / name, content) == ()
 
 
@@ -313,7 +313,7 @@ def test_questions_show_no_control_characters(path: Path) -> None:
 
 def test_a_long_first_line_is_not_read_on(path: Path) -> None:
     with path.open("wb") as file:
-        file.truncate(2**30)  # 1 GiB of zeros that take no room
+        file.truncate(2**30)  # 1 GiB of zeros that take no space on the disk
     assert questions_about(RowsFile(path=path, name="r.csv")) == ()
 
 
@@ -339,7 +339,7 @@ def test_any_bytes_give_printable_questions(tmp_path: Path, content: bytes, enco
         assert str(question).isprintable()
 
 
-def test_cut_sequences_at_the_end_are_no_fault() -> None:
+def test_cut_sequences_at_the_end_are_not_a_fault() -> None:
     assert better_encoding("id\nMüller ä".encode()[:-1], codec="cp1252", complete=False) == (
         "the file looks like UTF-8",
         "utf-8",

@@ -1,4 +1,4 @@
-"""What a target's text names, told from the files that are there."""
+"""What a target names, depending on the files that exist."""
 
 from pathlib import Path
 
@@ -79,7 +79,7 @@ def test_a_project_whose_package_has_another_name(tmp_path: Path) -> None:
         ("bare", "has no package src/my_trips; name its crew"),
     ],
 )
-def test_what_names_nothing(tmp_path: Path, text: str, message: str) -> None:
+def test_a_target_that_names_nothing_is_refused(tmp_path: Path, text: str, message: str) -> None:
     write(
         tmp_path,
         {

@@ -1,4 +1,4 @@
-"""Durations, rates, limits and overrides: what a person may write, and what each means."""
+"""Durations, rates, limits and overrides: what you may write, and what it means."""
 
 from decimal import Decimal
 
@@ -22,7 +22,7 @@ def test_durations(text: object, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["fast", "5 parsecs", "-1s", "", True, None, "nan", "inf", "400d", "1m30"])
-def test_what_is_no_duration_is_told(text: object) -> None:
+def test_an_invalid_duration_is_reported(text: object) -> None:
     with pytest.raises(ValueError, match=r"duration"):
         parse_duration(text)
 
@@ -48,7 +48,7 @@ def test_rates(text: str, interval: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["60", "0/m", "fast", "1/day", 5])
-def test_what_is_no_rate_is_told(text: object) -> None:
+def test_an_invalid_rate_is_reported(text: object) -> None:
     with pytest.raises(ValidationError, match="invalid rate"):
         RunSettings.model_validate({"rate": text})
 
@@ -93,7 +93,7 @@ def test_a_cost_is_a_range_where_more_kickoffs_are_possible() -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "0%", "101%", "-3", "some", True, "in_a_row=x", "in_a_wor=3", "in_a_row=0"])
-def test_what_is_no_limit_of_failures_is_told(text: object) -> None:
+def test_an_invalid_failure_limit_is_reported(text: object) -> None:
     with pytest.raises(ValidationError, match="failure limit"):
         RunSettings.model_validate({"stop_after_failures": text})
 

@@ -61,7 +61,7 @@ def _is_command(node: Function) -> bool:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    """Imports inside functions count as well; those under `if TYPE_CHECKING:` do not."""
+    """Imports inside functions also count; those under `if TYPE_CHECKING:` do not."""
     graph = grimp.build_graph("batchcrew", exclude_type_checking_imports=True)
     imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
     assert len(imports) > 100

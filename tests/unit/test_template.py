@@ -1,4 +1,4 @@
-"""Templates over a row: types, names, and what the sandbox keeps in."""
+"""Templates over a row: types, names, and the limits of the sandbox."""
 
 from typing import Any
 
@@ -86,7 +86,7 @@ def test_a_date_column_comes_before_today_and_row_is_always_the_row() -> None:
         ("{% include 'x' %}", "`id` \"{% include 'x' %}\": TypeError: no loader for this environment specified"),
     ],
 )
-def test_what_a_row_cannot_fill(text: str, message: Expected) -> None:
+def test_a_template_that_a_row_cannot_fill_is_reported(text: str, message: Expected) -> None:
     with pytest.raises(TemplateProblem) as caught:
         render(text)
     assert fits(str(caught.value), message)
@@ -134,7 +134,7 @@ def test_a_text_has_a_size() -> None:
 @pytest.mark.parametrize(
     "text", ["{{ age", "{% if %}", "{{ age | nope }}", "{{ }}", "{{" + "(" * 500 + "1" + ")" * 500 + "}}"]
 )
-def test_what_is_no_template(text: str) -> None:
+def test_an_invalid_template_is_refused(text: str) -> None:
     with pytest.raises(TemplateProblem):
         template(text)
 
@@ -164,7 +164,7 @@ def test_conditions(text: str, holds: bool) -> None:
     assert template(text, condition=True).holds(ROW, "2026-01-31") is holds
 
 
-def test_other_text_is_no_condition() -> None:
+def test_other_text_is_not_a_condition() -> None:
     with pytest.raises(TemplateProblem, match=r"invalid value: 'b@x\.example' \(expected true or false, as in"):
         template("{{ email }}", condition=True).holds(ROW, "2026-01-31")
 
