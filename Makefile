@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 NOT_HERE := -m "not crash and not cron and not crewai"
 
+# Without its cache of compiled tests, each of pytest's processes compiles all of them again: seconds each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo demo-reset test coverage crash real lint constraints clean
 
 # Ctrl-C stops the demo in order with exit 3, which make must not report as an error: the shell waits for batchcrew.

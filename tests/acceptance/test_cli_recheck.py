@@ -90,6 +90,7 @@ def test_commands_that_are_printed_keep_the_token_file(folder: Path, crew: Crew)
     assert (again.returncode, "running" in again.stdout) == (1, True), again.stderr
 
 
+@pytest.mark.crash
 def test_a_crew_that_cannot_be_reached_is_exit_5_and_nothing_changes(folder: Path, crew: Crew) -> None:
     crew.stop()
     ended = call(folder, "recheck", "jobs")

@@ -67,6 +67,7 @@ def test_the_second_signal_ends_the_run_at_once_with_a_consistent_ledger(folder:
     assert_whole(folder, held)
 
 
+@pytest.mark.crash
 def test_the_second_signal_ends_also_while_another_program_holds_the_ledger(folder: Path, held: HeldCrew) -> None:
     run = running(folder, held, "--drain")
     other = sqlite3.connect(folder / "results" / "batchcrew.db", isolation_level=None, timeout=LONGEST_SECONDS)

@@ -87,6 +87,7 @@ def test_a_descriptor_limit_too_low_for_one_execution_is_refused(folder: Path, c
     assert crew.stats()["kickoffs"] == 0
 
 
+@pytest.mark.crash
 def test_a_run_that_runs_out_of_descriptors_continues_with_fewer(folder: Path, crew: Crew) -> None:
     """This happens if the whole system has too few descriptors, which no estimate of one process can foresee."""
     script = folder / "unfitted.py"

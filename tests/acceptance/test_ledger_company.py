@@ -251,6 +251,7 @@ def test_a_batch_is_deleted_when_you_say_so_and_only_then(folder: Path, held: He
     assert integrity(folder) == "ok"
 
 
+@pytest.mark.crash
 def test_a_vacuum_while_another_program_reads_says_when_the_file_shrinks(folder: Path, held: HeldCrew) -> None:
     held.release()
     assert call(folder, "run", "jobs.yaml").returncode == 0
@@ -383,6 +384,7 @@ def write_embedded(folder: Path) -> None:
     (folder / "demo.yaml").write_text(text, encoding="utf-8")
 
 
+@pytest.mark.crash
 def test_the_embedded_crews_state_is_opened_through_sqlite_alone(tmp_path: Path) -> None:
     write_embedded(tmp_path)
     assert opened_past_sqlite(tmp_path, ("run", "demo.yaml")) == [[0, []]]

@@ -146,6 +146,7 @@ def test_failed_and_pending_jobs_that_changed_run_with_their_new_inputs(tmp_path
     assert states == {"a": "succeeded", "b": "failed", "c": "succeeded"}
 
 
+@pytest.mark.crash
 def test_rows_with_ids_never_need_consent_for_being_replaced(tmp_path: Path, crew: PlainCrew) -> None:
     write(tmp_path, crew, "id,topic\n" + "".join(f"a{n},cats {n}\n" for n in range(12)))
     run(tmp_path)

@@ -75,6 +75,7 @@ def test_an_upgraded_ledger_has_everything_and_is_then_read_without_being_change
         assert rows == (3, 3)
 
 
+@pytest.mark.crash
 def test_an_interrupted_batch_of_an_old_ledger_is_finished_and_nothing_is_paid_again(old: Path) -> None:
     """The executions in progress ended long ago; the run, which upgrades the ledger, takes their results."""
     assert kickoffs_of_the_embedded_crew(old) == 6
