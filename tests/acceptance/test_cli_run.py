@@ -211,6 +211,7 @@ def test_failed_jobs_run_again_only_on_request(folder: Path) -> None:
     failing.stop()
 
 
+@pytest.mark.crash
 def test_a_batch_of_the_embedded_crew_resumes_after_an_interruption(folder: Path) -> None:
     (folder / "jobs.yaml").write_text(JOB_FILE.format(url="embedded"), encoding="utf-8")
     # one at a time they take 80 s

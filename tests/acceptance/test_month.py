@@ -6,6 +6,7 @@ import pytest
 from month import simulate
 
 
+@pytest.mark.crash
 def test_a_week_of_edits_interruptions_and_moves_pays_for_nothing_twice(tmp_path: Path) -> None:
     month = simulate(tmp_path, seed=7, days=7, rows=12, ids=True)
     assert month.kickoffs == month.consented
