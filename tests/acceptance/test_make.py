@@ -16,6 +16,12 @@ from batchcrew.cli import COMMANDS
 ROOT = Path(__file__).parents[2]
 
 
+def makes_environment() -> dict[str, str]:
+    """Return the environment without what a `make` that runs these tests passes on, such as another VENV."""
+    passed_on = ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "PYTHON", "VENV")
+    return {name: value for name, value in environment().items() if name not in passed_on}
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """Create the files that the Makefile needs to find the .venv of a checkout up to date."""
@@ -38,7 +44,7 @@ def test_the_demo_ends_after_ctrl_c_without_an_error_line_of_make(checkout: Path
     demo = subprocess.Popen(
         ["make", "demo"],
         cwd=checkout,
-        env=environment(),
+        env=makes_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -63,8 +69,9 @@ def test_the_demo_ends_after_ctrl_c_without_an_error_line_of_make(checkout: Path
 @pytest.mark.skipif("delete" not in COMMANDS, reason="batchcrew has no `delete` yet")
 def test_the_demo_starts_over_after_demo_reset(checkout: Path) -> None:
     def make(target: str) -> "subprocess.CompletedProcess[str]":
-        command = ["make", target]
-        return subprocess.run(command, cwd=checkout, env=environment(), capture_output=True, text=True, check=False)
+        return subprocess.run(
+            ["make", target], cwd=checkout, env=makes_environment(), capture_output=True, text=True, check=False
+        )
 
     assert make("demo-reset").returncode == 0  # there is nothing yet
     for jobfile in ("jobs/demo.yaml", "jobs/trips.csv"):
