@@ -127,13 +127,19 @@ def values(payload: Mapping[str, Any], fields: Fields) -> Iterator[Any]:
 
 def first(payload: Mapping[str, Any], fields: Fields) -> Any:
     """Return the first value that is not null; None if there is none."""
-    return next((value for value in values(payload, fields) if value is not None), None)
+    for field in fields:
+        value = _at(payload, field) if isinstance(field, str) else field(payload)
+        if value is not None:
+            return value
+    return None
 
 
 def _at(payload: Mapping[str, Any], path: str) -> Any:
+    if "." not in path:  # most are a single key, and each answer is searched for dozens of them
+        return payload.get(path)
     value: Any = payload
     for key in path.split("."):
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             return None
         value = value.get(key)
     return value
