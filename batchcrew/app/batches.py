@@ -1,6 +1,7 @@
 """Find a batch in a ledger, reset its jobs, and keep its answers: use cases of a ledger without a job file."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from batchcrew.base.clock import Clock, to_text
@@ -23,6 +24,20 @@ async def known_batch(ledger: Reading, name: str) -> BatchKey:
     return found
 
 
+@asynccontextmanager
+async def _held(ledger: Path, batch: str, clock: Clock) -> AsyncIterator[tuple[Ledger, BatchKey]]:
+    """Open the ledger and hold the batch, so that no run can start meanwhile.
+
+    Raises:
+        NotInLedger: the batch was not found.
+        BatchBusy: a run holds the batch.
+    """
+    async with Ledger(ledger, clock=clock) as opened:
+        key = await known_batch(opened, batch)
+        async with BatchLock(ledger, batch, since=to_text(clock.now())):
+            yield opened, key
+
+
 async def retry_jobs(
     ledger: Path, batch: str, job_ids: Sequence[str], *, states: Sequence[JobState], from_url: str | None, clock: Clock
 ) -> int:
@@ -37,10 +52,8 @@ async def retry_jobs(
         NotInLedger: the batch was not found.
         BatchBusy: a run holds the batch.
     """
-    async with Ledger(ledger, clock=clock) as opened:
-        key = await known_batch(opened, batch)
-        async with BatchLock(ledger, batch, since=to_text(clock.now())):
-            return await opened.retry(key, states=states, job_ids=job_ids, from_url=from_url)
+    async with _held(ledger, batch, clock) as (opened, key):
+        return await opened.retry(key, states=states, job_ids=job_ids, from_url=from_url)
 
 
 async def keep_answers(ledger: Path, batch: str, job_ids: Sequence[str], *, clock: Clock) -> int:
@@ -53,7 +66,5 @@ async def keep_answers(ledger: Path, batch: str, job_ids: Sequence[str], *, cloc
         NotInLedger: the batch was not found.
         BatchBusy: a run holds the batch.
     """
-    async with Ledger(ledger, clock=clock) as opened:
-        key = await known_batch(opened, batch)
-        async with BatchLock(ledger, batch, since=to_text(clock.now())):
-            return await opened.keep(key, job_ids)
+    async with _held(ledger, batch, clock) as (opened, key):
+        return await opened.keep(key, job_ids)

@@ -91,9 +91,10 @@ def stated_inputs(answers: Mapping[str, InputsAnswer]) -> dict[str, CrewInputs |
 async def _recorded_columns(ledger: Reading, jobfile: JobFile, known: BatchKey | None) -> SentColumns:
     """Return the recorded columns of the batch's crews; a crew that was renamed keeps those of its former name."""
     recorded: SentColumns = (known.sent_columns if known else None) or {}
-    groups = await crew_groups(ledger, jobfile) if recorded else {}
+    missing = jobfile.undecided_crews.difference(recorded)
+    groups = await crew_groups(ledger, jobfile) if recorded and missing else {}
     columns_by_crew = dict(recorded)
-    for crew in jobfile.undecided_crews.difference(recorded):
+    for crew in missing:
         for former, columns in recorded.items():
             if former not in jobfile.crews and groups.get(former) == groups.get(crew, crew):
                 columns_by_crew[crew] = columns

@@ -108,7 +108,7 @@ def refusal(body: bytes) -> str | None:
 
 
 def _reports_error(place: Mapping[str, Any]) -> bool:
-    if any(place.get(flag) is False for flag in spellings.REFUSAL_FLAG if isinstance(flag, str)):
+    if any(flag is False for flag in spellings.values(place, spellings.REFUSAL_FLAG)):
         return True
     return any(spellings.values(place, spellings.REFUSAL))
 

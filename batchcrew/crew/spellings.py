@@ -122,23 +122,25 @@ def meaning_of(word: str) -> tuple[ExecutionState | None, bool]:
 def values(payload: Mapping[str, Any], fields: Fields) -> Iterator[Any]:
     """Yield what an answer has at each of these places, None where there is nothing."""
     for field in fields:
-        yield _at(payload, field) if isinstance(field, str) else field(payload)
+        yield _at(payload, field)
 
 
 def first(payload: Mapping[str, Any], fields: Fields) -> Any:
     """Return the first value that is not null; None if there is none."""
     for field in fields:
-        value = _at(payload, field) if isinstance(field, str) else field(payload)
+        value = _at(payload, field)
         if value is not None:
             return value
     return None
 
 
-def _at(payload: Mapping[str, Any], path: str) -> Any:
-    if "." not in path:  # most are a single key, and each answer is searched for dozens of them
-        return payload.get(path)
+def _at(payload: Mapping[str, Any], field: Field) -> Any:
+    if not isinstance(field, str):
+        return field(payload)
+    if "." not in field:  # most are a single key, and each answer is searched for dozens of them
+        return payload.get(field)
     value: Any = payload
-    for key in path.split("."):
+    for key in field.split("."):
         if not isinstance(value, dict):
             return None
         value = value.get(key)

@@ -79,4 +79,4 @@ def is_crewai_dump(result: Mapping[str, Any]) -> bool:
 
 def crewai_json(result: Mapping[str, Any]) -> Any:
     """Return the JSON of a dump for which `is_crewai_dump` is true; None if it has none."""
-    return next((found for key in ("json_dict", "pydantic") if (found := result.get(key)) is not None), None)
+    return spellings.first(result, ("json_dict", "pydantic"))

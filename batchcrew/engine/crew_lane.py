@@ -49,6 +49,8 @@ class CrewLane:
         """The preflight check has succeeded."""
         self.inputs: CrewInputs | None = None
         """What the crew reports about its inputs; None where it reports nothing."""
+        self.required: tuple[str, ...] = ()
+        """The inputs that the crew requires; each kickoff is compared with them."""
         self.kickoffs = 0
         """Kickoffs of this run that the crew accepted."""
         self.exhausted = False
@@ -87,14 +89,10 @@ class CrewLane:
         """Whether the server honours the Idempotency-Key."""
         return self.inputs is not None and self.inputs.idempotent_kickoff
 
-    @property
-    def required(self) -> tuple[str, ...]:
-        """The inputs that the crew requires."""
-        return () if self.inputs is None else self.inputs.required
-
     def record_inputs(self, inputs: CrewInputs | None) -> None:
         """Record that the preflight check has succeeded, with its answer."""
         self.checked, self.inputs = True, inputs
+        self.required = () if inputs is None else inputs.required
 
     @property
     def pending_version(self) -> int:

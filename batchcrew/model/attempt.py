@@ -27,9 +27,6 @@ class AttemptState(StrEnum):
     CANCELLED = "cancelled"
 
 
-OPEN_ATTEMPT_STATES = frozenset({AttemptState.INTENDED, AttemptState.KICKED_OFF})
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """What a tick stores about its polls of an execution, for the next tick."""

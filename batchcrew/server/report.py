@@ -6,7 +6,6 @@ from typing import Any, Literal, TypeAlias
 Phase: TypeAlias = Literal["waiting", "running", "paused", "succeeded", "failed"]
 ENDED: frozenset[Phase] = frozenset({"succeeded", "failed"})
 """Final phases."""
-ACTIVE: frozenset[Phase] = frozenset({"waiting", "running", "paused"})
 INTERRUPTED = "interrupted by a restart"
 
 

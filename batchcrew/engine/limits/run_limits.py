@@ -1,6 +1,5 @@
 """The limits of a run over all its crews: concurrency, rate, budget, and failures in a row."""
 
-import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -107,4 +106,4 @@ class RunLimits:
         free = self._concurrency - sum(each.in_use for each in crews)
         if free < 1:
             return 0
-        return min(free, self._budget.available(), self._streaks.available(crew, crews), math.inf)
+        return min(free, self._budget.available(), self._streaks.available(crew, crews))

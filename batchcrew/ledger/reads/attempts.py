@@ -85,22 +85,18 @@ class AttemptReads(Reads):
     async def unanswered(self, key: BatchKey) -> int:
         """Return the number of kickoffs that may have been sent and whose answer is not recorded."""
         # the condition names both states, so that SQLite uses the small index of open attempts
-        return int(
-            await self._value(
-                "SELECT count(*) FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job"
-                " WHERE a.state IN ('intended', 'kicked_off') AND a.state = 'intended' AND j.batch_id = ?",
-                (key.id,),
-            )
+        return await self._count(
+            "SELECT count(*) FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job"
+            " WHERE a.state IN ('intended', 'kicked_off') AND a.state = 'intended' AND j.batch_id = ?",
+            (key.id,),
         )
 
     async def kickoffs(self, key: BatchKey) -> int:
         """Return the number of kickoffs that the batch has used: every attempt that was not refused."""
-        return int(
-            await self._value(
-                "SELECT count(*) FROM jobs AS j JOIN attempts AS a ON a.job = j.id"
-                " WHERE j.batch_id = ? AND a.state <> 'rejected'",
-                (key.id,),
-            )
+        return await self._count(
+            "SELECT count(*) FROM jobs AS j JOIN attempts AS a ON a.job = j.id"
+            " WHERE j.batch_id = ? AND a.state <> 'rejected'",
+            (key.id,),
         )
 
     async def addresses(self, key: BatchKey) -> frozenset[tuple[str, str]]:
@@ -116,4 +112,4 @@ class AttemptReads(Reads):
     async def answers_from(self, key: BatchKey, crew: str, address: str) -> int:
         """Return how many jobs of the crew have succeeded with an answer from that address."""
         parameters = {"batch": key.id, "crew": crew, "url": address}
-        return int(await self._value(f"SELECT count(*) {_ANSWERS_FROM}", parameters))
+        return await self._count(f"SELECT count(*) {_ANSWERS_FROM}", parameters)

@@ -49,6 +49,10 @@ class Reads:
         """Return the first column of the first row, or None."""
         return await self._query(lambda connection: fetch.value(connection, sql, parameters))
 
+    async def _count(self, sql: str, parameters: fetch.Parameters = ()) -> int:
+        """Return the number that a query counts."""
+        return int(await self._value(sql, parameters))
+
     @property
     def _reader(self) -> aiosqlite.Connection:
         if self._read is None:

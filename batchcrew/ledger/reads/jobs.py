@@ -108,7 +108,7 @@ class JobReads(Reads):
 
     async def without_output(self, key: BatchKey, limit: int = 5) -> tuple[int, tuple[str, ...]]:
         """Return the number of jobs that succeeded without an output, and the ids of the first ones."""
-        number = int(await self._value(f"SELECT count(*) {_WITHOUT_OUTPUT}", (key.id,)))
+        number = await self._count(f"SELECT count(*) {_WITHOUT_OUTPUT}", (key.id,))
         if not number:
             return 0, ()
         found = await self._rows(f"SELECT j.job_id {_WITHOUT_OUTPUT} ORDER BY +j.position LIMIT ?", (key.id, limit))

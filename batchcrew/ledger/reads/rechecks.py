@@ -80,17 +80,15 @@ class RecheckReads(Reads):
 
     async def unsure_count(self, key: BatchKey) -> int:
         """Return the number of jobs that `recheck` would poll."""
-        return int(await self._value(f"SELECT count(DISTINCT a.job) {_UNSURE}", {"batch": key.id}))
+        return await self._count(f"SELECT count(DISTINCT a.job) {_UNSURE}", {"batch": key.id})
 
     async def held_without_id(self, key: BatchKey, job_ids: Sequence[str] = ()) -> int:
         """Return the number of held jobs that `recheck` cannot poll: their kickoff_id is not known."""
         named = _NAMED if job_ids else ""
-        return int(
-            await self._value(
-                "SELECT count(*) FROM jobs AS j JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts"
-                f" WHERE j.batch_id = :batch AND j.state = 'held' AND a.kickoff_id IS NULL{named}",
-                _parameters(key.id, job_ids),
-            )
+        return await self._count(
+            "SELECT count(*) FROM jobs AS j JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts"
+            f" WHERE j.batch_id = :batch AND j.state = 'held' AND a.kickoff_id IS NULL{named}",
+            _parameters(key.id, job_ids),
         )
 
 
