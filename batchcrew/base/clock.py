@@ -76,7 +76,7 @@ def machine_uptime() -> Uptime | None:
 
 def to_text(moment: datetime) -> str:
     """UTC ISO-8601 with milliseconds and `Z`: always 24 characters, so that text order is time order."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def from_text(text: str) -> datetime:

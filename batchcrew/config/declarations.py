@@ -19,7 +19,8 @@ Marker = TypeVar("Marker")
 class Settings(BaseModel):
     """Base of the value objects: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # deferred: the job file's schema contains all of them, and most are never validated alone
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
 
 @dataclass(frozen=True, slots=True)

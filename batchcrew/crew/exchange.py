@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.message import Message
+from functools import lru_cache
 from types import SimpleNamespace
 
 import aiohttp
@@ -61,9 +62,14 @@ class Reply:
     @property
     def charset(self) -> str | None:
         """Return the encoding that the Content-Type names; None if it names none."""
-        message = Message()
-        message["Content-Type"] = self.headers.get("Content-Type", "")
-        return message.get_content_charset()
+        return _charset(self.headers.get("Content-Type", ""))
+
+
+@lru_cache(maxsize=64)
+def _charset(content_type: str) -> str | None:
+    message = Message()
+    message["Content-Type"] = content_type
+    return message.get_content_charset()
 
 
 @dataclass(slots=True)

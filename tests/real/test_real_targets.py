@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from real_stage import PROJECT, environment, served, workers_of
-from test_real_crew import start_run, until_first_tenth, write_forty
+from test_real_crew import ask, start_run, write_forty
 
 pytestmark = [pytest.mark.crewai, pytest.mark.timeout(300)]
 HERE = Path(__file__).parent
@@ -122,13 +123,26 @@ def test_a_flow_requests_human_input(tmp_path: Path) -> None:
 
 def test_a_stopped_run_reports_the_executions_that_it_interrupts(tmp_path: Path) -> None:
     write_forty(tmp_path, str(PROJECT))
-    run = start_run(tmp_path, tmp_path / "jobs.yaml", OFFLINE_SECONDS="0.5")
-    until_first_tenth(run)
+    # no execution ends in the time of this test
+    run = start_run(tmp_path, tmp_path / "jobs.yaml", OFFLINE_SECONDS="3600")
+    while not kicked_off(tmp_path):
+        assert run.poll() is None
     run.send_signal(signal.SIGINT)
     _, said = run.communicate(timeout=250)
     assert run.returncode == 3, said
-    assert "crew default was served for this run only; its end interrupts " in said
+    left = len(kicked_off(tmp_path))
+    assert f"its end interrupts {left} execution" in said
     assert workers_of(run.pid) == []
+
+
+def kicked_off(folder: Path) -> list[tuple[Any, ...]]:
+    """The attempts in progress; none before the ledger and its tables exist."""
+    if not (folder / "ledger.db").exists():
+        return []
+    try:
+        return ask(folder, "SELECT id FROM attempts WHERE state = 'kicked_off'")
+    except sqlite3.OperationalError:
+        return []
 
 
 def until(server: Any, kickoff_id: str, word: str) -> Any:
