@@ -241,5 +241,14 @@ CREATE INDEX attempts_without_output ON attempts (job, number)
     WHERE state = 'succeeded' AND trim(coalesce(output, ''), char(9, 10, 11, 12, 13, 32)) = '';
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
+_VERSION_6 = """
+-- why a rule of `accept:` rejected the answer of a failed attempt; NULL: no rule did
+ALTER TABLE attempts ADD COLUMN answer_rejected TEXT;
+-- the first answer that was not understood, as it came; NULL: all were
+ALTER TABLE attempts ADD COLUMN first_answer TEXT;
+-- JSON object: state, reason and attempts used before `retry` made the job pending; NULL once it was kicked off
+ALTER TABLE jobs ADD COLUMN before_retry TEXT;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
 """Script n brings a ledger from version n to n + 1."""
