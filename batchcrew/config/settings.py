@@ -28,6 +28,7 @@ Reuse = Annotated[
     BeforeValidator(lambda value: "off" if value is False else value, json_schema_input_type=Literal["batch", "off"]),
 ]
 RetryClass = Literal["crew_error", "lost", "timeout"]
+PollStrategy = Literal["learned", "backoff", "fixed"]
 BreakerClass = Literal["api", "crew_error"]
 Delivery = Literal["at_least_once", "at_most_once"]
 
@@ -57,14 +58,22 @@ class RetrySettings(Settings):
 
 
 class PollSettings(Settings):
-    """How often executions are polled."""
+    """When executions are polled."""
 
+    strategy: PollStrategy = "learned"
+    """`learned` polls when earlier executions of the crew ended, `backoff` after waits that grow by `factor`, `fixed`
+    every `initial`."""
     initial: PositiveDuration = 2.0
-    """Wait before the first poll."""
+    """Wait before the first poll; for `learned`, only until the first execution has ended."""
     factor: float = Field(default=1.5, ge=1, le=100)
-    """Each further wait is this many times longer."""
+    """For `backoff`: each further wait is this many times longer."""
+    min: Annotated[PositiveDuration | None, DefaultText("by the crew"), Example("500ms")] = None
+    """For `learned`: shortest wait. Default: `initial`, or a twentieth of the median execution if that is shorter."""
     max: PositiveDuration = 30.0
     """Longest wait."""
+    rate: Annotated[RateText | None, Example("10/s")] = None
+    """Maximum status requests to one crew per second, minute or hour. The execution that has been due the longest is
+    polled first."""
     settle: NonNegativeDuration = 10.0
     """Keep polling a completed execution without an output for this long, as its output may arrive later."""
 

@@ -266,6 +266,7 @@ class AttemptTask:
                 unclear=self._deadline.unclear,
                 next_at=due.next_at,
                 empty_since=due.empty_since,
+                running_at=due.running_at or (None if before is None else before.running_at),
             )
             self._context.ledger.watched(self.attempt, watch)
 

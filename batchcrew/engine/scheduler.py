@@ -17,6 +17,7 @@ import math
 from batchcrew.base.clock import from_text
 from batchcrew.base.errors import BatchcrewError, LedgerError
 from batchcrew.base.quantities import format_duration
+from batchcrew.crew import crew_address
 from batchcrew.engine.attempt import AttemptTask
 from batchcrew.engine.context import Crews, RunContext
 from batchcrew.engine.crew_lane import CrewLane
@@ -24,6 +25,7 @@ from batchcrew.engine.earlier_attempts import EarlierAttempts
 from batchcrew.engine.in_progress import InProgress
 from batchcrew.engine.limits.budget import month_budget
 from batchcrew.engine.limits.crew_limits import CrewLimits, CrewLimitSettings
+from batchcrew.engine.limits.poll_budget import PollBudget
 from batchcrew.engine.limits.reachability import UNREACHABLE_SECONDS
 from batchcrew.engine.limits.run_limits import RunLimits
 from batchcrew.engine.missing_inputs import check_inputs
@@ -70,7 +72,8 @@ class Scheduler:
         self._changed = asyncio.Event()
         """Set when the loop should look again at what may start."""
         self._lanes = {name: self._lane(name, unreachable) for name in crews.settings}
-        self._watchers = Watchers(context)
+        addresses = {name: crew_address(crew) for name, crew in crews.settings.items()}
+        self._watchers = Watchers(context, addresses, lambda: PollBudget(context.settings.poll.rate, context.clock))
         self._in_progress = InProgress(self._changed)
         self._preparing: set[asyncio.Task[None]] = set()
         self._deadline = math.inf
@@ -112,6 +115,7 @@ class Scheduler:
                 )
                 try:
                     await self._limits.restore(limits)
+                    await self._watchers.restore()
                     await self._work(group)
                 except LedgerError as error:
                     self._break(error)
@@ -120,6 +124,7 @@ class Scheduler:
                 leaving.cancel()
             if self._broken is None:
                 await self._limits.save(limits)
+                await self._watchers.save()
         except BaseExceptionGroup as errors:
             raise _first(errors) from errors
         if self._broken is not None:
@@ -336,6 +341,8 @@ class Scheduler:
         streaks = self._limits.count_failure(attempt, outcome)
         await self._ledger.ended(attempt, outcome, failure_streaks=streaks)
         task.release()
+        if self._watchers.save_is_due:
+            await self._watchers.save()
         seconds = None
         if attempt.kicked_off_at is not None:
             seconds = max(0.0, (self._clock.now() - from_text(attempt.kicked_off_at)).total_seconds())

@@ -20,14 +20,16 @@ _OPEN = (
 )
 _KICKED_OFF = _MOVED.format("kicked_off_at")
 _NEXT_AT = _MOVED.format("json_extract(watch, '$.next_at')")
-_EMPTY_SINCE = _MOVED.format("json_extract(watch, '$.empty_since')")
 _CHANGES = (
     f"UPDATE jobs SET not_before = {_MOVED.format('not_before')}"
     " WHERE batch_id = :batch AND state = 'pending' AND not_before > ''",
     f"UPDATE attempts SET intended_at = {_MOVED.format('intended_at')}, kicked_off_at = {_KICKED_OFF} WHERE {_OPEN}",
     f"UPDATE attempts SET watch = json_set(watch, '$.next_at', {_NEXT_AT}) WHERE watch IS NOT NULL AND {_OPEN}",
-    f"UPDATE attempts SET watch = json_set(watch, '$.empty_since', {_EMPTY_SINCE})"
-    f" WHERE json_extract(watch, '$.empty_since') IS NOT NULL AND {_OPEN}",
+    *(
+        f"UPDATE attempts SET watch = json_set(watch, '{path}', {_MOVED.format(f'json_extract(watch, {path!r})')})"
+        f" WHERE json_extract(watch, '{path}') IS NOT NULL AND {_OPEN}"
+        for path in ("$.empty_since", "$.running_at")
+    ),
     f"UPDATE paces SET saved_at = {_MOVED.format('saved_at')} WHERE batch_id = :batch",
 )
 

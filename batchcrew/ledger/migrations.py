@@ -248,6 +248,12 @@ ALTER TABLE attempts ADD COLUMN answer_rejected TEXT;
 ALTER TABLE attempts ADD COLUMN first_answer TEXT;
 -- JSON object: state, reason and attempts used before `retry` made the job pending; NULL once it was kicked off
 ALTER TABLE jobs ADD COLUMN before_retry TEXT;
+-- how long the executions of a crew take, over all batches
+CREATE TABLE crew_durations (
+    address  TEXT PRIMARY KEY,
+    state    TEXT NOT NULL,                       -- JSON: a histogram of seconds
+    saved_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 """
 
 MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)

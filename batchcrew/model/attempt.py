@@ -41,6 +41,8 @@ class Watch:
     """UTC text: the execution is not polled before."""
     empty_since: str | None = None
     """UTC text: when the crew first reported it as completed without an output."""
+    running_at: str | None = None
+    """UTC text: when it was last polled and running; None where it never was, or an earlier version polled it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,10 +46,10 @@ def crew(folder: Path) -> Iterator[Crew]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 300 KiB."""
+    """A file system of 350 KiB."""
     place = tmp_path / "disk"
     place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=320k", "tmpfs", str(place)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=352k", "tmpfs", str(place)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
         if os.environ.get("CI"):
             pytest.fail("CI must be able to mount a small disk (root, in its sandbox)")

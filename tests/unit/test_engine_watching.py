@@ -8,6 +8,7 @@ from manual_clock import ManualClock, Middle
 
 from batchcrew.base.clock import to_text
 from batchcrew.config.settings import PollSettings
+from batchcrew.engine.limits.poll_budget import PollBudget
 from batchcrew.engine.observe.polling import PollingWatcher, StatusRequests
 from batchcrew.engine.observe.schedule import PollSchedule
 from batchcrew.engine.observe.settling import Settling
@@ -47,6 +48,7 @@ def requests(clock: ManualClock, *answers: StatusAnswer, first_wait: float = 1.0
         settling=Settling(POLL, Middle()),
         clock=clock,
         first_wait=first_wait,
+        budget=PollBudget(None, clock),
     )
 
 

@@ -3,11 +3,14 @@
 `Watchers` exists once for each run: what watchers of several executions share is an attribute of it.
 """
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from batchcrew.base.clock import Clock, from_text
 from batchcrew.engine.context import RunContext
-from batchcrew.engine.observe.polling import PollingWatcher, StatusRequests
+from batchcrew.engine.observe.durations import Durations
+from batchcrew.engine.observe.learned import CrewDurations, LearnedSchedule
+from batchcrew.engine.observe.polling import Budget, PollingWatcher, StatusRequests
 from batchcrew.engine.observe.schedule import PollSchedule, Schedule
 from batchcrew.engine.observe.settling import Settling
 from batchcrew.engine.observe.single_look import SingleLook
@@ -17,12 +20,42 @@ from batchcrew.model.attempt import Attempt
 if TYPE_CHECKING:
     from batchcrew.crew import CrewClient
 
+UNSAVED = 50
+"""Executions after which what was learned from them is saved."""
+
 
 class Watchers:
-    """Chooses the watchers of a run."""
+    """Chooses the watchers of a run.
 
-    def __init__(self, context: RunContext) -> None:
+    Args:
+        addresses: of the crews, by name: what is learned about a crew is kept by its address.
+        new_budget: makes the budget of a crew's status requests.
+    """
+
+    def __init__(self, context: RunContext, addresses: Mapping[str, str], new_budget: Callable[[], Budget]) -> None:
+        self._new_budget = new_budget
         self._context = context
+        self._addresses = addresses
+        self._crews: dict[str, CrewDurations] = {}
+        self._budgets: dict[str, Budget] = {}
+
+    async def restore(self) -> None:
+        """Read what earlier runs have learned."""
+        for address, state in (await self._context.ledger.durations(self._addresses.values())).items():
+            self._crews[address] = CrewDurations(self._context.clock, Durations.restored(state))
+
+    async def save(self) -> None:
+        """Save what this run has learned."""
+        learned = {address: crew.durations.saved() for address, crew in self._crews.items() if crew.added}
+        if learned:
+            await self._context.ledger.save_durations(learned)
+            for crew in self._crews.values():
+                crew.added = 0
+
+    @property
+    def save_is_due(self) -> bool:
+        """Whether a run that is killed now would lose much of what it has learned."""
+        return sum(crew.added for crew in self._crews.values()) >= UNSAVED
 
     def watcher(self, attempt: Attempt, client: "CrewClient", *, resumed: bool) -> Watcher:
         """Return the watcher of an attempt's execution.
@@ -33,7 +66,7 @@ class Watchers:
         """
         context = self._context
         poll, clock, watch = context.settings.poll, context.clock, attempt.watch
-        schedule: Schedule = PollSchedule(poll, context.rng, polls=0 if watch is None else watch.asked)
+        schedule = self._schedule(attempt, resumed=resumed)
         empty_since = None if watch is None or watch.empty_since is None else _moment(watch.empty_since, clock)
         requests = StatusRequests(
             client,
@@ -42,8 +75,30 @@ class Watchers:
             settling=Settling(poll, context.rng, since=empty_since),
             clock=clock,
             first_wait=_first_wait(attempt, schedule, context, resumed=resumed),
+            budget=self._budget(attempt),
         )
         return SingleLook(requests, clock) if context.single_pass else PollingWatcher(requests, clock)
+
+    def _schedule(self, attempt: Attempt, *, resumed: bool) -> Schedule:
+        context, watch = self._context, attempt.watch
+        poll, clock = context.settings.poll, context.clock
+        if poll.strategy != "learned":
+            return PollSchedule(poll, context.rng, polls=0 if watch is None else watch.asked)
+        kicked_off = clock.monotonic() - age_of(attempt, clock)
+        running_at = None if resumed else kicked_off
+        if watch is not None and watch.running_at is not None:
+            running_at = _moment(watch.running_at, clock)
+        crew = self._crews.setdefault(self._address(attempt), CrewDurations(clock))
+        return LearnedSchedule(crew, poll, clock=clock, rng=context.rng, since=kicked_off, running_at=running_at)
+
+    def _budget(self, attempt: Attempt) -> Budget:
+        address = self._address(attempt)
+        if address not in self._budgets:
+            self._budgets[address] = self._new_budget()
+        return self._budgets[address]
+
+    def _address(self, attempt: Attempt) -> str:
+        return attempt.address or self._addresses[attempt.crew]
 
 
 def age_of(attempt: Attempt, clock: Clock) -> float:
@@ -58,7 +113,7 @@ def _first_wait(attempt: Attempt, schedule: Schedule, context: RunContext, *, re
     if not context.single_pass:
         return schedule.spread()
     if attempt.watch is None:
-        return max(0.0, context.settings.poll.initial - age_of(attempt, context.clock))
+        return max(0.0, schedule.first() - age_of(attempt, context.clock))
     return max(0.0, (from_text(attempt.watch.next_at) - context.clock.now()).total_seconds())
 
 

@@ -1,16 +1,27 @@
 """Polling: status requests, each after a wait."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from batchcrew.base.clock import Clock
 from batchcrew.engine.observe.schedule import Schedule
 from batchcrew.engine.observe.settling import Settling
 from batchcrew.engine.observe.watcher import Observation, Observed
 from batchcrew.model.crew_answers import StatusAnswer, Unclear
-from batchcrew.model.execution import Execution
+from batchcrew.model.execution import Execution, ExecutionState
 
 if TYPE_CHECKING:
     from batchcrew.crew import CrewClient
+
+
+_RUNS = frozenset({ExecutionState.WAITING, ExecutionState.RUNNING, ExecutionState.WAITING_FOR_PERSON})
+
+
+class Budget(Protocol):
+    """Limits the status requests of one crew."""
+
+    async def acquire(self, due_at: float) -> None:
+        """Wait until a status request may be sent that was due at this monotonic moment."""
+        ...
 
 
 class StatusRequests:
@@ -18,6 +29,7 @@ class StatusRequests:
 
     Args:
         first_wait: seconds before the first request.
+        budget: of the crew's status requests.
     """
 
     def __init__(
@@ -29,6 +41,7 @@ class StatusRequests:
         settling: Settling,
         clock: Clock,
         first_wait: float,
+        budget: Budget,
     ) -> None:
         self._client = client
         self._kickoff_id = kickoff_id
@@ -36,8 +49,11 @@ class StatusRequests:
         self.settling = settling
         self._clock = clock
         self._first_wait = first_wait
+        self._budget = budget
         self._latest: Observation | None = None
         self.sent = 0
+        self.running_at: float | None = None
+        """Monotonic moment at which the latest answer was requested that reported the execution as running."""
 
     def due_in(self, within: float) -> float:
         """Return the seconds until the next request is due. Call it once for each request.
@@ -49,7 +65,8 @@ class StatusRequests:
         return min(wait, within) if within > 0 else wait
 
     async def send(self) -> Observation:
-        """Request the status."""
+        """Request the status as soon as the crew's budget allows it."""
+        await self._budget.acquire(self._clock.monotonic())
         sent_at = self._clock.monotonic()
         answer = await self._client.status(self._kickoff_id)
         self.sent += 1
@@ -62,6 +79,9 @@ class StatusRequests:
             answer: to a status request, or one that the crew sent without a request.
             sent_at: monotonic moment at which it was requested, or received.
         """
+        self._schedule.record(answer, sent_at)
+        if isinstance(answer, Execution) and answer.state in _RUNS:
+            self.running_at = sent_at
         settling = isinstance(answer, Execution) and self.settling.is_open(answer, sent_at)
         self._latest = Observation(answer, sent_at, settling, self.settling.completed)
         return self._latest

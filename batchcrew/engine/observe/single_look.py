@@ -18,14 +18,18 @@ class SingleLook:
         """Poll if a poll is due (see `Watcher.next`)."""
         wait = self._requests.due_in(within)
         if wait > 0:
+            requests = self._requests
             return NotDue(
-                self._requests.sent, to_text(self._clock.now() + timedelta(seconds=wait)), self._empty_since()
+                polls=requests.sent,
+                next_at=to_text(self._clock.now() + timedelta(seconds=wait)),
+                empty_since=self._text(requests.settling.since),
+                running_at=self._text(requests.running_at),
             )
         await self._clock.sleep(wait)
         return await self._requests.send()
 
-    def _empty_since(self) -> str | None:
-        since = self._requests.settling.since
-        if since is None:
+    def _text(self, moment: float | None) -> str | None:
+        """Return a monotonic moment as the ledger writes it."""
+        if moment is None:
             return None
-        return to_text(self._clock.now() - timedelta(seconds=self._clock.monotonic() - since))
+        return to_text(self._clock.now() - timedelta(seconds=self._clock.monotonic() - moment))

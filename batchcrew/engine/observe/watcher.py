@@ -30,6 +30,8 @@ class NotDue:
     """UTC text: when the execution is due."""
     empty_since: str | None
     """UTC text: since when it is completed without an output."""
+    running_at: str | None = None
+    """UTC text: when the latest answer was requested that reported it as running."""
 
 
 Observed: TypeAlias = Observation | NotDue

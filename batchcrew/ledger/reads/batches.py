@@ -1,6 +1,6 @@
 """What the ledger records of a batch as a whole."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import aiosqlite
@@ -8,7 +8,7 @@ import aiosqlite
 from batchcrew.base.clock import from_text
 from batchcrew.ledger.batch import BatchKey, RecordedJobFile
 from batchcrew.ledger.fetch import rows, value
-from batchcrew.ledger.json_text import decode_json
+from batchcrew.ledger.json_text import decode_json, encode_json
 from batchcrew.ledger.reads.base import Reads
 
 WARNINGS_COLUMN = "told"
@@ -90,6 +90,13 @@ class BatchReads(Reads):
         """Return, by crew, the required inputs that every pending job is known to have."""
         text = await self._value("SELECT inputs_checked FROM batches WHERE id = ?", (key.id,))
         return dict(decode_json(text)) if text else {}
+
+    async def durations(self, addresses: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Return the saved durations of executions, by the address of their crew."""
+        wanted = encode_json(list(addresses))
+        sql = "SELECT address, state FROM crew_durations WHERE address IN (SELECT value FROM json_each(?))"
+        found = await self._rows(sql, (wanted,))
+        return {address: decode_json(state) for address, state in found}
 
     async def throttle_states(self, key: BatchKey) -> dict[str, tuple[dict[str, Any], float]]:
         """Return, by crew, the saved state of the limits on its kickoffs, and its age in seconds."""

@@ -16,6 +16,7 @@ from batchcrew.ledger.spill import SpillFile, read_spilled, spill_path
 from batchcrew.ledger.writer import Parameters, Statement
 from batchcrew.ledger.writes.base import Writes
 
+_SAVE_DURATIONS = Statement("INSERT OR REPLACE INTO crew_durations (address, state, saved_at) VALUES (?, ?, ?)")
 _SAVE_THROTTLE_STATE = Statement("INSERT OR REPLACE INTO paces (batch_id, crew, state, saved_at) VALUES (?, ?, ?, ?)")
 _SAVE_WARNINGS = Statement(f"UPDATE batches SET {WARNINGS_COLUMN} = ? WHERE id = ?")
 _PASS_CANARY = Statement("UPDATE batches SET canary_passed = 1 WHERE id = ?")
@@ -103,6 +104,12 @@ class RunWrites(Writes):
         now = self._now()
         rows: list[Parameters] = [(key.id, crew, encode_json(state), now) for crew, state in states.items()]
         await self._writing.change((_SAVE_THROTTLE_STATE, rows))
+
+    async def save_durations(self, durations: Mapping[str, Mapping[str, Any]]) -> None:
+        """Save the durations of crews' executions, by the address of the crew."""
+        now = self._now()
+        rows: list[Parameters] = [(address, encode_json(state), now) for address, state in durations.items()]
+        await self._writing.change((_SAVE_DURATIONS, rows))
 
     async def save_reported_warnings(self, key: BatchKey, warnings: Iterable[str]) -> None:
         """Save the warnings that this run reported."""

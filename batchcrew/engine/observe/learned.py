@@ -1,0 +1,135 @@
+"""Polls that learn: an execution is polled when, by the executions before it, it may have ended."""
+
+import math
+import random
+
+from batchcrew.base.clock import Clock
+from batchcrew.config.settings import PollSettings
+from batchcrew.engine.observe.durations import Durations
+from batchcrew.engine.observe.hazard import Hazard
+from batchcrew.engine.retry import jittered
+from batchcrew.model.crew_answers import StatusAnswer
+from batchcrew.model.execution import Execution, ExecutionState
+
+FIRST_GROWTH = 0.25
+"""While no execution of a crew is known, one is polled again after this share of its age."""
+LEAST_SHARE = 0.05
+"""Without `poll.min`, polls are this share of the median duration apart at least, or `poll.initial` if that is less."""
+_KICKOFF_SECONDS = 1.0
+"""A crew measures an execution from before its answer to the kickoff arrives."""
+_RENEWED_SECONDS = 0.2
+_RENEWED_SHARE = 0.05
+
+
+class CrewDurations:
+    """What a run knows about how long the executions of one crew take.
+
+    Args:
+        durations: of earlier runs.
+    """
+
+    def __init__(self, clock: Clock, durations: Durations | None = None) -> None:
+        self.durations = durations or Durations()
+        self.added = 0
+        """Executions that were added in this run and are not saved yet."""
+        self._clock = clock
+        self._hazard: Hazard | None = None
+        self._renewed_at = -math.inf
+        self._behind = 0
+
+    def add(self, latest: float, earliest: float) -> None:
+        """Add an execution that ended between two moments, in seconds after its kickoff."""
+        self.durations.add(latest, earliest=earliest)
+        self.added += 1
+        self._behind += 1
+
+    @property
+    def hazard(self) -> Hazard | None:
+        """The hazard of the executions; None before the first one has ended."""
+        if self.durations.count and (self._hazard is None or self._is_behind()):
+            self._hazard = Hazard(self.durations)
+            self._renewed_at, self._behind = self._clock.monotonic(), 0
+        return self._hazard
+
+    def _is_behind(self) -> bool:
+        """Return whether the hazard must be computed again, which takes a millisecond."""
+        if not self._behind or self._clock.monotonic() - self._renewed_at < _RENEWED_SECONDS:
+            return False
+        return self._behind >= min(self.durations.count, 200) * _RENEWED_SHARE
+
+
+class LearnedSchedule:
+    """Chooses each poll of one execution by the hazard that it ends.
+
+    Args:
+        since: monotonic moment of the kickoff.
+        running_at: monotonic moment at which it was last known to be running; None: it is unknown.
+    """
+
+    def __init__(
+        self,
+        crew: CrewDurations,
+        poll: PollSettings,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        since: float,
+        running_at: float | None,
+    ) -> None:
+        self._crew = crew
+        self._poll = poll
+        self._clock = clock
+        self._rng = rng
+        self._since = since
+        self._running_age = None if running_at is None else self._age(running_at)
+        self._learns = True
+
+    def first(self) -> float:
+        """Return the age at which an execution is first polled (see `Schedule`)."""
+        return self._wait(0.0)
+
+    def spread(self) -> float:
+        """Return a moment within one wait: many executions may be resumed at once."""
+        return self._rng.uniform(0, self.next())
+
+    def next(self, *, at_least: float | None = None) -> float:
+        """Return the seconds before the next poll (see `Schedule`)."""
+        wait = self._wait(self._age(self._clock.monotonic()))
+        return max(jittered(wait, self._rng), at_least or 0.0)
+
+    def record(self, answer: StatusAnswer, sent_at: float) -> None:
+        """Learn from the answer to a poll that was sent at this monotonic moment."""
+        if not isinstance(answer, Execution) or not self._learns:
+            return
+        age = self._age(sent_at)
+        match answer.state:
+            case ExecutionState.SUCCEEDED | ExecutionState.FAILED:
+                self._learns = False
+                self._ended(age, answer.execution_time)
+            case ExecutionState.WAITING_FOR_PERSON:
+                self._learns = False  # how long depends on the operator
+            case ExecutionState.NOT_FOUND:
+                pass
+            case _:
+                self._running_age = age
+
+    def _wait(self, age: float) -> float:
+        hazard, poll = self._crew.hazard, self._poll
+        if hazard is None:
+            first = poll.initial if age < poll.initial else max(poll.initial / 2, age * FIRST_GROWTH)
+            return max(poll.min or 0.0, min(first, poll.max))
+        least = poll.min or min(poll.initial, hazard.median * LEAST_SHARE)
+        due = hazard.next_poll(age)
+        return max(least, poll.max if due is None else min(due - age, poll.max))
+
+    def _ended(self, age: float, reported: float | None) -> None:
+        """Learn from an execution that has ended; not if it may have ended long before, while no run was watching."""
+        earliest = self._running_age
+        if reported is not None and (earliest or 0.0) <= reported <= age + _KICKOFF_SECONDS:
+            ended = min(reported, age)
+            self._crew.add(ended, ended)
+        elif earliest is not None:
+            self._crew.add(age, earliest)
+
+    def _age(self, moment: float) -> float:
+        return max(0.0, moment - self._since)
