@@ -1,5 +1,6 @@
 """Find a batch in a ledger, reset its jobs, and keep its answers: use cases of a ledger without a job file."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -93,8 +94,10 @@ async def _one_fingerprint(ledger: Reading, key: BatchKey, prefix: str) -> str:
 
     Raises:
         NotInLedger: there is none.
-        UsageError: there are several.
+        UsageError: there are several, or it cannot be the beginning of one.
     """
+    if not re.fullmatch("[0-9a-fA-F]{1,12}", prefix):
+        raise UsageError(f"invalid fingerprint: {prefix!r} (expected up to 12 hexadecimal digits)")
     found = await ledger.fingerprints(key, prefix.lower())
     if not found:
         raise NotInLedger(f"no failed or held job of {key.batch} has a reason with the fingerprint {prefix!r}")

@@ -135,6 +135,7 @@ def _where(key: BatchKey, selection: RetrySelection) -> tuple[str, dict[str, Any
         where += " AND reason_fingerprint = :fingerprint"
         parameters["fingerprint"] = selection.fingerprint
     if selection.reason is not None:
-        where += " AND matches_reason(coalesce(reason, ''), :reason)"
+        matches = "reason IS NOT NULL AND matches_reason(reason, :reason)"
+        where += f" AND {matches}" if selection.reason.strip() else " AND coalesce(reason, '') = ''"
         parameters["reason"] = selection.reason
     return where, parameters
