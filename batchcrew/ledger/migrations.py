@@ -260,7 +260,7 @@ ALTER TABLE attempts ADD COLUMN total_tokens INTEGER AS (
         END
     END
 ) VIRTUAL;
-CREATE INDEX attempts_ended ON attempts (run_id, state, total_tokens) WHERE ended_at IS NOT NULL;
+CREATE INDEX attempts_ended ON attempts (run_id, state, total_tokens) WHERE state NOT IN ('intended', 'kicked_off');
 -- groups of failures, without touching the table
 CREATE INDEX jobs_failing ON jobs (batch_id, present, reason_fingerprint, state, updated_at, attempts)
     WHERE state IN ('failed', 'held');

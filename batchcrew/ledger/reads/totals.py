@@ -19,12 +19,12 @@ FROM runs WHERE :batch IS NULL OR batch_id = :batch ORDER BY rowid
 # from the index alone: pages with answers are not read
 _TOKENS = """
 SELECT r.batch_id, sum(a.total_tokens) FROM runs AS r CROSS JOIN attempts AS a INDEXED BY attempts_ended
-ON a.run_id = r.id AND a.ended_at IS NOT NULL
+ON a.run_id = r.id AND a.state NOT IN ('intended', 'kicked_off')
 WHERE :batch IS NULL OR r.batch_id = :batch GROUP BY r.batch_id
 """
 _ENDED_OF_RUN = """
 SELECT state, count(*) FROM attempts INDEXED BY attempts_ended
-WHERE run_id = :run AND ended_at IS NOT NULL GROUP BY state
+WHERE run_id = :run AND state NOT IN ('intended', 'kicked_off') GROUP BY state
 """
 _OPEN_OF_RUN = """
 SELECT state, count(*) FROM attempts INDEXED BY attempts_open
