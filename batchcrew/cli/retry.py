@@ -124,7 +124,7 @@ def _retry(name: str, selection: RetrySelection, ledger: Path, *, yes: bool) -> 
         shows = status_command(name, str(ledger), program)
         raise UsageError(f"none of these jobs is {states}; see `{shows}`")
     undo = retry_command(name, str(ledger), "--cancel", program=program)
-    confirm(f"{_jobs(put_back)} of {name} {'is' if put_back == 1 else 'are'} pending again")
+    confirm(f"{_jobs(put_back)} of {clean_text(name)} {'is' if put_back == 1 else 'are'} pending again")
     if put_back:
         say(f"to undo this before the next run: {undo}")
 
@@ -133,7 +133,7 @@ def _cancel(name: str, jobs: tuple[str, ...], ledger: Path) -> None:
     number = call(cancel_retry(ledger, name, jobs, clock=SystemClock()))
     if not number:
         raise UsageError("nothing to undo: no job was reset and not kicked off since")
-    confirm(f"{_jobs(number)} of {name} {'has its' if number == 1 else 'have their'} former state again")
+    confirm(f"{_jobs(number)} of {clean_text(name)} {'has its' if number == 1 else 'have their'} former state again")
 
 
 def _price(plan: RetryPlan) -> str:

@@ -1,13 +1,16 @@
 """Failures explained: 37 of 800 jobs fail for four reasons, and only those of one reason are kicked off again."""
 
+import contextlib
 import json
+import os
+import pty
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_process import call
+from cli_process import call, call_fresh
 from plain_crew import PlainCrew
 
 JOB_FILE = """
@@ -114,6 +117,33 @@ def test_conditions_intersect_and_those_that_match_nothing_are_an_error(folder: 
     assert "1 job of leads is pending" in call(folder, "retry", "leads", *narrowed).stdout
     assert call(folder, "run", "jobs.yaml").returncode == 1
     assert [inputs["n"] for inputs in crew.sent[800:]] == ["40"]
+
+
+def at_a_terminal(folder: Path, answer: bytes, *arguments: str) -> tuple[int, str, str]:
+    """Call batchcrew at a terminal on which you type the answer; return exit code, stdout and what the terminal had."""
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "r+b", buffering=0) as terminal:
+        terminal.write(answer)
+        ended = call_fresh(folder, *arguments, stdin=theirs, stderr=theirs)
+        os.close(theirs)
+        read = b""
+        with contextlib.suppress(OSError):  # EIO: the other end is closed
+            while part := terminal.read(4096):
+                read += part
+    return ended.returncode, ended.stdout, read.decode()
+
+
+def test_on_a_terminal_a_retry_is_confirmed_unless_the_answer_is_given(folder: Path, crew: PlainCrew) -> None:
+    call(folder, "run", "jobs.yaml")
+    code, said, shown = at_a_terminal(folder, b"n\n", "retry", "leads", "--reason", "*503*")
+    assert (code, said) == (2, "")
+    assert "5 kickoffs, 2.50 USD" in shown
+    assert len(failures(folder)["groups"]) == 4
+    code, said, shown = at_a_terminal(folder, b"", "retry", "leads", "--reason", "*503*", "--yes")
+    assert (code, "5 jobs" in said, "[y/N]" in shown) == (0, True, False)
+    code, said, shown = at_a_terminal(folder, b"y\n", "retry", "leads")
+    assert (code, "32 jobs" in said, "[y/N]" in shown) == (0, True, True)
+    assert failures(folder)["groups"] == []
 
 
 def test_a_batch_without_failures_and_totals_of_status_and_list(folder: Path, crew: PlainCrew) -> None:

@@ -1,4 +1,4 @@
-"""Retries that are cancelled, for every way in which a job may go on before; and groups and totals of the ledger."""
+"""Retries that are cancelled, for everything that may happen to a job before; and groups and totals of the ledger."""
 
 import sqlite3
 from collections.abc import AsyncIterator, Iterable
@@ -62,7 +62,7 @@ async def taken_in(ledger: Ledger, *jobs: Job) -> BatchKey:
 
 
 async def again(path: Path, clock: ManualClock, *jobs: Job) -> None:
-    """The file is taken in again by another process."""
+    """Another process ingests the file again."""
     async with Ledger(path, clock=clock, uptime=lambda: None) as other:
         await taken_in(other, *jobs)
 
