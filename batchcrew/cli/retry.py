@@ -131,8 +131,8 @@ def _retry(name: str, selection: RetrySelection, ledger: Path, *, yes: bool) -> 
 
 def _cancel(name: str, jobs: tuple[str, ...], ledger: Path) -> None:
     number = call(cancel_retry(ledger, name, jobs, clock=SystemClock()))
-    if not number:
-        raise UsageError("nothing to undo: no job was reset and not kicked off since")
+    if jobs and not number:
+        raise UsageError("nothing to undo: none of these jobs was reset and not kicked off since")
     confirm(f"{_jobs(number)} of {clean_text(name)} {'has its' if number == 1 else 'have their'} former state again")
 
 

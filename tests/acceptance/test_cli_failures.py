@@ -96,7 +96,14 @@ def test_a_retry_is_undone_before_the_next_run(folder: Path, crew: PlainCrew) ->
     assert failures(folder) == before
     assert call(folder, "run", "jobs.yaml").returncode == 1
     assert len(crew.sent) == 800
-    assert call(folder, "retry", "leads", "--cancel").returncode == 2
+    assert call(folder, "retry", "leads", "--cancel").stdout.startswith("0 jobs of leads ")
+    assert call(folder, "retry", "leads", "lead-0", "--cancel").returncode == 2
+    assert call(folder, "run", "jobs.yaml", "--retry-failed", "--watch-only").returncode == 3
+    assert json.loads(call(folder, "status", "--json").stdout)["counts"]["pending"] == 37
+    assert call(folder, "retry", "leads", "--cancel").stdout.startswith("37 jobs of leads ")
+    assert failures(folder) == before
+    assert call(folder, "run", "jobs.yaml").returncode == 1
+    assert len(crew.sent) == 800
 
 
 def test_conditions_intersect_and_those_that_match_nothing_are_an_error(folder: Path, crew: PlainCrew) -> None:
