@@ -58,7 +58,7 @@ def fill(folder: Path, jobs: int) -> None:
     ledger.execute(
         "INSERT INTO attempts (id, job, number, run_id, state, kickoff_id, intended_at, kicked_off_at, ended_at,"
         " output, answer, token_usage) SELECT ? || '-' || printf('%06d', id), id, 1, ?,"
-        " iif(id % 20, 'succeeded', 'failed'), 'k' || id, ?, ?, ?, ?, ?, ? FROM jobs",
+        " CASE WHEN id % 20 THEN 'succeeded' ELSE 'failed' END, 'k' || id, ?, ?, ?, ?, ?, ? FROM jobs",
         (run_id, run_id, now, now, now, "x" * 500, answer, json.dumps({"total_tokens": 1200, "prompt_tokens": 900})),
     )
     ledger.execute("UPDATE jobs SET state = 'succeeded', attempts = 1, charged = 1 WHERE id % 20")
