@@ -55,7 +55,7 @@ class GroupDetail:
     """What the attempts of a failure group show."""
 
     kinds: Mapping[str, int] = field(default_factory=dict)
-    """Jobs by the state of their latest attempt; `not_kicked_off` has none."""
+    """Jobs by the state of their latest attempt, or `answer_rejected`; `not_kicked_off` is without one."""
     kickoffs: int = 0
     """Kickoffs of these jobs that were not refused."""
     cost: str | None = None

@@ -18,6 +18,7 @@ MOST_AS_TEXT = 20
 """Groups that `failures` shows as text."""
 MOST_IN_JSON = 10_000
 """Groups that `failures --json` has; others are counted."""
+_KIND_WORDS = {"rejected": "refused by the server", "answer_rejected": "with a rejected answer"}
 _NAME_COLUMNS = 24
 _REASON_COLUMNS = 200
 _PIPE_COLUMNS = 1000
@@ -187,7 +188,7 @@ def _attempts(group: FailureGroup) -> str:
 
 def _kinds(detail: GroupDetail) -> str:
     kinds = sorted(detail.kinds.items(), key=lambda kind: (-kind[1], kind[0]))
-    return ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in kinds) or "none"
+    return ", ".join(f"{number} {_KIND_WORDS.get(kind, kind.replace('_', ' '))}" for kind, number in kinds) or "none"
 
 
 def _percent(part: int, whole: int) -> str:

@@ -71,6 +71,12 @@ def test_the_retry_command_names_the_states_and_the_missing_reason() -> None:
     assert group_retry(VIEW, replace(GROUP, fingerprint=None)).endswith(" leads --reason ''")
 
 
+def test_refused_kickoffs_and_rejected_answers_are_different_kinds() -> None:
+    detail = GroupDetail(kinds={"rejected": 2, "answer_rejected": 1, "not_kicked_off": 3})
+    lines = [*group_lines(VIEW, GROUPS, GROUP, detail)]
+    assert lines[3].endswith("latest: 3 not kicked off, 2 refused by the server, 1 with a rejected answer")
+
+
 def test_a_batch_without_failures_says_so() -> None:
     view = replace(VIEW, counts=Counts(succeeded=800))
     assert failures_head(view, FailureGroups()) == "leads: none of 800 jobs has failed or is on hold"

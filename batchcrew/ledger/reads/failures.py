@@ -29,7 +29,8 @@ _NUMBERS = f"""
 SELECT count(*), coalesce(sum(jobs), 0) FROM (SELECT count(*) AS jobs {_FAILING} GROUP BY j.reason_fingerprint)
 """
 _ATTEMPTS = """
-SELECT a.state, a.number = j.attempts, c.price, count(*)
+SELECT CASE WHEN a.answer_rejected IS NULL THEN a.state ELSE 'answer_rejected' END, a.number = j.attempts, c.price,
+       count(*)
 FROM jobs AS j INDEXED BY jobs_failing CROSS JOIN attempts AS a ON a.job = j.id
 LEFT JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)
 WHERE j.batch_id = :batch AND j.present = 1 AND j.state IN ('failed', 'held') AND j.reason_fingerprint IS :fingerprint
