@@ -1,4 +1,4 @@
-"""Measure the commands that you and cron call on a batch of 200,000 ended jobs.
+"""Measure the commands that you and cron call on a batch of 200,000 ended jobs, of which 5% have failed.
 
 .venv/bin/python benchmarks/ended.py [--jobs 200000]
 """
@@ -39,7 +39,7 @@ def measured(folder: Path, *arguments: str) -> tuple[float, float]:
 
 
 def fill(folder: Path, jobs: int) -> None:
-    """Ingest the rows file, then record every job as succeeded."""
+    """Ingest the rows file, then record every job as ended."""
     with (folder / "rows.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["id", "budget", "interests", "duration", "age"])
@@ -57,11 +57,17 @@ def fill(folder: Path, jobs: int) -> None:
     answer = json.dumps({"status": "completed", "result": {"output": "x" * 500}})
     ledger.execute(
         "INSERT INTO attempts (id, job, number, run_id, state, kickoff_id, intended_at, kicked_off_at, ended_at,"
-        " output, answer) SELECT ? || '-' || printf('%06d', id), id, 1, ?, 'succeeded', 'k' || id, ?, ?, ?, ?, ?"
-        " FROM jobs",
-        (run_id, run_id, now, now, now, "x" * 500, answer),
+        " output, answer, token_usage) SELECT ? || '-' || printf('%06d', id), id, 1, ?,"
+        " CASE WHEN id % 20 THEN 'succeeded' ELSE 'failed' END, 'k' || id, ?, ?, ?, ?, ?, ? FROM jobs",
+        (run_id, run_id, now, now, now, "x" * 500, answer, json.dumps({"total_tokens": 1200, "prompt_tokens": 900})),
     )
-    ledger.execute("UPDATE jobs SET state = 'succeeded', attempts = 1, charged = 1")
+    ledger.execute("UPDATE jobs SET state = 'succeeded', attempts = 1, charged = 1 WHERE id % 20")
+    for kind in range(4):  # four kinds of failures, whose texts differ by a number
+        ledger.execute(
+            "UPDATE jobs SET state = 'failed', attempts = 1, charged = 1, reason = ? || id, reason_fingerprint = ?"
+            " WHERE id % 80 = ?",
+            (f"{'abcd'[kind]} failed at row ", f"{kind:012x}", kind * 20),
+        )
     ledger.commit()
     ledger.close()
 
@@ -82,6 +88,8 @@ def main() -> None:
             ["status"],
             ["status", "ended", "--json"],
             ["list"],
+            ["failures"],
+            ["failures", "--json"],
         ):
             figures = [measured(folder, *arguments) for _ in range(given.rounds)]
             wall = statistics.median(wall for wall, _ in figures)

@@ -23,12 +23,12 @@ from batchcrew.app.wiring import Source, ledger_of
 from batchcrew.base.clock import to_text
 from batchcrew.base.errors import BatchBusy, BatchcrewError, NeedsConsent, UsageError
 from batchcrew.config.crews import DEFAULT_CREW, ServedCrew
-from batchcrew.config.money import cost
+from batchcrew.config.money import cost, price_texts
 from batchcrew.config.settings import RunSettings
 from batchcrew.crew import crew_address
 from batchcrew.engine import Crews, EngineResult, RunContext, RunEnvironment, Scheduler, Stop
 from batchcrew.jobfile import JobFile
-from batchcrew.ledger import NEXT_RUN_RESUMES, BatchKey, BatchLock, Ledger
+from batchcrew.ledger import NEXT_RUN_RESUMES, SHOWN_GROUPS, BatchKey, BatchLock, Ledger
 from batchcrew.model import exit_codes
 from batchcrew.model.events import Action, LedgerChosen, RecordKickoff, RunStarted, WatchFormerAddress
 from batchcrew.model.job import JobState
@@ -161,6 +161,7 @@ async def _continue(
         return replace(
             result,
             failing=await ledger.failing(batch),
+            failures=await ledger.failure_groups(batch, SHOWN_GROUPS),
             duplicates=await ledger.duplicates(batch),
             unanswered=await ledger.unanswered(batch),
             unsure=await ledger.unsure_count(batch),
@@ -243,6 +244,7 @@ async def _run(
         version=__version__,
         kind="tick" if request.once else "run",
         urls={name: crew_address(crew) for name, crew in jobfile.crews.items()},
+        prices=price_texts(jobfile.crews),
     )
     if ledger.recovered:
         environment.warn(f"{_ids(ledger.recovered)} from the spill file; the executions are resumed")

@@ -138,6 +138,27 @@ def reason_fingerprint(reason: str | None) -> str | None:
     return hashlib.sha256(reason_pattern(reason).encode("utf-8", "replace")).hexdigest()[:12]
 
 
+def matches_reason(reason: str, pattern: str) -> bool:
+    """Return whether a pattern describes all of a reason, whatever the case, on one line.
+
+    `*` stands for any text, also for none; every other character stands for itself. The empty pattern describes an
+    empty reason.
+    """
+    text = " ".join(reason.casefold().split())
+    first, *others = " ".join(pattern.casefold().split()).split("*")
+    if not others:
+        return text == first
+    if not text.startswith(first):
+        return False
+    start, last = len(first), others.pop()
+    for part in others:  # the earliest place leaves the most text for the next part
+        found = text.find(part, start)
+        if found < 0:
+            return False
+        start = found + len(part)
+    return len(text) - len(last) >= start and text.endswith(last)
+
+
 def is_permanent(reason: str, never: Iterable[str]) -> bool:
     """Return whether a new attempt would fail for the same reason, by the patterns of `retry.never`.
 

@@ -51,6 +51,12 @@ def _show() -> click.Command:
     return command
 
 
+def _failures() -> click.Command:
+    from batchcrew.cli.failures import command
+
+    return command
+
+
 def _retry() -> click.Command:
     from batchcrew.cli.retry import command
 
@@ -136,6 +142,7 @@ COMMANDS = {
     "status": LazyCommand(_status, "Show a batch: counts and executions in progress."),
     "list": LazyCommand(_list, "List the batches in the ledger."),
     "show": LazyCommand(_show, "Show one job: attempts, tasks, output, errors."),
+    "failures": LazyCommand(_failures, "Explain the failed and held jobs, by kind."),
     "retry": LazyCommand(_retry, "Reset ended jobs to pending, for the next run."),
     "keep": LazyCommand(_keep, "Accept the answers of stale jobs, without running them again."),
     "recheck": LazyCommand(_recheck, "Poll again the executions that timed out or were lost."),

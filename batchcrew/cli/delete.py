@@ -1,17 +1,17 @@
 """`batchcrew delete`."""
 
-import sys
 from pathlib import Path
 
 import click
 
 from batchcrew.app.upkeep import counts_of, delete
 from batchcrew.base.clock import SystemClock
-from batchcrew.base.errors import NotInLedger, StoppedEarly, UsageError
+from batchcrew.base.errors import NotInLedger, UsageError
 from batchcrew.base.text import clean_text
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_argument, existing, ledger_option, option
 from batchcrew.cli.program import current_program
+from batchcrew.cli.prompt import agreed
 from batchcrew.model.run import Counts
 from batchcrew.reports.commands import list_command
 
@@ -30,24 +30,10 @@ def command(batch: str, *, yes: bool, ledger: Path) -> None:
     if counts is None:
         shows = list_command(str(ledger), current_program())
         raise NotInLedger(f"batch {batch!r} not found in {ledger}; list its batches with `{shows}`")
-    if not (yes or _agreed(_question(batch, counts, ledger))):
+    if not (yes or agreed(_question(batch, counts, ledger), "nothing was deleted")):
         raise UsageError("nothing was deleted")
     jobs = call(delete(ledger, batch, clock=clock))
     click.echo(f"deleted {clean_text(batch)} with {jobs} {'job' if jobs == 1 else 'jobs'} from {ledger}")
-
-
-def _agreed(question: str) -> bool:
-    try:
-        return click.confirm(question, err=True)
-    except click.Abort as abort:
-        click.echo(err=True)  # the question's line has no end
-        if isinstance(abort.__context__, KeyboardInterrupt):
-            raise StoppedEarly("interrupted; nothing was deleted") from None
-        if sys.stdin is not None and sys.stdin.isatty():  # Ctrl-D
-            return False
-        raise UsageError(
-            "nothing was deleted: the prompt was not answered; use --yes to delete without a prompt"
-        ) from None
 
 
 def _question(batch: str, counts: Counts, ledger: Path) -> str:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from batchcrew.app.batches import known_batch
+from batchcrew.app.batches import named_or_latest
 from batchcrew.base.clock import SystemClock
-from batchcrew.base.errors import NotInLedger
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_option, existing, json_option, ledger_option, one_batch
 from batchcrew.cli.output import terminal_columns
+from batchcrew.cli.program import current_program
 from batchcrew.ledger import LedgerReader
 from batchcrew.model.views import BatchStatus
 from batchcrew.reports.as_json import json_document, status_json
@@ -30,13 +30,9 @@ def command(batch: str | None, *, named_batch: str | None, ledger: Path, as_json
     if as_json:
         click.echo(json_document(status_json(status)))
     else:
-        click.echo(render_status(status, clock.now(), width=terminal_columns()))
+        click.echo(render_status(status, clock.now(), str(ledger), current_program(), width=terminal_columns()))
 
 
 async def _status(path: Path, batch: str | None, clock: SystemClock) -> BatchStatus:
     async with LedgerReader(path, clock=clock) as ledger:
-        if batch is None:
-            batch = await ledger.latest()
-            if batch is None:
-                raise NotInLedger(f"no batches in {path} yet")
-        return await ledger.status(await known_batch(ledger, batch))
+        return await ledger.status(await named_or_latest(ledger, batch))

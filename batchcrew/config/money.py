@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from decimal import Decimal
 
+from batchcrew.base.costs import Ranges, cost_text
+from batchcrew.config.crews import CrewSettings
 from batchcrew.config.values import Price
 
 
@@ -14,15 +16,17 @@ def cost(
     Args:
         most: kickoffs by crew if more than `kickoffs` are possible; the cost is then a range, `25.00 to 75.00 USD`.
     """
-    ranges: dict[str, tuple[Decimal, Decimal]] = {}
+    ranges: Ranges = {}
     for crew, price in prices.items():
         if price is not None:
             low, high = ranges.get(price.currency, (Decimal(0), Decimal(0)))
             number = kickoffs.get(crew, 0)
             upper = number if most is None else max(number, most.get(crew, 0))
             ranges[price.currency] = (low + price.amount * number, high + price.amount * upper)
-    return " + ".join(_amounts(*amounts, currency) for currency, amounts in ranges.items()) or None
+    return cost_text(ranges)
 
 
-def _amounts(low: Decimal, high: Decimal, currency: str) -> str:
-    return (f"{low:.2f}" if low == high else f"{low:.2f} to {high:.2f}") + f" {currency}".rstrip()
+def price_texts(crews: Mapping[str, CrewSettings]) -> dict[str, str]:
+    """Return the price of one kickoff of each crew as text, `0.50 USD`; crews without a price are missing."""
+    prices = ((name, crew.price_per_kickoff) for name, crew in crews.items())
+    return {name: f"{price.amount:f} {price.currency}".rstrip() for name, price in prices if price is not None}

@@ -13,7 +13,7 @@
 | `batch.py` | what the ledger has recorded of a batch |
 | `transitions.py`, `attaching.py`, `rechecks.py` | the states of attempts, and of their jobs |
 | `watching.py` | the progress of an execution, and where the next tick continues to poll it |
-| `stale.py`, `missing_inputs.py` | the states of jobs without an attempt |
+| `stale.py`, `missing_inputs.py`, `retries.py` | the states of jobs without an attempt |
 | `runs.py`, `clock_jumps.py`, `spill.py`, `lock.py` | runs, and one run per batch |
 | `upkeep.py` | delete, vacuum, check for damage |
 | `fetch.py`, `functions.py`, `json_text.py`, `naming.py` | helpers for cursors, SQL, JSON and long names |
@@ -29,7 +29,9 @@ from batchcrew.ledger.naming import require_usable_name
 from batchcrew.ledger.reader import LedgerReader
 from batchcrew.ledger.reading import Reading
 from batchcrew.ledger.reads.rechecks import EndedAttempt
+from batchcrew.ledger.reads.status import SHOWN_GROUPS
 from batchcrew.ledger.rechecks import Rechecked
+from batchcrew.ledger.retries import RetrySelection
 from batchcrew.ledger.schema import CURRENT as CURRENT_SCHEMA
 from batchcrew.ledger.staging import Duplicate
 from batchcrew.ledger.to_start import ToStart
@@ -40,6 +42,7 @@ from batchcrew.ledger.writes.attempts import Claim
 __all__ = [
     "CURRENT_SCHEMA",
     "NEXT_RUN_RESUMES",
+    "SHOWN_GROUPS",
     "BatchKey",
     "BatchLock",
     "Claim",
@@ -51,6 +54,7 @@ __all__ = [
     "Reading",
     "Rechecked",
     "RecordedJobFile",
+    "RetrySelection",
     "SentColumns",
     "Staged",
     "ToStart",

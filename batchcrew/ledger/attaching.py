@@ -73,7 +73,7 @@ async def attach(connection: aiosqlite.Connection, batch_id: int, execution: Att
         )
     await connection.execute_fetchall(
         "UPDATE jobs SET state = 'open', attempts = ?, charged = ?, reason = NULL, reason_fingerprint = NULL,"
-        " updated_at = ? WHERE id = ?",
+        " before_retry = NULL, updated_at = ? WHERE id = ?",
         (number, attempts_used, now, key),
     )
 

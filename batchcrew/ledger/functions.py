@@ -9,7 +9,7 @@ from typing import Any
 import aiosqlite
 import orjson
 
-from batchcrew.base.reasons import reason_fingerprint
+from batchcrew.base.reasons import matches_reason, reason_fingerprint
 from batchcrew.ledger.json_text import decode_json
 
 
@@ -36,13 +36,23 @@ def _missing_inputs(inputs: str, required: str) -> str | None:
     return orjson.dumps(missing).decode() if missing else None
 
 
+def _former(before_retry: str, name: str) -> Any:
+    return decode_json(before_retry)[name]
+
+
 async def install(connection: aiosqlite.Connection) -> None:
-    """Define `same_inputs(json, json)`, `inputs_hash(json)`, `missing_inputs(json, json)`, `reason_fingerprint_of`."""
+    """Define the functions that this package's SQL uses.
+
+    `same_inputs(json, json)`, `inputs_hash(json)`, `missing_inputs(json, json)`, `reason_fingerprint_of(text)`,
+    `matches_reason(text, pattern)`, `former(json, name)`.
+    """
     functions: tuple[tuple[str, int, Callable[..., Any]], ...] = (
         ("same_inputs", 2, _same_inputs),
         ("inputs_hash", 1, _inputs_hash),
         ("missing_inputs", 2, _missing_inputs),
         ("reason_fingerprint_of", 1, reason_fingerprint),
+        ("matches_reason", 2, matches_reason),
+        ("former", 2, _former),
     )
     for name, arguments, function in functions:
         await connection.create_function(name, arguments, function, deterministic=True)

@@ -31,7 +31,8 @@ UPDATE jobs AS j SET
     not_before = CASE c.becomes WHEN 'pending' THEN '' ELSE j.not_before END,
     charged = CASE c.becomes WHEN 'pending' THEN 0 ELSE j.charged END,
     reason = CASE WHEN c.becomes IN ('pending', 'succeeded') THEN NULL ELSE j.reason END,
-    reason_fingerprint = CASE WHEN c.becomes IN ('pending', 'succeeded') THEN NULL ELSE j.reason_fingerprint END
+    reason_fingerprint = CASE WHEN c.becomes IN ('pending', 'succeeded') THEN NULL ELSE j.reason_fingerprint END,
+    before_retry = CASE WHEN c.becomes = 'pending' AND NOT c.differs THEN j.before_retry END
 FROM temp.changed AS c JOIN temp.staged AS s ON s.position = c.position WHERE j.id = c.job
 """
 _REFRESH = """
@@ -64,7 +65,7 @@ UPDATE attempts AS a SET job = t.job, number = t.number,
 FROM temp.receivers AS t WHERE a.id = t.attempt
 """
 _RECEIVE = f"""
-UPDATE jobs AS j SET attempts = t.number, charged = max(1, t.charged), state = {STATE_OF_MOVED},
+UPDATE jobs AS j SET attempts = t.number, charged = max(1, t.charged), state = {STATE_OF_MOVED}, before_retry = NULL,
     reason = CASE WHEN t.state IN ('in_doubt', 'lost') THEN a.reason END,
     reason_fingerprint = CASE WHEN t.state IN ('in_doubt', 'lost') THEN a.reason_fingerprint END
 FROM temp.receivers AS t JOIN attempts AS a ON a.id = t.attempt WHERE j.id = t.job
@@ -109,7 +110,8 @@ async def _move_answers(connection: aiosqlite.Connection, batch_id: int) -> None
     await connection.execute_fetchall(_RECEIVE)
     # jobs that gave their answer away keep the rest of their history; without any, a job that was removed is deleted
     await connection.execute_fetchall(
-        "UPDATE jobs AS j SET attempts = (SELECT coalesce(max(number), 0) FROM attempts AS a WHERE a.job = j.id)"
+        "UPDATE jobs AS j SET before_retry = NULL,"
+        " attempts = (SELECT coalesce(max(number), 0) FROM attempts AS a WHERE a.job = j.id)"
         f" WHERE j.id IN ({_GAVE})"
     )
     await connection.execute_fetchall(

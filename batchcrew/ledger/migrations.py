@@ -254,6 +254,22 @@ CREATE TABLE crew_durations (
     state    TEXT NOT NULL,                       -- JSON: a histogram of seconds
     saved_at TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+-- of one kickoff of the crew in this run, as `0.50 USD`; NULL: not known
+ALTER TABLE run_crews ADD COLUMN price TEXT;
+-- the sum of a batch is read from the index alone; an answer of a crew may be any JSON
+ALTER TABLE attempts ADD COLUMN total_tokens INTEGER AS (
+    CASE WHEN json_valid(token_usage) THEN
+        CASE WHEN json_type(token_usage, '$.total_tokens') IN ('integer', 'real') THEN
+            CASE WHEN json_extract(token_usage, '$.total_tokens') BETWEEN 0 AND 1000000000000 THEN
+                CAST(json_extract(token_usage, '$.total_tokens') AS INTEGER)
+            END
+        END
+    END
+) VIRTUAL;
+CREATE INDEX attempts_ended ON attempts (run_id, state, total_tokens) WHERE state NOT IN ('intended', 'kicked_off');
+-- groups of failures, without touching the table
+CREATE INDEX jobs_failing ON jobs (batch_id, present, reason_fingerprint, state, updated_at, attempts)
+    WHERE state IN ('failed', 'held');
 """
 
 MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)

@@ -32,7 +32,8 @@ async def fail(
     ):
         reasons = [(make_reason(decode_json(missing), list(decode_json(row))), key) for key, missing, row in page]
         await connection.executemany(
-            "UPDATE jobs SET state = 'failed', reason = ?, reason_fingerprint = ?, updated_at = ? WHERE id = ?",
+            "UPDATE jobs SET state = 'failed', reason = ?, reason_fingerprint = ?, before_retry = NULL, updated_at = ?"
+            " WHERE id = ?",
             [(reason, reason_fingerprint(reason), now, key) for reason, key in reasons],
         )
         failed += len(page)

@@ -2,6 +2,7 @@
 
 from batchcrew.ledger.reads.attempts import AttemptReads
 from batchcrew.ledger.reads.batches import BatchReads
+from batchcrew.ledger.reads.failures import FailureReads
 from batchcrew.ledger.reads.jobs import JobReads
 from batchcrew.ledger.reads.rechecks import RecheckReads
 from batchcrew.ledger.reads.results import ResultReads
@@ -9,7 +10,7 @@ from batchcrew.ledger.reads.runs import RunReads
 from batchcrew.ledger.reads.status import StatusReads
 
 
-class Reading(BatchReads, JobReads, AttemptReads, RecheckReads, RunReads, StatusReads, ResultReads):
+class Reading(BatchReads, JobReads, AttemptReads, RecheckReads, RunReads, StatusReads, ResultReads, FailureReads):
     """The read methods that `Ledger` and `LedgerReader` share.
 
     Every method raises `LedgerError` when the file cannot be read.

@@ -50,15 +50,16 @@ async def record(connection: aiosqlite.Connection, found: Rechecked, now: str) -
     if execution.state is ExecutionState.SUCCEEDED:
         await connection.execute(
             "UPDATE jobs SET state = 'succeeded', reason = NULL, reason_fingerprint = NULL, not_before = '',"
-            " updated_at = ? WHERE id = ?",
+            " before_retry = NULL, updated_at = ? WHERE id = ?",
             (now, attempt.job_key),
         )
         await make_latest(connection, attempt.job_key, attempt.number)
     elif newer is None:
         await connection.execute(
             "UPDATE jobs SET state = CASE state WHEN 'pending' THEN 'pending' ELSE 'failed' END, reason = ?,"
-            " reason_fingerprint = ?, updated_at = ? WHERE id = ?",
-            (*reason, now, attempt.job_key),
+            " reason_fingerprint = ?, updated_at = ?, before_retry = json_set(before_retry, '$.state', 'failed',"
+            " '$.reason', ?, '$.fingerprint', ?, '$.updated_at', ?) WHERE id = ?",
+            (*reason, now, *reason, now, attempt.job_key),
         )
 
 

@@ -38,7 +38,8 @@ SELECT id, job_id, inputs, meta, attempts + 1, charged + 1 FROM (
 ) LIMIT :limit
 """
 _OPEN_JOB = (
-    "UPDATE jobs SET state = 'open', attempts = ?, charged = ?, updated_at = ? WHERE id = ? AND state = 'pending'"
+    "UPDATE jobs SET state = 'open', attempts = ?, charged = ?, before_retry = NULL, updated_at = ?"
+    " WHERE id = ? AND state = 'pending'"
 )
 _INTEND = "INSERT INTO attempts (id, job, number, run_id, state, intended_at) VALUES (?, ?, ?, ?, 'intended', ?)"
 
@@ -218,7 +219,8 @@ async def recover(connection: aiosqlite.Connection, kickoff: SpilledKickoff) -> 
         (kickoff.kickoff_id, kickoff.at, kickoff.attempt),
     )
     await connection.execute_fetchall(
-        "UPDATE jobs SET state = 'open', not_before = '', reason = NULL, reason_fingerprint = NULL WHERE id = ?",
+        "UPDATE jobs SET state = 'open', not_before = '', reason = NULL, reason_fingerprint = NULL,"
+        " before_retry = NULL WHERE id = ?",
         (row[0],),
     )
     return True

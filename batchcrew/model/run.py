@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from batchcrew.model.failures import FailureGroups
 from batchcrew.model.job import JobState
 
 
@@ -108,6 +109,7 @@ class RunResult:
     stop_detail: str | None = None
     slowest: tuple[JobLine, ...] = ()
     failing: tuple[JobLine, ...] = ()
+    failures: FailureGroups = field(default_factory=FailureGroups)
     duplicates: tuple[str, ...] = ()
     """job_ids kicked off again after an attempt in doubt (the first few)."""
     without_output: int = 0

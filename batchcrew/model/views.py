@@ -1,11 +1,12 @@
 """What the ledger returns about a batch for `status`, `list`, `show`, `runs` and exports."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from batchcrew.model.attempt import AttemptState
 from batchcrew.model.execution import Json, TaskResult
+from batchcrew.model.failures import FailureGroups
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, JobLine
 
@@ -38,6 +39,25 @@ class ResultRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BatchTotals:
+    """What all runs of a batch have done so far."""
+
+    runs: int = 0
+    """Runs, ticks and other calls that worked on the batch."""
+    kickoffs: int = 0
+    cost: str | None = None
+    """The cost of the kickoffs, `12.50 USD`, or a range; None if no price is known."""
+    tokens: int | None = None
+    """As the crew reports them; None if it reports none."""
+    seconds: float = 0.0
+    """The time that the runs took; that of a killed run is not known."""
+    kickoffs_per_minute: float | None = None
+    """Of runs; None if there were only ticks."""
+    last_exit_code: int | None = None
+    """Of the latest run or tick; None while it runs, or if it was killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchLine:
     """One batch for `list`."""
 
@@ -47,6 +67,9 @@ class BatchLine:
     created_at: str
     last_run_at: str | None = None
     running: bool = False
+    totals: BatchTotals = BatchTotals()
+    without_output: int = 0
+    """Jobs that succeeded without an output."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +120,10 @@ class BatchStatus:
     in_flight: tuple[InFlight, ...] = ()
     failing: tuple[JobLine, ...] = ()
     """The latest failed or held jobs (the first few)."""
+    failures: FailureGroups = field(default_factory=FailureGroups)
     duplicates: tuple[str, ...] = ()
+    without_output_jobs: tuple[str, ...] = ()
+    """The ids of jobs that succeeded without an output (the first few)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from batchcrew.model.run import Counts, JobLine, Plan, RunResult
 from batchcrew.model.views import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail, RunLine
 from batchcrew.reports.crew_check import CrewCheck
 from batchcrew.reports.export.csv_format import writable
+from batchcrew.reports.failures import brief_json
 from batchcrew.reports.summary import next_commands
 
 JsonDict: TypeAlias = dict[str, Any]
@@ -29,7 +30,11 @@ def json_document(value: object) -> str:
 
 
 def list_json(lines: Sequence[BatchLine]) -> list[JsonDict]:
-    """Return `[{"batch", "counts", "jobfile", "created_at", "last_run_at", "running"}]`."""
+    """Return `[{"batch", "counts", "jobfile", "created_at", "last_run_at", "running", "totals", "without_output"}]`.
+
+    `totals` has every field of `BatchTotals`: `{"runs", "kickoffs", "cost", "tokens", "seconds",
+    "kickoffs_per_minute", "last_exit_code"}`.
+    """
     return [_batch(line) for line in lines]
 
 
@@ -43,7 +48,8 @@ def runs_json(lines: Sequence[RunLine]) -> list[JsonDict]:
 
 
 def status_json(status: BatchStatus) -> JsonDict:
-    """Return the keys of `list_json`, `in_flight`, `failing` (the latest few) and `possible_duplicates` (job_ids).
+    """Return the keys of `list_json`, `in_flight`, `failing` (a few jobs), `failure_groups` (the largest; see
+    `brief_json`) and `possible_duplicates` (job_ids).
 
     Each of `in_flight` is `{"job_id", "crew", "kickoff_id", "since", "current_task", "completed_tasks",
     "total_tasks", "status_word", "unclear_answer"}`.
@@ -52,6 +58,7 @@ def status_json(status: BatchStatus) -> JsonDict:
         **_batch(status.line),
         "in_flight": [_in_flight(entry) for entry in status.in_flight],
         "failing": [_job(line) for line in status.failing],
+        "failure_groups": [brief_json(group) for group in status.failures.groups],
         "possible_duplicates": list(status.duplicates),
     }
 
@@ -104,9 +111,9 @@ def summary_json(result: RunResult) -> JsonDict:
     """Return how a run ended.
 
     `{"batch", "run_id", "exit_code", "stopped", "stop_detail", "counts", "wall_seconds", "kickoffs", "cost",
-    "unanswered", "unsure", "slowest", "failing", "possible_duplicates", "without_output", "ledger", "jobfile",
-    "warnings", "next"}`; `without_output` counts the jobs that succeeded without an output, and `next` is a list of
-    `{"purpose", "command"}`.
+    "unanswered", "unsure", "slowest", "failing", "failure_groups", "possible_duplicates", "without_output", "ledger",
+    "jobfile", "warnings", "next"}`; `without_output` counts the jobs that succeeded without an output, and `next` is a
+    list of `{"purpose", "command"}`.
     """
     return {
         "batch": result.batch,
@@ -122,6 +129,7 @@ def summary_json(result: RunResult) -> JsonDict:
         "unsure": result.unsure,
         "slowest": [_job(line) for line in result.slowest],
         "failing": [_job(line) for line in result.failing],
+        "failure_groups": [brief_json(group) for group in result.failures.groups],
         "possible_duplicates": list(result.duplicates),
         "without_output": result.without_output,
         "ledger": result.ledger,
@@ -150,6 +158,8 @@ def _batch(line: BatchLine) -> JsonDict:
         "created_at": line.created_at,
         "last_run_at": line.last_run_at,
         "running": line.running,
+        "totals": asdict(line.totals),
+        "without_output": line.without_output,
     }
 
 

@@ -49,6 +49,11 @@ def status_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
     return _command(program, "status", [batch], (), ledger)
 
 
+def failures_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
+    """Return the command that explains the failures of the batch."""
+    return _command(program, "failures", [batch], (), ledger)
+
+
 def list_command(ledger: str, program: str = PROGRAM) -> str:
     """Return the command that lists the batches of the ledger."""
     return _command(program, "list", [], (), ledger)

@@ -1,6 +1,5 @@
 """How a run ended, in a few lines, with the next commands; and whether it needs the operator."""
 
-import textwrap
 from collections.abc import Iterator, Sequence
 
 from batchcrew.base.quantities import format_duration
@@ -11,20 +10,19 @@ from batchcrew.model.views import JobDetail
 from batchcrew.reports.commands import (
     attach_command,
     export_command,
+    failures_command,
     keep_command,
     recheck_command,
     retry_command,
     run_command,
     show_command,
-    status_command,
 )
+from batchcrew.reports.failures import failure_lines
 
 SHOWN_SLOWEST = 3
-SHOWN_FAILING = 5
 SHOWN_DUPLICATES = 5
 _ID_COLUMNS = 24
 _LINE_COLUMNS = 78
-_REASON_COLUMNS = 200
 
 
 def went_well(result: RunResult) -> bool:
@@ -54,7 +52,7 @@ def render_summary(result: RunResult) -> str:
     lines = [headline(result)]
     lines += [f"  {line}" for line in _body(result)]
     if result.without_output:
-        lines.append(f"  warning: {_without_output(result)}")
+        lines.append(f"  warning: {without_output_line(result.without_output, result.without_output_jobs)}")
     lines += [f"  warning: {clean_text(warning)}" for warning in result.warnings]
     commands = list(next_commands(result))
     width = max((len(purpose) for purpose, _ in commands), default=0)
@@ -126,9 +124,9 @@ def _body(result: RunResult) -> Iterator[str]:
         yield duplicates_line(counts.possible_duplicates, result.duplicates)
     if result.slowest:
         yield "slowest: " + ", ".join(_slow(line) for line in result.slowest[:SHOWN_SLOWEST])
-    yield from _failing(result)
     if result.ledger:
         yield f"ledger: {clean_text(result.ledger)}"
+    yield from _failures(result)
 
 
 def _time(result: RunResult) -> str:
@@ -153,9 +151,9 @@ def duplicates_line(number: int, job_ids: Sequence[str]) -> str:
     return f"possible duplicates: {number}{_named(number, job_ids)}"
 
 
-def _without_output(result: RunResult) -> str:
-    number = result.without_output
-    return f"{_jobs(number)} succeeded without an output{_named(number, result.without_output_jobs)}"
+def without_output_line(number: int, job_ids: Sequence[str]) -> str:
+    """Return `2 jobs succeeded without an output (jobs a, b)`; `job_ids` may be the first few of the `number`."""
+    return f"{_jobs(number)} succeeded without an output{_named(number, job_ids)}"
 
 
 def _named(number: int, job_ids: Sequence[str]) -> str:
@@ -166,21 +164,10 @@ def _named(number: int, job_ids: Sequence[str]) -> str:
     return f" ({'job' if number == 1 else 'jobs'} {', '.join(shown)})" if shown else ""
 
 
-def _failing(result: RunResult) -> Iterator[str]:
-    counts = result.counts
-    shown = result.failing[:SHOWN_FAILING]
-    if not shown:
-        return
-    yield "failing:"
-    for line in shown:
-        name = clean_text(line.job_id, limit=_ID_COLUMNS)
-        reason = clean_text(line.reason or "no reason given", limit=_REASON_COLUMNS)
-        yield from textwrap.wrap(
-            f"{name} {line.state.value}: {reason}", _LINE_COLUMNS, initial_indent="  ", subsequent_indent="    "
-        )
-    more = max(counts.failed + counts.held, len(result.failing)) - len(shown)
-    if more > 0:
-        yield f"  and {more} more: {status_command(result.batch, result.ledger, result.program)}"
+def _failures(result: RunResult) -> Iterator[str]:
+    if result.failures.groups:
+        yield "failures:"
+        yield from failure_lines(result.failures, width=_LINE_COLUMNS, indent=2)
 
 
 def job_commands(job: JobDetail, ledger: str, program: str) -> Iterator[tuple[str, str]]:
@@ -217,6 +204,8 @@ def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
         held = next((line for line in result.failing if line.state is JobState.HELD), None)
         if held is not None:
             yield "or attach an execution", attach_command(batch, held.job_id, ledger, program)
+    if result.failures.groups:
+        yield "explain the failures", failures_command(batch, ledger, program)
     if result.failing:
         yield "show a failing job", show_command(batch, result.failing[0].job_id, ledger, program)
     if counts.succeeded:

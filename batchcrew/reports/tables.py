@@ -9,11 +9,14 @@ from typing import Any
 from batchcrew.base.clock import from_text
 from batchcrew.base.quantities import format_duration
 from batchcrew.base.text import clean_block, clean_text, display_width, pad, wrap
-from batchcrew.model.run import JobLine, Plan
+from batchcrew.model.run import Plan
 from batchcrew.model.views import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail
+from batchcrew.reports.commands import PROGRAM, failures_command
 from batchcrew.reports.crew_check import CrewCheck, SampleJob
 from batchcrew.reports.export.csv_format import json_text, writable
-from batchcrew.reports.summary import count_words, duplicates_line
+from batchcrew.reports.failures import failure_lines
+from batchcrew.reports.summary import count_words, duplicates_line, without_output_line
+from batchcrew.reports.totals import TOTALS_HEADER, totals_cells, totals_line
 
 MOST_IN_FLIGHT = 50
 """Executions that `status` shows as text; `--json` has them all."""
@@ -27,8 +30,10 @@ def render_list(lines: Sequence[BatchLine], *, width: int | None = None) -> str:
     if not lines:
         return "no batches in this ledger yet"
     stale = any(line.counts.stale for line in lines)
-    header = ["batch", "jobs", "succeeded", "failed", "held", "left", "state", "last run", "job file"]
+    header = ["batch", "jobs", "succeeded", "failed", "held", "left", "state", "last run", "no output"]
     header[5:5] = ["stale"] if stale else []
+    right = {*range(1, 7 if stale else 6), len(header) - 1}
+    right |= {len(header) + number for number in range(len(TOTALS_HEADER))}
     rows = [
         [
             clean_text(line.batch, limit=_NAME_COLUMNS),
@@ -40,18 +45,38 @@ def render_list(lines: Sequence[BatchLine], *, width: int | None = None) -> str:
             str(line.counts.left),
             _state(line),
             _minute(line.last_run_at),
+            str(line.without_output or ""),
+            *totals_cells(line.totals),
             clean_text(line.jobfile),
         ]
         for line in lines
     ]
-    return "\n".join(fitting_table(header, rows, right=set(range(1, 7 if stale else 6)), width=width))
+    plain = fitting_table([*header, *TOTALS_HEADER, "job file"], rows, right=right, width=None)
+    if width is None or max(map(display_width, plain)) <= width:
+        return "\n".join(plain)
+    # the totals and the job file are below each row
+    short = [[*row[: len(header) - 1], _below(line)] for row, line in zip(rows, lines, strict=True)]
+    return "\n".join(fitting_table([*header[:-1], "total, job file"], short, right=right, width=width))
 
 
-def render_status(status: BatchStatus, now: datetime, *, width: int | None = None) -> str:
-    """Render counts, the executions in progress and the latest failures.
+def _below(line: BatchLine) -> str:
+    total = totals_line(line.totals)
+    facts = [] if total is None else [total.removeprefix("total: ")]
+    if line.totals.last_exit_code is not None:
+        facts.append(f"exit {line.totals.last_exit_code}")
+    if line.without_output:
+        facts.append(f"{line.without_output} without an output")
+    return "; ".join([*facts, clean_text(line.jobfile)])
+
+
+def render_status(
+    status: BatchStatus, now: datetime, ledger: str = "", program: str = PROGRAM, *, width: int | None = None
+) -> str:
+    """Render counts, totals, the executions in progress and the failure groups.
 
     Args:
         now: aware.
+        ledger: the ledger, as commands name it.
         width: of the terminal: long lines break between words. None: not a terminal, one line for each.
     """
     line = status.line
@@ -64,9 +89,14 @@ def render_status(status: BatchStatus, now: datetime, *, width: int | None = Non
         lines.append(f"  no longer in the file, kept in the ledger: {counts.removed}")
     lines.append(f"  job file: {clean_text(line.jobfile)}")
     if line.last_run_at:
-        lines.append(f"  last run: {clean_text(line.last_run_at)} ({_ago(line.last_run_at, now)} ago)")
+        exit_code = "" if line.totals.last_exit_code is None else f", exit {line.totals.last_exit_code}"
+        lines.append(f"  last run: {clean_text(line.last_run_at)} ({_ago(line.last_run_at, now)} ago{exit_code})")
+    if total := totals_line(line.totals):
+        lines.append(f"  {total}")
     if counts.possible_duplicates or status.duplicates:
         lines.append("  " + duplicates_line(counts.possible_duplicates, status.duplicates))
+    if line.without_output:
+        lines.append(f"  warning: {without_output_line(line.without_output, status.without_output_jobs)}")
     if status.in_flight:
         lines.append("  in progress:")
         shown = [_watched(entry, now) for entry in status.in_flight[:MOST_IN_FLIGHT]]
@@ -75,14 +105,10 @@ def render_status(status: BatchStatus, now: datetime, *, width: int | None = Non
         lines += [f"    {row}" for row in fitting_table(header, shown, right={2}, width=room)]
         if len(status.in_flight) > MOST_IN_FLIGHT:
             lines.append(f"    and {len(status.in_flight) - MOST_IN_FLIGHT} more")
-    if status.failing:
-        lines.append("  latest failures:")
-        for failing in status.failing:
-            first, *more_lines = [_failing(failing)] if width is None else wrap(_failing(failing), width - 6)
-            lines += [f"    {first}", *(f"      {line}" for line in more_lines)]
-        more = counts.failed + counts.held - len(status.failing)
-        if more > 0:
-            lines.append(f"    and {more} more")
+    if status.failures.groups:
+        lines.append("  failures:")
+        lines += failure_lines(status.failures, width=width, indent=4)
+        lines.append(f"  explain the failures: {failures_command(line.batch, ledger, program)}")
     return "\n".join(lines)
 
 
@@ -200,11 +226,6 @@ def _watched(entry: InFlight, now: datetime) -> list[str]:
     word = clean_text(entry.status_word or "", limit=_NAME_COLUMNS)
     unclear = clean_text(entry.unclear_answer or "", limit=_REASON_COLUMNS)
     return [name, crew, _ago(entry.since, now), word, tasks, doing, unclear]
-
-
-def _failing(line: JobLine) -> str:
-    reason = clean_text(line.reason or "no reason given", limit=_REASON_COLUMNS)
-    return f"{clean_text(line.job_id, limit=_NAME_COLUMNS)} {line.state}: {reason}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int]) -> Iterator[str]:

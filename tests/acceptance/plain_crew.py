@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +22,8 @@ class PlainCrew:
         """The inputs of each kickoff, in order."""
         self.failing = False
         """Executions that are polled from now on have failed."""
+        self.error_of: Callable[[dict[str, Any]], str | None] = lambda inputs: None
+        """Returns the error of an execution with these inputs; None: it succeeds."""
         self._lock = threading.Lock()
         crew = self
 
@@ -31,6 +34,8 @@ class PlainCrew:
                     self.answer(crew.inputs)
                 elif crew.failing:
                     self.answer({"status": "error", "error": "no luck"})
+                elif error := crew.error_of(crew.inputs_of(self.path.rsplit("/", 1)[1])):
+                    self.answer({"status": "error", "error": error})
                 else:
                     self.answer({"status": "completed", "result": {"output": crew.output(self.path.rsplit("/", 1)[1])}})
 
@@ -59,7 +64,11 @@ class PlainCrew:
 
     def output(self, kickoff_id: str) -> str:
         """The output of the execution: its inputs, so that each output shows its inputs."""
-        return json.dumps(self.sent[int(kickoff_id.removeprefix("k-")) - 1], sort_keys=True)
+        return json.dumps(self.inputs_of(kickoff_id), sort_keys=True)
+
+    def inputs_of(self, kickoff_id: str) -> dict[str, Any]:
+        """The inputs of the execution."""
+        return self.sent[int(kickoff_id.removeprefix("k-")) - 1]
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, name="plain-crew", daemon=True).start()

@@ -176,6 +176,7 @@ def test_a_signal_at_this_point_of_a_run(finished: Path, name: str) -> None:
 READING = (
     ("status",),
     ("list", "--json"),
+    ("failures", "--json"),
     ("show", "jobs", "trip-1"),
     ("export", "jobs"),
     ("check", "jobs.yaml", "--offline"),

@@ -19,6 +19,8 @@ READING = (
     ("status",),
     ("status", "--json"),
     ("list",),
+    ("failures",),
+    ("failures", "--json"),
     ("show", "jobs", "trip-1"),
     ("export", "jobs"),
     ("check", "jobs.yaml", "--offline"),

@@ -47,6 +47,7 @@ def by_command(folder: Path, *arguments: str) -> None:
 READERS: dict[str, Callable[[Path], None]] = {
     "status": lambda folder: by_command(folder, "status"),
     "list": lambda folder: by_command(folder, "list"),
+    "failures": lambda folder: by_command(folder, "failures"),
     "show": lambda folder: by_command(folder, "show", "jobs", "trip-0"),
     "runs": lambda folder: by_command(folder, "runs"),
     "export": lambda folder: by_command(folder, "export", "jobs", "-f", "json"),
@@ -360,6 +361,7 @@ def test_every_command_opens_the_database_through_sqlite_alone(folder: Path, hel
         (3, ("tick", "jobs.yaml")),
         (0, ("status",)),
         (0, ("list",)),
+        (0, ("failures",)),
         (0, ("show", "jobs", "trip-0")),
         (0, ("runs",)),
         (0, ("export", "jobs", "-o", "results.csv")),
@@ -367,6 +369,7 @@ def test_every_command_opens_the_database_through_sqlite_alone(folder: Path, hel
         (0, ("backup", "copy.db")),
         (0, ("upgrade",)),
         (0, ("retry", "jobs")),
+        (0, ("retry", "jobs", "--cancel")),
         (3, ("recheck", "jobs")),
         (2, ("attach", "jobs", "trip-0", "some-id")),
         (0, ("run", "jobs.yaml")),

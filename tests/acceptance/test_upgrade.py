@@ -39,7 +39,7 @@ def kickoffs_of_the_embedded_crew(folder: Path) -> int:
 
 def test_commands_that_read_name_the_upgrade_and_change_nothing(old: Path) -> None:
     before = digests(old)
-    for arguments in (("status",), ("list",), ("show", "paid", "x"), ("export", "paid"), ("runs",)):
+    for arguments in (("status",), ("list",), ("failures",), ("show", "paid", "x"), ("export", "paid"), ("runs",)):
         ended = call(old, *arguments)
         assert ended.returncode == 2
         assert "batchcrew upgrade" in ended.stderr

@@ -6,6 +6,7 @@ docs/job-file.md, the section `run:` of jobs/reference.yaml, and jobs/batchcrew.
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import textwrap
@@ -168,6 +169,24 @@ def test_links_lead_somewhere(page: Path) -> None:
         linked = page.parent / target if target else page
         assert linked.exists(), target
         assert not anchor or anchor in anchors_of(linked), f"{target}#{anchor}"
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """Return the words of every batchcrew command in the blocks of a page, without the program."""
+    blocks = re.findall(r"^```\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("batchcrew ")]
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+def test_every_command_of_the_page_of_complaints_parses(tmp_path: Path) -> None:
+    (tmp_path / "jobs.yaml").write_text("jobs: []\n", encoding="utf-8")
+    commands = commands_of(ROOT / "docs" / "why.md")
+    assert len(commands) > 10
+    for name, *words in commands:
+        command = batchcrew.get_command(click.Context(batchcrew), name)
+        assert command is not None, name
+        given = [str(tmp_path / word) if word == "jobs.yaml" else word for word in words]
+        command.make_context(name, given, resilient_parsing=False)  # an unknown option or argument is an error
 
 
 DEVELOPERS_PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md"]

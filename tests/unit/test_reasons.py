@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchcrew.base.reasons import LONGEST_PATTERN, PERMANENT_REASONS, is_permanent, reason_fingerprint, reason_pattern
+from batchcrew.base.reasons import (
+    LONGEST_PATTERN,
+    PERMANENT_REASONS,
+    is_permanent,
+    matches_reason,
+    reason_fingerprint,
+    reason_pattern,
+)
 
 ALIKE = {
     "numbers": ("row 7 of 50 failed", "row 12 of 1,050 failed"),
@@ -168,3 +175,30 @@ def test_an_exception_wins_wherever_it_is_listed() -> None:
     assert not is_permanent("quota spent, retry in 5s", ["! retry in", "quota"])
     assert not is_permanent("quota spent, retry in 5s", ["quota", "!RETRY IN"])
     assert not is_permanent("quota spent", [])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "matched"),
+    [
+        ("RateLimit*", True),
+        ("ratelimit*req_*", True),
+        ("*429*", True),
+        ("*", True),
+        ("RateLimit", False),
+        ("429*", False),
+        ("RateLimitError: 429 retry after 3 s (req_1)", True),
+        ("RateLimitError:*retry*retry*", False),
+        ("*(req_?)", False),
+        ("", False),
+    ],
+)
+def test_a_pattern_of_retry_describes_the_whole_reason(pattern: str, matched: bool) -> None:
+    assert matches_reason("RateLimitError: 429\n  retry after 3 s (req_1)", pattern) is matched
+
+
+def test_parts_of_a_pattern_do_not_overlap_and_the_empty_one_is_for_no_reason() -> None:
+    assert not matches_reason("aba", "ab*ba")
+    assert matches_reason("abba", "ab*ba")
+    assert matches_reason("", "")
+    assert matches_reason("x" * 1_000_000, "*".join("x" * 50))
+    assert not matches_reason("x" * 1_000_000, "*".join("x" * 50) + "y")

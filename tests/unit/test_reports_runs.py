@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from batchcrew.base.text import display_width
-from batchcrew.model.job import JobState
-from batchcrew.model.run import Counts, JobLine, Plan
+from batchcrew.model.failures import FailureGroup, FailureGroups
+from batchcrew.model.run import Counts, Plan
 from batchcrew.model.views import BatchLine, BatchStatus, InFlight, RunLine
 from batchcrew.reports.runs_table import render_runs
 from batchcrew.reports.tables import render_list, render_plan, render_status
@@ -88,13 +88,15 @@ def test_a_list_at_a_terminal_has_the_job_file_below() -> None:
 
 
 def test_a_status_at_a_terminal_breaks_reasons_between_words() -> None:
-    failing = JobLine(job_id="osaka", crew="default", state=JobState.FAILED, reason=WHY)
+    group = FailureGroup(fingerprint="a1", jobs=1, example_job="osaka", reason=WHY)
     watched = InFlight(
         job_id="tokyo", crew="default", kickoff_id="k", since="2026-02-03T04:09:00.000Z", unclear_answer=WHY
     )
-    status = BatchStatus(line=LINE, in_flight=(watched, watched), failing=(failing,))
+    status = BatchStatus(
+        line=LINE, in_flight=(watched, watched), failures=FailureGroups(groups=(group,), number=1, jobs=1)
+    )
     lines = render_status(status, NOW, width=80).splitlines()
-    assert max(map(display_width, lines)) <= 80
+    assert max(display_width(line) for line in lines if "batchcrew failures" not in line) <= 80  # commands stay whole
     assert " ".join(" ".join(lines).split()).count(WHY) == 3
     assert sum(WHY in line for line in render_status(status, NOW).splitlines()) == 3
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchcrew.model.exit_codes import ExitCode, of_run
+from batchcrew.model.failures import FailureGroup, FailureGroups
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, JobLine, RunResult, StopReason
 from batchcrew.reports.as_json import json_document, summary_json
@@ -27,6 +28,14 @@ DONE = RunResult(
 
 def failing(number: int, state: JobState = JobState.FAILED, reason: str = "the crew said: no flights") -> JobLine:
     return JobLine(job_id=f"job-{number}", crew="default", state=state, reason=reason, seconds=3.0, attempts_used=3)
+
+
+def group(jobs: int, reason: str | None = "the crew said: no flights", *, held: int = 0) -> FailureGroup:
+    return FailureGroup(fingerprint="1a2b3c4d5e6f", jobs=jobs, held=held, example_job="job-0", reason=reason)
+
+
+def groups(*shown: FailureGroup, number: int = 0, jobs: int = 0) -> FailureGroups:
+    return FailureGroups(groups=shown, number=number or len(shown), jobs=jobs or sum(each.jobs for each in shown))
 
 
 @pytest.mark.parametrize(
@@ -81,6 +90,7 @@ def test_the_summary_of_a_stopped_run_with_every_section() -> None:
         stopped=StopReason.SIGNAL,
         stop_detail="SIGTERM came",
         failing=(failing(0, JobState.HELD, "HTTP 502"), *(failing(number) for number in range(1, 10))),
+        failures=groups(group(12), group(3, "HTTP 502", held=1), group(1, None), number=4, jobs=17),
         duplicates=("a", "b"),
         ledger="my.db",
         jobfile="my jobs.yaml",
@@ -95,17 +105,19 @@ def test_the_summary_of_a_stopped_run_with_every_section() -> None:
         "  time: 1m 20s, 24 kickoffs (18.0/min)",
         "  possible duplicates: 2 (jobs a, b)",
         "  slowest: tokyo (45s)",
-        "  failing:",
-        "    job-0 held: HTTP 502",
-        *(f"    job-{number} failed: the crew said: no flights" for number in range(1, 5)),
-        "    and 12 more: batchcrew status travel --ledger my.db",
         "  ledger: my.db",
+        "  failures:",
+        "    12 failed, such as job-0: the crew said: no flights",
+        "    2 failed, 1 held, such as job-0: HTTP 502",
+        "    job-0 failed: no reason given",
+        "    and 1 more group (1 job)",
         "  warning: the word FOO is not known",
         "  resume:                 batchcrew run 'my jobs.yaml' --ledger my.db",
         "  retry the failed jobs:  batchcrew run 'my jobs.yaml' --retry-failed --ledger my.db",
         "  retry the held jobs:    batchcrew retry travel --held --ledger my.db"
         " && batchcrew run 'my jobs.yaml' --ledger my.db",
         "  or attach an execution: batchcrew attach travel job-0 KICKOFF_ID --ledger my.db",
+        "  explain the failures:   batchcrew failures travel --ledger my.db",
         "  show a failing job:     batchcrew show travel job-0 --ledger my.db",
         "  export the results:     batchcrew export travel -f csv -o travel-results.csv --ledger my.db",
     ]
@@ -127,9 +139,10 @@ def test_jobs_without_an_output_are_counted_in_a_warning() -> None:
 
 
 def test_a_long_reason_continues_on_the_next_line() -> None:
-    result = replace(DONE, counts=Counts(failed=1), failing=(failing(0, reason="missing inputs: " + "budget, " * 200),))
+    reason = "missing inputs: " + "budget, " * 200
+    result = replace(DONE, counts=Counts(failed=1), failures=groups(group(1, reason)))
     lines = render_summary(result).splitlines()
-    start = lines.index("  failing:") + 1
+    start = lines.index("  failures:") + 1
     assert lines[start].startswith("    job-0 failed: missing inputs: budget, ")
     assert lines[start + 1].startswith("      budget, ")
     assert max(map(len, lines)) <= 80
@@ -164,6 +177,7 @@ def test_no_text_reaches_the_terminal_as_it_came(text: str) -> None:
         stop_detail=text,
         slowest=(line,),
         failing=(line,),
+        failures=groups(replace(group(2, text), example_job=text)),
         duplicates=(text,),
         without_output=2,
         without_output_jobs=(text,),
@@ -184,6 +198,7 @@ def test_the_summary_as_json_has_stable_keys() -> None:
         stopped=StopReason.LIMIT,
         stop_detail="--limit 2",
         failing=(failing(0),),
+        failures=groups(group(1)),
         duplicates=("a",),
     )
     assert json.loads(json_document(summary_json(result))) == {
@@ -231,6 +246,16 @@ def test_the_summary_as_json_has_stable_keys() -> None:
                 "kickoff_id": None,
             }
         ],
+        "failure_groups": [
+            {
+                "fingerprint": "1a2b3c4d5e6f",
+                "jobs": 1,
+                "failed": 1,
+                "held": 0,
+                "example_job": "job-0",
+                "reason": "the crew said: no flights",
+            }
+        ],
         "possible_duplicates": ["a"],
         "without_output": 0,
         "ledger": "results/batchcrew.db",
@@ -240,6 +265,7 @@ def test_the_summary_as_json_has_stable_keys() -> None:
     }
     assert [command for _, command in next_commands(result)] == [
         "batchcrew run jobs/demo.yaml --retry-failed",
+        "batchcrew failures travel",
         "batchcrew show travel job-0",
         "batchcrew export travel -f csv -o travel-results.csv",
     ]

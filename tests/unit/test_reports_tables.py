@@ -1,15 +1,16 @@
 """What `list`, `status`, `show` and `check` print, as text and as JSON."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from batchcrew.model.attempt import AttemptState
 from batchcrew.model.crew_answers import CrewInput, CrewInputs
 from batchcrew.model.execution import TaskResult
+from batchcrew.model.failures import FailureGroup, FailureGroups
 from batchcrew.model.job import JobState
-from batchcrew.model.run import Counts, JobLine, Plan
-from batchcrew.model.views import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail
+from batchcrew.model.run import Counts, Plan
+from batchcrew.model.views import AttemptDetail, BatchLine, BatchStatus, BatchTotals, InFlight, JobDetail
 from batchcrew.reports.as_json import job_json, json_document, list_json, plan_json, status_json
 from batchcrew.reports.crew_check import CrewCheck
 from batchcrew.reports.tables import MOST_IN_FLIGHT, render_job, render_list, render_plan, render_status
@@ -87,7 +88,14 @@ def test_status_shows_counts_executions_and_failures() -> None:
     status = BatchStatus(
         line=replace(LINE, counts=replace(LINE.counts, failed=7, removed=2, possible_duplicates=1)),
         in_flight=(WATCHED, InFlight(job_id="kyoto", crew="default", kickoff_id=None, since=WATCHED.since)),
-        failing=(JobLine(job_id="osaka", crew="default", state=JobState.FAILED, reason="no\nflights"),),
+        failures=FailureGroups(
+            groups=(
+                FailureGroup(fingerprint="a1", jobs=6, example_job="nagoya", reason="HTTP 502"),
+                FailureGroup(fingerprint="b2", jobs=1, example_job="osaka", reason="no\nflights"),
+            ),
+            number=2,
+            jobs=7,
+        ),
         duplicates=("nara",),
     )
     assert render_status(status, NOW).splitlines() == [
@@ -101,9 +109,10 @@ def test_status_shows_counts_executions_and_failures() -> None:
         "    job    crew        for  tasks  task",
         "    tokyo  default  1m 00s  1/2    research_task",
         "    kyoto  default  1m 00s         kickoff not answered yet",
-        "  latest failures:",
+        "  failures:",
+        "    6 failed, such as nagoya: HTTP 502",
         "    osaka failed: no flights",
-        "    and 6 more",
+        "  explain the failures: batchcrew failures travel",
     ]
 
 
@@ -235,7 +244,17 @@ def test_check_shows_the_plan_and_the_inputs_that_crews_require() -> None:
 
 def test_json_of_list_and_status() -> None:
     line = json.loads(json_document(list_json([LINE])))[0]
-    assert set(line) == {"batch", "counts", "jobfile", "created_at", "last_run_at", "running"}
+    assert set(line) == {
+        "batch",
+        "counts",
+        "jobfile",
+        "created_at",
+        "last_run_at",
+        "running",
+        "totals",
+        "without_output",
+    }
+    assert line["totals"] == asdict(BatchTotals())
     assert line["counts"]["total"] == 24
     status = json.loads(json_document(status_json(BatchStatus(line=LINE, in_flight=(WATCHED,), duplicates=("a",)))))
     assert {key: status[key] for key in line} == line
@@ -254,6 +273,42 @@ def test_json_of_list_and_status() -> None:
         }
     ]
     assert status["failing"] == []
+    assert status["failure_groups"] == []
+
+
+TOTALS = BatchTotals(
+    runs=2,
+    kickoffs=1340,
+    cost="670.00 USD",
+    tokens=1234567,
+    seconds=3600.0,
+    kickoffs_per_minute=22.3,
+    last_exit_code=1,
+)
+
+
+def test_status_shows_totals_the_last_exit_and_answers_without_output() -> None:
+    line = replace(LINE, running=False, totals=TOTALS, without_output=7)
+    lines = render_status(BatchStatus(line=line, without_output_jobs=("oslo", "rome")), NOW).splitlines()
+    assert "  last run: 2026-02-03T04:05:00.000Z (5m 00s ago, exit 1)" in lines
+    assert "  total: 1340 kickoffs in 2 runs, 1h 00m (22.3/min), 670.00 USD, 1,234,567 tokens" in lines
+    assert "  warning: 7 jobs succeeded without an output (jobs oslo, rome, …)" in lines
+    assert json.loads(json_document(list_json([line])))[0]["totals"]["last_exit_code"] == 1
+
+
+def test_list_has_the_totals_in_columns_and_at_a_terminal_below() -> None:
+    line = replace(LINE, running=False, totals=TOTALS, without_output=7)
+    header, row = render_list([line]).splitlines()
+    assert header.split()[-7:] == ["cost", "tokens", "time", "rate", "exit", "job", "file"]
+    cells = ["7", "670.00 USD", "1,234,567", "1h 00m", "22.3/min", "1", "jobs/demo.yaml"]
+    assert [cell.strip() for cell in row.split("  ") if cell.strip()][-7:] == cells
+    shown = render_list([line], width=80).splitlines()
+    assert max(map(len, shown)) <= 80
+    below = " ".join(part.strip() for part in shown[2:])
+    assert below == (
+        "1340 kickoffs in 2 runs, 1h 00m (22.3/min), 670.00 USD, 1,234,567 tokens; exit 1;"
+        " 7 without an output; jobs/demo.yaml"
+    )
 
 
 def test_json_of_a_job_has_every_field_of_its_attempts() -> None:

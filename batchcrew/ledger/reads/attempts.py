@@ -18,9 +18,9 @@ WHERE j.batch_id = :batch AND j.present = 1 AND j.state = 'succeeded' AND j.crew
 STARTED_AT = """
 FROM jobs AS j JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
 JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)
-WHERE j.batch_id = ? AND c.url = ?
+WHERE j.batch_id = :batch AND c.url = :url
 """
-"""The end of a query over the jobs whose latest attempt was started at an address; parameters: batch, URL."""
+"""The end of a query over the jobs whose latest attempt was started at an address; parameters: batch, url."""
 
 
 async def in_progress(connection: aiosqlite.Connection, batch_id: int) -> tuple[InFlight, ...]:

@@ -29,7 +29,7 @@ FROM (
 _WITHOUT_OUTPUT = """
 FROM attempts AS a INDEXED BY attempts_without_output CROSS JOIN jobs AS j ON j.id = a.job AND a.number = j.attempts
 WHERE a.state = 'succeeded' AND trim(coalesce(a.output, ''), char(9, 10, 11, 12, 13, 32)) = ''
-AND j.batch_id = ? AND j.present = 1 AND j.state = 'succeeded'
+AND j.present = 1 AND j.state = 'succeeded'
 AND coalesce(a.result_json, 'null') IN ('null', '{}', '[]', '""')
 AND NOT EXISTS (SELECT 1 FROM task_results AS t WHERE t.attempt_id = a.id AND t.output <> '')
 """
@@ -89,6 +89,19 @@ async def first_failing(connection: aiosqlite.Connection, batch_id: int, limit: 
     return tuple(found)
 
 
+async def without_output_counts(connection: aiosqlite.Connection, batch_id: int | None = None) -> dict[int, int]:
+    """Return, by the batch's row number, how many jobs succeeded without an output; batches without any are missing."""
+    one_batch = "AND j.batch_id = :batch" if batch_id is not None else ""
+    query = f"SELECT j.batch_id, count(*) {_WITHOUT_OUTPUT} {one_batch} GROUP BY 1"
+    return dict(await rows(connection, query, {"batch": batch_id}))
+
+
+async def first_without_output(connection: aiosqlite.Connection, batch_id: int, limit: int) -> tuple[str, ...]:
+    """Return the ids of the first jobs that succeeded without an output."""
+    query = f"SELECT j.job_id {_WITHOUT_OUTPUT} AND j.batch_id = ? ORDER BY +j.position LIMIT ?"
+    return tuple(row[0] for row in await rows(connection, query, (batch_id, limit)))
+
+
 async def has_job(connection: aiosqlite.Connection, batch_id: int, job_id: str) -> bool:
     """Return whether the batch has a job of that id."""
     query = "SELECT 1 FROM jobs WHERE batch_id = ? AND job_id = ?"
@@ -108,11 +121,10 @@ class JobReads(Reads):
 
     async def without_output(self, key: BatchKey, limit: int = 5) -> tuple[int, tuple[str, ...]]:
         """Return the number of jobs that succeeded without an output, and the ids of the first ones."""
-        number = await self._count(f"SELECT count(*) {_WITHOUT_OUTPUT}", (key.id,))
+        number = (await self._query(lambda connection: without_output_counts(connection, key.id))).get(key.id, 0)
         if not number:
             return 0, ()
-        found = await self._rows(f"SELECT j.job_id {_WITHOUT_OUTPUT} ORDER BY +j.position LIMIT ?", (key.id, limit))
-        return number, tuple(row[0] for row in found)
+        return number, await self._query(lambda connection: first_without_output(connection, key.id, limit))
 
     async def failing(self, key: BatchKey, limit: int = 5) -> tuple[JobLine, ...]:
         """Return the first failed and held jobs."""

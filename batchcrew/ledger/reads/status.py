@@ -9,15 +9,25 @@ from batchcrew.ledger.fetch import rows
 from batchcrew.ledger.reads.attempts import in_progress
 from batchcrew.ledger.reads.base import Reads
 from batchcrew.ledger.reads.batches import batch_rows
-from batchcrew.ledger.reads.jobs import first_duplicates, first_failing, job_counts
+from batchcrew.ledger.reads.failures import failure_groups
+from batchcrew.ledger.reads.jobs import (
+    first_duplicates,
+    first_failing,
+    first_without_output,
+    job_counts,
+    without_output_counts,
+)
+from batchcrew.ledger.reads.totals import batch_totals
 from batchcrew.model.run import Counts
-from batchcrew.model.views import BatchLine, BatchStatus
+from batchcrew.model.views import BatchLine, BatchStatus, BatchTotals
 
 EARLIER_BATCHES = 7
 """Other batches of a job file that are searched for jobs that are left."""
 SHOWN_DUPLICATES = 1000
 """Possible duplicates that a status names; it counts all, and every export marks them."""
-_SHOWN_FAILING = 5
+SHOWN_GROUPS = 5
+"""Failure groups in the summary and in a status; `failures` has all."""
+_SHOWN_JOBS = 5
 
 
 class StatusReads(Reads):
@@ -27,11 +37,16 @@ class StatusReads(Reads):
         """Return everything that `status` shows, as of one moment."""
 
         async def query(connection: aiosqlite.Connection) -> BatchStatus:
+            line = (await self._lines(connection, key.id))[0]
             return BatchStatus(
-                line=(await self._lines(connection, key.id))[0],
+                line=line,
                 in_flight=await in_progress(connection, key.id),
-                failing=await first_failing(connection, key.id, _SHOWN_FAILING),
+                failing=await first_failing(connection, key.id, _SHOWN_JOBS),
+                failures=await failure_groups(connection, key.id, SHOWN_GROUPS),
                 duplicates=await first_duplicates(connection, key.id, SHOWN_DUPLICATES),
+                without_output_jobs=await first_without_output(connection, key.id, _SHOWN_JOBS)
+                if line.without_output
+                else (),
             )
 
         return await self._query(query)
@@ -56,6 +71,10 @@ class StatusReads(Reads):
         return {batch: counts for batch, counts in (await self._query(query)).items() if counts.left}
 
     async def _lines(self, connection: aiosqlite.Connection, batch_id: int | None = None) -> list[BatchLine]:
+        found = [(row, await self._is_held(row[1])) for row in await batch_rows(connection, batch_id)]
+        running = frozenset(row[0] for row, held in found if held)
+        totals = await batch_totals(connection, self._clock.now(), batch_id, running=running)
+        without_output = await without_output_counts(connection, batch_id)
         return [
             BatchLine(
                 batch=row[1],
@@ -63,7 +82,9 @@ class StatusReads(Reads):
                 jobfile=row[2],
                 created_at=row[3],
                 last_run_at=row[4],
-                running=await self._is_held(row[1]),
+                running=held,
+                totals=totals.get(row[0], BatchTotals()),
+                without_output=without_output.get(row[0], 0),
             )
-            for row in await batch_rows(connection, batch_id)
+            for row, held in found
         ]

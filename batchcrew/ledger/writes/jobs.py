@@ -2,14 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-import aiosqlite
-
-from batchcrew.base.errors import NotInLedger
-from batchcrew.ledger import missing_inputs, stale
+from batchcrew.ledger import missing_inputs, retries, stale
 from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.missing_inputs import MakeReason
-from batchcrew.ledger.reads.attempts import STARTED_AT
-from batchcrew.ledger.reads.jobs import has_job
+from batchcrew.ledger.retries import RetrySelection
 from batchcrew.ledger.writes.base import Writes
 from batchcrew.model.job import JobState
 
@@ -35,33 +31,32 @@ class JobWrites(Writes):
         Raises:
             NotInLedger: one of `job_ids` is not in the batch.
         """
-        wanted = [state.value for state in states]
-        ids = list(job_ids)
+        selection = RetrySelection(states=tuple(states), job_ids=tuple(job_ids), from_url=from_url)
+        return await self.retry_selected(key, selection)
+
+    async def retry_selected(self, key: BatchKey, selection: RetrySelection, *, most: int | None = None) -> int:
+        """Put the selected jobs back to pending, with no attempts used. Return how many.
+
+        Args:
+            most: the jobs that you have agreed to; None: any number.
+
+        Raises:
+            NotInLedger: the batch does not have one of the jobs that the selection names.
+            UsageError: the selection matches more than `most` jobs by now; nothing was changed.
+        """
         now = self._now()
+        return await self._writing.call(lambda connection: retries.put_back(connection, key, selection, now, most=most))
 
-        async def work(connection: aiosqlite.Connection) -> int:
-            marks = ", ".join("?" * len(wanted))
-            again = (
-                "UPDATE jobs SET state = 'pending', not_before = '', charged = 0, reason = NULL,"
-                " reason_fingerprint = NULL, updated_at = ?"
-                f" WHERE batch_id = ? AND present = 1 AND state IN ({marks})"
-            )
-            await connection.execute("UPDATE batches SET inputs_checked = NULL WHERE id = ?", (key.id,))
-            if from_url is not None:
-                again += f" AND id IN (SELECT j.id {STARTED_AT})"
-            at = () if from_url is None else (key.id, from_url)
-            if not ids:
-                cursor = await connection.execute(again, (now, key.id, *wanted, *at))
-                return cursor.rowcount
-            put_back = 0
-            for job_id in ids:
-                if not await has_job(connection, key.id, job_id):
-                    raise NotInLedger(f"job {job_id!r} not found in batch {key.batch}; nothing was reset")
-                cursor = await connection.execute(f"{again} AND job_id = ?", (now, key.id, *wanted, *at, job_id))
-                put_back += cursor.rowcount
-            return put_back
+    async def cancel_retry(self, key: BatchKey, job_ids: Sequence[str] = ()) -> int:
+        """Give jobs that were put back, and not kicked off since, their former state. Return how many.
 
-        return await self._writing.call(work)
+        Args:
+            job_ids: only these jobs; empty: all of the batch.
+
+        Raises:
+            NotInLedger: one of `job_ids` is not in the batch; nothing was changed.
+        """
+        return await self._writing.call(lambda connection: retries.undo(connection, key, job_ids))
 
     async def rerun_stale(self, key: BatchKey) -> int:
         """Put stale jobs back to pending: they are kicked off with the inputs of the file. Return how many."""

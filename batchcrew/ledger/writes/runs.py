@@ -41,8 +41,9 @@ class RunWrites(Writes):
         version: str,
         kind: runs.Kind = "run",
         urls: Mapping[str, str] | None = None,
+        prices: Mapping[str, str] | None = None,
     ) -> str:
-        """Record that a run begins, with the URL of each of its crews; return its id.
+        """Record that a run begins, with the URL and the price of each of its crews; return its id.
 
         First, record the kickoff ids in the spill file of an earlier run; and if the machine's clock was set since the
         batch's latest run, move the moments from which waits and ages are measured.
@@ -53,7 +54,14 @@ class RunWrites(Writes):
         spilled = await asyncio.to_thread(spill_path, self.path, batch)
         kickoffs = await asyncio.to_thread(read_spilled, spilled)
         run = runs.NewRun(
-            run_id=run_id, batch_id=batch_id, kind=kind, pid=pid, host=host, version=version, urls=urls or {}
+            run_id=run_id,
+            batch_id=batch_id,
+            kind=kind,
+            pid=pid,
+            host=host,
+            version=version,
+            urls=urls or {},
+            prices=prices or {},
         )
 
         async def work(connection: aiosqlite.Connection) -> None:

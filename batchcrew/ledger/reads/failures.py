@@ -1,0 +1,126 @@
+"""Failure groups: failed and held jobs by the fingerprint of their reason."""
+
+from collections.abc import Mapping
+
+import aiosqlite
+
+from batchcrew.base.costs import cost_by_price
+from batchcrew.ledger.batch import BatchKey
+from batchcrew.ledger.fetch import one, rows
+from batchcrew.ledger.reads.base import Reads
+from batchcrew.ledger.retries import RetrySelection, latest_prices, selected
+from batchcrew.model.attempt import AttemptState
+from batchcrew.model.failures import FailureGroup, FailureGroups, GroupDetail
+
+NOT_KICKED_OFF = "not_kicked_off"
+MOST_WORDS = 4000
+"""Characters of a reason that are read to show its beginning."""
+# every column is in the index, and its order is that of the groups: memory and time do not grow with the inputs
+_FAILING = """
+FROM jobs AS j INDEXED BY jobs_failing
+WHERE j.batch_id = :batch AND j.present = 1 AND j.state IN ('failed', 'held')
+"""
+_GROUPS = f"""
+SELECT j.reason_fingerprint, count(*) AS number, sum(j.state = 'held'), min(j.id) AS example, min(j.updated_at),
+       max(j.updated_at), min(j.attempts), max(j.attempts), sum(j.attempts > 1)
+{_FAILING} GROUP BY j.reason_fingerprint ORDER BY number DESC, example LIMIT :most
+"""
+_NUMBERS = f"""
+SELECT count(*), coalesce(sum(jobs), 0) FROM (SELECT count(*) AS jobs {_FAILING} GROUP BY j.reason_fingerprint)
+"""
+_ATTEMPTS = """
+SELECT CASE WHEN a.answer_rejected IS NULL THEN a.state ELSE 'answer_rejected' END, a.number = j.attempts, c.price,
+       count(*)
+FROM jobs AS j INDEXED BY jobs_failing CROSS JOIN attempts AS a ON a.job = j.id
+LEFT JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)
+WHERE j.batch_id = :batch AND j.present = 1 AND j.state IN ('failed', 'held') AND j.reason_fingerprint IS :fingerprint
+GROUP BY 1, 2, 3
+"""
+
+
+async def failure_groups(
+    connection: aiosqlite.Connection, batch_id: int, most: int, *, words: int = MOST_WORDS
+) -> FailureGroups:
+    """Return the largest failure groups of a batch.
+
+    Args:
+        most: groups to return.
+        words: characters of the example's reason to read.
+    """
+    numbers = await one(connection, _NUMBERS, {"batch": batch_id})
+    if numbers is None or not numbers[0]:
+        return FailureGroups()
+    groups = []
+    for row in await rows(connection, _GROUPS, {"batch": batch_id, "most": most}):
+        example = await one(connection, "SELECT job_id, substr(reason, 1, ?) FROM jobs WHERE id = ?", (words, row[3]))
+        assert example is not None  # noqa: S101 - it was read in this transaction
+        groups.append(
+            FailureGroup(
+                fingerprint=row[0],
+                jobs=row[1],
+                held=row[2],
+                example_job=example[0],
+                reason=example[1],
+                first_at=row[4],
+                last_at=row[5],
+                least_attempts=row[6],
+                most_attempts=row[7],
+                retried=row[8],
+            )
+        )
+    return FailureGroups(groups=tuple(groups), number=numbers[0], jobs=numbers[1])
+
+
+class FailureReads(Reads):
+    """Read failure groups."""
+
+    async def failure_groups(self, key: BatchKey, most: int) -> FailureGroups:
+        """Return the largest failure groups, each with the beginning of its example's reason."""
+        return await self._query(lambda connection: failure_groups(connection, key.id, most))
+
+    async def group_detail(self, key: BatchKey, group: FailureGroup) -> GroupDetail:
+        """Return what the attempts of a group's jobs show."""
+        kinds: dict[str, int] = {}
+        by_price: dict[str, tuple[int, int]] = {}
+        kickoffs = 0
+        for state, latest, price, number in await self._rows(
+            _ATTEMPTS, {"batch": key.id, "fingerprint": group.fingerprint}
+        ):
+            if latest:
+                kinds[state] = kinds.get(state, 0) + number
+            if state != AttemptState.REJECTED:
+                kickoffs += number
+                if price is not None:
+                    least, most = by_price.get(price, (0, 0))
+                    by_price[price] = least + number * (state != AttemptState.IN_DOUBT), most + number
+        if (without := group.jobs - sum(kinds.values())) > 0:
+            kinds[NOT_KICKED_OFF] = without
+        return GroupDetail(kinds=kinds, kickoffs=kickoffs, cost=cost_by_price(by_price))
+
+    async def whole_reason(self, key: BatchKey, job_id: str) -> str | None:
+        """Return all of a job's reason."""
+        reason: str | None = await self._value(
+            "SELECT reason FROM jobs WHERE batch_id = ? AND job_id = ?", (key.id, job_id)
+        )
+        return reason
+
+    async def fingerprints(self, key: BatchKey, prefix: str, most: int = 10) -> tuple[str, ...]:
+        """Return the first fingerprints of failed and held jobs that begin with a prefix."""
+        found = await self._rows(
+            f"SELECT DISTINCT j.reason_fingerprint {_FAILING} AND j.reason_fingerprint >= :prefix"
+            " AND j.reason_fingerprint < :prefix || 'g' ORDER BY 1 LIMIT :most",
+            {"batch": key.id, "prefix": prefix, "most": most},
+        )
+        return tuple(row[0] for row in found)
+
+    async def selected(self, key: BatchKey, selection: RetrySelection) -> tuple[Mapping[str, int], Mapping[str, str]]:
+        """Return how many jobs `retry` would put back, and the latest known price of a kickoff, both by crew.
+
+        Raises:
+            NotInLedger: the batch does not have one of the jobs that the selection names.
+        """
+
+        async def query(connection: aiosqlite.Connection) -> tuple[Mapping[str, int], Mapping[str, str]]:
+            return await selected(connection, key, selection), await latest_prices(connection, key)
+
+        return await self._query(query)
