@@ -39,6 +39,15 @@ from batchcrew.ledger.reading import Reading
 from batchcrew.ledger.to_start import ToStart, to_start
 from batchcrew.model.job import Job
 
+_WRITE_ERRORS = frozenset(
+    {
+        "SQLITE_IOERR_WRITE",
+        "SQLITE_IOERR_FSYNC",
+        "SQLITE_IOERR_TRUNCATE",
+        "SQLITE_IOERR_SHMOPEN",
+        "SQLITE_IOERR_SHMSIZE",
+    }
+)
 T = TypeVar("T")
 TRIES = 10
 """How often a query is run again because the file changed under it."""
@@ -132,16 +141,16 @@ class LedgerReader(Reading):
         """
 
         async def query(connection: aiosqlite.Connection) -> str | None:
-            async with aiosqlite.connect(database_uri(target), uri=True) as copy:
-                try:
+            try:
+                async with aiosqlite.connect(database_uri(target), uri=True) as copy:
                     await connection.backup(copy)
-                except sqlite3.OperationalError as error:
-                    if error.sqlite_errorcode == sqlite3.SQLITE_FULL:  # the ledger itself is only read
-                        raise OutputError("its disk is full") from error
-                    raise
-                # a copy is one file, so that you can read, move and mail it
-                await copy.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
-                return await upkeep.damage(copy)
+                    # a copy is one file, so that you can read, move and mail it
+                    await copy.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+                    return await upkeep.damage(copy)
+            except sqlite3.OperationalError as error:
+                if _cannot_be_written(error):  # the ledger itself is only read
+                    raise OutputError("its disk is full, or reports errors") from error
+                raise
 
         return await self._query(query)
 
@@ -289,3 +298,8 @@ def _copy(path: Path, folder: Path) -> Path:
             return target
         error = copied.stderr.strip().rpartition("\n")[2] or "it keeps changing"
     raise LedgerError(f"ledger {path}: a run was killed and left its WAL, and a copy to read cannot be made: {error}")
+
+
+def _cannot_be_written(error: sqlite3.OperationalError) -> bool:
+    """Return whether an error is that of a file that is written: a full disk, also for the file of a WAL's index."""
+    return error.sqlite_errorcode == sqlite3.SQLITE_FULL or error.sqlite_errorname in _WRITE_ERRORS
