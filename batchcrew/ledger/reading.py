@@ -1,5 +1,6 @@
 """Everything that can be read from a ledger, for whoever has a connection to it. Nothing here changes it."""
 
+from batchcrew.ledger.reads.answers import AnswerReads
 from batchcrew.ledger.reads.attempts import AttemptReads
 from batchcrew.ledger.reads.batches import BatchReads
 from batchcrew.ledger.reads.jobs import JobReads
@@ -9,7 +10,7 @@ from batchcrew.ledger.reads.runs import RunReads
 from batchcrew.ledger.reads.status import StatusReads
 
 
-class Reading(BatchReads, JobReads, AttemptReads, RecheckReads, RunReads, StatusReads, ResultReads):
+class Reading(BatchReads, JobReads, AttemptReads, RecheckReads, RunReads, StatusReads, ResultReads, AnswerReads):
     """The read methods that `Ledger` and `LedgerReader` share.
 
     Every method raises `LedgerError` when the file cannot be read.

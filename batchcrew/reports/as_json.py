@@ -104,9 +104,9 @@ def summary_json(result: RunResult) -> JsonDict:
     """Return how a run ended.
 
     `{"batch", "run_id", "exit_code", "stopped", "stop_detail", "counts", "wall_seconds", "kickoffs", "cost",
-    "unanswered", "unsure", "slowest", "failing", "possible_duplicates", "without_output", "ledger", "jobfile",
-    "warnings", "next"}`; `without_output` counts the jobs that succeeded without an output, and `next` is a list of
-    `{"purpose", "command"}`.
+    "unanswered", "unsure", "slowest", "failing", "possible_duplicates", "without_output", "lookalikes", "ledger",
+    "jobfile", "warnings", "next"}`; `without_output` counts the jobs that succeeded without an output, `lookalikes`
+    those of this run whose answer may be none, and `next` is a list of `{"purpose", "command"}`.
     """
     return {
         "batch": result.batch,
@@ -124,6 +124,7 @@ def summary_json(result: RunResult) -> JsonDict:
         "failing": [_job(line) for line in result.failing],
         "possible_duplicates": list(result.duplicates),
         "without_output": result.without_output,
+        "lookalikes": result.lookalikes,
         "ledger": result.ledger,
         "jobfile": result.jobfile,
         "warnings": list(result.warnings),

@@ -55,6 +55,8 @@ def render_summary(result: RunResult) -> str:
     lines += [f"  {line}" for line in _body(result)]
     if result.without_output:
         lines.append(f"  warning: {_without_output(result)}")
+    if result.lookalikes:
+        lines.append(f"  warning: {lookalikes_line(result.lookalikes, result.lookalike_example)}")
     lines += [f"  warning: {clean_text(warning)}" for warning in result.warnings]
     commands = list(next_commands(result))
     width = max((len(purpose) for purpose, _ in commands), default=0)
@@ -156,6 +158,15 @@ def duplicates_line(number: int, job_ids: Sequence[str]) -> str:
 def _without_output(result: RunResult) -> str:
     number = result.without_output
     return f"{_jobs(number)} succeeded without an output{_named(number, result.without_output_jobs)}"
+
+
+def lookalikes_line(number: int, example: tuple[str, str] | None) -> str:
+    """Return `3 jobs succeeded with an answer that may be none (such as job tokyo: an apology)`."""
+    text = f"{_jobs(number)} succeeded with an answer that may be none"
+    if example is None:
+        return text
+    job_id, kind = example
+    return f"{text} ({'such as job' if number > 1 else 'job'} {clean_text(job_id, limit=_ID_COLUMNS)}: {kind})"
 
 
 def _named(number: int, job_ids: Sequence[str]) -> str:
