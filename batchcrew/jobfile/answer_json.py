@@ -9,7 +9,8 @@ from batchcrew.model.execution import Execution
 
 NOT_JSON = object()
 """Returned in place of a value, because null is a JSON value."""
-_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*(?:json[c5]?|javascript)?[ \t]*$", re.IGNORECASE | re.MULTILINE)
+# nothing in it is given back once it has matched, so that it takes linear time
+_FENCE = re.compile(r"^[ \t]*+(`{3,}+|~{3,}+)[ \t]*+(?:json[c5]?|javascript)?[ \t]*+$", re.IGNORECASE | re.MULTILINE)
 _MOST_FENCES = 20
 _SURELY_FLAT = 100
 """A text with at most this many brackets cannot be nested too deeply."""
