@@ -197,7 +197,10 @@ class JobFileRules:
         """Return the verdict on an answer."""
         answer = Answer(answered)
         for rule in self._rules:
-            reason = rule.rejects(answer)
+            try:
+                reason = rule.rejects(answer)
+            except Exception as error:  # noqa: BLE001 - an error would end the run, and each next one at this answer
+                reason = f"a rule cannot be applied: {type(error).__name__}: {error}"
             if reason is not None:
                 return Verdict(rejected=reason[:_REASON_CHARACTERS])
         found = lookalike(answered.execution.output or "") if answered.execution.output else None

@@ -315,6 +315,10 @@ def _attempt(attempt: AttemptDetail, width: int) -> Iterator[str]:
         yield f"    task {clean_text(task.task_id)}{about}:"
         if task.output is not None:
             yield from _block(task.output, width, 6)
+    yield from _output(attempt, width)
+
+
+def _output(attempt: AttemptDetail, width: int) -> Iterator[str]:
     looks_like = lookalike(attempt.output) if attempt.output else None
     if looks_like is not None:
         yield f"    looks like: {looks_like}"

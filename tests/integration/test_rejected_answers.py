@@ -1,4 +1,4 @@
-"""Rejected answers in runs, ticks and rechecks: what is kept, what they stop, and what is paid."""
+"""Rejected answers in runs, ticks and rechecks: what is kept, stopped and retried."""
 
 import json
 import sqlite3

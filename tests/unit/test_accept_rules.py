@@ -14,6 +14,7 @@ from mistakes import Expected, fits
 from batchcrew.base.errors import JobFileError
 from batchcrew.base.lookalikes import lookalike
 from batchcrew.jobfile import JobFile, load_jobfile
+from batchcrew.jobfile.answer_rules import Answer, JobFileRules, Rule
 from batchcrew.model.execution import Execution, ExecutionState, TaskResult
 from batchcrew.model.verdict import Answered, Verdict
 
@@ -120,6 +121,16 @@ def test_an_expression_that_fails_rejects_the_answer_with_its_words(tmp_path: Pa
     assert found is not None
     assert found.startswith("expression failed: ")
     assert "price" in found
+
+
+def test_a_rule_that_breaks_rejects_the_answer() -> None:
+    class Broken(Rule):
+        def rejects(self, answer: Answer) -> str | None:
+            raise RecursionError("too deep")
+
+    execution = Execution(state=ExecutionState.SUCCEEDED, word="completed", output="x")
+    answered = Answered(execution=execution, job_id="a", crew="default", inputs={}, row={})
+    assert JobFileRules([Broken()]).judge(answered).rejected == "a rule cannot be applied: RecursionError: too deep"
 
 
 MISTAKES: dict[str, tuple[str, Expected]] = {
