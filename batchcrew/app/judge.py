@@ -16,7 +16,7 @@ from batchcrew.model.job import JobState
 from batchcrew.model.verdict import Answered, AnswerRules
 from batchcrew.reports.judgements import Judgement, JudgeResult
 
-AT_ONCE = 100
+AT_ONCE = 1000
 """Changed verdicts that are recorded in one transaction."""
 
 Report: TypeAlias = Callable[[Judgement], None]

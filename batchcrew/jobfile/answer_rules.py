@@ -203,7 +203,8 @@ class JobFileRules:
                 reason = f"a rule cannot be applied: {type(error).__name__}: {error}"
             if reason is not None:
                 return Verdict(rejected=reason[:_REASON_CHARACTERS])
-        found = lookalike(answered.execution.output or "") if answered.execution.output else None
+        output = answered.execution.output
+        found = lookalike(output) if output else None
         return ACCEPTED if found is None else Verdict(lookalike=found)
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import aiosqlite
 
@@ -19,6 +21,10 @@ _SET_JOB = (
     "UPDATE jobs SET state = ?, reason = ?, reason_fingerprint = ?, not_before = '', updated_at = ?"
     " WHERE id = ? AND state = ?"
 )
+
+
+_fingerprint = lru_cache(maxsize=1000)(reason_fingerprint)
+"""Many answers are rejected for one reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,45 +74,44 @@ async def record(connection: aiosqlite.Connection, jobs: Sequence[JudgedJob], no
     Raises:
         LedgerError: a job or an attempt is in another state than its answer was read in.
     """
-    for job in jobs:
-        for attempt in job.attempts:
-            if attempt.rejected != attempt.before:
-                await _set_attempt(connection, job, attempt)
-        await _set_job(connection, job, now)
+    attempts = [
+        _attempt_values(attempt) for job in jobs for attempt in job.attempts if attempt.rejected != attempt.before
+    ]
+    await _update(connection, _SET_ATTEMPT, attempts)
+    # a job that still fails may have failed for yet another reason since: then it keeps that one
+    still_failing = [job for job in jobs if job.before is JobState.FAILED and job.after is JobState.FAILED]
+    for job in still_failing:
+        if job.attempts[0].before is not None:
+            former = plain_text(rejection(job.attempts[0].before))
+            await connection.execute(f"{_SET_JOB} AND reason = ?", (*_job_values(job, now), former))
+    ended = [job for job in jobs if not (job.before is JobState.FAILED and job.after is JobState.FAILED)]
+    await _update(connection, _SET_JOB, [_job_values(job, now) for job in ended])
+    for job in ended:
+        if job.accepted is not None:
+            await make_latest(connection, job.job_key, job.accepted.number)
 
 
-async def _set_attempt(connection: aiosqlite.Connection, job: JudgedJob, attempt: JudgedAttempt) -> None:
+async def _update(connection: aiosqlite.Connection, statement: str, values: list[tuple[Any, ...]]) -> None:
+    """Run a statement that must change one row for each of the values.
+
+    Raises:
+        LedgerError: it changed fewer.
+    """
+    if values and (await connection.executemany(statement, values)).rowcount != len(values):
+        raise LedgerError("a job changed while it was judged; run the same command again")
+
+
+def _attempt_values(attempt: JudgedAttempt) -> tuple[Any, ...]:
     reason = None if attempt.rejected is None else plain_text(rejection(attempt.rejected))
-    parameters = (
-        _state(attempt.rejected),
-        reason,
-        reason_fingerprint(reason),
-        plain_text(attempt.rejected),
-        attempt.attempt_id,
-        _state(attempt.before),
-    )
-    if (await connection.execute(_SET_ATTEMPT, parameters)).rowcount != 1:
-        raise _changed(job)
+    rule = plain_text(attempt.rejected)
+    state, former = _state(attempt.rejected), _state(attempt.before)
+    return (state, reason, _fingerprint(reason), rule, attempt.attempt_id, former)
 
 
-async def _set_job(connection: aiosqlite.Connection, job: JudgedJob, now: str) -> None:
-    accepted, latest = job.accepted, job.attempts[0]
-    reason = None if accepted is not None else plain_text(job.reason)
-    parameters = (job.after.value, reason, reason_fingerprint(reason), now, job.job_key, job.before.value)
-    if job.before is JobState.FAILED and job.after is JobState.FAILED:
-        if latest.before is not None:  # the job may have failed for yet another reason since
-            former = plain_text(rejection(latest.before))
-            await connection.execute(f"{_SET_JOB} AND reason = ?", (*parameters, former))
-        return
-    if (await connection.execute(_SET_JOB, parameters)).rowcount != 1:
-        raise _changed(job)
-    if accepted is not None:
-        await make_latest(connection, job.job_key, accepted.number)
+def _job_values(job: JudgedJob, now: str) -> tuple[Any, ...]:
+    reason = None if job.accepted is not None else plain_text(job.reason)
+    return (job.after.value, reason, _fingerprint(reason), now, job.job_key, job.before.value)
 
 
 def _state(rejected: str | None) -> str:
     return (AttemptState.SUCCEEDED if rejected is None else AttemptState.FAILED).value
-
-
-def _changed(job: JudgedJob) -> LedgerError:
-    return LedgerError(f"job {job.job_id!r} changed while it was judged; run the same command again")

@@ -25,9 +25,9 @@ def rejection(rule: str) -> str:
     return f"answer rejected: {rule}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Answered:
-    """An answer, and the job that it belongs to."""
+    """An answer, and the job that it belongs to. Treat it as frozen, which would cost a microsecond for each answer."""
 
     execution: Execution
     job_id: str
