@@ -65,14 +65,20 @@ def render_summary(result: RunResult) -> str:
 
 
 def render_tick(result: RunResult) -> str:
-    """Render the summary of a tick: one line while work is left, the full summary once the batch ended or stopped."""
+    """Render the summary of a tick: one line while work is left, the full summary once the batch ended or stopped.
+
+    A warning about this tick's answers follows the line.
+    """
     counts = result.counts
     if result.stopped is not None or (result.run_id is not None and not counts.left):
         return render_summary(result)
     if result.run_id is None:
         return headline(result)
     kickoffs = "1 kickoff" if result.kickoffs == 1 else f"{result.kickoffs} kickoffs"
-    return f"{clean_text(result.batch)}: {kickoffs} in this tick; {_jobs(counts.total)}: {count_words(counts)}"
+    line = f"{clean_text(result.batch)}: {kickoffs} in this tick; {_jobs(counts.total)}: {count_words(counts)}"
+    if result.lookalikes:  # no other tick counts these
+        line += f"\n  warning: {lookalikes_line(result.lookalikes, result.lookalike_example)}"
+    return line
 
 
 def headline(result: RunResult) -> str:

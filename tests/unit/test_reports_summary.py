@@ -11,7 +11,7 @@ from batchcrew.model.exit_codes import ExitCode, of_run
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, JobLine, RunResult, StopReason
 from batchcrew.reports.as_json import json_document, summary_json
-from batchcrew.reports.summary import next_commands, render_summary
+from batchcrew.reports.summary import next_commands, render_summary, render_tick
 
 DONE = RunResult(
     batch="travel",
@@ -133,6 +133,8 @@ def test_answers_that_may_be_none_are_counted_with_one_example() -> None:
     assert f"  warning: {said}" in render_summary(one).splitlines()
     assert "such as job a\\x1b[2J: no answer" in render_summary(many)
     assert summary_json(many)["lookalikes"] == 7
+    left = replace(one, counts=Counts(succeeded=1, pending=3))
+    assert render_tick(left).splitlines()[1:] == [f"  warning: {said}"]
 
 
 def test_a_long_reason_continues_on_the_next_line() -> None:
