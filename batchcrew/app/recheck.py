@@ -18,7 +18,7 @@ from batchcrew.app.wiring import Source, open_crews, open_former
 from batchcrew.base.clock import Clock, to_text
 from batchcrew.base.errors import CrewUnusable
 from batchcrew.crew import CrewClient
-from batchcrew.engine import Settling, Stop
+from batchcrew.engine import Judging, Settling, Stop
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, EndedAttempt, Ledger, Rechecked, RecordedJobFile
 from batchcrew.model import exit_codes
@@ -112,6 +112,7 @@ class _Recheck:
         self._result = result
         self._clients: Mapping[str, CrewClient] = {}
         self._former: Mapping[tuple[str, str], CrewClient] = {}
+        self._judging = Judging(jobfile.rules, ledger)
         self._unclear: Counter[CrewClient] = Counter()
         self._at_once = min(AT_ONCE, jobfile.run.concurrency)
 
@@ -179,8 +180,10 @@ class _Recheck:
         self._unclear[client] = 0
         match answer.state:
             case ExecutionState.SUCCEEDED:
-                await self._ledger.recheck(Rechecked(attempt, answer))
-                return Look(attempt, Finding.SUCCEEDED)
+                verdict = await self._judging.verdict(attempt, answer, attempt.inputs)
+                found = Rechecked(attempt, answer, verdict.rejected)
+                await self._ledger.recheck(found)
+                return Look(attempt, Finding.SUCCEEDED if found.succeeded else Finding.FAILED, found.reason)
             case ExecutionState.FAILED:
                 await self._ledger.recheck(Rechecked(attempt, answer))
                 return Look(attempt, Finding.FAILED, answer.error)

@@ -26,7 +26,7 @@ from batchcrew.config.crews import DEFAULT_CREW, ServedCrew
 from batchcrew.config.money import cost, price_texts
 from batchcrew.config.settings import RunSettings
 from batchcrew.crew import crew_address
-from batchcrew.engine import Crews, EngineResult, RunContext, RunEnvironment, Scheduler, Stop
+from batchcrew.engine import Crews, EngineResult, Judging, RunContext, RunEnvironment, Scheduler, Stop
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import NEXT_RUN_RESUMES, SHOWN_GROUPS, BatchKey, BatchLock, Ledger
 from batchcrew.model import exit_codes
@@ -257,6 +257,7 @@ async def _run(
         run_id=run_id,
         settings=crews.settings,
         single_pass=request.once,
+        judging=Judging(jobfile.rules, ledger),
     )
     engine = await _schedule(run, crews, limit=request.limit, may_start=taken.decided)
     before = result.counts
@@ -322,6 +323,8 @@ def _ended(result: RunResult, run_id: str, engine: EngineResult, counts: Counts,
         run_id=run_id,
         counts=counts,
         kickoffs=engine.kickoffs,
+        lookalikes=engine.lookalikes,
+        lookalike_example=engine.lookalike_example,
         slowest=tuple(line for _, _, line in sorted(engine.slowest, reverse=True)),
         stopped=stopped,
         stop_detail=stop.detail if stopped else None,

@@ -69,6 +69,12 @@ def _keep() -> click.Command:
     return command
 
 
+def _judge() -> click.Command:
+    from batchcrew.cli.judge import command
+
+    return command
+
+
 def _recheck() -> click.Command:
     from batchcrew.cli.recheck import command
 
@@ -145,6 +151,7 @@ COMMANDS = {
     "failures": LazyCommand(_failures, "Explain the failed and held jobs, by kind."),
     "retry": LazyCommand(_retry, "Reset ended jobs to pending, for the next run."),
     "keep": LazyCommand(_keep, "Accept the answers of stale jobs, without running them again."),
+    "judge": LazyCommand(_judge, "Apply the rules of `accept:` to stored answers; pay nothing."),
     "recheck": LazyCommand(_recheck, "Poll again the executions that timed out or were lost."),
     "attach": LazyCommand(_attach, "Assign an execution to a job by its kickoff_id."),
     "adopt": LazyCommand(_adopt, "Record and watch executions that another script started."),

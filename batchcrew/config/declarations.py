@@ -100,7 +100,7 @@ def _setting(name: str, field: FieldInfo) -> Setting:
     default = _default_text(field, notation)
     example = _marker(field, Example)
     return Setting(
-        name=name,
+        name=field.alias or name,
         summary=summary(description),
         details=" ".join(description.partition("\n\n")[2].split()),
         default=default,

@@ -27,7 +27,7 @@ Reuse = Annotated[
     Literal["batch", "off"],
     BeforeValidator(lambda value: "off" if value is False else value, json_schema_input_type=Literal["batch", "off"]),
 ]
-RetryClass = Literal["crew_error", "lost", "timeout"]
+RetryClass = Literal["crew_error", "lost", "timeout", "rejected"]
 PollStrategy = Literal["learned", "backoff", "fixed"]
 BreakerClass = Literal["api", "crew_error"]
 Delivery = Literal["at_least_once", "at_most_once"]
@@ -45,7 +45,8 @@ class RetrySettings(Settings):
     max: PositiveDuration = 300.0
     """Longest wait."""
     on: tuple[RetryClass, ...] = ("crew_error", "lost")
-    """Outcomes to retry. The default omits timeout, because a timed-out execution may still be running."""
+    """Outcomes to retry. The default omits timeout, because a timed-out execution may still be running, and rejected
+    (an answer that `accept` rejects), because it was paid for."""
     never: Annotated[
         tuple[Annotated[str, Field(min_length=3, max_length=200)], ...],
         DefaultText("a list"),

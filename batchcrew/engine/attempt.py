@@ -19,7 +19,7 @@ from batchcrew.engine.missing_inputs import missing_message
 from batchcrew.engine.observe.choice import Watchers, age_of
 from batchcrew.engine.observe.deadline import LASTING_TIMES, ExecutionDeadline
 from batchcrew.engine.observe.watcher import NotDue, Observation
-from batchcrew.model.attempt import Attempt, Outcome, Progress, Watch
+from batchcrew.model.attempt import Attempt, AttemptState, Outcome, Progress, Watch
 from batchcrew.model.crew_answers import (
     Accepted,
     BadInputs,
@@ -96,9 +96,9 @@ class AttemptTask:
         Raises:
             LedgerError: the ledger cannot be written.
         """
-        if self.attempt.kickoff_id is not None:
-            return await self._watch(resumed=True)
-        return await self._kick_off()
+        kicked_off = self.attempt.kickoff_id is not None
+        outcome = await (self._watch(resumed=True) if kicked_off else self._kick_off())
+        return None if outcome is None else await self._judged(outcome)
 
     def release(self) -> None:
         """Free the slot: the outcome is durable."""
@@ -112,6 +112,14 @@ class AttemptTask:
     def doubt(self, reason: str) -> Outcome:
         """Return the outcome if the kickoff's answer will never be known."""
         return retry.in_doubt(reason, delivery=self._context.settings.delivery, **self._decisions())
+
+    async def _judged(self, outcome: Outcome) -> Outcome:
+        """Return the outcome after the job file's rules have judged its answer, if it has one."""
+        judging, execution = self._context.judging, outcome.execution
+        if judging is None or execution is None or outcome.attempt_state is not AttemptState.SUCCEEDED:
+            return outcome
+        verdict = await judging.verdict(self.attempt, execution, self.attempt.inputs)
+        return retry.judged(outcome, verdict, **self._decisions())
 
     # Kickoff
 

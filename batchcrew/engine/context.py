@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from batchcrew.base.clock import Clock
 from batchcrew.config.crews import CrewSettings
 from batchcrew.config.settings import RunSettings
+from batchcrew.engine.judging import Judging
 from batchcrew.engine.stopping import Stop
 from batchcrew.ledger import BatchKey, Ledger
 from batchcrew.model.events import Action, Observe, Warned
@@ -37,6 +38,7 @@ class RunContext:
     Args:
         run_id: the run's id in the ledger; the ids of its attempts begin with it.
         single_pass: True for a tick, which does the work that is due now and returns.
+        judging: applies the job file's rules to answers; None: every answer counts.
     """
 
     environment: RunEnvironment
@@ -45,6 +47,7 @@ class RunContext:
     run_id: str
     settings: RunSettings
     single_pass: bool = False
+    judging: Judging | None = None
 
     @property
     def stop(self) -> Stop:

@@ -21,6 +21,10 @@ class EngineResult:
     """Kickoffs that were settled as in doubt, by crew: the crew may have charged for each of them."""
     ended: int = 0
     failed: int = 0
+    lookalikes: int = 0
+    """Succeeded jobs whose answer may be none."""
+    lookalike_example: tuple[str, str] | None = None
+    """The job_id of the first one, and what its answer looks like."""
     slowest: list[tuple[float, str, JobLine]] = field(default_factory=list)
     """A heap of the slowest ended executions of this run."""
 
@@ -36,6 +40,9 @@ class EngineResult:
             seconds: from its kickoff to its end; None without a kickoff.
         """
         self.in_doubt[attempt.crew] += outcome.attempt_state is AttemptState.IN_DOUBT
+        if outcome.lookalike is not None and outcome.job_state is JobState.SUCCEEDED:
+            self.lookalikes += 1
+            self.lookalike_example = self.lookalike_example or (attempt.job_id, outcome.lookalike)
         if outcome.job_state is not JobState.PENDING:
             self.ended += 1
             self.failed += outcome.job_state is JobState.FAILED

@@ -9,6 +9,7 @@ from batchcrew.config.settings import Delivery, OnChange, RetryClass, RetrySetti
 from batchcrew.model.attempt import AttemptState, Outcome
 from batchcrew.model.execution import Execution, ExecutionState
 from batchcrew.model.job import JobState
+from batchcrew.model.verdict import Verdict, rejection
 
 JITTER = 0.1
 """Waits differ by up to this share, so that jobs that failed together do not start again together."""
@@ -36,6 +37,20 @@ def ended(execution: Execution, *, attempts_used: int, retry: RetrySettings, rng
         return Outcome(attempt_state=AttemptState.SUCCEEDED, job_state=JobState.SUCCEEDED, execution=execution)
     reason = execution.error or f"the crew reported '{execution.word}' without a reason"
     return _failed(AttemptState.FAILED, "crew_error", reason, attempts_used, retry, rng, execution)
+
+
+def judged(
+    outcome: Outcome, verdict: Verdict, *, attempts_used: int, retry: RetrySettings, rng: random.Random
+) -> Outcome:
+    """Return the outcome of a succeeded execution whose answer was judged: a rejected one keeps all that it returned.
+
+    Another kickoff would be paid for and may give the same answer, so it is retried only if `retry.on` says so.
+    """
+    if verdict.rejected is None:
+        return replace(outcome, lookalike=verdict.lookalike)
+    reason = rejection(verdict.rejected)
+    failed = _failed(AttemptState.FAILED, "rejected", reason, attempts_used, retry, rng, outcome.execution)
+    return replace(failed, answer_rejected=verdict.rejected)
 
 
 def outdated(outcome: Outcome, on_change: OnChange) -> Outcome:

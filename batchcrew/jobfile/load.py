@@ -9,6 +9,7 @@ from typing import Any
 
 from batchcrew.config.crews import DEFAULT_CREW, CrewSettings
 from batchcrew.config.settings import RunSettings
+from batchcrew.jobfile.accept import read_rules
 from batchcrew.jobfile.crews import crew_of_options, override, read_crews
 from batchcrew.jobfile.entries import Recipe, Rows
 from batchcrew.jobfile.entry_parser import EntryReader, check_meta
@@ -126,6 +127,7 @@ class _Reader:
             return None
         crews = self._crews(root)
         run = self._section(root, "run", RunSettings)
+        rules = read_rules(root, self._today.isoformat(), self._findings)
         defaults = self._section(root, "defaults", Defaults)
         _check_default_meta(root, self._problems)
         batch, ledger = self._batch(root), self._ledger(root)
@@ -156,6 +158,7 @@ class _Reader:
             content=Content(entries=tuple(entries), shape=shape, dated=dated),
             warnings=tuple(self._findings.warnings),
             ledger=ledger,
+            rules=rules,
         )
 
     @cached_property

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
+from batchcrew.config.accept import AcceptSettings
 from batchcrew.config.crews import Crew
 from batchcrew.config.declarations import Settings, summary
 from batchcrew.config.settings import RunSettings
@@ -126,6 +127,8 @@ class Document(Settings):
     """Several crews by name; a job selects one with `crew: name`."""
     run: RunSettings = RunSettings()
     """How the batch is run; a command-line option of the same name takes precedence."""
+    accept: AcceptSettings = AcceptSettings()
+    """When an answer counts; a rejected answer makes its job fail, and is kept."""
     defaults: Defaults = Defaults()
     """Inputs and meta of every job; a job's own values take precedence."""
     jobs: Annotated[list[Entry], Field(min_length=1)]

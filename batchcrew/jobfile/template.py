@@ -163,7 +163,7 @@ class Template:
             TemplateProblem: a name is not defined, a filter fails, or the value is too large or does not exist in JSON.
         """
         try:
-            value = self._render({"date": today, **row, "row": row})
+            value = self._render(self._variables(row, today))
             return _checked(value)
         except UndefinedError as exc:
             unknown, message = _undefined_words(exc, row)
@@ -173,6 +173,9 @@ class Template:
             raise TemplateProblem(f"{self} (at {place}): {exc}") from None
         except Exception as exc:  # noqa: BLE001 - filters of a template raise whatever Python raises
             raise TemplateProblem(f"{self}: {_plain_words(exc)}") from None
+
+    def _variables(self, row: Mapping[str, Any], today: str) -> Mapping[str, Any]:
+        return {"date": today, **row, "row": row}
 
     def text(self, row: Mapping[str, Any], today: str) -> str:
         """Return the value as text. Only text and whole numbers are allowed.

@@ -11,7 +11,7 @@
 | `staging.py`, `comparing.py`, `merging.py` | a job file on its way into the ledger |
 | `to_start.py` | the jobs that a run would start |
 | `batch.py` | what the ledger has recorded of a batch |
-| `transitions.py`, `attaching.py`, `rechecks.py` | the states of attempts, and of their jobs |
+| `transitions.py`, `attaching.py`, `rechecks.py`, `judging.py` | the states of attempts, and of their jobs |
 | `watching.py` | the progress of an execution, and where the next tick continues to poll it |
 | `stale.py`, `missing_inputs.py`, `retries.py` | the states of jobs without an attempt |
 | `runs.py`, `clock_jumps.py`, `spill.py`, `lock.py` | runs, and one run per batch |
@@ -23,11 +23,13 @@ from batchcrew.ledger.batch import BatchKey, RecordedJobFile, SentColumns
 from batchcrew.ledger.comparing import Staged
 from batchcrew.ledger.connection import NEXT_RUN_RESUMES
 from batchcrew.ledger.connection import lock_schema as schema_lock
+from batchcrew.ledger.judging import JudgedAttempt, JudgedJob
 from batchcrew.ledger.ledger import Ledger
 from batchcrew.ledger.lock import BatchLock
 from batchcrew.ledger.naming import require_usable_name
 from batchcrew.ledger.reader import LedgerReader
 from batchcrew.ledger.reading import Reading
+from batchcrew.ledger.reads.answers import StoredAnswer
 from batchcrew.ledger.reads.rechecks import EndedAttempt
 from batchcrew.ledger.reads.status import SHOWN_GROUPS
 from batchcrew.ledger.rechecks import Rechecked
@@ -48,6 +50,8 @@ __all__ = [
     "Claim",
     "Duplicate",
     "EndedAttempt",
+    "JudgedAttempt",
+    "JudgedJob",
     "Ledger",
     "LedgerReader",
     "MonthBudget",
@@ -57,6 +61,7 @@ __all__ = [
     "RetrySelection",
     "SentColumns",
     "Staged",
+    "StoredAnswer",
     "ToStart",
     "Vacuumed",
     "require_usable_name",

@@ -96,6 +96,6 @@ async def _reopen(connection: aiosqlite.Connection, attempt_id: str, now: str) -
     await connection.execute_fetchall(
         "UPDATE attempts SET state = 'kicked_off', kicked_off_at = ?, ended_at = NULL, reason = NULL,"
         " reason_fingerprint = NULL, watch = NULL, progress = NULL, output = NULL, result_json = NULL,"
-        " token_usage = NULL, execution_time = NULL, answer = NULL WHERE id = ?",
+        " token_usage = NULL, execution_time = NULL, answer = NULL, answer_rejected = NULL WHERE id = ?",
         (now, attempt_id),
     )

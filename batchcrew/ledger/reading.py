@@ -1,5 +1,6 @@
 """Everything that can be read from a ledger, for whoever has a connection to it. Nothing here changes it."""
 
+from batchcrew.ledger.reads.answers import AnswerReads
 from batchcrew.ledger.reads.attempts import AttemptReads
 from batchcrew.ledger.reads.batches import BatchReads
 from batchcrew.ledger.reads.failures import FailureReads
@@ -10,7 +11,9 @@ from batchcrew.ledger.reads.runs import RunReads
 from batchcrew.ledger.reads.status import StatusReads
 
 
-class Reading(BatchReads, JobReads, AttemptReads, RecheckReads, RunReads, StatusReads, ResultReads, FailureReads):
+class Reading(
+    BatchReads, JobReads, AttemptReads, RecheckReads, RunReads, StatusReads, ResultReads, FailureReads, AnswerReads
+):
     """The read methods that `Ledger` and `LedgerReader` share.
 
     Every method raises `LedgerError` when the file cannot be read.

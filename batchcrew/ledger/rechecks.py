@@ -13,6 +13,7 @@ from batchcrew.ledger.transitions import make_latest, plain_text, results_of, ta
 from batchcrew.model.attempt import AttemptState
 from batchcrew.model.execution import Execution, ExecutionState
 from batchcrew.model.job import JobState
+from batchcrew.model.verdict import rejection
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,18 @@ class Rechecked:
 
     attempt: EndedAttempt
     execution: Execution
+    answer_rejected: str | None = None
+    """Why a rule of `accept:` rejects the answer; None: no rule does."""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the execution has succeeded with an answer that counts."""
+        return self.execution.state is ExecutionState.SUCCEEDED and self.answer_rejected is None
+
+    @property
+    def reason(self) -> str | None:
+        """Why it has not succeeded."""
+        return self.execution.error if self.answer_rejected is None else rejection(self.answer_rejected)
 
 
 async def record(connection: aiosqlite.Connection, found: Rechecked, now: str) -> None:
@@ -32,7 +45,7 @@ async def record(connection: aiosqlite.Connection, found: Rechecked, now: str) -
     Raises:
         LedgerError: the attempt or its job is in another state.
     """
-    attempt, execution = found.attempt, found.execution
+    attempt = found.attempt
     job = await one(connection, "SELECT state FROM jobs WHERE id = ?", (attempt.job_key,))
     if job is None or job[0] not in {JobState.FAILED, JobState.HELD, JobState.PENDING}:
         raise _changed(attempt)
@@ -47,7 +60,7 @@ async def record(connection: aiosqlite.Connection, found: Rechecked, now: str) -
     reason = await _record_attempt(connection, found, now)
     if outdated is not None:
         return
-    if execution.state is ExecutionState.SUCCEEDED:
+    if found.succeeded:
         await connection.execute(
             "UPDATE jobs SET state = 'succeeded', reason = NULL, reason_fingerprint = NULL, not_before = '',"
             " before_retry = NULL, updated_at = ? WHERE id = ?",
@@ -70,14 +83,21 @@ async def _record_attempt(connection: aiosqlite.Connection, found: Rechecked, no
         LedgerError: the attempt is in another state.
     """
     attempt, execution = found.attempt, found.execution
-    succeeded = execution.state is ExecutionState.SUCCEEDED
-    text = None if succeeded else plain_text(execution.error)
+    text = None if found.succeeded else plain_text(found.reason)
     reason = (text, None if text is None else reason_fingerprint(text))
-    state = AttemptState.SUCCEEDED if succeeded else AttemptState.FAILED
+    state = AttemptState.SUCCEEDED if found.succeeded else AttemptState.FAILED
     cursor = await connection.execute(
         "UPDATE attempts SET state = ?, ended_at = ?, reason = ?, reason_fingerprint = ?, output = ?, result_json = ?,"
-        " token_usage = ?, execution_time = ?, answer = ? WHERE id = ? AND state IN ('timed_out', 'lost')",
-        (state.value, now, *reason, *results_of(execution), attempt.attempt_id),
+        " token_usage = ?, execution_time = ?, answer = ?, answer_rejected = ?"
+        " WHERE id = ? AND state IN ('timed_out', 'lost')",
+        (
+            state.value,
+            now,
+            *reason,
+            *results_of(execution),
+            plain_text(found.answer_rejected),
+            attempt.attempt_id,
+        ),
     )
     if cursor.rowcount != 1:
         raise _changed(attempt)

@@ -52,7 +52,8 @@ _KICK_OFF = Statement(
 # (intended | kicked_off) -> ended, in one transaction with the job: open -> ended | pending
 _END_ATTEMPT = Statement(
     "UPDATE attempts SET state = ?, ended_at = ?, reason = ?, reason_fingerprint = ?, output = ?, result_json = ?,"
-    " token_usage = ?, execution_time = ?, answer = ? WHERE id = ? AND state IN ('intended', 'kicked_off')"
+    " token_usage = ?, execution_time = ?, answer = ?, answer_rejected = ?"
+    " WHERE id = ? AND state IN ('intended', 'kicked_off')"
 )
 _END_JOB = Statement(
     "UPDATE jobs SET state = ?, reason = ?, reason_fingerprint = ?, not_before = ?, charged = charged - ?,"
@@ -147,6 +148,7 @@ def end(
                     reason,
                     fingerprint,
                     *results_of(execution),
+                    plain_text(outcome.answer_rejected),
                     attempt.attempt_id,
                 )
             ],

@@ -105,3 +105,7 @@ class Outcome:
     """Seconds until the job may start again; set when `job_state` is pending."""
     uses_attempt: bool = False
     """Whether it counts against `retry.attempts` although `attempt_state` is rejected."""
+    answer_rejected: str | None = None
+    """Why a rule of `accept:` rejects the answer; None: no rule does."""
+    lookalike: str | None = None
+    """What the answer of a succeeded attempt looks like if it may be none: `an apology`."""

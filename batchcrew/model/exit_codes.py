@@ -112,6 +112,11 @@ def of_recheck(counts: "Counts", *, stopped: bool, no_clear_answer: bool) -> Exi
     return ExitCode.STOPPED if stopped else _of_jobs(counts)
 
 
+def of_judge(counts: "Counts", *, dry_run: bool) -> ExitCode:
+    """Return the exit code of `judge`: that of a run which leaves these jobs; 0 if nothing was to be changed."""
+    return ExitCode.SUCCEEDED if dry_run else _of_jobs(counts)
+
+
 def of_check(*, missing_inputs: bool, crew_unusable: bool, needs_consent: bool) -> ExitCode:
     """Return the exit code of `check`: that of a run that cannot start a job, else 0."""
     if missing_inputs:

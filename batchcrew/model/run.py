@@ -116,6 +116,10 @@ class RunResult:
     """Jobs that succeeded without an output."""
     without_output_jobs: tuple[str, ...] = ()
     """Their job_ids (the first few)."""
+    lookalikes: int = 0
+    """Jobs of this run that succeeded with an answer that may be none."""
+    lookalike_example: tuple[str, str] | None = None
+    """The job_id of the first one, and what its answer looks like: `an apology`."""
     ledger: str = ""
     jobfile: str = ""
     jobfile_options: tuple[str, ...] = ()

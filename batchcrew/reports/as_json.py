@@ -111,9 +111,9 @@ def summary_json(result: RunResult) -> JsonDict:
     """Return how a run ended.
 
     `{"batch", "run_id", "exit_code", "stopped", "stop_detail", "counts", "wall_seconds", "kickoffs", "cost",
-    "unanswered", "unsure", "slowest", "failing", "failure_groups", "possible_duplicates", "without_output", "ledger",
-    "jobfile", "warnings", "next"}`; `without_output` counts the jobs that succeeded without an output, and `next` is a
-    list of `{"purpose", "command"}`.
+    "unanswered", "unsure", "slowest", "failing", "failure_groups", "possible_duplicates", "without_output",
+    "lookalikes", "ledger", "jobfile", "warnings", "next"}`; `without_output` counts the jobs that succeeded without an
+    output, `lookalikes` those of this run whose answer may be none, and `next` is a list of `{"purpose", "command"}`.
     """
     return {
         "batch": result.batch,
@@ -132,6 +132,7 @@ def summary_json(result: RunResult) -> JsonDict:
         "failure_groups": [brief_json(group) for group in result.failures.groups],
         "possible_duplicates": list(result.duplicates),
         "without_output": result.without_output,
+        "lookalikes": result.lookalikes,
         "ledger": result.ledger,
         "jobfile": result.jobfile,
         "warnings": list(result.warnings),

@@ -53,6 +53,8 @@ def render_summary(result: RunResult) -> str:
     lines += [f"  {line}" for line in _body(result)]
     if result.without_output:
         lines.append(f"  warning: {without_output_line(result.without_output, result.without_output_jobs)}")
+    if result.lookalikes:
+        lines.append(f"  warning: {lookalikes_line(result.lookalikes, result.lookalike_example)}")
     lines += [f"  warning: {clean_text(warning)}" for warning in result.warnings]
     commands = list(next_commands(result))
     width = max((len(purpose) for purpose, _ in commands), default=0)
@@ -61,14 +63,20 @@ def render_summary(result: RunResult) -> str:
 
 
 def render_tick(result: RunResult) -> str:
-    """Render the summary of a tick: one line while work is left, the full summary once the batch ended or stopped."""
+    """Render the summary of a tick: one line while work is left, the full summary once the batch ended or stopped.
+
+    A warning about this tick's answers follows the line.
+    """
     counts = result.counts
     if result.stopped is not None or (result.run_id is not None and not counts.left):
         return render_summary(result)
     if result.run_id is None:
         return headline(result)
     kickoffs = "1 kickoff" if result.kickoffs == 1 else f"{result.kickoffs} kickoffs"
-    return f"{clean_text(result.batch)}: {kickoffs} in this tick; {_jobs(counts.total)}: {count_words(counts)}"
+    line = f"{clean_text(result.batch)}: {kickoffs} in this tick; {_jobs(counts.total)}: {count_words(counts)}"
+    if result.lookalikes:  # no other tick counts these
+        line += f"\n  warning: {lookalikes_line(result.lookalikes, result.lookalike_example)}"
+    return line
 
 
 def headline(result: RunResult) -> str:
@@ -154,6 +162,15 @@ def duplicates_line(number: int, job_ids: Sequence[str]) -> str:
 def without_output_line(number: int, job_ids: Sequence[str]) -> str:
     """Return `2 jobs succeeded without an output (jobs a, b)`; `job_ids` may be the first few of the `number`."""
     return f"{_jobs(number)} succeeded without an output{_named(number, job_ids)}"
+
+
+def lookalikes_line(number: int, example: tuple[str, str] | None) -> str:
+    """Return `3 jobs succeeded with an answer that may be none (such as job tokyo: an apology)`."""
+    text = f"{_jobs(number)} succeeded with an answer that may be none"
+    if example is None:
+        return text
+    job_id, kind = example
+    return f"{text} ({'such as job' if number > 1 else 'job'} {clean_text(job_id, limit=_ID_COLUMNS)}: {kind})"
 
 
 def _named(number: int, job_ids: Sequence[str]) -> str:

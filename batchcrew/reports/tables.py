@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from batchcrew.base.clock import from_text
+from batchcrew.base.lookalikes import lookalike
 from batchcrew.base.quantities import format_duration
 from batchcrew.base.text import clean_block, clean_text, display_width, pad, wrap
 from batchcrew.model.run import Plan
@@ -335,6 +336,13 @@ def _attempt(attempt: AttemptDetail, width: int) -> Iterator[str]:
         yield f"    task {clean_text(task.task_id)}{about}:"
         if task.output is not None:
             yield from _block(task.output, width, 6)
+    yield from _output(attempt, width)
+
+
+def _output(attempt: AttemptDetail, width: int) -> Iterator[str]:
+    looks_like = lookalike(attempt.output) if attempt.output else None
+    if looks_like is not None:
+        yield f"    looks like: {looks_like}"
     if attempt.output is not None:
         yield "    output:"
         yield from _block(attempt.output, width, 6)

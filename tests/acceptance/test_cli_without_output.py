@@ -8,6 +8,7 @@ from plain_crew import PlainCrew
 
 JOB_FILE = """
 crew: {{url: "{url}", token: t}}
+accept: {{not_empty: false}}
 run: {{poll: {{initial: 10ms, max: 50ms, settle: 0s}}}}
 jobs: [{{rows: l.csv}}]
 """

@@ -14,11 +14,12 @@ from batchcrew.base.clock import Clock, SystemClock
 from batchcrew.config.crews import CrewSettings, RemoteCrew
 from batchcrew.config.settings import PollSettings, RetrySettings, RunSettings
 from batchcrew.crew import CrewClient, crew_address
-from batchcrew.engine import Crews, EngineResult, RunContext, RunEnvironment, Scheduler, Stop
+from batchcrew.engine import Crews, EngineResult, Judging, RunContext, RunEnvironment, Scheduler, Stop
 from batchcrew.ledger import BatchKey, Ledger
 from batchcrew.model.events import Event, KickedOff, Warned
 from batchcrew.model.job import Job, Location
 from batchcrew.model.run import Counts, StopReason
+from batchcrew.model.verdict import AnswerRules
 from batchcrew.model.views import BatchStatus, JobDetail, ResultRow
 from batchcrew.server import CrewServer, Faults, ServeOptions, Spread
 
@@ -64,6 +65,8 @@ class Bench:
     stop_after_kickoffs: int | None = None
     """Stop the run, without waiting for its executions, after this many accepted kickoffs."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    rules: AnswerRules | None = None
+    """When an answer counts; None: always."""
     urls: dict[str, str] = field(default_factory=dict)
     """URLs of crews that are not on `server`, by crew."""
 
@@ -98,6 +101,7 @@ class Bench:
                 run_id=run_id,
                 settings=self.settings,
                 single_pass=once,
+                judging=None if self.rules is None else Judging(self.rules, ledger),
             )
             crews = Crews(settings=self.crews, clients=clients)
             scheduler = Scheduler(context, crews, limit=limit, unreachable=unreachable)

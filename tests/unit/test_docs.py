@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 from batchcrew.cli import COMMANDS, batchcrew
+from batchcrew.config.accept import AcceptSettings
 from batchcrew.config.crews import CrewSettings, RemoteCrew, ServedCrew, ServeSettings
 from batchcrew.config.declarations import Setting, Settings, declared
 from batchcrew.config.limits import FailureLimit
@@ -68,6 +69,7 @@ def settings_of(table: str) -> list[Setting]:
         return [kinds["url"], kinds["serve"], *declared(CrewSettings)]
     tables: dict[str, type[Settings]] = {
         "serve": ServeSettings,
+        "accept": AcceptSettings,
         "run": RunSettings,
         "retry": RetrySettings,
         "breaker": BreakerSettings,
@@ -78,7 +80,9 @@ def settings_of(table: str) -> list[Setting]:
 
 
 def table_text(table: str) -> str:
-    of = {"serve": " of `serve`", "stop_after_failures": " of `stop_after_failures`"}.get(table, "")
+    of = {"serve": " of `serve`", "accept": " of `accept`", "stop_after_failures": " of `stop_after_failures`"}.get(
+        table, ""
+    )
     prefix = f"{table}." if table in {"retry", "breaker", "poll"} else ""
     lines = [f"| key{of} | default | meaning |", "|---|---|---|"]
     for setting in settings_of(table):
@@ -92,7 +96,7 @@ def test_the_tables_of_settings_are_their_declarations() -> None:
     page = ROOT / "docs" / "job-file.md"
     pattern = re.compile(r"(<!-- settings: (\w+) -->\n).*?(\n<!-- end of settings -->)", re.DOTALL)
     text = page.read_text(encoding="utf-8")
-    assert len(pattern.findall(text)) == 7
+    assert len(pattern.findall(text)) == 8
     check_generated(page, pattern.sub(lambda match: match[1] + table_text(match[2]) + match[3], text))
 
 

@@ -19,6 +19,7 @@ from batchcrew.engine.observe.settling import Settling
 from batchcrew.model.attempt import AttemptState
 from batchcrew.model.execution import Execution, ExecutionState, TaskResult
 from batchcrew.model.job import JobState
+from batchcrew.model.verdict import ACCEPTED, Verdict
 
 MIDDLE = Middle()
 FAILED = Execution(state=ExecutionState.FAILED, word="error", error="no model")
@@ -39,6 +40,25 @@ def test_no_text_of_the_engine_holds_a_command(path: Path) -> None:
 def test_a_success_ends_the_job() -> None:
     outcome = retry.ended(SUCCEEDED, attempts_used=1, retry=RetrySettings(), rng=MIDDLE)
     assert (outcome.attempt_state, outcome.job_state) == (AttemptState.SUCCEEDED, JobState.SUCCEEDED)
+
+
+@pytest.mark.parametrize(
+    ("on", "attempts_used", "wait"), [("lost", 1, None), ("rejected", 1, 5.0), ("rejected", 3, None)]
+)
+def test_a_rejected_answer_fails_its_job_and_keeps_its_execution(
+    on: Any, attempts_used: int, wait: float | None
+) -> None:
+    settings = RetrySettings(on=(on,))
+    ended = retry.ended(SUCCEEDED, attempts_used=attempts_used, retry=settings, rng=MIDDLE)
+    outcome = retry.judged(ended, Verdict("too short"), attempts_used=attempts_used, retry=settings, rng=MIDDLE)
+    assert (outcome.attempt_state, outcome.execution) == (AttemptState.FAILED, SUCCEEDED)
+    assert (outcome.reason, outcome.answer_rejected) == ("answer rejected: too short", "too short")
+    assert (outcome.retry_in, outcome.job_state) == (wait, JobState.FAILED if wait is None else JobState.PENDING)
+    # its inputs have changed meanwhile: the job runs with the new ones, and nothing is stale
+    assert retry.outdated(outcome, "keep").job_state is JobState.PENDING
+    assert retry.outdated(
+        retry.judged(ended, ACCEPTED, attempts_used=1, retry=settings, rng=MIDDLE), "keep"
+    ).job_state is (JobState.STALE)
 
 
 @pytest.mark.parametrize(("attempts_used", "wait"), [(1, 5.0), (2, 10.0), (3, None)])

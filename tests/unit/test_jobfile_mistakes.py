@@ -169,7 +169,7 @@ HEAD: dict[str, tuple[str, Expected]] = {
     ),
     "retry class": (
         RIGHT + "run: {retry: {on: [crew_eror]}}\n",
-        ("x.yaml:3:20", "`run.retry.on[0]`", "'crew_error', 'lost' or 'timeout'", "'crew_eror'"),
+        ("x.yaml:3:20", "`run.retry.on[0]`", "'crew_error', 'lost', 'timeout' or 'rejected'", "'crew_eror'"),
     ),
     "waits": (
         RIGHT + "run:\n  poll: {initial: 1m, max: 2s}\n",

@@ -12,7 +12,7 @@ from batchcrew.model.failures import FailureGroup, FailureGroups
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, JobLine, RunResult, StopReason
 from batchcrew.reports.as_json import json_document, summary_json
-from batchcrew.reports.summary import next_commands, render_summary
+from batchcrew.reports.summary import next_commands, render_summary, render_tick
 
 DONE = RunResult(
     batch="travel",
@@ -138,6 +138,17 @@ def test_jobs_without_an_output_are_counted_in_a_warning() -> None:
     assert summary_json(many)["without_output"] == 7
 
 
+def test_answers_that_may_be_none_are_counted_with_one_example() -> None:
+    one = replace(DONE, lookalikes=1, lookalike_example=("a", "an apology"))
+    many = replace(DONE, lookalikes=7, lookalike_example=("a\x1b[2J", "no answer"))
+    said = "1 job succeeded with an answer that may be none (job a: an apology)"
+    assert f"  warning: {said}" in render_summary(one).splitlines()
+    assert "such as job a\\x1b[2J: no answer" in render_summary(many)
+    assert summary_json(many)["lookalikes"] == 7
+    left = replace(one, counts=Counts(succeeded=1, pending=3))
+    assert render_tick(left).splitlines()[1:] == [f"  warning: {said}"]
+
+
 def test_a_long_reason_continues_on_the_next_line() -> None:
     reason = "missing inputs: " + "budget, " * 200
     result = replace(DONE, counts=Counts(failed=1), failures=groups(group(1, reason)))
@@ -258,6 +269,7 @@ def test_the_summary_as_json_has_stable_keys() -> None:
         ],
         "possible_duplicates": ["a"],
         "without_output": 0,
+        "lookalikes": 0,
         "ledger": "results/batchcrew.db",
         "jobfile": "jobs/demo.yaml",
         "warnings": [],

@@ -1,5 +1,7 @@
 """Attempts: those in progress, and the addresses at which attempts were started."""
 
+from typing import Any
+
 import aiosqlite
 
 from batchcrew.ledger.batch import BatchKey
@@ -81,6 +83,12 @@ class AttemptReads(Reads):
             )
             for row in found
         ]
+
+    async def row_of(self, job_key: int) -> dict[str, Any]:
+        """Return the columns of a job's row."""
+        text = await self._value("SELECT row FROM jobs WHERE id = ?", (job_key,))
+        row: dict[str, Any] = decode_json(text) if text else {}
+        return row
 
     async def unanswered(self, key: BatchKey) -> int:
         """Return the number of kickoffs that may have been sent and whose answer is not recorded."""

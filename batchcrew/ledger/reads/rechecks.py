@@ -1,16 +1,16 @@
 """Attempts that timed out or were lost: their executions may have succeeded since."""
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import aiosqlite
 
 from batchcrew.base.errors import NotInLedger
 from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.fetch import rows
-from batchcrew.ledger.json_text import encode_json
+from batchcrew.ledger.json_text import decode_json, encode_json
 from batchcrew.ledger.reads.base import Reads
 from batchcrew.ledger.reads.jobs import has_job
 from batchcrew.model.attempt import AttemptState
@@ -42,6 +42,8 @@ class EndedAttempt:
     kickoff_id: str
     address: str | None
     """Where it was started; None if the ledger has not recorded it."""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    """The inputs that it was started with."""
 
 
 PageKey: TypeAlias = tuple[int, int]
@@ -103,8 +105,8 @@ async def _unsure_page(
     named = _NAMED if job_ids else ""
     found = await rows(
         connection,
-        "SELECT a.id, a.job, j.job_id, j.state, coalesce(a.sent_crew, j.crew), a.number, a.state, a.kickoff_id, c.url"
-        f" {_UNSURE}{named}{_AFTER}",
+        "SELECT a.id, a.job, j.job_id, j.state, coalesce(a.sent_crew, j.crew), a.number, a.state, a.kickoff_id, c.url,"
+        f" coalesce(a.sent_inputs, j.inputs) {_UNSURE}{named}{_AFTER}",
         {**_parameters(batch_id, job_ids), "job": after[0], "number": after[1], "page": _PAGE},
     )
     page = [
@@ -118,6 +120,7 @@ async def _unsure_page(
             state=AttemptState(row[6]),
             kickoff_id=row[7],
             address=row[8],
+            inputs=decode_json(row[9]) or {},
         )
         for row in found
     ]

@@ -1,7 +1,7 @@
 """Record attempts: their intent, their kickoff_id, their progress and their outcome."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -10,8 +10,9 @@ import aiosqlite
 
 from batchcrew.base.clock import to_text
 from batchcrew.base.errors import MAX_PROBLEMS, JobFileError, LedgerError, NotRecorded, Problem, UsageError
-from batchcrew.ledger import attaching, rechecks, transitions, watching
+from batchcrew.ledger import attaching, judging, rechecks, transitions, watching
 from batchcrew.ledger.batch import BatchKey
+from batchcrew.ledger.judging import JudgedJob
 from batchcrew.ledger.rechecks import Rechecked
 from batchcrew.ledger.spill import SpilledKickoff
 from batchcrew.ledger.transitions import MonthBudget
@@ -125,3 +126,8 @@ class AttemptWrites(Writes):
         """Record what the crew reports now of an attempt that had ended; its job has not succeeded."""
         now = self._now()
         await self._writing.call(lambda connection: rechecks.record(connection, found, now))
+
+    async def judged(self, jobs: Sequence[JudgedJob]) -> None:
+        """Record changed verdicts on stored answers, all in one transaction."""
+        now = self._now()
+        await self._writing.call(lambda connection: judging.record(connection, jobs, now))
