@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from batchcrew.cli import COMMANDS, batchcrew
-from batchcrew.config.crews import CrewSettings, RemoteCrew, ServedCrew, ServeSettings
+from batchcrew.config.crews import REMOTE_ONLY, AuthSettings, CrewSettings, RemoteCrew, ServedCrew, ServeSettings
 from batchcrew.config.declarations import Setting, Settings, declared
 from batchcrew.config.limits import FailureLimit
 from batchcrew.config.settings import BreakerSettings, PollSettings, RetrySettings, RunSettings
@@ -64,8 +64,9 @@ def settings_of(table: str) -> list[Setting]:
     """Return the settings of a table in docs/job-file.md."""
     if table == "crew":
         kinds = {setting.name: setting for kind in (RemoteCrew, ServedCrew) for setting in declared(kind)}
-        return [kinds["url"], kinds["serve"], *declared(CrewSettings)]
+        return [kinds["url"], kinds["serve"], *declared(CrewSettings), *(kinds[name] for name in REMOTE_ONLY)]
     tables: dict[str, type[Settings]] = {
+        "auth": AuthSettings,
         "serve": ServeSettings,
         "run": RunSettings,
         "retry": RetrySettings,
@@ -78,7 +79,7 @@ def settings_of(table: str) -> list[Setting]:
 
 def table_text(table: str) -> str:
     of = {"serve": " of `serve`", "stop_after_failures": " of `stop_after_failures`"}.get(table, "")
-    prefix = f"{table}." if table in {"retry", "breaker", "poll"} else ""
+    prefix = f"{table}." if table in {"auth", "retry", "breaker", "poll"} else ""
     lines = [f"| key{of} | default | meaning |", "|---|---|---|"]
     for setting in settings_of(table):
         default = setting.default if setting.is_described or not setting.default else f"`{setting.default}`"
@@ -91,7 +92,7 @@ def test_the_tables_of_settings_are_their_declarations() -> None:
     page = ROOT / "docs" / "job-file.md"
     pattern = re.compile(r"(<!-- settings: (\w+) -->\n).*?(\n<!-- end of settings -->)", re.DOTALL)
     text = page.read_text(encoding="utf-8")
-    assert len(pattern.findall(text)) == 7
+    assert len(pattern.findall(text)) == 8
     check_generated(page, pattern.sub(lambda match: match[1] + table_text(match[2]) + match[3], text))
 
 
