@@ -63,13 +63,16 @@ class JobFile:
         """
         sending = sending or Sending()
         reserved = {name: crew.reserved_inputs for name, crew in self.crews.items() if isinstance(crew, RemoteCrew)}
-        may_collide = any(reserved.values())
+        may_collide, reported = any(reserved.values()), set[tuple[str, ...]]()
         for entry in self.content.entries:
             if problems.full:
                 return
             for job in entry.jobs(problems, sending):
                 if may_collide and (taken := reserved.get(job.crew, frozenset()) & job.inputs.keys()):
-                    problems.at(job.where, _reserved(job.crew, sorted(taken)))
+                    key = (job.crew, *sorted(taken))
+                    if key not in reported:  # a column is in every row
+                        reported.add(key)
+                        problems.at(job.where, _reserved(*key))
                 yield job
 
     def describe(self) -> tuple[RowsDescription, ...]:
@@ -127,7 +130,7 @@ class JobFile:
         return digest.hexdigest()
 
 
-def _reserved(crew: str, names: list[str]) -> str:
+def _reserved(crew: str, *names: str) -> str:
     inputs = f"the input {named(names[0])}" if len(names) == 1 else f"the inputs {listed(names)}"
     return f"{inputs} cannot be sent to crew {crew}, whose `body: flat` reserves this name; use `inputs:` to rename it"
 
