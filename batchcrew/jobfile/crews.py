@@ -117,9 +117,10 @@ def _read_crew(node: Node, where: Location, name: str, findings: Findings) -> Cr
             return None
         check_headers(node, name, findings)
     crew = validated(crew_type(values), node, where, name, findings, also=("url", "serve"))
-    if isinstance(crew, RemoteCrew) and not crew.meta:
+    if isinstance(crew, RemoteCrew) and isinstance(node, MapNode) and not crew.meta:
         lost = "an execution whose kickoff gets no answer cannot be recognized on the server"
-        findings.warnings.append(f"{_place(where)}: `{name}.meta: false`: kickoffs carry no meta, so {lost}")
+        place = _place(node.keys["meta"])
+        findings.warnings.append(f"{place}: `{name}.meta: false`: kickoffs carry no meta, so {lost}")
     return crew
 
 

@@ -150,8 +150,8 @@ def test_an_option_for_several_crews_is_a_mistake(tmp_path: Path) -> None:
         ("{url: 'http://[::1]:8000'}", None),
         ("{url: 'https://x.example'}", None),
         ("{url: 'https://x.example', headers: {X-Tenant: acme}}", None),
-        ("{url: 'https://x.example', headers: {API-Key: s3cret}}", ("x.yaml:1:50", "API-Key")),
-        ("{url: 'https://x.example', meta: false}", ("x.yaml:1:1", "`crew.meta: false`", "meta")),
+        ("{url: 'https://x.example', headers: {API-Key: s3cret}}", ("x.yaml:1:53", "API-Key")),
+        ("{url: 'https://x.example', meta: false}", ("x.yaml:1:34", "`crew.meta: false`", "meta")),
     ],
 )
 def test_warnings(tmp_path: Path, crew: str, warning: Expected | None) -> None:
