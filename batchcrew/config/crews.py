@@ -102,8 +102,8 @@ class RemoteCrew(CrewSettings):
     sync: bool = False
     """The server answers a kickoff with the result itself, after up to `run.timeout`; it is never polled.
 
-    A run that stops waits for these answers; quit it with a second Ctrl-C. A kickoff whose answer is lost is in
-    doubt, see `run.delivery`."""
+    A run that stops, and a tick, wait for these answers; quit them with a second Ctrl-C. A kickoff whose answer is
+    lost or too late is in doubt, see `run.delivery`."""
 
     @classmethod
     def at(cls, url: str, crew: CrewSettings) -> Self:

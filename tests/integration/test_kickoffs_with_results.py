@@ -13,10 +13,11 @@ from engine_bench import Bench, Faults, RateClock, bench, jobs, serving
 from batchcrew.base.errors import JobFileError, LedgerError
 from batchcrew.config.crews import RemoteCrew
 from batchcrew.config.settings import RetrySettings
+from batchcrew.engine import Stop
 from batchcrew.engine.in_progress import GRACE_SECONDS
 from batchcrew.ledger import Ledger
 from batchcrew.model.attempt import AttemptState, Outcome
-from batchcrew.model.events import KickedOff, KickoffSent, Polled, Understood
+from batchcrew.model.events import KickedOff, KickoffSent, Polled, Understood, Warned
 from batchcrew.model.execution import Execution, ExecutionState, TaskResult
 from batchcrew.model.job import JobState, Location
 from batchcrew.model.run import StopReason
@@ -156,6 +157,25 @@ async def test_a_result_is_written_although_the_rest_of_its_commit_fails(tmp_pat
     rows = await made.rows()
     assert [(row.state, row.output) for row in rows] == [(JobState.OPEN, None), (JobState.SUCCEEDED, "Tokyo")]
     assert [task.task_id for task in (await only_attempt(made, "job-1")).tasks] == ["t"]
+
+
+async def test_a_result_that_cannot_be_written_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: Any, **__: Any) -> None:
+        raise LedgerError("the disk is full")
+
+    async with CrewServer(serving(idempotency=False), faults=Faults(kickoff=[answered({"result": "Tokyo"})])) as server:
+        made = bench(tmp_path, server, delivery="at_most_once")
+        await made.take_in(jobs(1))
+        with monkeypatch.context() as patched:
+            patched.setattr(Ledger, "ended", fails)
+            with pytest.raises(LedgerError):
+                await made.run()
+        (warning,) = [event.message for event in made.of(Warned)]
+        assert "job-0" in warning
+        made.stop = Stop()
+        await made.run()
+        assert server.stats["kickoffs"] == 1
+    assert (await made.counts()).held == 1
 
 
 async def test_a_run_that_leaves_waits_for_the_result_that_is_paid_for(tmp_path: Path) -> None:

@@ -209,13 +209,14 @@ def test_every_test_that_the_promises_name_exists(name: str, least: int) -> None
 
 def test_every_answer_that_is_understood_names_its_contract_test() -> None:
     page = (ROOT / "docs" / "crew-api.md").read_text(encoding="utf-8")
-    lines = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| answer |")]
-    assert len(lines) > 30
+    lines = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| source |")]
+    assert len(lines) >= 55
     for line in lines:
-        named = re.findall(r"`(tests/contract/\w+\.py)::(\w+)`", line.rsplit(" | ", 1)[1])
+        assert len(line.split(" | ")) == 4, line
+        named = re.findall(r"`(tests/(?:contract|integration|unit)/\w+\.py)::(\w+)`", line.rsplit(" | ", 1)[1])
         assert named, line
         for file, test in named:
-            assert re.search(rf"^def {test}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), test
+            assert re.search(rf"^(async )?def {test}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), test
 
 
 def test_the_page_of_answers_has_every_name_of_the_spellings() -> None:

@@ -60,7 +60,7 @@ crew:
 
 
 def test_a_flat_body_is_part_of_what_determines_the_jobs(tmp_path: Path) -> None:
-    """Otherwise a job file that was taken in with nested bodies would not be checked for reserved names."""
+    """Otherwise the inputs of a batch that was read with nested bodies would not be checked for reserved names."""
     nested = "crew: {url: https://x.example}\n" + JOBS
     flat = "crew: {url: https://x.example, body: flat}\n" + JOBS
     same = "crew: {url: https://x.example, body: nested, cookies: true}\n" + JOBS
