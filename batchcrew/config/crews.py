@@ -88,7 +88,8 @@ class RemoteCrew(CrewSettings):
     headers: Annotated[dict[str, SecretStr], BeforeValidator(_texts), DefaultText("none")] = Field(default_factory=dict)
     """Further headers of every request to this server, such as a tenant's. Values are secrets, like the token.
 
-    batchcrew removes them from messages, logs and answers. Write ${VAR} for those that must not be in the file."""
+    batchcrew removes them from messages and logs, and those of eight characters or more from answers. Write ${VAR} for
+    those that must not be in the file."""
     auth: AuthSettings = AuthSettings()
     """The header that carries the token. Default: `Authorization: Bearer <token>`."""
     body: Literal["nested", "flat"] = "nested"

@@ -152,10 +152,11 @@ class CrewClient:
             passing = reply.code in REFUSED_FOR_NOW or reply.code >= 500
             return Unclear(reason, self._retry_after(reply), passing=passing)
         idempotent = reply.headers.get("Idempotency-Key", "").strip().casefold() == "supported"
+        body = as_utf8(reply.body, reply.charset)
         try:
-            return crew_inputs(as_utf8(reply.body, reply.charset), idempotent_kickoff=idempotent)
+            return crew_inputs(body, idempotent_kickoff=idempotent)
         except NotUnderstood as error:
-            return Unclear(f"GET {url}: {self._clean(str(error))}")
+            return Unclear(f"GET {url}: {self._clean(str(self._mistake(crew_inputs, body, error)))}")
 
     async def kickoff(self, attempt: Attempt, *, within: float | None = None) -> KickoffAnswer:
         """Send the kickoff, once. Failures of the network or the server are returned, not raised.
@@ -198,23 +199,38 @@ class CrewClient:
     async def _answer_of(self, answer: bytes, code: int) -> KickoffAnswer:
         """Return the meaning of an answer to a kickoff with a success code."""
         said = f"the kickoff was answered with {code}"
+        if self._http.sync:
+            try:
+                ended = await self._read(expected_result, answer)
+            except NotUnderstood as error:
+                return self._without_execution(said, answer, error)
+            if ended is not None:
+                return self._finished(ended, answer)
         try:
-            if self._http.sync:
-                execution = await self._read(expected_result, answer)
-                if execution is not None:
-                    return self._finished(execution, answer)
             found = accepted(answer)
         except NotUnderstood as error:
             ended = None if self._http.sync else await self._read(unexpected_result, answer)
             if ended is not None:
                 return self._finished(ended, answer)
-            why = refusal(answer)
-            if why is not None:
-                return NotStarted(f"{said} and {self._clean(why)}")
-            return Doubtful(f"{said}, but {self._clean(str(error))}", self._kept(answer))
+            return self._without_execution(said, answer, self._mistake(accepted, answer, error))
         if self._secrets.are_in(found.kickoff_id):
             return Doubtful(f"{said}, but its kickoff_id contains the token")
         return found
+
+    def _without_execution(self, said: str, answer: bytes, error: NotUnderstood) -> NotStarted | Doubtful:
+        """Return the meaning of an answer that has neither an id nor a result."""
+        why = refusal(self._secrets.redacted(answer))
+        if why is not None:
+            return NotStarted(f"{said} and {self._clean(why)}")
+        return Doubtful(f"{said}, but {self._clean(str(error))}", self._kept(answer))
+
+    def _mistake(self, read: Callable[[bytes], object], answer: bytes, error: NotUnderstood) -> NotUnderstood:
+        """Return the error of reading an answer, without secrets: its text may end within one."""
+        try:
+            read(self._secrets.redacted(answer))
+        except NotUnderstood as redacted:
+            return redacted
+        return error
 
     def _finished(self, execution: Execution, answer: bytes) -> Finished:
         kickoff_id = surely_kickoff_id(answer)

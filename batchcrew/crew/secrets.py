@@ -12,6 +12,9 @@ MIN_SECRET = 8
 MIN_HEADER = 4
 """The value of a header that is shorter than this is not looked for in messages either: `1` is in most of them."""
 
+_OPEN = frozenset({"accept", "accept-language", "cache-control", "user-agent"})
+"""Headers whose values are no secrets: `application/json` may be in any result."""
+
 
 class Secrets:
     """Removes the secrets of one crew from texts.
@@ -22,7 +25,8 @@ class Secrets:
     """
 
     def __init__(self, token: str, headers: Mapping[str, str]) -> None:
-        found = {form: REDACTED_HEADER for value in headers.values() for form in _header_forms(value)}
+        secret = [value for name, value in headers.items() if name.casefold() not in _OPEN]
+        found = {form: REDACTED_HEADER for value in secret for form in _header_forms(value)}
         found |= {form: REDACTED for form in _forms(token) if token}
         # the longest first: one secret may contain another
         self._all = sorted(found.items(), key=lambda item: -len(item[0]))

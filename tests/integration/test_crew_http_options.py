@@ -80,6 +80,28 @@ async def test_a_server_that_echoes_a_header_brings_it_nowhere(code: int, sync: 
         assert "dXNlcjpwYXNz" not in everything
 
 
+@pytest.mark.parametrize("before", range(160, 220, 3))
+async def test_no_part_of_a_secret_is_left_where_a_message_is_cut(before: int) -> None:
+    body = json.dumps({"what": "x" * before + TOKEN + SECRET})
+    async with (
+        WireServer(says(http(200, body.encode()))) as server,
+        crew(server.url, headers={"X-Tenant": SECRET}) as client,
+    ):
+        said = repr(await each_request(client))
+    assert "hunter" not in said
+    assert "tenant" not in said
+
+
+async def test_a_header_that_says_what_is_accepted_is_no_secret() -> None:
+    body = b'{"status": "completed", "result": "send application/json, or batchcrew-test"}'
+    async with WireServer(says(http(200, body))) as server:
+        headers = {"Accept": "application/json", "User-Agent": "batchcrew-test"}
+        async with crew(server.url, headers=headers) as client:
+            answer = await client.status("k-1")
+    assert isinstance(answer, Execution)
+    assert answer.output == "send application/json, or batchcrew-test"
+
+
 async def test_an_id_with_a_secret_of_a_header_is_refused_and_one_with_a_tenants_name_is_not() -> None:
     async with WireServer(accepts("acme-corp-1")) as server:
         async with crew(server.url, headers={"X-Tenant": "acme-corp"}) as client:
