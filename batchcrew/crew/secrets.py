@@ -13,7 +13,7 @@ MIN_HEADER = 4
 """The value of a header that is shorter than this is not looked for in messages either: `1` is in most of them."""
 
 _OPEN = frozenset({"accept", "accept-language", "cache-control", "user-agent"})
-"""Headers whose values are no secrets: `application/json` may be in any result."""
+"""Headers whose values are not secret: `application/json` may be in any result."""
 
 
 class Secrets:

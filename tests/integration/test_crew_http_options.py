@@ -92,7 +92,7 @@ async def test_no_part_of_a_secret_is_left_where_a_message_is_cut(before: int) -
     assert "tenant" not in said
 
 
-async def test_a_header_that_says_what_is_accepted_is_no_secret() -> None:
+async def test_the_values_of_accept_and_user_agent_are_not_secret() -> None:
     body = b'{"status": "completed", "result": "send application/json, or batchcrew-test"}'
     async with WireServer(says(http(200, body))) as server:
         headers = {"Accept": "application/json", "User-Agent": "batchcrew-test"}
