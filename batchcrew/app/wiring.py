@@ -207,7 +207,12 @@ ProgressKind: TypeAlias = Literal["auto", "brief", "quiet", "json"]
 
 
 def open_progress(
-    stream: TextIO | None, *, clock: Clock, environ: Mapping[str, str], kind: ProgressKind = "auto"
+    stream: TextIO | None,
+    *,
+    clock: Clock,
+    environ: Mapping[str, str],
+    kind: ProgressKind = "auto",
+    verbose: bool = False,
 ) -> Progress:
     """Return the display of a run.
 
@@ -215,15 +220,16 @@ def open_progress(
         stream: standard error; None: it is closed, and nothing is shown.
         kind: `auto`: the live display on a terminal that supports it, else plain lines; `brief`: plain lines without
             progress, for a tick; `quiet`: only what needs the operator's attention; `json`: one object per line.
+        verbose: show each request, in lines also on a terminal.
     """
     if kind == "quiet":
         return QuietProgress(stream)
     if kind == "json":
-        return JsonLogProgress(stream, clock)
+        return JsonLogProgress(stream, clock, verbose=verbose)
     if kind == "brief":
-        return PlainProgress(stream, clock, brief=True)
-    if stream is None or not stream.isatty() or environ.get("TERM", "dumb") in {"dumb", "unknown"}:
-        return PlainProgress(stream, clock)
+        return PlainProgress(stream, clock, brief=True, verbose=verbose)
+    if verbose or stream is None or not stream.isatty() or environ.get("TERM", "dumb") in {"dumb", "unknown"}:
+        return PlainProgress(stream, clock, verbose=verbose)
     from batchcrew.progress.live import LiveProgress
 
     return LiveProgress(stream, clock, no_color=bool(environ.get("NO_COLOR")))

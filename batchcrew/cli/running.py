@@ -16,7 +16,7 @@ import click
 from batchcrew.app.run import RunRequest, run_batch
 from batchcrew.app.wiring import ProgressKind, open_progress
 from batchcrew.base.clock import SystemClock, to_text
-from batchcrew.base.errors import BatchBusy, BatchcrewError
+from batchcrew.base.errors import BatchBusy, BatchcrewError, UsageError
 from batchcrew.cli.loop import call, say
 from batchcrew.cli.options import json_option, option
 from batchcrew.cli.output import confirm
@@ -36,6 +36,12 @@ _REPORTING = [
     ),
     option("-q", "--quiet", is_flag=True, help="Print only what needs your attention, so that cron mails only then."),
     option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        help="Print each kickoff, poll and retry, and where the crew's answers have the id, the status and the output.",
+    ),
+    option(
         "--log-format",
         type=click.Choice(["text", "json"]),
         default="text",
@@ -51,6 +57,7 @@ class Reporting:
     """How a run is shown and reported."""
 
     quiet: bool = False
+    verbose: bool = False
     log_format: str = "text"
     as_json: bool = False
     monitor: str | None = None
@@ -67,8 +74,12 @@ def reporting_options(command: Callable[..., int]) -> Callable[..., int]:
     """Add the options for how a run is shown and reported; the command gets them as `reporting`."""
 
     @wraps(command)
-    def with_reporting(*, monitor: str | None, quiet: bool, log_format: str, as_json: bool, **options: Any) -> int:
-        reporting = Reporting(quiet=quiet, log_format=log_format, as_json=as_json, monitor=monitor)
+    def with_reporting(
+        *, monitor: str | None, quiet: bool, verbose: bool, log_format: str, as_json: bool, **options: Any
+    ) -> int:
+        if quiet and verbose:
+            raise UsageError("--quiet and --verbose exclude each other; use one of them")
+        reporting = Reporting(quiet=quiet, verbose=verbose, log_format=log_format, as_json=as_json, monitor=monitor)
         return command(reporting=reporting, **options)
 
     decorated: Callable[..., int] = with_reporting
@@ -81,7 +92,7 @@ def run_and_report(request: RunRequest, reporting: Reporting, *, drain: bool = F
     """Run a batch, print its summary and return the exit code."""
     kind = reporting.kind(tick=request.once)
     try:
-        result = call(_run(request, kind, drain=drain, monitor=reporting.monitor))
+        result = call(_run(request, kind, reporting, drain=drain))
     except BatchcrewError as error:
         if kind == "json":
             _log("error", message=str(error), exit_code=int(exit_codes.of_error(error)))
@@ -112,10 +123,11 @@ def _tell(kind: ProgressKind) -> Callable[[str], None]:
     return (lambda text: _log("signal", message=text)) if kind == "json" else say
 
 
-async def _run(request: RunRequest, kind: ProgressKind, *, drain: bool, monitor: str | None) -> RunResult:
+async def _run(request: RunRequest, kind: ProgressKind, reporting: Reporting, *, drain: bool) -> RunResult:
     clock, stop = SystemClock(), Stop()
-    with open_progress(sys.stderr, clock=clock, environ=os.environ, kind=kind) as progress:
+    shown = open_progress(sys.stderr, clock=clock, environ=os.environ, kind=kind, verbose=reporting.verbose)
+    with shown as progress:
         environment = RunEnvironment(stop=stop, clock=clock, rng=random.Random(), observe=progress.observe)
         return await with_signals(
-            run_batch(replace(request, monitor=monitor), environment), stop, drain=drain, tell=_tell(kind)
+            run_batch(replace(request, monitor=reporting.monitor), environment), stop, drain=drain, tell=_tell(kind)
         )

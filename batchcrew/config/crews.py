@@ -22,6 +22,22 @@ DEFAULT_CREW = "default"
 """Name of the crew of a job file that has a single one."""
 
 
+_BODY_KEYS = frozenset(
+    {"inputs", "meta", "taskWebhookUrl", "stepWebhookUrl", "crewWebhookUrl", "humanInputWebhook", "webhooks"}
+)
+"""The keys of a kickoff's body in the crew API."""
+
+
+def _texts(value: object) -> object:
+    """Convert whole numbers to text, so that `X-Tenant: 42` needs no quotes."""
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        name: str(item) if isinstance(item, int) and not isinstance(item, bool) else item
+        for name, item in value.items()
+    }
+
+
 class CrewSettings(Settings, ABC):
     """Settings that all crews have."""
 
@@ -55,20 +71,57 @@ class CrewSettings(Settings, ABC):
         """Where the crew is, for messages and the ledger: its URL, `embedded`, or `serve:` and the target."""
 
 
+class AuthSettings(Settings):
+    """How the token is sent."""
+
+    header: str = "Authorization"
+    """Name of the header."""
+    scheme: str = "Bearer"
+    """Word before the token; "" sends the token alone, as in `API-Key: <token>`."""
+
+
 class RemoteCrew(CrewSettings):
     """A crew that is deployed at a URL."""
 
     url: str = Field(json_schema_extra={"not": {"const": EMBEDDED}})
     """Base URL of the deployed crew, or `embedded` for the built-in demo crew."""
+    headers: Annotated[dict[str, SecretStr], BeforeValidator(_texts), DefaultText("none")] = Field(default_factory=dict)
+    """Further headers of every request to this server, such as a tenant's. Values are secrets, like the token.
+
+    batchcrew removes them from messages and logs, and those of eight characters or more from answers. Write ${VAR} for
+    those that must not be in the file."""
+    auth: AuthSettings = AuthSettings()
+    """The header that carries the token. Default: `Authorization: Bearer <token>`."""
+    body: Literal["nested", "flat"] = "nested"
+    """Body of a kickoff: `nested` has the inputs under `inputs`, `flat` has them at the top level."""
+    meta: bool = True
+    """Send `meta`. Use false for servers that refuse unknown keys.
+
+    Without it, an execution whose kickoff got no answer cannot be recognized on the server."""
+    cookies: bool = False
+    """Return the cookies that the server sets, for sticky sessions behind a load balancer."""
+    sync: bool = False
+    """The server answers a kickoff with the result itself, after up to `run.timeout`; it is never polled.
+
+    A run that stops, and a tick, wait for these answers; quit them with a second Ctrl-C. A kickoff whose answer is
+    lost or too late is in doubt, see `run.delivery`."""
 
     @classmethod
     def at(cls, url: str, crew: CrewSettings) -> Self:
         """Return a crew at `url` that has the other settings of `crew`."""
-        return cls(url=url, **{name: getattr(crew, name) for name in CrewSettings.model_fields})
+        fields = RemoteCrew.model_fields if isinstance(crew, RemoteCrew) else CrewSettings.model_fields
+        return cls(url=url, **{name: getattr(crew, name) for name in fields if name != "url"})
 
     @property
     def location(self) -> str:
         return self.url
+
+    @property
+    def reserved_inputs(self) -> frozenset[str]:
+        """Names that no input may have: in a flat body, they mean something else to the server."""
+        if self.body == "nested":
+            return frozenset()
+        return _BODY_KEYS if self.meta else _BODY_KEYS - {"meta"}
 
 
 class DemoCrew(CrewSettings):
@@ -115,6 +168,10 @@ class ServedCrew(CrewSettings):
     @property
     def location(self) -> str:
         return f"serve:{self.serve.target}"
+
+
+REMOTE_ONLY = tuple(name for name in RemoteCrew.model_fields if name not in {"url", *CrewSettings.model_fields})
+"""Settings that only a crew at a URL has: batchcrew knows how its own servers are called."""
 
 
 def crew_type(keys: Mapping[str, object]) -> type[RemoteCrew | DemoCrew | ServedCrew]:

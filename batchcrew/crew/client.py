@@ -9,14 +9,16 @@ import json
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import orjson
+from multidict import CIMultiDict
 
 from batchcrew import __version__
 from batchcrew.base.clock import Clock
 from batchcrew.base.errors import UsageError
-from batchcrew.config.crews import CrewSettings
+from batchcrew.config.crews import CrewSettings, RemoteCrew
+from batchcrew.config.http_headers import name_mistake, value_mistake
 from batchcrew.crew import dialect
 from batchcrew.crew.answers import (
     REFUSED_FOR_NOW,
@@ -29,15 +31,18 @@ from batchcrew.crew.answers import (
 from batchcrew.crew.connect import STATUS_ROUTES, Endpoints, is_loopback
 from batchcrew.crew.exchange import Exchange, NoReply, Reply
 from batchcrew.crew.input_answers import crew_inputs
-from batchcrew.crew.kickoff_answers import kickoff_id, refusal
+from batchcrew.crew.kickoff_answers import accepted, refusal, surely_kickoff_id
+from batchcrew.crew.kickoff_results import expected_result, unexpected_result
 from batchcrew.crew.payload import NotUnderstood
-from batchcrew.crew.server_text import REDACTED, as_utf8, clean, server_words
+from batchcrew.crew.secrets import Secrets
+from batchcrew.crew.server_text import as_utf8, server_words
 from batchcrew.model.attempt import Attempt
 from batchcrew.model.crew_answers import (
     Accepted,
     BadInputs,
     CrewInputs,
     Doubtful,
+    Finished,
     KickoffAnswer,
     NotSent,
     NotStarted,
@@ -48,13 +53,16 @@ from batchcrew.model.crew_answers import (
 from batchcrew.model.execution import Execution
 
 logger = logging.getLogger("batchcrew.crew")
+T = TypeVar("T")
 
 BIG_ANSWER = 256 * 1024
 """An answer larger than this (in bytes) is parsed in a thread, so that it does not delay other executions."""
 MAX_WORD_WARNINGS = 20
 """Most unknown status words with a warning."""
-MIN_SECRET = 8
-"""A token shorter than this is not looked for in a crew's results: ordinary text may contain it."""
+MAX_KEPT = 64 * 1024
+"""Most characters that are kept of an answer that was not understood."""
+_ORDINARY = RemoteCrew.model_construct(url="")
+"""How the servers that batchcrew starts are called."""
 
 
 class CrewClient:
@@ -88,22 +96,38 @@ class CrewClient:
         self._endpoints = Endpoints(name, settings.location if url is None else url)
         self._kickoff_url = self._endpoints.kickoff
         self._token = _checked_token(name, settings, token)
-        self._secret = self._token.encode() if len(self._token) >= MIN_SECRET else b""
+        self._http = settings if isinstance(settings, RemoteCrew) else _ORDINARY
+        self._own_headers = _checked_headers(name, self._http)
+        self._secrets = Secrets(self._token, self._own_headers)
         self._clock = clock
         self._warn = warn
         self._warned_words: set[str] = set()
         self._route: int | None = None  # the index in STATUS_ROUTES that this deployment answers; None: unknown
-        headers = {"User-Agent": f"batchcrew/{__version__}", "Accept": "application/json"}
+        headers = CIMultiDict({"User-Agent": f"batchcrew/{__version__}", "Accept": "application/json"})
+        headers.update(self._own_headers)
         if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+            auth = self._http.auth
+            headers[auth.header] = f"{auth.scheme} {self._token}".strip()
         self._exchange = Exchange(
-            settings, self._endpoints.base, headers, concurrency=concurrency, direct=url is not None, warn=warn
+            settings,
+            self._endpoints.base,
+            headers,
+            concurrency=concurrency,
+            direct=url is not None,
+            warn=warn,
+            cookies=self._http.cookies,
         )
+
+    @property
+    def answers_with_results(self) -> bool:
+        """Whether a kickoff is answered with the result, after as long as the execution takes (`crew.sync`)."""
+        return self._http.sync
 
     async def __aenter__(self) -> Self:
         base = self._endpoints.base
-        if base.scheme == "http" and self._token and not is_loopback(base):
-            self._warn(f"crew {self._name}: the token goes to {base.host} unencrypted; use https:// in `url:`")
+        if base.scheme == "http" and (self._token or self._own_headers) and not is_loopback(base):
+            what = "the token goes" if self._token else "the headers go"
+            self._warn(f"crew {self._name}: {what} to {base.host} unencrypted; use https:// in `url:`")
         await self._exchange.open()
         return self
 
@@ -115,7 +139,7 @@ class CrewClient:
     async def inputs(self) -> CrewInputs | Unusable | NotSent | Unclear:
         """Return the inputs of the crew; `Unclear` if the deployment does not list them."""
         url = self._endpoints.inputs
-        reply = await self._exchange.send("GET", url)
+        reply = await self._exchange.get(url)
         if isinstance(reply, NoReply):
             reason = self._clean(reply.reason)
             if reply.never_sent:
@@ -128,21 +152,28 @@ class CrewClient:
             passing = reply.code in REFUSED_FOR_NOW or reply.code >= 500
             return Unclear(reason, self._retry_after(reply), passing=passing)
         idempotent = reply.headers.get("Idempotency-Key", "").strip().casefold() == "supported"
+        body = as_utf8(reply.body, reply.charset)
         try:
-            return crew_inputs(as_utf8(reply.body, reply.charset), idempotent_kickoff=idempotent)
+            return crew_inputs(body, idempotent_kickoff=idempotent)
         except NotUnderstood as error:
-            return Unclear(f"GET {url}: {self._clean(str(error))}")
+            return Unclear(f"GET {url}: {self._clean(str(self._mistake(crew_inputs, body, error)))}")
 
-    async def kickoff(self, attempt: Attempt) -> KickoffAnswer:
-        """Send the kickoff, once. Failures of the network or the server are returned, not raised."""
-        origin = {"batch": attempt.batch, "job": attempt.job_id, "attempt": attempt.attempt_id}
+    async def kickoff(self, attempt: Attempt, *, within: float | None = None) -> KickoffAnswer:
+        """Send the kickoff, once. Failures of the network or the server are returned, not raised.
+
+        Args:
+            within: seconds that a server may take which answers with the result; None: as for other servers.
+        """
+        taken = sorted(self._http.reserved_inputs & attempt.inputs.keys())
+        if taken:
+            return BadInputs(f"`body: flat` reserves the name of the input {taken[0]!r}; use `inputs:` to rename it")
         try:
-            body = _json({"inputs": attempt.inputs, "meta": {**attempt.meta, "batchcrew": origin}})
+            body = _json(self._kickoff_body(attempt))
         except (TypeError, ValueError, RecursionError) as error:
             return BadInputs(f"the inputs cannot be written as JSON: {self._clean(str(error))}")
         url = self._kickoff_url
         headers = {"Idempotency-Key": attempt.attempt_id, "Content-Type": "application/json"}
-        reply = await self._exchange.send("POST", url, headers, body)
+        reply = await self._exchange.post(url, headers, body, within=within if self._http.sync else None)
         if isinstance(reply, NoReply):
             reason = self._clean(reply.reason)
             if reply.never_sent:
@@ -153,23 +184,67 @@ class CrewClient:
                 reply.code, self._server_text(reply), url=str(url), retry_after=self._retry_after(reply)
             )
         answer = as_utf8(reply.body, reply.charset)
-        try:
-            accepted = Accepted(kickoff_id(answer))
-        except NotUnderstood as error:
-            why = refusal(answer)
-            if why is not None:
-                return NotStarted(f"the kickoff was answered with {reply.code} and {self._clean(why)}")
-            return Doubtful(f"the kickoff was answered with {reply.code}, but {self._clean(str(error))}")
-        if self._secret and self._secret in accepted.kickoff_id.encode():
-            return Doubtful(f"the kickoff was answered with {reply.code}, but its kickoff_id contains the token")
-        if reply.moved_to is not None:
+        understood = await self._answer_of(answer, reply.code)
+        if reply.moved_to is not None and isinstance(understood, Accepted | Finished):
             self._kickoff_url = reply.moved_to
-        return accepted
+        return understood
+
+    def _kickoff_body(self, attempt: Attempt) -> dict[str, Any]:
+        body = dict(attempt.inputs) if self._http.body == "flat" else {"inputs": attempt.inputs}
+        if self._http.meta:
+            origin = {"batch": attempt.batch, "job": attempt.job_id, "attempt": attempt.attempt_id}
+            body["meta"] = {**attempt.meta, "batchcrew": origin}
+        return body
+
+    async def _answer_of(self, answer: bytes, code: int) -> KickoffAnswer:
+        """Return the meaning of an answer to a kickoff with a success code."""
+        said = f"the kickoff was answered with {code}"
+        if self._http.sync:
+            try:
+                ended = await self._read(expected_result, answer)
+            except NotUnderstood as error:
+                return self._without_execution(said, answer, error)
+            if ended is not None:
+                return self._finished(ended, answer)
+        try:
+            found = accepted(answer)
+        except NotUnderstood as error:
+            ended = None if self._http.sync else await self._read(unexpected_result, answer)
+            if ended is not None:
+                return self._finished(ended, answer)
+            return self._without_execution(said, answer, self._mistake(accepted, answer, error))
+        if self._secrets.are_in(found.kickoff_id):
+            return Doubtful(f"{said}, but its kickoff_id contains the token")
+        return found
+
+    def _without_execution(self, said: str, answer: bytes, error: NotUnderstood) -> NotStarted | Doubtful:
+        """Return the meaning of an answer that has neither an id nor a result."""
+        why = refusal(self._secrets.redacted(answer))
+        if why is not None:
+            return NotStarted(f"{said} and {self._clean(why)}")
+        return Doubtful(f"{said}, but {self._clean(str(error))}", self._kept(answer))
+
+    def _mistake(self, read: Callable[[bytes], object], answer: bytes, error: NotUnderstood) -> NotUnderstood:
+        """Return the error of reading an answer, without secrets: its text may end within one."""
+        try:
+            read(self._secrets.redacted(answer))
+        except NotUnderstood as redacted:
+            return redacted
+        return error
+
+    def _finished(self, execution: Execution, answer: bytes) -> Finished:
+        kickoff_id = surely_kickoff_id(answer)
+        return Finished(execution, None if kickoff_id and self._secrets.are_in(kickoff_id) else kickoff_id)
+
+    async def _read(self, read: Callable[[bytes], T], answer: bytes) -> T:
+        """Return what `read` makes of an answer without secrets; a large one is read in a thread."""
+        body = self._secrets.redacted(answer)
+        return await asyncio.to_thread(read, body) if len(body) > BIG_ANSWER else read(body)
 
     async def status(self, kickoff_id: str) -> StatusAnswer:
         """Poll an execution. Failures of the network or the server are returned, not raised."""
         url = self._endpoints.status(kickoff_id, self._route or 0)
-        reply = await self._exchange.send("GET", url)
+        reply = await self._exchange.get(url)
         answer = await self._understood(reply)
         if self._route is None and isinstance(reply, Reply):
             if reply.code in {404, 405}:
@@ -184,7 +259,7 @@ class CrewClient:
         Only a status proves that a route exists. An answer that may hide one (none, 5xx, 403 of a gateway) decides
         nothing. Any other answer means that the second route does not exist, and then `first` counts.
         """
-        reply = await self._exchange.send("GET", self._endpoints.status(kickoff_id, 1))
+        reply = await self._exchange.get(self._endpoints.status(kickoff_id, 1))
         answer = await self._understood(reply)
         if isinstance(reply, NoReply):
             return Unclear(self._clean(reply.reason), local=reply.local)
@@ -204,20 +279,18 @@ class CrewClient:
             reason = self._clean(reply.reason)
             return Unusable(reason) if reply.refused else Unclear(reason, local=reply.local)
         if reply.code == 404:
-            return dialect.not_found(self._redacted(as_utf8(reply.body, reply.charset)))
+            return dialect.not_found(self._secrets.redacted(as_utf8(reply.body, reply.charset)))
         if reply.code in STOPS_EVERYTHING:
             return Unusable(stopping(reply.code, self._server_text(reply), url=str(self._endpoints.base)))
         if not reply.good:
             reason = described(reply.code, self._server_text(reply))
             return Unclear(f"the status request was answered with {reason}", self._retry_after(reply))
-        body = self._redacted(as_utf8(reply.body, reply.charset))
+        body = as_utf8(reply.body, reply.charset)
         try:
-            if len(body) > BIG_ANSWER:
-                execution = await asyncio.to_thread(dialect.execution, body)
-            else:
-                execution = dialect.execution(body)
+            execution = await self._read(dialect.execution, body)
         except NotUnderstood as error:
-            return Unclear(f"the status request was answered with {reply.code}, but {self._clean(str(error))}")
+            reason = f"the status request was answered with {reply.code}, but {self._clean(str(error))}"
+            return Unclear(reason, body=self._kept(body))
         if not execution.known_word:
             self._warn_of(execution.word)
         return execution
@@ -227,17 +300,15 @@ class CrewClient:
             self._warned_words.add(word)
             self._warn(f"crew {self._name}: unknown status {word!r} is treated as running")
 
-    def _redacted(self, body: bytes) -> bytes:
-        """Remove the token, so that a crew that repeats its request's headers does not bring it into the ledger."""
-        if self._secret and self._secret in body:
-            return body.replace(self._secret, REDACTED.encode())
-        return body
+    def _kept(self, answer: bytes) -> str:
+        """Return the beginning of an answer that was not understood, without secrets."""
+        return self._secrets.redacted(answer).decode("utf-8", "replace")[:MAX_KEPT]
 
     def _server_text(self, reply: Reply) -> str:
         return self._clean(server_words(as_utf8(reply.body, reply.charset)))
 
     def _clean(self, text: str) -> str:
-        return clean(text, secret=self._token)
+        return self._secrets.clean(text)
 
     def _retry_after(self, reply: Reply) -> float | None:
         return retry_after_seconds(reply.headers, self._clock.now())
@@ -258,6 +329,21 @@ def _checked_token(crew: str, settings: CrewSettings, override: str | None) -> s
             f"crew {crew}: the token contains characters that are not allowed in an HTTP header; copy it again"
         )
     return token
+
+
+def _checked_headers(crew: str, settings: RemoteCrew) -> dict[str, str]:
+    """Return the headers of the job file.
+
+    Raises:
+        UsageError: one of them is not allowed, or has characters that are not allowed in a header.
+    """
+    headers = {name: value.get_secret_value().strip() for name, value in settings.headers.items()}
+    for name, value in headers.items():
+        if mistake := name_mistake(name) or value_mistake(value):
+            raise UsageError(f"crew {crew}: the header {name!r} {mistake}")
+    if mistake := name_mistake(settings.auth.header):
+        raise UsageError(f"crew {crew}: the header {settings.auth.header!r} {mistake}")
+    return headers
 
 
 def _json(value: dict[str, Any]) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 from batchcrew.crew import spellings
 from batchcrew.crew.payload import NotUnderstood, load_object, name_text
 from batchcrew.crew.server_text import clean, json_text, parse, plain, server_words
-from batchcrew.crew.wrappers import crewai_json, is_crewai_dump, status_word, unwrapped
+from batchcrew.crew.wrappers import crewai_json, is_crewai_dump, raw_status_word, status_word, unwrapped
 from batchcrew.model.execution import Execution, ExecutionState, Json, TaskResult
 
 MAX_ERROR = 2000
@@ -35,21 +35,23 @@ def execution(body: bytes) -> Execution:
     Raises:
         NotUnderstood: it has no status word.
     """
-    payload = unwrapped(load_object(body))
+    outer = load_object(body)
+    payload = unwrapped(outer)
     word = _status_word(payload, body)
-    meaning, word_is_reason = spellings.meaning_of(word)
-    answer = body.decode("utf-8", "replace")
-    word = clean(word, 100)
+    meaning, _ = spellings.meaning_of(word)
     if meaning is ExecutionState.SUCCEEDED:
-        return _succeeded(payload, word, answer)
+        return succeeded(outer, body)
     if meaning is ExecutionState.FAILED:
-        return _failed(payload, word, answer, word_is_reason=word_is_reason)
+        return failed(outer, body)
+    answer, place = body.decode("utf-8", "replace"), _status_place(outer, payload)
+    word = clean(word, 100)
     if meaning is ExecutionState.NOT_FOUND:
-        return Execution(state=meaning, word=word, answer=answer)
+        return Execution(state=meaning, word=word, answer=answer, status_place=place)
     return Execution(
         state=meaning or ExecutionState.RUNNING,
         word=word,
         known_word=meaning is not None,
+        status_place=place,
         execution_time=_seconds(spellings.first(payload, spellings.EXECUTION_TIME)),
         token_usage=_token_usage(payload),
         current_task=next(filter(None, map(_label, spellings.values(payload, spellings.CURRENT_TASK))), None),
@@ -68,9 +70,22 @@ def _status_word(payload: Mapping[str, Any], body: bytes) -> str:
     raise NotUnderstood(f"the answer has no status: {server_words(body)[:200]}")
 
 
-def _succeeded(payload: Mapping[str, Any], word: str, answer: str) -> Execution:
+def _status_place(outer: Mapping[str, Any], payload: Mapping[str, Any]) -> str:
+    word = raw_status_word(payload)
+    return "" if word is None else spellings.place_of(outer, spellings.STATUS, word)
+
+
+def succeeded(outer: Mapping[str, Any], body: bytes) -> Execution:
+    """Return the execution of an answer that reports success, or that has a result and no status word.
+
+    Args:
+        outer: the answer, with its wrapper.
+        body: the answer as it came.
+    """
+    payload = unwrapped(outer)
     result = _found_result(payload)
     output, as_json = _result(result)
+    output_place = "" if result is None else spellings.place_of(outer, spellings.RESULT, result) + _inner_place(result)
     separate = spellings.first(payload, spellings.RESULT_JSON)
     if isinstance(separate, str):
         separate = _json_in(separate)
@@ -78,19 +93,32 @@ def _succeeded(payload: Mapping[str, Any], word: str, answer: str) -> Execution:
         as_json = separate
         if output is None:
             output = json_text(separate)
+            output_place = spellings.place_of(outer, spellings.RESULT_JSON, separate) or output_place
     return Execution(
         state=ExecutionState.SUCCEEDED,
-        word=word,
+        word=clean(status_word(payload) or "", 100),
         output=output,
         result_json=as_json,
         tasks=_tasks(payload, result),
         execution_time=_execution_time(payload, result),
         token_usage=_token_usage(payload, result),
-        answer=answer,
+        answer=body.decode("utf-8", "replace"),
+        status_place=_status_place(outer, payload),
+        output_place=output_place,
     )
 
 
-def _failed(payload: Mapping[str, Any], word: str, answer: str, *, word_is_reason: bool) -> Execution:
+def failed(outer: Mapping[str, Any], body: bytes) -> Execution:
+    """Return the execution of an answer that reports a failure, or that has an error and no status word.
+
+    Args:
+        outer: the answer, with its wrapper.
+        body: the answer as it came.
+    """
+    payload = unwrapped(outer)
+    word = status_word(payload) or "error"
+    word_is_reason = spellings.meaning_of(word)[1]
+    word = clean(word, 100)
     result = spellings.first(payload, spellings.FAILURE_RESULT)
     text = ""
     for found in (*spellings.values(payload, spellings.FAILURE_TEXT), _without_tasks(result)):
@@ -106,8 +134,18 @@ def _failed(payload: Mapping[str, Any], word: str, answer: str, *, word_is_reaso
         error=text or f"the crew reported '{word}' without a reason",
         execution_time=_execution_time(payload, result),
         token_usage=_token_usage(payload, result),
-        answer=answer,
+        answer=body.decode("utf-8", "replace"),
+        status_place=_status_place(outer, payload),
     )
+
+
+def _inner_place(result: Any) -> str:
+    """Return the end of the output's place, for a result that is an object (see `_result`)."""
+    if not isinstance(result, dict):
+        return ""
+    if is_crewai_dump(result):
+        return ".raw" if result["raw"] else ".json_dict"
+    return ".output" if result.keys() <= _GUIDE_RESULT or isinstance(result.get("output"), str) else ""
 
 
 def _without_tasks(result: Any) -> Any:

@@ -3,12 +3,13 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import Message
 from functools import lru_cache
 from types import SimpleNamespace
 
 import aiohttp
+from aiohttp.abc import AbstractCookieJar
 from multidict import CIMultiDictProxy
 from yarl import URL
 
@@ -84,6 +85,18 @@ class NoReply:
     """True: this machine is out of file descriptors, so the failure is not the server's."""
 
 
+@dataclass(slots=True)
+class _Request:
+    method: str
+    url: URL
+    headers: Mapping[str, str] | None = None
+    body: bytes | None = None
+    within: float | None = None
+    """Seconds that the answer may take, in place of `read_timeout`."""
+    reused: set[bool] = field(default_factory=set)
+    """Not empty once it was sent over an old connection."""
+
+
 class Exchange:
     """The connections to one server: one pool for POST requests, which must not arrive twice, and one for GETs.
 
@@ -98,6 +111,7 @@ class Exchange:
         concurrency: most connections of each pool.
         direct: ignore the environment's proxies.
         warn: receives a warning about a proxy that cannot be used.
+        cookies: return the cookies that the server sets.
     """
 
     def __init__(
@@ -109,6 +123,7 @@ class Exchange:
         concurrency: int,
         direct: bool,
         warn: Callable[[str], None],
+        cookies: bool = False,
     ) -> None:
         self._settings = settings
         self._base = base
@@ -116,6 +131,7 @@ class Exchange:
         self._concurrency = concurrency
         self._direct = direct
         self._warn = warn
+        self._cookies = cookies
         self._tls: ssl.SSLContext | bool = True
         self._proxies: dict[str, URL | None] = {}  # by scheme
         self._posts: aiohttp.ClientSession
@@ -124,9 +140,11 @@ class Exchange:
 
     async def open(self) -> None:
         await self._prepare(self._base)
-        self._posts = self._session(self._settings.keepalive)
-        self._gets = self._session(GET_IDLE_SECONDS)
-        self._again = self._session(0)
+        # one jar, only for this server, which may have an IP address in place of a name
+        jar = aiohttp.CookieJar(unsafe=True) if self._cookies else aiohttp.DummyCookieJar()
+        self._posts = self._session(self._settings.keepalive, jar)
+        self._gets = self._session(GET_IDLE_SECONDS, jar)
+        self._again = self._session(0, jar)
 
     async def close(self) -> None:
         async with self._posts, self._gets, self._again:
@@ -144,36 +162,43 @@ class Exchange:
         for complaint in complaints:
             self._warn(complaint)
 
-    def _session(self, idle: float) -> aiohttp.ClientSession:
+    def _session(self, idle: float, jar: AbstractCookieJar) -> aiohttp.ClientSession:
         settings = self._settings
         return aiohttp.ClientSession(
             connector=Connector(connect_timeout=settings.connect_timeout, limit=self._concurrency, idle=idle),
             headers=self._headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(
-                total=settings.connect_timeout + ANSWER_SPANS * settings.read_timeout,
-                sock_read=settings.read_timeout,
-            ),
+            cookie_jar=jar,
+            timeout=self._timeout(ANSWER_SPANS * settings.read_timeout, settings.read_timeout),
             trace_configs=[_reuse_noted()],
         )
 
-    async def send(
-        self, method: str, url: URL, headers: Mapping[str, str] | None = None, body: bytes | None = None
-    ) -> Reply | NoReply:
-        """Send a request and read its answer; a POST is never sent twice.
+    def _timeout(self, total: float, read: float) -> aiohttp.ClientTimeout:
+        """Return the most seconds for an answer, and the most without data."""
+        return aiohttp.ClientTimeout(total=self._settings.connect_timeout + total, sock_read=read)
 
-        Failures of the network or the server are returned, not raised.
+    async def post(self, url: URL, headers: Mapping[str, str], body: bytes, *, within: float | None) -> Reply | NoReply:
+        """Send a POST, once, and read its answer.
+
+        Args:
+            within: seconds that the answer may take, in place of `read_timeout`.
         """
-        reused: set[bool] = set()
+        return await self._answered(_Request("POST", url, headers, body, within))
+
+    async def get(self, url: URL) -> Reply | NoReply:
+        """Send a GET and read its answer."""
+        return await self._answered(_Request("GET", url))
+
+    async def _answered(self, request: _Request) -> Reply | NoReply:
+        """Send a request; failures of the network or the server are returned, not raised."""
+        url, reused = request.url, request.reused
         try:
             try:
-                session = self._posts if method == "POST" else self._gets
-                return await self._send(session, method, url, headers, body, reused)
+                return await self._send(self._posts if request.method == "POST" else self._gets, request)
             except aiohttp.ClientConnectionError as error:
                 # aiohttp repeats a GET too, but perhaps on another old connection
-                if method == "POST" or not reused or is_never_sent(error) or isinstance(error, TimeoutError):
+                if request.method == "POST" or not reused or is_never_sent(error) or isinstance(error, TimeoutError):
                     raise
-                return await self._send(self._again, method, url, headers, body, reused)
+                return await self._send(self._again, request)
         except TooLarge:
             return NoReply(f"the answer is larger than max_answer ({self._settings.max_answer:,} bytes)")
         except RedirectRefused as error:
@@ -183,30 +208,25 @@ class Exchange:
                 error,
                 host=url.host_port_subcomponent or "",
                 connect_timeout=self._settings.connect_timeout,
-                read_timeout=self._settings.read_timeout,
+                read_timeout=request.within or self._settings.read_timeout,
             )
             return NoReply(lost.reason, never_sent=lost.never_sent, local=lost.local)
 
-    async def _send(
-        self,
-        session: aiohttp.ClientSession,
-        method: str,
-        url: URL,
-        headers: Mapping[str, str] | None,
-        body: bytes | None,
-        reused: set[bool],
-    ) -> Reply:
+    async def _send(self, session: aiohttp.ClientSession, request: _Request) -> Reply:
+        method, url = request.method, request.url
+        timeout = session.timeout if request.within is None else self._timeout(request.within, request.within)
         moved_to: URL | None = None
         for redirects in range(MAX_REDIRECTS + 1):
             async with session.request(
                 method,
                 url,
-                headers=headers,
-                data=body,
+                headers=request.headers,
+                data=request.body,
                 allow_redirects=False,
                 proxy=self._proxies[url.scheme],
                 ssl=self._tls,
-                trace_request_ctx=reused,
+                timeout=timeout,
+                trace_request_ctx=request.reused,
             ) as response:
                 code = response.status
                 if 200 <= code < 300:

@@ -8,11 +8,13 @@ from batchcrew.crew import spellings
 from batchcrew.crew.payload import NotUnderstood, load
 from batchcrew.crew.server_text import is_page, server_words
 from batchcrew.crew.wrappers import status_word
+from batchcrew.model.crew_answers import Accepted
 from batchcrew.model.execution import ExecutionState
 
 MAX_KICKOFF_ID = 1000
 """Longest valid kickoff id, in characters."""
 
+_WHOLE = "the whole answer"
 _SEARCHED = 64 * 1024  # bytes of a page
 # a bare text is an id only if it cannot be a message: "OK" and "Unauthorized" have no digit
 _BARE_ID = re.compile(r"(?=[^0-9]*[0-9])[A-Za-z0-9._~:-]+")
@@ -35,31 +37,51 @@ def kickoff_id(body: bytes) -> str:
     Raises:
         NotUnderstood: there is none, or it is not allowed in a URL.
     """
-    payload = load(body)
-    found = next(_ids(payload), None)
+    return accepted(body).kickoff_id
+
+
+def surely_kickoff_id(body: bytes) -> str | None:
+    """Return the valid kickoff id of an answer under a name that means nothing else; None if it has none."""
+    try:
+        payload = load(body)
+    except NotUnderstood:
+        return None
+    for place in places(payload):
+        for found in _texts(payload, place, spellings.KICKOFF_ID):
+            return found.kickoff_id if wrong_kickoff_id(found.kickoff_id) is None else None
+    return None
+
+
+def accepted(body: bytes) -> Accepted:
+    """Return the kickoff id and where the answer has it.
+
+    Raises:
+        NotUnderstood: there is none, or it is not allowed in a URL.
+    """
+    found = next(_ids(load(body)), None)
     if found is None:
         raise NotUnderstood(f"the answer has no kickoff_id: {server_words(body)[:200]}")
-    wrong = wrong_kickoff_id(found)
+    wrong = wrong_kickoff_id(found.kickoff_id)
     if wrong is not None:
         raise NotUnderstood(f"the answer has a kickoff_id {wrong}")
     return found
 
 
-def _ids(payload: Any) -> Iterator[str]:
+def _ids(payload: Any) -> Iterator[Accepted]:
     """Yield what may be the kickoff id, the likeliest first."""
     if isinstance(payload, str) and _BARE_ID.fullmatch(payload.strip()):
-        yield payload.strip()
+        yield Accepted(payload.strip(), _WHOLE)
     if isinstance(payload, int) and not isinstance(payload, bool) and payload > 0:
-        yield str(payload)
-    places = list(_places(payload))
-    for place in places:
-        yield from _texts(place, spellings.KICKOFF_ID)
-    if not any(_reports_error(place) or _has_failed(place) for place in places):
-        for place in places:
-            yield from _texts(place, spellings.OTHER_ID)
+        yield Accepted(str(payload), _WHOLE)
+    inside = list(places(payload))
+    for place in inside:
+        yield from _texts(payload, place, spellings.KICKOFF_ID)
+    if not any(reports_error(place) or _has_failed(place) for place in inside):
+        for place in inside:
+            yield from _texts(payload, place, spellings.OTHER_ID)
 
 
-def _places(payload: Any) -> Iterator[Mapping[str, Any]]:
+def places(payload: Any) -> Iterator[Mapping[str, Any]]:
     """Yield the answer, and the inside of its wrapper."""
     if isinstance(payload, dict):
         yield payload
@@ -67,12 +89,12 @@ def _places(payload: Any) -> Iterator[Mapping[str, Any]]:
             yield payload[spellings.WRAPPER]
 
 
-def _texts(place: Mapping[str, Any], fields: spellings.Fields) -> Iterator[str]:
+def _texts(payload: Mapping[str, Any], place: Mapping[str, Any], fields: spellings.Fields) -> Iterator[Accepted]:
     for found in spellings.values(place, fields):
         if isinstance(found, int) and not isinstance(found, bool):
-            yield str(found)
+            yield Accepted(str(found), spellings.place_of(payload, fields, found))
         elif isinstance(found, str) and found.strip():
-            yield found
+            yield Accepted(found, spellings.place_of(payload, fields, found))
 
 
 def wrong_kickoff_id(text: str) -> str | None:
@@ -93,7 +115,7 @@ def refusal(body: bytes) -> str | None:
     A text about a time-out, or about an error inside the server or behind a gateway, decides nothing.
     """
     words = server_words(body)
-    if _UNCERTAIN.search(words):
+    if is_uncertain(words):
         return None
     try:
         payload = load(body)
@@ -101,13 +123,19 @@ def refusal(body: bytes) -> str | None:
         if words and is_page(body) and (_LOGIN_PAGE.search(body, 0, _SEARCHED) or _PAGE_OF_A_REFUSAL.search(words)):
             return f"a web page instead of a kickoff_id: {words}"
         return None
-    places = list(_places(payload))
-    if not any(map(_reports_error, places)) or any(map(_may_have_started, places)):
+    inside = list(places(payload))
+    if not any(map(reports_error, inside)) or any(map(_may_have_started, inside)):
         return None
     return f"an error instead of a kickoff_id: {words}"
 
 
-def _reports_error(place: Mapping[str, Any]) -> bool:
+def is_uncertain(words: str) -> bool:
+    """Return whether a text is about a time-out, or about an error inside the server or behind a gateway."""
+    return bool(_UNCERTAIN.search(words))
+
+
+def reports_error(place: Mapping[str, Any]) -> bool:
+    """Return whether an answer, or the inside of its wrapper, has an error."""
     if any(flag is False for flag in spellings.values(place, spellings.REFUSAL_FLAG)):
         return True
     return any(spellings.values(place, spellings.REFUSAL))
@@ -120,14 +148,22 @@ def _has_failed(place: Mapping[str, Any]) -> bool:
 
 def _may_have_started(place: Mapping[str, Any]) -> bool:
     """Return whether an error may be that of an execution, or of a server that does not know what it has started."""
-    codes = [code for code in spellings.values(place, spellings.REFUSAL_CODE) if _is_code(code)]
-    if any(int(code) >= 500 and int(code) != 503 for code in codes):
-        return True
-    ids = (*spellings.KICKOFF_ID, *spellings.OTHER_ID)
-    if any(found is not None for found in spellings.values(place, ids)):
+    if is_server_fault(place) or has_id(place):
         return True
     traces = spellings.values(place, spellings.EXECUTION_TRACE)
     return any(trace is not None and not isinstance(trace, bool) and not _is_code(trace) for trace in traces)
+
+
+def is_server_fault(place: Mapping[str, Any]) -> bool:
+    """Return whether an answer has the HTTP status of a server or a gateway that failed."""
+    codes = [code for code in spellings.values(place, spellings.REFUSAL_CODE) if _is_code(code)]
+    return any(int(code) >= 500 and int(code) != 503 for code in codes)
+
+
+def has_id(place: Mapping[str, Any]) -> bool:
+    """Return whether an answer has something that may be an id, of whatever type."""
+    ids = (*spellings.KICKOFF_ID, *spellings.OTHER_ID)
+    return any(found is not None for found in spellings.values(place, ids))
 
 
 def _is_code(value: Any) -> bool:

@@ -125,6 +125,16 @@ def values(payload: Mapping[str, Any], fields: Fields) -> Iterator[Any]:
         yield _at(payload, field)
 
 
+def place_of(payload: Mapping[str, Any], fields: Fields, value: Any) -> str:
+    """Return which of these places has this very value, also inside the wrapper; empty if none has it."""
+    for prefix, inside in (("", payload), (f"{WRAPPER}.", payload.get(WRAPPER))):
+        if isinstance(inside, Mapping):
+            for field in fields:
+                if isinstance(field, str) and _at(inside, field) is value:
+                    return prefix + field
+    return ""
+
+
 def first(payload: Mapping[str, Any], fields: Fields) -> Any:
     """Return the first value that is not null; None if there is none."""
     for field in fields:

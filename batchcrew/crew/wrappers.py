@@ -33,9 +33,15 @@ def unwrapped(payload: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def status_word(payload: Mapping[str, Any]) -> str | None:
     """Return the status word of an answer; None if it has none that is text."""
+    word = raw_status_word(payload)
+    return None if word is None else word.strip()
+
+
+def raw_status_word(payload: Mapping[str, Any]) -> str | None:
+    """Return the status word of an answer with the blanks around it; None if it has none that is text."""
     for word in spellings.values(payload, spellings.STATUS):
         if isinstance(word, str) and word.strip():
-            return word.strip()
+            return word
     return None
 
 

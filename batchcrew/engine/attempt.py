@@ -9,6 +9,7 @@ from dataclasses import replace
 from enum import Enum, auto
 from typing import TypedDict
 
+from batchcrew.base.clock import to_text
 from batchcrew.base.errors import NotRecorded
 from batchcrew.config.settings import RetrySettings
 from batchcrew.engine import retry
@@ -25,13 +26,14 @@ from batchcrew.model.crew_answers import (
     BadInputs,
     Busy,
     Doubtful,
+    Finished,
     KickoffAnswer,
     NotSent,
     NotStarted,
     Unclear,
     Unusable,
 )
-from batchcrew.model.events import KickedOff, Progressed, RecordKickoff
+from batchcrew.model.events import KickedOff, KickoffSent, Polled, Progressed, RecordKickoff
 from batchcrew.model.execution import Execution, ExecutionState
 from batchcrew.model.run import StopReason
 
@@ -86,6 +88,12 @@ class AttemptTask:
         self._watching_since = 0.0
         self._deadline = ExecutionDeadline(context.settings.timeout, 0.0)
         self._shown = Progress()
+        self._kept = False
+
+    @property
+    def waits_for_result(self) -> bool:
+        """Whether its kickoff is on the wire for as long as the execution takes: to end it loses a paid result."""
+        return self.phase is Phase.KICKING_OFF and self.lane.client.answers_with_results
 
     async def run(self) -> Outcome | None:
         """Kick off and watch; where the kickoff is done, only watch. Call it once.
@@ -130,12 +138,15 @@ class AttemptTask:
         missing = [] if self._resumed else [name for name in self.lane.required if name not in self.attempt.inputs]
         if missing:  # a job whose inputs changed while it was in progress, claimed before they were checked
             return retry.rejected(missing_message(missing, list(self.attempt.inputs)), for_good=True)
-        sent_at = self._context.clock.monotonic()
+        sent_at, sent = self._context.clock.monotonic(), to_text(self._context.clock.now())
         answer = await self._send()
         match answer:
-            case Accepted(kickoff_id):
+            case Accepted(kickoff_id, place):
                 await self._accept(kickoff_id)
+                self.lane.understood("kickoff id", place)
                 return await self._watch(resumed=False)
+            case Finished():
+                return self._finish(answer, sent)
             case Busy() | NotSent():
                 self.lane.kickoff_refused(answer, sent_at=sent_at)
                 return retry.rejected(answer.reason)
@@ -156,6 +167,18 @@ class AttemptTask:
                     return None
                 return self.doubt(reason)
 
+    def _finish(self, answer: Finished, sent: str) -> Outcome:
+        """Return the outcome of a kickoff that was answered with the result, sent at this moment (UTC text).
+
+        It becomes durable in one transaction: there is no id to record before. A run that is killed until then leaves
+        the attempt in doubt.
+        """
+        self.attempt = replace(self.attempt, kickoff_id=answer.kickoff_id, kicked_off_at=sent, answered_at_once=True)
+        self.lane.kickoff_accepted(self._permit)
+        self._context.observe(KickedOff(self.attempt))
+        self.lane.understood_execution(answer.execution)
+        return retry.ended(answer.execution, **self._decisions())
+
     async def _send(self) -> KickoffAnswer:
         """Send the POST; to a server that honours the key, repeat it until its answer is known.
 
@@ -163,20 +186,24 @@ class AttemptTask:
         attempt would be paid for in addition.
         """
         clock, lane = self._context.clock, self.lane
+        reason: str | None = None
         for resend in range(RESENDS + 1):
             self.phase = Phase.KICKING_OFF
             sent_at = clock.monotonic()
-            answer = await lane.client.kickoff(self.attempt)
+            self._context.observe(KickoffSent(self.attempt, reason))
+            answer = await lane.client.kickoff(self.attempt, within=self._context.settings.timeout)
             if isinstance(answer, Doubtful):
                 self._maybe_sent = True
-            if not self._maybe_sent or isinstance(answer, Accepted | BadInputs | Unusable):
+                self._keep(answer.body)
+            if not self._maybe_sent or isinstance(answer, Accepted | Finished | BadInputs | Unusable):
                 return answer
-            lane.kickoff_in_doubt(answer, answer.reason, sent_at=sent_at)
+            reason = answer.reason
+            lane.kickoff_in_doubt(answer, reason, sent_at=sent_at)
             wait = min(0.5 * 2**resend, LONGEST_RESEND_SECONDS)
             if isinstance(answer, Busy):
                 wait = max(wait, answer.retry_after or 0.0)
             if not lane.idempotent or resend == RESENDS or self._context.single_pass or self._context.stop.leaving():
-                return Doubtful(answer.reason)
+                return Doubtful(reason)
             # the same key gets the same kickoff_id: sending again is safe, and so is leaving it to the next run
             self.phase = Phase.WATCHING
             await clock.sleep(retry.jittered(wait, self._context.rng))
@@ -222,17 +249,20 @@ class AttemptTask:
                 self._leave(observed)
                 return None
             answer = observed.answer
+            self._context.observe(Polled(self.attempt, answer))
             match answer:
                 case Unusable(reason):
                     server.give_up(reason)
                     return None
                 case Unclear():
+                    self._keep(answer.body)
                     self._deadline.count_unclear()
                     if not server.status_unclear(answer, self._deadline.unclear):
                         return None
                 case Execution():
                     self._deadline.count_clear(known=answer.state is not ExecutionState.NOT_FOUND)
                     server.status_known()
+                    self.lane.understood_execution(answer)
                     outcome = None if observed.settling else self._outcome_of(answer, observed)
                     if outcome is not None:
                         return outcome
@@ -298,6 +328,12 @@ class AttemptTask:
         if seen != self._shown:
             self._context.ledger.progressed(self.attempt, seen)
         self._shown = seen
+
+    def _keep(self, body: str) -> None:
+        """Record the first answer that was not understood, so that its reader can say what it means."""
+        if body and not self._kept:
+            self._kept = True
+            self._context.ledger.not_understood(self.attempt, body)
 
     def _decisions(self) -> _Decisions:
         return {

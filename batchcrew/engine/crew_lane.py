@@ -12,6 +12,8 @@ from batchcrew.engine.limits.crew_limits import CrewLimits
 from batchcrew.engine.limits.slots import Permit
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome
 from batchcrew.model.crew_answers import Busy, CrewInputs, KickoffAnswer, NotSent, Unclear
+from batchcrew.model.events import Understood
+from batchcrew.model.execution import Execution
 from batchcrew.model.run import StopReason
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ class CrewLane:
         """The crew's budget of the month is spent: none of its jobs starts in this run."""
         self._not_started = 0
         """The latest kickoffs in a row that were answered with an error in place of a kickoff id."""
+        self._places: set[tuple[str, str]] = set()
+        """What was understood in this run, and where: bounded by the tables of spellings."""
         self._became_pending = 0
         self._ready = False
         self._preparations = 0
@@ -197,11 +201,22 @@ class CrewLane:
         """Stop the run: the crew cannot be used."""
         self._environment.stop.request(StopReason.CREW_UNUSABLE, f"crew {self.name}: {reason}", leave=True)
 
+    def understood(self, what: str, place: str) -> None:
+        """Report where an answer had something, unless an earlier answer of this run had it there too."""
+        if place and (what, place) not in self._places:
+            self._places.add((what, place))
+            self._environment.observe(Understood(self.name, what, place))
+
+    def understood_execution(self, execution: Execution) -> None:
+        """Report where an answer had the status and the output (see `understood`)."""
+        self.understood("status", execution.status_place)
+        self.understood("output", execution.output_place)
+
     # Ends
 
     def attempt_ended(self, attempt: Attempt, outcome: Outcome) -> None:
         """Record what an outcome means for the crew's breakers."""
-        if attempt.kickoff_id is None:
+        if attempt.kickoff_id is None or attempt.answered_at_once:
             self.limits.polls.undecided()  # its execution was the one to be polled as a probe
         match outcome.attempt_state:
             case AttemptState.SUCCEEDED:

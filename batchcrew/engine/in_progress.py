@@ -46,14 +46,18 @@ class InProgress:
         """Stop watching.
 
         Args:
-            on_the_wire: also stop waiting for the answers of kickoffs.
+            on_the_wire: also stop waiting for the answers of kickoffs, except for those that are the results.
         """
         for task, attempt in list(self._tasks.items()):
+            if attempt.waits_for_result:
+                continue
             if on_the_wire or attempt.phase is Phase.WATCHING:
                 task.cancel()
 
     async def leave_when_requested(self, stop: Stop, clock: Clock, preparing: Iterable[asyncio.Task[None]]) -> None:
         """Carry out a stop: wake the loop; when the run leaves, cancel watching at once and kickoffs after the grace.
+
+        Kickoffs that are answered with the result end within `run.timeout`; cancelled, they would be paid for in vain.
 
         Args:
             preparing: tasks that a stop cancels.

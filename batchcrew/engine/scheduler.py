@@ -339,7 +339,13 @@ class Scheduler:
         if attempt.outdated:
             outcome = outdated(outcome, self._context.settings.on_change)
         streaks = self._limits.count_failure(attempt, outcome)
-        await self._ledger.ended(attempt, outcome, failure_streaks=streaks)
+        try:
+            await self._ledger.ended(attempt, outcome, failure_streaks=streaks)
+        except LedgerError:
+            if attempt.answered_at_once:  # no poll returns it again
+                lost = "the result that the crew sent could not be written to the ledger"
+                self._context.warn(f"job {attempt.job_id}: {lost}; the next run treats the kickoff as in doubt")
+            raise
         task.release()
         if self._watchers.save_is_due:
             await self._watchers.save()

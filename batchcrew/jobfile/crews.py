@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from batchcrew.config.crews import DEFAULT_CREW, EMBEDDED, CrewSettings, DemoCrew, RemoteCrew, crew_type
+from batchcrew.config.crews import DEFAULT_CREW, EMBEDDED, REMOTE_ONLY, CrewSettings, DemoCrew, RemoteCrew, crew_type
+from batchcrew.jobfile.crew_headers import check_headers, written_in_file
 from batchcrew.jobfile.findings import Findings
 from batchcrew.jobfile.ids import WrongName, plain_name
 from batchcrew.jobfile.nodes import MapNode, Node, ScalarNode, written_text
@@ -42,7 +43,8 @@ def override(root: MapNode, url: str | None, token: str | None, problems: Proble
         crew.keys["url"] = _URL_OPTION
         crew.items.pop("serve", None)
         if url.strip() == EMBEDDED:
-            crew.items.pop("token", None)
+            for key in ("token", *REMOTE_ONLY):
+                crew.items.pop(key, None)
     if token is not None:
         crew.items["token"] = ScalarNode(_TOKEN_OPTION, token, "")
         crew.keys["token"] = _TOKEN_OPTION
@@ -110,7 +112,25 @@ def _read_crew(node: Node, where: Location, name: str, findings: Findings) -> Cr
         _check_url(node.items.get("url"), name, findings)
         _check_token(node.items.get("token"), name, findings)
         values = {key: item.value if isinstance(item, ScalarNode) else item for key, item in node.items.items()}
-    return validated(crew_type(values), node, where, name, findings, also=("url", "serve"))
+        kind = crew_type(values)
+        if not issubclass(kind, RemoteCrew) and not _without_remote_keys(node, kind, name, findings.problems):
+            return None
+        check_headers(node, name, findings)
+    crew = validated(crew_type(values), node, where, name, findings, also=("url", "serve"))
+    if isinstance(crew, RemoteCrew) and isinstance(node, MapNode) and not crew.meta:
+        lost = "an execution whose kickoff gets no answer cannot be recognized on the server"
+        place = _place(node.keys["meta"])
+        findings.warnings.append(f"{place}: `{name}.meta: false`: kickoffs carry no meta, so {lost}")
+    return crew
+
+
+def _without_remote_keys(node: MapNode, kind: type[CrewSettings], name: str, problems: Problems) -> bool:
+    """Add a problem for each setting that only a crew at a URL has; return whether there are none."""
+    refused = [key for key in REMOTE_ONLY if key in node.items]
+    which = "the demo crew (`url: embedded`)" if issubclass(kind, DemoCrew) else "a crew with `serve`"
+    for key in refused:
+        problems.at(node.keys[key], f"`{name}.{key}` does not apply to {which}; remove it (it is for a crew at a URL)")
+    return not refused
 
 
 def _check_url(url: Node | None, name: str, findings: Findings) -> None:
@@ -127,7 +147,7 @@ def _check_token(token: Node | None, name: str, findings: Findings) -> None:
         token.value = token.value.strip()
         if mistake := token_mistake(token.value, f"`{name}.token`" if token.where.line else "it"):
             findings.problems.at(token.where, mistake)
-        elif token.where.line and "${" not in token.text:
+        elif written_in_file(token):
             place = _place(token.where)
             findings.warnings.append(f"{place}: the token is written in the file; use ${{CREW_TOKEN}} instead")
 

@@ -6,12 +6,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from batchcrew.base.errors import JobFileError, Problem
-from batchcrew.config.crews import CrewSettings
+from batchcrew.config.crews import CrewSettings, RemoteCrew
 from batchcrew.config.settings import RunSettings
 from batchcrew.jobfile.answer_rules import JobFileRules
 from batchcrew.jobfile.description import RowsDescription, describe
 from batchcrew.jobfile.entries import Entry, Rows
-from batchcrew.jobfile.problems import Problems
+from batchcrew.jobfile.problems import Problems, listed, named
 from batchcrew.jobfile.rows.questions import Question, questions_about
 from batchcrew.jobfile.rows.rows_file import RowsFile
 from batchcrew.jobfile.rows.unfinished import Stamp, stamp
@@ -65,10 +65,18 @@ class JobFile:
         across rows, because that needs memory, or the ledger.
         """
         sending = sending or Sending()
+        reserved = {name: crew.reserved_inputs for name, crew in self.crews.items() if isinstance(crew, RemoteCrew)}
+        may_collide, reported = any(reserved.values()), set[tuple[str, ...]]()
         for entry in self.content.entries:
             if problems.full:
                 return
-            yield from entry.jobs(problems, sending)
+            for job in entry.jobs(problems, sending):
+                if may_collide and (taken := reserved.get(job.crew, frozenset()) & job.inputs.keys()):
+                    key = (job.crew, *sorted(taken))
+                    if key not in reported:  # a column is in every row
+                        reported.add(key)
+                        problems.at(job.where, _reserved(*key))
+                yield job
 
     def describe(self) -> tuple[RowsDescription, ...]:
         """Describe each rows file, in the job file's order; the number of rows is known once `jobs` has ended."""
@@ -123,6 +131,11 @@ class JobFile:
                 raise _unreadable(path, exc) from None
             digest.update(content.digest())
         return digest.hexdigest()
+
+
+def _reserved(crew: str, *names: str) -> str:
+    inputs = f"the input {named(names[0])}" if len(names) == 1 else f"the inputs {listed(names)}"
+    return f"{inputs} cannot be sent to crew {crew}, whose `body: flat` reserves this name; use `inputs:` to rename it"
 
 
 def _unreadable(path: Path, error: OSError) -> JobFileError:

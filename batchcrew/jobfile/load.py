@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from batchcrew.config.crews import DEFAULT_CREW, CrewSettings
+from batchcrew.config.crews import DEFAULT_CREW, CrewSettings, RemoteCrew
 from batchcrew.config.settings import RunSettings
 from batchcrew.jobfile.accept import read_rules
 from batchcrew.jobfile.crews import crew_of_options, override, read_crews
@@ -148,6 +148,7 @@ class _Reader:
             defaults=reader.defaults,
             jobs=plain_data(root.items["jobs"]),
             date=self._today.isoformat() if reader.uses_date else None,
+            **_flat_bodies(crews),
         )
         dated = reader.uses_date or "{date}" in self._batch_text(root)[0]
         return JobFile(
@@ -238,6 +239,13 @@ class _Reader:
         except WrongName as exc:
             self._problems.at(where, str(exc))
             return None
+
+
+def _flat_bodies(crews: Mapping[str, CrewSettings]) -> dict[str, Any]:
+    """Return the crews that reserve names of inputs: their jobs are checked again when that changes."""
+    flat = {name: sorted(crew.reserved_inputs) for name, crew in crews.items() if isinstance(crew, RemoteCrew)}
+    flat = {name: reserved for name, reserved in flat.items() if reserved}
+    return {"flat": flat} if flat else {}
 
 
 def _places_sent(root: MapNode) -> set[Location]:

@@ -2,6 +2,7 @@
 
 job:     pending -> open -> succeeded | failed | held | cancelled | stale  (retry: ended -> pending)
 attempt: intended -> kicked_off -> succeeded | failed | timed_out | lost | in_doubt | cancelled
+                  |-> succeeded | failed (the kickoff was answered with the result)
                   \\-> rejected
 """
 
@@ -59,8 +60,15 @@ _END_JOB = Statement(
     "UPDATE jobs SET state = ?, reason = ?, reason_fingerprint = ?, not_before = ?, charged = charged - ?,"
     " updated_at = ? WHERE id = ? AND state = 'open'"
 )
+# of a kickoff that was answered with the result; statements of a group run in any order, so that it names no state
+_ANSWERED_AT_ONCE = Statement("UPDATE attempts SET kickoff_id = ?, kicked_off_at = ? WHERE id = ?")
 _SAVE_STREAKS = Statement("UPDATE batches SET failure_streak = ? WHERE batch = ?")
 _ADD_TASK = Statement("INSERT INTO task_results VALUES (?, ?, ?, ?, ?, ?)")
+# the only copy of a paid result is not given up with its group
+_PRECIOUS = {
+    statement: Statement(statement.sql, strict=statement.strict, precious=True)
+    for statement in (_END_ATTEMPT, _END_JOB, _ANSWERED_AT_ONCE, _ADD_TASK)
+}
 
 _KICKOFFS_OF_URL = """
 SELECT (
@@ -130,7 +138,8 @@ def end(
 ) -> tuple[Change, ...]:
     """Return the changes that end the attempt.
 
-    Its results, its job's new state and the batch's failures in a row are one transaction.
+    Its results, its job's new state and the batch's failures in a row are one transaction. Where the kickoff was
+    answered with the result, the failures in a row are not among them (see `save_streaks`).
     """
     execution = outcome.execution
     refunded = 1 if outcome.attempt_state is AttemptState.REJECTED and not outcome.uses_attempt else 0
@@ -156,11 +165,19 @@ def end(
     ]
     if not attempt.superseded:
         changes.append((_END_JOB, [(outcome.job_state.value, *job_reason, not_before, refunded, now, attempt.job_key)]))
-    if failure_streaks is not None:
-        changes.append((_SAVE_STREAKS, [(failure_streaks, attempt.batch)]))
+    if failure_streaks is not None and not attempt.answered_at_once:
+        changes.append(save_streaks(attempt, failure_streaks))
     if execution is not None and execution.tasks:
         changes.append((_ADD_TASK, tasks_of(attempt.attempt_id, execution)))
+    if attempt.answered_at_once:
+        changes.append((_ANSWERED_AT_ONCE, [(attempt.kickoff_id, attempt.kicked_off_at, attempt.attempt_id)]))
+        return tuple((_PRECIOUS[statement], rows) for statement, rows in changes)
     return tuple(changes)
+
+
+def save_streaks(attempt: Attempt, failure_streaks: str) -> Change:
+    """Return the change that records the failures in a row of the attempt's batch, as JSON."""
+    return (_SAVE_STREAKS, [(failure_streaks, attempt.batch)])
 
 
 def tasks_of(attempt_id: str, execution: Execution) -> list[Sequence[Any]]:

@@ -3,6 +3,7 @@
 from dataclasses import asdict, fields
 
 from batchcrew.ledger.json_text import decode_json, encode_json
+from batchcrew.ledger.transitions import plain_text
 from batchcrew.ledger.writer import Change, Statement
 from batchcrew.model.attempt import Attempt, Progress, Watch
 
@@ -12,6 +13,14 @@ _PROGRESS = Statement(
 )
 _WATCH = Statement("UPDATE attempts SET watch = ? WHERE id = ? AND state = 'kicked_off'", strict=False)
 _WATCH_FIELDS = frozenset(field.name for field in fields(Watch))
+
+
+_FIRST_ANSWER = Statement("UPDATE attempts SET first_answer = coalesce(first_answer, ?) WHERE id = ?", strict=False)
+
+
+def first_answer(attempt: Attempt, body: str) -> Change:
+    """Return the change that records an answer that was not understood, unless an earlier one is recorded."""
+    return (_FIRST_ANSWER, [(plain_text(body), attempt.attempt_id)])
 
 
 def progress(attempt: Attempt, seen: Progress) -> Change:

@@ -1,6 +1,7 @@
 """An attempt: one kickoff of a job, and its outcome.
 
 intended -> kicked_off -> succeeded | failed | timed_out | lost | in_doubt | cancelled
+        |-> succeeded | failed (the kickoff was answered with the result)
         \\-> rejected (the server refused, or the request never left)
 """
 
@@ -88,6 +89,8 @@ class Attempt:
     """True: its kickoff_id was entered by hand, and may be mistyped."""
     outdated: bool = False
     """True: the file now has other inputs for its job, so its answer will be stale."""
+    answered_at_once: bool = False
+    """True: the kickoff was answered with the result, so it never was in progress in the ledger."""
     superseded: bool = False
     """True: its job now has another answer. The execution is watched to its end, and does not change its job."""
 

@@ -1,6 +1,6 @@
 """The meanings of a crew's answers, one class for each."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from batchcrew.model.execution import Execution
@@ -11,6 +11,17 @@ class Accepted:
     """The execution has started; `kickoff_id` identifies it."""
 
     kickoff_id: str
+    place: str = field(default="", compare=False)
+    """Where the answer has the id: `data.kickoff_id`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The kickoff was answered with the result of the execution: it has ended, and is never polled."""
+
+    execution: Execution
+    kickoff_id: str | None = None
+    """The id that the answer has as well; most have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +70,11 @@ class Doubtful:
     """The request was sent, and its answer is lost or not understood: the crew may be running."""
 
     reason: str
+    body: str = field(default="", compare=False)
+    """The answer that was not understood, as it came, up to a limit."""
 
 
-KickoffAnswer: TypeAlias = Accepted | Busy | NotSent | BadInputs | Unusable | NotStarted | Doubtful
+KickoffAnswer: TypeAlias = Accepted | Finished | Busy | NotSent | BadInputs | Unusable | NotStarted | Doubtful
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +87,8 @@ class Unclear:
     """True: this machine is out of file descriptors, so the failure is not the crew's."""
     passing: bool = False
     """True: the server or its gateway is overloaded, starting or failing, which may soon change."""
+    body: str = field(default="", compare=False)
+    """The answer with a success code that was not understood, as it came, up to a limit."""
 
 
 StatusAnswer: TypeAlias = Execution | Unusable | Unclear

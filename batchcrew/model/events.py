@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from batchcrew.model.attempt import Attempt, Outcome
+from batchcrew.model.crew_answers import StatusAnswer
 from batchcrew.model.execution import Execution
 from batchcrew.model.run import Counts
 
@@ -26,11 +27,39 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class KickoffSent:
+    """The kickoff leaves now."""
+
+    attempt: Attempt
+    again: str | None = None
+    """Why it is sent once more, with the same key: the last answer; None the first time."""
+
+
+@dataclass(frozen=True, slots=True)
 class KickedOff:
     """A crew accepted the attempt; or the run resumed watching an execution of an earlier run (`taken_up`)."""
 
     attempt: Attempt
     taken_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """A status request was answered, or got no answer."""
+
+    attempt: Attempt
+    answer: StatusAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Understood:
+    """A crew's answer had something in a place where no earlier answer of this run had it."""
+
+    crew: str
+    what: str
+    """`kickoff id`, `status` or `output`."""
+    place: str
+    """`data.kickoff_id`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,5 +134,16 @@ class Stopping:
     in_flight: int
 
 
-Event: TypeAlias = RunStarted | KickedOff | Progressed | AttemptEnded | Warned | LedgerChosen | Stopping
+Event: TypeAlias = (
+    RunStarted
+    | KickoffSent
+    | KickedOff
+    | Polled
+    | Understood
+    | Progressed
+    | AttemptEnded
+    | Warned
+    | LedgerChosen
+    | Stopping
+)
 Observe: TypeAlias = Callable[[Event], None]

@@ -1,7 +1,7 @@
 """An execution as one answer of the crew describes it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -51,6 +51,10 @@ class Execution:
     total_tasks: int | None = None
     answer: str = ""
     """The complete body that the crew sent."""
+    status_place: str = field(default="", compare=False)
+    """Where the answer has the status word: `data.state`."""
+    output_place: str = field(default="", compare=False)
+    """Where the answer has the output: `result.raw`."""
 
     @property
     def has_output(self) -> bool:

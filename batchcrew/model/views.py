@@ -149,6 +149,8 @@ class AttemptDetail:
     """Of an execution in progress: the latest status word that the crew sent."""
     unclear_answer: str | None = None
     """Of an execution in progress: why the latest polls got no status; None if they did."""
+    first_answer: str | None = None
+    """The first answer that was not understood, as it came, up to a limit; None: all were."""
     sent_inputs: Mapping[str, Any] | None = None
     """The inputs that it was started with, if its job has other inputs now."""
 

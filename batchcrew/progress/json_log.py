@@ -1,7 +1,8 @@
 """Progress as JSON lines, for `--log-format json`: one object an event, for a log collector.
 
 Every object has `time` (UTC ISO-8601), `event`, `batch` and `run`; those of an attempt `job`, `attempt`, `number`,
-`crew` and `kickoff_id` (null before the crew accepted it) as well.
+`crew` and `kickoff_id` (null before the crew accepted it) as well. Only `--verbose` writes `kickoff_sent`, `polled` and
+`understood`.
 """
 
 import json
@@ -13,19 +14,28 @@ from batchcrew.model.events import (
     AttemptEnded,
     Event,
     KickedOff,
+    KickoffSent,
     LedgerChosen,
+    Polled,
     Progressed,
     RunStarted,
     Stopping,
+    Understood,
     Warned,
 )
+from batchcrew.model.execution import Execution
 from batchcrew.progress.lines import Lines
 
 
 class JsonLogProgress:
-    """Writes each event as one line."""
+    """Writes each event as one line.
 
-    def __init__(self, stream: TextIO | None, clock: Clock) -> None:
+    Args:
+        verbose: write each request as well.
+    """
+
+    def __init__(self, stream: TextIO | None, clock: Clock, *, verbose: bool = False) -> None:
+        self._verbose = verbose
         self._lines = Lines(stream)
         self._clock = clock
         self._batch: str | None = None
@@ -69,6 +79,25 @@ class JsonLogProgress:
                 self._say("ledger", ledger=ledger)
             case Stopping(detail, in_flight):
                 self._say("stopping", detail=detail, in_flight=in_flight)
+            case KickoffSent() | Polled() | Understood():
+                if self._verbose:
+                    self._request(event)
+
+    def _request(self, event: KickoffSent | Polled | Understood) -> None:
+        match event:
+            case KickoffSent(attempt, again):
+                self._say("kickoff_sent", **_of(attempt), again=again)
+            case Polled(attempt, answer):
+                known, problem = (answer, None) if isinstance(answer, Execution) else (None, answer.reason)
+                self._say(
+                    "polled",
+                    **_of(attempt),
+                    word=known.word if known else None,
+                    state=known.state.value if known else None,
+                    problem=problem,
+                )
+            case Understood(crew, what, place):
+                self._say("understood", crew=crew, what=what, place=place)
 
     def _say(self, event: str, **values: Any) -> None:
         said = {"time": to_text(self._clock.now()), "event": event, "batch": self._batch, "run": self._run, **values}

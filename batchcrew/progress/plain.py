@@ -15,6 +15,7 @@ from batchcrew.model.events import AttemptEnded, Event, LedgerChosen, Progressed
 from batchcrew.model.execution import ExecutionState
 from batchcrew.model.job import JobState
 from batchcrew.progress.lines import Lines, warning_line
+from batchcrew.progress.requests import request_line
 from batchcrew.progress.tally import Tally
 from batchcrew.reports.commands import status_command
 
@@ -30,9 +31,11 @@ class PlainProgress:
 
     Args:
         brief: omit the start and the progress, as a tick takes only a moment.
+        verbose: print a line for each request, and every failure, retry and warning.
     """
 
-    def __init__(self, stream: TextIO | None, clock: Clock, *, brief: bool = False) -> None:
+    def __init__(self, stream: TextIO | None, clock: Clock, *, brief: bool = False, verbose: bool = False) -> None:
+        self._verbose = verbose
         self._lines = Lines(stream)
         self._brief = brief
         self._clock = clock
@@ -51,6 +54,8 @@ class PlainProgress:
         if isinstance(event, Progressed):
             self._person(event)
         self._tally.observe(event)
+        if self._verbose and (line := request_line(event)) is not None:
+            self._say(line)
         match event:
             case RunStarted() if not self._brief:
                 self._start(event)
@@ -92,6 +97,10 @@ class PlainProgress:
         elif outcome.job_state is JobState.PENDING and outcome.attempt_state is not AttemptState.REJECTED:
             when = "" if outcome.retry_in is None else f" in {format_duration(outcome.retry_in)}"
             self._say_some("retries", f"job {job}: retrying{when} after attempt {event.attempt.number}: {reason}")
+        elif outcome.job_state is JobState.PENDING and self._verbose:
+            self._say(f"job {job}: kickoff refused, to be sent again: {reason}")
+        elif self._verbose:
+            self._say(f"job {job}: {outcome.job_state}")
 
     def _progress(self) -> None:
         tally, now = self._tally, self._clock.monotonic()
@@ -113,7 +122,7 @@ class PlainProgress:
 
     def _say_some(self, kind: str, text: str) -> None:
         self._said[kind] += 1
-        if self._said[kind] <= MOST_LINES:
+        if self._verbose or self._said[kind] <= MOST_LINES:
             self._say(text)
         elif self._said[kind] == MOST_LINES + 1:
             run, where = self._tally.run, ""

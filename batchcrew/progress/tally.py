@@ -14,10 +14,13 @@ from batchcrew.model.events import (
     AttemptEnded,
     Event,
     KickedOff,
+    KickoffSent,
     LedgerChosen,
+    Polled,
     Progressed,
     RunStarted,
     Stopping,
+    Understood,
     Warned,
 )
 from batchcrew.model.execution import Execution, ExecutionState
@@ -130,7 +133,9 @@ class Tally:
                 self._end(event)
             case Stopping(detail):
                 self.stopping = detail
-            case Warned() | LedgerChosen():
+            case KickoffSent(attempt):  # a crew that answers with the result is busy from now on
+                self.in_flight.setdefault(attempt.attempt_id, Watched(attempt, self.clock.monotonic()))
+            case Warned() | LedgerChosen() | Polled() | Understood():
                 pass
 
     def _age(self, attempt: Attempt) -> float:

@@ -192,6 +192,7 @@ def _attempt(attempt: AttemptDetail) -> JsonDict:
         "answer": attempt.answer,
         "status_word": attempt.status_word,
         "unclear_answer": attempt.unclear_answer,
+        "first_answer": attempt.first_answer,
         "sent_inputs": None if attempt.sent_inputs is None else dict(attempt.sent_inputs),
     }
 

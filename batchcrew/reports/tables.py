@@ -23,6 +23,8 @@ MOST_IN_FLIGHT = 50
 """Executions that `status` shows as text; `--json` has them all."""
 _NAME_COLUMNS = 32
 _LEAST_NAME_COLUMNS = 8
+_ANSWER_SHOWN = 2000
+"""Characters that are shown of an answer that was not understood."""
 _REASON_COLUMNS = 200
 
 
@@ -309,17 +311,28 @@ def _sent(attempt: AttemptDetail, width: int) -> Iterator[str]:
         yield from _block(json.dumps(writable(dict(attempt.sent_inputs)), ensure_ascii=False, indent=2), width, 6)
 
 
-def _attempt(attempt: AttemptDetail, width: int) -> Iterator[str]:
-    yield f"  attempt {attempt.number}: {attempt.state.value.replace('_', ' ')}"
-    if attempt.kickoff_id is not None:
-        yield f"    kickoff_id: {clean_text(attempt.kickoff_id)}"
-    moments = [("intended", attempt.intended_at), ("kicked off", attempt.kicked_off_at), ("ended", attempt.ended_at)]
-    yield "    " + ", ".join(f"{name} {clean_text(moment)}" for name, moment in moments if moment)
-    yield from _sent(attempt, width)
+def _answers(attempt: AttemptDetail, width: int) -> Iterator[str]:
     if attempt.status_word is not None:
         yield f"    last status: {clean_text(attempt.status_word)}"
     if attempt.unclear_answer is not None:
         yield f"    last answer: {clean_text(attempt.unclear_answer, limit=_REASON_COLUMNS)}"
+    if attempt.first_answer is not None:
+        yield "    first answer that was not understood:"
+        yield from _block(attempt.first_answer[:_ANSWER_SHOWN], width, 6)
+        if len(attempt.first_answer) > _ANSWER_SHOWN:
+            yield f"      … {len(attempt.first_answer) - _ANSWER_SHOWN:,} more characters; `show --json` has them"
+
+
+def _attempt(attempt: AttemptDetail, width: int) -> Iterator[str]:
+    yield f"  attempt {attempt.number}: {attempt.state.value.replace('_', ' ')}"
+    if attempt.kickoff_id is not None:
+        yield f"    kickoff_id: {clean_text(attempt.kickoff_id)}"
+    elif attempt.kicked_off_at is not None:
+        yield "    kickoff_id: none (the crew answered the kickoff with the result)"
+    moments = [("intended", attempt.intended_at), ("kicked off", attempt.kicked_off_at), ("ended", attempt.ended_at)]
+    yield "    " + ", ".join(f"{name} {clean_text(moment)}" for name, moment in moments if moment)
+    yield from _sent(attempt, width)
+    yield from _answers(attempt, width)
     if attempt.execution_time is not None:
         yield f"    execution time: {format_duration(attempt.execution_time)}"
     if attempt.token_usage:

@@ -63,6 +63,13 @@ async def test_a_kickoff_is_sent_as_the_contract_says() -> None:
     }
 
 
+@pytest.mark.parametrize("code", [200, 201, 202])
+async def test_a_kickoff_id_counts_with_each_success_code(code: int) -> None:
+    async with WireServer(says(http(code, b'{"kickoff_id": "k-1"}'))) as server, crew(server.url) as client:
+        assert await client.kickoff(attempt()) == Accepted("k-1")
+    assert len(server.requests) == 1
+
+
 async def test_inputs_that_only_the_slow_json_can_write_arrive() -> None:
     inputs = {"big": 2**70, "half": "\ud83d", "nul": "\x00"}
     async with WireServer(accepts()) as server, crew(server.url) as client:

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 from batchcrew.cli import COMMANDS, batchcrew
 from batchcrew.config.accept import AcceptSettings
-from batchcrew.config.crews import CrewSettings, RemoteCrew, ServedCrew, ServeSettings
+from batchcrew.config.crews import REMOTE_ONLY, AuthSettings, CrewSettings, RemoteCrew, ServedCrew, ServeSettings
 from batchcrew.config.declarations import Setting, Settings, declared
 from batchcrew.config.limits import FailureLimit
 from batchcrew.config.settings import BreakerSettings, PollSettings, RetrySettings, RunSettings
@@ -66,8 +66,9 @@ def settings_of(table: str) -> list[Setting]:
     """Return the settings of a table in docs/job-file.md."""
     if table == "crew":
         kinds = {setting.name: setting for kind in (RemoteCrew, ServedCrew) for setting in declared(kind)}
-        return [kinds["url"], kinds["serve"], *declared(CrewSettings)]
+        return [kinds["url"], kinds["serve"], *declared(CrewSettings), *(kinds[name] for name in REMOTE_ONLY)]
     tables: dict[str, type[Settings]] = {
+        "auth": AuthSettings,
         "serve": ServeSettings,
         "accept": AcceptSettings,
         "run": RunSettings,
@@ -83,7 +84,7 @@ def table_text(table: str) -> str:
     of = {"serve": " of `serve`", "accept": " of `accept`", "stop_after_failures": " of `stop_after_failures`"}.get(
         table, ""
     )
-    prefix = f"{table}." if table in {"retry", "breaker", "poll"} else ""
+    prefix = f"{table}." if table in {"auth", "retry", "breaker", "poll"} else ""
     lines = [f"| key{of} | default | meaning |", "|---|---|---|"]
     for setting in settings_of(table):
         default = setting.default if setting.is_described or not setting.default else f"`{setting.default}`"
@@ -231,13 +232,14 @@ def test_every_test_that_the_promises_name_exists(name: str, least: int) -> None
 
 def test_every_answer_that_is_understood_names_its_contract_test() -> None:
     page = (ROOT / "docs" / "crew-api.md").read_text(encoding="utf-8")
-    lines = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| answer |")]
-    assert len(lines) > 30
+    lines = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| source |")]
+    assert len(lines) >= 55
     for line in lines:
-        named = re.findall(r"`(tests/contract/\w+\.py)::(\w+)`", line.rsplit(" | ", 1)[1])
+        assert len(line.split(" | ")) == 4, line
+        named = re.findall(r"`(tests/(?:contract|integration|unit)/\w+\.py)::(\w+)`", line.rsplit(" | ", 1)[1])
         assert named, line
         for file, test in named:
-            assert re.search(rf"^def {test}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), test
+            assert re.search(rf"^(async )?def {test}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), test
 
 
 def test_the_page_of_answers_has_every_name_of_the_spellings() -> None:

@@ -8,7 +8,7 @@ import pytest
 from mistakes import Expected, fits
 
 from batchcrew.base.errors import JobFileError
-from batchcrew.config.crews import DemoCrew, ServedCrew
+from batchcrew.config.crews import DemoCrew, RemoteCrew, ServedCrew
 from batchcrew.jobfile import JobFile, JobFileOptions, Problems, load_jobfile
 
 TODAY = date(2026, 1, 31)
@@ -32,6 +32,40 @@ def ids(jobfile: JobFile) -> list[str]:
 def token(jobfile: JobFile, crew: str = "default") -> str | None:
     secret = jobfile.crews[crew].token
     return None if secret is None else secret.get_secret_value()
+
+
+def test_how_a_crew_at_a_url_is_called(tmp_path: Path) -> None:
+    text = """
+crew:
+  url: https://crew.example.com
+  token: t
+  headers: {X-Tenant: 0042, X-Zone: "${ZONE}"}
+  auth: {header: API-Key, scheme: ""}
+  body: flat
+  meta: false
+  cookies: true
+  sync: true
+"""
+    crew = load(tmp_path / "x.yaml", text + JOBS, {"ZONE": "north"}).crews["default"]
+    assert isinstance(crew, RemoteCrew)
+    headers = {name: value.get_secret_value() for name, value in crew.headers.items()}
+    assert headers == {"X-Tenant": "0042", "X-Zone": "north"}
+    assert "0042" not in repr(crew)
+    assert (crew.auth.header, crew.auth.scheme) == ("API-Key", "")
+    assert (crew.body, crew.meta, crew.cookies, crew.sync) == ("flat", False, True, True)
+    # a rehearsal with the demo crew needs no changes in the file
+    assert load(tmp_path / "x.yaml", text + JOBS, crew_url="embedded").crews["default"] == DemoCrew()
+    moved = load(tmp_path / "x.yaml", text + JOBS, {"ZONE": "north"}, crew_url="https://b.example").crews["default"]
+    assert moved == crew.model_copy(update={"url": "https://b.example"})
+
+
+def test_a_flat_body_is_part_of_what_determines_the_jobs(tmp_path: Path) -> None:
+    """Otherwise the inputs of a batch that was read with nested bodies would not be checked for reserved names."""
+    nested = "crew: {url: https://x.example}\n" + JOBS
+    flat = "crew: {url: https://x.example, body: flat}\n" + JOBS
+    same = "crew: {url: https://x.example, body: nested, cookies: true}\n" + JOBS
+    first, second, third = (load(tmp_path / "x.yaml", text).digest() for text in (nested, flat, same))
+    assert first == third != second
 
 
 @pytest.mark.parametrize(
@@ -115,6 +149,9 @@ def test_an_option_for_several_crews_is_a_mistake(tmp_path: Path) -> None:
         ("{url: 'http://localhost:8000'}", None),
         ("{url: 'http://[::1]:8000'}", None),
         ("{url: 'https://x.example'}", None),
+        ("{url: 'https://x.example', headers: {X-Tenant: acme}}", None),
+        ("{url: 'https://x.example', headers: {API-Key: s3cret}}", ("x.yaml:1:53", "API-Key")),
+        ("{url: 'https://x.example', meta: false}", ("x.yaml:1:34", "`crew.meta: false`", "meta")),
     ],
 )
 def test_warnings(tmp_path: Path, crew: str, warning: Expected | None) -> None:

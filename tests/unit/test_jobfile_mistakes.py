@@ -65,6 +65,63 @@ HEAD: dict[str, tuple[str, Expected]] = {
         "crew: {serve: a:b, url: embedded}\n" + JOBS,
         "x.yaml:1:1: `crew`: `url` and `serve` exclude each other; keep one",
     ),
+    "a setting of crews at a URL, for the demo crew": (
+        "crew: {url: embedded, sync: true}\n" + JOBS,
+        "x.yaml:1:23: `crew.sync` does not apply to the demo crew (`url: embedded`); remove it (it is for a crew at a "
+        "URL)",
+    ),
+    "a setting of crews at a URL, for a served crew": (
+        "crews: {a: {serve: a:b, headers: {X-A: b}}}\n" + JOBS,
+        ("x.yaml:1:25", "`crews.a.headers`", "`serve`"),
+    ),
+    "a header that belongs to the connection": (
+        "crew: {url: https://x.example, headers: {Host: y.example}}\n" + JOBS,
+        ("x.yaml:1:42", "`crew.headers`", "`Host`"),
+    ),
+    "a header that is no name": (
+        'crew: {url: https://x.example, headers: {"a b": y}}\n' + JOBS,
+        ("x.yaml:1:42", "`crew.headers`", "`a b`"),
+    ),
+    "a header twice": (
+        "crew: {url: https://x.example, headers: {X-A: b, x-a: c}}\n" + JOBS,
+        ("x.yaml:1:50", "`crew.headers`", "`x-a`", "`X-A`"),
+    ),
+    "a header that carries the token": (
+        "crew: {url: https://x.example, token: t, auth: {header: API-Key}, headers: {api-key: b}}\n" + JOBS,
+        ("x.yaml:1:77", "`crew.headers`", "`api-key`"),
+    ),
+    "a header without a value": (
+        'crew: {url: https://x.example, headers: {X-A: "${EMPTY}"}}\n' + JOBS,
+        ("x.yaml:1:47", "`crew.headers.X-A`"),
+    ),
+    "a header that is a list": (
+        'crew: {url: https://x.example, headers: {X-A: ["${SECRET}"]}}\n' + JOBS,
+        "x.yaml:1:47: invalid `crew.headers.X-A` (expected text)",
+    ),
+    "headers that are text": (
+        'crew: {url: https://x.example, headers: "${SECRET}"}\n' + JOBS,
+        "x.yaml:1:41: invalid `crew.headers` (expected a mapping of names and texts)",
+    ),
+    "a scheme of two words": (
+        'crew: {url: https://x.example, auth: {scheme: "a b"}}\n' + JOBS,
+        ("x.yaml:1:47", "`crew.auth.scheme`"),
+    ),
+    "a header of the body for the token": (
+        "crew: {url: https://x.example, auth: {header: Content-Type}}\n" + JOBS,
+        ("x.yaml:1:47", "`crew.auth.header`", "`Content-Type`"),
+    ),
+    "an unknown form of the body": (
+        "crew: {url: https://x.example, body: plain}\n" + JOBS,
+        ("x.yaml:1:38", "`crew.body`", "'plain'"),
+    ),
+    "an input with a reserved name in a flat body": (
+        "crew: {url: https://x.example, body: flat}\njobs: [{inputs: {meta: 1, a: 2}}]\n",
+        ("x.yaml:2:8", "`meta`", "`body: flat`"),
+    ),
+    "a column with a reserved name in a flat body": (
+        "crew: {url: https://x.example, body: flat, meta: false}\njobs: [{rows: ok.csv, inputs: {inputs: x}}]\n",
+        ("ok.csv:2", "`inputs`", "`body: flat`"),
+    ),
     "a key of serve": (
         "crew: {serve: {target: a, worker: 1}}\n" + JOBS,
         "x.yaml:1:27: unknown key 'worker' in `crew.serve` (did you mean 'workers'?)",

@@ -1,7 +1,9 @@
 """The plain and the quiet progress, and the tally beneath them."""
 
 import io
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,11 +11,24 @@ from manual_clock import ManualClock
 
 from batchcrew.base.clock import to_text
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome
-from batchcrew.model.events import AttemptEnded, Event, KickedOff, Progressed, RunStarted, Stopping, Warned
+from batchcrew.model.crew_answers import Unclear
+from batchcrew.model.events import (
+    AttemptEnded,
+    Event,
+    KickedOff,
+    KickoffSent,
+    Polled,
+    Progressed,
+    RunStarted,
+    Stopping,
+    Understood,
+    Warned,
+)
 from batchcrew.model.execution import Execution, ExecutionState
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts
 from batchcrew.progress import Progress
+from batchcrew.progress.json_log import JsonLogProgress
 from batchcrew.progress.plain import MOST_LINES, PlainProgress
 from batchcrew.progress.quiet import QuietProgress
 from batchcrew.progress.tally import LATEST_FAILURES, Pace, Tally
@@ -257,6 +272,86 @@ def test_each_line_is_one_write_and_flushed(clock: ManualClock) -> None:
 
 
 # quiet ---------------------------------------------------------------------------------------------------------------
+
+
+def test_verbose_prints_each_request_and_what_was_understood(clock: ManualClock, stream: io.StringIO) -> None:
+    first, accepted = attempt("tokyo"), replace(attempt("tokyo"), kickoff_id="k-1")
+    result = attempt("kyoto", number=2, kicked_off_at=to_text(START))
+    events: list[Event] = [
+        KickoffSent(first),
+        KickoffSent(first, "no answer"),
+        KickedOff(accepted),
+        KickedOff(accepted, taken_up=True),
+        Understood("default", "kickoff id", "data.kickoff_id"),
+        Polled(accepted, Execution(state=ExecutionState.RUNNING, word="warming up")),
+        Polled(accepted, Unclear("the answer is empty")),
+        KickedOff(result),
+        ended(result, JobState.SUCCEEDED),
+        AttemptEnded(
+            first,
+            Outcome(attempt_state=AttemptState.REJECTED, job_state=JobState.PENDING, reason="429 Too Many Requests"),
+            None,
+        ),
+        ended(accepted, JobState.PENDING, "no luck"),
+    ]
+    told(PlainProgress(stream, clock, brief=True), *events)
+    assert said(stream) == ["batchcrew: job tokyo: retrying in 5.0s after attempt 1: no luck"]
+    stream.truncate(0)
+    stream.seek(0)
+    told(PlainProgress(stream, clock, brief=True, verbose=True), *events)
+    assert [line.removeprefix("batchcrew: ") for line in said(stream)] == [
+        "job tokyo: kickoff sent to crew default, attempt 1",
+        "job tokyo: the same kickoff sent again: no answer",
+        "job tokyo: kickoff accepted as k-1",
+        "job tokyo: kickoff resumed as k-1",
+        "crew default: found the kickoff id at data.kickoff_id",
+        "job tokyo: poll: warming up",
+        "job tokyo: poll: no status: the answer is empty",
+        "job kyoto: kickoff answered with the result",
+        "job kyoto: succeeded",
+        "job tokyo: kickoff refused, to be sent again: 429 Too Many Requests",
+        "job tokyo: retrying in 5.0s after attempt 1: no luck",
+    ]
+
+
+def test_verbose_lines_are_harmless_and_none_is_left_out(clock: ManualClock, stream: io.StringIO) -> None:
+    evil = "\x1b]0;owned\x07\u202e\n" + "x" * 500
+    of = replace(attempt(evil), kickoff_id=evil[:100], crew=evil)
+    progress = PlainProgress(stream, clock, brief=True, verbose=True)
+    word = Execution(state=ExecutionState.RUNNING, word=evil)
+    told(progress, KickoffSent(of, evil), KickedOff(of), Polled(of, word), Polled(of, Unclear(evil)))
+    told(progress, Understood(evil, "status", evil), *[ended(attempt("t"), JobState.FAILED, "why")] * (MOST_LINES + 5))
+    lines = said(stream)
+    assert len(lines) == 5 + MOST_LINES + 5
+    assert all(line.isprintable() and "\u202e" not in line for line in lines)
+
+
+def test_the_json_log_has_each_request_with_verbose_only(clock: ManualClock, stream: io.StringIO) -> None:
+    of = replace(attempt("tokyo"), kickoff_id="k-1")
+    events: list[Event] = [
+        KickoffSent(attempt("tokyo"), "no answer"),
+        Polled(of, Execution(state=ExecutionState.RUNNING, word="warming up")),
+        Polled(of, Unclear("the answer is empty")),
+        Understood("default", "status", "data.state"),
+    ]
+    told(JsonLogProgress(stream, clock), *events)
+    assert stream.getvalue() == ""
+    told(JsonLogProgress(stream, clock, verbose=True), *events)
+    sent, known, unclear, understood = map(json.loads, stream.getvalue().splitlines())
+    assert (sent["event"], sent["job"], sent["again"], sent["kickoff_id"]) == (
+        "kickoff_sent",
+        "tokyo",
+        "no answer",
+        None,
+    )
+    assert (known["event"], known["word"], known["state"], known["problem"]) == (
+        "polled",
+        "warming up",
+        "running",
+        None,
+    )
+    assert (unclear["event"], unclear["word"], unclear["problem"]) == ("polled", None, "the answer is empty")
+    assert understood | {"crew": "default", "what": "status", "place": "data.state"} == understood
 
 
 def test_quiet_prints_only_what_needs_the_operator(stream: io.StringIO) -> None:

@@ -137,6 +137,33 @@ def test_status_and_show_have_the_crews_own_word_and_an_unclear_answer() -> None
     assert "    last answer: 502" in lines
 
 
+def test_show_has_the_first_answer_that_was_not_understood_and_says_where_the_rest_is() -> None:
+    attempt = AttemptDetail(
+        number=1,
+        attempt_id="a",
+        state=AttemptState.IN_DOUBT,
+        first_answer='{"what": "\x1b]0;owned\x07"}\nsecond line\n' + "x" * 5000,
+    )
+    shown = render_job(replace(DETAIL, attempts=(attempt,)))
+    lines = shown.splitlines()
+    start = lines.index("    first answer that was not understood:")
+    assert lines[start + 1].startswith('      {"what": ')
+    assert lines[start + 2] == "      second line"
+    assert "3,035 more characters" in lines[-1]
+    assert "\x1b" not in shown
+    assert job_json(replace(DETAIL, attempts=(attempt,)))["attempts"][0]["first_answer"] == attempt.first_answer
+
+
+def test_show_says_that_a_result_came_with_the_kickoff() -> None:
+    at = "2026-02-03T04:00:01.000Z"
+    attempt = AttemptDetail(number=1, attempt_id="a", state=AttemptState.SUCCEEDED, kicked_off_at=at, output="Tokyo")
+    refused = AttemptDetail(number=2, attempt_id="b", state=AttemptState.REJECTED, intended_at=at)
+    lines = render_job(replace(DETAIL, attempts=(attempt, refused))).splitlines()
+    assert [line for line in lines if "kickoff_id" in line] == [
+        "    kickoff_id: none (the crew answered the kickoff with the result)"
+    ]
+
+
 def test_show_prints_all_of_a_job() -> None:
     assert render_job(DETAIL).splitlines() == [
         "job tokyo of batch travel: succeeded",

@@ -109,7 +109,8 @@ async def _job_detail(connection: aiosqlite.Connection, key: BatchKey, job_id: s
     attempts = await rows(
         connection,
         "SELECT number, id, state, kickoff_id, intended_at, kicked_off_at, ended_at, reason, execution_time, output,"
-        " result_json, token_usage, answer, progress, sent_inputs FROM attempts WHERE job = ? ORDER BY number",
+        " result_json, token_usage, answer, progress, sent_inputs, first_answer FROM attempts"
+        " WHERE job = ? ORDER BY number",
         (job[0],),
     )
     details = [_attempt(row, await _tasks(connection, row[1])) for row in attempts]
@@ -155,5 +156,6 @@ def _attempt(row: Sequence[Any], tasks: tuple[TaskResult, ...]) -> AttemptDetail
         status_word=progress.get("status_word"),
         unclear_answer=progress.get("unclear_answer"),
         sent_inputs=decode_json(row[14]) if row[14] else None,
+        first_answer=row[15],
         tasks=tasks,
     )

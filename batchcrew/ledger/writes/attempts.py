@@ -79,6 +79,8 @@ class AttemptWrites(Writes):
         if outcome.job_state is JobState.PENDING and outcome.retry_in:
             not_before = to_text(self._clock.now() + timedelta(seconds=outcome.retry_in))
         now = self._now()
+        if attempt.answered_at_once and failure_streaks is not None:  # with the same commit, if that succeeds
+            self._writing.change_soon(transitions.save_streaks(attempt, failure_streaks))
         await self._writing.change(
             *transitions.end(attempt, outcome, now=now, not_before=not_before, failure_streaks=failure_streaks)
         )
@@ -86,6 +88,10 @@ class AttemptWrites(Writes):
     def progressed(self, attempt: Attempt, seen: Progress) -> None:
         """Record the progress of an execution with the next commit."""
         self._writing.change_soon(watching.progress(attempt, seen))
+
+    def not_understood(self, attempt: Attempt, body: str) -> None:
+        """Record an answer that was not understood with the next commit; only the first one of an attempt is kept."""
+        self._writing.change_soon(watching.first_answer(attempt, body))
 
     def watched(self, attempt: Attempt, watch: Watch) -> None:
         """Record, with the next commit, where the next tick continues to poll."""
