@@ -18,8 +18,8 @@ _SET_ATTEMPT = (
     "UPDATE attempts SET state = ?, reason = ?, reason_fingerprint = ?, answer_rejected = ? WHERE id = ? AND state = ?"
 )
 _SET_JOB = (
-    "UPDATE jobs SET state = ?, reason = ?, reason_fingerprint = ?, not_before = '', before_retry = NULL, updated_at = ?"
-    " WHERE id = ? AND state = ?"
+    "UPDATE jobs SET state = ?, reason = ?, reason_fingerprint = ?, not_before = '', before_retry = NULL,"
+    " updated_at = ? WHERE id = ? AND state = ?"
 )
 
 

@@ -201,3 +201,15 @@ async def test_an_attached_execution_is_judged_too(tmp_path: Path) -> None:
         assert server.stats["kickoffs"] == 1
     (ended,) = made.of(AttemptEnded)
     assert ended.outcome.job_state is JobState.SUCCEEDED
+
+
+async def test_a_kickoff_that_is_answered_with_its_result_is_judged(tmp_path: Path) -> None:
+    answer = Fault(status=200, started=True, body=json.dumps({"result": "too short"}))
+    async with CrewServer(serving(), faults=Faults(kickoff=[answer])) as server:
+        made = ruled(tmp_path, server, MinLength(1_000))
+        await made.take_in(jobs(1))
+        await made.run()
+        assert server.stats["kickoffs"] == 1
+    (row,) = await made.rows()
+    assert (row.state, row.output) == (JobState.FAILED, "too short")
+    assert (row.reason or "").startswith("answer rejected: shorter than min_length (")

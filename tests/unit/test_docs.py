@@ -97,7 +97,7 @@ def test_the_tables_of_settings_are_their_declarations() -> None:
     page = ROOT / "docs" / "job-file.md"
     pattern = re.compile(r"(<!-- settings: (\w+) -->\n).*?(\n<!-- end of settings -->)", re.DOTALL)
     text = page.read_text(encoding="utf-8")
-    assert len(pattern.findall(text)) == 8
+    assert len(pattern.findall(text)) == 9
     check_generated(page, pattern.sub(lambda match: match[1] + table_text(match[2]) + match[3], text))
 
 
