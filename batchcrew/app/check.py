@@ -315,7 +315,7 @@ def _result(
         ),
         notes=(
             batch.ledger_note,
-            next_run(to_kick_off, running, settings.concurrency),
+            next_run(to_kick_off, running, settings.most_in_progress),
             spending(kickoffs, money),
             *_notes(batch, compared, answers),
             *(f"warning: {line}" for line in warnings),

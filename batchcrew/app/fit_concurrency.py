@@ -37,19 +37,20 @@ def fit_concurrency(settings: RunSettings, crews: Mapping[str, CrewSettings]) ->
     Raises:
         UsageError: not even one execution at a time can be watched.
     """
-    used = descriptors.in_use()
-    limit = descriptors.raise_limit(used + needed(settings.concurrency, crews))
-    if limit is None or used + needed(settings.concurrency, crews) <= limit:
+    used, most = descriptors.in_use(), settings.most_in_progress
+    limit = descriptors.raise_limit(used + needed(most, crews))
+    if limit is None or used + needed(most, crews) <= limit:
         return settings, None
-    fits = [number for number in range(1, settings.concurrency) if used + needed(number, crews) <= limit]
+    fits = [number for number in range(1, most) if used + needed(number, crews) <= limit]
     if not fits:
         raise _too_few(limit, used + needed(1, crews))
-    all_of_it = used + needed(settings.concurrency, crews)
+    all_of_it = used + needed(most, crews)
     warning = (
-        f"concurrency is lowered from {settings.concurrency} to {fits[-1]}: this process may open only {limit} file"
+        f"concurrency is lowered from {most} to {fits[-1]}: this process may open only {limit} file"
         f" descriptors; raise the hard limit of `ulimit -n` to {all_of_it} to use all of it"
     )
-    return settings.model_copy(update={"concurrency": fits[-1]}), warning
+    key = "max_concurrency" if settings.adaptive else "concurrency"
+    return settings.model_copy(update={key: fits[-1]}), warning
 
 
 def _too_few(limit: int, least: int) -> UsageError:

@@ -114,7 +114,7 @@ class _Recheck:
         self._former: Mapping[tuple[str, str], CrewClient] = {}
         self._judging = Judging(jobfile.rules, ledger)
         self._unclear: Counter[CrewClient] = Counter()
-        self._at_once = min(AT_ONCE, jobfile.run.concurrency)
+        self._at_once = min(AT_ONCE, jobfile.run.most_in_progress)
 
     async def poll_all(self, request: RecheckRequest, stack: AsyncExitStack) -> None:
         """Poll every execution of the request; `stack` closes the crews' clients."""

@@ -248,7 +248,7 @@ async def _run(
     )
     if ledger.recovered:
         environment.warn(f"{_ids(ledger.recovered)} from the spill file; the executions are resumed")
-    await ledger.reserve_spill(batch, crews.settings.concurrency)
+    await ledger.reserve_spill(batch, crews.settings.most_in_progress)
     environment.observe(_started(result, run_id, request, jobfile, crews.settings))
     run = RunContext(
         environment=environment,
@@ -309,7 +309,8 @@ def _started(
         jobfile=str(request.source.path),
         ledger=result.ledger,
         crews=tuple(f"{name} ({crew.location})" for name, crew in jobfile.crews.items()),
-        concurrency=settings.concurrency,
+        concurrency=settings.most_in_progress,
+        adaptive=settings.adaptive,
         counts=result.counts,
         program=request.program,
     )

@@ -49,7 +49,7 @@ class RunCrews:
                 self._environment.warn(warning)
             opening = open_crews(
                 self.jobfile,
-                concurrency=self.settings.concurrency,
+                concurrency=self.settings.most_in_progress,
                 ledger=self._ledger,
                 clock=self._environment.clock,
                 warn=self._environment.warn,
@@ -64,7 +64,7 @@ class RunCrews:
         return open_former(
             self.jobfile,
             addresses,
-            concurrency=self.settings.concurrency,
+            concurrency=self.settings.most_in_progress,
             clock=self._environment.clock,
             warn=self._environment.warn,
         )

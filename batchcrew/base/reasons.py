@@ -69,6 +69,21 @@ PERMANENT_REASONS = (
     "!per minute",
 )
 """Default of `retry.never`: a new attempt would cost as much and fail alike."""
+OVERLOAD_REASONS = (
+    "rate limit",
+    "ratelimit",
+    "rate_limit",
+    "too many requests",
+    "resource_exhausted",
+    "resource exhausted",
+    "overloaded",
+    "over capacity",
+    "error code: 429",
+    "error code: 529",
+    "status code 429",
+    "throttl",
+)
+"""Reasons of executions that failed because too many requests were made at the same time, for `concurrency: auto`."""
 # keys of an error object whose text says what went wrong; other quoted text is data of the job
 _TOLD = r"error|message|msg|type|code|reason|detail|details|status|title|error_type|error_code"
 _JSON_TEXT = re.compile(
@@ -171,6 +186,12 @@ def is_permanent(reason: str, never: Iterable[str]) -> bool:
     if any(pattern.startswith("!") and _found(pattern[1:].lstrip(), text) for pattern in patterns):
         return False
     return any(not pattern.startswith("!") and _found(pattern, text) for pattern in patterns)
+
+
+def is_overload(reason: str) -> bool:
+    """Return whether an execution failed because too many requests were made at the same time."""
+    text = " ".join(reason[:_SEARCHED].casefold().split())
+    return any(pattern in text for pattern in OVERLOAD_REASONS)
 
 
 def _found(pattern: str, text: str) -> bool:

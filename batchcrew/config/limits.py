@@ -4,17 +4,57 @@ import contextlib
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from annotated_types import Ge, Le
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from batchcrew.config.declarations import DefaultText, Notation, Settings
 from batchcrew.config.values import Share, ShareNotation, parse_share, write_share
 
+MOST_CONCURRENCY = 10_000
 DEFAULT_IN_A_ROW = 10
 """Failures in a row, all for the same reason, after which a run stops by default."""
 SHARE_SAMPLE = 10
 """Number of ended jobs from which on the share of failures is checked."""
+
+
+class Auto(int):
+    """The value of `concurrency: auto`: a type of its own, because 0 is not valid in a job file."""
+
+    def __str__(self) -> str:
+        return "auto"
+
+
+AUTO = Auto()
+
+
+def parse_concurrency(value: object, number: ValidatorFunctionWrapHandler) -> Any:
+    """Parse a number of executions, or AUTO from `auto`."""
+    is_auto = isinstance(value, Auto) or (isinstance(value, str) and value.strip().lower() == "auto")
+    return AUTO if is_auto else number(value)
+
+
+ConcurrencyText = Annotated[
+    int,
+    Ge(1),
+    Le(MOST_CONCURRENCY),
+    WrapValidator(
+        parse_concurrency,
+        json_schema_input_type=Annotated[int, Field(ge=1, le=MOST_CONCURRENCY)] | Literal["auto"],
+    ),
+    Notation(
+        str,
+        f"a number of executions, 1 to {MOST_CONCURRENCY}, or auto",
+    ),
+]
 
 
 class FailureLimit(Settings):

@@ -14,7 +14,10 @@ from batchcrew.base.reasons import PERMANENT_REASONS
 from batchcrew.config.declarations import DefaultText, Example, HasOption, Setting, Settings, declared
 from batchcrew.config.limits import (
     DEFAULT_IN_A_ROW,
+    MOST_CONCURRENCY,
+    Auto,
     CanaryText,
+    ConcurrencyText,
     FailureLimit,
     FailureLimitText,
     MaxKickoffsText,
@@ -101,10 +104,14 @@ class BreakerSettings(Settings):
 class RunSettings(Settings):
     """The `run:` section of a job file; command-line options of the same name override it."""
 
-    concurrency: Annotated[int, HasOption(expected="a number of executions, 1 to 10000"), Example("20")] = Field(
-        default=10, ge=1, le=10_000
+    concurrency: Annotated[ConcurrencyText, HasOption(), Example("20")] = 10
+    """Maximum executions in progress at the same time, over all crews; auto: as many as the crews can run.
+
+    With `auto`, batchcrew finds the number while it runs: see [concurrency](concurrency.md)."""
+    max_concurrency: Annotated[int, HasOption(expected="a number of executions, 1 to 10000")] = Field(
+        default=100, ge=1, le=MOST_CONCURRENCY
     )
-    """Maximum executions in progress at the same time, over all crews."""
+    """Maximum executions in progress for `concurrency: auto`."""
     rate: Annotated[RateText | None, HasOption(), Example("60/m")] = None
     """Maximum kickoffs per second, minute or hour, over all crews: 2/s, 60/m, 500/h.
 
@@ -174,12 +181,24 @@ class RunSettings(Settings):
 
     The run stops with exit 3. Use `off` for files that are replaced every day."""
 
+    @property
+    def adaptive(self) -> bool:
+        """Whether the number of executions in progress follows what the crews can run."""
+        return isinstance(self.concurrency, Auto)
+
+    @property
+    def most_in_progress(self) -> int:
+        """The most executions in progress at the same time."""
+        return self.max_concurrency if self.adaptive else self.concurrency
+
     @model_validator(mode="after")
     def _waits_are_ordered(self) -> Self:
         if self.retry.backoff > self.retry.max:
             raise ValueError("retry.backoff must not be longer than retry.max")
         if self.poll.initial > self.poll.max:
             raise ValueError("poll.initial must not be longer than poll.max")
+        if self.poll.min is not None and self.poll.min > self.poll.max:
+            raise ValueError("poll.min must not be longer than poll.max")
         if self.breaker.rate == 0:
             raise ValueError("breaker.rate must be above 0 (at 0 the breaker would block every kickoff)")
         return self

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from batchcrew.base.quantities import format_duration
+from batchcrew.base.reasons import is_overload
 from batchcrew.engine.addresses import FormerAddress, Server
 from batchcrew.engine.context import RunEnvironment
 from batchcrew.engine.limits.breaker import Breaker
@@ -172,6 +173,8 @@ class CrewLane:
 
     def kickoff_in_doubt(self, answer: KickoffAnswer, reason: str, *, sent_at: float) -> None:
         """Record an answer that leaves an attempt in doubt, which the crew may have started."""
+        if self.limits.adaptive is not None:
+            self.limits.adaptive.unsure()
         if not (isinstance(answer, NotSent) and answer.local):
             self._failed(self.limits.kickoffs, reason)
         if isinstance(answer, Busy):
@@ -220,11 +223,20 @@ class CrewLane:
             self.limits.polls.undecided()  # its execution was the one to be polled as a probe
         match outcome.attempt_state:
             case AttemptState.SUCCEEDED:
+                self._execution_ended(succeeded=True)
                 self._succeeded(self.limits.executions)
             case AttemptState.FAILED | AttemptState.LOST | AttemptState.TIMED_OUT:
+                self._execution_ended(succeeded=False, reason=outcome.reason or "")
                 self._failed(self.limits.executions, outcome.reason or "")
             case _:
                 self.limits.executions.undecided()
+
+    def _execution_ended(self, *, succeeded: bool, reason: str = "") -> None:
+        adaptive = self.limits.adaptive
+        if adaptive is not None:
+            if is_overload(reason):
+                adaptive.overloaded()
+            adaptive.ended(succeeded=succeeded)
 
     def _succeeded(self, breaker: Breaker) -> None:
         if breaker.succeeded():

@@ -13,6 +13,7 @@ Invariants:
 
 import asyncio
 import math
+from functools import partial
 
 from batchcrew.base.clock import from_text
 from batchcrew.base.errors import BatchcrewError, LedgerError
@@ -34,7 +35,7 @@ from batchcrew.engine.preflight import Preflight
 from batchcrew.engine.result import EngineResult
 from batchcrew.engine.retry import outdated
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome
-from batchcrew.model.events import AttemptEnded, KickedOff, Stopping
+from batchcrew.model.events import AttemptEnded, ConcurrencyChanged, KickedOff, Stopping
 from batchcrew.model.job import JobState
 from batchcrew.model.run import StopReason
 
@@ -83,7 +84,8 @@ class Scheduler:
     def _lane(self, name: str, unreachable: float) -> CrewLane:
         crew, settings = self._crews.settings[name], self._context.settings
         limits = CrewLimitSettings(
-            slots=min(crew.concurrency or settings.concurrency, settings.concurrency),
+            slots=min(crew.concurrency or settings.most_in_progress, settings.most_in_progress),
+            adaptive=settings.adaptive,
             rate=crew.rate,
             breaker=settings.breaker,
             burst=self._context.single_pass,
@@ -92,11 +94,16 @@ class Scheduler:
         return CrewLane(
             name,
             self._crews.clients[name],
-            CrewLimits(limits, clock=self._clock, rng=self._context.rng),
+            CrewLimits(limits, clock=self._clock, rng=self._context.rng, on_change=partial(self._slots_changed, name)),
             environment=self._context.environment,
             changed=self._changed,
             former=self._earlier.former_addresses(name),
         )
+
+    def _slots_changed(self, crew: str, before: int, after: int, reason: str) -> None:
+        """Record and report what `concurrency: auto` does."""
+        self._ledger.concurrency_changed(self._context.run_id, crew, after, reason)
+        self._context.observe(ConcurrencyChanged(crew, before, after, reason))
 
     async def run(self) -> EngineResult:
         """Return when every job has ended, or when a stop was requested and the executions in progress are dealt with.

@@ -248,6 +248,15 @@ ALTER TABLE attempts ADD COLUMN answer_rejected TEXT;
 ALTER TABLE attempts ADD COLUMN first_answer TEXT;
 -- JSON object: state, reason and attempts used before `retry` made the job pending; NULL once it was kicked off
 ALTER TABLE jobs ADD COLUMN before_retry TEXT;
+-- what `concurrency: auto` did
+CREATE TABLE concurrency_changes (
+    run_id  TEXT NOT NULL REFERENCES runs (id),
+    crew    TEXT NOT NULL,
+    at      TEXT NOT NULL,
+    slots   INTEGER NOT NULL,
+    reason  TEXT NOT NULL
+) STRICT;
+CREATE INDEX concurrency_changes_of_run ON concurrency_changes (run_id, crew);
 -- how long the executions of a crew take, over all batches
 CREATE TABLE crew_durations (
     address  TEXT PRIMARY KEY,

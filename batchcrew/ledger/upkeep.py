@@ -22,6 +22,7 @@ _DELETIONS = (
     "DELETE FROM jobs WHERE batch_id = ?",
     "DELETE FROM paces WHERE batch_id = ?",
     "DELETE FROM run_crews WHERE run_id IN (SELECT id FROM runs WHERE batch_id = ?)",
+    "DELETE FROM concurrency_changes WHERE run_id IN (SELECT id FROM runs WHERE batch_id = ?)",
     "DELETE FROM runs WHERE batch_id = ?",
     "DELETE FROM batches WHERE id = ?",
 )

@@ -21,9 +21,12 @@ class RunStarted:
     crews: tuple[str, ...]
     """`name (url)` of each crew, without token."""
     concurrency: int
+    """The most executions in progress."""
     counts: Counts
     program: str = "batchcrew"
     """The program name that batchcrew was called with, with which printed commands start."""
+    adaptive: bool = False
+    """Whether `concurrency` is the maximum of `concurrency: auto`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,16 @@ class KickedOff:
 
     attempt: Attempt
     taken_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrencyChanged:
+    """`concurrency: auto` has changed the number of slots of a crew."""
+
+    crew: str
+    before: int
+    after: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +153,7 @@ Event: TypeAlias = (
     | KickedOff
     | Polled
     | Understood
+    | ConcurrencyChanged
     | Progressed
     | AttemptEnded
     | Warned

@@ -12,6 +12,7 @@ from batchcrew.base.clock import Clock, to_text
 from batchcrew.model.attempt import Attempt
 from batchcrew.model.events import (
     AttemptEnded,
+    ConcurrencyChanged,
     Event,
     KickedOff,
     KickoffSent,
@@ -77,6 +78,8 @@ class JsonLogProgress:
                 self._say("warning", message=event.text)
             case LedgerChosen(ledger):
                 self._say("ledger", ledger=ledger)
+            case ConcurrencyChanged(crew, before, after, reason):
+                self._say("concurrency", crew=crew, before=before, after=after, reason=reason)
             case Stopping(detail, in_flight):
                 self._say("stopping", detail=detail, in_flight=in_flight)
             case KickoffSent() | Polled() | Understood():

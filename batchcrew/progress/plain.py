@@ -84,7 +84,7 @@ class PlainProgress:
         self._say(
             f"start: {counts.total} {'job' if counts.total == 1 else 'jobs'}, {counts.succeeded} succeeded, "
             f"{counts.left} left; "
-            f"concurrency {event.concurrency}; "
+            f"concurrency {'auto, at most ' if event.adaptive else ''}{event.concurrency}; "
             f"{'crew' if len(event.crews) == 1 else 'crews'} {clean_text(', '.join(event.crews), limit=_LONGEST)}; "
             f"ledger {clean_text(event.ledger)}"
         )

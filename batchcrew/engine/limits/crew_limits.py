@@ -9,6 +9,7 @@ from typing import Any
 from batchcrew.base.clock import Clock
 from batchcrew.config.settings import BreakerSettings
 from batchcrew.config.values import Rate
+from batchcrew.engine.limits.adaptive import AdaptiveLimit, OnChange, ignore_change
 from batchcrew.engine.limits.breaker import Breaker
 from batchcrew.engine.limits.rate_limiter import RateLimiter
 from batchcrew.engine.limits.reachability import UNREACHABLE_SECONDS, Reachability
@@ -23,12 +24,14 @@ class CrewLimitSettings:
 
     Args:
         slots: most executions in progress.
+        adaptive: find out how many of the slots the crew can use.
         burst: see `RateLimiter`.
         unreachable: seconds after which a crew that has never answered is given up.
     """
 
     slots: int
     breaker: BreakerSettings
+    adaptive: bool = False
     rate: Rate | None = None
     burst: bool = False
     unreachable: float = UNREACHABLE_SECONDS
@@ -37,10 +40,13 @@ class CrewLimitSettings:
 class CrewLimits:
     """Combines the limits of one crew. Each of them owns its state; this class decides by all of them."""
 
-    def __init__(self, settings: CrewLimitSettings, *, clock: Clock, rng: random.Random) -> None:
+    def __init__(
+        self, settings: CrewLimitSettings, *, clock: Clock, rng: random.Random, on_change: OnChange = ignore_change
+    ) -> None:
         breaker = settings.breaker
         self.slots = Slots(settings.slots)
-        self.throttle = Throttle(self.slots, clock=clock, rng=rng)
+        self.adaptive = AdaptiveLimit(self.slots, clock, on_change) if settings.adaptive else None
+        self.throttle = Throttle(self.slots, clock=clock, rng=rng, adapts=self.adaptive is None)
         self.rate_limiter = RateLimiter(settings.rate, clock, burst=settings.burst)
         self.kickoffs = Breaker("kickoffs", breaker, clock=clock, rng=rng)
         self.polls = Breaker("status requests", breaker, clock=clock, rng=rng)
@@ -60,11 +66,14 @@ class CrewLimits:
         if self.polls.is_open and self.slots.in_use:  # the polls of executions in progress are its probes
             return 0
         probes = min(breaker.available() for breaker in self.breakers)
-        return max(0, min(self.slots.available(), self.rate_limiter.available(), probes))
+        return max(0, min(self._free_slots(), self.rate_limiter.available(), probes))
+
+    def _free_slots(self) -> int:
+        return self.slots.available() if self.adaptive is None else self.adaptive.available()
 
     def opens_in(self) -> float | None:
         """Return the seconds until a kickoff may leave; None when a slot must be released or an answer come first."""
-        if self.slots.available() <= 0 or (self.polls.is_open and self.slots.in_use):
+        if self._free_slots() <= 0 or (self.polls.is_open and self.slots.in_use):
             return None
         probes = [breaker.opens_in() for breaker in self.breakers]
         if None in probes:
@@ -99,11 +108,15 @@ class CrewLimits:
         permit.accept()
         self.reachability.reached()
         self.throttle.accepted()
+        if self.adaptive is not None:
+            self.adaptive.accepted()
 
     def refused(self, retry_after: float | None, *, sent_at: float, too_many: bool) -> None:
         """Record a kickoff that the crew refused for now (see `Throttle.refused`)."""
         self.reachability.reached()
-        self.throttle.refused(retry_after, sent_at=sent_at, too_many=too_many)
+        is_new = self.throttle.refused(retry_after, sent_at=sent_at, too_many=too_many)
+        if is_new and self.adaptive is not None:
+            self.adaptive.refused(retry_after)
 
     def not_sent(self, *, sent_at: float) -> None:
         """Record a request, sent at this monotonic moment, that did not reach the crew."""
@@ -140,19 +153,26 @@ class CrewLimits:
             "pace": self.rate_limiter.next_in(),
             "breakers": [breaker.saved() for breaker in self.breakers],
             "silence": self.silence.saved(),
+            **({} if self.adaptive is None else {"adaptive": self.adaptive.saved()}),
         }
 
     def restore_requested(self, state: Mapping[str, Any], ago: float) -> None:
-        """Restore the pause that the server requested and the rate, as they were saved `ago` seconds ago."""
+        """Restore the pause that the server requested, the rate, and what `concurrency: auto` has learned."""
         self.throttle.restore_requested(state, ago)
+        self._restore_adaptive(state)
         self.rate_limiter.restore(state["pace"], ago)
 
     def restore(self, state: Mapping[str, Any], ago: float) -> None:
         """Restore everything, as it was saved `ago` seconds ago."""
         self.throttle.restore(state, ago)
+        self._restore_adaptive(state)
         self.rate_limiter.restore(state["pace"], ago)
         self.reachability.restore(state, ago)
         for breaker, saved in zip(self.breakers, state["breakers"], strict=True):
             breaker.restore(saved, ago)
         if "silence" in state:  # earlier versions saved none
             self.silence.restore(state["silence"], ago)
+
+    def _restore_adaptive(self, state: Mapping[str, Any]) -> None:
+        if self.adaptive is not None and "adaptive" in state:
+            self.adaptive.restore(state["adaptive"])

@@ -24,7 +24,7 @@ class RunLimits:
 
     def __init__(self, context: RunContext, *, kickoffs: int | None = None) -> None:
         settings, self._context = context.settings, context
-        self._concurrency = settings.concurrency
+        self._concurrency = settings.most_in_progress
         self._most = kickoffs
         self._rate_limiter = RateLimiter(settings.rate, context.clock, burst=context.single_pass)
         self._budget = KickoffBudget([], None)

@@ -24,10 +24,14 @@ class Throttle:
     429 cuts the slots to the number that the server has accepted and pauses kickoffs. The limit then grows by one after
     some rounds of accepted kickoffs, and after more of them each time the server answers 429 again. 503, or a server
     that cannot be reached, only pauses kickoffs.
+
+    Args:
+        adapts: False leaves the slots as they are, because `AdaptiveLimit` adjusts them.
     """
 
-    def __init__(self, slots: Slots, *, clock: Clock, rng: random.Random) -> None:
+    def __init__(self, slots: Slots, *, clock: Clock, rng: random.Random, adapts: bool = True) -> None:
         self._slots = slots
+        self._adapts = adapts
         self._clock = clock
         self._rng = rng
         self._paused_until = -math.inf
@@ -51,26 +55,30 @@ class Throttle:
     def accepted(self) -> None:
         """Record an accepted kickoff: pauses start from the beginning, and the limit may grow."""
         self._pause = 0.0
-        if self._slots.limit < self._slots.most:
+        if self._adapts and self._slots.limit < self._slots.most:
             self._round += 1
             if self._round >= self._rounds * self._slots.limit:
                 self._slots.widen()
                 self._round = 0
 
-    def refused(self, retry_after: float | None, *, sent_at: float, too_many: bool) -> None:
+    def refused(self, retry_after: float | None, *, sent_at: float, too_many: bool) -> bool:
         """Record that the server refused a kickoff for now.
 
         Args:
             retry_after: seconds that the server requests.
             sent_at: monotonic moment at which that kickoff left.
             too_many: the answer was 429, which is about the number of requests; other refusals only pause.
+
+        Returns:
+            False if it left before the last pause, which has dealt with it.
         """
-        if sent_at < self._cut_at:  # it left before the last pause, which has dealt with it
-            return
+        if sent_at < self._cut_at:
+            return False
         if too_many:
             self._cut()
         self._pause_for(retry_after)
         self._cut_at = self._clock.monotonic()
+        return True
 
     def no_descriptor(self, *, sent_at: float) -> None:
         """Record that this machine could open no connection: hold fewer of them, and try again soon.
@@ -118,9 +126,12 @@ class Throttle:
         self.restore_requested(state, ago)
         self._paused_until = self._clock.monotonic() + state["paused_for"] - ago
         self._pause, self._round, self._rounds = state["pause"], state["round"], state["rounds"]
-        self._slots.restore(state["limit"])
+        if self._adapts:
+            self._slots.restore(state["limit"])
 
     def _cut(self) -> None:
+        if not self._adapts:
+            return
         self._slots.cut()
         self._round = 0
         # a server whose own limit does not change gets one slot more less and less often

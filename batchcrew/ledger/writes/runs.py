@@ -16,6 +16,9 @@ from batchcrew.ledger.spill import SpillFile, read_spilled, spill_path
 from batchcrew.ledger.writer import Parameters, Statement
 from batchcrew.ledger.writes.base import Writes
 
+_CHANGE_CONCURRENCY = Statement(
+    "INSERT INTO concurrency_changes (run_id, crew, at, slots, reason) VALUES (?, ?, ?, ?, ?)"
+)
 _SAVE_DURATIONS = Statement("INSERT OR REPLACE INTO crew_durations (address, state, saved_at) VALUES (?, ?, ?)")
 _SAVE_THROTTLE_STATE = Statement("INSERT OR REPLACE INTO paces (batch_id, crew, state, saved_at) VALUES (?, ?, ?, ?)")
 _SAVE_WARNINGS = Statement(f"UPDATE batches SET {WARNINGS_COLUMN} = ? WHERE id = ?")
@@ -112,6 +115,10 @@ class RunWrites(Writes):
         now = self._now()
         rows: list[Parameters] = [(key.id, crew, encode_json(state), now) for crew, state in states.items()]
         await self._writing.change((_SAVE_THROTTLE_STATE, rows))
+
+    def concurrency_changed(self, run_id: str, crew: str, slots: int, reason: str) -> None:
+        """Record, with the next commit, the new number of a crew's slots."""
+        self._writing.change_soon((_CHANGE_CONCURRENCY, [(run_id, crew, self._now(), slots, reason)]))
 
     async def save_durations(self, durations: Mapping[str, Mapping[str, Any]]) -> None:
         """Save the durations of crews' executions, by the address of the crew."""
