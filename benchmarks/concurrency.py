@@ -3,10 +3,11 @@
     .venv/bin/python benchmarks/concurrency.py [--rounds 5]
 
 The time is simulated, so the figures do not depend on the machine. A crew runs as many executions as its capacity, of
-2 s ± 30 % each, and refuses further kickoffs with 429. An answer to a kickoff takes 10 ms; an end is noticed after 0.1 s.
-The slots are adjusted by batchcrew's own `AdaptiveLimit`, and its `Throttle` pauses kickoffs after a refusal.
+2 s ± 30 % each, and refuses further kickoffs with 429. An answer to a kickoff takes 10 ms; an end is noticed after
+0.1 s. The slots are adjusted by batchcrew's own `AdaptiveLimit`, and its `Throttle` pauses kickoffs after a refusal.
 
-batch      time of a batch of 15 rounds, as a multiple of the ideal, in which the capacity is in use from the start
+batch      time of a batch of 15 rounds, as a multiple of the ideal: the same executions in as many slots as the
+           crew can run, without any delay
 later      throughput from the eighth round on, as a share of what the capacity allows
 refused    refused kickoffs of a batch of 30 rounds, as a share of all
 halved     seconds until the slots follow when the capacity is halved
@@ -57,11 +58,13 @@ class Simulation:
     refused: int = 0
     kickoffs: int = 0
     halved_at: float = 0.0
+    durations: list[float] = field(default_factory=list)
     limits: list[tuple[float, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.rng = random.Random(self.seed)  # noqa: S311 - a simulation
-        self.clock: Any = SimulatedClock()
+        self.rng = random.Random(self.seed)
+        clock: Any = SimulatedClock()
+        self.clock = clock
         self.slots = Slots(MOST)
         self.limit = AdaptiveLimit(self.slots, self.clock, self._changed)
         self.throttle = Throttle(self.slots, clock=self.clock, rng=self.rng, adapts=False)
@@ -104,7 +107,8 @@ class Simulation:
             self._after(ANSWER_SECONDS / 2, "is_refused", kickoff)
             return
         self.running += 1
-        self._after(self.rng.uniform((1 - SPREAD) * SECONDS, (1 + SPREAD) * SECONDS), "ends", kickoff)
+        self.durations.append(self.rng.uniform((1 - SPREAD) * SECONDS, (1 + SPREAD) * SECONDS))
+        self._after(self.durations[-1], "ends", kickoff)
         self._after(ANSWER_SECONDS / 2, "is_accepted", kickoff)
 
     def _is_accepted(self, kickoff: "Kickoff") -> None:
@@ -128,6 +132,13 @@ class Simulation:
         self.limit.ended(succeeded=True)
         self.ends.append(self.clock.seconds)
 
+    def ideal(self) -> float:
+        """Return the seconds of the same executions, one after the other in as many slots as the crew can run."""
+        slots = [0.0] * self.capacity
+        for seconds in self.durations:
+            heapq.heappush(slots, heapq.heappop(slots) + seconds)
+        return max(slots)
+
 
 @dataclass(frozen=True, order=True)
 class Kickoff:
@@ -144,11 +155,10 @@ def main() -> None:
     arguments = parser.parse_args()
     print("capacity   batch   later   refused   halved")
     for capacity in (5, 17, 40, 200):
-        ideal = 15 * SECONDS
         short = [Simulation(capacity, 15 * capacity, seed).run() for seed in range(arguments.rounds)]
         long = [Simulation(capacity, 30 * capacity, seed).run() for seed in range(arguments.rounds)]
         cut = [Simulation(capacity, 40 * capacity, seed, 20 * capacity).run() for seed in range(arguments.rounds)]
-        batch = statistics.median(each.clock.seconds for each in short) / ideal
+        batch = statistics.median(each.clock.seconds / each.ideal() for each in short)
         later = statistics.median(_throughput(each) for each in long) / (capacity / (SECONDS + NOTICED_SECONDS))
         refused = statistics.median(each.refused / each.kickoffs for each in long)
         halved = statistics.median(_followed(each) for each in cut)

@@ -26,6 +26,13 @@ def limits(settings: RunSettings, kickoffs_used: int, limit: int | None) -> Iter
     if limit is not None:
         kickoffs = "1 kickoff" if limit == 1 else f"{limit} kickoffs"
         yield f"at most {kickoffs} in this run (--limit)" if limit else "no kickoff (--watch-only)"
+    if settings.adaptive:
+        yield (
+            "concurrency auto: 10 executions at first, then as many as the crew can run,"
+            f" at most {settings.max_concurrency}"
+        )
+    elif "concurrency" not in settings.model_fields_set:
+        yield "concurrency 10 is the default; `concurrency: auto` finds out how many executions the crew can run"
     if settings.canary is not None:
         share = f"{float(settings.canary.succeed * 100):g}%"
         jobs = "1 job" if settings.canary.jobs == 1 else f"{settings.canary.jobs} jobs"

@@ -11,7 +11,7 @@ from batchcrew.config.settings import RunSettings
 from batchcrew.engine.judging import Judging
 from batchcrew.engine.stopping import Stop
 from batchcrew.ledger import BatchKey, Ledger
-from batchcrew.model.events import Action, Observe, Warned
+from batchcrew.model.events import Action, ConcurrencyChanged, Observe, Warned
 
 if TYPE_CHECKING:
     from batchcrew.crew import CrewClient
@@ -64,6 +64,11 @@ class RunContext:
     @property
     def observe(self) -> Observe:
         return self.environment.observe
+
+    def slots_changed(self, crew: str, before: int, after: int, reason: str) -> None:
+        """Record and report a change that `concurrency: auto` has made."""
+        self.ledger.concurrency_changed(self.run_id, crew, after, reason)
+        self.observe(ConcurrencyChanged(crew, before, after, reason))
 
     def warn(self, message: str, *, lasting: bool = False, action: Action | None = None) -> None:
         """Report a warning."""

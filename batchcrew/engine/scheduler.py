@@ -35,7 +35,7 @@ from batchcrew.engine.preflight import Preflight
 from batchcrew.engine.result import EngineResult
 from batchcrew.engine.retry import outdated
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome
-from batchcrew.model.events import AttemptEnded, ConcurrencyChanged, KickedOff, Stopping
+from batchcrew.model.events import AttemptEnded, KickedOff, Stopping
 from batchcrew.model.job import JobState
 from batchcrew.model.run import StopReason
 
@@ -94,16 +94,13 @@ class Scheduler:
         return CrewLane(
             name,
             self._crews.clients[name],
-            CrewLimits(limits, clock=self._clock, rng=self._context.rng, on_change=partial(self._slots_changed, name)),
+            CrewLimits(
+                limits, clock=self._clock, rng=self._context.rng, on_change=partial(self._context.slots_changed, name)
+            ),
             environment=self._context.environment,
             changed=self._changed,
             former=self._earlier.former_addresses(name),
         )
-
-    def _slots_changed(self, crew: str, before: int, after: int, reason: str) -> None:
-        """Record and report what `concurrency: auto` does."""
-        self._ledger.concurrency_changed(self._context.run_id, crew, after, reason)
-        self._context.observe(ConcurrencyChanged(crew, before, after, reason))
 
     async def run(self) -> EngineResult:
         """Return when every job has ended, or when a stop was requested and the executions in progress are dealt with.

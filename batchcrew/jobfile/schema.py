@@ -154,7 +154,7 @@ def _with_variables(shape: dict[str, Any]) -> dict[str, Any]:
     if "description" in kept:
         kept["description"] = summary(kept["description"])
     choices = [choice for choice in shape.get("anyOf", [rest]) if choice.get("type") != "null"]
-    kinds = {choice.get("type") for choice in choices}
+    kinds = {choice.get("type") for choice in choices if "const" not in choice}
     if kinds & {"integer", "number"} and "string" not in kinds:
         choices.append({"type": "string", "pattern": r"\$\{"})
     return (choices[0] if len(choices) == 1 else {"anyOf": choices}) | kept

@@ -113,11 +113,24 @@ class InFlight:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CrewSlots:
+    """The number of slots that `concurrency: auto` last gave a crew in the latest run."""
+
+    crew: str
+    slots: int
+    since: str
+    """UTC text."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchStatus:
     """Everything that `status` shows about one batch."""
 
     line: BatchLine
     in_flight: tuple[InFlight, ...] = ()
+    slots: tuple[CrewSlots, ...] = ()
+    """By crew; empty unless the latest run has `concurrency: auto` and has changed a number."""
     failing: tuple[JobLine, ...] = ()
     """The latest failed or held jobs (the first few)."""
     failures: FailureGroups = field(default_factory=FailureGroups)

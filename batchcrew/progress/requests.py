@@ -1,7 +1,7 @@
 """The lines of `--verbose`: one for each request, and for each place where a crew's answers have something."""
 
 from batchcrew.base.text import clean_text
-from batchcrew.model.events import Event, KickedOff, KickoffSent, Polled, Understood
+from batchcrew.model.events import ConcurrencyChanged, Event, KickedOff, KickoffSent, Polled, Understood
 from batchcrew.model.execution import Execution
 
 _NAME = 80
@@ -26,6 +26,8 @@ def request_line(event: Event) -> str | None:
             return f"job {_name(attempt.job_id)}: poll: {found}"
         case Understood(crew, what, place):
             return f"crew {_name(crew)}: found the {what} at {_name(place)}"
+        case ConcurrencyChanged(crew, before, after, reason):
+            return f"crew {_name(crew)}: {before} slots become {after}: {_reason(reason)}"
         case _:
             return None
 

@@ -96,6 +96,11 @@ def render_status(
         lines.append(f"  last run: {clean_text(line.last_run_at)} ({_ago(line.last_run_at, now)} ago{exit_code})")
     if total := totals_line(line.totals):
         lines.append(f"  {total}")
+    lines += [
+        f"  concurrency auto: crew {clean_text(each.crew)} has {each.slots} slots since {_ago(each.since, now)} ago"
+        f" ({clean_text(each.reason)})"
+        for each in status.slots
+    ]
     if counts.possible_duplicates or status.duplicates:
         lines.append("  " + duplicates_line(counts.possible_duplicates, status.duplicates))
     if line.without_output:

@@ -139,11 +139,10 @@ def test_growth_that_brings_no_throughput_is_taken_back(crew: Crew) -> None:
 
 
 def test_slots_that_are_not_used_do_not_grow(crew: Crew) -> None:
-    crew.fill()
-    while len(crew.running) > 3:
-        crew.running.pop().release()
     for _ in range(30):
         crew.running.append(crew.slots.acquire(1)[0])
+        crew.running[-1].accept()
+        crew.limit.accepted()
         crew.running.pop(0).release()
         crew.limit.ended(succeeded=True)
     assert crew.changes == []

@@ -1,7 +1,7 @@
 """Adaptive concurrency: how many executions a crew can run at once, found while it runs them.
 
-Like TCP, it doubles the slots until the crew refuses, and then grows slowly. Latency is no signal, because how long an
-execution takes depends on its task; refusals and the throughput are.
+Like TCP, it doubles the slots until the crew refuses, and then grows slowly. How long an
+execution takes says nothing, because that depends on its task; refusals and the throughput count.
 """
 
 import math
@@ -15,7 +15,7 @@ FIRST_SLOTS = 10
 LEAST_SUCCEEDED = 10
 """Executions that must have succeeded before the first growth."""
 FULL = 0.9
-"""Share of the slots in use from which on they count as full: some are always about to be used again."""
+"""Share of the slots that must have been in use in a round, so that more of them make a difference."""
 CUT = 0.8
 GROWTH = 0.05
 """Share of the slots that is added in a round without refusals."""
@@ -70,7 +70,7 @@ class AdaptiveLimit:
     def _begin_round(self) -> None:
         self._began = self._clock.monotonic()
         self._ended = 0
-        self._full = 0
+        self._peak = self._slots.in_use
         self._clean = True
 
     def available(self) -> int:
@@ -84,6 +84,7 @@ class AdaptiveLimit:
     def accepted(self) -> None:
         """Record an accepted kickoff."""
         self._run_before = max(self._run_before, self._slots.accepted)
+        self._peak = max(self._peak, self._slots.in_use)
 
     def refused(self, retry_after: float | None) -> None:
         """Record a refusal for now (429, 503), or an execution that failed because of overload."""
@@ -119,13 +120,12 @@ class AdaptiveLimit:
         slots = self._slots
         self._succeeded += succeeded
         self._ended += 1
-        self._full += slots.in_use + 1 >= FULL * slots.limit
         if self._ended >= slots.limit:
             self._end_round()
 
     def _end_round(self) -> None:
         slots, seconds = self._slots, max(self._clock.monotonic() - self._began, 1e-6)
-        throughput, full = self._ended / seconds, self._full >= self._ended / 2
+        throughput, full = self._ended / seconds, self._peak >= FULL * self._slots.limit
         clean = self._clean
         self._begin_round()
         if not clean or not full or self._succeeded < LEAST_SUCCEEDED:

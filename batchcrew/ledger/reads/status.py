@@ -19,7 +19,7 @@ from batchcrew.ledger.reads.jobs import (
 )
 from batchcrew.ledger.reads.totals import batch_totals
 from batchcrew.model.run import Counts
-from batchcrew.model.views import BatchLine, BatchStatus, BatchTotals
+from batchcrew.model.views import BatchLine, BatchStatus, BatchTotals, CrewSlots
 
 EARLIER_BATCHES = 7
 """Other batches of a job file that are searched for jobs that are left."""
@@ -41,6 +41,7 @@ class StatusReads(Reads):
             return BatchStatus(
                 line=line,
                 in_flight=await in_progress(connection, key.id),
+                slots=await _crew_slots(connection, key.id),
                 failing=await first_failing(connection, key.id, _SHOWN_JOBS),
                 failures=await failure_groups(connection, key.id, SHOWN_GROUPS),
                 duplicates=await first_duplicates(connection, key.id, SHOWN_DUPLICATES),
@@ -88,3 +89,16 @@ class StatusReads(Reads):
             )
             for row, held in found
         ]
+
+
+async def _crew_slots(connection: aiosqlite.Connection, batch_id: int) -> tuple[CrewSlots, ...]:
+    """Return the latest number of slots of each crew in the latest run."""
+    found = await rows(
+        connection,
+        "SELECT crew, slots, at, reason FROM concurrency_changes WHERE rowid IN (SELECT max(c.rowid)"
+        " FROM concurrency_changes AS c WHERE c.run_id ="
+        " (SELECT id FROM runs WHERE batch_id = ? ORDER BY started_at DESC, rowid DESC LIMIT 1) GROUP BY c.crew)"
+        " ORDER BY crew",
+        (batch_id,),
+    )
+    return tuple(CrewSlots(crew=crew, slots=slots, since=at, reason=reason) for crew, slots, at, reason in found)
