@@ -31,7 +31,7 @@ def limits(settings: RunSettings, kickoffs_used: int, limit: int | None) -> Iter
             "concurrency auto: 10 executions at first, then as many as the crew can run,"
             f" at most {settings.max_concurrency}"
         )
-    elif "concurrency" not in settings.model_fields_set:
+    elif settings.concurrency == RunSettings.model_fields["concurrency"].default:
         yield "concurrency 10 is the default; `concurrency: auto` finds out how many executions the crew can run"
     if settings.canary is not None:
         share = f"{float(settings.canary.succeed * 100):g}%"

@@ -187,11 +187,12 @@ def test_every_command_of_the_page_of_complaints_parses(tmp_path: Path) -> None:
     (tmp_path / "jobs.yaml").write_text("jobs: []\n", encoding="utf-8")
     commands = commands_of(ROOT / "docs" / "why.md")
     assert len(commands) > 10
+    parent = click.Context(batchcrew, **batchcrew.context_settings)
     for name, *words in commands:
-        command = batchcrew.get_command(click.Context(batchcrew), name)
+        command = batchcrew.get_command(parent, name)
         assert command is not None, name
         given = [str(tmp_path / word) if word == "jobs.yaml" else word for word in words]
-        command.make_context(name, given, resilient_parsing=False)  # an unknown option or argument is an error
+        command.make_context(name, given, parent)  # an unknown option or argument is an error
 
 
 DEVELOPERS_PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md"]
