@@ -84,6 +84,7 @@ def test_37_failures_of_four_kinds_are_four_groups_and_one_kind_is_kicked_off_ag
     assert [group["jobs"] for group in failures(folder)["groups"]] == [20, 5, 2]
 
 
+@pytest.mark.crash  # each runs 800 jobs
 def test_a_retry_is_undone_before_the_next_run(folder: Path, crew: PlainCrew) -> None:
     call(folder, "run", "jobs.yaml")
     before = failures(folder)
@@ -106,6 +107,7 @@ def test_a_retry_is_undone_before_the_next_run(folder: Path, crew: PlainCrew) ->
     assert len(crew.sent) == 800
 
 
+@pytest.mark.crash  # each runs 800 jobs
 def test_conditions_intersect_and_those_that_match_nothing_are_an_error(folder: Path, crew: PlainCrew) -> None:
     call(folder, "run", "jobs.yaml")
     fingerprint = failures(folder)["groups"][0]["fingerprint"]
@@ -140,6 +142,7 @@ def at_a_terminal(folder: Path, answer: bytes, *arguments: str) -> tuple[int, st
     return ended.returncode, ended.stdout, read.decode()
 
 
+@pytest.mark.crash  # each runs 800 jobs
 def test_on_a_terminal_a_retry_is_confirmed_unless_the_answer_is_given(folder: Path, crew: PlainCrew) -> None:
     call(folder, "run", "jobs.yaml")
     code, said, shown = at_a_terminal(folder, b"n\n", "retry", "leads", "--reason", "*503*")
@@ -153,6 +156,7 @@ def test_on_a_terminal_a_retry_is_confirmed_unless_the_answer_is_given(folder: P
     assert failures(folder)["groups"] == []
 
 
+@pytest.mark.crash  # each runs 800 jobs
 def test_a_batch_without_failures_and_totals_of_status_and_list(folder: Path, crew: PlainCrew) -> None:
     crew.error_of = lambda inputs: None
     assert call(folder, "run", "jobs.yaml").returncode == 0
