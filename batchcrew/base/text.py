@@ -17,6 +17,8 @@ _HARMFUL = (
 _HARMFUL_OR_BLANKS = re.compile(f"[{_HARMFUL}]|\\s{{2,}}|[^\\S ]")
 _WORDS = re.compile(r"[^\s`]*`[^`]*`\S*|\S+")
 HARMFUL_IN_BLOCK = re.compile(f"(?![\\n\\t])[{_HARMFUL}]")
+_HARMFUL_OR_BREAK = re.compile(f"[{_HARMFUL}]")
+_BREAKS = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _BLANKS = re.compile(r"\s+")
 _ROOM_PER_COLUMN = 8
 """Characters read for each column to show: escapes and combining marks take more than one."""
@@ -53,6 +55,11 @@ def clean_block(text: str) -> str:
     """`text` with its lines and tabs kept, everything else that could act on a terminal shown as `\\x1b`."""
     text = text.replace("\r\n", "\n")
     return HARMFUL_IN_BLOCK.sub(lambda match: escaped(match[0]), text)
+
+
+def one_line(text: str) -> str:
+    """`text` on one line with its blanks, as a path or a command needs them; line breaks are shown as `\\n`."""
+    return _HARMFUL_OR_BREAK.sub(lambda match: _BREAKS.get(match[0]) or escaped(match[0]), text)
 
 
 def display_width(text: str) -> int:
