@@ -11,6 +11,7 @@ import click
 
 from batchcrew import __version__
 from batchcrew.base.errors import BatchcrewError, OutputClosed
+from batchcrew.base.similar import did_you_mean
 from batchcrew.base.text import clean_block, one_line
 from batchcrew.cli.commands import COMMANDS
 from batchcrew.cli.interruption import interruptible, uninterruptible
@@ -53,6 +54,14 @@ class LazyGroup(click.Group):
             if type(parameter.type) is type(click.STRING):
                 parameter.type = _TEXT
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and name.isprintable() and not name.startswith("-"):
+            ctx.fail(f"No such command {name!r}{did_you_mean(name, COMMANDS)}.")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
