@@ -92,6 +92,31 @@ def shorten(text: str, columns: int) -> str:
     return ("".join(taken).rstrip(" ") + "…") if columns > 0 else ""
 
 
+def clean_name(name: str, limit: int) -> str:
+    """Return an id or a name as one harmless line of at most `limit` terminal columns, `…` in its middle if it is cut.
+
+    The names of one file often begin alike and differ at their end.
+    """
+    if limit <= 0:
+        return ""
+    room = limit * _ROOM_PER_COLUMN
+    if len(name) > 2 * room:  # only its ends are shown
+        name = f"{name[:room]}…{name[-room:]}"
+    text = clean_text(name)
+    if display_width(text) <= limit:
+        return text
+    head = shorten(text, limit - (limit - 1) // 2)
+    tail, width = "", limit - display_width(head)
+    for character in reversed(text):
+        width -= _character_width(character)
+        if width < 0:
+            break
+        tail = character + tail
+    while tail and not _character_width(tail[0]):  # it belongs to a character that is cut off
+        tail = tail[1:]
+    return head + tail.lstrip(" ")
+
+
 def wrap(text: str, columns: int) -> Iterator[str]:
     """Yield a clean `text` in lines of at most `columns` terminal columns, broken between words.
 
