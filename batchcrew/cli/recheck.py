@@ -67,6 +67,7 @@ def command(
         options=JobFileOptions(
             crew_url=crew_url,
             crew_token=read_token(token_file),
+            token_file=token_file,
             allow_outside=True,  # it was accepted when the batch was recorded, and no rows are read
         ),
         given=tuple(_given(crew_url, token_file)),

@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from batchcrew.base.descriptors import raise_to_most
 from batchcrew.base.errors import UsageError
 from batchcrew.base.quantities import parse_duration, write_duration
+from batchcrew.base.secrecy import exposed
 from batchcrew.base.text import one_line
 from batchcrew.cli.interruption import uninterruptible
 from batchcrew.cli.leaving import end_now
@@ -167,12 +168,19 @@ def command(
         options["state"] = None
     shares = {name: _share(name, options.pop(name)) for name in RATES}
     spread = Spread.parse(options.pop("execution_time"))
+    _warn_of_readers(token_file, None if crew is None else Path(crew.target.folder) / ".env")
     token = read_token(token_file) or os.environ.get(TOKEN_VARIABLE) or None
     kept = {name: value for name, value in options.items() if name not in OF_CREWS}
     serve = ServeOptions(
         token=token, execution_time=spread, idempotency=not no_idempotency, crew=crew, **shares, **kept
     )
     call(_serve(serve))
+
+
+def _warn_of_readers(token_file: Path | None, dotenv: Path | None) -> None:
+    for path, secret in ((token_file, "the token"), (dotenv, "the secrets")):
+        if path is not None and (warning := exposed(path, secret)) is not None:
+            click.echo(f"warning: {one_line(warning)}", err=True)
 
 
 def _refuse_given(context: click.Context, names: tuple[str, ...], why: str) -> None:
