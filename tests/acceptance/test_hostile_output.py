@@ -1,8 +1,10 @@
 """Hostile names, values, variables and paths in every command: nothing raw reaches the output, no line is forged."""
 
+import contextlib
 import io
 import json
 import os
+import pty
 import random
 import re
 import shutil
@@ -14,11 +16,10 @@ from pathlib import Path
 import click
 import pytest
 from blockbuster import BlockBuster
-from cli_process import INPUTS
-from cli_process import call as run_to_end
+from cli_process import INPUTS, ProcessOptions, start_with
 
 from batchcrew import cli
-from batchcrew.base.edge import STYLES
+from batchcrew.base.edge import FRAMES, STYLES
 from batchcrew.base.text import HARMFUL_IN_BLOCK
 from batchcrew.cli import streams
 from batchcrew.cli.commands import COMMANDS
@@ -102,6 +103,19 @@ def check(output: str, arguments: object) -> None:
     assert "\nbatchcrew: FORGED" not in output, (arguments, output)
 
 
+def at_a_terminal(folder: Path, *arguments: str) -> str:
+    """Run batchcrew with its stderr on a terminal; return what that shows."""
+    ours, theirs = pty.openpty()
+    process = start_with(ProcessOptions(stderr=theirs), folder, *arguments, TERM="xterm")
+    os.close(theirs)
+    shown = b""
+    with os.fdopen(ours, "rb", buffering=0) as terminal, contextlib.suppress(OSError):  # EIO: the other end is closed
+        while part := terminal.read(4096):
+            shown += part
+    process.communicate()
+    return shown.decode()
+
+
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ledger with one failed job that has an attempt and hostile names; each test copies it."""
@@ -109,8 +123,10 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     row = json.dumps({"id": "a", **INPUTS, "interests": JOB})
     (folder / "rows.jsonl").write_text(row + "\n", encoding="utf-8")
     (folder / "jobs.yaml").write_text(JOBS, encoding="utf-8")
-    done = run_to_end(folder, "run", "jobs.yaml")
-    assert done.returncode == 0, done.stderr
+    shown = at_a_terminal(folder, "run", "jobs.yaml")
+    assert "1 of 1 job succeeded" in shown
+    assert "\x1b[2K" in shown  # the live display passes the edge
+    assert HARMFUL_IN_BLOCK.search(re.sub(FRAMES, "", shown)) is None
     path = folder / "results" / "batchcrew.db"
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE jobs SET job_id = ?, state = 'failed', reason = ?", (JOB, JOB + FORGED))

@@ -52,7 +52,7 @@ def test_the_most_similar_word(word: str, known: list[str], found: str | None) -
         ("trop-042", "trip-042"),
         ("rtip-042", "trip-042"),
         ("tokyo", "Tokyo"),
-        ("ann@exmaple.com", "ann@example.com"),
+        ("ann@example.con", "ann@example.com"),
         (JOBS[-1] + "x", JOBS[-1]),
         ("something else", None),
         ("", None),
