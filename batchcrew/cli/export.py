@@ -34,7 +34,7 @@ from batchcrew.reports.export.rows import export
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="File to write; it is replaced only once the export is complete. Default: stdout.",
+    help="File to write; it is replaced only once the export is complete. `-` and default: stdout.",
 )
 @option(
     "--all",
@@ -55,6 +55,8 @@ def command(
 ) -> None:
     """Export one row per job of BATCH, in the file's order: the file's own columns, then the job's result."""
     batch = one_batch(batch, named_batch)
+    if output == Path("-"):
+        output = None
     if output is not None and is_database_file(output, ledger):
         raise UsageError(f"invalid --output: {output} belongs to the ledger; name another file")
     number = call(_export(existing(ledger), batch, format_, output, with_removed=with_removed))

@@ -224,4 +224,6 @@ def test_a_traceback_is_harmless(call: Caller, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_export_in_a_pipe_is_data(call: Caller, ledger: Path) -> None:
-    assert JOB in call("export", BATCH, "-f", "csv", "--ledger", str(ledger))[1]
+    for more in ([], ["-o", "-"]):
+        assert JOB in call("export", BATCH, "-f", "csv", "--ledger", str(ledger), *more)[1]
+    assert not Path("-").exists()
