@@ -9,6 +9,7 @@ from pathlib import Path
 from batchcrew.base.clock import Clock, to_text
 from batchcrew.base.costs import cost_by_price
 from batchcrew.base.errors import NotInLedger, UsageError
+from batchcrew.base.similar import did_you_mean
 from batchcrew.ledger import BatchKey, BatchLock, Ledger, Reading, RetrySelection
 
 
@@ -16,13 +17,13 @@ async def known_batch(ledger: Reading, name: str) -> BatchKey:
     """Return the batch of that name.
 
     Raises:
-        NotInLedger: the batch was not found; the message names those of the ledger.
+        NotInLedger: the batch was not found; the message names the similar one, or those of the ledger.
     """
     found = await ledger.batch(name)
     if found is None:
-        names = [line.batch for line in await ledger.batches()]
-        known = f"its batches: {', '.join(names[:10])}" if names else "it has no batches yet"
-        raise NotInLedger(f"batch {name!r} not found in {ledger.path} ({known})")
+        names = await ledger.batch_names()
+        known = f" (its batches: {', '.join(names[:10])})" if names else " (it has no batches yet)"
+        raise NotInLedger(f"batch {name!r} not found in {ledger.path}{did_you_mean(name, names) or known}")
     return found
 
 

@@ -9,6 +9,7 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from batchcrew.app.batches import known_batch
 from batchcrew.base.clock import Clock, to_text
 from batchcrew.base.disk import sync_folder
 from batchcrew.base.errors import LedgerError, OutputError, UsageError
@@ -105,11 +106,14 @@ async def upgrade(ledger: Path, *, clock: Clock) -> tuple[int, int]:
         return before, CURRENT_SCHEMA
 
 
-async def counts_of(ledger: Path, batch: str, *, clock: Clock) -> Counts | None:
-    """Return the number of jobs that would be deleted with the batch; None if the ledger has no such batch."""
+async def counts_of(ledger: Path, batch: str, *, clock: Clock) -> Counts:
+    """Return the number of jobs that would be deleted with the batch.
+
+    Raises:
+        NotInLedger: the ledger has no such batch.
+    """
     async with LedgerReader(ledger, clock=clock) as reader:
-        key = await reader.batch(batch)
-        return None if key is None else await reader.counts(key)
+        return await reader.counts(await known_batch(reader, batch))
 
 
 async def delete(ledger: Path, batch: str, *, clock: Clock) -> int:

@@ -27,6 +27,11 @@ MAX_PROBLEMS = 20
 class BatchcrewError(Exception):
     """Root of every error that batchcrew raises on purpose."""
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines of the message. A line break in one of them is part of a foreign text."""
+        return (str(self),)
+
 
 class UsageError(BatchcrewError):
     """A command or an option was used wrongly."""
@@ -64,6 +69,11 @@ class JobFileError(BatchcrewError):
         if self.more:
             lines.append(f"… and more; the first {len(self.problems)} are shown")
         super().__init__("\n".join(lines))
+        self._lines = tuple(lines)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return self._lines
 
 
 class NeedsConsent(BatchcrewError):

@@ -17,6 +17,8 @@ _HARMFUL = (
 _HARMFUL_OR_BLANKS = re.compile(f"[{_HARMFUL}]|\\s{{2,}}|[^\\S ]")
 _WORDS = re.compile(r"[^\s`]*`[^`]*`\S*|\S+")
 HARMFUL_IN_BLOCK = re.compile(f"(?![\\n\\t])[{_HARMFUL}]")
+_HARMFUL_OR_BREAK = re.compile(f"[{_HARMFUL}]")
+_BREAKS = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _BLANKS = re.compile(r"\s+")
 _ROOM_PER_COLUMN = 8
 """Characters read for each column to show: escapes and combining marks take more than one."""
@@ -55,6 +57,11 @@ def clean_block(text: str) -> str:
     return HARMFUL_IN_BLOCK.sub(lambda match: escaped(match[0]), text)
 
 
+def one_line(text: str) -> str:
+    """`text` on one line with its blanks, as a path or a command needs them; line breaks are shown as `\\n`."""
+    return _HARMFUL_OR_BREAK.sub(lambda match: _BREAKS.get(match[0]) or escaped(match[0]), text)
+
+
 def display_width(text: str) -> int:
     """Terminal columns that a clean `text` takes: two for a wide character, none for a combining one."""
     if text.isascii():
@@ -83,6 +90,31 @@ def shorten(text: str, columns: int) -> str:
             break
         taken.append(character)
     return ("".join(taken).rstrip(" ") + "…") if columns > 0 else ""
+
+
+def clean_name(name: str, limit: int) -> str:
+    """Return an id or a name as one harmless line of at most `limit` terminal columns, `…` in its middle if it is cut.
+
+    The names of one file often begin alike and differ at their end.
+    """
+    if limit <= 0:
+        return ""
+    room = limit * _ROOM_PER_COLUMN
+    if len(name) > 2 * room:  # only its ends are shown
+        name = f"{name[:room]}…{name[-room:]}"
+    text = clean_text(name)
+    if display_width(text) <= limit:
+        return text
+    head = shorten(text, limit - (limit - 1) // 2)
+    tail, width = "", limit - display_width(head)
+    for character in reversed(text):
+        width -= _character_width(character)
+        if width < 0:
+            break
+        tail = character + tail
+    while tail and not _character_width(tail[0]):  # it belongs to a character that is cut off
+        tail = tail[1:]
+    return head + tail.lstrip(" ")
 
 
 def wrap(text: str, columns: int) -> Iterator[str]:

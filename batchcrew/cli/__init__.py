@@ -1,5 +1,6 @@
 """The command line: parse, call, print. `commands.py` lists the commands; each has its own file."""
 
+import io
 import os
 import sys
 import traceback
@@ -10,6 +11,8 @@ import click
 
 from batchcrew import __version__
 from batchcrew.base.errors import BatchcrewError, OutputClosed
+from batchcrew.base.similar import did_you_mean
+from batchcrew.base.text import clean_block, one_line
 from batchcrew.cli.commands import COMMANDS
 from batchcrew.cli.interruption import interruptible, uninterruptible
 from batchcrew.cli.leaving import leave
@@ -23,6 +26,20 @@ COMPLETION = "_BATCHCREW_COMPLETE"
 """The variable by which a shell requests completions from click."""
 
 
+class _Text(type(click.STRING)):  # type: ignore[misc]  # click does not export the class
+    """A text that UTF-8 can express, as every name in a ledger is. Paths may have other bytes."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:
+            self.fail(f"{value!r} is not valid UTF-8", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_TEXT = _Text()
+
+
 class LazyGroup(click.Group):
     """Lists its commands without importing them; imports one when it is called, so that `--help` is quick."""
 
@@ -32,7 +49,19 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        return COMMANDS[cmd_name].load()
+        command = COMMANDS[cmd_name].load()
+        for parameter in command.params:
+            if type(parameter.type) is type(click.STRING):
+                parameter.type = _TEXT
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and name.isprintable() and not name.startswith("-"):
+            ctx.fail(f"No such command {name!r}{did_you_mean(name, COMMANDS)}.")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -44,7 +73,7 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"Exit codes: {', '.join(f'{code} {meaning}' for code, meaning in exit_codes.SHORT_MEANINGS.items())}.",
 )
-@click.version_option(__version__, prog_name="batchcrew")
+@click.version_option(__version__, "-V", "--version", prog_name="batchcrew")
 def batchcrew() -> None:
     """Run a deployed CrewAI crew for every row of a file, without losing a job or paying for one twice."""
 
@@ -72,7 +101,7 @@ def _call(arguments: list[str]) -> int:
     except click.exceptions.Exit as ended:  # --help, --version
         return ended.exit_code
     except click.ClickException as error:
-        error.show()
+        _show(error)
         return exit_codes.WRONG_COMMAND_LINE
     except click.Abort:  # a prompt was ended by Ctrl-C or the end of the input
         click.echo("batchcrew: interrupted", err=True)
@@ -81,16 +110,25 @@ def _call(arguments: list[str]) -> int:
         return exit_codes.of_error(error)
     except BatchcrewError as error:
         # a command in the message works as it is printed
-        text = str(error).replace(f"`{NAME} ", f"`{this_program()} ")
+        text = "\n".join(map(one_line, error.lines)).replace(f"`{NAME} ", f"`{this_program()} ")
         click.echo(f"batchcrew: {text}", err=True)
         return exit_codes.of_error(error)
     except Exception:  # noqa: BLE001 - the outermost handler reports defects as such
-        traceback.print_exc()
+        click.echo(clean_block(traceback.format_exc()), nl=False, err=True)
         click.echo(
             "batchcrew: internal error (a bug in batchcrew); the ledger still has the executions in progress", err=True
         )
         return exit_codes.INTERNAL_ERROR
     return int(code or 0)
+
+
+def _show(error: click.ClickException) -> None:
+    """Print click's own message; it repeats arguments, which may come from anywhere."""
+    if error.message:
+        vars(error)["message"] = one_line(error.message)  # declared as final
+    shown = io.StringIO()
+    error.show(shown)
+    click.echo(clean_block(shown.getvalue()), nl=False, err=True)
 
 
 def _invoke(arguments: list[str]) -> Any:

@@ -7,6 +7,7 @@ import click
 from batchcrew.app.upkeep import backup
 from batchcrew.base.clock import SystemClock
 from batchcrew.base.quantities import format_size
+from batchcrew.base.text import one_line
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import existing, ledger_option
 
@@ -21,4 +22,4 @@ def command(path: Path, *, ledger: Path) -> None:
     overwritten.
     """
     size = call(backup(existing(ledger), path, clock=SystemClock()))
-    click.echo(f"{path}: complete copy of {ledger} ({format_size(size)})")
+    click.echo(one_line(f"{path}: complete copy of {ledger} ({format_size(size)})"))

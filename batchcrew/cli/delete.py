@@ -6,14 +6,12 @@ import click
 
 from batchcrew.app.upkeep import counts_of, delete
 from batchcrew.base.clock import SystemClock
-from batchcrew.base.errors import NotInLedger, UsageError
-from batchcrew.base.text import clean_text
+from batchcrew.base.errors import UsageError
+from batchcrew.base.text import clean_text, one_line
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_argument, existing, ledger_option, option
-from batchcrew.cli.program import current_program
 from batchcrew.cli.prompt import agreed
 from batchcrew.model.run import Counts
-from batchcrew.reports.commands import list_command
 
 
 @click.command()
@@ -27,18 +25,15 @@ def command(batch: str, *, yes: bool, ledger: Path) -> None:
     """
     clock = SystemClock()
     counts = call(counts_of(existing(ledger), batch, clock=clock))
-    if counts is None:
-        shows = list_command(str(ledger), current_program())
-        raise NotInLedger(f"batch {batch!r} not found in {ledger}; list its batches with `{shows}`")
     if not (yes or agreed(_question(batch, counts, ledger), "nothing was deleted")):
         raise UsageError("nothing was deleted")
     jobs = call(delete(ledger, batch, clock=clock))
-    click.echo(f"deleted {clean_text(batch)} with {jobs} {'job' if jobs == 1 else 'jobs'} from {ledger}")
+    click.echo(f"deleted {clean_text(batch)} with {jobs} {'job' if jobs == 1 else 'jobs'} from {one_line(str(ledger))}")
 
 
 def _question(batch: str, counts: Counts, ledger: Path) -> str:
     jobs = counts.total + counts.removed
-    question = f"Delete {clean_text(batch)} with {jobs} {'job' if jobs == 1 else 'jobs'} from {ledger}?"
+    question = f"Delete {clean_text(batch)} with {jobs} {'job' if jobs == 1 else 'jobs'} from {one_line(str(ledger))}?"
     lost = [f"{counts.succeeded} {'answer' if counts.succeeded == 1 else 'answers'}"] if counts.succeeded else []
     if counts.open:
         lost.append(f"{counts.open} {'execution' if counts.open == 1 else 'executions'} still running on the crew")

@@ -1,6 +1,5 @@
 """`batchcrew export`."""
 
-import sys
 from pathlib import Path
 
 import click
@@ -9,8 +8,10 @@ from batchcrew.app.batches import known_batch
 from batchcrew.base.clock import SystemClock
 from batchcrew.base.errors import UsageError
 from batchcrew.base.sqlite_files import is_database_file
+from batchcrew.base.text import one_line
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_option, existing, ledger_option, one_batch, option
+from batchcrew.cli.streams import data_stdout
 from batchcrew.ledger import LedgerReader
 from batchcrew.reports.export.formats import DEFAULT_FORMAT, EXPORT_FORMATS
 from batchcrew.reports.export.rows import export
@@ -33,7 +34,7 @@ from batchcrew.reports.export.rows import export
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="File to write; it is replaced only once the export is complete. Default: stdout.",
+    help="File to write; it is replaced only once the export is complete. `-` and default: stdout.",
 )
 @option(
     "--all",
@@ -54,15 +55,17 @@ def command(
 ) -> None:
     """Export one row per job of BATCH, in the file's order: the file's own columns, then the job's result."""
     batch = one_batch(batch, named_batch)
+    if output == Path("-"):
+        output = None
     if output is not None and is_database_file(output, ledger):
         raise UsageError(f"invalid --output: {output} belongs to the ledger; name another file")
     number = call(_export(existing(ledger), batch, format_, output, with_removed=with_removed))
     if output is not None:
-        click.echo(f"{number} {'row' if number == 1 else 'rows'} written to {output}", err=True)
+        click.echo(f"{number} {'row' if number == 1 else 'rows'} written to {one_line(str(output))}", err=True)
 
 
 async def _export(path: Path, batch: str, format_: str, output: Path | None, *, with_removed: bool) -> int:
     async with LedgerReader(path, clock=SystemClock()) as ledger:
         key = await known_batch(ledger, batch)
         rows, stale = ledger.results(key, with_removed=with_removed), bool((await ledger.counts(key)).stale)
-        return await export(rows, key.columns, format=format_, stale=stale, path=output, stdout=sys.stdout.buffer)
+        return await export(rows, key.columns, format=format_, stale=stale, path=output, stdout=data_stdout())

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 from batchcrew.app.ledger_location import Search, exists, find_ledger, is_here
 from batchcrew.base.errors import NotInLedger, UsageError
 from batchcrew.base.quantities import DEFAULT_LEDGER
+from batchcrew.base.text import one_line
 from batchcrew.cli.loop import say
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -36,7 +37,7 @@ def _found(context: click.Context, parameter: click.Parameter, given: Path | Non
         return given or Path(DEFAULT_LEDGER)
     ledger = find_ledger(Search.here())
     if ledger is not None and not is_here(ledger):
-        say(f"ledger: {ledger}")
+        say(f"ledger: {one_line(str(ledger))}")
     return ledger or Path(DEFAULT_LEDGER)
 
 

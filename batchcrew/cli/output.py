@@ -6,6 +6,7 @@ import sys
 import click
 
 from batchcrew.base.errors import OutputClosed, OutputError
+from batchcrew.base.text import one_line
 from batchcrew.cli.loop import say
 
 
@@ -21,4 +22,4 @@ def confirm(text: str) -> None:
     except OutputClosed:
         return
     except OutputError as error:
-        say(f"batchcrew: {error}")
+        say(f"batchcrew: {one_line(str(error))}")

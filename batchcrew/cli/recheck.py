@@ -12,6 +12,7 @@ from batchcrew.app.batches import known_batch
 from batchcrew.app.recheck import RecheckContext, RecheckRequest, recheck, recorded_source
 from batchcrew.app.wiring import Source
 from batchcrew.base.clock import SystemClock
+from batchcrew.base.text import one_line
 from batchcrew.cli.loop import call, say
 from batchcrew.cli.options import batch_argument, existing, json_option, ledger_option, option
 from batchcrew.cli.program import current_program
@@ -66,6 +67,7 @@ def command(
         options=JobFileOptions(
             crew_url=crew_url,
             crew_token=read_token(token_file),
+            token_file=token_file,
             allow_outside=True,  # it was accepted when the batch was recorded, and no rows are read
         ),
         given=tuple(_given(crew_url, token_file)),
@@ -108,6 +110,6 @@ async def _recheck(
             clock=clock,
             rng=random.Random(),
             report=report,
-            warn=lambda message: say(f"warning: {message}"),
+            warn=lambda message: say(f"warning: {one_line(message)}"),
         )
         return await with_signals(recheck(request, context, ledger=ledger), stop)

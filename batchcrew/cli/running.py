@@ -21,6 +21,7 @@ from batchcrew.cli.loop import call, say
 from batchcrew.cli.options import json_option, option
 from batchcrew.cli.output import confirm
 from batchcrew.cli.signals import ENDED_AT_ONCE, with_signals
+from batchcrew.cli.streams import drawing
 from batchcrew.engine import RunEnvironment, Stop
 from batchcrew.model import exit_codes
 from batchcrew.model.run import RunResult
@@ -125,7 +126,8 @@ def _tell(kind: ProgressKind) -> Callable[[str], None]:
 
 async def _run(request: RunRequest, kind: ProgressKind, reporting: Reporting, *, drain: bool) -> RunResult:
     clock, stop = SystemClock(), Stop()
-    shown = open_progress(sys.stderr, clock=clock, environ=os.environ, kind=kind, verbose=reporting.verbose)
+    stream = sys.stderr if kind != "auto" or reporting.verbose else drawing(sys.stderr)
+    shown = open_progress(stream, clock=clock, environ=os.environ, kind=kind, verbose=reporting.verbose)
     with shown as progress:
         environment = RunEnvironment(stop=stop, clock=clock, rng=random.Random(), observe=progress.observe)
         return await with_signals(

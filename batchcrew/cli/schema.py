@@ -13,4 +13,4 @@ def command() -> None:
     Point your editor to it with a first line such as
     `# yaml-language-server: $schema=batchcrew.schema.json`.
     """
-    click.echo(orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2))
+    click.echo(orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2).decode())

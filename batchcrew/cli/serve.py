@@ -1,7 +1,6 @@
 """`batchcrew serve`."""
 
 import asyncio
-import logging
 import math
 import os
 import re
@@ -16,6 +15,8 @@ from click.core import ParameterSource
 from batchcrew.base.descriptors import raise_to_most
 from batchcrew.base.errors import UsageError
 from batchcrew.base.quantities import parse_duration, write_duration
+from batchcrew.base.secrecy import exposed
+from batchcrew.base.text import one_line
 from batchcrew.cli.interruption import uninterruptible
 from batchcrew.cli.leaving import end_now
 from batchcrew.cli.loop import call
@@ -167,12 +168,19 @@ def command(
         options["state"] = None
     shares = {name: _share(name, options.pop(name)) for name in RATES}
     spread = Spread.parse(options.pop("execution_time"))
+    _warn_of_readers(token_file, None if crew is None else Path(crew.target.folder) / ".env")
     token = read_token(token_file) or os.environ.get(TOKEN_VARIABLE) or None
     kept = {name: value for name, value in options.items() if name not in OF_CREWS}
     serve = ServeOptions(
         token=token, execution_time=spread, idempotency=not no_idempotency, crew=crew, **shares, **kept
     )
     call(_serve(serve))
+
+
+def _warn_of_readers(token_file: Path | None, dotenv: Path | None) -> None:
+    for path, secret in ((token_file, "the token"), (dotenv, "the secrets")):
+        if path is not None and (warning := exposed(path, secret)) is not None:
+            click.echo(f"warning: {one_line(warning)}", err=True)
 
 
 def _refuse_given(context: click.Context, names: tuple[str, ...], why: str) -> None:
@@ -211,7 +219,6 @@ def _share(name: str, text: str) -> Any:
 
 async def _serve(options: ServeOptions) -> None:
     raise_to_most()  # each client takes a descriptor
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)  # on stderr
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     first = math.inf
@@ -232,7 +239,7 @@ async def _serve(options: ServeOptions) -> None:
 
 async def _serve_until(stopped: asyncio.Event, options: ServeOptions) -> None:
     if options.crew is not None:
-        click.echo(f"loading {options.crew.target.name} …", err=True)
+        click.echo(f"loading {one_line(options.crew.target.name)} …", err=True)
     server = CrewServer(options)
     if not await _started(server, stopped):
         return
@@ -284,7 +291,7 @@ def _greet(options: ServeOptions, server: CrewServer) -> None:
         what += "; no language model is used"
     elif options.state is not None:
         what += f"; executions are stored in {options.state}"
-    click.echo(what, err=True)
+    click.echo(one_line(what), err=True)
     if options.token is None:
         click.echo(f"generated token: {server.token}", err=True)
     shown = server.token if options.token is None else "…"

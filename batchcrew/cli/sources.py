@@ -16,6 +16,7 @@ from batchcrew.app.wiring import BatchOptions, Source
 from batchcrew.base.clock import SystemClock
 from batchcrew.base.errors import UsageError
 from batchcrew.base.quantities import DEFAULT_LEDGER
+from batchcrew.base.text import one_line
 from batchcrew.cli.loop import call, say
 from batchcrew.cli.options import existing, jobfile_ledger_option, option
 from batchcrew.cli.settings import settings_options
@@ -122,7 +123,7 @@ def _target(jobfile: Path | None, ledger: Path | None, options: dict[str, Any], 
             raise UsageError("missing JOBFILE (or --batch with the name of a batch in the ledger)")
         ledger = existing(ledger or find_ledger(Search.here()) or Path(DEFAULT_LEDGER))
         if not is_here(ledger):
-            say(f"ledger: {ledger}")
+            say(f"ledger: {one_line(str(ledger))}")
         recorded = call(_recorded(ledger, batch))
         path, day = shown(recorded_place(recorded, ledger)), recorded_day(recorded, batch)
     today = datetime.now().astimezone().date() if day is None else date.fromisoformat(day)
@@ -130,7 +131,7 @@ def _target(jobfile: Path | None, ledger: Path | None, options: dict[str, Any], 
         path=path,
         environ=dict(os.environ),
         today=given_day.date() if given_day else today,
-        options=JobFileOptions(crew_token=read_token(token_file), **reading),
+        options=JobFileOptions(crew_token=read_token(token_file), token_file=token_file, **reading),
         overrides=overrides,
         batch=BatchOptions(name=batch, **allowed),
         given=tuple(_given(ledger, reading | {"token_file": token_file})),

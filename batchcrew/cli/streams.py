@@ -1,10 +1,15 @@
-"""The standard streams when they are closed, full, or read by a program that has ended. Imports nothing heavy."""
+"""The standard streams when they are closed, full, or read by a program that has ended; each ends in an `Edge`.
 
+Imports nothing heavy.
+"""
+
+import codecs
 import io
 import os
 import sys
-from typing import Any
+from typing import Any, BinaryIO, TextIO, cast
 
+from batchcrew.base.edge import FRAMES, STYLES, Edge
 from batchcrew.base.errors import OutputClosed, OutputError
 
 
@@ -51,11 +56,51 @@ def guard_streams() -> None:
         sys.stderr = _text(_Stderr(2, "w", closefd=False), sys.stderr)
 
 
-def _text(raw: io.FileIO, like: Any) -> io.TextIOWrapper:
+def drawing(stream: TextIO | None) -> TextIO | None:
+    """Return a stream to the same terminal for a display that is redrawn in place; any other stream as it is."""
+    if stream is None or not stream.isatty() or not isinstance(getattr(stream, "buffer", None), Edge):
+        return stream
+    return _text(_Stderr(stream.fileno(), "w", closefd=False), stream, kept=FRAMES)
+
+
+def data_stdout() -> BinaryIO | TextIO:
+    """Return stdout for data that another program reads: in a pipe or a file it is unaltered."""
+    buffer = getattr(sys.stdout, "buffer", sys.stdout)
+    passing = _Data(buffer) if isinstance(buffer, Edge) and not sys.stdout.isatty() else buffer
+    return cast("BinaryIO", passing)
+
+
+class _Data(io.BufferedIOBase):
+    """Passes data by the edge. It does not own the stream."""
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+
+    def isatty(self) -> bool:
+        return self._edge.isatty()
+
+    def write(self, data: Any) -> int:
+        return self._edge.write_data(data)
+
+    def flush(self) -> None:
+        if not self._edge.closed:
+            self._edge.flush()
+
+
+def _colours(raw: io.FileIO) -> str | None:
+    """Return what passes: colours on a terminal, and where a variable requires them in a pipe."""
+    forced = os.environ.get("FORCE_COLOR") or os.environ.get("CLICOLOR_FORCE")
+    return STYLES if raw.isatty() or forced else None
+
+
+def _text(raw: io.FileIO, like: Any, *, kept: str | None = None) -> io.TextIOWrapper:
+    encoding = getattr(like, "encoding", None) or "utf-8"
+    # click writes UTF-8 to the buffer of an ASCII stream
+    bytes_encoding = "utf-8" if codecs.lookup(encoding).name == "ascii" else encoding
     return io.TextIOWrapper(
-        io.BufferedWriter(raw),
-        encoding=getattr(like, "encoding", None) or "utf-8",
-        errors=getattr(like, "errors", None),
+        Edge(raw, bytes_encoding, kept=kept or _colours(raw)),
+        encoding=encoding,
+        errors="backslashreplace" if encoding != bytes_encoding or like is None else like.errors,
         newline="\n",
         line_buffering=raw.fileno() == 2 or raw.isatty(),
     )

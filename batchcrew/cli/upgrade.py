@@ -6,6 +6,7 @@ import click
 
 from batchcrew.app.upkeep import upgrade
 from batchcrew.base.clock import SystemClock
+from batchcrew.base.text import one_line
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import existing, ledger_option
 
@@ -19,6 +20,6 @@ def command(*, ledger: Path) -> None:
     """
     before, after = call(upgrade(existing(ledger), clock=SystemClock()))
     if before == after:
-        click.echo(f"{ledger} is up to date (schema {after})")
+        click.echo(one_line(f"{ledger} is up to date (schema {after})"))
     else:
-        click.echo(f"upgraded {ledger} from schema {before} to {after}")
+        click.echo(one_line(f"upgraded {ledger} from schema {before} to {after}"))

@@ -7,6 +7,7 @@ import click
 from batchcrew.app.upkeep import vacuum
 from batchcrew.base.clock import SystemClock
 from batchcrew.base.quantities import format_size
+from batchcrew.base.text import one_line
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import existing, ledger_option
 
@@ -21,6 +22,6 @@ def command(*, ledger: Path) -> None:
     done = call(vacuum(existing(ledger), clock=SystemClock()))
     before, after = format_size(done.before), format_size(done.after)
     if done.waits_for_readers:
-        click.echo(f"{ledger}: {before}; it shrinks to {after} once the program that is reading it has ended")
+        click.echo(one_line(f"{ledger}: {before}; it shrinks to {after} once the program that is reading it has ended"))
     else:
-        click.echo(f"{ledger}: shrunk from {before} to {after}")
+        click.echo(one_line(f"{ledger}: shrunk from {before} to {after}"))

@@ -1,8 +1,8 @@
 """Jobs that miss an input that their crew requires: they fail without a kickoff, which would be paid for."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
+from batchcrew.base.similar import most_similar
 from batchcrew.engine.context import RunContext
 from batchcrew.model.crew_answers import CrewInputs
 from batchcrew.model.run import StopReason
@@ -50,7 +50,7 @@ def missing_message(missing: Sequence[str], columns: Sequence[str]) -> str:
         if name in columns:
             parts.append(f"the column {name!r} is not sent: name it under `send:` (or `inputs:`) in the job file")
             continue
-        near = get_close_matches(name.casefold().replace("_", " "), list(folded), n=1)
-        if near:
-            parts.append(f"the nearest column is {folded[near[0]]!r}: rename it, or map it under `inputs:`")
+        near = most_similar(name.casefold().replace("_", " "), folded)
+        if near is not None:
+            parts.append(f"the nearest column is {folded[near]!r}: rename it, or map it under `inputs:`")
     return "; ".join(parts)

@@ -46,6 +46,7 @@ def _check_value(item: Node, shown: str, header: str, findings: Findings) -> Non
         findings.problems.at(item.where, f"{shown} {mistake}")
     elif written_in_file(item) and is_credential(header):
         place = f"{item.where.file}:{item.where.line}:{item.where.column}"
+        findings.holds_secret = True
         findings.warnings.append(f"{place}: the value of {header} is written in the file; use a variable instead")
 
 

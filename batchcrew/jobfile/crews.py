@@ -149,6 +149,7 @@ def _check_token(token: Node | None, name: str, findings: Findings) -> None:
             findings.problems.at(token.where, mistake)
         elif written_in_file(token):
             place = _place(token.where)
+            findings.holds_secret = True
             findings.warnings.append(f"{place}: the token is written in the file; use ${{CREW_TOKEN}} instead")
 
 

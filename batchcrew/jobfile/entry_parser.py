@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from batchcrew.jobfile.findings import Findings
 from batchcrew.jobfile.ids import WrongName
 from batchcrew.jobfile.nodes import ListNode, MapNode, Node, ScalarNode, written_text
 from batchcrew.jobfile.options import JobFileOptions
-from batchcrew.jobfile.problems import Problems, shown
+from batchcrew.jobfile.problems import Problems, nearest, shown
 from batchcrew.jobfile.rows.formats import ENCODED_SUFFIXES, ROWS_SUFFIXES, SEPARATED_SUFFIXES
 from batchcrew.jobfile.rows.rows_file import RowsFile, parse_delimiter
 from batchcrew.jobfile.rows.text_encoding import encoding_error
@@ -287,8 +286,7 @@ def _found_list(node: Node) -> str:
 def _near_file(path: Path) -> str:
     if not path.parent.is_dir():
         return ""
-    match = get_close_matches(path.name, [entry.name for entry in path.parent.iterdir()], n=1)
-    return f" (did you mean {shown(match[0])}?)" if match else ""
+    return nearest(path.name, (entry.name for entry in path.parent.iterdir()))
 
 
 def check_meta(meta: MapNode, problems: Problems) -> None:

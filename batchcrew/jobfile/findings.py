@@ -14,3 +14,5 @@ class Findings:
     broken: set[Location] = field(default_factory=set)
     """Places of values that already have a problem: no second one is added for them."""
     warnings: list[str] = field(default_factory=list)
+    holds_secret: bool = False
+    """Whether the job file itself holds a token or another credential."""

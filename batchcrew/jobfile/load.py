@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from batchcrew.base.secrecy import exposed
 from batchcrew.config.crews import DEFAULT_CREW, CrewSettings, RemoteCrew
 from batchcrew.config.settings import RunSettings
 from batchcrew.jobfile.accept import read_rules
@@ -26,7 +27,7 @@ from batchcrew.jobfile.rows.text_encoding import encoding_error
 from batchcrew.jobfile.schema import Defaults, Document
 from batchcrew.jobfile.syntax import read_document
 from batchcrew.jobfile.validation_errors import found, validated
-from batchcrew.jobfile.variables import interpolate, with_dotenv
+from batchcrew.jobfile.variables import DOTENV, interpolate, with_dotenv
 from batchcrew.model.job import Location
 
 DOCUMENT_SUFFIXES = (".yaml", ".yml", ".json")
@@ -164,7 +165,16 @@ class _Reader:
 
     @cached_property
     def _variables(self) -> Mapping[str, str]:
-        return with_dotenv(self._path.parent, self._environ, self._problems)
+        dotenv = self._path.parent / DOTENV
+        if dotenv.is_file():
+            self._warn_of_readers(dotenv, "the secrets")
+        if self._options.token_file is not None:
+            self._warn_of_readers(self._options.token_file, "the token")
+        return with_dotenv(dotenv, self._environ, self._problems)
+
+    def _warn_of_readers(self, path: Path, secret: str) -> None:
+        if (warning := exposed(path, secret)) is not None:
+            self._findings.warnings.append(warning)
 
     def _shape(self, **parts: Any) -> bytes:
         options = self._options
@@ -193,7 +203,10 @@ class _Reader:
 
     def _crews(self, root: MapNode) -> Mapping[str, CrewSettings] | None:
         if "crew" in root.items or "crews" in root.items:
-            return read_crews(root, self._findings)
+            crews = read_crews(root, self._findings)
+            if self._findings.holds_secret:
+                self._warn_of_readers(self._path, "the secret")
+            return crews
         if self._options.crew_url is not None:
             crew = crew_of_options(self._options, self._variables, self._findings)
             return {DEFAULT_CREW: crew} if crew else None

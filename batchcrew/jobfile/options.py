@@ -1,6 +1,7 @@
 """The command-line options that control how a job file is read."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,6 +13,8 @@ class JobFileOptions:
     a bare rows file: CREW_URL."""
     crew_token: str | None = None
     """Token of that crew."""
+    token_file: Path | None = None
+    """The file that the token was read from."""
     encoding: str | None = None
     """Encoding of CSV, TSV and JSONL files whose entry names none; None: UTF-8, with or without a byte order mark."""
     delimiter: str | None = None

@@ -1,9 +1,9 @@
 """Collect the mistakes of a job file and its rows files, and show foreign text in messages."""
 
 from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 
 from batchcrew.base.errors import MAX_PROBLEMS, JobFileError, Problem
+from batchcrew.base.similar import most_similar
 from batchcrew.model.job import Location
 
 
@@ -79,6 +79,5 @@ def listed(names: Iterable[str], limit: int = 8) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return ` (did you mean 'x'?)` for the known word that is most similar, or nothing if none is."""
-    by_fold = {name.casefold(): name for name in known}
-    match = get_close_matches(word.casefold(), by_fold, n=1, cutoff=0.6)
-    return f" (did you mean {shown(by_fold[match[0]])}?)" if match else ""
+    match = most_similar(word, known)
+    return "" if match is None else f" (did you mean {shown(match)}?)"

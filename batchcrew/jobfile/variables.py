@@ -24,12 +24,15 @@ _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
 _PARTS = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::([-?])(.*))?", re.DOTALL)
 
 
-def with_dotenv(folder: Path, environ: Mapping[str, str], problems: Problems) -> Mapping[str, str]:
-    """Return the variables of a `.env` in `folder` and of the environment, which takes precedence.
+DOTENV = ".env"
+"""The file next to the job file."""
+
+
+def with_dotenv(path: Path, environ: Mapping[str, str], problems: Problems) -> Mapping[str, str]:
+    """Return the variables of the file `path`, if there is one, and of the environment, which takes precedence.
 
     `${OTHER}` inside `.env` is not replaced.
     """
-    path = folder / ".env"
     if not path.is_file():
         return environ
     try:

@@ -7,6 +7,7 @@ import aiosqlite
 
 from batchcrew.base.errors import UsageError
 from batchcrew.ledger.fetch import one
+from batchcrew.ledger.reads.similar import did_you_mean_job
 from batchcrew.ledger.transitions import make_latest
 from batchcrew.model.attempt import AttemptState
 from batchcrew.model.job import JobState
@@ -40,7 +41,8 @@ async def attach(connection: aiosqlite.Connection, batch_id: int, execution: Att
         (batch_id, job_id),
     )
     if job is None:
-        raise UsageError(f"job {job_id!r} not found in the batch")
+        hint = await did_you_mean_job(connection, batch_id, job_id)
+        raise UsageError(f"job {job_id!r} not found in the batch{hint}")
     key, state, number, attempts_used = job
     doubtful = await one(
         connection,

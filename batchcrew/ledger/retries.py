@@ -15,6 +15,7 @@ from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.fetch import rows, value
 from batchcrew.ledger.json_text import encode_json
 from batchcrew.ledger.reads.attempts import STARTED_AT
+from batchcrew.ledger.reads.similar import did_you_mean_job
 from batchcrew.model.job import JobState
 
 _PUT_BACK = """
@@ -68,7 +69,8 @@ async def require_jobs(connection: aiosqlite.Connection, key: BatchKey, job_ids:
     """
     unknown = await value(connection, _UNKNOWN, {"batch": key.id, "jobs": encode_json(list(job_ids))})
     if unknown is not None:
-        raise NotInLedger(f"job {unknown!r} not found in batch {key.batch}; {undone}")
+        hint = await did_you_mean_job(connection, key.id, unknown)
+        raise NotInLedger(f"job {unknown!r} not found in batch {key.batch}{hint}; {undone}")
 
 
 async def selected(connection: aiosqlite.Connection, key: BatchKey, selection: RetrySelection) -> dict[str, int]:

@@ -7,6 +7,7 @@ import aiosqlite
 from batchcrew.base.errors import NotInLedger
 from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.reads.jobs import STALE, has_job
+from batchcrew.ledger.reads.similar import did_you_mean_job
 
 # a job that gave its answer to another job has none to keep; a failed attempt of it may be left
 _ANSWER = (
@@ -28,6 +29,7 @@ async def keep(connection: aiosqlite.Connection, key: BatchKey, job_ids: Sequenc
     kept = 0
     for job_id in job_ids:
         if not await has_job(connection, key.id, job_id):
-            raise NotInLedger(f"job {job_id!r} not found in batch {key.batch}; nothing was changed")
+            hint = await did_you_mean_job(connection, key.id, job_id)
+            raise NotInLedger(f"job {job_id!r} not found in batch {key.batch}{hint}; nothing was changed")
         kept += (await connection.execute(f"{_KEEP} AND job_id = ?", (now, key.id, job_id))).rowcount
     return kept

@@ -54,11 +54,6 @@ def failures_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
     return _command(program, "failures", [batch], (), ledger)
 
 
-def list_command(ledger: str, program: str = PROGRAM) -> str:
-    """Return the command that lists the batches of the ledger."""
-    return _command(program, "list", [], (), ledger)
-
-
 def show_command(batch: str, job_id: str, ledger: str, program: str = PROGRAM) -> str:
     """Return the command that shows one job."""
     return _command(program, "show", [batch, job_id], (), ledger)

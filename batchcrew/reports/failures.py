@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchcrew.base.clock import from_text
-from batchcrew.base.text import HARMFUL_IN_BLOCK, clean_text, wrap
+from batchcrew.base.text import HARMFUL_IN_BLOCK, clean_name, clean_text, wrap
 from batchcrew.model.failures import FailureGroup, FailureGroups, GroupDetail
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts
@@ -159,7 +159,7 @@ def json_piece(value: object, indent: int) -> str:
 
 
 def _number(group: FailureGroup) -> str:
-    name = clean_text(group.example_job, limit=_NAME_COLUMNS)
+    name = clean_name(group.example_job, _NAME_COLUMNS)
     states = {JobState.FAILED: group.failed, JobState.HELD: group.held}
     if group.jobs == 1:
         return f"{name} {next(state.value for state, number in states.items() if number)}"

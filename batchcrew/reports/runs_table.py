@@ -5,7 +5,7 @@ from datetime import datetime
 
 from batchcrew.base.clock import from_text
 from batchcrew.base.quantities import format_duration
-from batchcrew.base.text import clean_text
+from batchcrew.base.text import clean_name, clean_text
 from batchcrew.model.views import RunLine
 from batchcrew.reports.tables import table_with_below
 
@@ -35,7 +35,7 @@ def _row(line: RunLine, now: datetime, *, with_batch: bool) -> list[str]:
     if line.ended_at is None:
         why = "still running" if line.running else "killed before it could record its end"
     return [
-        clean_text(line.batch, limit=_NAME_COLUMNS) if with_batch else "",
+        clean_name(line.batch, _NAME_COLUMNS) if with_batch else "",
         line.kind,
         f"{from_text(line.started_at):%Y-%m-%d %H:%M:%SZ}",
         duration,

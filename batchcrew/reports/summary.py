@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from batchcrew.base.quantities import format_duration
-from batchcrew.base.text import clean_text
+from batchcrew.base.text import clean_name, clean_text
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, JobLine, RunResult, StopReason
 from batchcrew.model.views import JobDetail
@@ -149,7 +149,7 @@ def _time(result: RunResult) -> str:
 
 
 def _slow(line: JobLine) -> str:
-    name = clean_text(line.job_id, limit=_ID_COLUMNS)
+    name = clean_name(line.job_id, _ID_COLUMNS)
     return name if line.seconds is None else f"{name} ({format_duration(line.seconds)})"
 
 
@@ -170,12 +170,12 @@ def lookalikes_line(number: int, example: tuple[str, str] | None) -> str:
     if example is None:
         return text
     job_id, kind = example
-    return f"{text} ({'such as job' if number > 1 else 'job'} {clean_text(job_id, limit=_ID_COLUMNS)}: {kind})"
+    return f"{text} ({'such as job' if number > 1 else 'job'} {clean_name(job_id, _ID_COLUMNS)}: {kind})"
 
 
 def _named(number: int, job_ids: Sequence[str]) -> str:
     """Return ` (jobs a, b, …)`: the first few of the `number` jobs; nothing if `job_ids` is empty."""
-    shown = [clean_text(job_id, limit=_ID_COLUMNS) for job_id in job_ids[:SHOWN_DUPLICATES]]
+    shown = [clean_name(job_id, _ID_COLUMNS) for job_id in job_ids[:SHOWN_DUPLICATES]]
     if 0 < len(shown) < number:
         shown.append("…")
     return f" ({'job' if number == 1 else 'jobs'} {', '.join(shown)})" if shown else ""

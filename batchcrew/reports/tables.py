@@ -9,7 +9,7 @@ from typing import Any
 from batchcrew.base.clock import from_text
 from batchcrew.base.lookalikes import lookalike
 from batchcrew.base.quantities import format_duration
-from batchcrew.base.text import clean_block, clean_text, display_width, pad, wrap
+from batchcrew.base.text import clean_block, clean_name, clean_text, display_width, pad, wrap
 from batchcrew.model.run import Plan
 from batchcrew.model.views import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail
 from batchcrew.reports.commands import PROGRAM, failures_command
@@ -39,7 +39,7 @@ def render_list(lines: Sequence[BatchLine], *, width: int | None = None) -> str:
     right |= {len(header) + number for number in range(len(TOTALS_HEADER))}
     rows = [
         [
-            clean_text(line.batch, limit=_NAME_COLUMNS),
+            clean_name(line.batch, _NAME_COLUMNS),
             str(line.counts.total),
             str(line.counts.succeeded),
             str(line.counts.failed),
@@ -189,7 +189,7 @@ def render_plan(
 
 def _sample(sample: SampleJob, width: int) -> Iterator[str]:
     """Yield one line for each part of the request, cut at `width`."""
-    yield f"    {clean_text(sample.job_id, limit=_NAME_COLUMNS)}"
+    yield f"    {clean_name(sample.job_id, _NAME_COLUMNS)}"
     for name, values in (("inputs", sample.inputs), ("meta", sample.meta)):
         if values or name == "inputs":
             text = json.dumps(writable(dict(values)), ensure_ascii=False)
@@ -230,7 +230,7 @@ def _watched(entry: InFlight, now: datetime) -> list[str]:
     doing = clean_text(entry.current_task or "", limit=_NAME_COLUMNS)
     if entry.kickoff_id is None:
         doing = "kickoff not answered yet"
-    name, crew = clean_text(entry.job_id, limit=_NAME_COLUMNS), clean_text(entry.crew, limit=_NAME_COLUMNS)
+    name, crew = clean_name(entry.job_id, _NAME_COLUMNS), clean_name(entry.crew, _NAME_COLUMNS)
     word = clean_text(entry.status_word or "", limit=_NAME_COLUMNS)
     unclear = clean_text(entry.unclear_answer or "", limit=_REASON_COLUMNS)
     return [name, crew, _ago(entry.since, now), word, tasks, doing, unclear]
@@ -385,5 +385,5 @@ def _crew(crew: CrewCheck) -> Iterator[str]:
         are = "is" if number == 1 else "are"
         yield f"    {number} {_jobs(number)} {are} missing the input {clean_text(wanted)}"
     if crew.lacking_jobs:
-        first = ", ".join(clean_text(job_id, limit=_NAME_COLUMNS) for job_id in crew.lacking_jobs)
+        first = ", ".join(clean_name(job_id, _NAME_COLUMNS) for job_id in crew.lacking_jobs)
         yield f"    the first of these jobs: {first}"

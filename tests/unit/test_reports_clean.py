@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchcrew.base.text import clean_block, clean_text, display_width, pad, shorten
+from batchcrew.base.text import clean_block, clean_name, clean_text, display_width, pad, shorten
 from batchcrew.reports.commands import export_command, quoted, retry_command, run_command, show_command, status_command
 
 
@@ -49,6 +49,34 @@ def test_clean_block_keeps_lines_and_tabs() -> None:
 )
 def test_clean_text_with_a_limit(text: str, limit: int, short: str) -> None:
     assert clean_text(text, limit=limit) == short
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "short"),
+    [
+        ("customer-2026-000417", 20, "customer-2026-000417"),
+        ("customer-2026-000417", 12, "custom…00417"),
+        ("日本語日本語日本語", 9, "日本…本語"),
+        ("日本語日本語日本語", 8, "日本…語"),
+        ("abc", 2, "a…"),
+        ("abc", 1, "…"),
+        ("abc", 0, ""),
+        ("a\x1b[2J\u202ez", 40, "a\\x1b[2J\\u202ez"),
+        ("aaaae\u0301\u0301zz", 6, "aaa…zz"),
+        ("h" + "x" * 5_000_000 + "t", 5, "hx…xt"),
+    ],
+)
+def test_a_long_name_keeps_its_head_and_its_tail(name: str, limit: int, short: str) -> None:
+    assert clean_name(name, limit) == short
+
+
+@given(st.text(st.characters()), st.integers(min_value=0, max_value=40))
+def test_a_name_is_one_line_within_its_limit(name: str, limit: int) -> None:
+    clean = clean_name(name, limit)
+    assert display_width(clean) <= limit
+    assert len(clean.splitlines()) <= 1
+    if display_width(clean_text(name)) <= limit and len(name) <= 8 * limit:
+        assert clean == clean_text(name)
 
 
 @given(st.text(st.characters()), st.integers(min_value=0, max_value=40))

@@ -79,7 +79,7 @@ def test_a_list_at_a_terminal_has_the_job_file_below() -> None:
     assert max(map(display_width, lines)) <= 80
     assert [line.strip().partition("  ")[0] for line in lines] == [
         "batch",
-        "leads-of-the-northern-region-20…",  # a long name has its own line
+        "leads-of-the-nor…gion-2026-02-03",  # a long name has its own line
         "24",
         LINE.jobfile,
         "b",

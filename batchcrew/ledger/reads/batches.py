@@ -52,6 +52,10 @@ class BatchReads(Reads):
         found = await self._query(batch_rows)
         return found[0][1] if found else None
 
+    async def batch_names(self) -> list[str]:
+        """Return the names of all batches, the one that ran last first."""
+        return [row[1] for row in await self._query(batch_rows)]
+
     async def recorded_jobfile(self, batch: str) -> RecordedJobFile | None:
         """Return the job file of the batch of that name; this also reads a ledger of an older schema."""
 

@@ -13,6 +13,7 @@ from batchcrew.ledger.fetch import rows
 from batchcrew.ledger.json_text import decode_json, encode_json
 from batchcrew.ledger.reads.base import Reads
 from batchcrew.ledger.reads.jobs import has_job
+from batchcrew.ledger.reads.similar import did_you_mean_job
 from batchcrew.model.attempt import AttemptState
 from batchcrew.model.job import JobState
 
@@ -65,7 +66,8 @@ class RecheckReads(Reads):
         """
         for job_id in job_ids:
             if not await self._query(partial(has_job, batch_id=key.id, job_id=job_id)):
-                raise NotInLedger(f"job {job_id!r} not found in batch {key.batch}")
+                hint = await self._query(partial(did_you_mean_job, batch_id=key.id, job_id=job_id))
+                raise NotInLedger(f"job {job_id!r} not found in batch {key.batch}{hint}")
         after: PageKey | None = _FIRST_PAGE
         while after is not None:
             page, after = await self._query(partial(_unsure_page, batch_id=key.id, job_ids=job_ids, after=after))

@@ -13,6 +13,7 @@ from batchcrew.ledger.fetch import one, rows
 from batchcrew.ledger.json_text import decode_json
 from batchcrew.ledger.reads.base import Reads
 from batchcrew.ledger.reads.jobs import SECONDS, duplicate_keys
+from batchcrew.ledger.reads.similar import did_you_mean_job
 from batchcrew.model.attempt import AttemptState
 from batchcrew.model.execution import TaskResult
 from batchcrew.model.job import JobState
@@ -60,7 +61,8 @@ class ResultReads(Reads):
         """
         detail = await self._query(lambda connection: _job_detail(connection, key, job_id))
         if detail is None:
-            raise NotInLedger(f"job {job_id!r} not found in batch {key.batch!r}")
+            hint = await self._query(lambda connection: did_you_mean_job(connection, key.id, job_id))
+            raise NotInLedger(f"job {job_id!r} not found in batch {key.batch!r}{hint}")
         return detail
 
 

@@ -4,6 +4,7 @@ The server is at the other end of stdin and stdout. When the server ends, the wo
 processes that it started. It ignores the terminal's signals (it has its own session).
 """
 
+import io
 import os
 import resource
 import signal
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from batchcrew.base.edge import FRAMES, Edge
 from batchcrew.server.targets import Target
 from batchcrew.server.worker.running import MAX_ERROR, Running, Served, TargetError
 from batchcrew.server.workers.frames import Line, MessageTooLarge
@@ -80,6 +82,9 @@ def _take_streams() -> Line:
     os.dup2(nothing, 0)
     os.dup2(2, 1)
     os.close(nothing)
+    raw = io.FileIO(2, "w", closefd=False)
+    edge = Edge(raw, "utf-8", kept=FRAMES if raw.isatty() else None)  # crews print what language models write
+    sys.stdout = sys.stderr = io.TextIOWrapper(edge, "utf-8", "backslashreplace", newline="\n", line_buffering=True)
     return line
 
 
