@@ -139,13 +139,12 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def arguments_of(command: click.Command, rng: random.Random, known: list[str]) -> Iterator[str]:
     """Yield chance arguments: hostile, known to the ledger, or of the right type."""
-    context = click.Context(command)
-    for parameter in command.get_params(context):
+    for parameter in command.params:
         value = rng.choice([hostile(rng), *known])
         if isinstance(parameter, click.Argument):
             if rng.random() < 0.9:
                 yield value.replace("\0", "")
-        elif rng.random() < 0.15 and parameter.name != "help":
+        elif rng.random() < 0.15:
             yield parameter.opts[-1]
             if not getattr(parameter, "is_flag", False):
                 yield value
