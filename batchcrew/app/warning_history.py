@@ -8,8 +8,8 @@ from batchcrew.base.text import clean_text
 from batchcrew.model.events import Action, Event, Observe, Warned
 
 MOST_KEPT = 100
-_LONGEST = 1000
-"""Columns of a message in a result. A command that follows it is never cut."""
+_LONGEST = 20_000
+"""Columns of a message in a result, which may contain long commands. A next step is never cut."""
 _NUMBER = re.compile(r"\d+")
 
 

@@ -1,5 +1,6 @@
 """The entries of `jobs:`, each a stream of jobs: an inline job, the rows of a file, a grid."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -141,7 +142,8 @@ class Recipe:
                     meta = {**self.default_meta, **fill_meta(row)}
                 name = self._id(row, id_column, inputs)
             except (TemplateProblem, WrongName, ValueError, RecursionError) as exc:
-                problems.at(place, str(exc))
+                kind = _VALUE.sub("#", str(exc)) if isinstance(exc, TemplateProblem) and not exc.unknown else None
+                problems.at(place, str(exc), kind=kind)
                 if problems.full or (uniform and isinstance(exc, TemplateProblem) and exc.unknown):
                     return
                 continue
@@ -161,6 +163,10 @@ class Recipe:
         return (
             content_id(self.crew, inputs) if id_column is None else job_id(row[id_column], f"the column `{id_column}`")
         )
+
+
+_VALUE = re.compile(r"(?<=: )(?:'[^']*'|\"[^\"]*\"|\d+)")
+"""A value of the row in the message of a template's mistake."""
 
 
 def _id_column(columns: Collection[str], id_columns: tuple[str, ...]) -> str | None:

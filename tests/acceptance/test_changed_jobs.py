@@ -316,7 +316,7 @@ def test_an_export_saved_over_the_file_costs_nothing(tmp_path: Path, crew: Crew)
 
 
 def test_an_export_saved_over_a_file_without_ids_takes_new_and_changed_rows(tmp_path: Path, crew: Crew) -> None:
-    """The export's `job_id` is no id: a new row has none, and a changed row is another job."""
+    """The export's `job_id` does not identify a job: a new row has none, and a changed row is another job."""
     before = kickoffs(crew)
     job_file(tmp_path, crew.url)
     write(tmp_path, without_ids(rows(3)))
