@@ -33,7 +33,7 @@ LATEST_FAILURES = 20
 """Failures that are remembered to be shown."""
 _ENOUGH_ENDED = 3
 _ENOUGH_SECONDS = 60.0
-"""A rate is said once this many jobs of the run have ended, or after so much time if one has."""
+"""A rate is said once this many jobs of the run have ended, or after this time if one has."""
 _LEAST_PER_HOUR = 0.1
 _LONGEST_LEFT = 30 * 86_400.0
 """Seconds beyond which an estimate of the time left says nothing."""
