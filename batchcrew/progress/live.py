@@ -98,6 +98,7 @@ class LiveProgress:
                 self._print_warnings()
                 self._live.refresh()
                 drawn_at = now
+        self._follow(size)  # else the last frame, whose lines the terminal has broken, would be erased only in part
         self._print_warnings()
 
     def _follow(self, size: ConsoleDimensions) -> ConsoleDimensions:
