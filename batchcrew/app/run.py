@@ -18,7 +18,7 @@ from batchcrew.app.fit_concurrency import require_descriptors
 from batchcrew.app.ingest import Ingested, IngestRequest, commands_of, ingest, report_earlier_days
 from batchcrew.app.ledger_location import is_here
 from batchcrew.app.run_crews import RunCrews
-from batchcrew.app.warning_history import WarningHistory
+from batchcrew.app.warning_history import RunWarnings, WarningHistory
 from batchcrew.app.wiring import Source, ledger_of
 from batchcrew.base.clock import to_text
 from batchcrew.base.errors import BatchBusy, BatchcrewError, NeedsConsent, UsageError
@@ -30,7 +30,7 @@ from batchcrew.engine import Crews, EngineResult, Judging, RunContext, RunEnviro
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import NEXT_RUN_RESUMES, SHOWN_GROUPS, BatchKey, BatchLock, Ledger
 from batchcrew.model import exit_codes
-from batchcrew.model.events import Action, LedgerChosen, RecordKickoff, RunStarted, WatchFormerAddress
+from batchcrew.model.events import Action, Event, LedgerChosen, Observe, RecordKickoff, RunStarted, WatchFormerAddress
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, RunResult
 from batchcrew.reports.commands import CREW_OPTIONS, attach_command, quoted, run_command
@@ -66,6 +66,8 @@ async def run_batch(request: RunRequest, environment: RunEnvironment) -> RunResu
         BatchBusy: another run holds the batch.
         LedgerError: the ledger cannot be written; it has the executions in progress as far as it was written.
     """
+    warnings = RunWarnings()
+    environment = replace(environment, observe=_collect(environment.observe, warnings))
     try:
         jobfile, settings = await asyncio.to_thread(request.source.load)
         if request.once:
@@ -75,14 +77,22 @@ async def run_batch(request: RunRequest, environment: RunEnvironment) -> RunResu
             environment.observe(LedgerChosen(str(ledger)))
         async with BatchLock(ledger, jobfile.batch, since=to_text(environment.clock.now())):
             await _notify_monitor(request, environment, "start")
-            result = await _continue(request, jobfile, settings, ledger, environment)
+            result = await _continue(request, jobfile, settings, ledger, environment, warnings)
     except BatchBusy:  # the other run notifies the monitor
         raise
     except BatchcrewError:
         await _notify_monitor(request, environment, "failure")
         raise
     await _notify_monitor(request, environment, "success" if went_well(result) else "failure")
-    return result
+    return replace(result, warnings=warnings.lines)
+
+
+def _collect(observe: Observe, warnings: RunWarnings) -> Observe:
+    def collect(event: Event) -> None:
+        warnings.add(event)
+        observe(event)
+
+    return collect
 
 
 def _refuse_served(request: RunRequest, jobfile: JobFile) -> None:
@@ -110,16 +120,19 @@ async def _notify_monitor(request: RunRequest, environment: RunEnvironment, mome
 
 
 async def _continue(
-    request: RunRequest, jobfile: JobFile, settings: RunSettings, path: Path, environment: RunEnvironment
+    request: RunRequest,
+    jobfile: JobFile,
+    settings: RunSettings,
+    path: Path,
+    environment: RunEnvironment,
+    warnings: RunWarnings,
 ) -> RunResult:
     began, source = environment.clock.monotonic(), request.source
     await asyncio.to_thread(require_descriptors, jobfile.crews)
     async with Ledger(path, clock=environment.clock, consequence=NEXT_RUN_RESUMES) as ledger:
-        history = WarningHistory(
-            environment.observe,
-            await ledger.reported_warnings(jobfile.batch),
-            next_step=lambda action: _next_step(action, request, jobfile, path),
-        )
+        before = await ledger.reported_warnings(jobfile.batch)
+        next_step = partial(_next_step, request=request, jobfile=jobfile, ledger=path)
+        history = WarningHistory(environment.observe, before, next_step=next_step, warnings=warnings)
         environment = replace(environment, observe=history.observe)
         for warning in (*jobfile.warnings, *map(str, await asyncio.to_thread(jobfile.questions))):
             environment.warn(warning)
@@ -136,9 +149,8 @@ async def _continue(
                 await _watch_only(request, jobfile, crews, ledger, environment, refusal)
                 raise
             batch = taken.batch
-            if not taken.decided and request.once:
-                environment.warn(_UNDECIDED)
-            for warning in jobfile.row_warnings():
+            undecided = [_UNDECIDED] if not taken.decided and request.once else []
+            for warning in (*undecided, *jobfile.row_warnings()):
                 environment.warn(warning)
             await _prepare_jobs(request, jobfile, settings, ledger, batch, environment)
             result = RunResult(

@@ -1,13 +1,41 @@
-"""Recognize the warnings that the batch's last run reported already."""
+"""Recognize the warnings that the batch's last run reported already, and collect those of this run for its result."""
 
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from batchcrew.base.text import clean_text
 from batchcrew.model.events import Action, Event, Observe, Warned
 
 MOST_KEPT = 100
+_LONGEST = 20_000
+"""Columns of a message in a result, which may contain long commands. A next step is never cut."""
 _NUMBER = re.compile(r"\d+")
+
+
+class RunWarnings:
+    """The warnings of one run as harmless lines: each once, at most `MOST_KEPT`."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, None] = {}
+        self._more = False
+
+    def add(self, event: Event) -> None:
+        """Add the event if it is a warning."""
+        if not isinstance(event, Warned):
+            return
+        line = clean_text(event.message, limit=_LONGEST)
+        if event.next_step:
+            line += f"; {clean_text(event.next_step)}"
+        if line in self._lines or len(self._lines) < MOST_KEPT:
+            self._lines[line] = None
+        else:
+            self._more = True
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Return the warnings in the order of their first report; a last line says if there were more."""
+        return (*self._lines, *(["further warnings are not listed"] if self._more else []))
 
 
 class WarningHistory:
@@ -19,12 +47,16 @@ class WarningHistory:
         observe: gets the events.
         before: the value of `kept` at the end of the last run.
         next_step: makes the sentence with the command of an action.
+        warnings: gets the warnings, also the lasting ones that are not passed on again.
     """
 
-    def __init__(self, observe: Observe, before: Iterable[str], *, next_step: Callable[[Action], str]) -> None:
+    def __init__(
+        self, observe: Observe, before: Iterable[str], *, next_step: Callable[[Action], str], warnings: RunWarnings
+    ) -> None:
         self._observe = observe
         self._before = frozenset(before)
         self._next_step = next_step
+        self._warnings = warnings
         self._seen: dict[str, None] = {}
 
     def observe(self, event: Event) -> None:
@@ -34,10 +66,11 @@ class WarningHistory:
             if len(self._seen) < MOST_KEPT:
                 self._seen[words] = None
             event = replace(event, repeated=words in self._before)
-            if event.repeated and event.lasting:
-                return
             if event.action is not None:
                 event = replace(event, next_step=self._next_step(event.action))
+            self._warnings.add(event)
+            if event.repeated and event.lasting:
+                return
         self._observe(event)
 
     @property

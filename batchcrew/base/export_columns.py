@@ -1,12 +1,13 @@
 """The columns that an export adds to the file's own, and how they are recognized when the export is read again."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from itertools import chain, count
 
 MARK = "batchcrew_state"
 """Every export has this column: where it is missing, `output` and the rest are the file's own."""
 EXPORT_COLUMNS = (
     MARK,
+    "job_id",
     "output",
     "error",
     "attempts",
@@ -31,11 +32,12 @@ def free_name(column: str, taken: Collection[str]) -> str:
     return next(name for name in names_of(column) if name not in taken)
 
 
-def exported(columns: Iterable[str]) -> frozenset[str]:
+def exported(columns: Collection[str]) -> frozenset[str]:
     """Return which columns of a file an export of ours has added to it."""
-    there = frozenset(columns)
-    if MARK not in there:
+    if MARK not in columns:
         return frozenset()
+    order = list(columns)
+    there = frozenset(order)
     found = set()
     for column in (*EXPORT_COLUMNS, *WHERE_NEEDED):
         last = None
@@ -43,6 +45,7 @@ def exported(columns: Iterable[str]) -> frozenset[str]:
             if name not in there:
                 break
             last = name  # the export took the first name that the file did not have
-        if last is not None:
+        # exports of earlier versions have no `job_id`: one that comes before the mark is the file's own
+        if last is not None and (last != "job_id" or order.index(last) > order.index(MARK)):
             found.add(last)
     return frozenset(found)

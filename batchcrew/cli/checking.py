@@ -5,7 +5,7 @@ import click
 from batchcrew.app.check import CheckResult, check_batch
 from batchcrew.base.clock import SystemClock
 from batchcrew.cli.loop import call
-from batchcrew.cli.output import terminal_columns
+from batchcrew.cli.output import print_report, terminal_columns
 from batchcrew.cli.program import current_program
 from batchcrew.cli.sources import Target
 from batchcrew.model import exit_codes
@@ -55,7 +55,7 @@ def check_and_report(
             width=width,
         )
         files_lines = (*render_rows_files(result.rows_files, width=width or 80), *render_questions(result.questions))
-        click.echo("\n".join((plan_text, *files_lines)))
+        print_report("\n".join((plan_text, *files_lines)))
     return exit_codes.of_check(
         missing_inputs=result.missing_inputs > 0,
         crew_unusable=bool(result.unusable),

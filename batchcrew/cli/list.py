@@ -7,7 +7,7 @@ import click
 from batchcrew.base.clock import SystemClock
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import existing, json_option, ledger_option
-from batchcrew.cli.output import terminal_columns
+from batchcrew.cli.output import print_report, terminal_columns
 from batchcrew.ledger import LedgerReader
 from batchcrew.model.views import BatchLine
 from batchcrew.reports.as_json import json_document, list_json
@@ -23,7 +23,7 @@ def command(*, ledger: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json_document(list_json(lines)))
     else:
-        click.echo(render_list(lines, width=terminal_columns()))
+        print_report(render_list(lines, width=terminal_columns()))
 
 
 async def _lines(path: Path) -> list[BatchLine]:

@@ -17,6 +17,7 @@ from batchcrew.app.run import RunRequest, run_batch
 from batchcrew.app.wiring import ProgressKind, open_progress
 from batchcrew.base.clock import SystemClock, to_text
 from batchcrew.base.errors import BatchBusy, BatchcrewError, UsageError
+from batchcrew.cli.colour import coloured
 from batchcrew.cli.loop import call, say
 from batchcrew.cli.options import json_option, option
 from batchcrew.cli.output import confirm
@@ -109,7 +110,7 @@ def run_and_report(request: RunRequest, reporting: Reporting, *, drain: bool = F
     elif kind == "json":
         _log("run_ended", run=result.run_id, **summary_json(result))
     elif not reporting.quiet or needs_person(result):
-        say(render_tick(result) if request.once else render_summary(result))
+        say(coloured(render_tick(result) if request.once else render_summary(result), sys.stderr))
     return exit_codes.of_run(result)
 
 

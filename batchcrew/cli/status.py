@@ -8,7 +8,7 @@ from batchcrew.app.batches import named_or_latest
 from batchcrew.base.clock import SystemClock
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_option, existing, json_option, ledger_option, one_batch
-from batchcrew.cli.output import terminal_columns
+from batchcrew.cli.output import print_report, terminal_columns
 from batchcrew.cli.program import current_program
 from batchcrew.ledger import LedgerReader
 from batchcrew.model.views import BatchStatus
@@ -30,7 +30,7 @@ def command(batch: str | None, *, named_batch: str | None, ledger: Path, as_json
     if as_json:
         click.echo(json_document(status_json(status)))
     else:
-        click.echo(render_status(status, clock.now(), str(ledger), current_program(), width=terminal_columns()))
+        print_report(render_status(status, clock.now(), str(ledger), current_program(), width=terminal_columns()))
 
 
 async def _status(path: Path, batch: str | None, clock: SystemClock) -> BatchStatus:

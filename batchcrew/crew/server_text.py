@@ -129,8 +129,9 @@ def server_words(body: bytes) -> str:
     parts: list[str] = []
     for key in ("error", "message", "error_message", "detail"):
         text = plain(payload.get(key))
-        if text and text not in parts:
-            parts.append(text)
+        if text and not any(_begins(part, text) for part in parts):
+            # `Validation Error` and `Validation error: age is missing` say the same
+            parts = [*(part for part in parts if not _begins(text, part)), text]
     details = payload.get("details")
     missing = details.get("missing_inputs") if isinstance(details, dict) else None
     if isinstance(missing, list) and missing:
@@ -138,6 +139,13 @@ def server_words(body: bytes) -> str:
     elif details:
         parts.append(plain(details))
     return ": ".join(parts) if parts else plain(payload)
+
+
+def _begins(text: str, words: str) -> bool:
+    """Return whether `text` begins with all of `words`, in capitals or not."""
+    words = words.casefold().rstrip(" .:")
+    rest = text.casefold().removeprefix(words)
+    return len(rest) < len(text.casefold()) and not rest[:1].isalnum()
 
 
 def is_page(body: bytes) -> bool:

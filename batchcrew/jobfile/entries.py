@@ -1,6 +1,7 @@
 """The entries of `jobs:`, each a stream of jobs: an inline job, the rows of a file, a grid."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from math import prod
@@ -124,7 +125,7 @@ class Recipe:
                 if where is not None and not where.holds(row, today):
                     continue
                 if not id_column_found:
-                    id_column = next((name for name in id_columns if name in row), None)
+                    id_column = _id_column(row, id_columns)
                     id_column_found = uniform
                 if fill_inputs is not None:
                     inputs = {**defaults, **fill_inputs(row)}
@@ -141,7 +142,8 @@ class Recipe:
                     meta = {**self.default_meta, **fill_meta(row)}
                 name = self._id(row, id_column, inputs)
             except (TemplateProblem, WrongName, ValueError, RecursionError) as exc:
-                problems.at(place, str(exc))
+                kind = _VALUE.sub("#", str(exc)) if isinstance(exc, TemplateProblem) and not exc.unknown else None
+                problems.at(place, str(exc), kind=kind)
                 if problems.full or (uniform and isinstance(exc, TemplateProblem) and exc.unknown):
                     return
                 continue
@@ -161,6 +163,20 @@ class Recipe:
         return (
             content_id(self.crew, inputs) if id_column is None else job_id(row[id_column], f"the column `{id_column}`")
         )
+
+
+_VALUE = re.compile(r"(?<=: )(?:'[^']*'|\"[^\"]*\"|\d+)")
+"""A value of the row in the message of a template's mistake."""
+
+
+def _id_column(columns: Collection[str], id_columns: tuple[str, ...]) -> str | None:
+    """Return the first of `id_columns` that a row has and that no export has added, or None.
+
+    The `job_id` of an export is not the id of a job: a job whose id is made from its inputs gets another one if they
+    change.
+    """
+    added = exported(columns) if id_columns else frozenset()
+    return next((name for name in id_columns if name in columns and name not in added), None)
 
 
 def _drop(inputs: Values, column: str, defaults: Values) -> None:
@@ -227,7 +243,7 @@ class RowShapes:
             for name in sorted(chosen.difference(shape)):
                 raise WrongName(f"unknown column in `send`: {shown(name)}{nearest(name, shape)}")
         elif recipe.send is None and recipe.inputs is None:
-            id_column = next((name for name in self._id_columns if name in shape), None)
+            id_column = _id_column(shape, self._id_columns)
             sending.offer(recipe.crew, (name for name in shape if name not in added and name != id_column), id_column)
             chosen = sending.wanted(recipe.crew)
         sent = tuple(

@@ -1,10 +1,36 @@
 """Collect the mistakes of a job file and its rows files, and show foreign text in messages."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 from batchcrew.base.errors import MAX_PROBLEMS, JobFileError, Problem
 from batchcrew.base.similar import most_similar
 from batchcrew.model.job import Location
+
+MOST_ALIKE = 3
+"""Lines with the same mistake that are reported one by one, and that one problem names if there are more."""
+_MOST_COUNTED = 1000
+"""Lines with the same mistake after which reading ends."""
+
+
+@dataclass(slots=True)
+class _Alike:
+    """The same mistake in lines of one file."""
+
+    first: list[Problem] = field(default_factory=list)
+    more: int = 0
+    """Number of problems after the first ones."""
+
+    @property
+    def shown(self) -> list[Problem]:
+        """The problems, or one that counts them."""
+        if not self.more:
+            return self.first
+        number = len(self.first) + self.more
+        times = f"at least {number} times" if self.more >= _MOST_COUNTED else f"{number} times"
+        lines = ", ".join(str(problem.line) for problem in self.first)
+        first = self.first[0]
+        return [replace(first, message=f"{first.message} ({times}: lines {lines} …)")]
 
 
 class Problems:
@@ -12,22 +38,35 @@ class Problems:
 
     `full` becomes true with the first problem beyond that number, so that a file with exactly `MAX_PROBLEMS` mistakes
     is read completely and is not reported to have more.
+
+    The same mistake in more than `MOST_ALIKE` lines of a file is one problem, which counts them.
     """
 
     def __init__(self) -> None:
-        self._problems: list[Problem] = []
+        self._kinds: dict[tuple[str, str], _Alike] = {}
+        self._number = 0
         self._full = False
 
-    def add(self, problem: Problem) -> None:
-        """Add the problem, or record that there are more than the maximum."""
-        if len(self._problems) < MAX_PROBLEMS:
-            self._problems.append(problem)
-        else:
-            self._full = True
+    def add(self, problem: Problem, *, kind: str | None = None) -> None:
+        """Add the problem, or record that there are more than the maximum.
 
-    def at(self, where: Location, message: str) -> None:
-        """Add a problem at a place."""
-        self.add(Problem(file=where.file, line=where.line, column=where.column, message=message))
+        Args:
+            kind: the message without what differs from line to line; None: the message.
+        """
+        key = (problem.file, problem.message if kind is None else kind)
+        alike = self._kinds.get(key)
+        if alike is not None and len(alike.first) == MOST_ALIKE:
+            alike.more += 1
+            self._full = self._full or alike.more == _MOST_COUNTED
+        elif self._number == MAX_PROBLEMS:
+            self._full = True
+        else:
+            self._kinds.setdefault(key, _Alike()).first.append(problem)
+            self._number += 1
+
+    def at(self, where: Location, message: str, *, kind: str | None = None) -> None:
+        """Add a problem at a place; `kind` is that of `add`."""
+        self.add(Problem(file=where.file, line=where.line, column=where.column, message=message), kind=kind)
 
     @property
     def full(self) -> bool:
@@ -40,14 +79,15 @@ class Problems:
         Raises:
             JobFileError: there are problems; those of one file are in the file's order.
         """
-        if self._problems:
-            raise JobFileError(sorted_by_place(self._problems), more=self._full)
+        if self._kinds:
+            raise JobFileError(sorted_by_place(self), more=self._full)
 
     def __len__(self) -> int:
-        return len(self._problems)
+        return sum(len(alike.shown) for alike in self._kinds.values())
 
     def __iter__(self) -> Iterator[Problem]:
-        return iter(self._problems)
+        for alike in self._kinds.values():
+            yield from alike.shown
 
 
 def sorted_by_place(problems: Iterable[Problem]) -> list[Problem]:

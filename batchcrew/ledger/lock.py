@@ -7,7 +7,9 @@ import hashlib
 import json
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
@@ -23,8 +25,8 @@ BRIEF_SECONDS = 0.5
 class BatchLock:
     """The lock of a batch, held from before the batch is changed until its run has ended. An async context manager.
 
-    The lock files are next to the ledger. A file next to each names its holder, for messages only: the operating
-    system decides whether the lock is held.
+    The lock files are next to the ledger, and the holder removes its own at the end. A file next to each names its
+    holder, for messages only: the operating system decides whether the lock is held.
 
     Raises:
         UsageError: the ledger's name or path is too long.
@@ -54,7 +56,7 @@ class BatchLock:
         lock = FileLock(path, timeout=BRIEF_SECONDS, mode=0o600, thread_local=False)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
+            _acquire_current(lock, path)
             holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": self._since}
             _holder(path).write_text(json.dumps(holder), encoding="utf-8")
         except Timeout:
@@ -66,8 +68,39 @@ class BatchLock:
 
     def _release(self) -> None:
         if self._lock is not None:
-            _holder(Path(self._lock.lock_file)).unlink(missing_ok=True)
+            path = Path(self._lock.lock_file)
+            _holder(path).unlink(missing_ok=True)
+            if type(self._lock) is FileLock:  # filelock makes it a SoftFileLock where flock is missing
+                with suppress(OSError):  # the folder is read-only by now; the file is used again
+                    path.unlink(missing_ok=True)
             self._lock.release()
+
+
+def _acquire_current(lock: FileLock, path: Path) -> None:
+    """Acquire the lock on the file that is at `path` now.
+
+    The last holder removes the file while it holds it. Whoever opened that file before then locks a file without a
+    name, while another process creates and locks a new one: two holders. So a lock counts only if its file is still
+    at the path; else the new file is locked. Later versions of filelock check this too, the earliest ones that are
+    supported do not.
+
+    Raises:
+        Timeout: another process holds it.
+    """
+    end = monotonic() + BRIEF_SECONDS
+    while True:
+        lock.acquire(timeout=max(0.0, end - monotonic()))
+        descriptor = lock._context.lock_file_fd  # noqa: SLF001 - filelock has no public way to the descriptor
+        if descriptor is not None and _is_at(path, os.fstat(descriptor)):
+            return
+        lock.release()
+
+
+def _is_at(path: Path, held: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(held, path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def lock_path(ledger: Path, batch: str) -> Path:

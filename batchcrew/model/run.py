@@ -125,7 +125,8 @@ class RunResult:
     jobfile_options: tuple[str, ...] = ()
     """Options, quoted for a shell, that the next command needs to read the job file in the same way."""
     plan: Plan | None = None
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
+    """Each warning of this run once, as a harmless line; the number is bounded."""
     unanswered: int = 0
     """Open jobs whose kickoff has no answer; the next run decides about them."""
     unsure: int = 0

@@ -100,12 +100,7 @@ def _facts(tally: Tally, numbers: dict[JobState, int], now: float, width: int) -
     for state, number in numbers.items():
         if number:
             counts.append("  " if counts else "").append(f"{number} {_SEGMENTS[state].name}", _SEGMENTS[state].style)
-    pace = [format_duration(max(0.0, now - tally.pace.started))]
-    if tally.pace.ended:
-        pace.append(f"{tally.per_minute(now):.1f} jobs/min")
-    left = tally.seconds_left(now)
-    if left is not None:
-        pace.append(f"about {format_duration(left)} left")
+    pace = [format_duration(max(0.0, now - tally.pace.started)), *tally.pace_words(now)]
     said = ", ".join(pace)
     if counts.cell_len + 3 + len(said) <= width:
         counts.append("   ").append(said)

@@ -9,7 +9,9 @@ from collections import deque
 from typing import Self, TextIO
 
 from rich.console import Console, ConsoleDimensions
+from rich.control import Control
 from rich.live import Live
+from rich.segment import ControlType
 from rich.text import Text
 
 from batchcrew.base.clock import Clock
@@ -46,6 +48,8 @@ class LiveProgress:
             vertical_overflow="crop",
         )
         self._warnings: deque[str] = deque(maxlen=_MOST_WARNINGS)
+        self._widths: list[int] = []
+        """Columns of each line of the frame on the screen."""
         self._changed = threading.Event()
         self._over = threading.Event()
         # A daemon, so that a stalled terminal cannot keep the interpreter alive either.
@@ -69,6 +73,11 @@ class LiveProgress:
 
     def _frame(self) -> Text:
         size = self._console.size
+        frame = self._drawn(size)
+        self._widths = [line.cell_len for line in frame.split("\n", allow_blank=True)]
+        return frame
+
+    def _drawn(self, size: ConsoleDimensions) -> Text:
         # The last row stays free, or the terminal would scroll with each frame.
         return draw(
             self._tally,
@@ -98,13 +107,26 @@ class LiveProgress:
                 self._print_warnings()
                 self._live.refresh()
                 drawn_at = now
+        self._follow(size)  # else the last frame, whose lines the terminal has broken, would be erased only in part
         self._print_warnings()
 
     def _follow(self, size: ConsoleDimensions) -> ConsoleDimensions:
-        """Start on a clean screen after the terminal was resized: it has broken the old frame's lines its own way."""
+        """Erase the frame after the terminal was resized: a narrower terminal has broken its lines into more rows.
+
+        Clearing the screen would move the old frame to the scrollback of some terminals, where it remains.
+        """
         now = self._console.size
         if now != size:
-            self._console.clear()
+            rows = sum(max(1, -(-width // max(1, now.width))) for width in self._widths)
+            self._console.control(
+                Control(
+                    ControlType.CARRIAGE_RETURN,
+                    (ControlType.ERASE_IN_LINE, 2),
+                    *(((ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2)) * (min(rows, now.height) - 1)),
+                )
+            )
+            self._live._live_render._shape = None  # noqa: SLF001 - else rich would erase as many rows above it again
+            self._widths = []
             self._changed.set()
         return now
 

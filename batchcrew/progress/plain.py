@@ -113,12 +113,7 @@ class PlainProgress:
         self._tenths, self._line_at = max(tenths, self._tenths), now
         ended = ", ".join(f"{number} {state}" for state, number in tally.ended.items() if number) or "0 succeeded"
         line = f"progress: {tally.ended_jobs} of {tally.total} ended ({ended}), {len(tally.in_flight)} in progress"
-        if tally.pace.ended:
-            line += f", {tally.per_minute(now):.1f} jobs/min"
-        left = tally.seconds_left(now)
-        if left is not None:
-            line += f", about {format_duration(left)} left"
-        self._say(line)
+        self._say(", ".join([line, *tally.pace_words(now)]))
 
     def _say_some(self, kind: str, text: str) -> None:
         self._said[kind] += 1

@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from batchcrew.base.clock import Clock, from_text
+from batchcrew.base.quantities import format_duration
 from batchcrew.model.attempt import Attempt, AttemptState
 from batchcrew.model.events import (
     AttemptEnded,
@@ -30,6 +31,12 @@ from batchcrew.model.job import JobState
 ENDED_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.HELD, JobState.CANCELLED, JobState.STALE)
 LATEST_FAILURES = 20
 """Failures that are remembered to be shown."""
+_ENOUGH_ENDED = 3
+_ENOUGH_SECONDS = 60.0
+"""A rate is said once this many jobs of the run have ended, or after this time if one has."""
+_LEAST_PER_HOUR = 0.1
+_LONGEST_LEFT = 30 * 86_400.0
+"""Seconds beyond which an estimate of the time left says nothing."""
 
 
 @dataclass(slots=True)
@@ -187,6 +194,22 @@ class Tally:
     def per_minute(self, now: float) -> float:
         """Return how many jobs of this run ended per minute recently."""
         return self.pace.per_second(now) * 60
+
+    def pace_words(self, now: float) -> list[str]:
+        """Return the recent rate and the estimated time left: `12.0 jobs/min`, `about 3m 20s left`.
+
+        Neither is returned before enough jobs of this run have ended, or where it would say nothing (`0.0 jobs/min`).
+        """
+        if not self.left or (self.pace.ended < _ENOUGH_ENDED and now - self.pace.started < _ENOUGH_SECONDS):
+            return []
+        words, per_minute, left = [], self.per_minute(now), self.seconds_left(now)
+        if per_minute >= 1:
+            words.append(f"{per_minute:.1f} jobs/min")
+        elif per_minute * 60 >= _LEAST_PER_HOUR:
+            words.append(f"{per_minute * 60:.1f} jobs/h")
+        if left is not None and left <= _LONGEST_LEFT:
+            words.append(f"about {format_duration(left)} left")
+        return words
 
     def seconds_left(self, now: float) -> float | None:
         """Estimate the seconds until the last job ends from this run's pace; None if there is no pace yet.

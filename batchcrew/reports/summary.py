@@ -22,6 +22,8 @@ from batchcrew.reports.failures import failure_lines
 SHOWN_SLOWEST = 3
 SHOWN_DUPLICATES = 5
 _ID_COLUMNS = 24
+_ENOUGH_KICKOFFS = 3
+"""Kickoffs of a run from which its rate says something."""
 _LINE_COLUMNS = 78
 
 
@@ -141,7 +143,7 @@ def _time(result: RunResult) -> str:
     text = f"time: {format_duration(result.wall_seconds)}"
     if result.kickoffs:
         text += f", {result.kickoffs} {'kickoff' if result.kickoffs == 1 else 'kickoffs'}"
-        if result.wall_seconds > 0:
+        if result.kickoffs >= _ENOUGH_KICKOFFS and result.wall_seconds >= 1:
             text += f" ({result.kickoffs / result.wall_seconds * 60:.1f}/min)"
         if result.cost:
             text += f", {result.cost}"

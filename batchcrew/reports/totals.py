@@ -12,7 +12,7 @@ def totals_line(totals: BatchTotals) -> str | None:
     kickoffs = "1 kickoff" if totals.kickoffs == 1 else f"{totals.kickoffs} kickoffs"
     runs = "1 run" if totals.runs == 1 else f"{totals.runs} runs"
     time = format_duration(totals.seconds)
-    if totals.kickoffs_per_minute is not None:
+    if totals.kickoffs_per_minute:  # not 0.0
         time += f" ({totals.kickoffs_per_minute:.1f}/min)"
     facts = [f"total: {kickoffs} in {runs}", time]
     if totals.cost is not None:
@@ -29,7 +29,7 @@ def totals_cells(totals: BatchTotals) -> list[str]:
         clean_text(totals.cost or ""),
         "" if totals.tokens is None else f"{totals.tokens:,}",
         format_duration(totals.seconds) if totals.runs else "",
-        "" if rate is None else f"{rate:.1f}/min",
+        f"{rate:.1f}/min" if rate else "",
         "" if totals.last_exit_code is None else str(totals.last_exit_code),
     ]
 

@@ -312,7 +312,26 @@ def test_an_export_saved_over_the_file_costs_nothing(tmp_path: Path, crew: Crew)
             run(folder)
         assert kickoffs(crew) == before + 3
         names = (folder / "l.csv").read_text().splitlines()[0].split(",")
-        assert len(names) == len(written[0]) + 8
+        assert len(names) == len(written[0]) + 9
+
+
+def test_an_export_saved_over_a_file_without_ids_takes_new_and_changed_rows(tmp_path: Path, crew: Crew) -> None:
+    """The export's `job_id` does not identify a job: a new row has none, and a changed row is another job."""
+    before = kickoffs(crew)
+    job_file(tmp_path, crew.url)
+    write(tmp_path, without_ids(rows(3)))
+    run(tmp_path)
+    assert call(tmp_path, "export", "l", "-f", "csv", "-o", "l.csv").returncode == 0
+    header, first, *others = list(csv.reader((tmp_path / "l.csv").read_text().splitlines()))
+    assert "job_id" in header
+    budget = header.index("budget")
+    first[budget] = "changed"
+    new = [*others[0][: header.index("batchcrew_state")], *[""] * 9]
+    new[budget] = "new"
+    with (tmp_path / "l.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([header, first, *others, new])
+    run(tmp_path)
+    assert kickoffs(crew) == before + 3 + 2
 
 
 def test_a_job_changed_while_in_progress_is_stale_with_the_inputs_that_were_sent(tmp_path: Path) -> None:

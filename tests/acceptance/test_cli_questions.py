@@ -69,3 +69,14 @@ def test_hostile_cells_reach_the_terminal_escaped(tmp_path: Path) -> None:
         assert "question" in checked.stdout
         for character in "\x1b\x9b\x07\u202e":
             assert character not in checked.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "tick"])
+def test_the_json_of_a_run_carries_its_warnings_once(tmp_path: Path, command: str) -> None:
+    crew = Crew(tmp_path, "--execution-time", "10ms")
+    write(tmp_path, crew.url, ROWS, ", encoding: cp1252")
+    ran = call(tmp_path, command, "jobs.yaml", "--json", "--ping", "http://127.0.0.1:9/none")
+    warnings = json.loads(ran.stdout)["warnings"]
+    for part in ("r.csv:2: 'MÃ¼nchen'", "s.yaml:1:12: +100", "--ping"):
+        assert any(part in warning for warning in warnings), (part, warnings)
+    assert len(set(warnings)) == len(warnings)

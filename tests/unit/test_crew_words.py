@@ -59,6 +59,13 @@ def test_a_secret_at_the_edge_of_the_cut_leaves_no_half() -> None:
             b'{"error": "Validation Error", "message": "Missing", "details": {"missing_inputs": ["budget", "age"]}}',
             "Validation Error: Missing: missing inputs: budget, age",
         ),
+        (
+            b'{"error": "Validation Error", "message": "Validation error: age is missing"}',
+            "Validation error: age is missing",
+        ),
+        (b'{"message": "Validation Error: age", "detail": "validation error"}', "Validation Error: age"),
+        (b'{"error": "Same.", "message": "same"}', "Same."),
+        (b'{"error": "in", "message": "inputs wrong"}', "in: inputs wrong"),
         (b'{"error": {"code": 3, "message": "nested"}}', "nested"),
         (b'{"code": 3}', '{"code":3}'),
         (b'["a", {"msg": "b"}]', "a; b"),

@@ -1,7 +1,11 @@
 """The exit codes of errors, of a recheck and of a check; those of a run are in test_reports_summary.py."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
+import batchcrew
 from batchcrew.base.errors import (
     BatchBusy,
     BatchcrewError,
@@ -83,3 +87,13 @@ def test_a_recheck(counts: Counts, stopped: bool, no_clear_answer: bool, code: E
 def test_a_check(missing_inputs: bool, crew_unusable: bool, needs_consent: bool, code: ExitCode) -> None:
     checked = of_check(missing_inputs=missing_inputs, crew_unusable=crew_unusable, needs_consent=needs_consent)
     assert checked is code
+
+
+def test_every_error_that_has_a_class_is_raised_somewhere() -> None:
+    raised: set[str] = set()
+    for path in Path(batchcrew.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+                raised.add(ast.unparse(node.exc.func))
+    leaves = {kind.__name__ for kind in all_errors() if not kind.__subclasses__()}
+    assert leaves - raised == set()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from batchcrew.base.errors import UsageError
 from batchcrew.base.export_columns import EXPORT_COLUMNS, WHERE_NEEDED
+from batchcrew.base.export_columns import exported as export_columns
 from batchcrew.model.job import JobState
 from batchcrew.model.views import ResultRow
 from batchcrew.reports.export.csv_format import csv_cell, json_text
@@ -101,10 +102,10 @@ async def test_csv_is_the_same_spreadsheet_with_its_answers() -> None:
         ),
     ]
     assert await exported(rows, ["email", "hobby"], "csv") == (
-        "email,hobby,batchcrew_state,output,error,attempts,kickoff_id,started_at,ended_at,execution_time\n"
-        'jane@x.example,"games, food",succeeded,Seven days in Tokyo.,,2,abcd-1234,'
+        "email,hobby,batchcrew_state,job_id,output,error,attempts,kickoff_id,started_at,ended_at,execution_time\n"
+        'jane@x.example,"games, food",succeeded,a,Seven days in Tokyo.,,2,abcd-1234,'
         "2026-02-03T04:05:06.000Z,2026-02-03T04:07:06.000Z,108.5\n"
-        'joe@x.example,"a ""quote""\nand a line",failed,,no flights,0,,,,\n'
+        'joe@x.example,"a ""quote""\nand a line",failed,a,,no flights,0,,,,\n'
     )
 
 
@@ -125,6 +126,7 @@ async def test_jsonl_keeps_types_and_gives_result_json_where_there_is_one() -> N
         "none": None,
         "deep": {"x": 1.5},
         "batchcrew_state": "succeeded",
+        "job_id": "a",
         "error": None,
         "output": "Seven days in Tokyo.",
         "attempts": 2,
@@ -186,6 +188,25 @@ async def test_an_export_that_is_run_and_exported_again_keeps_both(format: str) 
 async def test_a_rows_own_key_is_not_lost_to_ours_even_outside_the_columns() -> None:
     row = json.loads(await exported([result({"output": "own"}, output="ours")], ["city"], "jsonl"))
     assert (row["output"], row["batchcrew_output"]) == ("own", "ours")
+
+
+@pytest.mark.parametrize("format", list(EXPORT_FORMATS))
+@pytest.mark.parametrize("own", [True, False])
+async def test_every_format_has_the_job_id_next_to_a_column_of_that_name(
+    format: str,  # noqa: A002 - its name
+    own: bool,
+) -> None:
+    row = {"city": "Ulm", **({"job_id": "mine"} if own else {})}
+    text = await exported([result(row, job_id="theirs")], list(row), format)
+    values = dict(zip(*read_csv(text), strict=True)) if format == "csv" else json.loads(text.strip("[]\n"))
+    assert values["batchcrew_job_id" if own else "job_id"] == "theirs"
+    assert values["job_id"] == ("mine" if own else "theirs")
+    assert export_columns(list(values)) == set(values) - set(row)
+
+
+def test_the_job_id_of_a_file_in_an_export_of_an_earlier_version_is_the_files_own() -> None:
+    earlier = ["job_id", "city", *(column for column in EXPORT_COLUMNS if column != "job_id")]
+    assert export_columns(earlier) == set(EXPORT_COLUMNS) - {"job_id"}
 
 
 # hostile cells -------------------------------------------------------------------------------------------------------
@@ -251,7 +272,7 @@ async def test_large_outputs_survive(format: str, tmp_path: Path) -> None:  # no
     text = path.read_bytes().decode()
     if format == "csv":
         csv.field_size_limit(10_000_000)
-        assert [row[2] for row in read_csv(text)[1:]] == [output.replace("\x00", "")] * 3
+        assert [row[3] for row in read_csv(text)[1:]] == [output.replace("\x00", "")] * 3
     else:
         values = json.loads(text) if format == "json" else [json.loads(line) for line in text.splitlines()]
         assert [row["output"] for row in values] == [output] * 3
@@ -276,7 +297,7 @@ def test_csv_gives_back_the_files_own_columns(rows: list[tuple[str, str, str]]) 
     assert table[0][:2] == columns
     assert [tuple(row[:2]) for row in table[1:]] == [row[:2] for row in rows]
     for row, (_, _, output) in zip(table[1:], rows, strict=True):
-        assert row[3] in {(output).replace("\x00", ""), "'" + output.replace("\x00", "")}
+        assert row[4] in {(output).replace("\x00", ""), "'" + output.replace("\x00", "")}
 
 
 def test_megabytes_of_blanks_do_not_slow_the_formula_check() -> None:

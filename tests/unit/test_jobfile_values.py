@@ -276,7 +276,7 @@ def test_wrong_rows_are_reported_and_reading_continues(tmp_path: Path) -> None:
 
 
 def test_reading_stops_when_the_problems_are_full(tmp_path: Path) -> None:
-    (tmp_path / "r.csv").write_text("id,a\n" + ",2\n" * 50 + "last,1\n")
+    (tmp_path / "r.csv").write_text("id,a\n" + "".join(f"{'x' * n},2\n" for n in range(501, 551)) + "last,1\n")
     (tmp_path / "s.csv").write_text("id,a\nother,1\n")
     problems = Problems()
     assert not list(load(tmp_path, CREW + "jobs: [{rows: r.csv}, {rows: s.csv}]\n").jobs(problems))

@@ -1,6 +1,7 @@
 """The live display: its frames at many sizes, and its start and end with a run."""
 
 import io
+import re
 import sys
 import threading
 from datetime import UTC, datetime
@@ -271,6 +272,25 @@ def test_a_terminal_that_fails_does_not_end_the_run() -> None:
     with LiveProgress(Gone(), SystemClock(), no_color=True) as progress:
         progress.observe(started(Counts(pending=9)))
     assert not display_threads()
+
+
+def test_a_resize_just_before_the_end_leaves_no_stale_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The frame that the terminal has broken is erased as a whole; it has more lines than were written."""
+    terminal = Terminal()
+    progress = LiveProgress(terminal, SystemClock(), no_color=True)
+    with progress:
+        progress.observe(started(Counts(pending=9)))
+        progress.observe(KickedOff(attempt("a")))
+        assert terminal.drawn.wait(30)
+        monkeypatch.setattr("batchcrew.progress.live._FRAME_SECONDS", 3600)  # no further frame: the run ends first
+        monkeypatch.setenv("COLUMNS", "20")
+        progress._console._width = 20
+    sent = terminal.getvalue()
+    assert "\x1b[2J" not in sent  # it would move the frame to the scrollback
+    # the bar of 80 columns fills 4 rows of 20, and each row is erased before the next frame is drawn
+    _, _, after = sent.rpartition("\x1b[2K\x1b[1A" * 6)
+    assert after
+    assert max(map(cell_len, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", after).splitlines())) <= 20
 
 
 def test_an_error_of_the_run_passes_through() -> None:

@@ -123,7 +123,7 @@ def test_a_line_at_each_tenth_of_this_runs_work(clock: ManualClock, stream: io.S
     lines = [line for line in said(stream) if "progress:" in line]
     assert len(lines) == 10
     assert lines[0].startswith("travel: progress: 910 of 1000 ended (910 succeeded), 0 in progress, ")
-    assert lines[-1].startswith("travel: progress: 1000 of 1000 ended (1000 succeeded), 0 in progress, ")
+    assert lines[-1].startswith("travel: progress: 1000 of 1000 ended (1000 succeeded), 0 in progress")
     assert "left" not in lines[-1]
 
 
@@ -446,6 +446,27 @@ def test_the_time_left_comes_from_this_run_only(clock: ManualClock) -> None:
         tally.observe(ended(attempt(f"j{number}"), JobState.SUCCEEDED, seconds=2.0))
     assert tally.seconds_left(clock.monotonic()) == pytest.approx(200, rel=0.05)
     assert tally.per_minute(clock.monotonic()) == pytest.approx(30, rel=0.05)
+
+
+def test_a_rate_is_said_only_when_there_is_something_to_say(clock: ManualClock) -> None:
+    tally = Tally(clock)
+    tally.observe(started(Counts(pending=1000), concurrency=1))
+    assert tally.pace_words(clock.monotonic()) == []  # nothing has ended
+    for number in range(2):
+        tally.observe(ended(attempt(f"j{number}"), JobState.SUCCEEDED, seconds=0.0))
+        assert tally.pace_words(clock.monotonic()) == []  # in no time, and too few
+    clock.seconds += 7200
+    assert tally.pace_words(clock.monotonic()) == ["1.0 jobs/h"]  # and not `0.0 jobs/min, about 41d left`
+    clock.seconds += 10**7
+    assert tally.pace_words(clock.monotonic()) == []  # not `0.0 jobs/h`
+
+
+def test_no_rate_is_said_of_jobs_that_ended_at_the_same_instant(clock: ManualClock) -> None:
+    tally = Tally(clock)
+    tally.observe(started(Counts(pending=100), concurrency=10))
+    for number in range(5):
+        tally.observe(ended(attempt(f"j{number}"), JobState.SUCCEEDED, seconds=0.0))
+    assert tally.pace_words(clock.monotonic()) == []
 
 
 def test_the_first_job_that_ends_does_not_stand_for_all_slots(clock: ManualClock) -> None:

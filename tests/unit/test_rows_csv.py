@@ -162,15 +162,39 @@ def test_delimiter(path: Path) -> None:
 
 
 def test_reading_stops_after_the_problems_that_fit(path: Path) -> None:
-    rows, messages = read(path, "id,a\n" + "1\n" * (MAX_PROBLEMS + 5) + "1,2\n")
+    wrong = "".join("1,2,3" + ",4" * number + "\n" for number in range(MAX_PROBLEMS + 5))
+    rows, messages = read(path, f"id,a\n{wrong}1,2\n")
     assert not rows
     assert len(messages) == MAX_PROBLEMS
 
 
 def test_exactly_as_many_problems_as_fit_do_not_stop_it(path: Path) -> None:
-    rows, messages = read(path, "id,a\n" + "1\n" * MAX_PROBLEMS + "1,2\n")
+    wrong = "".join("1,2,3" + ",4" * number + "\n" for number in range(MAX_PROBLEMS))
+    rows, messages = read(path, f"id,a\n{wrong}1,2\n")
     assert len(rows) == 1
     assert len(messages) == MAX_PROBLEMS
+
+
+def test_the_same_mistake_in_many_rows_is_one_message_that_counts_them(path: Path) -> None:
+    rows, messages = read(path, "id,a\n" + "1\n" * 30 + "1,2\n1,2,3\n")
+    assert len(rows) == 1
+    assert len(messages) == 2
+    assert fits(messages[0], ("r.csv:2", "30 times", "2, 3, 4 "))
+
+
+def test_reading_ends_when_the_same_mistake_is_in_a_thousand_rows(path: Path) -> None:
+    rows, messages = read(path, "id,a\n" + "1\n" * 5000 + "1,2\n")
+    assert (rows, len(messages)) == ([], 1)
+    assert "at least 1003 times" in messages[0]
+
+
+@pytest.mark.parametrize(
+    "above", ["Customers\n", "Customers\n\n", "Customers,,\n\n", "Customers\nas of March\n", "\nCustomers\n"]
+)
+def test_a_title_above_the_header_is_one_mistake(path: Path, above: str) -> None:
+    _, messages = read(path, above + "name,city,age\n" + "Ann,Ulm,3\n" * 30)
+    assert len(messages) == 1
+    assert fits(messages[0], (f"r.csv:{2 if above[0] == chr(10) else 1}", "'Customers'", "title"))
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ DELIMITERS = ",;\t|"
 _SAMPLE = 2**16
 """Number of characters from which the delimiter is detected."""
 _SAMPLE_RECORDS = 20
+_MOST_TITLE_LINES = 10
+"""Lines of titles above a header that are recognized."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,10 +187,10 @@ def _records(
                         return
                 else:
                     empty = False
-                    problems.at(Location(name, start), _wrong(record, columns, delimiter))
-                    cut = (start, line) if len(record) < columns else None
-                    if problems.full:
+                    where = Location(name, start)
+                    if _add_wrong(record, where, header, Location(name, header_line), delimiter, problems):
                         return
+                    cut = (start, line) if len(record) < columns else None
             break
         except csv.Error as exc:
             # the reader drops this record and continues with the next line
@@ -216,6 +218,9 @@ def _header(record: list[str], name: str, line: int, problems: Problems) -> list
     header = [cell.strip() for cell in record]
     known = len(problems)
     where = Location(name, line)
+    if len(header) > 2 and header[0] and not any(header[1:]):
+        problems.at(where, _title(header[0], f"the other {len(header) - 1} cells of the line are empty"))
+        return []
     for number, column in enumerate(header, start=1):
         if not column:
             problems.at(where, f"column {number} of {len(header)} has no name in the header")
@@ -228,13 +233,36 @@ def _header(record: list[str], name: str, line: int, problems: Problems) -> list
     return [] if len(problems) > known else header
 
 
+def _add_wrong(
+    record: list[str], where: Location, header: list[str], top: Location, delimiter: str, problems: Problems
+) -> bool:
+    """Add the mistake of a record that does not fit the header at `top`; return whether reading ends."""
+    if where.line - top.line <= _MOST_TITLE_LINES and _is_title(header, record):
+        found = f"line {where.line} has {len(record)} cells"
+        quotes = f", or put quotes around a cell that contains {shown(delimiter)}"
+        problems.at(top, _title(header[0], found) + quotes)
+        return True
+    problems.at(where, _wrong(record, len(header), delimiter))
+    return problems.full
+
+
 def _wrong(record: list[str], columns: int, delimiter: str) -> str:
     """Return why the record does not fit a header with this many columns."""
     if len(record) == columns:
         return "this row contains a NUL byte; is this a text file?"
     more = f"; a cell that contains {shown(delimiter)} needs quotes" if len(record) > columns else ""
     cells = "1 cell" if len(record) == 1 else f"{len(record)} cells"
-    return f"{cells} where the header has {columns} columns{more}"
+    return f"{cells} where the header has {'1 column' if columns == 1 else f'{columns} columns'}{more}"
+
+
+def _is_title(header: list[str], record: list[str]) -> bool:
+    """Return whether the header is a title above the real one, as a row with more cells shows."""
+    return len(header) == 1 < len(record) and not any(delimiter in header[0] for delimiter in DELIMITERS)
+
+
+def _title(title: str, found: str) -> str:
+    """Return the mistake of a title above the header."""
+    return f"{shown(title)} looks like a title, not like column names ({found}); delete the lines above the header"
 
 
 def _broken(exc: csv.Error, first: int, last: int) -> str:

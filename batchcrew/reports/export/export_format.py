@@ -78,6 +78,7 @@ def result_values(row: ResultRow) -> tuple[Any, ...]:
     seconds = None if row.execution_time is None else round(row.execution_time, 3)
     return (
         row.state.value,
+        row.job_id,
         row.output,
         row.reason,
         row.attempts_used,
