@@ -267,5 +267,5 @@ def _round(value: float, precision: int = 0, method: str = "common") -> Any:
 def _sum(context: Any, iterable: Iterable[Any], attribute: str | int | None = None, start: Any = 0) -> Any:
     items = list(counted(iterable))
     if not isinstance(start, int | float) and len(items) * size(items) > 16 * 2**20:
-        raise LimitReached("`sum` of so many lists takes too long; use fewer")
+        raise LimitReached("`sum` of this many lists takes too long; use fewer")
     return FILTERS["sum"](context.environment, items, attribute, start)
