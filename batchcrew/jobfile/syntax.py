@@ -8,7 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from batchcrew.jobfile.nodes import Builder, ListNode, MapNode, Node, Refused
+from batchcrew.jobfile.depth import too_deep
+from batchcrew.jobfile.nodes import MAX_DEPTH, Builder, ListNode, MapNode, Node, Refused
 from batchcrew.jobfile.problems import Problems, shown
 from batchcrew.model.job import Location
 
@@ -100,7 +101,9 @@ def _feed_json(text: str, file: str, builder: Builder, problems: Problems) -> No
         problems.at(Location(file, exc.lineno, exc.colno), f"not valid JSON: {exc.msg}")
         raise Refused from None
     except RecursionError:
-        problems.at(Location(file), "nested too deeply")
+        deep = too_deep(text, limit=MAX_DEPTH)
+        where = Location(file) if deep is None else lines.place(deep)
+        problems.at(where, f"nested deeper than {MAX_DEPTH} levels")
         raise Refused from None
     except ValueError as exc:
         constant = re.search(r"NaN|-?Infinity", text) if isinstance(exc, _Constant) else None

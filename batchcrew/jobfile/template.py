@@ -6,37 +6,26 @@ A template can use the row's columns by name, all of them as `row` (for names th
 A template that consists of one expression keeps the type of its value: `{{ age | int }}` is a number, and `{{ tags }}`
 of a JSONL row is the list in that row. CSV cells are text. Other templates yield text.
 
-The sandbox is for files of unknown origin: attributes that lead out of a value are refused, and ranges, texts and
-padding are bounded. Time is not bounded: nested loops may take long.
+The sandbox is for files of unknown origin: attributes that lead out of a value are refused. The size of each value, the
+number of steps and the time of a rendering are bounded (`template_limits`).
 """
 
 import math
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, Undefined, UndefinedError, nodes
+from jinja2 import TemplateError, TemplateSyntaxError, Undefined, UndefinedError, nodes
 from jinja2.environment import Template as Compiled
 from jinja2.environment import TemplateExpression
-from jinja2.exceptions import SecurityError
-from jinja2.filters import FILTERS
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from batchcrew.jobfile.problems import nearest, shown
-from batchcrew.jobfile.template_numbers import NotNumber, float_filter, int_filter
+from batchcrew.jobfile.sandbox import Sandbox, charge, make_sandbox
+from batchcrew.jobfile.template_limits import MAX_TEXT, Clock, LimitReached, Meter, begin
+from batchcrew.jobfile.template_numbers import NotNumber
 from batchcrew.model.job import Location
 
-MAX_TEXT = 2**20
-"""Maximum number of characters that one template yields."""
-MAX_RANGE = 10_000
-"""Maximum length of a `range()`."""
-MAX_POWER = 10_000
-"""Maximum number of bits of an integer power."""
-MAX_WIDTH = 10_000
-"""Maximum width that a text is padded to."""
-
-_PADDING_METHODS = frozenset({"center", "expandtabs", "ljust", "rjust", "zfill"})
-_WIDTH = re.compile(r"[0-9]{5,}|\*")
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0", "", "none"})
 
@@ -52,73 +41,6 @@ class TemplateProblem(Exception):
         """The name, if the reason is an undefined name."""
 
 
-class _Sandbox(ImmutableSandboxedEnvironment):
-    intercepted_binops = frozenset({"*", "**", "%"})
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if operator == "*":
-            for one, times in ((left, right), (right, left)):
-                if isinstance(one, str | list | tuple) and isinstance(times, int) and len(one) * times > MAX_TEXT:
-                    raise SecurityError(f"{times} times a value of length {len(one)} is too long")
-            if isinstance(left, int) and isinstance(right, int) and left.bit_length() + right.bit_length() > MAX_POWER:
-                raise SecurityError("the product is too large")
-        elif operator == "**":
-            if isinstance(left, int) and isinstance(right, int) and left.bit_length() * abs(right) > MAX_POWER:
-                raise SecurityError("the power is too large")
-        elif isinstance(left, str) and _WIDTH.search(left):
-            raise SecurityError("the format is too wide")
-        return super().call_binop(context, operator, left, right)
-
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        return attr not in _PADDING_METHODS and super().is_safe_attribute(obj, attr, value)
-
-    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        # Widths can be nested as in "{:{}}".format(x, 10**9): only the plain form is allowed.
-        wrapped = super().wrap_str_format(value)
-        if wrapped is not None and (_WIDTH.search(value.__self__) or re.search(r":[^}]*\{", value.__self__)):
-            raise SecurityError("the format is too wide")
-        return wrapped
-
-
-def _bounded_range(*args: int) -> range:
-    numbers = range(*args)
-    if len(numbers) > MAX_RANGE:
-        raise SecurityError(f"a range of {len(numbers)} numbers is too long (at most {MAX_RANGE} are allowed)")
-    return numbers
-
-
-def _center(value: object, width: int = 80) -> str:
-    if width > MAX_WIDTH:
-        raise SecurityError(f"a width of {width} is too large (at most {MAX_WIDTH} is allowed)")
-    return str(value).center(width)
-
-
-def _indent(s: str, width: int | str = 4, first: bool = False, blank: bool = False) -> str:  # noqa: FBT001 - jinja2's
-    if (width if isinstance(width, int) else len(width)) > MAX_WIDTH:
-        raise SecurityError(f"a width of {shown(width)} is too large (at most {MAX_WIDTH} is allowed)")
-    return str(FILTERS["indent"](s, width, first, blank))
-
-
-def _format(value: str, *args: Any, **kwargs: Any) -> str:
-    if _WIDTH.search(value):
-        raise SecurityError("the format is too wide")
-    return str(FILTERS["format"](value, *args, **kwargs))
-
-
-def _sandbox() -> _Sandbox:
-    # No cache, because each entry keeps its compiled template. No optimization, because it evaluates constant parts
-    # during compilation, where their errors are lost.
-    sandbox = _Sandbox(
-        undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, cache_size=0, optimized=False
-    )
-    sandbox.globals = {"range": _bounded_range, "dict": dict}
-    sandbox.filters |= {"center": _center, "indent": _indent, "format": _format}
-    sandbox.filters |= {"int": int_filter, "float": float_filter}
-    for name in ("batch", "slice", "random"):  # unbounded padding, and values that differ when the file is read again
-        sandbox.filters.pop(name)
-    return sandbox
-
-
 class Template:
     """One template of the job file, compiled.
 
@@ -126,26 +48,30 @@ class Template:
         TemplateProblem: the text is not a valid template.
     """
 
-    def __init__(self, text: str, *, where: Location, name: str, condition: bool = False) -> None:
+    def __init__(
+        self, text: str, *, where: Location, name: str, condition: bool = False, clock: Clock = time.monotonic
+    ) -> None:
         """Compile the template of the key `name` (`id`, `inputs.age`); a `condition` may be written without braces."""
         self.where = where
         self.name = name
         self._text = text
+        self._clock = clock
         if condition and "{{" not in text and "{%" not in text:
             text = "{{ " + text + " }}"
-        sandbox = _sandbox()
+        sandbox = make_sandbox()
         try:
             tree = sandbox.parse(text)
             self.names = frozenset(_names(tree))
             self.uses_date = any(found.name == "date" for found in tree.find_all(nodes.Name))
+            self._data = sum(len(part.data) for part in tree.find_all(nodes.TemplateData))
             only = _only_expression(tree)
             if isinstance(only, nodes.Name):
                 self._render = _lookup(only.name, sandbox)
             elif only is None:
-                self._render = _text_render(sandbox.from_string(tree))
+                self._render = _text_render(sandbox.from_string(charge(tree, sandbox)))
             else:
                 body = [nodes.Assign(nodes.Name("result", "store", lineno=1), only, lineno=1)]
-                compiled = sandbox.from_string(nodes.Template(body, lineno=1))
+                compiled = sandbox.from_string(charge(nodes.Template(body, lineno=1), sandbox))
                 self._render = _value_render(TemplateExpression(compiled, undefined_to_none=False))
         except TemplateSyntaxError as exc:
             line = f" in its line {exc.lineno}" if "\n" in text else ""
@@ -156,21 +82,27 @@ class Template:
     def __str__(self) -> str:
         return f"`{self.name}` {shown(self._text)}"
 
+    @property
+    def _place(self) -> str:
+        return f"{self.where.file}:{self.where.line}:{self.where.column}"
+
     def render(self, row: Mapping[str, Any], today: str) -> Any:
         """Return the template's value for a row.
 
         Raises:
             TemplateProblem: a name is not defined, a filter fails, or the value is too large or does not exist in JSON.
         """
+        begin(Meter(self._clock, self._data))
         try:
             value = self._render(self._variables(row, today))
             return _checked(value)
         except UndefinedError as exc:
             unknown, message = _undefined_words(exc, row)
             raise TemplateProblem(f"{self}: {message}", unknown) from None
-        except NotNumber as exc:
-            place = f"{self.where.file}:{self.where.line}:{self.where.column}"
-            raise TemplateProblem(f"{self} (at {place}): {exc}") from None
+        except (NotNumber, LimitReached) as exc:
+            raise TemplateProblem(f"{self} (at {self._place}): {exc}") from None
+        except RecursionError:
+            raise TemplateProblem(f"{self} (at {self._place}): nested too deeply; use less recursion") from None
         except Exception as exc:  # noqa: BLE001 - filters of a template raise whatever Python raises
             raise TemplateProblem(f"{self}: {_plain_words(exc)}") from None
 
@@ -227,7 +159,7 @@ def _only_expression(tree: nodes.Template) -> nodes.Expr | None:
     return None if isinstance(only, nodes.TemplateData) else only
 
 
-def _lookup(name: str, sandbox: _Sandbox) -> Render:
+def _lookup(name: str, sandbox: Sandbox) -> Render:
     """Render `{{ name }}`, the most common template, ten times as fast as compiled code."""
 
     def render(variables: Mapping[str, Any]) -> Any:
@@ -250,7 +182,7 @@ def _text_render(template: Compiled) -> Render:
         for piece in template.generate(variables):
             length += len(piece)
             if length > MAX_TEXT:
-                raise SecurityError(f"the text is longer than {MAX_TEXT:,} characters")
+                raise LimitReached(f"the text is longer than {MAX_TEXT:,} characters")
             pieces.append(piece)
         return "".join(pieces)
 
@@ -261,7 +193,7 @@ def _checked(value: Any) -> Any:
     """Return the value, if it exists in JSON and is not too large."""
     if type(value) is str:
         if len(value) > MAX_TEXT:
-            raise SecurityError(f"the text is longer than {MAX_TEXT:,} characters")
+            raise LimitReached(f"the text is longer than {MAX_TEXT:,} characters")
         return value
     if isinstance(value, Undefined):
         str(value)  # raises UndefinedError with the name …

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from mistakes import Expected, fits
 
-from batchcrew.jobfile.template import MAX_TEXT, Template, TemplateProblem
+from batchcrew.jobfile.template import Template, TemplateProblem
+from batchcrew.jobfile.template_limits import MAX_TEXT
 from batchcrew.model.job import Location
 
 ROW: dict[str, Any] = {"age": "35", "first name": "Bo", "tags": ["a", "b"], "n": 2, "email": "b@x.example"}
@@ -127,7 +128,7 @@ def test_the_sandbox_keeps_in(text: str) -> None:
 
 
 def test_a_text_has_a_size() -> None:
-    with pytest.raises(TemplateProblem, match=r"the text is longer than 1,048,576 characters"):
+    with pytest.raises(TemplateProblem, match=r"x.yaml:1:1\): a value is larger than 1,048,576 characters"):
         render("{{ x ~ x }}", {"x": "y" * (MAX_TEXT // 2 + 1)})
 
 

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, TextIO
 
 import orjson
 
+from batchcrew.jobfile.depth import MAX_ROW_DEPTH, TOO_DEEP, too_deep
 from batchcrew.jobfile.problems import Problems, shown
 from batchcrew.jobfile.rows.row_format import Row, RowFormat, RowsSource
 from batchcrew.jobfile.rows.text_encoding import DEFAULT_ENCODING, add_undecodable, codec_of
@@ -72,6 +73,11 @@ def _decoded_lines(path: Path, encoding: str) -> Iterator[bytes]:
 
 def _row(line: bytes, name: str, number: int, problems: Problems) -> dict[str, Any] | None:
     """Return the line's object; None for a blank line, and after a problem."""
+    if line.count(b"[") + line.count(b"{") > MAX_ROW_DEPTH:
+        deep = too_deep(line.decode("utf-8", "replace"))
+        if deep is not None:
+            problems.at(Location(name, number, deep + 1), TOO_DEEP)
+            return None
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError as exc:
@@ -94,9 +100,6 @@ def _row(line: bytes, name: str, number: int, problems: Problems) -> dict[str, A
     except ValueError as exc:
         problems.at(Location(name, number), str(exc))
         return None
-    except RecursionError:
-        problems.at(Location(name, number), "nested too deeply")
-        return None
 
 
 def _exact(text: str) -> Any:
@@ -118,6 +121,15 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 class _Wrong(ValueError):
     """Valid JSON that is not a valid row."""
+
+
+class _TooDeep(Exception):
+    """A row is nested too deeply."""
+
+    def __init__(self, line: int, column: int) -> None:
+        super().__init__()
+        self.line = line
+        self.column = column
 
 
 def _refuse(constant: str) -> None:
@@ -174,8 +186,8 @@ def _read_list(source: RowsSource, problems: Problems) -> Iterator[Row]:
             problems.at(where, f"not valid JSON: {exc.msg}")
         except _Wrong as exc:
             problems.at(Location(name, text.line), str(exc))
-        except RecursionError:
-            problems.at(Location(name, text.line), "nested too deeply")
+        except _TooDeep as exc:
+            problems.at(Location(name, exc.line, exc.column), TOO_DEEP)
         except ValueError:
             problems.at(Location(name, text.line), "a number has too many digits; quote it if it is text")
 
@@ -188,6 +200,8 @@ class _ListText:
         self._decoder = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_refuse, parse_float=_finite)
         self._buffer = ""
         self._at = 0
+        self._column = 0
+        """The number of characters of the current line before the buffer."""
         self.line = 1
         """The current line."""
 
@@ -215,6 +229,9 @@ class _ListText:
 
     def _more(self, amount: int = _CHUNK) -> bool:
         chunk = self._stream.read(amount)
+        dropped = self._buffer[: self._at]
+        line_end = dropped.rfind("\n")
+        self._column = self._column + len(dropped) if line_end < 0 else len(dropped) - line_end - 1
         self._buffer = self._buffer[self._at :] + chunk
         self._at = 0
         return bool(chunk)
@@ -251,9 +268,20 @@ class _ListText:
                     continue
                 text = self._buffer[self._at :]
                 raise json.JSONDecodeError(exc.msg, text, position) from None
+            except RecursionError:
+                deep = too_deep(self._buffer, self._at)
+                raise self._too_deep(self._at if deep is None else deep) from None
+            deep = too_deep(self._buffer, self._at, end)
+            if deep is not None:
+                raise self._too_deep(deep)
             self.line += self._buffer.count("\n", self._at, end)
             self._at = end
             return value
+
+    def _too_deep(self, offset: int) -> _TooDeep:
+        line = self.line + self._buffer.count("\n", self._at, offset)
+        line_end = self._buffer.rfind("\n", 0, offset)
+        return _TooDeep(line, offset - line_end + (self._column if line_end < 0 else 0))
 
 
 JSON_LINES = RowFormat(suffixes=(".jsonl", ".ndjson"), read=_read_lines, is_batch=True, has_encoding=True)
