@@ -57,7 +57,6 @@ def render_summary(result: RunResult) -> str:
         lines.append(f"  warning: {without_output_line(result.without_output, result.without_output_jobs)}")
     if result.lookalikes:
         lines.append(f"  warning: {lookalikes_line(result.lookalikes, result.lookalike_example)}")
-    lines += [f"  warning: {clean_text(warning)}" for warning in result.warnings]
     commands = list(next_commands(result))
     width = max((len(purpose) for purpose, _ in commands), default=0)
     lines += [f"  {purpose + ':':<{width + 1}} {command}" for purpose, command in commands]
