@@ -20,6 +20,7 @@ MAX_STEPS = 100_000
 MAX_SECONDS = 5.0
 """Maximum time of one rendering in seconds."""
 _STEPS_PER_LOOK = 16
+_LARGE = 10_000
 
 Clock = Callable[[], float]
 
@@ -73,6 +74,8 @@ class Meter:
         if amount > MAX_TEXT:
             raise LimitReached(f"a value is larger than {MAX_TEXT:,} characters or items; make it smaller")
         self._produced += amount
+        if amount > _LARGE:
+            self._look_at_the_clock()
         if self._produced > MAX_PRODUCED:
             raise LimitReached(
                 f"the values have more than {MAX_PRODUCED:,} characters and items in total; use fewer or smaller loops"
