@@ -164,7 +164,7 @@ def _concat(parts: list[Any]) -> str:
 @pass_context
 def _output(context: Any, value: Any) -> Any:
     del context
-    meter().produce(size(value))
+    meter().produce(len(value) if type(value) is str else size(value))
     return value
 
 

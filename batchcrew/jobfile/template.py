@@ -65,6 +65,7 @@ class Template:
             self.uses_date = any(found.name == "date" for found in tree.find_all(nodes.Name))
             self._data = sum(len(part.data) for part in tree.find_all(nodes.TemplateData))
             only = _only_expression(tree)
+            self._metered = not isinstance(only, nodes.Name)
             if isinstance(only, nodes.Name):
                 self._render = _lookup(only.name, sandbox)
             elif only is None:
@@ -92,7 +93,8 @@ class Template:
         Raises:
             TemplateProblem: a name is not defined, a filter fails, or the value is too large or does not exist in JSON.
         """
-        begin(Meter(self._clock, self._data))
+        if self._metered:
+            begin(Meter(self._clock, self._data))
         try:
             value = self._render(self._variables(row, today))
             return _checked(value)

@@ -19,6 +19,8 @@ MAX_STEPS = 100_000
 """Maximum number of loop iterations, filters and calls of one rendering."""
 MAX_SECONDS = 5.0
 """Maximum time of one rendering in seconds."""
+_STEPS_PER_LOOK = 16
+_LARGE = 10_000
 
 Clock = Callable[[], float]
 
@@ -35,10 +37,12 @@ class Meter:
         data: the number of characters of fixed text in the template, which each macro call may produce.
     """
 
+    __slots__ = ("_clock", "_deadline", "_produced", "_steps", "data")
+
     def __init__(self, clock: Clock = time.monotonic, data: int = 0) -> None:
         self.data = data
         self._clock = clock
-        self._deadline = clock() + MAX_SECONDS
+        self._deadline: float | None = None
         self._steps = 0
         self._produced = 0
 
@@ -51,7 +55,14 @@ class Meter:
         self._steps += 1
         if self._steps > MAX_STEPS:
             raise LimitReached(f"more than {MAX_STEPS:,} loop iterations and calls; use fewer or smaller loops")
-        if self._clock() > self._deadline:
+        if self._steps % _STEPS_PER_LOOK == 0:  # most templates end before, and need no time
+            self._look_at_the_clock()
+
+    def _look_at_the_clock(self) -> None:
+        now = self._clock()
+        if self._deadline is None:
+            self._deadline = now + MAX_SECONDS
+        elif now > self._deadline:
             raise LimitReached(f"rendering takes longer than {MAX_SECONDS:g} s; use fewer or smaller loops")
 
     def produce(self, amount: int) -> None:
@@ -63,6 +74,8 @@ class Meter:
         if amount > MAX_TEXT:
             raise LimitReached(f"a value is larger than {MAX_TEXT:,} characters or items; make it smaller")
         self._produced += amount
+        if amount > _LARGE:
+            self._look_at_the_clock()
         if self._produced > MAX_PRODUCED:
             raise LimitReached(
                 f"the values have more than {MAX_PRODUCED:,} characters and items in total; use fewer or smaller loops"
@@ -83,9 +96,10 @@ def begin(meter: Meter) -> None:
 
 def meter() -> Meter:
     """Return the meter of the rendering in this thread."""
-    if _current.meter is None:
-        _current.meter = Meter()
-    return _current.meter
+    current = _current.meter
+    if current is None:
+        current = _current.meter = Meter()
+    return current
 
 
 def size(value: object) -> int:
@@ -115,7 +129,11 @@ def size(value: object) -> int:
 
 def limited(value: Any) -> Any:
     """Return a value that a filter, call or operator made, after counting it; an iterator counts its items later."""
-    if isinstance(value, str | list | tuple | dict | set | bytes):
+    if type(value) is str:
+        meter().produce(len(value))
+    elif type(value) is int or type(value) is float:
+        return value
+    elif isinstance(value, str | list | tuple | dict | set | bytes):
         meter().produce(size(value))
     elif isinstance(value, Iterator):
         return counted(value)

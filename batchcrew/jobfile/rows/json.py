@@ -73,7 +73,7 @@ def _decoded_lines(path: Path, encoding: str) -> Iterator[bytes]:
 
 def _row(line: bytes, name: str, number: int, problems: Problems) -> dict[str, Any] | None:
     """Return the line's object; None for a blank line, and after a problem."""
-    if line.count(b"[") + line.count(b"{") > MAX_ROW_DEPTH:
+    if len(line) > MAX_ROW_DEPTH and line.count(b"[") + line.count(b"{") > MAX_ROW_DEPTH:
         deep = too_deep(line.decode("utf-8", "replace"))
         if deep is not None:
             problems.at(Location(name, number, deep + 1), TOO_DEEP)
