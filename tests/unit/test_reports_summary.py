@@ -111,7 +111,6 @@ def test_the_summary_of_a_stopped_run_with_every_section() -> None:
         "    2 failed, 1 held, such as job-0: HTTP 502",
         "    job-0 failed: no reason given",
         "    and 1 more group (1 job)",
-        "  warning: the word FOO is not known",
         "  resume:                 batchcrew run 'my jobs.yaml' --ledger my.db",
         "  retry the failed jobs:  batchcrew run 'my jobs.yaml' --retry-failed --ledger my.db",
         "  retry the held jobs:    batchcrew retry travel --held --ledger my.db"
