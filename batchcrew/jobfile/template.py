@@ -49,7 +49,7 @@ class Template:
     """
 
     def __init__(
-        self, text: str, *, where: Location, name: str, condition: bool = False, clock: Clock = time.monotonic
+        self, text: str, *, where: Location, name: str, condition: bool = False, clock: Clock = time.thread_time
     ) -> None:
         """Compile the template of the key `name` (`id`, `inputs.age`); a `condition` may be written without braces."""
         self.where = where

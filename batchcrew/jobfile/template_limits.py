@@ -18,7 +18,7 @@ MAX_PRODUCED = 8 * MAX_TEXT
 MAX_STEPS = 100_000
 """Maximum number of loop iterations, filters and calls of one rendering."""
 MAX_SECONDS = 5.0
-"""Maximum time of one rendering in seconds."""
+"""Maximum processor time of one rendering, in seconds: a busy machine refuses no template."""
 _STEPS_PER_LOOK = 16
 _LARGE = 10_000
 
@@ -33,13 +33,13 @@ class Meter:
     """Counts what one rendering does.
 
     Args:
-        clock: returns the time in seconds.
+        clock: returns the processor time of this thread in seconds.
         data: the number of characters of fixed text in the template, which each macro call may produce.
     """
 
     __slots__ = ("_clock", "_deadline", "_produced", "_steps", "data")
 
-    def __init__(self, clock: Clock = time.monotonic, data: int = 0) -> None:
+    def __init__(self, clock: Clock = time.thread_time, data: int = 0) -> None:
         self.data = data
         self._clock = clock
         self._deadline: float | None = None
