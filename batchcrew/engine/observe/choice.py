@@ -47,10 +47,10 @@ class Watchers:
     async def save(self) -> None:
         """Save what this run has learned."""
         learned = {address: crew.durations.saved() for address, crew in self._crews.items() if crew.added}
+        for crew in self._crews.values():
+            crew.added = 0  # at once: other executions end while this is written
         if learned:
             await self._context.ledger.save_durations(learned)
-            for crew in self._crews.values():
-                crew.added = 0
 
     @property
     def save_is_due(self) -> bool:
@@ -82,7 +82,7 @@ class Watchers:
     def _schedule(self, attempt: Attempt, *, resumed: bool) -> Schedule:
         context, watch = self._context, attempt.watch
         poll, clock = context.settings.poll, context.clock
-        if poll.strategy != "learned":
+        if poll.strategy != "learned" or (poll.min is None and poll.initial >= poll.max):  # all waits are equal
             return PollSchedule(poll, context.rng, polls=0 if watch is None else watch.asked)
         kicked_off = clock.monotonic() - age_of(attempt, clock)
         running_at = None if resumed else kicked_off

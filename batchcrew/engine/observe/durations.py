@@ -34,9 +34,12 @@ def bucket_of(seconds: float) -> int:
     return min(int(math.log(seconds / SHORTEST_SECONDS) / _SCALE) + 1, MOST_BUCKETS - 1)
 
 
+_STARTS = (0.0, *(SHORTEST_SECONDS * BUCKET**bucket for bucket in range(MOST_BUCKETS)))
+
+
 def start_of(bucket: int) -> float:
     """Return the seconds at which a bucket starts."""
-    return 0.0 if bucket == 0 else SHORTEST_SECONDS * BUCKET ** (bucket - 1)
+    return _STARTS[bucket]
 
 
 class Durations:
@@ -76,7 +79,7 @@ class Durations:
 
     def _forget_if_shifted(self) -> None:
         self._since_comparison += 1
-        if self.count < 2 * RECENT or self._since_comparison < RECENT // 4:
+        if self.count < 2 * RECENT or self._since_comparison < RECENT // 2:
             return
         self._since_comparison = 0
         recent = [0.0] * MOST_BUCKETS
@@ -128,13 +131,10 @@ def _spread(weights: list[float], first: int, last: int, weight: float) -> None:
     if first == last:
         weights[first] += weight
         return
-    buckets = range(first, last + 1)
-    widths = [start_of(bucket + 1) - start_of(bucket) for bucket in buckets]
-    known = [weights[bucket] for bucket in buckets]
-    in_all, wide = sum(known), sum(widths)
-    for bucket, width, others in zip(buckets, widths, known, strict=True):
-        share = width / wide if in_all <= 0 else EVEN * width / wide + (1 - EVEN) * others / in_all
-        weights[bucket] += weight * share
+    wide, in_all = _STARTS[last + 1] - _STARTS[first], sum(weights[first : last + 1])
+    even, like_others = (weight / wide, 0.0) if in_all <= 0 else (EVEN * weight / wide, (1 - EVEN) * weight / in_all)
+    for bucket in range(first, last + 1):
+        weights[bucket] += even * (_STARTS[bucket + 1] - _STARTS[bucket]) + like_others * weights[bucket]
 
 
 def _distance(some: Sequence[float], others: Sequence[float]) -> float:
