@@ -145,6 +145,10 @@ class MatchesSchema(Rule):
 class AnswerTemplate(Template):
     """A template over an answer instead of a row."""
 
+    def _given(self, row: Mapping[str, Any]) -> int:
+        output = row.get("output")
+        return len(output) if isinstance(output, str) else 0
+
     def _variables(self, row: Mapping[str, Any], today: str) -> Mapping[str, Any]:
         return {"date": today, **row}
 

@@ -35,12 +35,15 @@ class Meter:
     Args:
         clock: returns the processor time of this thread in seconds.
         data: the number of characters of fixed text in the template, which each macro call may produce.
+        given: the number of characters of the answer that the template is about: its values may be as large.
     """
 
-    __slots__ = ("_clock", "_deadline", "_produced", "_steps", "data")
+    __slots__ = ("_clock", "_deadline", "_most", "_most_in_all", "_produced", "_steps", "data")
 
-    def __init__(self, clock: Clock = time.thread_time, data: int = 0) -> None:
+    def __init__(self, clock: Clock = time.thread_time, data: int = 0, given: int = 0) -> None:
         self.data = data
+        self._most = max(MAX_TEXT, given)
+        self._most_in_all = MAX_PRODUCED + 4 * given
         self._clock = clock
         self._deadline: float | None = None
         self._steps = 0
@@ -71,14 +74,14 @@ class Meter:
         Raises:
             LimitReached: this value, or all of them together, are too large.
         """
-        if amount > MAX_TEXT:
-            raise LimitReached(f"a value is larger than {MAX_TEXT:,} characters or items; make it smaller")
+        if amount > self._most:
+            raise LimitReached(f"a value is larger than {self._most:,} characters or items; make it smaller")
         self._produced += amount
         if amount > _LARGE:
             self._look_at_the_clock()
-        if self._produced > MAX_PRODUCED:
+        if self._produced > self._most_in_all:
             raise LimitReached(
-                f"the values have more than {MAX_PRODUCED:,} characters and items in total; use fewer or smaller loops"
+                f"the values have more than {self._most_in_all:,} characters and items in total; use fewer or smaller loops"
             )
 
 

@@ -125,3 +125,14 @@ def test_a_hostile_accept_expression_rejects_the_answer_and_the_next_one_is_judg
     assert "x.yaml:7:9" in reason
     assert f"more than {MAX_STEPS:,} loop iterations" in reason
     assert judged("good") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["output | lower | length > 5", "'END' in output.upper()", "output.split() | length > 9"]
+)
+def test_an_answer_that_is_larger_than_the_limit_of_values_can_be_judged(text: str) -> None:
+    template = AnswerTemplate(text, where=PLACE, name="accept.expression", condition=True)
+    rules = JobFileRules([Holds(template, "2026-01-31")])
+    execution = Execution(state=ExecutionState.SUCCEEDED, word="completed", output="a word " * 700_000 + "end")
+    judged = rules.judge(Answered(execution=execution, job_id="a", crew="default", inputs={}, row={}))
+    assert judged.rejected is None
