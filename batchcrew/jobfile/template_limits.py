@@ -81,7 +81,8 @@ class Meter:
             self._look_at_the_clock()
         if self._produced > self._most_in_all:
             raise LimitReached(
-                f"the values have more than {self._most_in_all:,} characters and items in total; use fewer or smaller loops"
+                f"the values have more than {self._most_in_all:,} characters and items in total;"
+                " use fewer or smaller loops"
             )
 
 
