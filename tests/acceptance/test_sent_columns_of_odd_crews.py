@@ -11,6 +11,8 @@ import cli_process
 import pytest
 from aiohttp import web
 
+pytestmark = pytest.mark.crash  # its kind is in test_sent_columns.py
+
 LISTED: dict[str, Any] = {"inputs": ["budget"]}
 ROWS = "id,budget,notes\na,1,x\nb,2,y\n"
 JOB_FILE = """

@@ -48,6 +48,7 @@ def test_inside_another_program_it_is_its_name() -> None:
     assert program_name("pytest", ["pytest"], as_module=False) == "batchcrew"
 
 
+@pytest.mark.crash  # starts four fresh processes
 def test_printed_commands_can_be_called(tmp_path: Path) -> None:
     (tmp_path / "jobs.yaml").write_text("crew: {url: embedded}\njobs: [{rows: rows.csv}]\n", encoding="utf-8")
     (tmp_path / "rows.csv").write_text("id,budget,interests,duration,age\na,1,x,1 day,3\n", encoding="utf-8")
