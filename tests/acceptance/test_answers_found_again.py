@@ -11,6 +11,8 @@ from held_crew import HeldCrew
 from month_crew import MonthCrew
 from test_changed_jobs import export, job_file, kickoffs, rows, run, states, write
 
+pytestmark = pytest.mark.crash  # many runs one after the other; the month has the same kinds
+
 
 @pytest.fixture
 def crew(tmp_path: Path) -> Iterator[Crew]:

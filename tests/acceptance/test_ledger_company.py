@@ -16,6 +16,8 @@ import pytest
 from cli_process import JOB_FILE, Process, call, environment, start, wait_until, write_trips
 from held_crew import HeldCrew
 
+pytestmark = pytest.mark.crash  # several programs at a time, for seconds
+
 LEDGER = "results/batchcrew.db"
 IN_PROGRESS = 6
 HOLD_A_SNAPSHOT = (
