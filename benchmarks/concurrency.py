@@ -18,8 +18,9 @@ import heapq
 import random
 import statistics
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
+
+from simulated_clock import SimulatedClock
 
 from batchcrew.engine.limits.adaptive import AdaptiveLimit
 from batchcrew.engine.limits.slots import Permit, Slots
@@ -30,19 +31,6 @@ SPREAD = 0.3
 ANSWER_SECONDS = 0.01
 NOTICED_SECONDS = 0.1
 MOST = 400
-
-
-class SimulatedClock:
-    """A clock that the simulation sets to the time of each event."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.seconds, UTC)
 
 
 @dataclass

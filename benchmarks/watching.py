@@ -24,8 +24,9 @@ import random
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
+
+from simulated_clock import SimulatedClock
 
 from batchcrew.config.settings import PollSettings
 from batchcrew.engine.observe.durations import Durations
@@ -37,19 +38,6 @@ Draw = Callable[[random.Random], float]
 RUNNING = Execution(state=ExecutionState.RUNNING, word="running")
 ENDED = Execution(state=ExecutionState.SUCCEEDED, word="completed", output="text")
 KNOWN = 20_000
-
-
-class SimulatedClock:
-    """A clock that the simulation sets to the time of each event."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.seconds, UTC)
 
 
 @dataclass(slots=True)

@@ -87,7 +87,7 @@ class AdaptiveLimit:
         self._peak = max(self._peak, self._slots.in_use)
 
     def refused(self, retry_after: float | None) -> None:
-        """Record a refusal for now (429, 503), or an execution that failed because of overload."""
+        """Record a refusal for now (429, 503)."""
         now, slots = self._clock.monotonic(), self._slots
         self._doubles, self._clean, self._growth = False, False, 0.0
         self._confirmed = None

@@ -88,8 +88,15 @@ class Watchers:
         running_at = None if resumed else kicked_off
         if watch is not None and watch.running_at is not None:
             running_at = _moment(watch.running_at, clock)
-        crew = self._crews.setdefault(self._address(attempt), CrewDurations(clock))
-        return LearnedSchedule(crew, poll, clock=clock, rng=context.rng, since=kicked_off, running_at=running_at)
+        return LearnedSchedule(
+            self._crew(attempt), poll, clock=clock, rng=context.rng, since=kicked_off, running_at=running_at
+        )
+
+    def _crew(self, attempt: Attempt) -> CrewDurations:
+        address = self._address(attempt)
+        if address not in self._crews:
+            self._crews[address] = CrewDurations(self._context.clock)
+        return self._crews[address]
 
     def _budget(self, attempt: Attempt) -> Budget:
         address = self._address(attempt)
