@@ -8,7 +8,7 @@ import click
 from batchcrew.app.batches import named_or_latest
 from batchcrew.base.clock import SystemClock
 from batchcrew.cli.loop import call
-from batchcrew.cli.options import batch_option, existing, json_option, ledger_option, one_batch
+from batchcrew.cli.options import batch_if_named, batch_option, existing, json_option, ledger_option
 from batchcrew.cli.output import terminal_columns
 from batchcrew.cli.program import current_program
 from batchcrew.ledger import BatchKey, LedgerReader
@@ -37,9 +37,7 @@ def command(batch: str | None, *, named_batch: str | None, ledger: Path, as_json
     The reasons in a group differ only in numbers, ids, quoted text and addresses. Each group is shown with its share,
     an example, what was spent on it, and the command that retries it.
     """
-    if batch is not None or named_batch is not None:
-        batch = one_batch(batch, named_batch)
-    call(_failures(existing(ledger), batch, as_json=as_json))
+    call(_failures(existing(ledger), batch_if_named(batch, named_batch), as_json=as_json))
 
 
 async def _failures(path: Path, batch: str | None, *, as_json: bool) -> None:

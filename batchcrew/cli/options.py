@@ -75,6 +75,15 @@ def one_batch(argument: str | None, named: str | None) -> str:
     return batch
 
 
+def batch_if_named(argument: str | None, named: str | None) -> str | None:
+    """Return the batch as `one_batch` does; None if neither names one, which selects the batch that ran last.
+
+    Raises:
+        UsageError: both are given.
+    """
+    return None if argument is None and named is None else one_batch(argument, named)
+
+
 def batch_and_jobs(argument: str | None, jobs: tuple[str, ...], named: str | None) -> tuple[str, tuple[str, ...]]:
     """Return the batch and the jobs of a command with the arguments BATCH and JOBS and the option `--batch`.
 

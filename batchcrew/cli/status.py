@@ -7,7 +7,7 @@ import click
 from batchcrew.app.batches import named_or_latest
 from batchcrew.base.clock import SystemClock
 from batchcrew.cli.loop import call
-from batchcrew.cli.options import batch_option, existing, json_option, ledger_option, one_batch
+from batchcrew.cli.options import batch_if_named, batch_option, existing, json_option, ledger_option
 from batchcrew.cli.output import print_report, terminal_columns
 from batchcrew.cli.program import current_program
 from batchcrew.ledger import LedgerReader
@@ -23,10 +23,8 @@ from batchcrew.reports.tables import render_status
 @json_option
 def command(batch: str | None, *, named_batch: str | None, ledger: Path, as_json: bool) -> None:
     """Show the counts of BATCH (default: the one that ran last) and its executions in progress."""
-    if batch is not None or named_batch is not None:
-        batch = one_batch(batch, named_batch)
     clock = SystemClock()
-    status = call(_status(existing(ledger), batch, clock))
+    status = call(_status(existing(ledger), batch_if_named(batch, named_batch), clock))
     if as_json:
         click.echo(json_document(status_json(status)))
     else:

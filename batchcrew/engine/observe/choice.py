@@ -28,7 +28,7 @@ class Watchers:
     """Chooses the watchers of a run.
 
     Args:
-        addresses: of the crews, by name: what is learned about a crew is kept by its address.
+        addresses: of the crews, by name; durations are saved by the address of a crew.
         new_budget: makes the budget of a crew's status requests.
     """
 
