@@ -14,7 +14,7 @@ from batchcrew.base.errors import BatchcrewError, OutputClosed
 from batchcrew.base.similar import did_you_mean
 from batchcrew.base.text import clean_block, one_line
 from batchcrew.cli.commands import COMMANDS
-from batchcrew.cli.interruption import interruptible, uninterruptible
+from batchcrew.cli.interruption import interruptible, raised, uninterruptible
 from batchcrew.cli.leaving import leave
 from batchcrew.cli.program import NAME, this_program
 from batchcrew.cli.streams import guard_streams
@@ -98,28 +98,38 @@ def _call(arguments: list[str]) -> int:
     try:
         code = _invoke(arguments)
         sys.stdout.flush()
-    except click.exceptions.Exit as ended:  # --help, --version
-        return ended.exit_code
-    except click.ClickException as error:
-        _show(error)
-        return exit_codes.WRONG_COMMAND_LINE
-    except click.Abort:  # a prompt was ended by Ctrl-C or the end of the input
-        click.echo("batchcrew: interrupted", err=True)
-        return exit_codes.INTERRUPTED
-    except OutputClosed as error:  # the reader (head, less) has what it wanted
-        return exit_codes.of_error(error)
-    except BatchcrewError as error:
-        # a command in the message works as it is printed
-        text = "\n".join(map(one_line, error.lines)).replace(f"`{NAME} ", f"`{this_program()} ")
-        click.echo(f"batchcrew: {text}", err=True)
-        return exit_codes.of_error(error)
-    except Exception:  # noqa: BLE001 - the outermost handler reports defects as such
-        click.echo(clean_block(traceback.format_exc()), nl=False, err=True)
-        click.echo(
-            "batchcrew: internal error (a bug in batchcrew); the ledger still has the executions in progress", err=True
-        )
-        return exit_codes.INTERNAL_ERROR
+    except Exception as error:
+        if interruption := raised():
+            raise interruption from error
+        return _reported(error)
     return int(code or 0)
+
+
+def _reported(error: Exception) -> int:
+    """Print why the command ended, and return its exit code."""
+    match error:
+        case click.exceptions.Exit():  # --help, --version
+            return error.exit_code
+        case click.ClickException():
+            _show(error)
+            return exit_codes.WRONG_COMMAND_LINE
+        case click.Abort():  # a prompt was ended by Ctrl-C or the end of the input
+            click.echo("batchcrew: interrupted", err=True)
+            return exit_codes.INTERRUPTED
+        case OutputClosed():  # the reader (head, less) has what it wanted
+            return exit_codes.of_error(error)
+        case BatchcrewError():
+            # a command in the message works as it is printed
+            text = "\n".join(map(one_line, error.lines)).replace(f"`{NAME} ", f"`{this_program()} ")
+            click.echo(f"batchcrew: {text}", err=True)
+            return exit_codes.of_error(error)
+        case _:
+            click.echo(clean_block("".join(traceback.format_exception(error))), nl=False, err=True)
+            click.echo(
+                "batchcrew: internal error (a bug in batchcrew); the ledger still has the executions in progress",
+                err=True,
+            )
+            return exit_codes.INTERNAL_ERROR
 
 
 def _show(error: click.ClickException) -> None:

@@ -10,6 +10,7 @@ A process passes through three phases, and each change of phase replaces one han
 import contextlib
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from types import FrameType
@@ -32,6 +33,20 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, number: signal.Signals) -> None:
         super().__init__(number.name)
         self.number = number
+
+
+class _Raised:
+    """The interruption that has been raised in this process, if one has."""
+
+    error: Interrupted | None = None
+
+
+def raised() -> Interrupted | None:
+    """Return the interruption that a signal has raised, if one has.
+
+    Whatever else fails after it is its consequence: it may have cut the event loop or a thread's hand-over in two.
+    """
+    return _Raised.error
 
 
 def set_handler(handler: Handler | signal.Handlers) -> None:
@@ -58,7 +73,10 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     set_handler(_end_at_once)
     sys.unraisablehook = _where_nothing_can_be_raised
     warnings.simplefilter("ignore", RuntimeWarning)  # about a coroutine that was made and will never begin
-    error = Interrupted(signal.Signals(number))
+    threading.excepthook = lambda arguments: None  # for a thread whose loop is closed
+    if "logging" in sys.modules:  # asyncio reports the generators and tasks that the exception has cut in two
+        sys.modules["logging"].disable()
+    _Raised.error = error = Interrupted(signal.Signals(number))
     signal.signal(signal.SIGALRM, lambda number, frame: _print_and_end(error))
     signal.setitimer(signal.ITIMER_REAL, CLEANUP_SECONDS)
     raise error
