@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from batchcrew import __version__
-from batchcrew.base.errors import BatchcrewError, OutputClosed
+from batchcrew.base.errors import BatchcrewError, OutputClosed, StoppedEarly
 from batchcrew.base.similar import did_you_mean
 from batchcrew.base.text import clean_block, one_line
 from batchcrew.cli.commands import COMMANDS
@@ -99,7 +99,7 @@ def _call(arguments: list[str]) -> int:
         code = _invoke(arguments)
         sys.stdout.flush()
     except Exception as error:
-        if interruption := raised():
+        if (interruption := raised()) and not isinstance(error, StoppedEarly):
             raise interruption from error
         return _reported(error)
     return int(code or 0)

@@ -15,7 +15,7 @@ def agreed(question: str, undone: str) -> bool:
 
     Raises:
         StoppedEarly: Ctrl-C.
-        UsageError: there is no terminal to answer it.
+        UsageError: the prompt was not answered, as without a terminal.
     """
     try:
         return click.confirm(question, err=True)

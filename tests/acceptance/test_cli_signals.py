@@ -347,7 +347,7 @@ def test_a_command_whose_cleanup_never_ends_is_ended(tmp_path: Path) -> None:
 
 
 def test_a_signal_between_the_result_and_the_end_of_the_loop_is_one_line(tmp_path: Path) -> None:
-    """The loop has been told to stop, so whatever its closing would wait for fails: that is no defect to report."""
+    """The loop is stopping already, so its closing cannot wait for anything. The command does not report that."""
     script = (
         "import asyncio, os, signal\n"
         "from batchcrew import cli\n"
