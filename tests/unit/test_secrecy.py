@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from batchcrew.base.secrecy import exposed
-from batchcrew.cli.serve import command as serve
+from batchcrew.cli import batchcrew
 from batchcrew.jobfile import JobFileOptions, load_jobfile
 
 URL = "https://crews.example.com"
@@ -73,4 +73,4 @@ def test_serve_reports_its_token_file(folder: Path) -> None:
     token.chmod(0o644)
     for mode, number in ((0o644, 1), (0o600, 0)):
         token.chmod(mode)
-        assert CliRunner().invoke(serve, ["--token-file", str(token)]).stderr.count("chmod 600") == number
+        assert CliRunner().invoke(batchcrew, ["serve", "--token-file", str(token)]).stderr.count("chmod 600") == number
