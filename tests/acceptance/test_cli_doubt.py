@@ -18,6 +18,8 @@ from held_crew import HeldCrew
 from batchcrew.base.clock import SystemClock
 from batchcrew.ledger import Ledger
 
+pytestmark = pytest.mark.crash  # starts many processes
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

@@ -49,6 +49,7 @@ def failures(folder: Path) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.crash  # each runs 800 jobs
 def test_37_failures_of_four_kinds_are_four_groups_and_one_kind_is_kicked_off_again(
     folder: Path, crew: PlainCrew
 ) -> None:

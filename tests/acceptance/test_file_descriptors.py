@@ -13,6 +13,8 @@ from batchcrew.app.fit_concurrency import needed
 from batchcrew.config.crews import DemoCrew, RemoteCrew
 from batchcrew.crew.failures import failure
 
+pytestmark = pytest.mark.crash  # starts many processes
+
 JOBS = 60
 UNFITTED = """
 from batchcrew.app import run as runner, run_crews

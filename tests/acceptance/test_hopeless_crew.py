@@ -13,6 +13,8 @@ import pytest
 from aiohttp import web
 from cli_process import write_trips
 
+pytestmark = pytest.mark.crash  # starts many processes
+
 CREDIT = "Your credit balance is too low to access the API (request req_{:012d})"
 KEY = "Incorrect API key provided (request req_{:012d})"
 JOB_FILE = """

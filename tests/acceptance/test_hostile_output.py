@@ -24,6 +24,8 @@ from batchcrew.base.text import HARMFUL_IN_BLOCK
 from batchcrew.cli import streams
 from batchcrew.cli.commands import COMMANDS
 
+pytestmark = pytest.mark.crash  # calls every command many times
+
 ACTS = (
     "\x1b[2J",
     "\x1b[3;4m",
