@@ -15,7 +15,7 @@ from batchcrew.base.errors import CrewUnusable, UsageError
 from batchcrew.config.crews import DEFAULT_CREW, CrewSettings, DemoCrew, RemoteCrew, ServedCrew, ServeSettings
 from batchcrew.model.crew_answers import CrewInput, CrewInputs, Unclear
 from batchcrew.reports.export.output import FileTarget
-from batchcrew.reports.new_jobfile import ROWS_NAME, NewJobFile, batch_name_from, jobfile_text, rows_text, url_text
+from batchcrew.reports.new_jobfile import ROWS_NAME, NewJobFile, batch_name_from, jobfile_text, literal_text, rows_text
 
 JOBFILE_NAME = "jobs.yaml"
 DEMO = "demo"
@@ -120,7 +120,7 @@ def _new_jobfile(
     if isinstance(crew, RemoteCrew):
         return NewJobFile(
             batch=batch_name_from(_first_label(crew.url)),
-            url=url_text(crew.url),
+            url=literal_text(crew.url),
             token=crew.token is not None,
             start="",
             inputs=inputs,
@@ -131,7 +131,7 @@ def _new_jobfile(
         batch=batch_name_from(target.rpartition(":")[2].rstrip("/").rpartition("/")[2]),
         url=SERVED_URL,
         token=True,
-        start=f"{request.program} serve" + ("" if target == DEMO else f" {shlex.quote(target)}"),
+        start="batchcrew serve" + ("" if target == DEMO else f" {shlex.quote(target)}"),
         inputs=inputs,
         listed=listed,
     )

@@ -180,9 +180,12 @@ class CrewClient:
         idempotent = reply.headers.get("Idempotency-Key", "").strip().casefold() == "supported"
         body = as_utf8(reply.body, reply.charset)
         try:
-            return crew_inputs(body, idempotent_kickoff=idempotent)
+            found = crew_inputs(body, idempotent_kickoff=idempotent)
         except NotUnderstood as error:
             return Unclear(f"GET {url}: {self._clean(str(self._mistake(crew_inputs, body, error)))}")
+        if any(self._secrets.are_in(f"{entry.name} {entry.type}") for entry in found.inputs):
+            return Unclear(f"GET {url}: the list of inputs contains the token")
+        return found
 
     async def kickoff(self, attempt: Attempt, *, within: float | None = None) -> KickoffAnswer:
         """Send the kickoff, once. Failures of the network or the server are returned, not raised.

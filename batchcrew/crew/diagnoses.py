@@ -165,21 +165,21 @@ def idempotency(answer: CrewInputs) -> Diagnosis:
     return ok("repeats", "the crew does not declare Idempotency-Key: see `run.delivery` for a lost answer")
 
 
-def kickoff_path(code: int | None, *, lists_inputs: bool) -> Diagnosis:
-    """Return whether the path of kickoffs exists, by the answer to an OPTIONS request, which starts nothing.
+def kickoff_path(code: int | None, missing: int | None, *, lists_inputs: bool) -> Diagnosis:
+    """Return whether the path of kickoffs exists, by the answers to OPTIONS requests, which start nothing.
 
     Args:
-        code: None: no answer.
+        code: of the answer on that path; None: no answer.
+        missing: of the answer on a path that does not exist.
         lists_inputs: whether the crew has answered `GET /inputs`.
     """
-    if code == 404 and not lists_inputs:
-        fix = "set `url:` to the crew's base URL, without /kickoff"
-        return problem("kickoff", "neither /kickoff nor /inputs is found at this URL", fix)
-    if code == 404:
-        return warning("kickoff", "the server does not show whether /kickoff exists", "`--kickoff` shows it")
-    if code is None or code >= 500:
-        return warning("kickoff", "the server does not answer OPTIONS /kickoff", "`--kickoff` shows whether it works")
-    return ok("kickoff", "/kickoff exists (nothing was started)")
+    if code is not None and code < 500 and code not in {404, missing}:
+        return ok("kickoff", "/kickoff exists (nothing was started)")
+    if lists_inputs or code is None or code >= 500:
+        text = "the server does not show whether /kickoff exists (by OPTIONS)"
+        return warning("kickoff", text, "`--kickoff` shows whether it works")
+    fix = "set `url:` to the crew's base URL, without /kickoff"
+    return problem("kickoff", "neither /kickoff nor /inputs is found at this URL", fix)
 
 
 def status_paths(found: Sequence[str], code: int | None) -> Diagnosis:

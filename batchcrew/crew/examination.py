@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import uuid4
 
 from yarl import URL
@@ -64,7 +65,7 @@ class Examination:
             url: the crew's address, for the result.
         """
         parts = self._parts
-        first = await self._timed(lambda: parts.exchange.get(parts.endpoints.inputs))
+        first = await self._timed(partial(parts.exchange.get, parts.endpoints.inputs))
         if isinstance(first, NoReply):
             reason = parts.secrets.clean(first.reason)
             wrong = diagnoses.not_reached(first.kind, reason, refused=first.refused, local=first.local)
@@ -77,7 +78,9 @@ class Examination:
             found.append(diagnoses.inputs(answer, code=first.code, page=page))
             if inputs is not None:
                 found.append(diagnoses.idempotency(inputs))
-            found += [await self._kickoff_path(lists_inputs=inputs is not None), *await self._status_paths()]
+            found.append(await self._kickoff_path(lists_inputs=inputs is not None))
+            if not self._client.answers_with_results:
+                found += await self._status_paths()
         declared = await self._declares_webhooks()
         found += [*self._measured(), diagnoses.webhooks(parts.endpoints.base, declared=declared)]
         return CrewExamination(name=name, url=url, diagnoses=tuple(found), inputs=inputs)
@@ -114,14 +117,17 @@ class Examination:
         parts, without = self._parts, None
         header = parts.token_header
         if header is not None and first.good:
-            reply = await self._timed(lambda: parts.exchange.get(parts.endpoints.inputs, {header: ""}))
+            reply = await self._timed(partial(parts.exchange.get, parts.endpoints.inputs, {header: ""}))
             without = reply.code if isinstance(reply, Reply) else None
         return diagnoses.token(given=header is not None, with_token=first.code, without_token=without)
 
     async def _kickoff_path(self, *, lists_inputs: bool) -> Diagnosis:
         parts = self._parts
-        reply = await self._timed(lambda: parts.exchange.options(parts.endpoints.kickoff))
-        return diagnoses.kickoff_path(reply.code if isinstance(reply, Reply) else None, lists_inputs=lists_inputs)
+        codes = []
+        for url in (parts.endpoints.kickoff, parts.endpoints.under(f"/{_NO_SUCH_PATH}")):
+            reply = await self._timed(partial(parts.exchange.options, url))
+            codes.append(reply.code if isinstance(reply, Reply) else None)
+        return diagnoses.kickoff_path(*codes, lists_inputs=lists_inputs)
 
     async def _status_paths(self) -> list[Diagnosis]:
         """Poll an execution that does not exist, on each path, and compare with a path that does not exist."""
@@ -172,7 +178,7 @@ class Examination:
         ]
 
     async def _get(self, url: URL) -> Reply | NoReply:
-        return await self._timed(lambda: self._parts.exchange.get(url))
+        return await self._timed(partial(self._parts.exchange.get, url))
 
     async def _timed(self, send: Callable[[], Awaitable[Reply | NoReply]]) -> Reply | NoReply:
         """Send a request within the time that is left, and measure its answer."""
@@ -197,7 +203,7 @@ class Examination:
         times.closes = times.closes or reply.headers.get("Connection", "").casefold() == "close"
         times.idle_limit = _idle_limit(reply.headers.get("Keep-Alive", "")) or times.idle_limit
         date = http_date(reply.headers.get("Date", ""))
-        if date is not None:
+        if date is not None and "Age" not in reply.headers:  # a cache repeats an old date
             times.offsets.append(_offset(date, before, before + timedelta(seconds=seconds)))
 
 

@@ -68,7 +68,7 @@ def jobfile_text(new: NewJobFile) -> str:
         lines += [f"    #   {_described(entry)}" for entry in new.inputs] or ["    #   none"]
     elif new.inputs:
         lines.append("    # The crew does not list its inputs, so the columns to send are named here.")
-        lines.append(f"    send: [{', '.join(_text(entry.name) for entry in new.inputs)}]")
+        lines.append(f"    send: [{', '.join(literal_text(entry.name) for entry in new.inputs)}]")
     return "\n".join(lines) + "\n"
 
 
@@ -81,9 +81,9 @@ def rows_text(inputs: Sequence[CrewInput]) -> str:
     return file.getvalue()
 
 
-def url_text(url: str) -> str:
-    """Return a URL as YAML text, in which nothing is a variable."""
-    return _text(url.replace("${", "$${"))
+def literal_text(text: str) -> str:
+    """Return a text as YAML, in which nothing is a variable."""
+    return _text(text.replace("${", "$${"))
 
 
 def _text(text: str) -> str:
