@@ -107,7 +107,7 @@ async def _inputs_of(crew: CrewSettings, *, clock: Clock, warn: Callable[[str], 
     Raises:
         CrewUnusable: it was not reached, or it refuses the token.
     """
-    async with open_clients(Crews({DEFAULT_CREW: crew}, Path.cwd()), concurrency=1, clock=clock, warn=warn) as clients:
+    async with open_clients(Crews({DEFAULT_CREW: crew}, Path()), concurrency=1, clock=clock, warn=warn) as clients:
         answer = await clients[DEFAULT_CREW].inputs()
     if isinstance(answer, CrewInputs | Unclear):
         return answer

@@ -35,7 +35,7 @@ def render_kickoff(kickoff: KickoffExamination, *, width: int | None = None) -> 
 
 
 def adopt_hint(jobfile: str, job_id: str, kickoff_id: str, *, program: str = PROGRAM) -> str:
-    """Return the commands by which a job gets the answer of an execution, instead of a kickoff of its own."""
+    """Return the commands by which a job gets the answer of an execution, instead of another kickoff."""
     row = f"{_csv_cell(job_id)},{_csv_cell(kickoff_id)}"
     return (
         f"printf 'job_id,kickoff_id\\n%s\\n' {quoted(row)} > adopt.csv"
