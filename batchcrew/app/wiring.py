@@ -144,7 +144,9 @@ async def open_clients(
             server = demo if isinstance(crew, DemoCrew) else None
             if isinstance(crew, ServedCrew):
                 log = None if ledger is None else ledger.with_name(f"served-{name}.log")
-                server = await stack.enter_async_context(_served_crew(crew.serve, crews.folder, log=log, keep=keep))
+                # in a thread: it looks at the target's files
+                server = await asyncio.to_thread(_served_crew, crew.serve, crews.folder, log=log, keep=keep)
+                await stack.enter_async_context(server)
                 stack.callback(_warn_of_interrupted, name, server, warn)
             client = CrewClient(
                 name,
