@@ -2,11 +2,11 @@
 
 import csv
 import json
+import signal
 import stat
 from pathlib import Path
 
-import pytest
-from cli_process import TOKEN, call
+from cli_process import TOKEN, call, read_until, start
 from held_crew import HeldCrew
 from plain_crew import PlainCrew
 
@@ -69,6 +69,14 @@ def test_the_execution_of_doctor_is_adopted_by_its_job(folder: Path, held: HeldC
     assert held.stats()["max_kickoffs_per_job"] == 1
 
 
+def test_an_interrupted_watch_has_printed_the_kickoff_id(folder: Path, held: HeldCrew) -> None:
+    process = start(folder, "doctor", "jobs.yaml", "--kickoff", "--yes")
+    read_until(process, "kickoff_id: ")
+    process.send_signal(signal.SIGINT)
+    assert process.wait() == 3
+    assert held.kickoffs == 1
+
+
 def test_the_commands_of_the_hint_work_as_they_are_printed() -> None:
     from batchcrew.reports.doctor import adopt_hint
 
@@ -82,6 +90,8 @@ def test_the_commands_of_the_hint_work_as_they_are_printed() -> None:
 def test_doctor_at_a_url_needs_the_inputs(tmp_path: Path) -> None:
     with HeldCrew() as crew:
         crew.release()
+        (tmp_path / ".env").write_text(f"CREW_TOKEN={TOKEN}\n", encoding="utf-8")
+        assert call(tmp_path, "doctor", crew.url, CREW_TOKEN="a-wrong-token").returncode == 5
         ended = call(tmp_path, "doctor", crew.url, "--kickoff", "--yes", "--input", "budget=1")
         assert ended.returncode == 2
         assert crew.kickoffs == 0
@@ -153,19 +163,16 @@ def first_inputs(folder: Path, jobfile: str = "jobs.yaml") -> list[str]:
     return [*json.loads(ended.stdout)["samples"][0]["inputs"]]
 
 
-@pytest.mark.parametrize("names", [["topic"], ["a topic", "on", "${HOME}", 'x: "y"', "{{ z }}"]])
-def test_init_of_a_crew_that_lists_no_inputs(tmp_path: Path, names: list[str]) -> None:
+def test_init_of_crews_with_odd_inputs_or_none(tmp_path: Path) -> None:
     with PlainCrew(404) as crew:
-        assert call(tmp_path, "init", crew.url).returncode == 5
+        assert call(tmp_path, "init", crew.url).returncode == 5  # it lists none, and --input is missing
         assert [*tmp_path.iterdir()] == []
+        names = ["a topic", "on", "${HOME}", 'x: "y"', "{{ z }}"]
         options = [word for name in names for word in ("--input", name)]
         assert call(tmp_path, "init", crew.url, *options).returncode == 0
         assert first_inputs(tmp_path) == names
+        for names in ([], ["id"], ["a topic", "=1+1", 'x,"y"', "on"]):
+            crew.inputs = {"inputs": names}
+            assert call(tmp_path, "init", crew.url, "--force").returncode == 0
+            assert first_inputs(tmp_path) == names
         assert crew.sent == []
-
-
-@pytest.mark.parametrize("names", [[], ["id"], ["a topic", "=1+1", 'x,"y"', "on"]])
-def test_init_of_a_crew_without_inputs_and_of_one_with_odd_names(tmp_path: Path, names: list[str]) -> None:
-    with PlainCrew({"inputs": names}) as crew:
-        assert call(tmp_path, "init", crew.url).returncode == 0
-        assert first_inputs(tmp_path) == names
