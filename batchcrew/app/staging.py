@@ -54,7 +54,7 @@ async def stage_with_columns(
     if not open_:
         return StagedWithColumns(staged, sending, recorded, open_)
     answers = await request(open_)
-    sent_columns = {**recorded, **{crew: _wanted_columns(answer) for crew, answer in answers.items()}}
+    sent_columns = {**recorded, **{crew: wanted_columns(answer) for crew, answer in answers.items()}}
     first, sending = sending, _sending(known, sent_columns)
     sending.found(first)
     if any(sending.differs_from_all(crew) for crew in answers):
@@ -106,7 +106,7 @@ def _sending(known: BatchKey | None, sent_columns: SentColumns) -> Sending:
     return Sending(columns, exported=known is not None and MARK in known.columns)
 
 
-def _wanted_columns(answer: CrewInputs | None) -> list[str] | Literal["all"]:
+def wanted_columns(answer: CrewInputs | None) -> list[str] | Literal["all"]:
     """Return the columns that a crew wants: all of them if it lists no inputs."""
     return [entry.name for entry in answer.inputs] if answer is not None and answer.inputs else "all"
 

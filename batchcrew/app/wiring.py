@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
 from batchcrew.app.ledger_location import Search, locate
 from batchcrew.base.clock import Clock
 from batchcrew.base.errors import UsageError
-from batchcrew.config.crews import DemoCrew, RemoteCrew, ServedCrew, ServeSettings
+from batchcrew.config.crews import CrewSettings, DemoCrew, RemoteCrew, ServedCrew, ServeSettings
 from batchcrew.config.settings import RunSettings, with_overrides
 from batchcrew.crew import crew_address
 from batchcrew.jobfile import JobFile, JobFileOptions, load_jobfile
@@ -111,20 +111,42 @@ async def open_crews(
         concurrency: maximum executions in progress, over all crews.
         keep: store the executions of such a crew beyond this run, and write its output to a file next to the ledger.
     """
+    crews = Crews(jobfile.crews, jobfile.path.parent, ledger if keep else None)
+    async with open_clients(crews, concurrency=concurrency, clock=clock, warn=warn) as clients:
+        yield clients
+
+
+@dataclass(frozen=True, slots=True)
+class Crews:
+    """Crews to call, by name."""
+
+    settings: Mapping[str, CrewSettings]
+    folder: Path
+    """The folder that targets of `serve` are relative to."""
+    ledger: Path | None = None
+    """Executions of crews on this machine are stored next to it; None: they end with their server."""
+
+
+@asynccontextmanager
+async def open_clients(
+    crews: Crews, *, concurrency: int, clock: Clock, warn: Callable[[str], None]
+) -> "AsyncIterator[dict[str, CrewClient]]":
+    """Open a client for each crew, and start a server for each one that runs on this machine; see `open_crews`."""
     from batchcrew.crew import CrewClient
 
+    keep, ledger = crews.ledger is not None, crews.ledger
     async with AsyncExitStack() as stack:
         demo: CrewServer | None = None
-        if any(isinstance(crew, DemoCrew) for crew in jobfile.crews.values()):
-            demo = await stack.enter_async_context(_demo_server(ledger if keep else None))
+        if any(isinstance(crew, DemoCrew) for crew in crews.settings.values()):
+            demo = await stack.enter_async_context(_demo_server(ledger))
         clients = {}
-        for name, crew in jobfile.crews.items():
+        for name, crew in crews.settings.items():
             server = demo if isinstance(crew, DemoCrew) else None
             if isinstance(crew, ServedCrew):
-                log = ledger.with_name(f"served-{name}.log") if keep else None
-                server = await stack.enter_async_context(
-                    _served_crew(crew.serve, jobfile.path.parent, log=log, keep=keep)
-                )
+                log = None if ledger is None else ledger.with_name(f"served-{name}.log")
+                # in a thread: it looks at the target's files
+                server = await asyncio.to_thread(_served_crew, crew.serve, crews.folder, log=log, keep=keep)
+                await stack.enter_async_context(server)
                 stack.callback(_warn_of_interrupted, name, server, warn)
             client = CrewClient(
                 name,

@@ -7,6 +7,7 @@ import click
 from batchcrew.app.adopt import attach
 from batchcrew.app.batches import known_batch
 from batchcrew.base.clock import SystemClock
+from batchcrew.base.text import one_line
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_argument, existing, ledger_option
 from batchcrew.cli.output import confirm
@@ -25,7 +26,7 @@ def command(batch: str, job: str, kickoff_id: str, *, ledger: Path) -> None:
     timed out or was lost and is still running (`batchcrew recheck` shows its id).
     """
     call(_attach(existing(ledger), batch, job, kickoff_id))
-    confirm(f"the next run will watch kickoff {kickoff_id} for job {job} of {batch}")
+    confirm(one_line(f"the next run will watch kickoff {kickoff_id} for job {job} of {batch}"))
 
 
 async def _attach(path: Path, batch: str, job: str, kickoff_id: str) -> None:

@@ -135,6 +135,18 @@ def _serve() -> click.Command:
     return command
 
 
+def _doctor() -> click.Command:
+    from batchcrew.cli.doctor import command
+
+    return command
+
+
+def _init() -> click.Command:
+    from batchcrew.cli.init import command
+
+    return command
+
+
 def _schema() -> click.Command:
     from batchcrew.cli.schema import command
 
@@ -145,6 +157,8 @@ COMMANDS = {
     "run": LazyCommand(_run, "Start or resume a batch; the only command cron needs."),
     "tick": LazyCommand(_tick, "Do the work that is due now, then exit; for cron every minute."),
     "check": LazyCommand(_check, "Validate the job file and print the plan; start nothing."),
+    "doctor": LazyCommand(_doctor, "Examine a crew that is new to you; pay nothing, or for one kickoff."),
+    "init": LazyCommand(_init, "Write a job file and a CSV template from a crew's inputs."),
     "status": LazyCommand(_status, "Show a batch: counts and executions in progress."),
     "list": LazyCommand(_list, "List the batches in the ledger."),
     "show": LazyCommand(_show, "Show one job: attempts, tasks, output, errors."),

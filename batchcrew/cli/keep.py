@@ -7,6 +7,7 @@ import click
 from batchcrew.app.batches import keep_answers
 from batchcrew.base.clock import SystemClock
 from batchcrew.base.errors import UsageError
+from batchcrew.base.text import clean_text
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import batch_and_jobs, batch_option, existing, ledger_option
 from batchcrew.cli.output import confirm
@@ -29,4 +30,5 @@ def command(batch: str | None, jobs: tuple[str, ...], *, named_batch: str | None
     if jobs and not kept:
         shows = status_command(name, str(ledger), current_program())
         raise UsageError(f"none of these jobs is stale with an answer to keep; see `{shows}`")
-    confirm(f"kept 1 answer of {name}" if kept == 1 else f"kept {kept} answers of {name}")
+    answers = "1 answer" if kept == 1 else f"{kept} answers"
+    confirm(f"kept {answers} of {clean_text(name)}")

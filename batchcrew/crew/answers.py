@@ -67,14 +67,15 @@ def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | No
     if _NUMBER.fullmatch(text):
         seconds = float(text)
     else:
-        moment = _http_date(text)
+        moment = http_date(text)
         if moment is None:
             return None
-        seconds = (moment - (_http_date(headers.get("Date", "")) or now)).total_seconds()
+        seconds = (moment - (http_date(headers.get("Date", "")) or now)).total_seconds()
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
 
 
-def _http_date(text: str) -> datetime | None:
+def http_date(text: str) -> datetime | None:
+    """Return the moment of a header such as `Date`, aware; None if it is not a valid date."""
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):

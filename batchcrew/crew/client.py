@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -63,6 +64,17 @@ MAX_KEPT = 64 * 1024
 """Most characters that are kept of an answer that was not understood."""
 _ORDINARY = RemoteCrew.model_construct(url="")
 """How the servers that batchcrew starts are called."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientParts:
+    """The parts of a client that know its server."""
+
+    endpoints: Endpoints
+    exchange: Exchange
+    secrets: Secrets
+    token_header: str | None
+    """The header that carries the token; None: the crew has no token."""
 
 
 class CrewClient:
@@ -123,6 +135,17 @@ class CrewClient:
         """Whether a kickoff is answered with the result, after as long as the execution takes (`crew.sync`)."""
         return self._http.sync
 
+    @property
+    def status_path(self) -> str | None:
+        """The path on which this deployment has answered status requests; None: not known yet."""
+        return None if self._route is None else STATUS_ROUTES[self._route]
+
+    @property
+    def parts(self) -> ClientParts:
+        """What `examination.py` needs to send requests that no run sends."""
+        header = self._http.auth.header if self._token else None
+        return ClientParts(self._endpoints, self._exchange, self._secrets, header)
+
     async def __aenter__(self) -> Self:
         base = self._endpoints.base
         if base.scheme == "http" and (self._token or self._own_headers) and not is_loopback(base):
@@ -138,8 +161,11 @@ class CrewClient:
 
     async def inputs(self) -> CrewInputs | Unusable | NotSent | Unclear:
         """Return the inputs of the crew; `Unclear` if the deployment does not list them."""
+        return self.inputs_in(await self._exchange.get(self._endpoints.inputs))
+
+    def inputs_in(self, reply: Reply | NoReply) -> CrewInputs | Unusable | NotSent | Unclear:
+        """Return the meaning of an answer to `GET /inputs`; see `inputs`."""
         url = self._endpoints.inputs
-        reply = await self._exchange.get(url)
         if isinstance(reply, NoReply):
             reason = self._clean(reply.reason)
             if reply.never_sent:
@@ -154,9 +180,12 @@ class CrewClient:
         idempotent = reply.headers.get("Idempotency-Key", "").strip().casefold() == "supported"
         body = as_utf8(reply.body, reply.charset)
         try:
-            return crew_inputs(body, idempotent_kickoff=idempotent)
+            found = crew_inputs(body, idempotent_kickoff=idempotent)
         except NotUnderstood as error:
             return Unclear(f"GET {url}: {self._clean(str(self._mistake(crew_inputs, body, error)))}")
+        if any(self._secrets.are_in(f"{entry.name} {entry.type}") for entry in found.inputs):
+            return Unclear(f"GET {url}: the list of inputs contains the token")
+        return found
 
     async def kickoff(self, attempt: Attempt, *, within: float | None = None) -> KickoffAnswer:
         """Send the kickoff, once. Failures of the network or the server are returned, not raised.
@@ -245,7 +274,7 @@ class CrewClient:
         """Poll an execution. Failures of the network or the server are returned, not raised."""
         url = self._endpoints.status(kickoff_id, self._route or 0)
         reply = await self._exchange.get(url)
-        answer = await self._understood(reply)
+        answer = await self.status_in(reply)
         if self._route is None and isinstance(reply, Reply):
             if reply.code in {404, 405}:
                 return await self._by_the_other_route(kickoff_id, answer)
@@ -260,7 +289,7 @@ class CrewClient:
         nothing. Any other answer means that the second route does not exist, and then `first` counts.
         """
         reply = await self._exchange.get(self._endpoints.status(kickoff_id, 1))
-        answer = await self._understood(reply)
+        answer = await self.status_in(reply)
         if isinstance(reply, NoReply):
             return Unclear(self._clean(reply.reason), local=reply.local)
         if isinstance(answer, Execution):
@@ -274,7 +303,8 @@ class CrewClient:
             return answer
         return first
 
-    async def _understood(self, reply: Reply | NoReply) -> StatusAnswer:
+    async def status_in(self, reply: Reply | NoReply) -> StatusAnswer:
+        """Return the meaning of an answer to a status request."""
         if isinstance(reply, NoReply):
             reason = self._clean(reply.reason)
             return Unusable(reason) if reply.refused else Unclear(reason, local=reply.local)

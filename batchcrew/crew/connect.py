@@ -41,6 +41,10 @@ class Endpoints:
         self.kickoff = URL(self._prefix + "/kickoff", encoded=True)
         self.inputs = URL(self._prefix + "/inputs", encoded=True)
 
+    def under(self, path: str) -> URL:
+        """Return the URL of another path of the server, which begins with a slash and is quoted."""
+        return URL(self._prefix + path, encoded=True)
+
     def status(self, kickoff_id: str, route: int) -> URL:
         """Return the URL of an execution's status. Its id is one segment of the path, whatever its characters."""
         segment = kickoff_id

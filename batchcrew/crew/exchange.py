@@ -15,7 +15,7 @@ from yarl import URL
 
 from batchcrew.config.crews import CrewSettings
 from batchcrew.crew.connect import Connector, RedirectRefused, proxy_for, redirected, tls_context
-from batchcrew.crew.failures import FOREIGN, failure, is_never_sent
+from batchcrew.crew.failures import FOREIGN, FailureKind, failure, is_never_sent
 
 GET_IDLE_SECONDS = 15.0
 """A GET uses a connection that was idle for less than this: unlike a kickoff (`crew.keepalive`), it can be repeated."""
@@ -55,6 +55,9 @@ class Reply:
     body: bytes
     moved_to: URL | None = None
     """The target of permanent redirects."""
+    http_version: str = "1.1"
+    reused: bool = False
+    """True: it came over a connection that an earlier request had opened."""
 
     @property
     def good(self) -> bool:
@@ -83,6 +86,7 @@ class NoReply:
     """True: the server redirects to a URL that is not followed; nothing was done."""
     local: bool = False
     """True: this machine is out of file descriptors, so the failure is not the server's."""
+    kind: FailureKind = FailureKind.ANSWER
 
 
 @dataclass(slots=True)
@@ -184,9 +188,27 @@ class Exchange:
         """
         return await self._answered(_Request("POST", url, headers, body, within))
 
-    async def get(self, url: URL) -> Reply | NoReply:
-        """Send a GET and read its answer."""
-        return await self._answered(_Request("GET", url))
+    async def get(self, url: URL, headers: Mapping[str, str] | None = None) -> Reply | NoReply:
+        """Send a GET and read its answer.
+
+        Args:
+            headers: replace headers of the same name that every request has.
+        """
+        return await self._answered(_Request("GET", url, headers))
+
+    async def options(self, url: URL) -> Reply | NoReply:
+        """Send an OPTIONS request, which starts nothing, and read its answer."""
+        return await self._answered(_Request("OPTIONS", url))
+
+    @property
+    def proxy(self) -> URL | None:
+        """Return the proxy of requests to the server; None: they are sent to it directly."""
+        return self._proxies.get(self._base.scheme)
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """Return the certificates that are trusted; None before a request over https."""
+        return self._tls if isinstance(self._tls, ssl.SSLContext) else None
 
     async def _answered(self, request: _Request) -> Reply | NoReply:
         """Send a request; failures of the network or the server are returned, not raised."""
@@ -210,7 +232,7 @@ class Exchange:
                 connect_timeout=self._settings.connect_timeout,
                 read_timeout=request.within or self._settings.read_timeout,
             )
-            return NoReply(lost.reason, never_sent=lost.never_sent, local=lost.local)
+            return NoReply(lost.reason, never_sent=lost.never_sent, local=lost.local, kind=lost.kind)
 
     async def _send(self, session: aiohttp.ClientSession, request: _Request) -> Reply:
         method, url = request.method, request.url
@@ -230,10 +252,10 @@ class Exchange:
             ) as response:
                 code = response.status
                 if 200 <= code < 300:
-                    return Reply(code, response.headers, await self._read(response), moved_to)
+                    return _reply(response, await self._read(response), request, moved_to)
                 location = response.headers.get("Location")
                 if not location or not (code in _REDIRECTS or (code == _SEE_OTHER and method != "POST")):
-                    return Reply(code, response.headers, await self._read_refusal(response))
+                    return _reply(response, await self._read_refusal(response), request)
             target = redirected(url, location)
             await self._prepare(target)
             moved_to = target if code in _PERMANENT and (redirects == 0 or moved_to) else None
@@ -267,3 +289,15 @@ class Exchange:
             # The code is the answer. Its text helps the operator, also if it is incomplete.
             pass
         return bytes(text[:MAX_REFUSAL])
+
+
+def _reply(response: aiohttp.ClientResponse, body: bytes, request: _Request, moved_to: URL | None = None) -> Reply:
+    version = response.version
+    return Reply(
+        response.status,
+        response.headers,
+        body,
+        moved_to,
+        http_version="1.1" if version is None else f"{version.major}.{version.minor}",
+        reused=bool(request.reused),
+    )

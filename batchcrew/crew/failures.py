@@ -7,6 +7,7 @@ a wrong "never sent" pays twice, while a wrong "may have arrived" only needs a d
 import errno
 import os
 from dataclasses import dataclass
+from enum import StrEnum
 
 import aiohttp
 
@@ -15,6 +16,18 @@ FOREIGN = (aiohttp.ClientError, OSError)
 
 
 OUT_OF_DESCRIPTORS = "this machine has no file descriptor left for a connection; raise `ulimit -n` or lower concurrency"
+
+
+class FailureKind(StrEnum):
+    """At which step a request failed."""
+
+    DNS = "dns"
+    CONNECTION = "connection"
+    CONNECTION_TIMEOUT = "connection timeout"
+    TLS = "tls"
+    PROXY = "proxy"
+    ANSWER = "answer"
+    """After the connection was open: no answer, half an answer, or one that is not HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +39,18 @@ class Failure:
     """It may contain text of the server, which is not cleaned yet."""
     local: bool = False
     """True: this machine is out of file descriptors."""
+    kind: FailureKind = FailureKind.ANSWER
 
 
+_KINDS: tuple[tuple[type[Exception], FailureKind], ...] = (
+    (aiohttp.ClientConnectorDNSError, FailureKind.DNS),
+    (aiohttp.ClientSSLError, FailureKind.TLS),
+    (aiohttp.ServerFingerprintMismatch, FailureKind.TLS),
+    (aiohttp.ClientProxyConnectionError, FailureKind.PROXY),
+    (aiohttp.ClientHttpProxyError, FailureKind.PROXY),
+    (aiohttp.ClientConnectorError, FailureKind.CONNECTION),
+    (aiohttp.ConnectionTimeoutError, FailureKind.CONNECTION_TIMEOUT),
+)
 # The first matching class counts, so a subclass precedes its base.
 _MEANINGS: tuple[tuple[type[Exception], bool, str], ...] = (
     (aiohttp.ClientConnectorDNSError, True, "the host {host} cannot be found ({cause})"),
@@ -72,14 +95,18 @@ def failure(error: Exception, *, host: str, connect_timeout: float, read_timeout
     for kind, never_sent, words in _MEANINGS:
         if isinstance(error, kind):
             if never_sent and out_of_descriptors(error):
-                return Failure(True, OUT_OF_DESCRIPTORS, local=True)
+                return Failure(True, OUT_OF_DESCRIPTORS, local=True, kind=_kind_of(error))
             if isinstance(error, aiohttp.ClientProxyConnectionError):
                 host = f"{error.host}:{error.port}"
             reason = words.format(
                 host=host, cause=cause(error), connect_timeout=connect_timeout, read_timeout=read_timeout
             )
-            return Failure(never_sent, reason)
+            return Failure(never_sent, reason, kind=_kind_of(error))
     raise error  # it is not in FOREIGN: a defect of batchcrew
+
+
+def _kind_of(error: Exception) -> FailureKind:
+    return next((kind for types, kind in _KINDS if isinstance(error, types)), FailureKind.ANSWER)
 
 
 def out_of_descriptors(error: Exception) -> bool:

@@ -53,9 +53,12 @@ class Secrets:
                 body = body.replace(secret, name)
         return body
 
-    def are_in(self, kickoff_id: str) -> bool:
-        """Return whether a kickoff id contains a secret; it may contain a tenant's name, which a header has as well."""
-        return any(secret in kickoff_id for secret in self._never_in_ids)
+    def are_in(self, text: str) -> bool:
+        """Return whether a kickoff id, or the name of an input, contains the token or a credential.
+
+        It may contain a tenant's name, which a header has as well.
+        """
+        return any(secret in text for secret in self._never_in_ids)
 
 
 def _header_forms(value: str) -> Iterator[str]:

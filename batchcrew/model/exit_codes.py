@@ -126,6 +126,11 @@ def of_check(*, missing_inputs: bool, crew_unusable: bool, needs_consent: bool) 
     return ExitCode.STOPPED if needs_consent else ExitCode.SUCCEEDED
 
 
+def of_doctor(*, has_problem: bool) -> ExitCode:
+    """Return the exit code of `doctor`: warnings do not change it."""
+    return ExitCode.CREW_UNUSABLE if has_problem else ExitCode.SUCCEEDED
+
+
 def _of_jobs(counts: "Counts") -> ExitCode:
     if counts.left:
         return ExitCode.STOPPED

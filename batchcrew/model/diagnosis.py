@@ -1,0 +1,68 @@
+"""What `doctor` finds out about a crew: one line for each check, and what one execution shows."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from batchcrew.model.crew_answers import CrewInputs
+
+
+class Level(StrEnum):
+    """How much a diagnosis matters."""
+
+    OK = "ok"
+    WARNING = "warning"
+    """Runs work, but something is slower or less safe than it could be, or could not be verified."""
+    PROBLEM = "problem"
+    """Runs cannot work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """The result of one check."""
+
+    check: str
+    """What was checked, in a word or two: `token`."""
+    level: Level
+    text: str
+    """One sentence without its full stop, cleaned: it may repeat the crew's words."""
+    fix: str = ""
+    """What to do about it; empty if nothing is to be done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrewExamination:
+    """Everything that was found out about one crew without an execution."""
+
+    name: str
+    url: str
+    """Where the crew is, without its token."""
+    diagnoses: tuple[Diagnosis, ...]
+    inputs: CrewInputs | None = None
+    """None: the crew was not reached, or lists none."""
+
+    @property
+    def has_problem(self) -> bool:
+        """Return whether runs with this crew cannot work."""
+        return any(each.level is Level.PROBLEM for each in self.diagnoses)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KickoffExamination:
+    """What one execution has shown."""
+
+    crew: str
+    attempt_id: str
+    """Sent as `Idempotency-Key` and in `meta`, by which the crew's operator can find the execution."""
+    kickoff_id: str | None = None
+    """None: the crew gave none."""
+    status_path: str | None = None
+    """The path on which the crew answers status requests: `/status/{id}`."""
+    status_words: tuple[str, ...] = ()
+    """The words that it used, in order."""
+    ended: bool = False
+    diagnoses: tuple[Diagnosis, ...] = field(default=())
+
+    @property
+    def has_problem(self) -> bool:
+        """Return whether runs with this crew cannot work."""
+        return any(each.level is Level.PROBLEM for each in self.diagnoses)
