@@ -124,6 +124,15 @@ class CrewSlots:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DueRetries:
+    """Retries of a crew that are due and wait while the crew has new jobs."""
+
+    crew: str
+    retries: int
+    new_jobs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchStatus:
     """Everything that `status` shows about one batch."""
 
@@ -131,6 +140,8 @@ class BatchStatus:
     in_flight: tuple[InFlight, ...] = ()
     slots: tuple[CrewSlots, ...] = ()
     """By crew; empty unless the latest run has `concurrency: auto` and has changed a number."""
+    due_retries: tuple[DueRetries, ...] = ()
+    """By crew; empty unless the batch runs."""
     failing: tuple[JobLine, ...] = ()
     """The latest failed or held jobs (the first few)."""
     failures: FailureGroups = field(default_factory=FailureGroups)
