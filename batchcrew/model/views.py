@@ -151,6 +151,19 @@ class BatchStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NextPoll:
+    """When an execution in progress is polled next, and why then."""
+
+    at: str | None
+    """UTC text, approximate; None while no run watches the execution."""
+    seconds: float | None
+    """Until then; negative where it is overdue."""
+    reason: str
+    executions: int = 0
+    """Ended executions of the crew from which this was learned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptDetail:
     """One attempt for `show`."""
 
@@ -177,6 +190,8 @@ class AttemptDetail:
     """The first answer that was not understood, as it came, up to a limit; None: all were."""
     sent_inputs: Mapping[str, Any] | None = None
     """The inputs that it was started with, if its job has other inputs now."""
+    next_poll: NextPoll | None = None
+    """Of an execution in progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

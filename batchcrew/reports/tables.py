@@ -16,6 +16,7 @@ from batchcrew.reports.commands import PROGRAM, failures_command
 from batchcrew.reports.crew_check import CrewCheck, SampleJob
 from batchcrew.reports.export.csv_format import json_text, writable
 from batchcrew.reports.failures import failure_lines
+from batchcrew.reports.next_poll import next_poll_words
 from batchcrew.reports.summary import RETRY_BUDGET, count_words, duplicates_line, without_output_line
 from batchcrew.reports.totals import TOTALS_HEADER, totals_cells, totals_line
 
@@ -326,6 +327,8 @@ def _answers(attempt: AttemptDetail, width: int) -> Iterator[str]:
         yield f"    last status: {clean_text(attempt.status_word)}"
     if attempt.unclear_answer is not None:
         yield f"    last answer: {clean_text(attempt.unclear_answer, limit=_REASON_COLUMNS)}"
+    if attempt.next_poll is not None:
+        yield f"    next poll: {next_poll_words(attempt.next_poll)}"
     if attempt.first_answer is not None:
         yield "    first answer that was not understood:"
         yield from _block(attempt.first_answer[:_ANSWER_SHOWN], width, 6)
