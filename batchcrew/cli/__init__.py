@@ -1,5 +1,6 @@
 """The command line: parse, call, print. `commands.py` lists the commands; each has its own file."""
 
+import gc
 import io
 import os
 import sys
@@ -40,6 +41,16 @@ class _Text(type(click.STRING)):  # type: ignore[misc]  # click does not export 
 _TEXT = _Text()
 
 
+def _loaded(name: str) -> click.Command:
+    """Import a command without searching its modules for garbage, now and later: they stay until the program ends."""
+    gc.disable()
+    try:
+        return COMMANDS[name].load()
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 class LazyGroup(click.Group):
     """Lists its commands without importing them; imports one when it is called, so that `--help` is quick."""
 
@@ -49,7 +60,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = COMMANDS[cmd_name].load()
+        command = _loaded(cmd_name)
         for parameter in command.params:
             if type(parameter.type) is type(click.STRING):
                 parameter.type = _TEXT

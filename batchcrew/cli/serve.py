@@ -31,8 +31,10 @@ from batchcrew.server import (
     DIALECTS,
     CrewOptions,
     CrewServer,
+    Phases,
     ServeOptions,
     Spread,
+    parse_max_running,
     parse_share,
     parse_target,
 )
@@ -119,7 +121,11 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
     help="Crews: maximum number of ended executions to keep.",
 )
 @option(
-    "--execution-time", default="2s±50%", show_default=True, help="Demo: duration of one execution: 2s, 500ms, 2s±50%."
+    "--execution-time",
+    default="2s±50%",
+    show_default=True,
+    help="Demo: duration of one execution: 2s, 500ms, 2s±50%, lognormal:30s±60%, heavy:30s, bimodal:30s; with"
+    " `,60s@200`, another one after 200 executions, and with `,60s@5m` after 5 minutes.",
 )
 @option("--fail-rate", default="0", help="Demo: share of executions that fail, as 0.2 or 20%. Default: 0.")
 @option(
@@ -132,8 +138,8 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
 )
 @option(
     "--max-running",
-    type=click.IntRange(min=1),
-    help="Demo: maximum concurrent executions; further kickoffs get 429 with Retry-After.",
+    help="Demo: maximum concurrent executions; further kickoffs get 429 with Retry-After. `40,20@60s`: 40, and 20 from"
+    " a minute after the start on.",
 )
 @option("--seed", type=int, help="Demo: random seed, for reproducible runs.")
 @option(
@@ -167,7 +173,8 @@ def command(
     if options["state"] == IN_MEMORY:
         options["state"] = None
     shares = {name: _share(name, options.pop(name)) for name in RATES}
-    spread = Spread.parse(options.pop("execution_time"))
+    spread = Phases.parse(options.pop("execution_time"), Spread.parse)
+    options["max_running"] = _max_running(options["max_running"])
     _warn_of_readers(token_file, None if crew is None else Path(crew.target.folder) / ".env")
     token = read_token(token_file) or os.environ.get(TOKEN_VARIABLE) or None
     kept = {name: value for name, value in options.items() if name not in OF_CREWS}
@@ -215,6 +222,13 @@ def _share(name: str, text: str) -> Any:
         return parse_share(text)
     except UsageError as error:
         raise UsageError(f"--{name.replace('_', '-')}: {error}") from error
+
+
+def _max_running(text: str | None) -> Phases[int] | None:
+    try:
+        return None if text is None else parse_max_running(text)
+    except UsageError as error:
+        raise UsageError(f"--max-running: {error}") from error
 
 
 async def _serve(options: ServeOptions) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from batchcrew.app.batches import known_batch
+from batchcrew.app.next_poll import with_next_poll
 from batchcrew.base.clock import SystemClock
 from batchcrew.base.errors import NotInLedger
 from batchcrew.cli.loop import call
@@ -36,10 +37,11 @@ def command(batch: str, job: str, *, ledger: Path, as_json: bool) -> None:
 
 
 async def _detail(path: Path, batch: str, job: str) -> JobDetail:
-    async with LedgerReader(path, clock=SystemClock()) as ledger:
+    clock = SystemClock()
+    async with LedgerReader(path, clock=clock) as ledger:
         key = await known_batch(ledger, batch)
         try:
-            return await ledger.job(key, job)
+            return await with_next_poll(ledger, key, await ledger.job(key, job), clock.now())
         except NotInLedger as error:
             export = export_command(batch, str(path), current_program())
             raise NotInLedger(f"{error}; all jobs with their results: `{export}`") from error

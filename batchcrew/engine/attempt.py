@@ -149,7 +149,7 @@ class AttemptTask:
                 return self._finish(answer, sent)
             case Busy() | NotSent():
                 self.lane.kickoff_refused(answer, sent_at=sent_at)
-                return retry.rejected(answer.reason)
+                return retry.refused(answer.reason)
             case BadInputs(reason):
                 self.lane.inputs_refused()
                 return retry.rejected(reason, for_good=True)

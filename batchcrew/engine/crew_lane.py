@@ -11,9 +11,10 @@ from batchcrew.engine.context import RunEnvironment
 from batchcrew.engine.limits.breaker import Breaker
 from batchcrew.engine.limits.crew_limits import CrewLimits
 from batchcrew.engine.limits.slots import Permit
+from batchcrew.ledger import Claim
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome
 from batchcrew.model.crew_answers import Busy, CrewInputs, KickoffAnswer, NotSent, Unclear
-from batchcrew.model.events import Understood
+from batchcrew.model.events import RetriesHeldBack, Understood
 from batchcrew.model.execution import Execution
 from batchcrew.model.run import StopReason
 
@@ -121,6 +122,12 @@ class CrewLane:
     def available(self) -> float:
         """Return the number of kickoffs that may leave now."""
         return self.limits.available() if self._ready else 0
+
+    def acquire(self, claim: Claim) -> list[Permit]:
+        """Take the slots of the kickoffs of a claim, and report retries that wait because of the budget."""
+        if claim.retries_held_back and self.limits.retries.should_report():
+            self._environment.observe(RetriesHeldBack(self.name))
+        return self.limits.acquire(len(claim.attempts), retries=claim.retries)
 
     def opens_in(self) -> float | None:
         """Return the seconds until a kickoff may leave; None when something must happen first."""

@@ -104,6 +104,11 @@ def in_doubt(
     return Outcome(attempt_state=state, job_state=JobState.PENDING, reason=f"kickoff in doubt: {reason}", retry_in=wait)
 
 
+def refused(reason: str) -> Outcome:
+    """Return the outcome of a kickoff that the server refused for now, or that did not reach it: it is sent again."""
+    return replace(rejected(reason), retry_in=0.0)
+
+
 def rejected(reason: str, *, for_good: bool = False) -> Outcome:
     """Return the outcome of a kickoff that the server refused, or that never left: nothing was paid.
 

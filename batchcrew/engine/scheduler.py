@@ -273,17 +273,17 @@ class Scheduler:
                 self._context.run_id,
                 crew=lane.name,
                 limit=int(number),
+                retries=lane.limits.retries.available(),
                 budget=month_budget(self._crews.settings[lane.name], self._clock.now()),
             )
             if claim.spent:
                 lane.spend_budget()
                 continue
-            attempts = claim.attempts
-            lane.exhausted = len(attempts) < number and lane.pending_version == version
-            self._limits.spend(len(attempts))
-            for attempt, permit in zip(attempts, lane.limits.acquire(len(attempts)), strict=True):
+            lane.exhausted = len(claim.attempts) < number and lane.pending_version == version
+            self._limits.spend(len(claim.attempts))
+            for attempt, permit in zip(claim.attempts, lane.acquire(claim), strict=True):
                 self._start(AttemptTask(attempt, permit, lane, self._context, self._watchers))
-            started = started or bool(attempts)
+            started = started or bool(claim.attempts)
         return started
 
     def _report_spent_limits(self) -> None:

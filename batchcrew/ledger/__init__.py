@@ -37,9 +37,8 @@ from batchcrew.ledger.retries import RetrySelection
 from batchcrew.ledger.schema import CURRENT as CURRENT_SCHEMA
 from batchcrew.ledger.staging import Duplicate
 from batchcrew.ledger.to_start import ToStart
-from batchcrew.ledger.transitions import MonthBudget
+from batchcrew.ledger.transitions import Claim, MonthBudget
 from batchcrew.ledger.upkeep import Vacuumed
-from batchcrew.ledger.writes.attempts import Claim
 
 __all__ = [
     "CURRENT_SCHEMA",

@@ -281,5 +281,12 @@ CREATE INDEX jobs_failing ON jobs (batch_id, present, reason_fingerprint, state,
     WHERE state IN ('failed', 'held');
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6)
+_VERSION_7_POLLS = """
+-- JSON object: by which settings the run polls, and how long an execution may take; NULL: not known
+ALTER TABLE runs ADD COLUMN polled_by TEXT;
+"""
+
+_VERSION_7 = _VERSION_7_POLLS
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6, _VERSION_7)
 """Script n brings a ledger from version n to n + 1."""

@@ -7,7 +7,7 @@ attempt: intended -> kicked_off -> succeeded | failed | timed_out | lost | in_do
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import aiosqlite
@@ -26,18 +26,19 @@ from batchcrew.model.job import JobState
 _NOTHING_RUNS = (
     "NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.job = jobs.id AND a.state IN ('intended', 'kicked_off'))"
 )
+_PENDING = "FROM jobs WHERE batch_id = :batch AND present = 1 AND state = 'pending' AND crew = :crew"
+_DUE_RETRIES = f"{_PENDING} AND not_before > '' AND not_before <= :now AND {_NOTHING_RUNS}"
 # pending -> open, and the attempt's intent: durable before the POST leaves
 _NEXT_JOBS = f"""
-SELECT id, job_id, inputs, meta, attempts + 1, charged + 1 FROM (
-    SELECT * FROM (
-        SELECT * FROM jobs WHERE batch_id = :batch AND present = 1 AND state = 'pending' AND crew = :crew
-            AND not_before > '' AND not_before <= :now AND {_NOTHING_RUNS} ORDER BY not_before, position LIMIT :limit)
+SELECT id, job_id, inputs, meta, attempts + 1, charged + 1, not_before FROM (
+    SELECT * FROM (SELECT * {_DUE_RETRIES} ORDER BY not_before, position LIMIT :retries)
     UNION ALL
-    SELECT * FROM (
-        SELECT * FROM jobs WHERE batch_id = :batch AND present = 1 AND state = 'pending' AND crew = :crew
-            AND not_before = '' AND {_NOTHING_RUNS} ORDER BY position LIMIT :limit)
+    SELECT * FROM (SELECT * {_PENDING} AND not_before = '' AND {_NOTHING_RUNS} ORDER BY position LIMIT :limit)
+    UNION ALL
+    SELECT * FROM (SELECT * {_DUE_RETRIES} ORDER BY not_before, position LIMIT :limit OFFSET :retries)
 ) LIMIT :limit
 """
+_MORE_RETRIES = f"SELECT 1 {_DUE_RETRIES} LIMIT 1 OFFSET :retries"
 _OPEN_JOB = (
     "UPDATE jobs SET state = 'open', attempts = ?, charged = ?, before_retry = NULL, updated_at = ?"
     " WHERE id = ? AND state = 'pending'"
@@ -95,37 +96,67 @@ async def budget_left(connection: aiosqlite.Connection, budget: MonthBudget) -> 
     return max(0, budget.most - (row[0] if row else 0))
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which jobs to open: up to `limit` of one crew.
+
+    Args:
+        retries: most due retries that come before the crew's new jobs; further ones only fill what these leave free.
+    """
+
+    crew: str
+    limit: int
+    retries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The jobs that were opened, and why there are no others."""
+
+    attempts: list[Attempt]
+    spent: bool = False
+    """There are none because the month's budget is spent."""
+    retries: int = 0
+    """How many of the jobs are retries."""
+    retries_held_back: bool = False
+    """Due retries wait although new jobs were opened."""
+
+
 async def claim(
     connection: aiosqlite.Connection,
     batch: BatchKey,
     run_id: str,
+    wanted: Wanted,
     *,
-    crew: str,
-    limit: int,
     now: str,
     new_id: Callable[[], str],
-) -> list[Attempt]:
-    """Open the next `limit` pending jobs of one crew and write their intents; due retries come first."""
-    found = await rows(connection, _NEXT_JOBS, {"batch": batch.id, "crew": crew, "now": now, "limit": limit})
+) -> Claim:
+    """Open the next pending jobs of one crew and write their intents; due retries come first (see `Wanted`)."""
+    parameters = {"batch": batch.id, "now": now, **asdict(wanted)}
+    found = await rows(connection, _NEXT_JOBS, parameters)
     attempts = [
         Attempt(
             attempt_id=new_id(),
             batch=batch.batch,
             job_key=key,
             job_id=job_id,
-            crew=crew,
+            crew=wanted.crew,
             number=number,
             attempts_used=attempts_used,
             inputs=decode_json(inputs),
             meta=decode_json(meta),
             intended_at=now,
         )
-        for key, job_id, inputs, meta, number, attempts_used in found
+        for key, job_id, inputs, meta, number, attempts_used, _ in found
     ]
+    retries = sum(not_before > "" for *_, not_before in found)
+    held_back = wanted.retries <= retries < len(found) == wanted.limit
+    if held_back:
+        held_back = await one(connection, _MORE_RETRIES, parameters) is not None
     if attempts:
         await connection.executemany(_OPEN_JOB, [(a.number, a.attempts_used, now, a.job_key) for a in attempts])
         await connection.executemany(_INTEND, [(a.attempt_id, a.job_key, a.number, run_id, now) for a in attempts])
-    return attempts
+    return Claim(attempts, retries=retries, retries_held_back=held_back)
 
 
 def kick_off(attempt: Attempt, kickoff_id: str, now: str) -> tuple[Change, ...]:

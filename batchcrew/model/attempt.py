@@ -105,7 +105,7 @@ class Outcome:
     """Why, for every state except succeeded."""
     execution: Execution | None = None
     retry_in: float | None = None
-    """Seconds until the job may start again; set when `job_state` is pending."""
+    """Seconds until the job is retried (0: at once); None for a pending job that starts as if it were new."""
     uses_attempt: bool = False
     """Whether it counts against `retry.attempts` although `attempt_state` is rejected."""
     answer_rejected: str | None = None

@@ -57,6 +57,13 @@ class ConcurrencyChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class RetriesHeldBack:
+    """Retries of a crew are due and wait, because its new jobs start first. Reported once a minute."""
+
+    crew: str
+
+
+@dataclass(frozen=True, slots=True)
 class Polled:
     """A status request was answered, or got no answer."""
 
@@ -154,6 +161,7 @@ Event: TypeAlias = (
     | Polled
     | Understood
     | ConcurrencyChanged
+    | RetriesHeldBack
     | Progressed
     | AttemptEnded
     | Warned

@@ -124,6 +124,15 @@ class CrewSlots:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DueRetries:
+    """Retries of a crew that are due and wait while the crew has new jobs."""
+
+    crew: str
+    retries: int
+    new_jobs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchStatus:
     """Everything that `status` shows about one batch."""
 
@@ -131,12 +140,27 @@ class BatchStatus:
     in_flight: tuple[InFlight, ...] = ()
     slots: tuple[CrewSlots, ...] = ()
     """By crew; empty unless the latest run has `concurrency: auto` and has changed a number."""
+    due_retries: tuple[DueRetries, ...] = ()
+    """By crew; empty unless the batch runs."""
     failing: tuple[JobLine, ...] = ()
     """The latest failed or held jobs (the first few)."""
     failures: FailureGroups = field(default_factory=FailureGroups)
     duplicates: tuple[str, ...] = ()
     without_output_jobs: tuple[str, ...] = ()
     """The ids of jobs that succeeded without an output (the first few)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextPoll:
+    """When an execution in progress is polled next, and why then."""
+
+    at: str | None
+    """UTC text, approximate; None while no run watches the execution."""
+    seconds: float | None
+    """Until then; negative where it is overdue."""
+    reason: str
+    executions: int = 0
+    """Ended executions of the crew from which this was learned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +190,8 @@ class AttemptDetail:
     """The first answer that was not understood, as it came, up to a limit; None: all were."""
     sent_inputs: Mapping[str, Any] | None = None
     """The inputs that it was started with, if its job has other inputs now."""
+    next_poll: NextPoll | None = None
+    """Of an execution in progress."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

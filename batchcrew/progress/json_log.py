@@ -19,6 +19,7 @@ from batchcrew.model.events import (
     LedgerChosen,
     Polled,
     Progressed,
+    RetriesHeldBack,
     RunStarted,
     Stopping,
     Understood,
@@ -80,6 +81,8 @@ class JsonLogProgress:
                 self._say("ledger", ledger=ledger)
             case ConcurrencyChanged(crew, before, after, reason):
                 self._say("concurrency", crew=crew, before=before, after=after, reason=reason)
+            case RetriesHeldBack(crew):
+                self._say("retries_held_back", crew=crew)
             case Stopping(detail, in_flight):
                 self._say("stopping", detail=detail, in_flight=in_flight)
             case KickoffSent() | Polled() | Understood():

@@ -1,8 +1,17 @@
 """The lines of `--verbose`: one for each request, and for each place where a crew's answers have something."""
 
 from batchcrew.base.text import clean_text
-from batchcrew.model.events import ConcurrencyChanged, Event, KickedOff, KickoffSent, Polled, Understood
+from batchcrew.model.events import (
+    ConcurrencyChanged,
+    Event,
+    KickedOff,
+    KickoffSent,
+    Polled,
+    RetriesHeldBack,
+    Understood,
+)
 from batchcrew.model.execution import Execution
+from batchcrew.reports.summary import RETRY_BUDGET
 
 _NAME = 80
 _REASON = 300
@@ -28,6 +37,8 @@ def request_line(event: Event) -> str | None:
             return f"crew {_name(crew)}: found the {what} at {_name(place)}"
         case ConcurrencyChanged(crew, before, after, reason):
             return f"crew {_name(crew)}: {before} slots become {after}: {_reason(reason)}"
+        case RetriesHeldBack(crew):
+            return f"crew {_name(crew)}: {RETRY_BUDGET}"
         case _:
             return None
 

@@ -20,6 +20,7 @@ from batchcrew.model.events import (
     LedgerChosen,
     Polled,
     Progressed,
+    RetriesHeldBack,
     RunStarted,
     Stopping,
     Understood,
@@ -143,7 +144,7 @@ class Tally:
                 self.stopping = detail
             case KickoffSent(attempt):  # a crew that answers with the result is busy from now on
                 self.in_flight.setdefault(attempt.attempt_id, Watched(attempt, self.clock.monotonic()))
-            case Warned() | LedgerChosen() | Polled() | Understood() | ConcurrencyChanged():
+            case Warned() | LedgerChosen() | Polled() | Understood() | ConcurrencyChanged() | RetriesHeldBack():
                 pass
 
     def _age(self, attempt: Attempt) -> float:

@@ -48,16 +48,18 @@ def runs_json(lines: Sequence[RunLine]) -> list[JsonDict]:
 
 
 def status_json(status: BatchStatus) -> JsonDict:
-    """Return the keys of `list_json`, `in_flight`, `slots`, `failing` (a few jobs), `failure_groups` (the largest; see
-    `brief_json`) and `possible_duplicates` (job_ids).
+    """Return the keys of `list_json`, `in_flight`, `slots`, `due_retries`, `failing` (a few jobs), `failure_groups`
+    (the largest; see `brief_json`) and `possible_duplicates` (job_ids).
 
     Each of `in_flight` is `{"job_id", "crew", "kickoff_id", "since", "current_task", "completed_tasks",
-    "total_tasks", "status_word", "unclear_answer"}`, each of `slots` `{"crew", "slots", "since", "reason"}`.
+    "total_tasks", "status_word", "unclear_answer"}`, each of `slots` `{"crew", "slots", "since", "reason"}`,
+    each of `due_retries` `{"crew", "retries", "new_jobs"}`.
     """
     return {
         **_batch(status.line),
         "in_flight": [_in_flight(entry) for entry in status.in_flight],
         "slots": [asdict(each) for each in status.slots],
+        "due_retries": [asdict(each) for each in status.due_retries],
         "failing": [_job(line) for line in status.failing],
         "failure_groups": [brief_json(group) for group in status.failures.groups],
         "possible_duplicates": list(status.duplicates),
@@ -195,6 +197,7 @@ def _attempt(attempt: AttemptDetail) -> JsonDict:
         "status_word": attempt.status_word,
         "unclear_answer": attempt.unclear_answer,
         "first_answer": attempt.first_answer,
+        "next_poll": None if attempt.next_poll is None else asdict(attempt.next_poll),
         "sent_inputs": None if attempt.sent_inputs is None else dict(attempt.sent_inputs),
     }
 

@@ -19,6 +19,7 @@ from batchcrew.reports.commands import (
 )
 from batchcrew.reports.failures import failure_lines
 
+RETRY_BUDGET = "new jobs start before retries: at most 20% of the kickoffs of a minute, and 10 more, are retries"
 SHOWN_SLOWEST = 3
 SHOWN_DUPLICATES = 5
 _ID_COLUMNS = 24

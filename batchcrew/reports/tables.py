@@ -16,7 +16,8 @@ from batchcrew.reports.commands import PROGRAM, failures_command
 from batchcrew.reports.crew_check import CrewCheck, SampleJob
 from batchcrew.reports.export.csv_format import json_text, writable
 from batchcrew.reports.failures import failure_lines
-from batchcrew.reports.summary import count_words, duplicates_line, without_output_line
+from batchcrew.reports.next_poll import next_poll_words
+from batchcrew.reports.summary import RETRY_BUDGET, count_words, duplicates_line, without_output_line
 from batchcrew.reports.totals import TOTALS_HEADER, totals_cells, totals_line
 
 MOST_IN_FLIGHT = 50
@@ -100,6 +101,11 @@ def render_status(
         f"  concurrency auto: crew {clean_text(each.crew)} has {each.slots} slots since {_ago(each.since, now)} ago"
         f" ({clean_text(each.reason)})"
         for each in status.slots
+    ]
+    lines += [
+        f"  retries: crew {clean_text(each.crew)} has {each.retries} that are due, and {each.new_jobs} new jobs;"
+        f" {RETRY_BUDGET}"
+        for each in status.due_retries
     ]
     if counts.possible_duplicates or status.duplicates:
         lines.append("  " + duplicates_line(counts.possible_duplicates, status.duplicates))
@@ -321,6 +327,8 @@ def _answers(attempt: AttemptDetail, width: int) -> Iterator[str]:
         yield f"    last status: {clean_text(attempt.status_word)}"
     if attempt.unclear_answer is not None:
         yield f"    last answer: {clean_text(attempt.unclear_answer, limit=_REASON_COLUMNS)}"
+    if attempt.next_poll is not None:
+        yield f"    next poll: {next_poll_words(attempt.next_poll)}"
     if attempt.first_answer is not None:
         yield "    first answer that was not understood:"
         yield from _block(attempt.first_answer[:_ANSWER_SHOWN], width, 6)

@@ -12,6 +12,7 @@
 | `worker/` | the program of such a process; only `loader.py`, `listeners.py` and `crewai_patches.py` import CrewAI |
 | `report.py`, `state_file.py`, `webhook_sender.py`, `waiting.py` | what the demo crew and real crews have in common |
 | `options.py`, `targets.py`, `faults.py` | what is served, and what fails on purpose |
+| `execution_times.py`, `phases.py` | how long the demo crew's executions take, and values that change while it runs |
 
 It imports only `batchcrew.base`: client and server share no parsing, so that they cannot share a mistake.
 """
@@ -19,8 +20,10 @@ It imports only `batchcrew.base`: client and server share no parsing, so that th
 from typing import TYPE_CHECKING, Any
 
 from batchcrew.server.dialects import DEFAULT_DIALECT, DIALECTS
+from batchcrew.server.execution_times import Spread
 from batchcrew.server.faults import Fault, Faults
-from batchcrew.server.options import CrewOptions, ServeOptions, Spread, parse_share
+from batchcrew.server.options import CrewOptions, ServeOptions, parse_max_running, parse_share
+from batchcrew.server.phases import Phases
 from batchcrew.server.targets import Target, parse_target
 
 if TYPE_CHECKING:
@@ -33,9 +36,11 @@ __all__ = [
     "CrewServer",
     "Fault",
     "Faults",
+    "Phases",
     "ServeOptions",
     "Spread",
     "Target",
+    "parse_max_running",
     "parse_share",
     "parse_target",
 ]

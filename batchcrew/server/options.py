@@ -5,7 +5,6 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from batchcrew.base.errors import UsageError
 from batchcrew.base.serving import (
@@ -16,48 +15,32 @@ from batchcrew.base.serving import (
     MAX_WORKERS,
 )
 from batchcrew.server.dialects import DEFAULT_DIALECT, DIALECTS
+from batchcrew.server.execution_times import Spread
+from batchcrew.server.phases import Phases
 from batchcrew.server.targets import Target
 
 MAX_BODY_BYTES = 2**20
 """Largest kickoff body; a larger one is answered with 413."""
-MAX_EXECUTION_SECONDS = 86400.0
 WORKER = (sys.executable, "-P", "-c", "from batchcrew.server.worker.main import main; main()")
 """`-P`: modules in the server's folder do not hide libraries; the worker adds the target's folder."""
-_SPREAD = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h)?\s*(?:(?:±|\+-|\+/-)\s*(\d+(?:\.\d+)?)\s*%)?", re.ASCII)
+DEFAULT_EXECUTION_TIME = Spread(2.0, 0.5)
 _MOST = {"workers": MAX_WORKERS, "threads": MAX_THREADS, "max_queue": 10**7, "keep_count": 10**9}
 _TOKEN = re.compile(r"[\x21-\x7e]+")
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """A random duration, evenly distributed: `2s±50%` is between 1 s and 3 s."""
+def parse_max_running(text: str) -> Phases[int]:
+    """Read a number of executions, or several that follow each other: `40`, `40,20@60s`.
 
-    seconds: float
-    share: float = 0.0
-    """0 to 1."""
+    Raises:
+        UsageError: the text is something else.
+    """
+    return Phases.parse(text, _whole_number)
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.seconds <= MAX_EXECUTION_SECONDS:
-            raise UsageError(f"invalid execution time: {self.seconds:g}s (expected 0s to 24h)")
-        if not 0 <= self.share <= 1:
-            raise UsageError(f"invalid spread: ±{self.share:.0%} (expected ±0% to ±100%)")
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `2s±50%`, `2s+-50%`, `500ms` or a number of seconds.
-
-        Raises:
-            UsageError: the text is something else, or out of range.
-        """
-        match = _SPREAD.fullmatch(text.strip())
-        if match is None:
-            raise UsageError(f"invalid execution time: {text!r} (expected e.g. 2s, 500ms or 2s±50%)")
-        return cls(float(match[1]) * _UNITS[match[2] or "s"], float(match[3] or 0) / 100)
-
-    def at(self, rng: float) -> float:
-        """Return the duration in seconds for a `rng` of 0 (the shortest) to 1 (the longest)."""
-        return self.seconds * (1 + self.share * (2 * rng - 1))
+def _whole_number(text: str) -> int:
+    if re.fullmatch(r"\d{1,9}", text, re.ASCII) is None:
+        raise UsageError(f"invalid number of executions: {text!r} (expected e.g. 40)")
+    return int(text)
 
 
 def parse_share(text: str) -> float:
@@ -130,14 +113,14 @@ class ServeOptions:
     token: str | None = None
     """The bearer token; None: one is generated."""
     dialect: str = DEFAULT_DIALECT
-    execution_time: Spread = Spread(2.0, 0.5)
+    execution_time: Spread | Phases[Spread] = DEFAULT_EXECUTION_TIME
     fail_rate: float = 0.0
     """Share of executions that fail."""
     http_error_rate: float = 0.0
     """Share of kickoff and status requests answered with 500, 502 or 503."""
     drop_rate: float = 0.0
     """Share of kickoff and status requests whose connection is dropped without an answer."""
-    max_running: int | None = None
+    max_running: int | Phases[int] | None = None
     """Most concurrent executions; further kickoffs are answered with 429 and Retry-After."""
     seed: int | None = None
     """The same seed and the same jobs give the same execution times and failures, in any order of the jobs."""
@@ -164,5 +147,6 @@ class ServeOptions:
             raise UsageError("http_error_rate and drop_rate add up to more than 1 (a request can fail only once)")
         if self.crew is not None and (self.fail_rate or self.max_running is not None or self.seed is not None):
             raise UsageError("fail_rate, max_running and seed apply to the demo crew only, not to real crews")
-        if self.max_running is not None and self.max_running < 1:
-            raise UsageError(f"invalid max_running: {self.max_running} (expected 1 or more, or omit it for no limit)")
+        for most in () if self.max_running is None else Phases.of(self.max_running).values:
+            if most < 1:
+                raise UsageError(f"invalid max_running: {most} (expected 1 or more, or omit it for no limit)")

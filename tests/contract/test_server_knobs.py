@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import statistics
 from typing import Any
 
 import aiohttp
@@ -9,7 +10,8 @@ import pytest
 from server_stage import INPUTS, KICKOFF, manual_clock, stage
 
 from batchcrew.base.errors import UsageError
-from batchcrew.server import CrewServer, Fault, Faults, ServeOptions, Spread, parse_share
+from batchcrew.server import CrewServer, Fault, Faults, Phases, ServeOptions, Spread, parse_max_running, parse_share
+from batchcrew.server.execution_times import Shape
 from batchcrew.server.faults import FaultLike
 
 GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"
@@ -36,13 +38,37 @@ async def duration(on: Any, inputs: dict[str, Any]) -> float:
         ("24h", Spread(86400.0)),
         ("0", Spread(0.0)),
         (" 3 ", Spread(3.0)),
+        ("lognormal:30s", Spread(30.0, 0.6, "lognormal")),
+        ("lognormal: 30s ± 20%", Spread(30.0, 0.2, "lognormal")),
+        ("heavy:2m", Spread(120.0, 1.3, "heavy")),
+        ("heavy:2m+-200%", Spread(120.0, 2.0, "heavy")),
+        ("bimodal:500ms", Spread(0.5, 0.0, "bimodal")),
     ],
 )
 def test_execution_times_as_people_write_them(text: str, spread: Spread) -> None:
     assert Spread.parse(text) == spread
 
 
-@pytest.mark.parametrize("text", ["", "fast", "2s±", "2s±101%", "-2s", "2 days", "25h", "2s50%", "nan", "1e3", "²s"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "fast",
+        "2s±",
+        "2s±101%",
+        "-2s",
+        "2 days",
+        "25h",
+        "2s50%",
+        "nan",
+        "1e3",
+        "²s",
+        "normal:2s",
+        "lognormal:",
+        "bimodal:2s±5%",
+        "heavy:2s±1001%",
+    ],
+)
 def test_an_invalid_execution_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         Spread.parse(text)
@@ -51,6 +77,35 @@ def test_an_invalid_execution_time_is_refused(text: str) -> None:
 def test_a_spread_is_even_between_its_ends() -> None:
     spread = Spread.parse("2s±50%")
     assert [spread.at(chance) for chance in (0.0, 0.5, 1.0)] == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(("shape", "share"), [("lognormal", 0.2), ("lognormal", 0.6), ("heavy", 1.3), ("bimodal", 0.0)])
+def test_a_shape_has_the_mean_that_it_names(shape: Shape, share: float) -> None:
+    spread, rng = Spread(30.0, share, shape), random.Random(1)
+    drawn = [spread.at(rng.random()) for _ in range(20_000)]
+    assert statistics.fmean(drawn) == pytest.approx(30.0, rel=0.05)
+    assert 0 <= spread.at(0.0) < 30 < spread.at(1.0) <= 86400
+    if shape == "bimodal":
+        assert sum(each < 22 for each in drawn) / len(drawn) == pytest.approx(0.6, abs=0.02)
+        assert not [each for each in drawn if 22 < each < 30]
+    else:
+        assert statistics.pstdev(drawn) / 30 == pytest.approx(share, rel=0.15)
+
+
+def test_phases_as_people_write_them() -> None:
+    phases = Phases.parse("2s±50%, 60s@200, heavy:3m @ 1.5m", Spread.parse)
+    assert phases.at(executions=0, seconds=0.0) == phases.at(executions=199, seconds=89.9) == Spread(2.0, 0.5)
+    assert phases.at(executions=200, seconds=0.0) == Spread(60.0)
+    assert phases.at(executions=0, seconds=90.0) == Spread(180.0, 1.3, "heavy")
+    assert parse_max_running("40").at(executions=10**6, seconds=1e6) == 40
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "0.5", "40,", "40,20", "40,20@", "40@1s", "40,20@1.5", "40,20@1d", "40,x@1s"]
+)
+def test_an_invalid_capacity_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_max_running(text)
 
 
 @pytest.mark.parametrize(("text", "share"), [("0", 0.0), ("0.2", 0.2), ("20%", 0.2), ("100 %", 1.0), ("1", 1.0)])
@@ -78,6 +133,7 @@ def test_an_invalid_share_is_refused(text: str) -> None:
         ({"drop_rate": float("nan")}, "drop_rate"),
         ({"http_error_rate": 0.6, "drop_rate": 0.6}, "add up to more than 1"),
         ({"max_running": 0}, "max_running"),
+        ({"max_running": parse_max_running("4,0@1s")}, "max_running"),
     ],
 )
 def test_options_out_of_range(options: dict[str, Any], said: str) -> None:
@@ -320,6 +376,28 @@ async def test_max_running() -> None:
     async with stage() as on:
         await asyncio.gather(*(on.started() for _ in range(30)))
         assert on.server.stats["peak_running"] == 30
+
+
+async def test_a_capacity_that_changes() -> None:
+    async with stage(max_running=parse_max_running("3,1@5s,2@100s")) as on:
+        for _ in range(3):
+            await on.started()
+        on.clock.advance(5)
+        answer = await on.kickoff()
+        assert (answer.status, answer.headers["Retry-After"]) == (429, "5")
+        assert answer.body["message"] == "3 executions are running, and the limit is 1 now (--max-running)"
+        on.clock.advance(5)
+        await on.started()
+        assert (await on.kickoff()).status == 429
+        on.clock.advance(90)
+        await on.started()
+        await on.started()
+        assert (await on.kickoff()).status == 429
+
+
+async def test_execution_times_that_change() -> None:
+    async with stage(execution_time=Phases.parse("5s,50s@2", Spread.parse)) as on:
+        assert [await duration(on, {**INPUTS, "age": n}) for n in range(3)] == [5.0, 5.0, 50.0]
 
 
 async def test_a_repeated_key_starts_nothing_even_when_no_more_may_run() -> None:

@@ -98,6 +98,26 @@ def test_refusals_cut_the_slots_to_what_the_crew_runs(crew: Crew) -> None:
     assert crew.slots.limit == 5
 
 
+def test_a_refusal_that_overtakes_acceptances_does_not_cut_below_what_the_crew_runs(crew: Crew) -> None:
+    for _ in range(2):
+        crew.round()
+    while crew.slots.in_use > 10:
+        crew.running.pop().release()
+    sent = crew.slots.acquire(18)
+    crew.limit.refused(None)
+    assert crew.slots.limit == 10
+    for permit in sent[:10]:
+        permit.accept()
+        crew.limit.accepted()
+    for permit in sent[10:]:
+        permit.release()
+    assert crew.slots.limit == 20
+    assert crew.limit.available() == 0
+    sent[0].release()
+    crew.limit.ended(succeeded=True)
+    assert crew.changes[-2:] == [(40, 10), (10, 20)]
+
+
 def test_after_refusals_the_slots_grow_slowly_and_ever_more_seldom(crew: Crew) -> None:
     crew.fill(capacity=40)
     kickoffs = refused = 0

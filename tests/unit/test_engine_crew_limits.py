@@ -203,7 +203,7 @@ def test_the_saved_state_of_an_earlier_version_is_restored() -> None:
     made.restore(state, 10)
     assert (made.slots.limit, made.throttle.pause_seconds(), made.reachability.silent_seconds()) == (3, 20.0, 22.0)
     saved = made.saved()
-    assert set(saved) == {*state, "silence"}
+    assert set(saved) == {*state, "silence", "retries"}
     assert {key: saved[key] for key in ("asked_for", "limit", "round", "rounds", "was_reached", "breakers")} == {
         **{key: state[key] for key in ("limit", "round", "rounds", "was_reached", "breakers")},
         "asked_for": 10.0,

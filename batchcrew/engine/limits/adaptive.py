@@ -58,6 +58,10 @@ class AdaptiveLimit:
         self._succeeded = 0
         self._run_before = 0
         self._refused_at: int | None = None
+        self._cut_to = 0
+        """The number of executions that the crew seemed to run at the latest refusal; 0 after a cut below it."""
+        self._raised_from: int | None = None
+        """The limit at that refusal, if it was raised since and this is not reported yet."""
         self._patience = 1
         self._rounds_below = 0
         self._hold = 0
@@ -85,6 +89,12 @@ class AdaptiveLimit:
         """Record an accepted kickoff."""
         self._run_before = max(self._run_before, self._slots.accepted)
         self._peak = max(self._peak, self._slots.in_use)
+        running = self._slots.accepted
+        if self._slots.limit == self._cut_to < running:
+            # a refusal may overtake acceptances of the same moment, which are first made durable
+            self._raised_from = self._raised_from or self._slots.limit
+            self._refused_at = self._cut_to = running
+            self._slots.restore(running)
 
     def refused(self, retry_after: float | None) -> None:
         """Record a refusal for now (429, 503)."""
@@ -102,6 +112,7 @@ class AdaptiveLimit:
             self._episode_until = now + max(EPISODE_SECONDS, retry_after or 0.0)
             reached = min(reached, max(1, round(slots.limit * CUT))) if reached >= slots.limit else reached
         self._set(min(slots.limit, reached), "the crew refused a kickoff")
+        self._cut_to = reached if reached == self._refused_at else 0
 
     def overloaded(self) -> None:
         """Record an execution that failed because a rate limit or an overload stopped it."""
@@ -118,6 +129,7 @@ class AdaptiveLimit:
     def ended(self, *, succeeded: bool) -> None:
         """Record the end of an execution whose slot was just released."""
         slots = self._slots
+        self._report_raised()
         self._succeeded += succeeded
         self._ended += 1
         if self._ended >= slots.limit:
@@ -164,7 +176,14 @@ class AdaptiveLimit:
         self._set(before, "more slots brought no throughput")
         return True
 
+    def _report_raised(self) -> None:
+        """Report in one change that the crew has accepted several kickoffs after a refusal."""
+        before, self._raised_from = self._raised_from, None
+        if before is not None:
+            self._on_change(before, self._slots.limit, "the crew accepted more kickoffs that were on their way")
+
     def _set(self, limit: int, reason: str) -> None:
+        self._report_raised()
         before = self._slots.limit
         self._slots.restore(max(1, limit))
         if self._slots.limit != before:

@@ -1,4 +1,4 @@
-"""All limits of one crew: slots, throttling, its rate, its breakers, and whether it answers at all."""
+"""All limits of one crew: slots, throttling, its rate, its retries, its breakers, and whether it answers at all."""
 
 import math
 import random
@@ -13,6 +13,7 @@ from batchcrew.engine.limits.adaptive import AdaptiveLimit, OnChange, ignore_cha
 from batchcrew.engine.limits.breaker import Breaker
 from batchcrew.engine.limits.rate_limiter import RateLimiter
 from batchcrew.engine.limits.reachability import UNREACHABLE_SECONDS, Reachability
+from batchcrew.engine.limits.retry_budget import RetryBudget
 from batchcrew.engine.limits.silence import Silence
 from batchcrew.engine.limits.slots import Permit, Slots
 from batchcrew.engine.limits.throttle import Throttle
@@ -48,6 +49,7 @@ class CrewLimits:
         self.adaptive = AdaptiveLimit(self.slots, clock, on_change) if settings.adaptive else None
         self.throttle = Throttle(self.slots, clock=clock, rng=rng, adapts=self.adaptive is None)
         self.rate_limiter = RateLimiter(settings.rate, clock, burst=settings.burst)
+        self.retries = RetryBudget(clock)
         self.kickoffs = Breaker("kickoffs", breaker, clock=clock, rng=rng)
         self.polls = Breaker("status requests", breaker, clock=clock, rng=rng)
         self.executions = Breaker("executions", breaker, clock=clock, rng=rng, kind="crew_error")
@@ -81,9 +83,10 @@ class CrewLimits:
         waits = [wait for wait in probes if wait is not None]
         return max(self.throttle.pause_seconds(), self.rate_limiter.wait_seconds(), *waits)
 
-    def acquire(self, kickoffs: int) -> list[Permit]:
-        """Take the slots of kickoffs that leave now."""
+    def acquire(self, kickoffs: int, *, retries: int = 0) -> list[Permit]:
+        """Take the slots of kickoffs that leave now; `retries` of them are retries."""
         self.rate_limiter.spend(kickoffs)
+        self.retries.spend(kickoffs, retries)
         for breaker in self.breakers:
             breaker.acquire()
         return self.slots.acquire(kickoffs)
@@ -153,6 +156,7 @@ class CrewLimits:
             "pace": self.rate_limiter.next_in(),
             "breakers": [breaker.saved() for breaker in self.breakers],
             "silence": self.silence.saved(),
+            "retries": self.retries.saved(),
             **({} if self.adaptive is None else {"adaptive": self.adaptive.saved()}),
         }
 
@@ -167,6 +171,7 @@ class CrewLimits:
         self.throttle.restore(state, ago)
         self._restore_adaptive(state)
         self.rate_limiter.restore(state["pace"], ago)
+        self.retries.restore(state, ago)
         self.reachability.restore(state, ago)
         for breaker, saved in zip(self.breakers, state["breakers"], strict=True):
             breaker.restore(saved, ago)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from batchcrew.base.clock import Clock, from_text
 from batchcrew.engine.context import RunContext
 from batchcrew.engine.observe.durations import Durations
-from batchcrew.engine.observe.learned import CrewDurations, LearnedSchedule
+from batchcrew.engine.observe.forecast import polled_by
+from batchcrew.engine.observe.learned import CrewDurations, LearnedSchedule, learns
 from batchcrew.engine.observe.polling import Budget, PollingWatcher, StatusRequests
 from batchcrew.engine.observe.schedule import PollSchedule, Schedule
 from batchcrew.engine.observe.settling import Settling
@@ -40,7 +41,9 @@ class Watchers:
         self._budgets: dict[str, Budget] = {}
 
     async def restore(self) -> None:
-        """Read what earlier runs have learned."""
+        """Read what earlier runs have learned, and record how this run polls."""
+        context = self._context
+        context.ledger.polls_by(context.run_id, polled_by(context.settings.poll, context.settings.timeout))
         for address, state in (await self._context.ledger.durations(self._addresses.values())).items():
             self._crews[address] = CrewDurations(self._context.clock, Durations.restored(state))
 
@@ -82,7 +85,7 @@ class Watchers:
     def _schedule(self, attempt: Attempt, *, resumed: bool) -> Schedule:
         context, watch = self._context, attempt.watch
         poll, clock = context.settings.poll, context.clock
-        if poll.strategy != "learned" or (poll.min is None and poll.initial >= poll.max):  # all waits are equal
+        if not learns(poll):
             return PollSchedule(poll, context.rng, polls=0 if watch is None else watch.asked)
         kicked_off = clock.monotonic() - age_of(attempt, clock)
         running_at = None if resumed else kicked_off

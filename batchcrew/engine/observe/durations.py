@@ -105,6 +105,14 @@ class Durations:
             left -= weight
         return start_of(MOST_BUCKETS)
 
+    def share_within(self, seconds: float) -> float:
+        """Return the share of the executions that end within this time."""
+        whole, bucket = sum(self._weights), bucket_of(seconds)
+        if not whole:
+            return 0.0
+        part = (seconds - start_of(bucket)) / (start_of(bucket + 1) - start_of(bucket))
+        return min(1.0, (sum(self._weights[:bucket]) + part * self._weights[bucket]) / whole)
+
     def saved(self) -> dict[str, Any]:
         """Return the state as JSON values."""
         whole = sum(self._weights)

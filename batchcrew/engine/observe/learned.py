@@ -2,6 +2,7 @@
 
 import math
 import random
+from enum import Enum, auto
 
 from batchcrew.base.clock import Clock
 from batchcrew.config.settings import PollSettings
@@ -19,6 +20,49 @@ _KICKOFF_SECONDS = 1.0
 """A crew measures an execution from before its answer to the kickoff arrives."""
 _RENEWED_SECONDS = 0.2
 _RENEWED_SHARE = 0.05
+
+
+class Why(Enum):
+    """What decides a wait."""
+
+    FIRST = auto()
+    """`poll.initial`: no execution of the crew has ended yet."""
+    AGE = auto()
+    """The execution's age, for the same reason."""
+    HAZARD = auto()
+    """When the crew's executions end."""
+    SHORTEST = auto()
+    """No wait is shorter."""
+    LONGEST = auto()
+    """No wait is longer (`poll.max`)."""
+    BEYOND = auto()
+    """`poll.max`: hardly any execution of the crew takes as long."""
+
+
+def learns(poll: PollSettings) -> bool:
+    """Return whether polls depend on earlier executions; not where all waits are equal."""
+    return poll.strategy == "learned" and (poll.min is not None or poll.initial < poll.max)
+
+
+def wait_at(age: float, hazard: Hazard | None, poll: PollSettings) -> tuple[float, Why]:
+    """Return the seconds, without jitter, before the next poll of an execution that is `age` seconds old, and why."""
+    if hazard is None:
+        first, why = (poll.initial, Why.FIRST)
+        if age >= poll.initial:
+            first, why = max(poll.initial / 2, age * FIRST_GROWTH), Why.AGE
+        least = poll.min or 0.0
+    else:
+        least = shortest_wait(hazard, poll)
+        due = hazard.next_poll(age)
+        first, why = (poll.max, Why.BEYOND) if due is None else (due - age, Why.HAZARD)
+    if first > poll.max:
+        first, why = poll.max, Why.LONGEST
+    return (first, why) if first >= least else (least, Why.SHORTEST)
+
+
+def shortest_wait(hazard: Hazard, poll: PollSettings) -> float:
+    """Return the shortest wait for a crew whose executions are known."""
+    return poll.min or min(poll.initial, hazard.median * LEAST_SHARE)
 
 
 class CrewDurations:
@@ -86,7 +130,7 @@ class LearnedSchedule:
 
     def first(self) -> float:
         """Return the age at which an execution is first polled (see `Schedule`)."""
-        return self._wait(0.0)
+        return wait_at(0.0, self._crew.hazard, self._poll)[0]
 
     def spread(self) -> float:
         """Return a moment within one wait: many executions may be resumed at once."""
@@ -94,7 +138,7 @@ class LearnedSchedule:
 
     def next(self, *, at_least: float | None = None) -> float:
         """Return the seconds before the next poll (see `Schedule`)."""
-        wait = self._wait(self._age(self._clock.monotonic()))
+        wait, _ = wait_at(self._age(self._clock.monotonic()), self._crew.hazard, self._poll)
         return max(jittered(wait, self._rng), at_least or 0.0)
 
     def record(self, answer: StatusAnswer, sent_at: float) -> None:
@@ -112,15 +156,6 @@ class LearnedSchedule:
                 pass
             case _:
                 self._running_age = age
-
-    def _wait(self, age: float) -> float:
-        hazard, poll = self._crew.hazard, self._poll
-        if hazard is None:
-            first = poll.initial if age < poll.initial else max(poll.initial / 2, age * FIRST_GROWTH)
-            return max(poll.min or 0.0, min(first, poll.max))
-        least = poll.min or min(poll.initial, hazard.median * LEAST_SHARE)
-        due = hazard.next_poll(age)
-        return max(least, poll.max if due is None else min(due - age, poll.max))
 
     def _ended(self, age: float, reported: float | None) -> None:
         """Learn from an execution that has ended; not if it may have ended long before, while no run was watching."""

@@ -40,6 +40,12 @@ class Schedule(Protocol):
         ...
 
 
+def wait_after(polls: int, poll: PollSettings) -> float:
+    """Return the seconds, without jitter, before the next poll of an execution that was polled this often."""
+    factor = 1.0 if poll.strategy == "fixed" else poll.factor
+    return min(poll.initial * factor ** min(polls, MOST_GROWTH), poll.max)
+
+
 class PollSchedule:
     """Waits that grow exponentially to a maximum, or that are all equal (`strategy: fixed`), with jitter.
 
@@ -51,7 +57,7 @@ class PollSchedule:
         self._poll = poll
         self._rng = rng
         self._factor = 1.0 if poll.strategy == "fixed" else poll.factor
-        self._wait = min(poll.initial * self._factor ** min(polls, MOST_GROWTH), poll.max)
+        self._wait = wait_after(polls, poll)
 
     def first(self) -> float:
         """Return the age at which an execution is first polled (see `Schedule`)."""

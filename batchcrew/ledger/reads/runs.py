@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from batchcrew.ledger.batch import BatchKey
+from batchcrew.ledger.json_text import decode_json
 from batchcrew.ledger.reads.base import Reads
 from batchcrew.model.views import RunLine
 
@@ -52,6 +54,15 @@ class RunReads(Reads):
             newest.add(line.batch)
             seen.append(replace(line, running=running))
         return seen
+
+    async def polled_by(self, key: BatchKey) -> Mapping[str, Any]:
+        """Return the settings by which the batch's latest run or tick polls; empty if no run has recorded any."""
+        text = await self._value(
+            "SELECT polled_by FROM runs WHERE batch_id = ? AND polled_by IS NOT NULL ORDER BY rowid DESC LIMIT 1",
+            (key.id,),
+        )
+        settings: dict[str, Any] = {} if text is None else decode_json(text)
+        return settings
 
     async def latest_stop(self, key: BatchKey) -> str | None:
         """Return why the batch stopped last; None if it never did, or if a later run has kicked something off."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import aiosqlite
 
+from batchcrew.base.clock import to_text
 from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.fetch import rows
 from batchcrew.ledger.reads.attempts import in_progress
@@ -19,7 +20,7 @@ from batchcrew.ledger.reads.jobs import (
 )
 from batchcrew.ledger.reads.totals import batch_totals
 from batchcrew.model.run import Counts
-from batchcrew.model.views import BatchLine, BatchStatus, BatchTotals, CrewSlots
+from batchcrew.model.views import BatchLine, BatchStatus, BatchTotals, CrewSlots, DueRetries
 
 EARLIER_BATCHES = 7
 """Other batches of a job file that are searched for jobs that are left."""
@@ -42,6 +43,7 @@ class StatusReads(Reads):
                 line=line,
                 in_flight=await in_progress(connection, key.id),
                 slots=await _crew_slots(connection, key.id),
+                due_retries=await _due_retries(connection, key.id, to_text(self._clock.now())) if line.running else (),
                 failing=await first_failing(connection, key.id, _SHOWN_JOBS),
                 failures=await failure_groups(connection, key.id, SHOWN_GROUPS),
                 duplicates=await first_duplicates(connection, key.id, SHOWN_DUPLICATES),
@@ -102,3 +104,14 @@ async def _crew_slots(connection: aiosqlite.Connection, batch_id: int) -> tuple[
         (batch_id,),
     )
     return tuple(CrewSlots(crew=crew, slots=slots, since=at, reason=reason) for crew, slots, at, reason in found)
+
+
+async def _due_retries(connection: aiosqlite.Connection, batch_id: int, now: str) -> tuple[DueRetries, ...]:
+    """Return the crews that have both retries that are due and new jobs, from the index alone."""
+    found = await rows(
+        connection,
+        "SELECT crew, sum(not_before > '' AND not_before <= :now) AS due, sum(not_before = '') AS new FROM jobs"
+        " WHERE batch_id = :batch AND present = 1 AND state = 'pending' GROUP BY crew HAVING due > 0 AND new > 0",
+        {"batch": batch_id, "now": now},
+    )
+    return tuple(DueRetries(crew=crew, retries=due, new_jobs=new) for crew, due, new in found)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
@@ -15,29 +14,31 @@ from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.judging import JudgedJob
 from batchcrew.ledger.rechecks import Rechecked
 from batchcrew.ledger.spill import SpilledKickoff
-from batchcrew.ledger.transitions import MonthBudget
+from batchcrew.ledger.transitions import Claim, MonthBudget, Wanted
 from batchcrew.ledger.writes.base import Writes
 from batchcrew.model.attempt import Attempt, Outcome, Progress, Watch
 from batchcrew.model.job import JobState, Location
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The jobs that were opened, and whether there are none because the month's budget is spent."""
-
-    attempts: list[Attempt]
-    spent: bool = False
 
 
 class AttemptWrites(Writes):
     """Write attempts to the ledger."""
 
     async def claim(
-        self, key: BatchKey, run_id: str, *, crew: str, limit: int, budget: MonthBudget | None = None
+        self,
+        key: BatchKey,
+        run_id: str,
+        *,
+        crew: str,
+        limit: int,
+        retries: int | None = None,
+        budget: MonthBudget | None = None,
     ) -> Claim:
         """Open up to `limit` pending jobs of a crew; their intents are durable when this returns.
 
         A `budget` is counted in the same transaction, over all batches: two of them cannot overspend it.
+
+        Args:
+            retries: most due retries that come before the crew's new jobs. Default: `limit`.
         """
         now = self._now()
 
@@ -48,9 +49,8 @@ class AttemptWrites(Writes):
                 if not most:
                     return Claim([], spent=True)
             new_id = partial(self._new_attempt_id, run_id)
-            return Claim(
-                await transitions.claim(connection, key, run_id, crew=crew, limit=most, now=now, new_id=new_id)
-            )
+            wanted = Wanted(crew, most, most if retries is None else retries)
+            return await transitions.claim(connection, key, run_id, wanted, now=now, new_id=new_id)
 
         return await self._writing.call(work)
 
@@ -76,7 +76,7 @@ class AttemptWrites(Writes):
             failure_streaks: the batch's failures in a row as JSON, this outcome included; None: unchanged.
         """
         not_before = ""
-        if outcome.job_state is JobState.PENDING and outcome.retry_in:
+        if outcome.job_state is JobState.PENDING and outcome.retry_in is not None:
             not_before = to_text(self._clock.now() + timedelta(seconds=outcome.retry_in))
         now = self._now()
         if attempt.answered_at_once and failure_streaks is not None:  # with the same commit, if that succeeds

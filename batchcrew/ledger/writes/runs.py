@@ -19,6 +19,7 @@ from batchcrew.ledger.writes.base import Writes
 _CHANGE_CONCURRENCY = Statement(
     "INSERT INTO concurrency_changes (run_id, crew, at, slots, reason) VALUES (?, ?, ?, ?, ?)"
 )
+_POLLED_BY = Statement("UPDATE runs SET polled_by = ? WHERE id = ?")
 _SAVE_DURATIONS = Statement("INSERT OR REPLACE INTO crew_durations (address, state, saved_at) VALUES (?, ?, ?)")
 _SAVE_THROTTLE_STATE = Statement("INSERT OR REPLACE INTO paces (batch_id, crew, state, saved_at) VALUES (?, ?, ?, ?)")
 _SAVE_WARNINGS = Statement(f"UPDATE batches SET {WARNINGS_COLUMN} = ? WHERE id = ?")
@@ -119,6 +120,10 @@ class RunWrites(Writes):
     def concurrency_changed(self, run_id: str, crew: str, slots: int, reason: str) -> None:
         """Record, with the next commit, the new number of a crew's slots."""
         self._writing.change_soon((_CHANGE_CONCURRENCY, [(run_id, crew, self._now(), slots, reason)]))
+
+    def polls_by(self, run_id: str, settings: Mapping[str, Any]) -> None:
+        """Record, with the next commit, by which settings a run polls."""
+        self._writing.change_soon((_POLLED_BY, [(encode_json(settings), run_id)]))
 
     async def save_durations(self, durations: Mapping[str, Mapping[str, Any]]) -> None:
         """Save the durations of crews' executions, by the address of the crew."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from batchcrew.server.demo import crew
-from batchcrew.server.options import Spread
+from batchcrew.server.execution_times import Spread
 from batchcrew.server.report import Phase, Report, StepReport, TaskReport
 
 WAITING_SHARE = 0.05

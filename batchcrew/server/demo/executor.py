@@ -5,6 +5,7 @@ import math
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from batchcrew.server.api.executor import Accepted, Busy, ExecutorContext, ExecutorKind, NoExecution
 from batchcrew.server.api.kickoff import Body
@@ -16,7 +17,10 @@ from batchcrew.server.demo.store import Callbacks, DemoStore
 from batchcrew.server.demo.webhooks import Webhooks
 from batchcrew.server.dialects import DIALECTS
 from batchcrew.server.options import ServeOptions
+from batchcrew.server.phases import Phases
 from batchcrew.server.report import Input, Report
+
+T = TypeVar("T")
 
 
 class DemoExecutor:
@@ -44,6 +48,11 @@ class DemoExecutor:
         self._options = options
         self._seed = rng.getrandbits(63)
         self._now = now
+        self._began = now()
+        self._started = 0
+        """Executions of this server: `Phases` may depend on their number."""
+        self._execution_time = Phases.of(options.execution_time)
+        self._max_running = None if options.max_running is None else Phases.of(options.max_running)
         self._executions = DemoStore(options.state, now=now())
         self._webhooks = Webhooks(DIALECTS[options.dialect], self._executions, now=now, sleep=sleep)
 
@@ -72,7 +81,7 @@ class DemoExecutor:
             seed=self._seed,
             work=wanted.work,
             turn=turn,
-            execution_time=self._options.execution_time,
+            execution_time=self._current(self._execution_time, now),
             fail_rate=self._options.fail_rate,
         )
         record = Record(
@@ -89,6 +98,7 @@ class DemoExecutor:
             known = self._repeated(key)  # another server with the same state file was first
             if known is not None:
                 return known
+        self._started += 1
         if callbacks is not None:
             self._webhooks.add(record, callbacks)
         return Accepted(record.kickoff_id, repeated=False)
@@ -98,12 +108,18 @@ class DemoExecutor:
         return None if known is None else Accepted(known.kickoff_id, repeated=True)
 
     def _check_limit(self, now: float) -> None:
-        most = self._options.max_running
-        if most is None or self._executions.running(now) < most:
+        if self._max_running is None:
             return
-        next_end = self._executions.next_end()
-        wait = max(1, math.ceil((next_end or now) - now))
-        raise Busy(f"{most} executions are running, which is the limit (--max-running)", wait)
+        most, running = self._current(self._max_running, now), self._executions.running(now)
+        if running < most:
+            return
+        free_at = self._executions.next_end(running - most + 1)
+        wait = max(1, math.ceil((free_at or now) - now))
+        limit = "which is the limit" if running == most else f"and the limit is {most} now"
+        raise Busy(f"{running} executions are running, {limit} (--max-running)", wait)
+
+    def _current(self, phases: Phases[T], now: float) -> T:
+        return phases.at(executions=self._started, seconds=now - self._began)
 
     def report(self, kickoff_id: str) -> Report | None:
         """Return the execution as it is now; None if it is unknown."""

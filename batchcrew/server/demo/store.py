@@ -148,9 +148,10 @@ class DemoStore:
             heapq.heappop(self._ends)
         return len(self._ends)
 
-    def next_end(self) -> float | None:
-        """Return when the next of the executions that `running` counted ends; None if there is none."""
-        return self._ends[0] if self._ends else None
+    def next_end(self, number: int = 1) -> float | None:
+        """Return when this many of the executions that `running` counted will have ended; None if there are fewer."""
+        ends = heapq.nsmallest(number, self._ends)
+        return ends[-1] if len(ends) == number else None
 
     def kickoffs(self) -> int:
         """Return how many executions were ever started, including deleted ones."""
