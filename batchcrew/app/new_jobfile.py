@@ -82,13 +82,8 @@ def _require_free(request: InitRequest, paths: tuple[Path, ...]) -> None:
             f"{names} exist{'s' if len(existing) == 1 else ''}; nothing was written. Name another folder with --dir, or"
             " replace with --force"
         )
-    if not request.folder.is_dir():
-        if os.path.lexists(request.folder):
-            raise UsageError(f"--dir {request.folder} is not a folder")
-        try:
-            request.folder.mkdir(parents=True)
-        except OSError as error:
-            raise UsageError(f"--dir {request.folder} cannot be created: {error.strerror}") from error
+    if os.path.lexists(request.folder) and not request.folder.is_dir():
+        raise UsageError(f"--dir {request.folder} is not a folder; nothing was written")
 
 
 def _crew(request: InitRequest) -> CrewSettings:
@@ -146,6 +141,11 @@ def _first_label(url: str) -> str:
 
 def _write(texts: Mapping[Path, str]) -> None:
     """Write the files; the job file is the last one, so that it never names a rows file that does not exist."""
+    for folder in {path.parent for path in texts}:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--dir {folder} cannot be created: {error.strerror}") from error
     files = [(FileTarget(path), text) for path, text in texts.items()]
     try:
         for file, text in files:

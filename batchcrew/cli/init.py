@@ -36,7 +36,7 @@ from batchcrew.reports.commands import quoted
     "--input",
     "inputs",
     multiple=True,
-    envvar="BATCHCREW_INPUT",
+    envvar="BATCHCREW_INPUT_NAMES",
     metavar="NAME",
     help="Name of an input, for a crew that does not list its inputs; can be repeated.",
 )

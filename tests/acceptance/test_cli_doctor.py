@@ -2,11 +2,14 @@
 
 import csv
 import json
+import os
+import pty
 import signal
 import stat
 from pathlib import Path
 
-from cli_process import TOKEN, call, read_until, start
+import pytest
+from cli_process import TOKEN, call, call_fresh, read_until, start
 from held_crew import HeldCrew
 from plain_crew import PlainCrew
 
@@ -67,6 +70,21 @@ def test_the_execution_of_doctor_is_adopted_by_its_job(folder: Path, held: HeldC
     assert call(folder, "run", "jobs.yaml", "-q").returncode == 0
     assert held.kickoffs == 40
     assert held.stats()["max_kickoffs_per_job"] == 1
+
+
+@pytest.mark.crash  # a new interpreter, only to save the time of `make test`
+@pytest.mark.parametrize(("answer", "code", "kickoffs"), [("n", 2, 0), ("y", 0, 1)])
+def test_consent_is_requested_at_a_terminal(
+    folder: Path, held: HeldCrew, answer: str, code: int, kickoffs: int
+) -> None:
+    held.release()
+    ours, theirs = pty.openpty()
+    os.write(ours, f"{answer}\n".encode())
+    ended = call_fresh(folder, "doctor", "jobs.yaml", "--kickoff", stdin=theirs, stderr=theirs)
+    os.close(theirs)
+    os.close(ours)
+    assert ended.returncode == code
+    assert held.kickoffs == kickoffs
 
 
 def test_an_interrupted_watch_has_printed_the_kickoff_id(folder: Path, held: HeldCrew) -> None:
@@ -166,6 +184,7 @@ def first_inputs(folder: Path, jobfile: str = "jobs.yaml") -> list[str]:
 def test_init_of_crews_with_odd_inputs_or_none(tmp_path: Path) -> None:
     with PlainCrew(404) as crew:
         assert call(tmp_path, "init", crew.url).returncode == 5  # it lists none, and --input is missing
+        assert call(tmp_path, "init", crew.url, "--dir", "new").returncode == 5
         assert [*tmp_path.iterdir()] == []
         names = ["a topic", "on", "${HOME}", 'x: "y"', "{{ z }}"]
         options = [word for name in names for word in ("--input", name)]

@@ -5,15 +5,19 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from crew_wire import CERTIFICATE, TOKEN, Close, Request, Script, WireServer, http, server_tls
 from manual_clock import ManualClock
+from pydantic import SecretStr
 
-from batchcrew.app.doctor import KickoffLimits, examine, first_job, kick_off, target_of_url
+from batchcrew.app.doctor import DoctorTarget, KickoffLimits, examine, first_job, kick_off, target_of_url
+from batchcrew.app.wiring import Crews
 from batchcrew.base.clock import Clock, SystemClock
 from batchcrew.base.errors import UsageError
+from batchcrew.config.crews import RemoteCrew
 from batchcrew.crew.examination import LIMITS
 from batchcrew.model.diagnosis import CrewExamination, Diagnosis, KickoffExamination, Level
 from batchcrew.server import CrewServer, Fault, Faults, ServeOptions, Spread
@@ -286,8 +290,15 @@ async def test_what_a_crew_says_is_harmless_and_without_the_token() -> None:
 # One kickoff
 
 
-async def kicked_off(url: str, inputs: Mapping[str, str] = INPUTS, **limits: float) -> KickoffExamination:
-    target, reported = target_of_url(url, TOKEN, {}), list[str]()
+def at(url: str, **settings: Any) -> DoctorTarget:
+    crew = RemoteCrew(url=url, token=SecretStr(TOKEN), **settings)
+    return DoctorTarget(crews=Crews({"default": crew}, Path()))
+
+
+async def kicked_off(
+    url: str | DoctorTarget, inputs: Mapping[str, str] = INPUTS, **limits: float
+) -> KickoffExamination:
+    target, reported = at(url) if isinstance(url, str) else url, list[str]()
     clock = ManualClock(jumps=True)
     job = await first_job(target, await examine(target, clock=clock, limit=20.0), inputs)
     found = await kick_off(
@@ -374,6 +385,20 @@ async def test_each_end_of_the_execution_is_a_diagnosis(status: Mapping[str, Any
     assert levels(found)[check] is level
     assert found.status_words == (status["status"],)
     assert (levels(found)["words"] is WARNING) == (status["status"] == "warming up")
+
+
+@pytest.mark.parametrize(("answer", "level"), [(b'{"result": "the answer"}', OK), (b'{"kickoff_id": "k-1"}', WARNING)])
+async def test_a_synchronous_crew_is_not_polled_by_the_examination(answer: bytes, level: Level) -> None:
+    done = http(200, b'{"status": "completed", "result": "the answer"}')
+    answers = {"GET /inputs": LISTED, "POST /kickoff": http(200, answer), "GET /status": done}
+    async with WireServer(answering(answers)) as server:
+        target = at(server.url, sync=True)
+        (found,) = await examine(target, clock=SystemClock(), limit=20.0)
+        assert "status" not in levels(found)
+        assert not any(request.target.startswith("/status/") for request in server.requests)
+        kickoff = await kicked_off(target, {"topic": "x"})
+    assert levels(kickoff)["kickoff"] is level
+    assert levels(kickoff)["result"] is OK
 
 
 async def test_missing_inputs_are_found_before_the_kickoff(crew: CrewServer) -> None:

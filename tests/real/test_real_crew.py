@@ -170,6 +170,17 @@ def test_a_flow_by_two_workers(tmp_path: Path) -> None:
     assert sorted(map(str, check_results(tmp_path, FLOW_TITLE))) == sorted(map(str, jobs.values()))
 
 
+def test_init_reads_the_inputs_of_a_crew_without_an_execution(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "batchcrew", "init", str(PROJECT), "--json"]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert sorted(json.loads(ended.stdout)["inputs"]) == ["age", "budget", "duration", "interests"]
+    assert f"batchcrew serve {PROJECT}" in (tmp_path / "jobs.yaml").read_text(encoding="utf-8")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["jobs.yaml", "rows.csv"]
+
+
 @pytest.mark.parametrize(("name", "number", "title"), [("trips", 5, ""), ("forty", 40, ""), ("flow", 5, FLOW_TITLE)])
 def test_the_example_job_files(tmp_path: Path, name: str, number: int, title: str) -> None:
     summary = to_its_end(start_run(tmp_path, PROJECT / f"{name}.yaml"))
