@@ -26,16 +26,19 @@ from batchcrew.model.job import JobState
 _NOTHING_RUNS = (
     "NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.job = jobs.id AND a.state IN ('intended', 'kicked_off'))"
 )
+NOT_CANCELLED = "NOT EXISTS (SELECT 1 FROM cancel_requests AS c WHERE c.job = jobs.id)"
+"""No operator has cancelled the job; it may become pending before a run carries that out."""
 # pending -> open, and the attempt's intent: durable before the POST leaves
 _NEXT_JOBS = f"""
 SELECT id, job_id, inputs, meta, attempts + 1, charged + 1 FROM (
     SELECT * FROM (
         SELECT * FROM jobs WHERE batch_id = :batch AND present = 1 AND state = 'pending' AND crew = :crew
-            AND not_before > '' AND not_before <= :now AND {_NOTHING_RUNS} ORDER BY not_before, position LIMIT :limit)
+            AND not_before > '' AND not_before <= :now AND {_NOTHING_RUNS} AND {NOT_CANCELLED}
+            ORDER BY not_before, position LIMIT :limit)
     UNION ALL
     SELECT * FROM (
         SELECT * FROM jobs WHERE batch_id = :batch AND present = 1 AND state = 'pending' AND crew = :crew
-            AND not_before = '' AND {_NOTHING_RUNS} ORDER BY position LIMIT :limit)
+            AND not_before = '' AND {_NOTHING_RUNS} AND {NOT_CANCELLED} ORDER BY position LIMIT :limit)
 ) LIMIT :limit
 """
 _OPEN_JOB = (
@@ -63,6 +66,7 @@ _END_JOB = Statement(
 # of a kickoff that was answered with the result; statements of a group run in any order, so that it names no state
 _ANSWERED_AT_ONCE = Statement("UPDATE attempts SET kickoff_id = ?, kicked_off_at = ? WHERE id = ?")
 _SAVE_STREAKS = Statement("UPDATE batches SET failure_streak = ? WHERE batch = ?")
+_CANCELLED = Statement("DELETE FROM cancel_requests WHERE job = ?", strict=False)
 _ADD_TASK = Statement("INSERT INTO task_results VALUES (?, ?, ?, ?, ?, ?)")
 # the only copy of a paid result is not given up with its group
 _PRECIOUS = {
@@ -165,6 +169,8 @@ def end(
     ]
     if not attempt.superseded:
         changes.append((_END_JOB, [(outcome.job_state.value, *job_reason, not_before, refunded, now, attempt.job_key)]))
+    if outcome.job_state is JobState.CANCELLED:
+        changes.append((_CANCELLED, [(attempt.job_key,)]))
     if failure_streaks is not None and not attempt.answered_at_once:
         changes.append(save_streaks(attempt, failure_streaks))
     if execution is not None and execution.tasks:

@@ -133,6 +133,13 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Controlled:
+    """A command of an operator has reached the run: `paused by alice@host: no new jobs will start`."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerChosen:
     """The ledger is not in the current folder."""
 
@@ -157,6 +164,7 @@ Event: TypeAlias = (
     | Progressed
     | AttemptEnded
     | Warned
+    | Controlled
     | LedgerChosen
     | Stopping
 )

@@ -13,6 +13,7 @@ from batchcrew.model.attempt import Attempt
 from batchcrew.model.events import (
     AttemptEnded,
     ConcurrencyChanged,
+    Controlled,
     Event,
     KickedOff,
     KickoffSent,
@@ -80,6 +81,8 @@ class JsonLogProgress:
                 self._say("ledger", ledger=ledger)
             case ConcurrencyChanged(crew, before, after, reason):
                 self._say("concurrency", crew=crew, before=before, after=after, reason=reason)
+            case Controlled(message):
+                self._say("control", message=message)
             case Stopping(detail, in_flight):
                 self._say("stopping", detail=detail, in_flight=in_flight)
             case KickoffSent() | Polled() | Understood():
