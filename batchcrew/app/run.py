@@ -153,8 +153,7 @@ async def _continue(
                 await _watch_only(request, jobfile, crews, ledger, environment, refusal)
                 raise
             batch = taken.batch
-            undecided = [_UNDECIDED] if not taken.decided and request.once else []
-            for warning in (*undecided, *jobfile.row_warnings()):
+            for warning in (*([_UNDECIDED] if not taken.decided and request.once else []), *jobfile.row_warnings()):
                 environment.warn(warning)
             await _prepare_jobs(request, jobfile, settings, ledger, batch, environment)
             result = RunResult(

@@ -1,6 +1,5 @@
 """The settings of a batch that `batchcrew set` has replaced."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +8,7 @@ from batchcrew.config.settings import RunSettings, with_set_values
 from batchcrew.ledger import Reading
 from batchcrew.model.control import Control
 from batchcrew.reports.commands import control_command
+from batchcrew.reports.control import written
 
 
 async def control_of(ledger: Reading, batch: str) -> Control:
@@ -43,10 +43,13 @@ def set_lines(control: Control, batch: str, ledger: str, program: str) -> list[s
     ]
 
 
-def written(value: Any) -> str:
-    """Return a set value as the command line writes it."""
-    if value is None:
-        return "none"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name}: {each}" for name, each in value.items()) + "}"
-    return value if isinstance(value, str) else json.dumps(value)
+def pause_lines(control: Control, batch: str, ledger: str, program: str) -> list[str]:
+    """Return a sentence about the batch's pause, if it is paused.
+
+    Args:
+        ledger: as commands name it.
+    """
+    if control.pause is None:
+        return []
+    unpause = control_command("unpause", batch, ledger, program=program)
+    return [f"paused {control.pause}: a run starts no job before `{unpause}`"]

@@ -5,13 +5,13 @@ from pathlib import Path
 import click
 
 from batchcrew.app.control import change_settings, checked_name, in_force, parse_assignments, reset_settings
-from batchcrew.app.set_values import written
 from batchcrew.base.errors import UsageError
 from batchcrew.base.text import clean_text
 from batchcrew.cli.control import command_of, control_request, reason_option, shown
 from batchcrew.cli.loop import call, say
 from batchcrew.cli.options import batch_and_jobs, batch_option, ledger_option, option
 from batchcrew.cli.output import confirm
+from batchcrew.reports.control import written
 
 
 @click.command()

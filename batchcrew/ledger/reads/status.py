@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import aiosqlite
 
+from batchcrew.ledger import controlling
 from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.fetch import rows
 from batchcrew.ledger.reads.attempts import in_progress
@@ -38,10 +39,13 @@ class StatusReads(Reads):
 
         async def query(connection: aiosqlite.Connection) -> BatchStatus:
             line = (await self._lines(connection, key.id))[0]
+            control = await controlling.in_force(connection, key)
+            adaptive = control.overrides.get("concurrency", "auto") == "auto"
             return BatchStatus(
                 line=line,
                 in_flight=await in_progress(connection, key.id),
-                slots=await _crew_slots(connection, key.id),
+                slots=await _crew_slots(connection, key.id) if adaptive else (),
+                control=control,
                 failing=await first_failing(connection, key.id, _SHOWN_JOBS),
                 failures=await failure_groups(connection, key.id, SHOWN_GROUPS),
                 duplicates=await first_duplicates(connection, key.id, SHOWN_DUPLICATES),
