@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,6 +14,7 @@ from batchcrew.app.estimate import estimate
 from batchcrew.app.ingest import check_owner, commands_of
 from batchcrew.app.ledger_location import exists
 from batchcrew.app.plan_notes import delivery_note, limits, next_run, spending
+from batchcrew.app.set_values import control_of, pause_lines, set_lines, settings_in_force
 from batchcrew.app.staging import (
     InputsAnswer,
     StagedWithColumns,
@@ -28,6 +29,7 @@ from batchcrew.base.errors import JobFileError, Problem
 from batchcrew.config.settings import RunSettings
 from batchcrew.jobfile import JobFile, Problems, Question, RowsDescription, Sending
 from batchcrew.ledger import BatchKey, LedgerReader, Staged, ToStart
+from batchcrew.model.control import Control
 from batchcrew.model.crew_answers import CrewInputs, NotSent, Unusable
 from batchcrew.model.job import Job
 from batchcrew.model.run import Counts, Plan
@@ -80,6 +82,7 @@ class _Batch:
     ledger_note: str
     retry_failed: bool
     limit: int | None
+    control: Control = field(default_factory=Control)
 
     @property
     def rerun(self) -> bool:
@@ -200,6 +203,9 @@ async def check_batch(
     )
     stream, crews = _Stream(), _CrewAnswers(jobfile, path, clock, warnings, offline)
     async with LedgerReader(path if is_there else None, clock=clock) as reader:
+        control = await control_of(reader, jobfile.batch)
+        in_force = settings_in_force(settings, control.overrides, warnings.append)
+        batch = replace(batch, settings=in_force, control=control)
         compared = await _compare(reader, batch, stream, crews, warnings)
     warnings += jobfile.row_warnings()
     if compared.staged.states.get("stale", 0) and not batch.rerun:
@@ -357,6 +363,9 @@ def _notes(batch: _Batch, compared: _Compared, answers: Mapping[str, InputsAnswe
     """Yield sentences about undecided columns, limits, delivery and skipped rows."""
     for name in sorted(compared.undecided):
         yield f"which columns crew {name} is sent is decided once it lists its inputs; all of them are shown here"
+    commands = batch.commands
+    yield from pause_lines(batch.control, commands.batch, commands.ledger, commands.program)
+    yield from set_lines(batch.control, commands.batch, commands.ledger, commands.program)
     yield from limits(batch.settings, compared.kickoffs_used, batch.limit)
     yield delivery_note(batch.settings.delivery, answers.values(), batch.commands.retry("--held"))
     if compared.staged.skipped:

@@ -16,7 +16,7 @@ from batchcrew import __version__
 from batchcrew.app.ledger_location import recorded_day, recorded_place, shown
 from batchcrew.app.wiring import Source, open_crews, open_former
 from batchcrew.base.clock import Clock, to_text
-from batchcrew.base.errors import CrewUnusable
+from batchcrew.base.errors import CrewUnusable, first_error
 from batchcrew.crew import CrewClient
 from batchcrew.engine import Judging, Settling, Stop
 from batchcrew.jobfile import JobFile
@@ -151,10 +151,7 @@ class _Recheck:
                 for attempts in jobs:
                     group.create_task(self._poll_job(attempts))
         except BaseExceptionGroup as errors:
-            error: BaseException = errors
-            while isinstance(error, BaseExceptionGroup):
-                error = error.exceptions[0]
-            raise error from errors
+            raise first_error(errors) from errors
 
     async def _poll_job(self, attempts: list[EndedAttempt]) -> None:
         """Poll the latest attempt first; once one has succeeded, do not poll the job's others."""

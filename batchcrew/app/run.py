@@ -6,10 +6,11 @@ job file -> jobs -> ledger -> engine -> crew API -> ledger -> result
 import asyncio
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batchcrew import __version__
 from batchcrew.app.consent import moved_crews, settle_stale
@@ -17,7 +18,9 @@ from batchcrew.app.crew_names import renamed_crews
 from batchcrew.app.fit_concurrency import require_descriptors
 from batchcrew.app.ingest import Ingested, IngestRequest, commands_of, ingest, report_earlier_days
 from batchcrew.app.ledger_location import is_here
+from batchcrew.app.live_settings import LiveSettings
 from batchcrew.app.run_crews import RunCrews
+from batchcrew.app.set_values import control_of, set_lines
 from batchcrew.app.warning_history import RunWarnings, WarningHistory
 from batchcrew.app.wiring import Source, ledger_of
 from batchcrew.base.clock import to_text
@@ -136,7 +139,8 @@ async def _continue(
         environment = replace(environment, observe=history.observe)
         for warning in (*jobfile.warnings, *map(str, await asyncio.to_thread(jobfile.questions))):
             environment.warn(warning)
-        async with RunCrews(jobfile, settings, path, environment) as crews:
+        overrides = await _set_values(request, jobfile, ledger, environment)
+        async with RunCrews(jobfile, settings, path, environment, overrides=overrides) as crews:
             try:
                 taken = await ingest(
                     ledger,
@@ -149,8 +153,7 @@ async def _continue(
                 await _watch_only(request, jobfile, crews, ledger, environment, refusal)
                 raise
             batch = taken.batch
-            undecided = [_UNDECIDED] if not taken.decided and request.once else []
-            for warning in (*undecided, *jobfile.row_warnings()):
+            for warning in (*([_UNDECIDED] if not taken.decided and request.once else []), *jobfile.row_warnings()):
                 environment.warn(warning)
             await _prepare_jobs(request, jobfile, settings, ledger, batch, environment)
             result = RunResult(
@@ -179,6 +182,16 @@ async def _continue(
             unsure=await ledger.unsure_count(batch),
             wall_seconds=environment.clock.monotonic() - began,
         )
+
+
+async def _set_values(
+    request: RunRequest, jobfile: JobFile, ledger: Ledger, environment: RunEnvironment
+) -> Mapping[str, Any]:
+    """Return the values that `set` has replaced, and report each."""
+    control = await control_of(ledger, jobfile.batch)
+    for line in set_lines(control, jobfile.batch, str(ledger.path), request.program):
+        environment.warn(line, lasting=True)
+    return control.overrides
 
 
 def _next_step(action: Action, request: RunRequest, jobfile: JobFile, ledger: Path) -> str:
@@ -270,6 +283,7 @@ async def _run(
         settings=crews.settings,
         single_pass=request.once,
         judging=Judging(jobfile.rules, ledger),
+        changer=LiveSettings(crews, ledger),
     )
     engine = await _schedule(run, crews, limit=request.limit, may_start=taken.decided)
     before = result.counts

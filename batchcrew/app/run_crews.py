@@ -7,9 +7,10 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from batchcrew.app.fit_concurrency import fit_concurrency
+from batchcrew.app.set_values import settings_in_force
 from batchcrew.app.wiring import open_crews, open_former
 from batchcrew.config.settings import RunSettings
 from batchcrew.engine import TICK_SECONDS, RunEnvironment, request_inputs
@@ -22,15 +23,30 @@ if TYPE_CHECKING:
 
 
 class RunCrews:
-    """Clients for the crews of a run, opened when the first is needed: a finished batch needs none."""
+    """Clients for the crews of a run, opened when the first is needed: a finished batch needs none.
 
-    def __init__(self, jobfile: JobFile, settings: RunSettings, ledger: Path, environment: RunEnvironment) -> None:
+    Args:
+        base: settings of the job file and the command line.
+        overrides: the values that `set` has replaced.
+    """
+
+    def __init__(
+        self,
+        jobfile: JobFile,
+        base: RunSettings,
+        ledger: Path,
+        environment: RunEnvironment,
+        *,
+        overrides: Mapping[str, Any],
+    ) -> None:
         self.jobfile = jobfile
+        self.base = base
+        self.overrides = overrides
         self._ledger = ledger
         self._environment = environment
         self._stack = AsyncExitStack()
         self._clients: dict[str, CrewClient] | None = None
-        self.settings = settings
+        self.settings = settings_in_force(base, overrides, environment.warn)
         """The run's settings; `open` fits the concurrency to the file descriptors that are available."""
 
     async def __aenter__(self) -> Self:
@@ -56,6 +72,21 @@ class RunCrews:
             )
             self._clients = await self._stack.enter_async_context(opening)
         return self._clients
+
+    async def resize(self, settings: RunSettings) -> RunSettings:
+        """Prepare the open clients for other settings; return the settings, fitted to the file descriptors.
+
+        Raises:
+            UsageError: there are not even descriptors for one execution at a time.
+        """
+        fitted, warning = await asyncio.to_thread(fit_concurrency, settings, self.jobfile.crews)
+        if warning is not None:
+            self._environment.warn(warning)
+        for name, client in (self._clients or {}).items():
+            most = fitted.most_in_progress
+            client.widen(min(self.jobfile.crews[name].concurrency or most, most))
+        self.settings = fitted
+        return fitted
 
     def open_former(
         self, addresses: Iterable[tuple[str, str]]

@@ -122,3 +122,11 @@ class NotRecorded(LedgerError):
 
 class NotInLedger(LedgerError):
     """The ledger has no such batch or job."""
+
+
+def first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first exception of a group, or of the groups in it."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

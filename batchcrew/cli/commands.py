@@ -153,6 +153,36 @@ def _schema() -> click.Command:
     return command
 
 
+def _pause() -> click.Command:
+    from batchcrew.cli.pause import command
+
+    return command
+
+
+def _unpause() -> click.Command:
+    from batchcrew.cli.unpause import command
+
+    return command
+
+
+def _set() -> click.Command:
+    from batchcrew.cli.set import command
+
+    return command
+
+
+def _cancel() -> click.Command:
+    from batchcrew.cli.cancel import command
+
+    return command
+
+
+def _stop() -> click.Command:
+    from batchcrew.cli.stop import command
+
+    return command
+
+
 COMMANDS = {
     "run": LazyCommand(_run, "Start or resume a batch; the only command cron needs."),
     "tick": LazyCommand(_tick, "Do the work that is due now, then exit; for cron every minute."),
@@ -160,6 +190,11 @@ COMMANDS = {
     "doctor": LazyCommand(_doctor, "Examine a crew that is new to you; pay nothing, or for one kickoff."),
     "init": LazyCommand(_init, "Write a job file and a CSV template from a crew's inputs."),
     "status": LazyCommand(_status, "Show a batch: counts and executions in progress."),
+    "pause": LazyCommand(_pause, "Start no more jobs of a batch, also in a run in progress."),
+    "unpause": LazyCommand(_unpause, "Start the jobs of a paused batch again."),
+    "set": LazyCommand(_set, "Replace the concurrency, rate or limits of a batch while it runs."),
+    "cancel": LazyCommand(_cancel, "Cancel jobs that have not ended, also while a run is in progress."),
+    "stop": LazyCommand(_stop, "End the run of a batch that is in progress, on any machine."),
     "list": LazyCommand(_list, "List the batches in the ledger."),
     "show": LazyCommand(_show, "Show one job: attempts, tasks, output, errors."),
     "failures": LazyCommand(_failures, "Explain the failed and held jobs, by kind."),

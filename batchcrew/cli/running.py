@@ -126,7 +126,7 @@ def _tell(kind: ProgressKind) -> Callable[[str], None]:
 
 
 async def _run(request: RunRequest, kind: ProgressKind, reporting: Reporting, *, drain: bool) -> RunResult:
-    clock, stop = SystemClock(), Stop()
+    clock, stop = SystemClock(), Stop(drains=drain)
     stream = sys.stderr if kind != "auto" or reporting.verbose else drawing(sys.stderr)
     shown = open_progress(stream, clock=clock, environ=os.environ, kind=kind, verbose=reporting.verbose)
     with shown as progress:

@@ -3,7 +3,7 @@
 The environment is not read here (it is read in `cli/`). `declarations.py` describes what is derived from a declaration.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
 
@@ -209,20 +209,37 @@ def settings_with_option() -> dict[str, Setting]:
     return {setting.name: setting for setting in declared(RunSettings) if setting.option is not None}
 
 
+CHANGEABLE = ("concurrency", "max_concurrency", "rate", "max_kickoffs", "timeout")
+"""The settings that `batchcrew set` replaces, also while a run is in progress."""
+
+
 def with_overrides(run: RunSettings, overrides: Mapping[str, Any]) -> RunSettings:
     """Return the job file's run settings, overridden by those of the command line.
 
     Raises:
         UsageError: an override is not valid; the message names its option.
     """
+    return _replaced(run, overrides, name_of=lambda name: "--" + name.replace("_", "-"))
+
+
+def with_set_values(run: RunSettings, values: Mapping[str, Any]) -> RunSettings:
+    """Return run settings in which `batchcrew set` has replaced some.
+
+    Raises:
+        UsageError: a value is not valid; the message names its setting.
+    """
+    return _replaced(run, values, name_of=lambda name: name)
+
+
+def _replaced(run: RunSettings, values: Mapping[str, Any], *, name_of: Callable[[str], str]) -> RunSettings:
     given = {name: getattr(run, name) for name in RunSettings.model_fields}
     try:
-        return RunSettings.model_validate({**given, **overrides})
+        return RunSettings.model_validate({**given, **values})
     except ValidationError as error:
         first = error.errors()[0]
-        # the error may name a part of the option's value (`in_a_row=x`); the first name is the option's own setting
+        # the error may name a part of the value (`in_a_row=x`); the first name is the setting
         name = str(first["loc"][0]) if first["loc"] else ""
-        if name not in overrides:
+        if name not in values:
             raise UsageError(first["msg"].removeprefix("Value error, ")) from None
-        option, expected = "--" + name.replace("_", "-"), settings_with_option()[name].expected
-        raise UsageError(f"invalid {option}: {overrides[name]!r} (expected {expected})") from None
+        expected = settings_with_option()[name].expected
+        raise UsageError(f"invalid {name_of(name)}: {values[name]!r} (expected {expected})") from None

@@ -130,6 +130,10 @@ class CrewClient:
             cookies=self._http.cookies,
         )
 
+    def widen(self, concurrency: int) -> None:
+        """Allow as many connections as a higher concurrency needs."""
+        self._exchange.widen(concurrency)
+
     @property
     def answers_with_results(self) -> bool:
         """Whether a kickoff is answered with the result, after as long as the execution takes (`crew.sync`)."""

@@ -134,6 +134,10 @@ class Connector(aiohttp.TCPConnector):
             super().__init__(limit=limit, force_close=True)
         self._connect_timeout = connect_timeout
 
+    def widen(self, limit: int) -> None:
+        """Allow this many connections if that is more than before; aiohttp has no public way."""
+        self._limit = max(self._limit, limit)
+
     async def _create_connection(
         self,
         req: aiohttp.ClientRequest,

@@ -150,6 +150,13 @@ class Exchange:
         self._gets = self._session(GET_IDLE_SECONDS, jar)
         self._again = self._session(0, jar)
 
+    def widen(self, concurrency: int) -> None:
+        """Allow this many connections in each pool if that is more than before."""
+        self._concurrency = max(self._concurrency, concurrency)
+        for session in (self._posts, self._gets, self._again):
+            if isinstance(session.connector, Connector):
+                session.connector.widen(concurrency)
+
     async def close(self) -> None:
         async with self._posts, self._gets, self._again:
             pass

@@ -4,6 +4,7 @@ The intent is durable before an `AttemptTask` exists (the ledger's claim), the k
 it, and the outcome before the slot is free.
 """
 
+import asyncio
 import random
 from dataclasses import replace
 from enum import Enum, auto
@@ -21,6 +22,7 @@ from batchcrew.engine.observe.choice import Watchers, age_of
 from batchcrew.engine.observe.deadline import LASTING_TIMES, ExecutionDeadline
 from batchcrew.engine.observe.watcher import NotDue, Observation
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome, Progress, Watch
+from batchcrew.model.control import Given
 from batchcrew.model.crew_answers import (
     Accepted,
     BadInputs,
@@ -85,6 +87,8 @@ class AttemptTask:
         self._maybe_sent = maybe_sent
         """The crew may have it already, under its key: no refusal means that it was never started."""
         self._left = False
+        self._ended = False
+        self._let_go: Given | None = None
         self._watching_since = 0.0
         self._deadline = ExecutionDeadline(context.settings.timeout, 0.0)
         self._shown = Progress()
@@ -94,6 +98,15 @@ class AttemptTask:
     def waits_for_result(self) -> bool:
         """Whether its kickoff is on the wire for as long as the execution takes: to end it loses a paid result."""
         return self.phase is Phase.KICKING_OFF and self.lane.client.answers_with_results
+
+    @property
+    def can_be_let_go(self) -> bool:
+        """Whether its kickoff has its answer, and its execution has not ended yet."""
+        return self.phase is Phase.WATCHING and not self._ended
+
+    def let_go(self, given: Given) -> None:
+        """End with the outcome `cancelled` once the task is cancelled, or once the kickoff was answered."""
+        self._let_go = given
 
     async def run(self) -> Outcome | None:
         """Kick off and watch; where the kickoff is done, only watch. Call it once.
@@ -105,7 +118,15 @@ class AttemptTask:
             LedgerError: the ledger cannot be written.
         """
         kicked_off = self.attempt.kickoff_id is not None
-        outcome = await (self._watch(resumed=True) if kicked_off else self._kick_off())
+        try:
+            outcome = await (self._watch(resumed=True) if kicked_off else self._kick_off())
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._let_go is None or task is None:
+                raise
+            task.uncancel()
+            outcome = retry.let_go(self._let_go)
+        self._ended = True
         return None if outcome is None else await self._judged(outcome)
 
     def release(self) -> None:
@@ -132,9 +153,8 @@ class AttemptTask:
     # Kickoff
 
     async def _kick_off(self) -> Outcome | None:
-        stop = self._context.stop
-        if stop.leaving() or stop.reason is StopReason.STOP_AFTER_FAILURES:
-            return None if self._resumed else retry.rejected("not sent: the run was stopping")
+        if unsent := self._why_not_to_send():
+            return None if self._resumed else retry.rejected(f"not sent: {unsent}")
         missing = [] if self._resumed else [name for name in self.lane.required if name not in self.attempt.inputs]
         if missing:  # a job whose inputs changed while it was in progress, claimed before they were checked
             return retry.rejected(missing_message(missing, list(self.attempt.inputs)), for_good=True)
@@ -162,10 +182,18 @@ class AttemptTask:
                     return retry.rejected(reason)
                 return retry.not_started(reason, **self._decisions())
             case Doubtful(reason):
-                if self.lane.idempotent and (self._context.single_pass or stop.leaving()):
+                if self.lane.idempotent and self._may_not_resend():
                     self._left = True
                     return None
                 return self.doubt(reason)
+
+    def _why_not_to_send(self) -> str | None:
+        stop = self._context.stop
+        if stop.leaving() or stop.reason is StopReason.STOP_AFTER_FAILURES:
+            return "the run was stopping"
+        if self._context.paused:
+            return "the batch was paused"
+        return None if self._let_go is None else "the job was cancelled"
 
     def _finish(self, answer: Finished, sent: str) -> Outcome:
         """Return the outcome of a kickoff that was answered with the result, sent at this moment (UTC text).
@@ -202,12 +230,15 @@ class AttemptTask:
             wait = min(0.5 * 2**resend, LONGEST_RESEND_SECONDS)
             if isinstance(answer, Busy):
                 wait = max(wait, answer.retry_after or 0.0)
-            if not lane.idempotent or resend == RESENDS or self._context.single_pass or self._context.stop.leaving():
+            if not lane.idempotent or resend == RESENDS or self._may_not_resend():
                 return Doubtful(reason)
             # the same key gets the same kickoff_id: sending again is safe, and so is leaving it to the next run
             self.phase = Phase.WATCHING
             await clock.sleep(retry.jittered(wait, self._context.rng))
         raise AssertionError("the last answer was returned")
+
+    def _may_not_resend(self) -> bool:
+        return self._context.single_pass or self._context.stop.leaving() or self._context.paused
 
     async def _accept(self, kickoff_id: str) -> None:
         """Make the kickoff_id durable before anything is done with it."""
@@ -233,6 +264,8 @@ class AttemptTask:
         self.phase = Phase.WATCHING
         if self._context.stop.leaving():
             return None
+        if self._let_go is not None:
+            return retry.let_go(self._let_go)
         clock, before = self._context.clock, self.attempt.watch
         self._watching_since = clock.monotonic()
         self._deadline = ExecutionDeadline(
@@ -244,11 +277,13 @@ class AttemptTask:
         server = self.lane.server_of(self.attempt)
         watcher = self._watchers.watcher(self.attempt, server.client, resumed=resumed)
         while True:
+            self._deadline.timeout = self._context.settings.timeout
             observed = await watcher.next(within=self._deadline.remaining(self._watched_at(clock.monotonic())))
             if isinstance(observed, NotDue):
                 self._leave(observed)
                 return None
             answer = observed.answer
+            self._deadline.timeout = self._context.settings.timeout  # it may have been set meanwhile
             self._context.observe(Polled(self.attempt, answer))
             match answer:
                 case Unusable(reason):

@@ -1,9 +1,9 @@
-"""What the parts of a run share: values that are passed in together and never change during the run."""
+"""What the parts of a run share: values that are passed in together. `RunControl` changes two of them in a run."""
 
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from batchcrew.base.clock import Clock
 from batchcrew.config.crews import CrewSettings
@@ -31,11 +31,25 @@ class RunEnvironment:
         self.observe(Warned(message, lasting=lasting, action=action))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsChanger(Protocol):
+    """Applies settings that `batchcrew set` has replaced, outside the engine."""
+
+    async def apply(self, overrides: Mapping[str, Any]) -> RunSettings:
+        """Prepare the run for settings of the job file in which these values are replaced; return the settings.
+
+        Raises:
+            UsageError: a value is not valid, or cannot be used on this machine.
+        """
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
 class RunContext:
     """One run of a batch: where it is recorded, its settings, and its environment.
 
     Args:
+        settings: decided by the job file, the options and `batchcrew set`; `RunControl` replaces them during the run.
+        changer: applies other settings during the run; None: the run reads no commands of operators.
         run_id: the run's id in the ledger; the ids of its attempts begin with it.
         single_pass: True for a tick, which does the work that is due now and returns.
         judging: applies the job file's rules to answers; None: every answer counts.
@@ -48,6 +62,9 @@ class RunContext:
     settings: RunSettings
     single_pass: bool = False
     judging: Judging | None = None
+    changer: SettingsChanger | None = None
+    paused: bool = False
+    """An operator has paused the batch: nothing may start."""
 
     @property
     def stop(self) -> Stop:

@@ -7,6 +7,7 @@ from typing import Any
 from batchcrew.base.clock import Clock
 from batchcrew.engine.attempt import AttemptTask, Phase
 from batchcrew.engine.stopping import Stop
+from batchcrew.model.control import Given
 
 GRACE_SECONDS = 10.0
 """How long a run that leaves waits for the answers of kickoffs on the wire."""
@@ -53,6 +54,18 @@ class InProgress:
                 continue
             if on_the_wire or attempt.phase is Phase.WATCHING:
                 task.cancel()
+
+    def jobs(self) -> list[int]:
+        """Return the ledger's row numbers of their jobs."""
+        return [attempt.attempt.job_key for attempt in self._tasks.values()]
+
+    def let_go(self, job: int, given: Given) -> None:
+        """Stop watching the execution of a job that an operator has cancelled; a kickoff on the wire is awaited."""
+        for task, attempt in self._tasks.items():
+            if attempt.attempt.job_key == job:
+                attempt.let_go(given)
+                if attempt.can_be_let_go:
+                    task.cancel()
 
     async def leave_when_requested(self, stop: Stop, clock: Clock, preparing: Iterable[asyncio.Task[None]]) -> None:
         """Carry out a stop: wake the loop; when the run leaves, cancel watching at once and kickoffs after the grace.

@@ -7,6 +7,7 @@ from batchcrew.base.quantities import format_duration
 from batchcrew.base.reasons import is_permanent
 from batchcrew.config.settings import Delivery, OnChange, RetryClass, RetrySettings
 from batchcrew.model.attempt import AttemptState, Outcome
+from batchcrew.model.control import Given
 from batchcrew.model.execution import Execution, ExecutionState
 from batchcrew.model.job import JobState
 from batchcrew.model.verdict import Verdict, rejection
@@ -107,6 +108,11 @@ def in_doubt(
 def refused(reason: str) -> Outcome:
     """Return the outcome of a kickoff that the server refused for now, or that did not reach it: it is sent again."""
     return replace(rejected(reason), retry_in=0.0)
+
+
+def let_go(given: Given) -> Outcome:
+    """Return the outcome of an attempt that an operator cancelled while its execution was in progress."""
+    return Outcome(attempt_state=AttemptState.CANCELLED, job_state=JobState.CANCELLED, reason=given.let_go)
 
 
 def rejected(reason: str, *, for_good: bool = False) -> Outcome:

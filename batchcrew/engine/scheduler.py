@@ -13,19 +13,19 @@ Invariants:
 
 import asyncio
 import math
-from functools import partial
 
 from batchcrew.base.clock import from_text
-from batchcrew.base.errors import BatchcrewError, LedgerError
+from batchcrew.base.errors import LedgerError, first_error
 from batchcrew.base.quantities import format_duration
 from batchcrew.crew import crew_address
 from batchcrew.engine.attempt import AttemptTask
 from batchcrew.engine.context import Crews, RunContext
+from batchcrew.engine.control import RunControl
 from batchcrew.engine.crew_lane import CrewLane
 from batchcrew.engine.earlier_attempts import EarlierAttempts
 from batchcrew.engine.in_progress import InProgress
+from batchcrew.engine.lanes import kickoff_waits, make_lanes, resize_lanes
 from batchcrew.engine.limits.budget import month_budget
-from batchcrew.engine.limits.crew_limits import CrewLimits, CrewLimitSettings
 from batchcrew.engine.limits.poll_budget import PollBudget
 from batchcrew.engine.limits.reachability import UNREACHABLE_SECONDS
 from batchcrew.engine.limits.run_limits import RunLimits
@@ -72,35 +72,17 @@ class Scheduler:
         self._earlier = EarlierAttempts(context, crews)
         self._changed = asyncio.Event()
         """Set when the loop should look again at what may start."""
-        self._lanes = {name: self._lane(name, unreachable) for name in crews.settings}
+        self._lanes = make_lanes(context, crews, self._earlier, self._changed, unreachable=unreachable)
         addresses = {name: crew_address(crew) for name, crew in crews.settings.items()}
         self._watchers = Watchers(context, addresses, lambda: PollBudget(context.settings.poll.rate, context.clock))
         self._in_progress = InProgress(self._changed)
+        self._control = RunControl(context, self._in_progress, self._changed, self._settings_changed)
         self._preparing: set[asyncio.Task[None]] = set()
+        self._unprepared: dict[str, list[Attempt]] = {}
+        """Crews that a pause keeps from starting, each with its kickoffs in doubt of earlier runs."""
         self._deadline = math.inf
         self._broken: LedgerError | None = None
         self._result = EngineResult()
-
-    def _lane(self, name: str, unreachable: float) -> CrewLane:
-        crew, settings = self._crews.settings[name], self._context.settings
-        limits = CrewLimitSettings(
-            slots=min(crew.concurrency or settings.most_in_progress, settings.most_in_progress),
-            adaptive=settings.adaptive,
-            rate=crew.rate,
-            breaker=settings.breaker,
-            burst=self._context.single_pass,
-            unreachable=unreachable,
-        )
-        return CrewLane(
-            name,
-            self._crews.clients[name],
-            CrewLimits(
-                limits, clock=self._clock, rng=self._context.rng, on_change=partial(self._context.slots_changed, name)
-            ),
-            environment=self._context.environment,
-            changed=self._changed,
-            former=self._earlier.former_addresses(name),
-        )
 
     async def run(self) -> EngineResult:
         """Return when every job has ended, or when a stop was requested and the executions in progress are dealt with.
@@ -117,6 +99,7 @@ class Scheduler:
                 leaving = group.create_task(
                     self._in_progress.leave_when_requested(self._stop, self._clock, self._preparing), name="leave"
                 )
+                controlling = group.create_task(self._control.watch(), name="control")
                 try:
                     await self._limits.restore(limits)
                     await self._watchers.restore()
@@ -126,11 +109,13 @@ class Scheduler:
                 await self._drain()
                 self._earlier.report_given_up()
                 leaving.cancel()
+                controlling.cancel()
             if self._broken is None:
+                await self._control.finish()
                 await self._limits.save(limits)
                 await self._watchers.save()
         except BaseExceptionGroup as errors:
-            raise _first(errors) from errors
+            raise first_error(errors) from errors
         if self._broken is not None:
             raise self._broken
         for lane in self._lanes.values():
@@ -140,6 +125,7 @@ class Scheduler:
 
     async def _work(self, group: asyncio.TaskGroup) -> None:
         self._group = group
+        await self._control.apply()
         announcement = await self._limits.read()
         if announcement:
             self._context.warn(announcement)
@@ -168,7 +154,10 @@ class Scheduler:
         pending = await self._ledger.pending_crews(self._context.batch)
         for name, lane in self._lanes.items():
             lane.exhausted = not pending.get(name)
-            if not lane.exhausted or name in earlier.in_doubt:
+            needed = not lane.exhausted or name in earlier.in_doubt
+            if needed and self._context.paused:
+                self._unprepared[name] = earlier.in_doubt.get(name, [])
+            elif needed:
                 self._start_preparing(lane, earlier.in_doubt.get(name, []))
             else:
                 lane.skip_preparation()  # nothing to kick off now; a job may become pending again
@@ -200,9 +189,19 @@ class Scheduler:
             self._break(error)
         lane.end_preparation()
 
+    async def _prepare_the_rest(self) -> None:
+        """Prepare the crews that a pause kept from starting; it has ended."""
+        unprepared, self._unprepared = self._unprepared, {}
+        for name, in_doubt in unprepared.items():
+            self._start_preparing(self._lanes[name], in_doubt)
+
     def _prepared(self, task: asyncio.Task[None]) -> None:
         self._preparing.discard(task)
         self._changed.set()
+
+    async def _settings_changed(self, reason: str) -> None:
+        await self._limits.settings_changed()
+        resize_lanes(self._lanes, self._crews, self._context.settings, reason)
 
     # New work
 
@@ -213,6 +212,9 @@ class Scheduler:
             if self._clock.monotonic() >= self._deadline:
                 self._time_is_over()
                 return
+            await self._control.apply()
+            if self._unprepared and not self._context.paused:
+                await self._prepare_the_rest()
             await self._limits.record_canary()
             spent = self._limits.spent()
             if spent is not None and not self._in_progress.on_the_wire():
@@ -222,8 +224,9 @@ class Scheduler:
                 continue
             retries = None if single_pass else await self._next_start()
             nothing_runs = not self._in_progress and not self._preparing
-            if nothing_runs and (single_pass or self._nothing_is_left(retries)):
-                self._report_spent_limits()
+            if nothing_runs and (single_pass or self._context.paused or self._nothing_is_left(retries)):
+                if not self._control.stop_if_paused():
+                    self._report_spent_limits()
                 return
             await self._clock.wait(self._changed, self._time_to_wake(retries))
 
@@ -259,7 +262,7 @@ class Scheduler:
     async def _claim(self) -> bool:
         """Claim and start the jobs that may start now. Returns whether any did."""
         started = False
-        if not self._may_start:
+        if not self._may_start or self._context.paused:
             return False
         lanes = self._lanes.values()
         # the crew with the fewest in progress comes first, so that no crew waits for another one
@@ -313,13 +316,9 @@ class Scheduler:
         """Return the seconds until the loop must look again although nothing has changed; None: no such time."""
         lanes = self._lanes.values()
         waits = [self._deadline - self._clock.monotonic(), *(lane.limits.gives_up_in() for lane in lanes)]
-        if retry_in is not None:
-            waits.append(retry_in + 0.001)
-        for lane in lanes:
-            # where an execution must end first, that wakes the loop
-            crew_opens, run_opens = lane.opens_in(), self._limits.opens_in(lane, lanes)
-            if crew_opens is not None and run_opens is not None and not lane.exhausted:
-                waits.append(max(crew_opens, run_opens, 0.001))
+        if not self._context.paused:
+            waits += [] if retry_in is None else [retry_in + 0.001]
+            waits += kickoff_waits(lanes, self._limits)
         soonest = min(waits)
         return None if soonest == math.inf else max(0.0, soonest)
 
@@ -340,7 +339,7 @@ class Scheduler:
     async def _record(self, task: AttemptTask, outcome: Outcome) -> None:
         """Make the outcome durable, then free its slot, report it, and decide what follows."""
         attempt, lane = task.attempt, task.lane
-        if attempt.outdated:
+        if attempt.outdated and outcome.job_state is not JobState.CANCELLED:
             outcome = outdated(outcome, self._context.settings.on_change)
         streaks = self._limits.count_failure(attempt, outcome)
         try:
@@ -385,6 +384,10 @@ class Scheduler:
             self._context.observe(Stopping(self._stop.detail, len(self._in_progress)))
         while self._in_progress or self._preparing:
             self._changed.clear()
+            try:
+                await self._control.apply()
+            except LedgerError as error:
+                self._break(error)
             self._stop_for_failing_crew()
             remaining = self._deadline - self._clock.monotonic()
             wait = min([remaining, *(lane.limits.gives_up_in() for lane in self._lanes.values())])
@@ -392,9 +395,3 @@ class Scheduler:
             if not woken and self._clock.monotonic() >= self._deadline:
                 self._time_is_over()
                 self._deadline = math.inf
-
-
-def _first(errors: BaseExceptionGroup[BatchcrewError]) -> BatchcrewError:
-    for error in errors.exceptions:
-        return _first(error) if isinstance(error, BaseExceptionGroup) else error
-    raise AssertionError("a group has an error")

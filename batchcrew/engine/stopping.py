@@ -11,9 +11,13 @@ class Stop:
     `leave` means that executions remain `kicked_off` for the next run; without it, the run waits for them.
     The first reason is kept, and a later request may only turn waiting into leaving. There is one exception: a crew
     that becomes unusable while the run waits replaces the reason, because the exit code must report it.
+
+    Args:
+        drains: a stop that an operator requests waits for the executions in progress (`--drain`).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, drains: bool = False) -> None:
+        self.drains = drains
         self.reason: StopReason | None = None
         self.detail = ""
         self.leave = False

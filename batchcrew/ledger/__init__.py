@@ -14,6 +14,7 @@
 | `transitions.py`, `attaching.py`, `rechecks.py`, `judging.py` | the states of attempts, and of their jobs |
 | `watching.py` | the progress of an execution, and where the next tick continues to poll it |
 | `stale.py`, `missing_inputs.py`, `retries.py` | the states of jobs without an attempt |
+| `controlling.py` | the commands that operators give to a batch, also while it runs |
 | `runs.py`, `clock_jumps.py`, `spill.py`, `lock.py` | runs, and one run per batch |
 | `upkeep.py` | delete, vacuum, check for damage |
 | `fetch.py`, `functions.py`, `json_text.py`, `naming.py` | helpers for cursors, SQL, JSON and long names |
@@ -23,6 +24,7 @@ from batchcrew.ledger.batch import BatchKey, RecordedJobFile, SentColumns
 from batchcrew.ledger.comparing import Staged
 from batchcrew.ledger.connection import NEXT_RUN_RESUMES
 from batchcrew.ledger.connection import lock_schema as schema_lock
+from batchcrew.ledger.controlling import Cancelled
 from batchcrew.ledger.judging import JudgedAttempt, JudgedJob
 from batchcrew.ledger.ledger import Ledger
 from batchcrew.ledger.lock import BatchLock
@@ -46,6 +48,7 @@ __all__ = [
     "SHOWN_GROUPS",
     "BatchKey",
     "BatchLock",
+    "Cancelled",
     "Claim",
     "Duplicate",
     "EndedAttempt",

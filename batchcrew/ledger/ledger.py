@@ -10,12 +10,13 @@ from batchcrew.ledger.connection import plain_errors
 from batchcrew.ledger.fetch import one
 from batchcrew.ledger.spill import spill_path
 from batchcrew.ledger.writes.attempts import AttemptWrites
+from batchcrew.ledger.writes.controls import ControlWrites
 from batchcrew.ledger.writes.jobfiles import JobFileWrites
 from batchcrew.ledger.writes.jobs import JobWrites
 from batchcrew.ledger.writes.runs import RunWrites
 
 
-class Ledger(JobFileWrites, RunWrites, AttemptWrites, JobWrites):
+class Ledger(JobFileWrites, RunWrites, AttemptWrites, JobWrites, ControlWrites):
     """One ledger, open for writing: created or upgraded where needed. Use as an async context manager.
 
     At the end the WAL is checkpointed and truncated: the one file is complete, unless another program reads it.

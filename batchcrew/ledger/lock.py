@@ -159,6 +159,17 @@ def _holder(path: Path) -> Path:
     return path.with_suffix(".holder")
 
 
+def holder(ledger: Path, batch: str) -> tuple[int, str] | None:
+    """Return the process and the host that hold the batch now, as far as they are recorded. It blocks."""
+    if not is_held(ledger, batch):
+        return None
+    try:
+        found = json.loads(_holder(lock_path(ledger, batch)).read_text(encoding="utf-8"))
+        return int(found["pid"]), str(found["host"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def _who(path: Path) -> str:
     try:
         holder = json.loads(_holder(path).read_text(encoding="utf-8"))

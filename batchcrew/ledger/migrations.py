@@ -286,7 +286,35 @@ _VERSION_7_POLLS = """
 ALTER TABLE runs ADD COLUMN polled_by TEXT;
 """
 
-_VERSION_7 = _VERSION_7_POLLS
+_VERSION_7_CONTROL = """
+-- the commands that operators gave to a batch: pause, unpause, set, reset, cancel, stop
+CREATE TABLE controls (
+    id       INTEGER PRIMARY KEY,
+    batch_id INTEGER NOT NULL REFERENCES batches (id),
+    command  TEXT NOT NULL,
+    value    TEXT,                                -- JSON: settings, names of settings, numbers of jobs
+    at       TEXT NOT NULL,
+    given_by TEXT NOT NULL,                       -- user@host
+    reason   TEXT,
+    run_id   TEXT                                 -- of stop: the run that it ends
+) STRICT;
+CREATE INDEX controls_of_batch ON controls (batch_id, id);
+-- what is in force until it is taken back: a pause ('pause'), or a setting ('run.rate')
+CREATE TABLE controls_in_force (
+    batch_id INTEGER NOT NULL REFERENCES batches (id),
+    name     TEXT NOT NULL,
+    value    TEXT,                                -- JSON, as the job file writes it
+    control  INTEGER NOT NULL REFERENCES controls (id),
+    PRIMARY KEY (batch_id, name)
+) STRICT, WITHOUT ROWID;
+-- jobs whose executions are to be let go
+CREATE TABLE cancel_requests (
+    job     INTEGER PRIMARY KEY REFERENCES jobs (id),
+    control INTEGER NOT NULL REFERENCES controls (id)
+) STRICT;
+"""
+
+_VERSION_7 = _VERSION_7_POLLS + _VERSION_7_CONTROL
 
 MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6, _VERSION_7)
 """Script n brings a ledger from version n to n + 1."""

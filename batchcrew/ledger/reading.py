@@ -3,6 +3,7 @@
 from batchcrew.ledger.reads.answers import AnswerReads
 from batchcrew.ledger.reads.attempts import AttemptReads
 from batchcrew.ledger.reads.batches import BatchReads
+from batchcrew.ledger.reads.controls import ControlReads
 from batchcrew.ledger.reads.failures import FailureReads
 from batchcrew.ledger.reads.jobs import JobReads
 from batchcrew.ledger.reads.rechecks import RecheckReads
@@ -12,7 +13,16 @@ from batchcrew.ledger.reads.status import StatusReads
 
 
 class Reading(
-    BatchReads, JobReads, AttemptReads, RecheckReads, RunReads, StatusReads, ResultReads, FailureReads, AnswerReads
+    BatchReads,
+    JobReads,
+    AttemptReads,
+    RecheckReads,
+    RunReads,
+    StatusReads,
+    ResultReads,
+    FailureReads,
+    AnswerReads,
+    ControlReads,
 ):
     """The read methods that `Ledger` and `LedgerReader` share.
 

@@ -33,6 +33,10 @@ UPDATE jobs SET state = json_extract(before_retry, '$.state'), reason = former(b
 WHERE batch_id = :batch AND state = 'pending' AND before_retry IS NOT NULL
 """
 _NAMED = " AND job_id IN (SELECT value FROM json_each(:jobs))"
+# a job that ended before its run read the request must not be cancelled later
+_FORGET_CANCELS = (
+    "DELETE FROM cancel_requests WHERE job IN (SELECT id FROM jobs WHERE batch_id = ? AND state <> 'open')"
+)
 _UNKNOWN = """
 SELECT value FROM json_each(:jobs)
 WHERE NOT EXISTS (SELECT 1 FROM jobs WHERE batch_id = :batch AND job_id = value) LIMIT 1
@@ -98,6 +102,7 @@ async def put_back(
     """
     await require_jobs(connection, key, selection.job_ids, "nothing was reset")
     where, parameters = _where(key, selection)
+    await connection.execute(_FORGET_CANCELS, (key.id,))
     changed = (await connection.execute(f"{_PUT_BACK} {where}", {**parameters, "now": now})).rowcount
     if most is not None and changed > most:
         raise UsageError(f"{changed} jobs match by now, not {most}; nothing was reset: run the same command again")

@@ -85,6 +85,23 @@ class SpillFile:
             ) from error
         self._end = len(HEADER)
 
+    def grow(self, kickoffs: int) -> None:
+        """Make the file as large as this many kickoffs need.
+
+        Raises:
+            LedgerError: the disk has no space for it; the file is as it was.
+        """
+        size = len(HEADER) + kickoffs * BYTES_PER_KICKOFF
+        with self._lock:
+            if self._descriptor is None or size <= self._size:
+                return
+            try:
+                _write_all(self._descriptor, bytes(size - self._size), self._size)
+                os.fsync(self._descriptor)
+            except OSError as error:
+                raise LedgerError(f"{self.path} cannot be extended: {error.strerror}") from error
+            self._size = size
+
     def add(self, kickoff: SpilledKickoff) -> bool:
         """Write one kickoff and sync it; return False if the file is full, was never reserved, or cannot be written."""
         record = _record(kickoff)

@@ -26,7 +26,11 @@ from batchcrew.model.job import JobState
 _NOTHING_RUNS = (
     "NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.job = jobs.id AND a.state IN ('intended', 'kicked_off'))"
 )
-_PENDING = "FROM jobs WHERE batch_id = :batch AND present = 1 AND state = 'pending' AND crew = :crew"
+NOT_CANCELLED = "NOT EXISTS (SELECT 1 FROM cancel_requests AS c WHERE c.job = jobs.id)"
+"""No operator has cancelled the job; it may become pending before a run carries that out."""
+_PENDING = (
+    f"FROM jobs WHERE batch_id = :batch AND present = 1 AND state = 'pending' AND crew = :crew AND {NOT_CANCELLED}"
+)
 _DUE_RETRIES = f"{_PENDING} AND not_before > '' AND not_before <= :now AND {_NOTHING_RUNS}"
 # pending -> open, and the attempt's intent: durable before the POST leaves
 _NEXT_JOBS = f"""
@@ -64,6 +68,7 @@ _END_JOB = Statement(
 # of a kickoff that was answered with the result; statements of a group run in any order, so that it names no state
 _ANSWERED_AT_ONCE = Statement("UPDATE attempts SET kickoff_id = ?, kicked_off_at = ? WHERE id = ?")
 _SAVE_STREAKS = Statement("UPDATE batches SET failure_streak = ? WHERE batch = ?")
+_CANCELLED = Statement("DELETE FROM cancel_requests WHERE job = ?", strict=False)
 _ADD_TASK = Statement("INSERT INTO task_results VALUES (?, ?, ?, ?, ?, ?)")
 # the only copy of a paid result is not given up with its group
 _PRECIOUS = {
@@ -196,6 +201,8 @@ def end(
     ]
     if not attempt.superseded:
         changes.append((_END_JOB, [(outcome.job_state.value, *job_reason, not_before, refunded, now, attempt.job_key)]))
+    if outcome.job_state is JobState.CANCELLED:
+        changes.append((_CANCELLED, [(attempt.job_key,)]))
     if failure_streaks is not None and not attempt.answered_at_once:
         changes.append(save_streaks(attempt, failure_streaks))
     if execution is not None and execution.tasks:

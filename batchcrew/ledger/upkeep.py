@@ -18,12 +18,15 @@ ON CONFLICT (url, day) DO UPDATE SET kickoffs = kickoffs + excluded.kickoffs
 _ATTEMPTS = "SELECT a.id FROM jobs AS j JOIN attempts AS a ON a.job = j.id WHERE j.batch_id = ?"
 _DELETIONS = (
     f"DELETE FROM task_results WHERE attempt_id IN ({_ATTEMPTS})",
+    "DELETE FROM cancel_requests WHERE job IN (SELECT id FROM jobs WHERE batch_id = ?)",
     "DELETE FROM attempts WHERE job IN (SELECT id FROM jobs WHERE batch_id = ?)",
     "DELETE FROM jobs WHERE batch_id = ?",
     "DELETE FROM paces WHERE batch_id = ?",
     "DELETE FROM run_crews WHERE run_id IN (SELECT id FROM runs WHERE batch_id = ?)",
     "DELETE FROM concurrency_changes WHERE run_id IN (SELECT id FROM runs WHERE batch_id = ?)",
     "DELETE FROM runs WHERE batch_id = ?",
+    "DELETE FROM controls_in_force WHERE batch_id = ?",
+    "DELETE FROM controls WHERE batch_id = ?",
     "DELETE FROM batches WHERE id = ?",
 )
 

@@ -140,6 +140,13 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class Controlled:
+    """A command of an operator has reached the run: `paused by alice@host: no new jobs will start`."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerChosen:
     """The ledger is not in the current folder."""
 
@@ -165,6 +172,7 @@ Event: TypeAlias = (
     | Progressed
     | AttemptEnded
     | Warned
+    | Controlled
     | LedgerChosen
     | Stopping
 )

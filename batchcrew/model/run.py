@@ -90,6 +90,8 @@ class StopReason(StrEnum):
     CANARY = "canary"  # too few of the first jobs succeeded
     MISSING_INPUTS = "missing_inputs"  # most jobs are missing an input that their crew requires
     BUDGET = "budget"  # max_kickoffs of the batch, or of a crew's month, is used up
+    PAUSED = "paused"  # `batchcrew pause`
+    COMMAND = "command"  # `batchcrew stop`
     LEDGER = "ledger"  # it cannot be written
     FILE_DESCRIPTORS = "file_descriptors"  # this machine has none left for a connection
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchcrew.model.attempt import AttemptState
+from batchcrew.model.control import Control, ControlLine
 from batchcrew.model.execution import Json, TaskResult
 from batchcrew.model.failures import FailureGroups
 from batchcrew.model.job import JobState
@@ -92,6 +93,8 @@ class RunLine:
     """Why it stopped with work left: a word of `StopReason`."""
     stop_detail: str | None = None
     """The same as a sentence."""
+    commands: tuple[ControlLine, ...] = ()
+    """Commands that operators gave to the batch from its start to that of the next run, the latest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +149,8 @@ class BatchStatus:
     """The latest failed or held jobs (the first few)."""
     failures: FailureGroups = field(default_factory=FailureGroups)
     duplicates: tuple[str, ...] = ()
+    control: Control = field(default_factory=Control)
+    """What operators have requested."""
     without_output_jobs: tuple[str, ...] = ()
     """The ids of jobs that succeeded without an output (the first few)."""
 

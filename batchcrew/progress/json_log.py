@@ -13,6 +13,7 @@ from batchcrew.model.attempt import Attempt
 from batchcrew.model.events import (
     AttemptEnded,
     ConcurrencyChanged,
+    Controlled,
     Event,
     KickedOff,
     KickoffSent,
@@ -54,6 +55,26 @@ class JsonLogProgress:
             case RunStarted():
                 self._batch, self._run = event.batch, event.run_id
                 self._say("run_started", jobs=event.counts.total, left=event.counts.left, ledger=event.ledger)
+            case KickedOff() | Progressed() | AttemptEnded():
+                self._attempt(event)
+            case Warned():
+                self._say("warning", message=event.text)
+            case LedgerChosen(ledger):
+                self._say("ledger", ledger=ledger)
+            case ConcurrencyChanged(crew, before, after, reason):
+                self._say("concurrency", crew=crew, before=before, after=after, reason=reason)
+            case RetriesHeldBack(crew):
+                self._say("retries_held_back", crew=crew)
+            case Controlled(message):
+                self._say("control", message=message)
+            case Stopping(detail, in_flight):
+                self._say("stopping", detail=detail, in_flight=in_flight)
+            case KickoffSent() | Polled() | Understood():
+                if self._verbose:
+                    self._request(event)
+
+    def _attempt(self, event: KickedOff | Progressed | AttemptEnded) -> None:
+        match event:
             case KickedOff(attempt, taken_up):
                 self._say("taken_up" if taken_up else "kicked_off", **_of(attempt))
             case Progressed(attempt, execution):
@@ -75,19 +96,6 @@ class JsonLogProgress:
                     seconds=None if seconds is None else round(seconds, 3),
                     retry_in=outcome.retry_in,
                 )
-            case Warned():
-                self._say("warning", message=event.text)
-            case LedgerChosen(ledger):
-                self._say("ledger", ledger=ledger)
-            case ConcurrencyChanged(crew, before, after, reason):
-                self._say("concurrency", crew=crew, before=before, after=after, reason=reason)
-            case RetriesHeldBack(crew):
-                self._say("retries_held_back", crew=crew)
-            case Stopping(detail, in_flight):
-                self._say("stopping", detail=detail, in_flight=in_flight)
-            case KickoffSent() | Polled() | Understood():
-                if self._verbose:
-                    self._request(event)
 
     def _request(self, event: KickoffSent | Polled | Understood) -> None:
         match event:

@@ -11,7 +11,16 @@ from batchcrew.base.clock import Clock
 from batchcrew.base.quantities import format_duration
 from batchcrew.base.text import clean_text
 from batchcrew.model.attempt import AttemptState
-from batchcrew.model.events import AttemptEnded, Event, LedgerChosen, Progressed, RunStarted, Stopping, Warned
+from batchcrew.model.events import (
+    AttemptEnded,
+    Controlled,
+    Event,
+    LedgerChosen,
+    Progressed,
+    RunStarted,
+    Stopping,
+    Warned,
+)
 from batchcrew.model.execution import ExecutionState
 from batchcrew.model.job import JobState
 from batchcrew.progress.lines import Lines, warning_line
@@ -63,6 +72,8 @@ class PlainProgress:
                 self._ended(event)
             case Warned():
                 self._say_some("warnings", warning_line(event))
+            case Controlled(message) if not self._brief:
+                self._say(clean_text(message, limit=_LONGEST))
             case LedgerChosen(ledger):
                 self._say(f"ledger: {clean_text(ledger)}")
             case Stopping(detail, in_flight):

@@ -14,6 +14,7 @@ from batchcrew.model.attempt import Attempt, AttemptState
 from batchcrew.model.events import (
     AttemptEnded,
     ConcurrencyChanged,
+    Controlled,
     Event,
     KickedOff,
     KickoffSent,
@@ -144,7 +145,15 @@ class Tally:
                 self.stopping = detail
             case KickoffSent(attempt):  # a crew that answers with the result is busy from now on
                 self.in_flight.setdefault(attempt.attempt_id, Watched(attempt, self.clock.monotonic()))
-            case Warned() | LedgerChosen() | Polled() | Understood() | ConcurrencyChanged() | RetriesHeldBack():
+            case (
+                Warned()
+                | LedgerChosen()
+                | Polled()
+                | Understood()
+                | ConcurrencyChanged()
+                | RetriesHeldBack()
+                | Controlled()
+            ):
                 pass
 
     def _age(self, attempt: Attempt) -> float:

@@ -15,6 +15,7 @@ from batchcrew.base.text import HARMFUL_IN_BLOCK
 from batchcrew.model import exit_codes
 from batchcrew.model.run import Counts, JobLine, Plan, RunResult
 from batchcrew.model.views import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail, RunLine
+from batchcrew.reports.control import command_json, control_json
 from batchcrew.reports.crew_check import CrewCheck
 from batchcrew.reports.export.csv_format import writable
 from batchcrew.reports.failures import brief_json
@@ -42,14 +43,15 @@ def runs_json(lines: Sequence[RunLine]) -> list[JsonDict]:
     """Return every field of each `RunLine`, the newest run first.
 
     `[{"run_id", "batch", "kind", "started_at", "ended_at", "running", "kickoffs", "cost", "exit_code", "stopped",
-    "stop_detail"}]`; a run that neither runs nor has an `ended_at` was killed.
+    "stop_detail", "commands"}]`; a run that neither runs nor has an `ended_at` was killed. `commands` are those that
+    operators have given since its start (see `command_json`).
     """
-    return [asdict(line) for line in lines]
+    return [{**asdict(line), "commands": [command_json(each) for each in line.commands]} for line in lines]
 
 
 def status_json(status: BatchStatus) -> JsonDict:
-    """Return the keys of `list_json`, `in_flight`, `slots`, `due_retries`, `failing` (a few jobs), `failure_groups`
-    (the largest; see `brief_json`) and `possible_duplicates` (job_ids).
+    """Return the keys of `list_json`, `in_flight`, `slots`, `due_retries`, `control` (see `control_json`), `failing` (a
+    few jobs), `failure_groups` (the largest; see `brief_json`) and `possible_duplicates` (job_ids).
 
     Each of `in_flight` is `{"job_id", "crew", "kickoff_id", "since", "current_task", "completed_tasks",
     "total_tasks", "status_word", "unclear_answer"}`, each of `slots` `{"crew", "slots", "since", "reason"}`,
@@ -60,6 +62,7 @@ def status_json(status: BatchStatus) -> JsonDict:
         "in_flight": [_in_flight(entry) for entry in status.in_flight],
         "slots": [asdict(each) for each in status.slots],
         "due_retries": [asdict(each) for each in status.due_retries],
+        "control": control_json(status.control),
         "failing": [_job(line) for line in status.failing],
         "failure_groups": [brief_json(group) for group in status.failures.groups],
         "possible_duplicates": list(status.duplicates),

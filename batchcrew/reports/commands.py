@@ -49,6 +49,11 @@ def status_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
     return _command(program, "status", [batch], (), ledger)
 
 
+def control_command(name: str, batch: str, ledger: str, *options: str, program: str = PROGRAM) -> str:
+    """Return the command that controls the batch: `pause`, `unpause`, `set`, `cancel` or `stop`."""
+    return _command(program, name, [batch], options, ledger)
+
+
 def failures_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
     """Return the command that explains the failures of the batch."""
     return _command(program, "failures", [batch], (), ledger)

@@ -1,12 +1,13 @@
 """What `runs` prints: one line a run; at a terminal, why it stopped is below."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from batchcrew.base.clock import from_text
 from batchcrew.base.quantities import format_duration
 from batchcrew.base.text import clean_name, clean_text
 from batchcrew.model.views import RunLine
+from batchcrew.reports.control import command_text
 from batchcrew.reports.tables import table_with_below
 
 _NAME_COLUMNS = 32
@@ -24,8 +25,20 @@ def render_runs(lines: Sequence[RunLine], now: datetime, *, with_batch: bool, wi
     if not lines:
         return "no runs yet"
     header = ["batch", "kind", "started", "duration", "kickoffs", "cost", "exit", "why it stopped"]
-    rows = [_row(line, now, with_batch=with_batch) for line in lines]
+    rows = [row for line in lines for row in _rows(line, now, with_batch=with_batch)]
     return "\n".join(table_with_below(header, rows, right={3, 4, 5, 6}, width=width))
+
+
+def _rows(line: RunLine, now: datetime, *, with_batch: bool) -> Iterator[list[str]]:
+    """Yield the commands that were given after the run's start, the latest first, and then the run."""
+    batch = clean_name(line.batch, _NAME_COLUMNS) if with_batch else ""
+    for each in line.commands:
+        yield [batch, clean_text(each.command), _second(each.given.at), "", "", "", "", command_text(each)]
+    yield _row(line, now, with_batch=with_batch)
+
+
+def _second(moment: str) -> str:
+    return f"{from_text(moment):%Y-%m-%d %H:%M:%SZ}"
 
 
 def _row(line: RunLine, now: datetime, *, with_batch: bool) -> list[str]:
@@ -37,7 +50,7 @@ def _row(line: RunLine, now: datetime, *, with_batch: bool) -> list[str]:
     return [
         clean_name(line.batch, _NAME_COLUMNS) if with_batch else "",
         line.kind,
-        f"{from_text(line.started_at):%Y-%m-%d %H:%M:%SZ}",
+        _second(line.started_at),
         duration,
         str(line.kickoffs),
         clean_text(line.cost or ""),

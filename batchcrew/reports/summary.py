@@ -9,6 +9,7 @@ from batchcrew.model.run import Counts, JobLine, RunResult, StopReason
 from batchcrew.model.views import JobDetail
 from batchcrew.reports.commands import (
     attach_command,
+    control_command,
     export_command,
     failures_command,
     keep_command,
@@ -26,15 +27,23 @@ _ID_COLUMNS = 24
 _ENOUGH_KICKOFFS = 3
 """Kickoffs of a run from which its rate says something."""
 _LINE_COLUMNS = 78
+_ON_PURPOSE = {
+    None,
+    StopReason.SIGNAL,
+    StopReason.MAX_RUNTIME,
+    StopReason.LIMIT,
+    StopReason.PAUSED,
+    StopReason.COMMAND,
+}
 
 
 def went_well(result: RunResult) -> bool:
     """Return whether to report success to a monitor: no job failed or is held, and the next run can resume the rest.
 
-    Work that is left by `max_runtime`, `--limit` or a signal needs only the next run, not the operator.
+    Work that is left by `max_runtime`, `--limit`, a signal, `pause` or `stop` needs nothing but another run.
     """
     counts = result.counts
-    if result.stopped not in {None, StopReason.SIGNAL, StopReason.MAX_RUNTIME, StopReason.LIMIT}:
+    if result.stopped not in _ON_PURPOSE:
         return False
     return bool(counts.left) or counts.succeeded == counts.total
 
@@ -201,6 +210,8 @@ def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
     """Yield (purpose, command) of what you may do next, the likeliest first."""
     counts, batch, ledger, program = result.counts, result.batch, result.ledger, result.program
     run = run_command(result.jobfile, ledger, *result.jobfile_options, program=program) if result.jobfile else ""
+    if result.stopped is StopReason.PAUSED:
+        yield "unpause", control_command("unpause", batch, ledger, program=program)
     if counts.left and run:
         yield "resume", run
     if result.unsure:

@@ -13,6 +13,7 @@ from batchcrew.base.text import clean_block, clean_name, clean_text, display_wid
 from batchcrew.model.run import Plan
 from batchcrew.model.views import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail
 from batchcrew.reports.commands import PROGRAM, failures_command
+from batchcrew.reports.control import control_lines
 from batchcrew.reports.crew_check import CrewCheck, SampleJob
 from batchcrew.reports.export.csv_format import json_text, writable
 from batchcrew.reports.failures import failure_lines
@@ -97,6 +98,7 @@ def render_status(
         lines.append(f"  last run: {clean_text(line.last_run_at)} ({_ago(line.last_run_at, now)} ago{exit_code})")
     if total := totals_line(line.totals):
         lines.append(f"  {total}")
+    lines += [f"  {text}" for text in control_lines(status.control, line.batch, now, ledger, program)]
     lines += [
         f"  concurrency auto: crew {clean_text(each.crew)} has {each.slots} slots since {_ago(each.since, now)} ago"
         f" ({clean_text(each.reason)})"

@@ -10,7 +10,7 @@ from typing import Self
 
 from batchcrew.base.clock import to_text
 from batchcrew.config.crews import CrewSettings
-from batchcrew.config.limits import Canary
+from batchcrew.config.limits import Canary, MaxKickoffs
 from batchcrew.crew import crew_address
 from batchcrew.engine.context import RunContext
 from batchcrew.ledger import MonthBudget
@@ -79,6 +79,12 @@ class KickoffBudget:
     def __init__(self, limits: list[Limit], canary: CanaryWatch | None) -> None:
         self._limits = limits
         self._canary = canary
+        self._spent = 0
+        """Kickoffs of this run that were not refused."""
+        self._kept = len(limits)
+        """The limits that no setting changes come first."""
+        self._used_before: int | None = None
+        """Kickoffs of the batch in earlier runs; None: not needed so far."""
 
     @classmethod
     async def read(cls, context: RunContext, limit: int | None) -> Self:
@@ -88,28 +94,36 @@ class KickoffBudget:
             limit: most kickoffs of this run (`--limit`); 0 only watches executions in progress.
         """
         limits = []
-        ledger, batch, settings = context.ledger, context.batch, context.settings
-        most = settings.max_kickoffs
+        ledger, batch, canary = context.ledger, context.batch, context.settings.canary
         if limit is not None:
             message = f"the limit of {limit} kickoffs for this run is reached" if limit else "only watching"
             limits.append(Limit(limit, StopReason.LIMIT, message))
+        watched = canary is not None and not await ledger.canary_passed(batch)
+        budget = cls(limits, CanaryWatch.of(canary, await ledger.counts(batch)) if canary and watched else None)
+        await budget.change(context.settings.max_kickoffs, context)
+        return budget
+
+    async def change(self, most: MaxKickoffs | None, context: RunContext) -> None:
+        """Replace the limits of `max_kickoffs`; what this run has spent counts."""
+        limits = self._limits[: self._kept]
+        if most is not None and most.batch is not None and self._used_before is None:
+            self._used_before = await context.ledger.kickoffs(context.batch, before=context.run_id)
         if most is not None and most.run is not None:
-            limits.append(Limit(most.run, StopReason.LIMIT, f"max_kickoffs of the run ({most.run}) is reached"))
-        if most is not None and most.batch is not None:
-            left = most.batch - await ledger.kickoffs(batch)
-            limits.append(Limit(left, StopReason.BUDGET, f"max_kickoffs of the batch ({most.batch}) is used up"))
-        canary = settings.canary
-        if canary is None or await ledger.canary_passed(batch):
-            return cls(limits, None)
-        return cls(limits, CanaryWatch.of(canary, await ledger.counts(batch)))
+            message = f"max_kickoffs of the run ({most.run}) is reached"
+            limits.append(Limit(most.run - self._spent, StopReason.LIMIT, message))
+        if most is not None and most.batch is not None and self._used_before is not None:
+            message = f"max_kickoffs of the batch ({most.batch}) is used up"
+            limits.append(Limit(most.batch - self._used_before - self._spent, StopReason.BUDGET, message))
+        self._limits = limits
 
     def available(self) -> float:
         """Return the number of kickoffs that may leave now."""
-        limits = min((limit.left for limit in self._limits), default=math.inf)
+        limits = max(0, min((limit.left for limit in self._limits), default=math.inf))
         return limits if self._canary is None else min(limits, self._canary.left)
 
     def spend(self, kickoffs: int) -> None:
         """Record kickoffs that leave now."""
+        self._spent += kickoffs
         for limit in self._limits:
             limit.left -= kickoffs
         if self._canary is not None:
@@ -122,6 +136,7 @@ class KickoffBudget:
             refused: its kickoff cost nothing.
         """
         if refused:
+            self._spent -= 1
             for limit in self._limits:
                 limit.left += 1
         if self._canary is not None:

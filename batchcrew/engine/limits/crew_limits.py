@@ -45,6 +45,8 @@ class CrewLimits:
         self, settings: CrewLimitSettings, *, clock: Clock, rng: random.Random, on_change: OnChange = ignore_change
     ) -> None:
         breaker = settings.breaker
+        self._clock = clock
+        self._on_change = on_change
         self.slots = Slots(settings.slots)
         self.adaptive = AdaptiveLimit(self.slots, clock, on_change) if settings.adaptive else None
         self.throttle = Throttle(self.slots, clock=clock, rng=rng, adapts=self.adaptive is None)
@@ -56,6 +58,29 @@ class CrewLimits:
         self.silence = Silence(clock, give_up=breaker.give_up)
         """Of the status requests; it decides while their breaker is closed."""
         self.reachability = Reachability(clock, unreachable=settings.unreachable, give_up=breaker.give_up)
+
+    def resize(self, slots: int, *, adaptive: bool, reason: str) -> None:
+        """Change the crew's concurrency while executions are in progress.
+
+        Args:
+            slots: most executions in progress; those above it end first.
+            adaptive: find out how many of the slots the crew can use.
+            reason: recorded with the new number of slots where it is, or was, found out.
+        """
+        before, was_adaptive = self.slots.limit, self.adaptive is not None
+        if adaptive == was_adaptive:
+            self.slots.resize(slots, grow=not adaptive)
+        elif adaptive:
+            self.slots.resize(slots, grow=False)
+            self.adaptive = AdaptiveLimit(self.slots, self._clock, self._on_change)
+            self.slots.restore(max(before, self.slots.limit))  # the crew runs as many already
+        else:
+            self.adaptive = None
+            self.slots.resize(slots)
+            self.slots.restore(slots)
+        self.throttle.change(adapts=not adaptive)
+        if (adaptive or was_adaptive) and self.slots.limit != before:
+            self._on_change(before, self.slots.limit, reason)
 
     @property
     def breakers(self) -> tuple[Breaker, ...]:

@@ -19,15 +19,32 @@ class RateLimiter:
     """
 
     def __init__(self, rate: Rate | None, clock: Clock, *, burst: bool = False) -> None:
+        self._clock = clock
+        self._burst = burst
+        self._next = -math.inf
+        self._use(rate)
+
+    def _use(self, rate: Rate | None) -> None:
         self._interval = rate.interval_seconds if rate else 0.0
+        self._period = max(rate.period_seconds, self._interval) if rate else 0.0
         self._at_once = 1
         self._credit = CATCH_UP_SECONDS
         if rate is not None:
-            self._at_once = max(1, int(rate.count if burst else CATCH_UP_SECONDS / self._interval))
-            if burst:  # ticks do not come exactly on time, mostly a little late
+            self._at_once = max(1, int(rate.count if self._burst else CATCH_UP_SECONDS / self._interval))
+            if self._burst:  # ticks do not come exactly on time, mostly a little late
                 self._credit = self._interval
-        self._clock = clock
-        self._next = -math.inf
+
+    def change(self, rate: Rate | None) -> None:
+        """Replace the rate: the next kickoff may leave one new interval after the latest one."""
+        before = self._interval
+        self._use(rate)
+        if before and self._interval and self._next > -math.inf:
+            self._next += self._interval - before
+        self._limit_wait()
+
+    def _limit_wait(self) -> None:
+        """Wait no longer than this rate can require: the latest kickoffs may have left under a lower one."""
+        self._next = min(self._next, self._clock.monotonic() + self._period)
 
     def available(self) -> float:
         """Return the number of kickoffs that may leave now (`inf` without a rate)."""
@@ -60,3 +77,4 @@ class RateLimiter:
         """Restore what an earlier run had spent `ago` seconds ago."""
         if next_in is not None:
             self._next = max(self._next, self._clock.monotonic() + next_in - ago)
+            self._limit_wait()

@@ -24,7 +24,6 @@ class RunLimits:
 
     def __init__(self, context: RunContext, *, kickoffs: int | None = None) -> None:
         settings, self._context = context.settings, context
-        self._concurrency = settings.most_in_progress
         self._most = kickoffs
         self._rate_limiter = RateLimiter(settings.rate, context.clock, burst=context.single_pass)
         self._budget = KickoffBudget([], None)
@@ -34,6 +33,12 @@ class RunLimits:
             clock=context.clock,
             single_pass=context.single_pass,
         )
+
+    async def settings_changed(self) -> None:
+        """Apply settings that have changed during the run."""
+        settings = self._context.settings
+        self._rate_limiter.change(settings.rate)
+        await self._budget.change(settings.max_kickoffs, self._context)
 
     async def read(self) -> str | None:
         """Read what the batch has spent and how its crews failed. Returns what to report of a probe, if one starts."""
@@ -103,7 +108,7 @@ class RunLimits:
         return self._streaks.why_no_probe(crews)
 
     def _without_rate(self, crew: CrewLoad, crews: Collection[CrewLoad]) -> float:
-        free = self._concurrency - sum(each.in_use for each in crews)
+        free = self._context.settings.most_in_progress - sum(each.in_use for each in crews)
         if free < 1:
             return 0
         return min(free, self._budget.available(), self._streaks.available(crew, crews))

@@ -77,6 +77,16 @@ class Slots:
         """Raise the limit by one slot, up to the crew's concurrency."""
         self._limit = min(self.most, self._limit + 1)
 
+    def resize(self, most: int, *, grow: bool = True) -> None:
+        """Change the crew's concurrency. Slots in use above it are released as their attempts end.
+
+        Args:
+            grow: use a higher concurrency at once, unless the limit was lowered because the crew refused kickoffs.
+        """
+        was_lowered = self._limit < self.most
+        self.most = most
+        self._limit = most if grow and not was_lowered else min(self._limit, most)
+
     def restore(self, limit: int) -> None:
         """Restore the limit that an earlier tick has saved."""
         self._limit = min(self.most, limit)

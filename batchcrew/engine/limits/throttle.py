@@ -43,6 +43,11 @@ class Throttle:
         self._rounds = 1
         self._warned_at = -math.inf
 
+    def change(self, *, adapts: bool) -> None:
+        """Change whether a 429 cuts the slots."""
+        self._adapts = adapts
+        self._round = 0
+
     @property
     def is_open(self) -> bool:
         """Whether kickoffs may leave."""

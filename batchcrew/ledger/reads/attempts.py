@@ -99,12 +99,16 @@ class AttemptReads(Reads):
             (key.id,),
         )
 
-    async def kickoffs(self, key: BatchKey) -> int:
-        """Return the number of kickoffs that the batch has used: every attempt that was not refused."""
+    async def kickoffs(self, key: BatchKey, *, before: str | None = None) -> int:
+        """Return the number of kickoffs that the batch has used: every attempt that was not refused.
+
+        Args:
+            before: do not count those of the run with this id.
+        """
         return await self._count(
             "SELECT count(*) FROM jobs AS j JOIN attempts AS a ON a.job = j.id"
-            " WHERE j.batch_id = ? AND a.state <> 'rejected'",
-            (key.id,),
+            " WHERE j.batch_id = ? AND a.state <> 'rejected' AND a.run_id IS NOT ?",
+            (key.id, before),
         )
 
     async def addresses(self, key: BatchKey) -> frozenset[tuple[str, str]]:

@@ -8,6 +8,7 @@ from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.fetch import one, rows
 from batchcrew.ledger.json_text import decode_json, encode_json
 from batchcrew.ledger.reads.base import Reads
+from batchcrew.ledger.transitions import NOT_CANCELLED
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, JobLine
 
@@ -146,7 +147,9 @@ class JobReads(Reads):
 
     async def next_start(self, key: BatchKey, crew: str) -> str | None:
         """Return when the crew's next pending job may start: UTC text, empty for now; None if no job is pending."""
-        when: str | None = await self._value(f"SELECT min(not_before) FROM jobs WHERE {PENDING}", (key.id, crew))
+        when: str | None = await self._value(
+            f"SELECT min(not_before) FROM jobs WHERE {PENDING} AND {NOT_CANCELLED}", (key.id, crew)
+        )
         return when
 
     async def missing_inputs(self, key: BatchKey, crew: str, required: Sequence[str]) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from typing import Any
 from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.json_text import decode_json
 from batchcrew.ledger.reads.base import Reads
+from batchcrew.ledger.reads.controls import commands_by_run
 from batchcrew.model.views import RunLine
 
 # the kickoffs of a run that was killed are counted: its row has no number
@@ -47,12 +48,13 @@ class RunReads(Reads):
             for row in await self._rows(_RUNS, (batch_id, batch_id, limit))
         ]
         held = {batch: await self._is_held(batch) for batch in {line.batch for line in lines if not line.ended_at}}
+        commands = await self._query(lambda connection: commands_by_run(connection, [line.run_id for line in lines]))
         newest: set[str] = set()
         seen: list[RunLine] = []
         for line in lines:  # if a batch is held, its newest row is the run that holds it
             running = not line.ended_at and held[line.batch] and line.batch not in newest
             newest.add(line.batch)
-            seen.append(replace(line, running=running))
+            seen.append(replace(line, running=running, commands=tuple(commands.get(line.run_id, ()))))
         return seen
 
     async def polled_by(self, key: BatchKey) -> Mapping[str, Any]:

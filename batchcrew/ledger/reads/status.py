@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import aiosqlite
 
 from batchcrew.base.clock import to_text
+from batchcrew.ledger import controlling
 from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.fetch import rows
 from batchcrew.ledger.reads.attempts import in_progress
@@ -39,11 +40,14 @@ class StatusReads(Reads):
 
         async def query(connection: aiosqlite.Connection) -> BatchStatus:
             line = (await self._lines(connection, key.id))[0]
+            control = await controlling.in_force(connection, key)
+            adaptive = control.overrides.get("concurrency", "auto") == "auto"
             return BatchStatus(
                 line=line,
                 in_flight=await in_progress(connection, key.id),
-                slots=await _crew_slots(connection, key.id),
+                slots=await _crew_slots(connection, key.id) if adaptive else (),
                 due_retries=await _due_retries(connection, key.id, to_text(self._clock.now())) if line.running else (),
+                control=control,
                 failing=await first_failing(connection, key.id, _SHOWN_JOBS),
                 failures=await failure_groups(connection, key.id, SHOWN_GROUPS),
                 duplicates=await first_duplicates(connection, key.id, SHOWN_DUPLICATES),

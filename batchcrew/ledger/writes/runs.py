@@ -93,6 +93,15 @@ class RunWrites(Writes):
         self._spill = await asyncio.to_thread(SpillFile, self.path, key.batch)
         await asyncio.to_thread(self._spill.reserve, kickoffs)
 
+    async def extend_spill(self, kickoffs: int) -> None:
+        """Extend the file of `reserve_spill` for more kickoffs.
+
+        Raises:
+            LedgerError: the disk has no space for it.
+        """
+        if self._spill is not None:
+            await asyncio.to_thread(self._spill.grow, kickoffs)
+
     async def pass_canary(self, key: BatchKey) -> None:
         """Record that enough of the batch's first jobs have succeeded."""
         await self._writing.change((_PASS_CANARY, [(key.id,)]))

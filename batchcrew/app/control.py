@@ -1,0 +1,232 @@
+"""Control a batch while it runs: pause, unpause, set, cancel, stop.
+
+Each command is one short transaction on the ledger, which a run of another process allows. The run looks for commands
+each second, a tick at its start; `batchcrew/engine/control.py` applies them.
+"""
+
+import getpass
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from batchcrew.app.batches import known_batch
+from batchcrew.base.clock import Clock, to_text
+from batchcrew.base.errors import BatchBusy, UsageError
+from batchcrew.base.similar import did_you_mean
+from batchcrew.config.settings import CHANGEABLE, RunSettings, with_set_values
+from batchcrew.ledger import BatchKey, BatchLock, Ledger
+from batchcrew.model.control import Control, Given
+
+WAIT_SECONDS = 5.0
+"""How long a command waits for a run to start, or to let executions go."""
+LOOK_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlRequest:
+    """Which batch is controlled, and why."""
+
+    ledger: Path
+    batch: str
+    clock: Clock
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controlled:
+    """What a command found."""
+
+    running: bool
+    """Whether a run holds the batch."""
+    before: Given | None = None
+    """Of pause and unpause: who had paused it."""
+    reset: tuple[str, ...] = ()
+    """Of `set --reset`: the settings that had been replaced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelResult:
+    """What `cancel` did, in numbers of jobs."""
+
+    pending: int
+    let_go: int
+    """Jobs whose execution was in progress, and is not watched any more."""
+    requested: int
+    """Those that the run in progress has not let go yet."""
+
+
+def operator() -> str:
+    """Return who gives the command: `user@host`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+@asynccontextmanager
+async def _opened(request: ControlRequest) -> AsyncIterator[tuple[Ledger, BatchKey, Given]]:
+    async with Ledger(request.ledger, clock=request.clock) as ledger:
+        key = await known_batch(ledger, request.batch)
+        yield ledger, key, ledger.given(operator(), request.reason or None)
+
+
+async def pause(request: ControlRequest) -> Controlled:
+    """Start no jobs of the batch until `unpause`.
+
+    Raises:
+        NotInLedger: the batch was not found.
+    """
+    async with _opened(request) as (ledger, key, given):
+        before = await ledger.pause(key, given)
+        return Controlled(running=await ledger.is_running(key), before=before)
+
+
+async def unpause(request: ControlRequest) -> Controlled:
+    """End the pause of the batch.
+
+    Raises:
+        NotInLedger: the batch was not found.
+    """
+    async with _opened(request) as (ledger, key, given):
+        before = await ledger.unpause(key, given)
+        return Controlled(running=await ledger.is_running(key), before=before)
+
+
+def parse_assignments(words: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of `NAME=VALUE` words, checked as those of a job file.
+
+    Raises:
+        UsageError: a word is not an assignment, its name is unknown, or its value is not valid.
+    """
+    values: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise UsageError(f"invalid setting: {word!r} (expected NAME=VALUE, such as concurrency=5)")
+        name = checked_name(name)
+        if name in values:
+            raise UsageError(f"duplicate setting: {name!r} (expected each once)")
+        values[name] = _parsed(name, text.strip())
+    with_set_values(RunSettings(), values)
+    return values
+
+
+def checked_name(name: str) -> str:
+    """Return the key of a setting that can be set; `max-kickoffs` is `max_kickoffs`.
+
+    Raises:
+        UsageError: it is unknown, or a setting that only a job file can change.
+    """
+    key = name.strip().replace("-", "_")
+    if key in CHANGEABLE:
+        return key
+    if key in RunSettings.model_fields:
+        raise UsageError(
+            f"{key} cannot be set (only {', '.join(CHANGEABLE)}); change it in the job file, for the next run"
+        )
+    hint = did_you_mean(key, CHANGEABLE) or f" (expected {', '.join(CHANGEABLE)})"
+    raise UsageError(f"unknown setting {name!r}{hint}")
+
+
+def _parsed(name: str, text: str) -> Any:
+    if text.lower() == "none":
+        return None
+    if not text.startswith("{"):
+        return text
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UsageError(f"invalid {name}: {text!r} (expected e.g. {{run: 100, batch: 1000}})") from None
+
+
+async def change_settings(request: ControlRequest, values: Mapping[str, Any]) -> Controlled:
+    """Replace settings of the job file until they are reset.
+
+    Raises:
+        NotInLedger: the batch was not found.
+    """
+    async with _opened(request) as (ledger, key, given):
+        await ledger.change_settings(key, values, given)
+        return Controlled(running=await ledger.is_running(key))
+
+
+async def reset_settings(request: ControlRequest, names: Sequence[str]) -> Controlled:
+    """Use the job file's values again. No names: all of them.
+
+    Raises:
+        NotInLedger: the batch was not found.
+    """
+    async with _opened(request) as (ledger, key, given):
+        reset = await ledger.reset_settings(key, names, given)
+        return Controlled(running=await ledger.is_running(key), reset=tuple(reset))
+
+
+async def in_force(request: ControlRequest) -> Control:
+    """Return what is in force for the batch.
+
+    Raises:
+        NotInLedger: the batch was not found.
+    """
+    async with _opened(request) as (ledger, key, _):
+        return await ledger.control(key)
+
+
+async def stop(request: ControlRequest) -> bool:
+    """Request the end of the run in progress. Return False if there is none; then nothing is recorded.
+
+    Raises:
+        NotInLedger: the batch was not found.
+        BatchBusy: the batch is held, but not by a run that has begun.
+    """
+    clock = request.clock
+    async with _opened(request) as (ledger, key, given):
+        until = clock.monotonic() + WAIT_SECONDS
+        while await ledger.is_running(key):
+            run_id = await ledger.current_run(key)
+            if run_id is not None:
+                await ledger.request_stop(key, run_id, given)
+                return True
+            if clock.monotonic() >= until:
+                raise BatchBusy(
+                    f"batch {key.batch} is held by a command that is not a run, or by a run that still reads its job"
+                    " file; nothing was stopped: run the same command again"
+                )
+            await clock.sleep(LOOK_SECONDS)
+        return False
+
+
+async def cancel(request: ControlRequest, job_ids: Sequence[str]) -> CancelResult:
+    """Cancel pending jobs, and let go of the executions of jobs in progress. No ids: all jobs of the batch.
+
+    Raises:
+        NotInLedger: the batch was not found, or it does not have one of the jobs; nothing was cancelled.
+    """
+    async with _opened(request) as (ledger, key, given):
+        done = await ledger.cancel(key, job_ids, given)
+        requested = await _let_go(ledger, key, request.clock) if done.in_progress else 0
+        let_go = max(0, done.in_progress - requested)
+        return CancelResult(pending=done.pending, let_go=let_go, requested=requested)
+
+
+async def _let_go(ledger: Ledger, key: BatchKey, clock: Clock) -> int:
+    """Let executions go here if no run watches them, else wait until the run does. Return how many are left."""
+    until = clock.monotonic() + WAIT_SECONDS
+    while left := await ledger.letting_go(key):
+        if not await ledger.is_running(key):
+            try:
+                async with BatchLock(ledger.path, key.batch, since=to_text(clock.now())):
+                    await ledger.let_go(key)
+            except BatchBusy:  # a run has just begun, and does it
+                pass
+        elif clock.monotonic() >= until:
+            return left
+        else:
+            await clock.sleep(LOOK_SECONDS)
+    return 0

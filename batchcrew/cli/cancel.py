@@ -1,0 +1,53 @@
+"""`batchcrew cancel`."""
+
+from pathlib import Path
+
+import click
+
+from batchcrew.app.control import cancel
+from batchcrew.base.errors import UsageError
+from batchcrew.cli.control import control_request, reason_option, shown
+from batchcrew.cli.loop import call, say
+from batchcrew.cli.options import batch_and_jobs, batch_option, ledger_option
+from batchcrew.cli.output import confirm
+from batchcrew.cli.program import current_program
+from batchcrew.reports.commands import retry_command, status_command
+
+
+@click.command()
+@click.argument("batch", required=False)
+@click.argument("jobs", nargs=-1)
+@batch_option
+@reason_option
+@ledger_option
+def command(
+    batch: str | None, jobs: tuple[str, ...], *, named_batch: str | None, reason: str | None, ledger: Path
+) -> None:
+    """Cancel JOBS of BATCH (default: all that have not ended), also while a run is in progress.
+
+    Pending jobs do not start. Executions in progress are not watched any more, but crews have no way to end them: they
+    continue, and cost money. `retry --state cancelled` undoes it.
+    """
+    name, jobs = batch_and_jobs(batch, jobs, named_batch)
+    request = control_request(name, ledger, reason)
+    done = call(cancel(request, jobs))
+    number = done.pending + done.let_go + done.requested
+    if jobs and not number:
+        shows = status_command(name, str(ledger), current_program())
+        raise UsageError(f"none of these jobs is pending or in progress; see `{shows}`")
+    confirm(f"{_jobs(number)} of {shown(name)} {'is' if number == 1 else 'are'} cancelled")
+    if done.let_go:
+        say(f"warning: {_executions(done.let_go)} not watched any more, but may still be running (and billed)")
+    if done.requested:
+        say(f"warning: the run in progress has not let go of {done.requested} of them yet; see `status`")
+    if number:
+        undo = retry_command(name, str(ledger), "--state cancelled", program=current_program(), job_ids=jobs)
+        say(f"to run cancelled jobs after all: {undo}")
+
+
+def _jobs(number: int) -> str:
+    return "1 job" if number == 1 else f"{number} jobs"
+
+
+def _executions(number: int) -> str:
+    return "1 execution is" if number == 1 else f"{number} executions are"

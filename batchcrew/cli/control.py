@@ -1,0 +1,28 @@
+"""What the commands `pause`, `unpause`, `set`, `cancel` and `stop` share."""
+
+from pathlib import Path
+
+from batchcrew.app.control import ControlRequest
+from batchcrew.base.clock import SystemClock
+from batchcrew.base.text import clean_name
+from batchcrew.cli.options import existing, option
+from batchcrew.cli.program import current_program
+from batchcrew.reports.commands import control_command
+
+reason_option = option("--reason", metavar="TEXT", help="Why, for the ledger; `status` and `runs` show it.")
+_NAME_COLUMNS = 60
+
+
+def control_request(batch: str, ledger: Path, reason: str | None = None) -> ControlRequest:
+    """Return the request of a command."""
+    return ControlRequest(ledger=existing(ledger), batch=batch, clock=SystemClock(), reason=reason)
+
+
+def shown(batch: str) -> str:
+    """Return the name of a batch as a harmless part of a line."""
+    return clean_name(batch, _NAME_COLUMNS)
+
+
+def command_of(name: str, request: ControlRequest, *options: str) -> str:
+    """Return a command for the same batch."""
+    return control_command(name, request.batch, str(request.ledger), *options, program=current_program())

@@ -1,0 +1,73 @@
+"""Make the lanes of a run's crews, and change their limits when the settings change."""
+
+import asyncio
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
+
+from batchcrew.config.crews import CrewSettings
+from batchcrew.config.settings import RunSettings
+from batchcrew.engine.context import Crews, RunContext
+from batchcrew.engine.crew_lane import CrewLane
+from batchcrew.engine.earlier_attempts import EarlierAttempts
+from batchcrew.engine.limits.crew_limits import CrewLimits, CrewLimitSettings
+from batchcrew.engine.limits.run_limits import RunLimits
+
+
+def make_lanes(
+    context: RunContext, crews: Crews, earlier: EarlierAttempts, changed: asyncio.Event, *, unreachable: float
+) -> dict[str, CrewLane]:
+    """Return a lane for each crew, by its name.
+
+    Args:
+        changed: set when the answer to "which jobs may start now?" may have changed.
+        unreachable: seconds without any answer after which a crew is given up.
+    """
+    return {name: _lane(name, context, crews, earlier, changed, unreachable) for name in crews.settings}
+
+
+def _lane(
+    name: str,
+    context: RunContext,
+    crews: Crews,
+    earlier: EarlierAttempts,
+    changed: asyncio.Event,
+    unreachable: float,
+) -> CrewLane:
+    crew, settings = crews.settings[name], context.settings
+    limits = CrewLimitSettings(
+        slots=_slots(crew, settings),
+        adaptive=settings.adaptive,
+        rate=crew.rate,
+        breaker=settings.breaker,
+        burst=context.single_pass,
+        unreachable=unreachable,
+    )
+    return CrewLane(
+        name,
+        crews.clients[name],
+        CrewLimits(limits, clock=context.clock, rng=context.rng, on_change=partial(context.slots_changed, name)),
+        environment=context.environment,
+        changed=changed,
+        former=earlier.former_addresses(name),
+    )
+
+
+def resize_lanes(lanes: Mapping[str, CrewLane], crews: Crews, settings: RunSettings, reason: str) -> None:
+    """Give each crew the slots that the settings allow now."""
+    for name, lane in lanes.items():
+        lane.limits.resize(_slots(crews.settings[name], settings), adaptive=settings.adaptive, reason=reason)
+
+
+def kickoff_waits(lanes: Collection[CrewLane], limits: RunLimits) -> Iterator[float]:
+    """Yield, for each crew with pending jobs, the seconds until a kickoff may leave.
+
+    Where an execution must end first, that wakes the loop.
+    """
+    for lane in lanes:
+        crew_opens, run_opens = lane.opens_in(), limits.opens_in(lane, lanes)
+        if crew_opens is not None and run_opens is not None and not lane.exhausted:
+            yield max(crew_opens, run_opens, 0.001)
+
+
+def _slots(crew: CrewSettings, settings: RunSettings) -> int:
+    return min(crew.concurrency or settings.most_in_progress, settings.most_in_progress)
