@@ -249,7 +249,8 @@ class AttemptTask:
                 self._leave(observed)
                 return None
             answer = observed.answer
-            self._context.observe(Polled(self.attempt, answer))
+            if self._context.environment.verbose:
+                self._context.observe(Polled(self.attempt, answer))
             match answer:
                 case Unusable(reason):
                     server.give_up(reason)
