@@ -73,7 +73,7 @@ class JsonLogProgress:
                     job_state=outcome.job_state.value,
                     reason=outcome.reason,
                     seconds=None if seconds is None else round(seconds, 3),
-                    retry_in=outcome.retry_in,
+                    retry_in=outcome.retry_in or None,  # a refused kickoff is sent again when the crew allows it
                 )
             case Warned():
                 self._say("warning", message=event.text)
