@@ -23,6 +23,8 @@ from batchcrew.model import exit_codes
 
 __all__ = ["COMMANDS", "batchcrew", "main"]
 
+GARBAGE_THRESHOLD = 5_000
+"""New objects after which Python searches for garbage: an attempt makes hundreds, and nearly all are freed at once."""
 COMPLETION = "_BATCHCREW_COMPLETE"
 """The variable by which a shell requests completions from click."""
 
@@ -48,6 +50,7 @@ def _loaded(name: str) -> click.Command:
         return COMMANDS[name].load()
     finally:
         gc.freeze()
+        gc.set_threshold(GARBAGE_THRESHOLD)
         gc.enable()
 
 

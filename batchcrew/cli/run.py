@@ -3,7 +3,6 @@
 import click
 
 from batchcrew.app.run import RunRequest
-from batchcrew.cli.checking import check_and_report
 from batchcrew.cli.options import option
 from batchcrew.cli.program import current_program
 from batchcrew.cli.running import Reporting, reporting_options, run_and_report
@@ -42,6 +41,8 @@ def command(
     """
     limit = 0 if watch_only else limit
     if dry_run:
+        from batchcrew.cli.checking import check_and_report  # noqa: PLC0415 - few runs need the plan
+
         return check_and_report(
             target, offline=False, as_json=reporting.as_json, retry_failed=retry_failed, limit=limit
         )

@@ -130,7 +130,9 @@ async def _run(request: RunRequest, kind: ProgressKind, reporting: Reporting, *,
     stream = sys.stderr if kind != "auto" or reporting.verbose else drawing(sys.stderr)
     shown = open_progress(stream, clock=clock, environ=os.environ, kind=kind, verbose=reporting.verbose)
     with shown as progress:
-        environment = RunEnvironment(stop=stop, clock=clock, rng=random.Random(), observe=progress.observe)
+        environment = RunEnvironment(
+            stop=stop, clock=clock, rng=random.Random(), observe=progress.observe, verbose=reporting.verbose
+        )
         return await with_signals(
             run_batch(replace(request, monitor=reporting.monitor), environment), stop, drain=drain, tell=_tell(kind)
         )

@@ -4,7 +4,7 @@ The dialect is never configured: each answer is searched for the fields and word
 object, a text, or a text that contains JSON.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
@@ -205,9 +205,9 @@ def _tasks(payload: Mapping[str, Any], result: Any) -> tuple[TaskResult, ...]:
     return ()
 
 
-def _places(*values: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield those of the values that are objects."""
-    yield from (value for value in values if isinstance(value, dict))
+def _places(*values: Any) -> list[Mapping[str, Any]]:
+    """Return those of the values that are objects."""
+    return [value for value in values if isinstance(value, dict)]
 
 
 def _task(number: int, task: Mapping[str, Any]) -> TaskResult:
@@ -246,11 +246,11 @@ def _label(value: Any) -> str | None:
 
 def _seconds(value: Any) -> float | None:
     """Return a time in seconds, also from text; None if it is not valid."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if value is None or isinstance(value, bool):
         return None
     try:
         seconds = float(value)
-    except (ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return seconds if isfinite(seconds) and seconds >= 0 else None
 

@@ -68,6 +68,8 @@ def _no_json(body: bytes, error: ValueError) -> NoReturn:
 
 def name_text(value: Any) -> str | None:
     """Return a name as one clean line; None if it is empty, or neither text nor a number."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    return clean(str(value), MAX_NAME).strip() or None
+    if not isinstance(value, str):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        value = str(value)
+    return clean(value, MAX_NAME).strip() or None

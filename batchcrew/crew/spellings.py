@@ -119,36 +119,46 @@ def meaning_of(word: str) -> tuple[ExecutionState | None, bool]:
     return _MEANINGS.get(folded), False
 
 
-def values(payload: Mapping[str, Any], fields: Fields) -> Iterator[Any]:
+class _IsKey(dict[Field, bool]):
+    """Whether a place is a single key. Most are, and each answer is searched for dozens of them."""
+
+    def __missing__(self, field: Field) -> bool:
+        self[field] = is_key = isinstance(field, str) and "." not in field
+        return is_key
+
+
+_IS_KEY = _IsKey()
+
+
+def values(payload: Mapping[Any, Any], fields: Fields) -> Iterator[Any]:
     """Yield what an answer has at each of these places, None where there is nothing."""
     for field in fields:
-        yield _at(payload, field)
+        yield payload.get(field) if _IS_KEY[field] else _inside(payload, field)
 
 
-def place_of(payload: Mapping[str, Any], fields: Fields, value: Any) -> str:
+def place_of(payload: Mapping[Any, Any], fields: Fields, value: Any) -> str:
     """Return which of these places has this very value, also inside the wrapper; empty if none has it."""
     for prefix, inside in (("", payload), (f"{WRAPPER}.", payload.get(WRAPPER))):
-        if isinstance(inside, Mapping):
+        if isinstance(inside, dict):
             for field in fields:
-                if isinstance(field, str) and _at(inside, field) is value:
+                found = inside.get(field) if _IS_KEY[field] else _inside(inside, field)
+                if found is value and isinstance(field, str):
                     return prefix + field
     return ""
 
 
-def first(payload: Mapping[str, Any], fields: Fields) -> Any:
+def first(payload: Mapping[Any, Any], fields: Fields) -> Any:
     """Return the first value that is not null; None if there is none."""
     for field in fields:
-        value = _at(payload, field)
+        value = payload.get(field) if _IS_KEY[field] else _inside(payload, field)
         if value is not None:
             return value
     return None
 
 
-def _at(payload: Mapping[str, Any], field: Field) -> Any:
+def _inside(payload: Mapping[str, Any], field: Field) -> Any:
     if not isinstance(field, str):
         return field(payload)
-    if "." not in field:  # most are a single key, and each answer is searched for dozens of them
-        return payload.get(field)
     value: Any = payload
     for key in field.split("."):
         if not isinstance(value, dict):

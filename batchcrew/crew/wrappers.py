@@ -21,7 +21,7 @@ def unwrapped(payload: Mapping[str, Any]) -> Mapping[str, Any]:
     - Otherwise `data` belongs to the crew and is ignored.
     """
     inner = payload.get(spellings.WRAPPER)
-    if not isinstance(inner, Mapping):
+    if not isinstance(inner, dict):
         return payload
     if _is_answer(inner, payload):
         return _merged({key: value for key, value in payload.items() if key not in _ENVELOPE}, inner)

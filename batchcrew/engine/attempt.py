@@ -284,7 +284,8 @@ class AttemptTask:
                 return None
             answer = observed.answer
             self._deadline.timeout = self._context.settings.timeout  # it may have been set meanwhile
-            self._context.observe(Polled(self.attempt, answer))
+            if self._context.environment.verbose:
+                self._context.observe(Polled(self.attempt, answer))
             match answer:
                 case Unusable(reason):
                     server.give_up(reason)

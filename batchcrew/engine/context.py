@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunEnvironment:
-    """What the caller of a run provides: its stop, its clock, its random numbers, and the receiver of its events."""
+    """What the caller of a run provides: its stop, its clock, its random numbers, and the receiver of its events.
+
+    Args:
+        verbose: whether `observe` gets an event for each status request, too; most receivers ignore them.
+    """
 
     stop: Stop
     clock: Clock
     rng: random.Random
     observe: Observe
+    verbose: bool = True
 
     def warn(self, message: str, *, lasting: bool = False, action: Action | None = None) -> None:
         """Report a warning."""

@@ -46,7 +46,7 @@ class EngineResult:
         if outcome.job_state is not JobState.PENDING:
             self.ended += 1
             self.failed += outcome.job_state is JobState.FAILED
-        if seconds is not None and outcome.job_state is not JobState.PENDING:
+        if seconds is not None and outcome.job_state is not JobState.PENDING and self._is_slow(seconds):
             line = JobLine(
                 job_id=attempt.job_id,
                 crew=attempt.crew,
@@ -58,3 +58,6 @@ class EngineResult:
             heapq.heappush(self.slowest, (seconds, attempt.attempt_id, line))
             if len(self.slowest) > SLOWEST:
                 heapq.heappop(self.slowest)
+
+    def _is_slow(self, seconds: float) -> bool:
+        return len(self.slowest) < SLOWEST or seconds >= self.slowest[0][0]

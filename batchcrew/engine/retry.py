@@ -48,7 +48,7 @@ def judged(
     Another kickoff would be paid for and may give the same answer, so it is retried only if `retry.on` says so.
     """
     if verdict.rejected is None:
-        return replace(outcome, lookalike=verdict.lookalike)
+        return outcome if verdict.lookalike is None else replace(outcome, lookalike=verdict.lookalike)
     reason = rejection(verdict.rejected)
     failed = _failed(AttemptState.FAILED, "rejected", reason, attempts_used, retry, rng, outcome.execution)
     return replace(failed, answer_rejected=verdict.rejected)

@@ -94,7 +94,7 @@ class JsonLogProgress:
                     job_state=outcome.job_state.value,
                     reason=outcome.reason,
                     seconds=None if seconds is None else round(seconds, 3),
-                    retry_in=outcome.retry_in,
+                    retry_in=outcome.retry_in or None,  # a refused kickoff is sent again when the crew allows it
                 )
 
     def _request(self, event: KickoffSent | Polled | Understood) -> None:

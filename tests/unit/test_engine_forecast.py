@@ -7,9 +7,9 @@ from manual_clock import ManualClock, Middle
 
 from batchcrew.config.settings import PollSettings, PollStrategy
 from batchcrew.engine.observe.durations import Durations
-from batchcrew.engine.observe.forecast import forecast, polled_by
+from batchcrew.engine.observe.forecast import forecast
 from batchcrew.engine.observe.learned import CrewDurations, LearnedSchedule
-from batchcrew.engine.observe.schedule import PollSchedule, Schedule
+from batchcrew.engine.observe.schedule import PollSchedule, Schedule, polled_by
 
 TIMEOUT = 1e6
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 from batchcrew.base.clock import Clock, from_text
 from batchcrew.engine.context import RunContext
 from batchcrew.engine.observe.durations import Durations
-from batchcrew.engine.observe.forecast import polled_by
 from batchcrew.engine.observe.learned import CrewDurations, LearnedSchedule, learns
 from batchcrew.engine.observe.polling import Budget, PollingWatcher, StatusRequests
-from batchcrew.engine.observe.schedule import PollSchedule, Schedule
+from batchcrew.engine.observe.schedule import PollSchedule, Schedule, polled_by
 from batchcrew.engine.observe.settling import Settling
 from batchcrew.engine.observe.single_look import SingleLook
 from batchcrew.engine.observe.watcher import Watcher

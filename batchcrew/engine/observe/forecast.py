@@ -13,11 +13,10 @@ from batchcrew.config.settings import PollSettings
 from batchcrew.engine.observe.durations import Durations
 from batchcrew.engine.observe.hazard import Hazard
 from batchcrew.engine.observe.learned import Why, learns, shortest_wait, wait_at
-from batchcrew.engine.observe.schedule import wait_after
+from batchcrew.engine.observe.schedule import RECORDED, wait_after
 
 _MOST_POLLS = 10_000
 """Polls of one execution that are followed from its kickoff; after them, the next one follows from its age."""
-_FIELDS = ("strategy", "initial", "factor", "min", "max")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +30,6 @@ class Forecast:
     """Ended executions of the crew from which this was learned; 0: the settings alone decide."""
 
 
-def polled_by(poll: PollSettings, timeout: float) -> dict[str, Any]:
-    """Return how a run polls, as JSON values for the ledger; `timeout` is that of an execution, in seconds."""
-    return {**poll.model_dump(include=set(_FIELDS)), "timeout": timeout}
-
-
 def forecast(age: float, settings: Mapping[str, Any], durations: Durations | None) -> Forecast:
     """Return the next poll of an execution that is `age` seconds old.
 
@@ -43,7 +37,7 @@ def forecast(age: float, settings: Mapping[str, Any], durations: Durations | Non
         settings: what `polled_by` returned for the run that watches; empty if the ledger does not have it.
         durations: of the crew; None where none are known.
     """
-    poll = PollSettings(**{name: settings[name] for name in _FIELDS if name in settings})
+    poll = PollSettings(**{name: settings[name] for name in RECORDED if name in settings})
     due = _learned(age, poll, durations) if learns(poll) else _by_number(age, poll)
     timeout = settings.get("timeout")
     if timeout is not None and age < timeout < due.age:

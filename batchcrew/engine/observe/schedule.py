@@ -1,7 +1,7 @@
 """When an execution is polled."""
 
 import random
-from typing import Protocol
+from typing import Any, Protocol
 
 from batchcrew.config.settings import PollSettings
 from batchcrew.engine.retry import jittered
@@ -9,6 +9,8 @@ from batchcrew.model.crew_answers import StatusAnswer
 
 MOST_GROWTH = 64
 """A wait that grew this often has reached its maximum (or has a factor of 1)."""
+RECORDED = ("strategy", "initial", "factor", "min", "max")
+"""The settings that the ledger keeps of a run, for readers that show when it polls."""
 
 
 class Schedule(Protocol):
@@ -38,6 +40,11 @@ class Schedule(Protocol):
             sent_at: monotonic moment at which it was requested, or received.
         """
         ...
+
+
+def polled_by(poll: PollSettings, timeout: float) -> dict[str, Any]:
+    """Return how a run polls, as JSON values for the ledger; `timeout` is that of an execution, in seconds."""
+    return {**poll.model_dump(include=set(RECORDED)), "timeout": timeout}
 
 
 def wait_after(polls: int, poll: PollSettings) -> float:

@@ -16,7 +16,8 @@ class Settling:
 
     def __init__(self, poll: PollSettings, rng: random.Random, *, since: float | None = None) -> None:
         self._poll = poll
-        self._waits = PollSchedule(poll, rng)
+        self._rng = rng
+        self._waits: PollSchedule | None = None
         self.since = since
         self.completed: Execution | None = None
         """The latest such answer: better than none if the crew then forgets the execution."""
@@ -40,4 +41,6 @@ class Settling:
     def next(self, now: float) -> float:
         """Return the seconds until the next poll: soon, and once more when the time is over."""
         assert self.since is not None  # noqa: S101 - is_open() has set it
+        if self._waits is None:
+            self._waits = PollSchedule(self._poll, self._rng)
         return max(0.0, min(self._waits.next(), self.since + self._poll.settle - now))
