@@ -47,6 +47,11 @@ def control_lines(
         yield f"{jobs} cancelled, and not given up yet by the run in progress"
 
 
+def pause_words(control: Control) -> list[str]:
+    """Return `paused by alice@host (reason)` if the batch is paused."""
+    return [] if control.pause is None else [clean_text(f"paused {control.pause}", limit=_COLUMNS)]
+
+
 def command_text(line: ControlLine) -> str:
     """Return what a command changed, who gave it, and why, as one harmless line."""
     value = line.value
