@@ -59,6 +59,8 @@ class CancelResult:
     """Jobs whose execution was in progress, and is not watched any more."""
     requested: int
     """Those that the run in progress has not let go yet."""
+    ended: int
+    """Those whose execution had ended by then."""
 
 
 def operator() -> str:
@@ -210,9 +212,11 @@ async def cancel(request: ControlRequest, job_ids: Sequence[str]) -> CancelResul
     """
     async with _opened(request) as (ledger, key, given):
         done = await ledger.cancel(key, job_ids, given)
-        requested = await _let_go(ledger, key, request.clock) if done.in_progress else 0
-        let_go = max(0, done.in_progress - requested)
-        return CancelResult(pending=done.pending, let_go=let_go, requested=requested)
+        number = len(done.in_progress)
+        requested = min(number, await _let_go(ledger, key, request.clock)) if number else 0
+        let_go = await ledger.cancelled(done.in_progress)
+        ended = max(0, number - requested - let_go)
+        return CancelResult(pending=done.pending, let_go=let_go, requested=requested, ended=ended)
 
 
 async def _let_go(ledger: Ledger, key: BatchKey, clock: Clock) -> int:

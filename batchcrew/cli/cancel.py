@@ -32,14 +32,16 @@ def command(
     request = control_request(name, ledger, reason)
     done = call(cancel(request, jobs))
     number = done.pending + done.let_go + done.requested
-    if jobs and not number:
+    if jobs and not number + done.ended:
         shows = status_command(name, str(ledger), current_program())
         raise UsageError(f"none of these jobs is pending or in progress; see `{shows}`")
     confirm(f"{_jobs(number)} of {shown(name)} {'is' if number == 1 else 'are'} cancelled")
+    if done.ended:
+        say(f"{_jobs(done.ended)} had ended by then")
     if done.let_go:
         say(f"warning: {_executions(done.let_go)} not watched any more, but may still be running (and billed)")
     if done.requested:
-        say(f"warning: the run in progress has not let go of {done.requested} of them yet; see `status`")
+        say(f"warning: the run in progress still watches {done.requested} of them; see `status`")
     if number:
         undo = retry_command(name, str(ledger), "--state cancelled", program=current_program(), job_ids=jobs)
         say(f"to run cancelled jobs after all: {undo}")

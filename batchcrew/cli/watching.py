@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.control import Control
 from rich.text import Text
 
 from batchcrew.app.watch import watch_status
@@ -14,6 +15,7 @@ from batchcrew.base.text import clean_text, shorten
 from batchcrew.cli.loop import call
 from batchcrew.cli.output import print_report, terminal_columns
 from batchcrew.cli.program import current_program
+from batchcrew.cli.streams import drawing
 from batchcrew.model.views import BatchStatus
 from batchcrew.reports.as_json import status_json
 from batchcrew.reports.control import pause_words
@@ -40,11 +42,12 @@ def _report(status: BatchStatus, clock: SystemClock, ledger: Path) -> str:
 
 async def _redraw(ledger: Path, batch: str | None, clock: SystemClock) -> BatchStatus:
     """Redraw the status in the terminal's other screen, which the end restores; return the last one."""
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = Console(file=drawing(sys.stdout), highlight=False, markup=False, emoji=False)
     with console.screen() as screen:
         async for status in watch_status(ledger, batch, clock):
             size = console.size
             lines = _report(status, clock, ledger).split("\n")[: size.height]
+            console.control(Control.home())
             screen.update(Text("\n".join(shorten(line, size.width) for line in lines)))
     return status
 

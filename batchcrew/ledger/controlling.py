@@ -30,6 +30,7 @@ _REQUEST = """
 INSERT OR IGNORE INTO cancel_requests (job, control)
 SELECT id, :control FROM jobs WHERE batch_id = :batch AND state = 'open'
 """
+_OPEN = "SELECT id FROM jobs WHERE batch_id = :batch AND state = 'open'"
 _LET_GO = """
 UPDATE attempts SET state = 'cancelled', ended_at = :now, reason = :reason, reason_fingerprint = :fingerprint
 WHERE state IN ('intended', 'kicked_off') AND job = :job
@@ -41,7 +42,8 @@ class Cancelled:
     """What `cancel` did: the jobs that were pending, and those whose execution is in progress."""
 
     pending: int
-    in_progress: int
+    in_progress: tuple[int, ...] = ()
+    """The ledger's row numbers of the jobs."""
 
 
 async def record(
@@ -140,13 +142,14 @@ async def cancel(connection: aiosqlite.Connection, key: BatchKey, job_ids: Seque
         **_reason(given),
     }
     pending = (await connection.execute(f"{_CANCEL} AND state = 'pending' AND present = 1{named}", parameters)).rowcount
-    in_progress = (await connection.execute(f"{_REQUEST}{named}", parameters)).rowcount
-    if pending or in_progress:
-        counts = encode_json({"pending": pending, "in_progress": in_progress})
+    await connection.execute(f"{_REQUEST}{named}", parameters)
+    found = await rows(connection, f"{_OPEN}{named}", parameters)
+    if pending or found:
+        counts = encode_json({"pending": pending, "in_progress": len(found)})
         await connection.execute("UPDATE controls SET value = ? WHERE id = ?", (counts, number))
     else:
         await connection.execute("DELETE FROM controls WHERE id = ?", (number,))
-    return Cancelled(pending, in_progress)
+    return Cancelled(pending, tuple(row[0] for row in found))
 
 
 async def let_go(

@@ -263,7 +263,7 @@ def test_a_cancellation_that_no_run_has_read_outlives_it(folder: Path, held: Hel
     run.send_signal(signal.SIGSTOP)
     job = status(folder)["in_flight"][0]["job_id"]
     done = give(folder, "cancel", "jobs", job)
-    assert "has not let go of 1" in done.stderr
+    assert "still watches 1" in done.stderr
     assert status(folder)["control"]["letting_go"] == 1
     run.kill()
     run.wait()

@@ -9,7 +9,7 @@ import aiosqlite
 from batchcrew.ledger import controlling
 from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.fetch import rows
-from batchcrew.ledger.json_text import decode_json
+from batchcrew.ledger.json_text import decode_json, encode_json
 from batchcrew.ledger.lock import holder
 from batchcrew.ledger.reads.base import Reads
 from batchcrew.model.control import Control, ControlLine, Given
@@ -25,6 +25,13 @@ class ControlReads(Reads):
     async def letting_go(self, key: BatchKey) -> int:
         """Return the number of executions that are to be let go."""
         return await self._query(lambda connection: controlling.letting_go(connection, key))
+
+    async def cancelled(self, jobs: Sequence[int]) -> int:
+        """Return how many of the jobs with these row numbers are cancelled."""
+        return await self._count(
+            "SELECT count(*) FROM jobs WHERE state = 'cancelled' AND id IN (SELECT value FROM json_each(?))",
+            (encode_json(list(jobs)),),
+        )
 
     async def control(self, key: BatchKey, run_id: str | None = None) -> Control:
         """Return what is in force for the batch, and whether the end of this run was requested."""
