@@ -20,7 +20,7 @@ from batchcrew.base.clock import Clock, to_text
 from batchcrew.base.errors import BatchBusy, UsageError
 from batchcrew.base.similar import did_you_mean
 from batchcrew.config.settings import CHANGEABLE, RunSettings, with_set_values
-from batchcrew.ledger import BatchKey, BatchLock, Ledger
+from batchcrew.ledger import BatchKey, BatchLock, Ledger, LedgerReader
 from batchcrew.model.control import Control, Given
 
 WAIT_SECONDS = 5.0
@@ -176,8 +176,8 @@ async def in_force(request: ControlRequest) -> Control:
     Raises:
         NotInLedger: the batch was not found.
     """
-    async with _opened(request) as (ledger, key, _):
-        return await ledger.control(key)
+    async with LedgerReader(request.ledger, clock=request.clock) as ledger:
+        return await ledger.control(await known_batch(ledger, request.batch))
 
 
 async def stop(request: ControlRequest) -> bool:

@@ -55,9 +55,15 @@ async def record(
     content: Any = None,
     run_id: str | None = None,
 ) -> int:
-    """Write the row of a command; return its number."""
+    """Write the row of a command; return its number.
+
+    Args:
+        content: what it changes, as JSON can hold it.
+        run_id: the run that it is for; None: the latest one, of which `runs` then shows it.
+    """
     cursor = await connection.execute(
-        "INSERT INTO controls (batch_id, command, value, at, given_by, reason, run_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO controls (batch_id, command, value, at, given_by, reason, run_id) VALUES (?, ?, ?, ?, ?, ?,"
+        " coalesce(?, (SELECT id FROM runs WHERE batch_id = ? ORDER BY rowid DESC LIMIT 1)))",
         (
             key.id,
             command,
@@ -66,6 +72,7 @@ async def record(
             plain_text(given.by),
             plain_text(given.reason),
             run_id,
+            key.id,
         ),
     )
     assert cursor.lastrowid is not None  # noqa: S101 - an INSERT has one

@@ -69,11 +69,12 @@ async def commands_by_run(connection: aiosqlite.Connection, run_ids: Sequence[st
 
 
 async def _commands(connection: aiosqlite.Connection, run_ids: Sequence[str]) -> list[tuple[Any, ...]]:
-    marks = ", ".join("?" * len(run_ids))
     return await rows(
         connection,
-        "SELECT * FROM (SELECT coalesce(c.run_id, (SELECT r.id FROM runs AS r WHERE r.batch_id = c.batch_id"
-        " AND r.started_at <= c.at ORDER BY r.started_at DESC, r.rowid DESC LIMIT 1)) AS run, c.command, c.value, c.at,"
-        f" c.given_by, c.reason FROM controls AS c ORDER BY c.id DESC) WHERE run IN ({marks})",
-        tuple(run_ids),
+        # the row of an idle tick is deleted; its commands are shown with the run before it
+        "SELECT * FROM (SELECT coalesce((SELECT r.id FROM runs AS r WHERE r.id = c.run_id), (SELECT r.id FROM runs AS r"
+        " WHERE r.batch_id = c.batch_id AND r.started_at <= c.at ORDER BY r.started_at DESC, r.rowid DESC LIMIT 1))"
+        " AS run, c.command, c.value, c.at, c.given_by, c.reason FROM controls AS c ORDER BY c.id DESC)"
+        " WHERE run IN (SELECT value FROM json_each(?))",
+        (encode_json(list(run_ids)),),
     )
