@@ -1,14 +1,18 @@
 """Commands that control a batch from another process: a run obeys within two seconds, a tick at its start."""
 
 import json
+import os
+import pty
 import signal
+import socket
 import sqlite3
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_process import Process, ProcessOptions, call, call_with, read_until, start, wait_until
+from cli_process import Process, ProcessOptions, call, call_with, read_until, start, start_with, wait_until
 from held_crew import HeldCrew
 
 JOBS = 40
@@ -293,6 +297,24 @@ def test_a_paused_batch_settles_no_kickoff_of_a_killed_run(folder: Path, held: H
         all_once(crew)
 
 
+@pytest.mark.crash
+def test_a_kickoff_in_doubt_is_cancelled_while_its_crew_does_not_answer(folder: Path, held: HeldCrew) -> None:
+    """The run has read it, and waits for its crew: the request is carried out when the run ends."""
+    killed = ProcessOptions(script=DRIVER)
+    assert call_with(killed, folder, "after:send", "1", "--", "run", "jobs.yaml").returncode == -signal.SIGKILL
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        text = (folder / "jobs.yaml").read_text(encoding="utf-8")
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        (folder / "jobs.yaml").write_text(text.replace(held.url, url), encoding="utf-8")
+        run = start(folder, "run", "jobs.yaml", "--log-format", "json", "--accept-changes")
+        read_until(run, '"run_started"')
+        give(folder, "cancel", "jobs")
+        give(folder, "stop", "jobs")
+        found = ended(run)
+    assert (found["counts"]["cancelled"], found["counts"]["open"]) == (JOBS, 0)
+    assert status(folder)["control"]["letting_go"] == 0
+
+
 # Ticks, and no run at all
 
 
@@ -364,6 +386,26 @@ def test_a_watched_run_is_shown_until_it_ends(folder: Path, held: HeldCrew) -> N
     shown, _ = watch.communicate()
     assert watch.returncode == 0
     assert f"{JOBS} succeeded" in shown.splitlines()[-1]
+
+
+@pytest.mark.crash
+def test_a_watched_run_is_redrawn_on_a_terminal(folder: Path, held: HeldCrew) -> None:
+    run = running(folder)
+    ours, theirs = pty.openpty()
+    watch = start_with(ProcessOptions(stdout=theirs), folder, "status", "jobs", "--watch", TERM="xterm")
+    os.close(theirs)
+    shown = b""
+    with os.fdopen(ours, "rb", buffering=0) as terminal, suppress(OSError):  # EIO: the other end is closed
+        while part := terminal.read(4096):
+            shown += part
+            if b"in progress" in shown:
+                held.release()
+    assert watch.wait() == 0
+    assert ended(run)["exit_code"] == 0
+    redrawn, _, after = shown.partition(b"\x1b[?1049l")
+    assert redrawn.count(b"\x1b[?1049h") == 1
+    assert redrawn.count(b"\x1b[H") > 1
+    assert f"{JOBS} of {JOBS} jobs" in after.decode()
 
 
 @pytest.mark.crash
