@@ -39,7 +39,7 @@ class ControlRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Controlled:
+class CommandResult:
     """What a command found."""
 
     running: bool
@@ -79,7 +79,7 @@ async def _opened(request: ControlRequest) -> AsyncIterator[tuple[Ledger, BatchK
         yield ledger, key, ledger.given(operator(), request.reason or None)
 
 
-async def pause(request: ControlRequest) -> Controlled:
+async def pause(request: ControlRequest) -> CommandResult:
     """Start no jobs of the batch until `unpause`.
 
     Raises:
@@ -87,10 +87,10 @@ async def pause(request: ControlRequest) -> Controlled:
     """
     async with _opened(request) as (ledger, key, given):
         before = await ledger.pause(key, given)
-        return Controlled(running=await ledger.is_running(key), before=before)
+        return CommandResult(running=await ledger.is_running(key), before=before)
 
 
-async def unpause(request: ControlRequest) -> Controlled:
+async def unpause(request: ControlRequest) -> CommandResult:
     """End the pause of the batch.
 
     Raises:
@@ -98,7 +98,7 @@ async def unpause(request: ControlRequest) -> Controlled:
     """
     async with _opened(request) as (ledger, key, given):
         before = await ledger.unpause(key, given)
-        return Controlled(running=await ledger.is_running(key), before=before)
+        return CommandResult(running=await ledger.is_running(key), before=before)
 
 
 def parse_assignments(words: Sequence[str]) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def _parsed(name: str, text: str) -> Any:
         raise UsageError(f"invalid {name}: {text!r} (expected e.g. {{run: 100, batch: 1000}})") from None
 
 
-async def change_settings(request: ControlRequest, values: Mapping[str, Any]) -> Controlled:
+async def change_settings(request: ControlRequest, values: Mapping[str, Any]) -> CommandResult:
     """Replace settings of the job file until they are reset.
 
     Raises:
@@ -156,10 +156,10 @@ async def change_settings(request: ControlRequest, values: Mapping[str, Any]) ->
     """
     async with _opened(request) as (ledger, key, given):
         await ledger.change_settings(key, values, given)
-        return Controlled(running=await ledger.is_running(key))
+        return CommandResult(running=await ledger.is_running(key))
 
 
-async def reset_settings(request: ControlRequest, names: Sequence[str]) -> Controlled:
+async def reset_settings(request: ControlRequest, names: Sequence[str]) -> CommandResult:
     """Use the job file's values again. No names: all of them.
 
     Raises:
@@ -167,7 +167,7 @@ async def reset_settings(request: ControlRequest, names: Sequence[str]) -> Contr
     """
     async with _opened(request) as (ledger, key, given):
         reset = await ledger.reset_settings(key, names, given)
-        return Controlled(running=await ledger.is_running(key), reset=tuple(reset))
+        return CommandResult(running=await ledger.is_running(key), reset=tuple(reset))
 
 
 async def in_force(request: ControlRequest) -> Control:

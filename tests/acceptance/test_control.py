@@ -201,8 +201,11 @@ def test_jobs_are_cancelled_in_a_live_run_and_their_executions_given_up(folder: 
     shown = json.loads(give(folder, "show", "jobs", first, "--json").stdout)
     assert shown["attempts"][0]["state"] == "cancelled"
     assert "wrong rows" in shown["attempts"][0]["reason"]
-    assert shown["attempts"][0]["kickoff_id"]
     assert summary(folder)["kickoffs"] == 0
+    give(folder, "attach", "jobs", first, shown["attempts"][0]["kickoff_id"])  # it is watched again, and was paid once
+    again = summary(folder)
+    assert (again["kickoffs"], again["counts"]["cancelled"], again["counts"]["succeeded"]) == (0, 2, JOBS - 2)
+    all_once(held, JOBS - 1)
 
 
 @pytest.mark.crash
