@@ -20,7 +20,7 @@ from batchcrew.base.clock import Clock, to_text
 from batchcrew.base.errors import BatchBusy, UsageError
 from batchcrew.base.similar import did_you_mean
 from batchcrew.config.settings import CHANGEABLE, RunSettings, with_set_values
-from batchcrew.ledger import BatchKey, BatchLock, Ledger
+from batchcrew.ledger import BatchKey, BatchLock, Ledger, LedgerReader
 from batchcrew.model.control import Control, Given
 
 WAIT_SECONDS = 5.0
@@ -39,7 +39,7 @@ class ControlRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Controlled:
+class CommandResult:
     """What a command found."""
 
     running: bool
@@ -59,6 +59,8 @@ class CancelResult:
     """Jobs whose execution was in progress, and is not watched any more."""
     requested: int
     """Those that the run in progress has not let go yet."""
+    ended: int
+    """Those whose execution had ended by then."""
 
 
 def operator() -> str:
@@ -77,7 +79,7 @@ async def _opened(request: ControlRequest) -> AsyncIterator[tuple[Ledger, BatchK
         yield ledger, key, ledger.given(operator(), request.reason or None)
 
 
-async def pause(request: ControlRequest) -> Controlled:
+async def pause(request: ControlRequest) -> CommandResult:
     """Start no jobs of the batch until `unpause`.
 
     Raises:
@@ -85,10 +87,10 @@ async def pause(request: ControlRequest) -> Controlled:
     """
     async with _opened(request) as (ledger, key, given):
         before = await ledger.pause(key, given)
-        return Controlled(running=await ledger.is_running(key), before=before)
+        return CommandResult(running=await ledger.is_running(key), before=before)
 
 
-async def unpause(request: ControlRequest) -> Controlled:
+async def unpause(request: ControlRequest) -> CommandResult:
     """End the pause of the batch.
 
     Raises:
@@ -96,7 +98,7 @@ async def unpause(request: ControlRequest) -> Controlled:
     """
     async with _opened(request) as (ledger, key, given):
         before = await ledger.unpause(key, given)
-        return Controlled(running=await ledger.is_running(key), before=before)
+        return CommandResult(running=await ledger.is_running(key), before=before)
 
 
 def parse_assignments(words: Sequence[str]) -> dict[str, Any]:
@@ -146,7 +148,7 @@ def _parsed(name: str, text: str) -> Any:
         raise UsageError(f"invalid {name}: {text!r} (expected e.g. {{run: 100, batch: 1000}})") from None
 
 
-async def change_settings(request: ControlRequest, values: Mapping[str, Any]) -> Controlled:
+async def change_settings(request: ControlRequest, values: Mapping[str, Any]) -> CommandResult:
     """Replace settings of the job file until they are reset.
 
     Raises:
@@ -154,10 +156,10 @@ async def change_settings(request: ControlRequest, values: Mapping[str, Any]) ->
     """
     async with _opened(request) as (ledger, key, given):
         await ledger.change_settings(key, values, given)
-        return Controlled(running=await ledger.is_running(key))
+        return CommandResult(running=await ledger.is_running(key))
 
 
-async def reset_settings(request: ControlRequest, names: Sequence[str]) -> Controlled:
+async def reset_settings(request: ControlRequest, names: Sequence[str]) -> CommandResult:
     """Use the job file's values again. No names: all of them.
 
     Raises:
@@ -165,7 +167,7 @@ async def reset_settings(request: ControlRequest, names: Sequence[str]) -> Contr
     """
     async with _opened(request) as (ledger, key, given):
         reset = await ledger.reset_settings(key, names, given)
-        return Controlled(running=await ledger.is_running(key), reset=tuple(reset))
+        return CommandResult(running=await ledger.is_running(key), reset=tuple(reset))
 
 
 async def in_force(request: ControlRequest) -> Control:
@@ -174,8 +176,8 @@ async def in_force(request: ControlRequest) -> Control:
     Raises:
         NotInLedger: the batch was not found.
     """
-    async with _opened(request) as (ledger, key, _):
-        return await ledger.control(key)
+    async with LedgerReader(request.ledger, clock=request.clock) as ledger:
+        return await ledger.control(await known_batch(ledger, request.batch))
 
 
 async def stop(request: ControlRequest) -> bool:
@@ -210,9 +212,11 @@ async def cancel(request: ControlRequest, job_ids: Sequence[str]) -> CancelResul
     """
     async with _opened(request) as (ledger, key, given):
         done = await ledger.cancel(key, job_ids, given)
-        requested = await _let_go(ledger, key, request.clock) if done.in_progress else 0
-        let_go = max(0, done.in_progress - requested)
-        return CancelResult(pending=done.pending, let_go=let_go, requested=requested)
+        number = len(done.in_progress)
+        requested = min(number, await _let_go(ledger, key, request.clock)) if number else 0
+        let_go = await ledger.cancelled(done.in_progress)
+        ended = max(0, number - requested - let_go)
+        return CancelResult(pending=done.pending, let_go=let_go, requested=requested, ended=ended)
 
 
 async def _let_go(ledger: Ledger, key: BatchKey, clock: Clock) -> int:

@@ -194,7 +194,7 @@ COMMANDS = {
     "unpause": LazyCommand(_unpause, "Start the jobs of a paused batch again."),
     "set": LazyCommand(_set, "Replace the concurrency, rate or limits of a batch while it runs."),
     "cancel": LazyCommand(_cancel, "Cancel jobs that have not ended, also while a run is in progress."),
-    "stop": LazyCommand(_stop, "End the run of a batch that is in progress, on any machine."),
+    "stop": LazyCommand(_stop, "End the run of a batch that is in progress, as Ctrl-C does."),
     "list": LazyCommand(_list, "List the batches in the ledger."),
     "show": LazyCommand(_show, "Show one job: attempts, tasks, output, errors."),
     "failures": LazyCommand(_failures, "Explain the failed and held jobs, by kind."),

@@ -17,7 +17,7 @@ from batchcrew.cli.output import confirm
 @reason_option
 @ledger_option
 def command(batch: str | None, *, named_batch: str | None, reason: str | None, ledger: Path) -> None:
-    """End the run of BATCH that is in progress, on any machine, as Ctrl-C does: exit 3, and the next run resumes.
+    """End the run of BATCH that is in progress, as Ctrl-C does: it exits with 3, and the next run resumes.
 
     Later runs are not affected. To keep cron from starting jobs, use `pause`.
     """

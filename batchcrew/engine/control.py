@@ -5,12 +5,13 @@ before this run reads it, so nothing is lost if the run is killed.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from batchcrew.base.errors import LedgerError, UsageError
 from batchcrew.engine.context import RunContext
 from batchcrew.engine.in_progress import InProgress
+from batchcrew.model.attempt import Attempt
 from batchcrew.model.control import Control, Given
 from batchcrew.model.events import Controlled
 from batchcrew.model.run import StopReason
@@ -23,6 +24,7 @@ class RunControl:
     """The commands that are in force for a run.
 
     Args:
+        in_doubt: kickoffs in doubt of earlier runs that are not settled yet.
         changed: set when a command has arrived; the loop then calls `apply`.
         settings_changed: called with the reason after `context.settings` was replaced.
     """
@@ -31,11 +33,13 @@ class RunControl:
         self,
         context: RunContext,
         in_progress: InProgress,
+        in_doubt: Mapping[str, Sequence[Attempt]],
         changed: asyncio.Event,
         settings_changed: Callable[[str], Awaitable[None]],
     ) -> None:
         self._context = context
         self._in_progress = in_progress
+        self._in_doubt = in_doubt
         self._changed = changed
         self._settings_changed = settings_changed
         self._due = context.changer is not None
@@ -90,7 +94,9 @@ class RunControl:
     async def _let_go(self, control: Control) -> None:
         self._letting_go = control.letting_go
         if control.letting_go:
-            found = await self._context.ledger.let_go(self._context.batch, self._in_progress.jobs())
+            unsettled = [attempt.job_key for attempts in self._in_doubt.values() for attempt in attempts]
+            jobs = [*self._in_progress.jobs(), *unsettled]
+            found = await self._context.ledger.let_go(self._context.batch, jobs)
             for job, given in found:
                 self._in_progress.let_go(job, given)
             self._letting_go = len(found)

@@ -1,9 +1,10 @@
-"""Make the lanes of a run's crews, and change their limits when the settings change."""
+"""Make the lanes of a run's crews, change their limits, and find out when their next kickoff may leave."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 
+from batchcrew.base.clock import from_text
 from batchcrew.config.crews import CrewSettings
 from batchcrew.config.settings import RunSettings
 from batchcrew.engine.context import Crews, RunContext
@@ -67,6 +68,19 @@ def kickoff_waits(lanes: Collection[CrewLane], limits: RunLimits) -> Iterator[fl
         crew_opens, run_opens = lane.opens_in(), limits.opens_in(lane, lanes)
         if crew_opens is not None and run_opens is not None and not lane.exhausted:
             yield max(crew_opens, run_opens, 0.001)
+
+
+async def next_start(lanes: Iterable[CrewLane], context: RunContext) -> float | None:
+    """Return the seconds until the next retry of the crews that have nothing else to start."""
+    waits: list[float] = []
+    for lane in lanes:
+        if lane.exhausted and lane.ready and not lane.budget_spent:
+            due = await context.ledger.next_start(context.batch, lane.name)
+            if due is not None:
+                wait = (from_text(due) - context.clock.now()).total_seconds() if due else 0.0
+                waits.append(max(0.0, wait))
+                lane.exhausted = wait > 0
+    return min(waits) if waits else None
 
 
 def _slots(crew: CrewSettings, settings: RunSettings) -> int:

@@ -24,7 +24,7 @@ from batchcrew.engine.control import RunControl
 from batchcrew.engine.crew_lane import CrewLane
 from batchcrew.engine.earlier_attempts import EarlierAttempts
 from batchcrew.engine.in_progress import InProgress
-from batchcrew.engine.lanes import kickoff_waits, make_lanes, resize_lanes
+from batchcrew.engine.lanes import kickoff_waits, make_lanes, next_start, resize_lanes
 from batchcrew.engine.limits.budget import month_budget
 from batchcrew.engine.limits.poll_budget import PollBudget
 from batchcrew.engine.limits.reachability import UNREACHABLE_SECONDS
@@ -76,10 +76,12 @@ class Scheduler:
         addresses = {name: crew_address(crew) for name, crew in crews.settings.items()}
         self._watchers = Watchers(context, addresses, lambda: PollBudget(context.settings.poll.rate, context.clock))
         self._in_progress = InProgress(self._changed)
-        self._control = RunControl(context, self._in_progress, self._changed, self._settings_changed)
+        self._in_doubt: dict[str, list[Attempt]] = {}
+        """Kickoffs in doubt of earlier runs that are not settled yet, by crew."""
+        self._control = RunControl(context, self._in_progress, self._in_doubt, self._changed, self._settings_changed)
         self._preparing: set[asyncio.Task[None]] = set()
-        self._unprepared: dict[str, list[Attempt]] = {}
-        """Crews that a pause keeps from starting, each with its kickoffs in doubt of earlier runs."""
+        self._unprepared: set[str] = set()
+        """Crews that a pause keeps from starting."""
         self._deadline = math.inf
         self._broken: LedgerError | None = None
         self._result = EngineResult()
@@ -146,6 +148,7 @@ class Scheduler:
     async def _resume(self) -> None:
         """Watch the executions of earlier runs, and prepare the crews that have something to kick off."""
         earlier = await self._earlier.read()
+        self._in_doubt.update(earlier.in_doubt)
         for attempt in earlier.kicked_off:
             lane = self._lanes[attempt.crew]
             permit = lane.limits.acquire_resumed(accepted=True)
@@ -154,21 +157,21 @@ class Scheduler:
         pending = await self._ledger.pending_crews(self._context.batch)
         for name, lane in self._lanes.items():
             lane.exhausted = not pending.get(name)
-            needed = not lane.exhausted or name in earlier.in_doubt
+            needed = not lane.exhausted or name in self._in_doubt
             if needed and self._context.paused:
-                self._unprepared[name] = earlier.in_doubt.get(name, [])
+                self._unprepared.add(name)
             elif needed:
-                self._start_preparing(lane, earlier.in_doubt.get(name, []))
+                self._start_preparing(lane)
             else:
                 lane.skip_preparation()  # nothing to kick off now; a job may become pending again
 
-    def _start_preparing(self, lane: CrewLane, in_doubt: list[Attempt], *, again: bool = False) -> None:
+    def _start_preparing(self, lane: CrewLane, *, again: bool = False) -> None:
         lane.begin_preparation()
-        task = self._group.create_task(self._prepare(lane, in_doubt, again=again), name=f"prepare-{lane.name}")
+        task = self._group.create_task(self._prepare(lane, again=again), name=f"prepare-{lane.name}")
         self._preparing.add(task)
         task.add_done_callback(self._prepared)
 
-    async def _prepare(self, lane: CrewLane, in_doubt: list[Attempt], *, again: bool) -> None:
+    async def _prepare(self, lane: CrewLane, *, again: bool) -> None:
         """Check the crew and its jobs' inputs, then settle the kickoffs that an earlier run may have sent.
 
         Args:
@@ -178,22 +181,27 @@ class Scheduler:
             return
         try:
             await check_inputs(self._context, lane.name, lane.inputs, again=again)
-            for attempt in in_doubt:
+            in_doubt = self._in_doubt.get(lane.name, [])
+            while in_doubt and not again and not self._context.paused:
+                attempt = in_doubt[0]
                 permit = lane.limits.acquire_resumed(accepted=False)
                 task = AttemptTask(attempt, permit, lane, self._context, self._watchers, maybe_sent=True)
                 if lane.idempotent and not self._earlier.has_moved(attempt):
                     self._start(task)
                 else:
                     await self._record(task, task.doubt("an earlier run ended before the answer arrived"))
+                in_doubt.pop(0)
+            if in_doubt:
+                self._unprepared.add(lane.name)
         except LedgerError as error:
             self._break(error)
         lane.end_preparation()
 
     async def _prepare_the_rest(self) -> None:
         """Prepare the crews that a pause kept from starting; it has ended."""
-        unprepared, self._unprepared = self._unprepared, {}
-        for name, in_doubt in unprepared.items():
-            self._start_preparing(self._lanes[name], in_doubt)
+        unprepared, self._unprepared = self._unprepared, set()
+        for name in sorted(unprepared):
+            self._start_preparing(self._lanes[name])
 
     def _prepared(self, task: asyncio.Task[None]) -> None:
         self._preparing.discard(task)
@@ -222,7 +230,7 @@ class Scheduler:
                 return
             if self._stop_for_failing_crew() or await self._claim():
                 continue
-            retries = None if single_pass else await self._next_start()
+            retries = None if single_pass else await next_start(self._lanes.values(), self._context)
             nothing_runs = not self._in_progress and not self._preparing
             if nothing_runs and (single_pass or self._context.paused or self._nothing_is_left(retries)):
                 if not self._control.stop_if_paused():
@@ -300,18 +308,6 @@ class Scheduler:
                 detail = f"crew {lane.name}: max_kickoffs_per_month ({most}) is used up"
                 self._stop.request(StopReason.BUDGET, detail, leave=False)
 
-    async def _next_start(self) -> float | None:
-        """Return the seconds until the next retry of the crews that have nothing else to start."""
-        waits: list[float] = []
-        for name, lane in self._lanes.items():
-            if lane.exhausted and lane.ready and not lane.budget_spent:
-                due = await self._ledger.next_start(self._context.batch, name)
-                if due is not None:
-                    wait = (from_text(due) - self._clock.now()).total_seconds() if due else 0.0
-                    waits.append(max(0.0, wait))
-                    lane.exhausted = wait > 0
-        return min(waits) if waits else None
-
     def _time_to_wake(self, retry_in: float | None) -> float | None:
         """Return the seconds until the loop must look again although nothing has changed; None: no such time."""
         lanes = self._lanes.values()
@@ -359,7 +355,7 @@ class Scheduler:
         if pending_again or attempt.outdated:
             lane.job_became_pending()  # outdated: its job may have become pending meanwhile
         if pending_again and attempt.outdated and not self._stop.requested:
-            self._start_preparing(lane, [], again=True)  # its new inputs may miss what the crew requires
+            self._start_preparing(lane, again=True)  # its new inputs may miss what the crew requires
         refused = outcome.attempt_state is AttemptState.REJECTED
         self._limits.count(outcome, refused=refused)
         if refused:

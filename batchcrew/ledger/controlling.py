@@ -30,6 +30,7 @@ _REQUEST = """
 INSERT OR IGNORE INTO cancel_requests (job, control)
 SELECT id, :control FROM jobs WHERE batch_id = :batch AND state = 'open'
 """
+_OPEN = "SELECT id FROM jobs WHERE batch_id = :batch AND state = 'open'"
 _LET_GO = """
 UPDATE attempts SET state = 'cancelled', ended_at = :now, reason = :reason, reason_fingerprint = :fingerprint
 WHERE state IN ('intended', 'kicked_off') AND job = :job
@@ -41,7 +42,8 @@ class Cancelled:
     """What `cancel` did: the jobs that were pending, and those whose execution is in progress."""
 
     pending: int
-    in_progress: int
+    in_progress: tuple[int, ...] = ()
+    """The ledger's row numbers of the jobs."""
 
 
 async def record(
@@ -53,9 +55,15 @@ async def record(
     content: Any = None,
     run_id: str | None = None,
 ) -> int:
-    """Write the row of a command; return its number."""
+    """Write the row of a command; return its number.
+
+    Args:
+        content: what it changes, as JSON can hold it.
+        run_id: the run that it is for; None: the latest one, of which `runs` then shows it.
+    """
     cursor = await connection.execute(
-        "INSERT INTO controls (batch_id, command, value, at, given_by, reason, run_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO controls (batch_id, command, value, at, given_by, reason, run_id) VALUES (?, ?, ?, ?, ?, ?,"
+        " coalesce(?, (SELECT id FROM runs WHERE batch_id = ? ORDER BY rowid DESC LIMIT 1)))",
         (
             key.id,
             command,
@@ -64,6 +72,7 @@ async def record(
             plain_text(given.by),
             plain_text(given.reason),
             run_id,
+            key.id,
         ),
     )
     assert cursor.lastrowid is not None  # noqa: S101 - an INSERT has one
@@ -140,13 +149,14 @@ async def cancel(connection: aiosqlite.Connection, key: BatchKey, job_ids: Seque
         **_reason(given),
     }
     pending = (await connection.execute(f"{_CANCEL} AND state = 'pending' AND present = 1{named}", parameters)).rowcount
-    in_progress = (await connection.execute(f"{_REQUEST}{named}", parameters)).rowcount
-    if pending or in_progress:
-        counts = encode_json({"pending": pending, "in_progress": in_progress})
+    await connection.execute(f"{_REQUEST}{named}", parameters)
+    found = await rows(connection, f"{_OPEN}{named}", parameters)
+    if pending or found:
+        counts = encode_json({"pending": pending, "in_progress": len(found)})
         await connection.execute("UPDATE controls SET value = ? WHERE id = ?", (counts, number))
     else:
         await connection.execute("DELETE FROM controls WHERE id = ?", (number,))
-    return Cancelled(pending, in_progress)
+    return Cancelled(pending, tuple(row[0] for row in found))
 
 
 async def let_go(

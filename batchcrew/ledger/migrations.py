@@ -296,7 +296,7 @@ CREATE TABLE controls (
     at       TEXT NOT NULL,
     given_by TEXT NOT NULL,                       -- user@host
     reason   TEXT,
-    run_id   TEXT                                 -- of stop: the run that it ends
+    run_id   TEXT                                 -- the latest run by then; of stop: the one it ends
 ) STRICT;
 CREATE INDEX controls_of_batch ON controls (batch_id, id);
 -- what is in force until it is taken back: a pause ('pause'), or a setting ('run.rate')

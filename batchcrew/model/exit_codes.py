@@ -41,8 +41,8 @@ MEANINGS = {
     ExitCode.SUCCEEDED: "every job has succeeded",
     ExitCode.JOBS_FAILED: "the batch is finished, and some jobs have failed, are on hold, or are stale",
     ExitCode.USAGE: "the command or the job file is wrong (nothing was started), or stdout cannot be written",
-    ExitCode.STOPPED: "the run stopped with work left (a signal, `max_runtime`, a limit, a failed canary, a tick): run"
-    " it again to resume; or its plan needs your consent, and nothing was started",
+    ExitCode.STOPPED: "the run stopped with work left (a signal, a pause, `max_runtime`, a limit, a failed canary, a"
+    " tick): run it again to resume; or its plan needs your consent, and nothing was started",
     ExitCode.BUSY: "another run holds this batch; nothing was done",
     ExitCode.CREW_UNUSABLE: "the crew cannot be used (unreachable, 401/403, wrong URL); no job was marked failed",
     ExitCode.DEFECT: "an internal error, or the ledger cannot be written; the ledger shows the executions in progress",

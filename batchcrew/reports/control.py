@@ -43,8 +43,13 @@ def control_lines(
         reset = control_command("set", batch, ledger, "--reset", program=program)
         yield f"set {_when(given, now)}: {', '.join(shown)}; to reset: `{reset}`"
     if control.letting_go:
-        jobs = "1 job is" if control.letting_go == 1 else f"{control.letting_go} jobs are"
-        yield f"{jobs} cancelled, and not given up yet by the run in progress"
+        jobs, them = ("1 job is", "it") if control.letting_go == 1 else (f"{control.letting_go} jobs are", "them")
+        yield f"{jobs} cancelled, but the run in progress still watches {them}"
+
+
+def pause_words(control: Control) -> list[str]:
+    """Return `paused by alice@host (reason)` if the batch is paused."""
+    return [] if control.pause is None else [clean_text(f"paused {control.pause}", limit=_COLUMNS)]
 
 
 def command_text(line: ControlLine) -> str:

@@ -9,7 +9,7 @@ import aiosqlite
 from batchcrew.ledger import controlling
 from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.fetch import rows
-from batchcrew.ledger.json_text import decode_json
+from batchcrew.ledger.json_text import decode_json, encode_json
 from batchcrew.ledger.lock import holder
 from batchcrew.ledger.reads.base import Reads
 from batchcrew.model.control import Control, ControlLine, Given
@@ -25,6 +25,13 @@ class ControlReads(Reads):
     async def letting_go(self, key: BatchKey) -> int:
         """Return the number of executions that are to be let go."""
         return await self._query(lambda connection: controlling.letting_go(connection, key))
+
+    async def cancelled(self, jobs: Sequence[int]) -> int:
+        """Return how many of the jobs with these row numbers are cancelled."""
+        return await self._count(
+            "SELECT count(*) FROM jobs WHERE state = 'cancelled' AND id IN (SELECT value FROM json_each(?))",
+            (encode_json(list(jobs)),),
+        )
 
     async def control(self, key: BatchKey, run_id: str | None = None) -> Control:
         """Return what is in force for the batch, and whether the end of this run was requested."""
@@ -62,11 +69,12 @@ async def commands_by_run(connection: aiosqlite.Connection, run_ids: Sequence[st
 
 
 async def _commands(connection: aiosqlite.Connection, run_ids: Sequence[str]) -> list[tuple[Any, ...]]:
-    marks = ", ".join("?" * len(run_ids))
     return await rows(
         connection,
-        "SELECT * FROM (SELECT coalesce(c.run_id, (SELECT r.id FROM runs AS r WHERE r.batch_id = c.batch_id"
-        " AND r.started_at <= c.at ORDER BY r.started_at DESC, r.rowid DESC LIMIT 1)) AS run, c.command, c.value, c.at,"
-        f" c.given_by, c.reason FROM controls AS c ORDER BY c.id DESC) WHERE run IN ({marks})",
-        tuple(run_ids),
+        # the row of an idle tick is deleted; its commands are shown with the run before it
+        "SELECT * FROM (SELECT coalesce((SELECT r.id FROM runs AS r WHERE r.id = c.run_id), (SELECT r.id FROM runs AS r"
+        " WHERE r.batch_id = c.batch_id AND r.started_at <= c.at ORDER BY r.started_at DESC, r.rowid DESC LIMIT 1))"
+        " AS run, c.command, c.value, c.at, c.given_by, c.reason FROM controls AS c ORDER BY c.id DESC)"
+        " WHERE run IN (SELECT value FROM json_each(?))",
+        (encode_json(list(run_ids)),),
     )
