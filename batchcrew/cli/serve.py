@@ -38,8 +38,8 @@ from batchcrew.server import (
 )
 
 TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name
-RATES = ("fail_rate", "http_error_rate", "drop_rate")
-OF_DEMO = ("execution_time", "fail_rate", "max_running", "seed")
+RATES = ("fail_rate", "human_rate", "http_error_rate", "drop_rate")
+OF_DEMO = ("execution_time", "fail_rate", "human_rate", "max_running", "seed")
 OF_CREWS = (
     "workers",
     "threads",
@@ -122,6 +122,11 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
     "--execution-time", default="2s±50%", show_default=True, help="Demo: duration of one execution: 2s, 500ms, 2s±50%."
 )
 @option("--fail-rate", default="0", help="Demo: share of executions that fail, as 0.2 or 20%. Default: 0.")
+@option(
+    "--human-rate",
+    default="0",
+    help="Demo: share of executions that wait for human input after their first task, as 0.2 or 20%. Default: 0.",
+)
 @option(
     "--http-error-rate", default="0", help="Share of kickoffs and status requests that get 500, 502 or 503. Default: 0."
 )

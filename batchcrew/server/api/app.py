@@ -126,8 +126,8 @@ class CrewApi:
         app.router.add_get("/{kickoff_id}/status", self._status, allow_head=False)
         app.router.add_get("/stats", self._stats, allow_head=False)
         app.router.add_get("/openapi.json", self._openapi, allow_head=False)
+        app.router.add_post("/resume", self._resume)
         if self._executor.real:
-            app.router.add_post("/resume", self._resume)
             app.router.add_get("/metrics", self._metrics, allow_head=False)
         return app
 
