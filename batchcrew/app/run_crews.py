@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from batchcrew.app.fit_concurrency import fit_concurrency
+from batchcrew.app.webhook_extras import kickoff_extras
 from batchcrew.app.wiring import open_crews, open_former
 from batchcrew.config.settings import RunSettings
 from batchcrew.engine import TICK_SECONDS, RunEnvironment, request_inputs
@@ -55,6 +56,8 @@ class RunCrews:
                 warn=self._environment.warn,
             )
             self._clients = await self._stack.enter_async_context(opening)
+            for client in self._clients.values():
+                client.extras = kickoff_extras(self.settings)
         return self._clients
 
     def open_former(

@@ -9,10 +9,20 @@ from batchcrew.ledger.reads.rechecks import RecheckReads
 from batchcrew.ledger.reads.results import ResultReads
 from batchcrew.ledger.reads.runs import RunReads
 from batchcrew.ledger.reads.status import StatusReads
+from batchcrew.ledger.reads.waits import WaitReads
 
 
 class Reading(
-    BatchReads, JobReads, AttemptReads, RecheckReads, RunReads, StatusReads, ResultReads, FailureReads, AnswerReads
+    BatchReads,
+    JobReads,
+    AttemptReads,
+    RecheckReads,
+    RunReads,
+    StatusReads,
+    ResultReads,
+    FailureReads,
+    AnswerReads,
+    WaitReads,
 ):
     """The read methods that `Ledger` and `LedgerReader` share.
 

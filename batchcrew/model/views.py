@@ -9,6 +9,7 @@ from batchcrew.model.execution import Json, TaskResult
 from batchcrew.model.failures import FailureGroups
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, JobLine
+from batchcrew.model.waits import WaitLine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +130,8 @@ class BatchStatus:
 
     line: BatchLine
     in_flight: tuple[InFlight, ...] = ()
+    waiting: tuple[WaitLine, ...] = ()
+    """Jobs whose executions wait for human input (the first few)."""
     slots: tuple[CrewSlots, ...] = ()
     """By crew; empty unless the latest run has `concurrency: auto` and has changed a number."""
     failing: tuple[JobLine, ...] = ()

@@ -22,6 +22,8 @@ from batchcrew.model.events import (
     RunStarted,
     Stopping,
     Understood,
+    WaitEnded,
+    WaitStarted,
     Warned,
 )
 from batchcrew.model.execution import Execution
@@ -74,6 +76,8 @@ class JsonLogProgress:
                     seconds=None if seconds is None else round(seconds, 3),
                     retry_in=outcome.retry_in,
                 )
+            case WaitStarted() | WaitEnded():
+                self._say("wait_started" if isinstance(event, WaitStarted) else "wait_ended", **_of(event.attempt))
             case Warned():
                 self._say("warning", message=event.text)
             case LedgerChosen(ledger):

@@ -1,7 +1,7 @@
 """The JSON twins of what the commands print: dicts with stable keys, for `--json`.
 
 Moments are UTC ISO-8601 text, durations float seconds, what is unknown is null and no key is ever missing.
-`counts` is always `{"total", "pending", "open", "succeeded", "failed", "held", "cancelled", "gone",
+`counts` is always `{"total", "pending", "open", "waiting", "succeeded", "failed", "held", "cancelled", "gone",
 "possible_duplicates"}`; a job in a list is
 `{"job_id", "crew", "state", "reason", "seconds", "attempts", "kickoff_id"}`.
 """
@@ -15,6 +15,7 @@ from batchcrew.base.text import HARMFUL_IN_BLOCK
 from batchcrew.model import exit_codes
 from batchcrew.model.run import Counts, JobLine, Plan, RunResult
 from batchcrew.model.views import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail, RunLine
+from batchcrew.model.waits import WaitLine
 from batchcrew.reports.crew_check import CrewCheck
 from batchcrew.reports.export.csv_format import writable
 from batchcrew.reports.failures import brief_json
@@ -48,8 +49,8 @@ def runs_json(lines: Sequence[RunLine]) -> list[JsonDict]:
 
 
 def status_json(status: BatchStatus) -> JsonDict:
-    """Return the keys of `list_json`, `in_flight`, `slots`, `failing` (a few jobs), `failure_groups` (the largest; see
-    `brief_json`) and `possible_duplicates` (job_ids).
+    """Return the keys of `list_json`, `in_flight`, `waiting` (a few jobs, see `wait_json`), `slots`, `failing` (a few
+    jobs), `failure_groups` (the largest; see `brief_json`) and `possible_duplicates` (job_ids).
 
     Each of `in_flight` is `{"job_id", "crew", "kickoff_id", "since", "current_task", "completed_tasks",
     "total_tasks", "status_word", "unclear_answer"}`, each of `slots` `{"crew", "slots", "since", "reason"}`.
@@ -57,11 +58,18 @@ def status_json(status: BatchStatus) -> JsonDict:
     return {
         **_batch(status.line),
         "in_flight": [_in_flight(entry) for entry in status.in_flight],
+        "waiting": [wait_json(line) for line in status.waiting],
         "slots": [asdict(each) for each in status.slots],
         "failing": [_job(line) for line in status.failing],
         "failure_groups": [brief_json(group) for group in status.failures.groups],
         "possible_duplicates": list(status.duplicates),
     }
+
+
+def wait_json(line: WaitLine) -> JsonDict:
+    """Return every field of a `WaitLine`: `{"job_id", "crew", "wait_id", "since", "task_id", "task", "output", "note",
+    "kickoff_id"}`."""
+    return asdict(line)
 
 
 def job_json(detail: JobDetail) -> JsonDict:
@@ -147,7 +155,7 @@ _PUBLIC = {"removed": "gone", "attempts_used": "attempts"}
 
 
 def counts_json(counts: Counts) -> JsonDict:
-    """`{"total", "pending", "open", "succeeded", "failed", "held", "cancelled", "stale", "gone",
+    """`{"total", "pending", "open", "waiting", "succeeded", "failed", "held", "cancelled", "stale", "gone",
     "possible_duplicates"}`."""
     fields = asdict(counts)
     return {"total": counts.total, **{_PUBLIC.get(name, name): number for name, number in fields.items()}}

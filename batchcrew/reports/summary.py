@@ -11,6 +11,7 @@ from batchcrew.reports.commands import (
     attach_command,
     export_command,
     failures_command,
+    inbox_command,
     keep_command,
     recheck_command,
     retry_command,
@@ -33,7 +34,7 @@ def went_well(result: RunResult) -> bool:
     Work that is left by `max_runtime`, `--limit` or a signal needs only the next run, not the operator.
     """
     counts = result.counts
-    if result.stopped not in {None, StopReason.SIGNAL, StopReason.MAX_RUNTIME, StopReason.LIMIT}:
+    if result.stopped not in {None, StopReason.SIGNAL, StopReason.MAX_RUNTIME, StopReason.LIMIT, StopReason.WAITING}:
         return False
     return bool(counts.left) or counts.succeeded == counts.total
 
@@ -43,7 +44,8 @@ def needs_person(result: RunResult) -> bool:
 
     A finished batch that cron calls again, and ticks that keep stopping for one reason, are reported once.
     """
-    return not went_well(result) and result.run_id is not None and not result.repeated
+    waits = result.stopped is StopReason.WAITING
+    return (waits or not went_well(result)) and result.run_id is not None and not result.repeated
 
 
 def render_summary(result: RunResult) -> str:
@@ -98,6 +100,7 @@ def count_words(counts: Counts) -> str:
         "stale": counts.stale,
         "cancelled": counts.cancelled,
         "in progress": counts.open,
+        "waiting for human input": counts.waiting,
         "pending": counts.pending,
     }
     return ", ".join(f"{number} {name}" for name, number in named.items() if number) or "no jobs"
@@ -200,6 +203,8 @@ def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
     """Yield (purpose, command) of what you may do next, the likeliest first."""
     counts, batch, ledger, program = result.counts, result.batch, result.ledger, result.program
     run = run_command(result.jobfile, ledger, *result.jobfile_options, program=program) if result.jobfile else ""
+    if counts.waiting:
+        yield "see what waits", inbox_command(batch, ledger, program)
     if counts.left and run:
         yield "resume", run
     if result.unsure:

@@ -67,7 +67,7 @@ class Report:
     token_usage: dict[str, int] | None = None
     last_step: StepReport | None = None
     question: dict[str, str] | None = None
-    """What a paused execution asks a person: `{"task_id", "agent", "output"}`."""
+    """The human input that a paused execution requires: `{"task_id", "agent", "output"}`."""
     real: bool = True
     """False: of the demo crew, whose answers contain exactly the fields of each dialect."""
 

@@ -18,6 +18,7 @@ from batchcrew.ledger.reads.jobs import (
     without_output_counts,
 )
 from batchcrew.ledger.reads.totals import batch_totals
+from batchcrew.ledger.reads.waits import first_waiting
 from batchcrew.model.run import Counts
 from batchcrew.model.views import BatchLine, BatchStatus, BatchTotals, CrewSlots
 
@@ -41,6 +42,7 @@ class StatusReads(Reads):
             return BatchStatus(
                 line=line,
                 in_flight=await in_progress(connection, key.id),
+                waiting=await first_waiting(connection, key.id, _SHOWN_JOBS),
                 slots=await _crew_slots(connection, key.id),
                 failing=await first_failing(connection, key.id, _SHOWN_JOBS),
                 failures=await failure_groups(connection, key.id, SHOWN_GROUPS),

@@ -80,7 +80,7 @@ class DialectFormat(Protocol):
 
 
 def question_field(seen: Report) -> Json:
-    """Return the part of a status that says what a paused execution asks a person."""
+    """Return the part of a status that says The human input that a paused execution requires."""
     return {} if seen.question is None else {"human_input": seen.question}
 
 

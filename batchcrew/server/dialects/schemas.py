@@ -20,7 +20,7 @@ def object_schema(required: Schema, optional: Schema | None = None) -> Schema:
 
 
 QUESTION: Schema = object_schema({"task_id": TEXT, "agent": TEXT, "output": TEXT})
-"""What a paused execution asks a person."""
+"""The human input that a paused execution requires."""
 
 
 def list_schema(items: Schema, *, least: int = 0) -> Schema:
