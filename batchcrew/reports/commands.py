@@ -54,6 +54,11 @@ def failures_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
     return _command(program, "failures", [batch], (), ledger)
 
 
+def answer_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
+    """Return the command that approves a job; the operator fills in the job."""
+    return _command(program, "answer", [batch, "JOB"], ("--approve",), ledger)
+
+
 def inbox_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
     """Return the command that shows the jobs that wait for human input."""
     return _command(program, "inbox", [batch], (), ledger)
