@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ def crew(tmp_path: Path) -> Iterator[Crew]:
     served = Crew(tmp_path, "--human-rate", "1", "--execution-time", "20ms")
     yield served
     served.process.close()
+
+
+def has_taken(crew: Crew, number: int) -> bool:
+    return int(crew.stats()["human_answers"]) >= number
 
 
 def waiting(folder: Path, crew: Crew, number: int) -> None:
@@ -147,7 +152,7 @@ def test_a_sheet_of_200_rows_that_is_killed_twice_answers_each_row_once(tmp_path
     fill_in(tmp_path, [{**row, "decision": "approve"} for row in rows])
     for taken in (40, 110):
         sending = start(tmp_path, "answer", "jobs", "--csv", "inbox.csv")
-        wait_until(lambda taken=taken: crew.stats()["human_answers"] >= taken, sending)
+        wait_until(partial(has_taken, crew, taken), sending)
         sending.kill()
         sending.close()
     assert crew.stats()["human_answers"] < 200
