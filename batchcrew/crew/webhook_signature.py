@@ -1,7 +1,7 @@
 """Verify the signature of a `humanInputWebhook`. A pure function, for whatever receives it.
 
-The crew sends `X-Timestamp` (seconds since the epoch, or ISO-8601) and `X-Signature: sha256=HEX`, the HMAC-SHA256 of the
-timestamp, a dot and the body as it came.
+The crew sends `X-Timestamp` (seconds since the epoch, or ISO-8601) and `X-Signature: sha256=HEX`, the HMAC-SHA256 of
+the timestamp, a dot and the body as it came.
 """
 
 import hashlib

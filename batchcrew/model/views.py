@@ -186,3 +186,5 @@ class JobDetail:
     """file:line of the job."""
     in_file: bool
     attempts: tuple[AttemptDetail, ...] = ()
+    waiting: WaitLine | None = None
+    """The human input that it waits for."""

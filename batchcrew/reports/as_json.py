@@ -73,9 +73,11 @@ def wait_json(line: WaitLine) -> JsonDict:
 
 
 def job_json(detail: JobDetail) -> JsonDict:
-    """Return `{"batch", "job_id", "crew", "state", "inputs", "meta", "row", "source", "in_file", "attempts"}`.
+    """Return `{"batch", "job_id", "crew", "state", "inputs", "meta", "row", "source", "in_file", "attempts",
+    "waiting"}`.
 
-    Each of `attempts` has every field of `AttemptDetail`, `answer` (the crew's last one as it came) included.
+    Each of `attempts` has every field of `AttemptDetail`, `answer` (the crew's last one as it came) included. `waiting`
+    is the human input that the job waits for (see `wait_json`), or null.
     """
     return {
         "batch": detail.batch,
@@ -88,6 +90,7 @@ def job_json(detail: JobDetail) -> JsonDict:
         "source": detail.source,
         "in_file": detail.in_file,
         "attempts": [_attempt(attempt) for attempt in detail.attempts],
+        "waiting": None if detail.waiting is None else wait_json(detail.waiting),
     }
 
 

@@ -54,9 +54,9 @@ def failures_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
     return _command(program, "failures", [batch], (), ledger)
 
 
-def answer_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
-    """Return the command that approves a job; the operator fills in the job."""
-    return _command(program, "answer", [batch, "JOB"], ("--approve",), ledger)
+def answer_command(batch: str, ledger: str, program: str = PROGRAM, *, job_id: str = "JOB") -> str:
+    """Return the command that approves a job; the operator fills in a job that is not named."""
+    return _command(program, "answer", [batch, job_id], ("--approve",), ledger)
 
 
 def inbox_command(batch: str, ledger: str, program: str = PROGRAM) -> str:

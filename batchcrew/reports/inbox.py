@@ -8,6 +8,7 @@ from batchcrew.base.clock import from_text
 from batchcrew.base.quantities import format_duration
 from batchcrew.base.text import clean_block, clean_text
 from batchcrew.model.answers import Answered, AnswerResult, Finding
+from batchcrew.model.views import BatchStatus, JobDetail
 from batchcrew.model.waits import WaitLine
 from batchcrew.reports.commands import PROGRAM, answer_command, inbox_command
 
@@ -39,6 +40,33 @@ def inbox_lines(line: WaitLine, now: datetime) -> Iterator[str]:
     yield from (f"    {text}" for text in output[:SHOWN_LINES])
     if len(output) > SHOWN_LINES:
         yield f"    … {len(output) - SHOWN_LINES} more lines"
+
+
+def waiting_lines(status: BatchStatus, now: datetime) -> Iterator[str]:
+    """Yield the lines of a status about the first waiting jobs.
+
+    Args:
+        now: aware.
+    """
+    if status.waiting:
+        yield "  waiting for human input:"
+        yield from (f"    {next(inbox_lines(line, now))}" for line in status.waiting)
+        more = status.line.counts.waiting - len(status.waiting)
+        if more > 0:
+            yield f"    and {more} more"
+
+
+def asked_lines(detail: JobDetail) -> Iterator[str]:
+    """Yield the lines of a job about the human input that it waits for."""
+    line = detail.waiting
+    if line is not None:
+        yield f"  waiting for human input since {clean_text(line.since)} ({line.wait_id})"
+        yield f"    task: {clean_text(line.task_id or 'without a name')}"
+        if line.note:
+            yield f"    note: {clean_text(line.note)}"
+        if line.output:
+            yield "    output to decide about:"
+            yield from (f"      {text}" for text in clean_block(line.output).splitlines())
 
 
 def inbox_end(batch: str, waiting: int, ledger: str, program: str = PROGRAM) -> str:

@@ -8,6 +8,7 @@ from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, JobLine, RunResult, StopReason
 from batchcrew.model.views import JobDetail
 from batchcrew.reports.commands import (
+    answer_command,
     attach_command,
     export_command,
     failures_command,
@@ -192,7 +193,9 @@ def _failures(result: RunResult) -> Iterator[str]:
 
 
 def job_commands(job: JobDetail, ledger: str, program: str) -> Iterator[tuple[str, str]]:
-    """Yield (purpose, command) of what you may do about one job that is on hold."""
+    """Yield (purpose, command) of what you may do about one job that is on hold, or waits for human input."""
+    if job.state is JobState.WAITING:
+        yield "approve it", answer_command(job.batch, ledger, program, job_id=job.job_id)
     if job.state is JobState.HELD:
         yield "attach it", attach_command(job.batch, job.job_id, ledger, program)
         if job.in_file:

@@ -38,6 +38,13 @@ async def first_waiting(connection: aiosqlite.Connection, batch_id: int, limit: 
     return tuple(_line(row) for row in found)
 
 
+async def waiting_line(connection: aiosqlite.Connection, batch_id: int, job_id: str) -> WaitLine | None:
+    """Return what a job waits for; None if it does not wait."""
+    query = _LINES.replace("ORDER BY", "AND j.job_id = :name ORDER BY")
+    found = await rows(connection, query, {"batch": batch_id, "position": -1, "job": -1, "limit": 1, "name": job_id})
+    return _line(found[0]) if found else None
+
+
 def _line(row: Sequence[Any]) -> WaitLine:
     return WaitLine(
         job_id=row[2],
