@@ -28,6 +28,10 @@ def has_taken(crew: Crew, number: int) -> bool:
     return int(crew.stats()["human_answers"]) >= number
 
 
+def has_paused(crew: Crew, number: int) -> bool:
+    return int(crew.stats()["paused"]) >= number
+
+
 def waiting(folder: Path, crew: Crew, number: int) -> None:
     """Run a batch until all its jobs wait."""
     write_trips(folder, number)
@@ -114,6 +118,7 @@ def test_a_sheet_is_checked_first_and_rows_without_a_decision_stay_open(tmp_path
     assert crew.stats()["human_answers"] == 1
 
 
+@pytest.mark.crash
 def test_a_decision_about_an_earlier_question_is_skipped_and_reported(tmp_path: Path, crew: Crew) -> None:
     waiting(tmp_path, crew, 1)
     rows = sheet(tmp_path)
@@ -126,6 +131,7 @@ def test_a_decision_about_an_earlier_question_is_skipped_and_reported(tmp_path: 
     assert crew.stats()["human_answers"] == 1
 
 
+@pytest.mark.crash
 def test_a_run_that_stays_resumes_at_once_what_another_terminal_answers(tmp_path: Path, crew: Crew) -> None:
     write_trips(tmp_path, 2)
     (tmp_path / "jobs.yaml").write_text(job_file(crew))
@@ -164,3 +170,71 @@ def test_a_sheet_of_200_rows_that_is_killed_twice_answers_each_row_once(tmp_path
     assert crew.stats()["kickoffs"] == 200
     code, found = answers(tmp_path, "--csv", "inbox.csv")
     assert (code, found["counts"]["answered_before"]) == (0, 200)
+
+
+@pytest.mark.crash
+def test_edited_inputs_of_a_waiting_job_are_kicked_off_only_with_consent(tmp_path: Path, crew: Crew) -> None:
+    """The execution keeps waiting with its former inputs, and its answer is stale; a moved row keeps waiting too."""
+    waiting(tmp_path, crew, 2)
+    before = {line["job_id"]: line["wait_id"] for line in inbox(tmp_path)}
+    trips = (tmp_path / "trips.csv").read_text().splitlines()
+    edited = [trips[0], trips[2].replace("trip-1", "renamed"), trips[1].replace("0 USD", "9 USD")]
+    (tmp_path / "trips.csv").write_text("\n".join(edited) + "\n")
+    assert call(tmp_path, "check", "jobs.yaml", "--offline").returncode == 0
+    assert call(tmp_path, "run", "jobs.yaml", "--quiet").returncode == 3
+    assert counts(tmp_path) == {"waiting": 2}
+    assert {line["job_id"]: line["wait_id"] for line in inbox(tmp_path)} == {
+        "trip-0": before["trip-0"],
+        "renamed": before["trip-1"],
+    }
+    rows = sheet(tmp_path)
+    fill_in(tmp_path, [{**row, "decision": "approve"} for row in rows])
+    assert answers(tmp_path, "--csv", "inbox.csv")[0] == 0
+    assert call(tmp_path, "run", "jobs.yaml").returncode == 1
+    assert counts(tmp_path) == {"succeeded": 1, "stale": 1}
+    assert crew.stats()["kickoffs"] == 2
+
+
+@pytest.mark.crash
+def test_a_run_that_is_killed_while_jobs_wait_loses_none_and_pays_for_none_again(tmp_path: Path, crew: Crew) -> None:
+    write_trips(tmp_path, 12)
+    (tmp_path / "jobs.yaml").write_text(job_file(crew))
+    for number in (4, 12):
+        running = start(tmp_path, "run", "jobs.yaml", "--wait", "--concurrency", "2")
+        wait_until(partial(has_paused, crew, number), running)
+        running.kill()
+        running.close()
+    assert call(tmp_path, "run", "jobs.yaml", "--quiet").returncode == 3
+    assert counts(tmp_path) == {"waiting": 12}
+    rows = sheet(tmp_path)
+    fill_in(tmp_path, [{**row, "decision": "approve"} for row in rows])
+    assert answers(tmp_path, "--csv", "inbox.csv")[0] == 0
+    while call(tmp_path, "tick", "jobs.yaml", "--quiet").returncode == 3:
+        pass
+    assert counts(tmp_path) == {"succeeded": 12}
+    assert crew.stats()["kickoffs"] == 12
+
+
+@pytest.mark.crash
+def test_the_secrets_of_the_webhook_are_nowhere(tmp_path: Path, crew: Crew) -> None:
+    write_trips(tmp_path, 1)
+    authentication = "{strategy: basic, username: u, password: the-password-of-the-webhook}"
+    webhook = f"webhook: {{url: 'http://127.0.0.1:9/x', authentication: {authentication}}}"
+    (tmp_path / "jobs.yaml").write_text(job_file(crew).replace("poll: 50ms", f"poll: 50ms, {webhook}"))
+    ended = call(tmp_path, "run", "jobs.yaml", "--verbose")
+    assert ended.returncode == 3, ended.stderr
+    assert call(tmp_path, "answer", "jobs", "trip-0", "--approve").returncode == 0
+    texts = [
+        ended.stderr.encode(),
+        *(path.read_bytes() for path in (tmp_path / "results").rglob("*") if path.is_file()),
+    ]
+    assert [text for text in texts if b"the-password-of-the-webhook" in text] == []
+    (tmp_path / "jobs.yaml").write_text(
+        job_file(crew).replace(
+            "poll: 50ms", f"poll: 50ms, {webhook.replace('the-password-of-the-webhook', '[secret]')}"
+        )
+    )
+    ended = call(tmp_path, "run", "jobs.yaml")
+    assert ended.returncode == 2
+    assert "password" in ended.stderr
+    assert "secret" not in ended.stderr

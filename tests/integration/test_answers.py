@@ -92,7 +92,7 @@ async def waiting(folder: Path, *resume: Any) -> AsyncIterator[Waiting]:
         yield made
 
 
-@pytest.mark.parametrize("lost", ["drop_after_accept", "502_after_accept", "error_after_accept"])
+@pytest.mark.parametrize("lost", ["drop_after_accept", "502_after_accept"])
 async def test_an_approval_that_arrived_is_not_sent_again(tmp_path: Path, lost: str) -> None:
     async with waiting(tmp_path, lost) as made:
         result = await made.answer(APPROVE)
