@@ -85,9 +85,14 @@ class WaitingJobs:
 
     async def busy(self) -> bool:
         """Return whether the run must not end yet, because of jobs that wait."""
+        context = self._context
         if not self._polled_all:
             return True
-        return self._stay and not self._context.single_pass and await self.left() is not None
+        if context.single_pass or context.stop.leaving():
+            return False
+        if await context.ledger.answered_now(context.batch):
+            return True  # its execution is watched again at the next look
+        return self._stay and await self.left() is not None
 
     async def park(self, task: AttemptTask, waits: AwaitsPerson) -> None:
         """Record that an attempt's execution waits for human input, and free its slot."""
@@ -125,9 +130,11 @@ class WaitingJobs:
             if not self._some.is_set():
                 await self._some.wait()
             await context.clock.sleep(LOOK_SECONDS)
-            if not await context.ledger.waiting_now(context.batch):
+            self._some.clear()  # before the query: a job that begins to wait meanwhile sets it again
+            if await context.ledger.waiting_now(context.batch):
+                self._some.set()
+            else:
                 await self._take_up_answered()
-                self._some.clear()
                 self._changed.set()
 
     async def _take_up_answered(self) -> None:

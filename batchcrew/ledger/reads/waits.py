@@ -80,6 +80,15 @@ class WaitReads(Reads):
             "SELECT count(*) FROM jobs WHERE batch_id = ? AND present IN (0, 1) AND state = 'waiting'", (key.id,)
         )
 
+    async def answered_now(self, key: BatchKey) -> int:
+        """Return how many questions were answered whose execution no run watches yet."""
+        return await self._count(
+            "SELECT count(*) FROM waits AS w INDEXED BY waits_answered CROSS JOIN attempts AS a ON a.id = w.attempt_id"
+            " CROSS JOIN jobs AS j ON j.id = a.job"
+            " WHERE w.ended_at IS NOT NULL AND w.resumed = 0 AND j.batch_id = ?",
+            (key.id,),
+        )
+
     async def due_waits(self, key: BatchKey, now: str) -> list[Wait]:
         """Return the waiting executions that are to be polled by `now`, the first few."""
         query = (

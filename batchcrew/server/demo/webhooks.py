@@ -41,7 +41,8 @@ def calls(record: Record, urls: Mapping[str, str]) -> list[Call]:
     begins = record.started
     for number, end in enumerate([*ends, record.ends][: len(crew.TASKS)]):
         if step_url:
-            found.append(Call((begins + end) / 2, step_url, number, thought=True))
+            done = record.review.pause_at if record.review is not None and number == 0 else end
+            found.append(Call((begins + done) / 2, step_url, number, thought=True))
         if task_url and number < len(ends):
             found.append(Call(end, task_url, number))
         begins = end
