@@ -35,7 +35,7 @@ from batchcrew.ledger import NEXT_RUN_RESUMES, SHOWN_GROUPS, BatchKey, BatchLock
 from batchcrew.model import exit_codes
 from batchcrew.model.events import Action, Event, LedgerChosen, Observe, RecordKickoff, RunStarted, WatchFormerAddress
 from batchcrew.model.job import JobState
-from batchcrew.model.run import Counts, RunResult
+from batchcrew.model.run import Counts, RunResult, StopReason
 from batchcrew.reports.commands import CREW_OPTIONS, attach_command, quoted, run_command
 from batchcrew.reports.summary import went_well
 
@@ -55,6 +55,8 @@ class RunRequest:
     retry_failed: bool = False
     once: bool = False
     """True for a tick: do the work that is due now, then end."""
+    wait: bool = False
+    """Stay until no job waits for human input any more."""
     program: str = "batchcrew"
     """The program with which printed commands begin."""
     monitor: str | None = None
@@ -223,7 +225,7 @@ async def _watch_only(
     """Watch the executions in progress although the changed file is refused: they are paid for."""
     batch = await ledger.batch(jobfile.batch)
     counts = Counts() if batch is None else await ledger.counts(batch)
-    if batch is None or not counts.open:
+    if batch is None or not (counts.open or counts.waiting):
         return
     environment.warn(f"{refusal}; first, batchcrew watches the executions in progress until they end")
     result = RunResult(batch=batch.batch, run_id=None, counts=counts, ledger=str(ledger.path))
@@ -285,7 +287,7 @@ async def _run(
         judging=Judging(jobfile.rules, ledger),
         changer=LiveSettings(crews, ledger),
     )
-    engine = await _schedule(run, crews, limit=request.limit, may_start=taken.decided)
+    engine = await _schedule(run, crews, request, may_start=taken.decided)
     before = result.counts
     result = _ended(result, run_id, engine, await ledger.counts(batch), environment.stop)
     stopped = result.stopped.value if result.stopped else None
@@ -294,7 +296,9 @@ async def _run(
         result,
         cost=cost(prices, engine.by_crew, engine.by_crew + engine.in_doubt),
         crew_ended=any(isinstance(crew, ServedCrew) for crew in jobfile.crews.values()),
-        repeated=request.once and stopped == stopped_before and result.counts == before,
+        repeated=(request.once or result.stopped is StopReason.WAITING)
+        and stopped == stopped_before
+        and result.counts == before,
     )
     await ledger.close_run(
         run_id,
@@ -307,13 +311,13 @@ async def _run(
     return result
 
 
-async def _schedule(run: RunContext, crews: RunCrews, *, limit: int | None, may_start: bool) -> EngineResult:
+async def _schedule(run: RunContext, crews: RunCrews, request: RunRequest, *, may_start: bool) -> EngineResult:
     """Run the engine, with clients for the crews and for the addresses at which they were before."""
     addresses = await run.ledger.addresses(run.batch)
     renamed = await renamed_crews(run.ledger, crews.jobfile, addresses)
     async with crews.open_former({(renamed.get((name, url), name), url) for name, url in addresses}) as former:
         connected = Crews(settings=crews.jobfile.crews, clients=await crews.open(), former=former, renamed=renamed)
-        return await Scheduler(run, connected, limit=limit, may_start=may_start).run()
+        return await Scheduler(run, connected, limit=request.limit, may_start=may_start, wait=request.wait).run()
 
 
 _UNDECIDED = (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from batchcrew.app.fit_concurrency import fit_concurrency
 from batchcrew.app.set_values import settings_in_force
+from batchcrew.app.webhook_extras import kickoff_extras
 from batchcrew.app.wiring import open_crews, open_former
 from batchcrew.config.settings import RunSettings
 from batchcrew.engine import TICK_SECONDS, RunEnvironment, request_inputs
@@ -71,6 +72,8 @@ class RunCrews:
                 warn=self._environment.warn,
             )
             self._clients = await self._stack.enter_async_context(opening)
+            for client in self._clients.values():
+                client.extras = kickoff_extras(self.settings)
         return self._clients
 
     async def resize(self, settings: RunSettings) -> RunSettings:

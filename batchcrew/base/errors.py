@@ -19,6 +19,9 @@
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
+
+Error = TypeVar("Error", bound=Exception)
 
 MAX_PROBLEMS = 20
 """Problems of one file that are collected before reading stops."""
@@ -124,9 +127,8 @@ class NotInLedger(LedgerError):
     """The ledger has no such batch or job."""
 
 
-def first_error(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first exception of a group, or of the groups in it."""
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def first_error(errors: BaseExceptionGroup[Error]) -> Error:
+    """Return the first error of a group, also of one inside a group."""
+    for error in errors.exceptions:
+        return first_error(error) if isinstance(error, BaseExceptionGroup) else error
+    raise AssertionError("a group has an error")

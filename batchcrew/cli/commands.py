@@ -81,6 +81,18 @@ def _recheck() -> click.Command:
     return command
 
 
+def _inbox() -> click.Command:
+    from batchcrew.cli.inbox import command
+
+    return command
+
+
+def _answer() -> click.Command:
+    from batchcrew.cli.answer import command
+
+    return command
+
+
 def _attach() -> click.Command:
     from batchcrew.cli.attach import command
 
@@ -202,6 +214,8 @@ COMMANDS = {
     "keep": LazyCommand(_keep, "Accept the answers of stale jobs, without running them again."),
     "judge": LazyCommand(_judge, "Apply the rules of `accept:` to stored answers; pay nothing."),
     "recheck": LazyCommand(_recheck, "Poll again the executions that timed out or were lost."),
+    "inbox": LazyCommand(_inbox, "Show the jobs that wait for human input."),
+    "answer": LazyCommand(_answer, "Approve or reject what jobs wait for, one or a whole sheet."),
     "attach": LazyCommand(_attach, "Assign an execution to a job by its kickoff_id."),
     "adopt": LazyCommand(_adopt, "Record and watch executions that another script started."),
     "runs": LazyCommand(_runs, "List past runs: what each one did and why it stopped."),

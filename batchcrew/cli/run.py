@@ -24,6 +24,12 @@ from batchcrew.cli.sources import Target, jobfile_options
     is_flag=True,
     help="On the first signal, wait for the executions in progress to end, instead of leaving them to the next run.",
 )
+@option(
+    "--wait",
+    is_flag=True,
+    envvar="BATCHCREW_WAIT",
+    help="Stay while jobs wait for human input, instead of ending when only such jobs are left.",
+)
 @reporting_options
 def command(
     *,
@@ -33,6 +39,7 @@ def command(
     retry_failed: bool,
     dry_run: bool,
     drain: bool,
+    wait: bool,
     reporting: Reporting,
 ) -> int:
     """Start or resume the batch of JOBFILE (.yaml, .json, .csv, .tsv or .jsonl).
@@ -47,6 +54,11 @@ def command(
             target, offline=False, as_json=reporting.as_json, retry_failed=retry_failed, limit=limit
         )
     request = RunRequest(
-        source=target.source, ledger=target.ledger, limit=limit, retry_failed=retry_failed, program=current_program()
+        source=target.source,
+        ledger=target.ledger,
+        limit=limit,
+        retry_failed=retry_failed,
+        wait=wait,
+        program=current_program(),
     )
     return run_and_report(request, reporting, drain=drain)

@@ -40,8 +40,8 @@ from batchcrew.server import (
 )
 
 TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name
-RATES = ("fail_rate", "http_error_rate", "drop_rate")
-OF_DEMO = ("execution_time", "fail_rate", "max_running", "seed")
+RATES = ("fail_rate", "human_rate", "http_error_rate", "drop_rate")
+OF_DEMO = ("execution_time", "fail_rate", "human_rate", "max_running", "seed")
 OF_CREWS = (
     "workers",
     "threads",
@@ -128,6 +128,11 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
     " `,60s@200`, another one after 200 executions, and with `,60s@5m` after 5 minutes.",
 )
 @option("--fail-rate", default="0", help="Demo: share of executions that fail, as 0.2 or 20%. Default: 0.")
+@option(
+    "--human-rate",
+    default="0",
+    help="Demo: share of executions that wait for human input after their first task, as 0.2 or 20%. Default: 0.",
+)
 @option(
     "--http-error-rate", default="0", help="Share of kickoffs and status requests that get 500, 502 or 503. Default: 0."
 )

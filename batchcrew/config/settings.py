@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from batchcrew.base.errors import UsageError
 from batchcrew.base.reasons import PERMANENT_REASONS
 from batchcrew.config.declarations import DefaultText, Example, HasOption, Setting, Settings, declared
+from batchcrew.config.human import HumanSettings
 from batchcrew.config.limits import (
     DEFAULT_IN_A_ROW,
     MOST_CONCURRENCY,
@@ -165,6 +166,10 @@ class RunSettings(Settings):
     """When kickoffs to a failing crew are paused.
 
     See [breaker](#breaker)."""
+    human: HumanSettings = HumanSettings()
+    """What happens while an execution waits for human input.
+
+    See [people.md](people.md)."""
     on_change: Annotated[OnChange, HasOption()] = "keep"
     """For succeeded jobs whose inputs have changed: keep the answer and mark the job as stale (keep), or run the job,
     and pay, again (rerun).

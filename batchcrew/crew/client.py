@@ -20,7 +20,7 @@ from batchcrew.base.clock import Clock
 from batchcrew.base.errors import UsageError
 from batchcrew.config.crews import CrewSettings, RemoteCrew
 from batchcrew.config.http_headers import name_mistake, value_mistake
-from batchcrew.crew import dialect
+from batchcrew.crew import dialect, resume_answers
 from batchcrew.crew.answers import (
     REFUSED_FOR_NOW,
     STOPS_EVERYTHING,
@@ -31,6 +31,7 @@ from batchcrew.crew.answers import (
 )
 from batchcrew.crew.connect import STATUS_ROUTES, Endpoints, is_loopback
 from batchcrew.crew.exchange import Exchange, NoReply, Reply
+from batchcrew.crew.extras import WEBHOOK_URLS, KickoffExtras, no_extras
 from batchcrew.crew.input_answers import crew_inputs
 from batchcrew.crew.kickoff_answers import accepted, refusal, surely_kickoff_id
 from batchcrew.crew.kickoff_results import expected_result, unexpected_result
@@ -47,11 +48,13 @@ from batchcrew.model.crew_answers import (
     KickoffAnswer,
     NotSent,
     NotStarted,
+    ResumeAnswer,
     StatusAnswer,
     Unclear,
     Unusable,
 )
 from batchcrew.model.execution import Execution
+from batchcrew.model.waits import Decision
 
 logger = logging.getLogger("batchcrew.crew")
 T = TypeVar("T")
@@ -107,6 +110,8 @@ class CrewClient:
         self._name = name
         self._endpoints = Endpoints(name, settings.location if url is None else url)
         self._kickoff_url = self._endpoints.kickoff
+        self.extras: KickoffExtras = no_extras
+        """Further fields of the bodies of kickoffs: the URLs of webhooks."""
         self._token = _checked_token(name, settings, token)
         self._http = settings if isinstance(settings, RemoteCrew) else _ORDINARY
         self._own_headers = _checked_headers(name, self._http)
@@ -227,7 +232,35 @@ class CrewClient:
         if self._http.meta:
             origin = {"batch": attempt.batch, "job": attempt.job_id, "attempt": attempt.attempt_id}
             body["meta"] = {**attempt.meta, "batchcrew": origin}
-        return body
+        return {**body, **self.extras(attempt.attempt_id)}
+
+    async def resume(self, attempt: Attempt, task_id: str, decision: Decision) -> ResumeAnswer:
+        """Send human input to a paused execution, once. Failures are returned, not raised.
+
+        Args:
+            attempt: the one that started the execution.
+            task_id: the task that waits for it.
+        """
+        extras = self.extras(attempt.attempt_id)
+        body = {
+            "execution_id": attempt.kickoff_id,
+            "task_id": task_id,
+            "human_feedback": decision.feedback,
+            "is_approve": decision.approve,
+            **{name: extras[name] for name in WEBHOOK_URLS if name in extras},
+        }
+        url = self._endpoints.resume
+        reply = await self._exchange.post(url, {"Content-Type": "application/json"}, _json(body), within=None)
+        if isinstance(reply, NoReply):
+            reason = self._clean(reply.reason)
+            if reply.never_sent:
+                return NotSent(reason, local=reply.local)
+            return Unusable(reason) if reply.refused else Doubtful(reason)
+        if reply.good:
+            return resume_answers.resumed(self._secrets.redacted(as_utf8(reply.body, reply.charset)))
+        return resume_answers.refused(
+            reply.code, self._server_text(reply), url=str(url), retry_after=self._retry_after(reply)
+        )
 
     async def _answer_of(self, answer: bytes, code: int) -> KickoffAnswer:
         """Return the meaning of an answer to a kickoff with a success code."""

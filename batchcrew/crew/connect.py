@@ -39,6 +39,7 @@ class Endpoints:
         self.base = _base_url(crew, base)
         self._prefix = str(self.base).rstrip("/")
         self.kickoff = URL(self._prefix + "/kickoff", encoded=True)
+        self.resume = URL(self._prefix + "/resume", encoded=True)
         self.inputs = URL(self._prefix + "/inputs", encoded=True)
 
     def under(self, path: str) -> URL:

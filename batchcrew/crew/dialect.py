@@ -12,7 +12,7 @@ from batchcrew.crew import spellings
 from batchcrew.crew.payload import NotUnderstood, load_object, name_text
 from batchcrew.crew.server_text import clean, json_text, parse, plain, server_words
 from batchcrew.crew.wrappers import crewai_json, is_crewai_dump, raw_status_word, status_word, unwrapped
-from batchcrew.model.execution import Execution, ExecutionState, Json, TaskResult
+from batchcrew.model.execution import Execution, ExecutionState, Json, Question, TaskResult
 
 MAX_ERROR = 2000
 """Longest failure text that is stored in addition to the complete answer, in characters."""
@@ -57,7 +57,17 @@ def execution(body: bytes) -> Execution:
         current_task=next(filter(None, map(_label, spellings.values(payload, spellings.CURRENT_TASK))), None),
         completed_tasks=_count(spellings.first(payload, spellings.COMPLETED_TASKS)),
         total_tasks=_count(spellings.first(payload, spellings.TOTAL_TASKS)),
+        question=_question(payload) if meaning is ExecutionState.WAITING_FOR_PERSON else None,
         answer=answer,
+    )
+
+
+def _question(payload: Mapping[str, Any]) -> Question:
+    """Return the human input that an execution requires, as far as the answer names it."""
+    return Question(
+        task_id=next(filter(None, map(name_text, spellings.values(payload, spellings.QUESTION_TASK_ID))), None) or "",
+        task=next(filter(None, map(name_text, spellings.values(payload, spellings.QUESTION_TASK))), None),
+        output=_result(next(filter(None, spellings.values(payload, spellings.QUESTION_OUTPUT)), None))[0],
     )
 
 

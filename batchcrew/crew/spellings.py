@@ -88,6 +88,27 @@ CURRENT_TASK_NAME: Fields = ("task", "name", "task_id", "agent")
 """In a current task that is an object."""
 COMPLETED_TASKS: Fields = ("progress.completed_tasks",)
 TOTAL_TASKS: Fields = ("progress.total_tasks",)
+QUESTION_TASK_ID: Fields = (
+    "human_input.task_id",
+    "task_id",
+    "current_task_id",
+    "current_task.task_id",
+    "current_task.id",
+    "current_task",
+    "last_step.task_id",
+)
+"""The task that waits for human input."""
+QUESTION_TASK: Fields = ("human_input.agent", "agent", "current_task.name", "current_task", "last_step.agent")
+QUESTION_OUTPUT: Fields = (
+    "human_input.output",
+    "task_output",
+    "output",
+    "result.output",
+    "result",
+    "current_task.output",
+    "last_step.result",
+)
+"""The output that is to be approved."""
 TASK_NAME: Fields = ("task_id", "name")
 """In an entry of TASKS."""
 TASK_OUTPUT: Fields = ("output", "raw")

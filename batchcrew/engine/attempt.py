@@ -6,7 +6,8 @@ it, and the outcome before the slot is free.
 
 import asyncio
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import TypedDict
 
@@ -36,7 +37,7 @@ from batchcrew.model.crew_answers import (
     Unusable,
 )
 from batchcrew.model.events import KickedOff, KickoffSent, Polled, Progressed, RecordKickoff
-from batchcrew.model.execution import Execution, ExecutionState
+from batchcrew.model.execution import Execution, ExecutionState, Question
 from batchcrew.model.run import StopReason
 
 RESENDS = 8
@@ -48,6 +49,15 @@ class _Decisions(TypedDict):
     attempts_used: int
     retry: RetrySettings
     rng: random.Random
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitsPerson:
+    """The execution waits for human input: it is not watched as one in progress any more."""
+
+    question: Question
+    requested_at: datetime
+    """When the status was requested that said so."""
 
 
 class Phase(Enum):
@@ -108,11 +118,12 @@ class AttemptTask:
         """End with the outcome `cancelled` once the task is cancelled, or once the kickoff was answered."""
         self._let_go = given
 
-    async def run(self) -> Outcome | None:
+    async def run(self) -> Outcome | AwaitsPerson | None:
         """Kick off and watch; where the kickoff is done, only watch. Call it once.
 
         Returns:
-            The outcome, which is not durable yet. None: this run leaves the attempt to the next one.
+            The outcome, which is not durable yet; or that the execution waits for human input. None: this run leaves
+            the attempt to the next one.
 
         Raises:
             LedgerError: the ledger cannot be written.
@@ -127,7 +138,7 @@ class AttemptTask:
             task.uncancel()
             outcome = retry.let_go(self._let_go)
         self._ended = True
-        return None if outcome is None else await self._judged(outcome)
+        return await self._judged(outcome) if isinstance(outcome, Outcome) else outcome
 
     def release(self) -> None:
         """Free the slot: the outcome is durable."""
@@ -137,6 +148,11 @@ class AttemptTask:
         """Free the slot of an attempt without an outcome; one that is left to the next tick keeps it in this one."""
         if not self._left and not self._permit.released:
             self._permit.release()
+
+    def take_permit(self) -> Permit:
+        """Return the slot of an attempt whose execution waits for human input; its new owner releases it."""
+        self._left = True
+        return self._permit
 
     def doubt(self, reason: str) -> Outcome:
         """Return the outcome if the kickoff's answer will never be known."""
@@ -152,7 +168,7 @@ class AttemptTask:
 
     # Kickoff
 
-    async def _kick_off(self) -> Outcome | None:
+    async def _kick_off(self) -> Outcome | AwaitsPerson | None:
         if unsent := self._why_not_to_send():
             return None if self._resumed else retry.rejected(f"not sent: {unsent}")
         missing = [] if self._resumed else [name for name in self.lane.required if name not in self.attempt.inputs]
@@ -259,7 +275,7 @@ class AttemptTask:
 
     # Watching
 
-    async def _watch(self, *, resumed: bool) -> Outcome | None:
+    async def _watch(self, *, resumed: bool) -> Outcome | AwaitsPerson | None:
         """Observe the execution until it ends. None: the run leaves earlier, or a tick has looked."""
         self.phase = Phase.WATCHING
         if self._context.stop.leaving():
@@ -299,10 +315,20 @@ class AttemptTask:
                     self._deadline.count_clear(known=answer.state is not ExecutionState.NOT_FOUND)
                     server.status_known()
                     self.lane.understood_execution(answer)
+                    waits = self._awaits_person(answer, observed)
+                    if waits is not None:
+                        return waits
                     outcome = None if observed.settling else self._outcome_of(answer, observed)
                     if outcome is not None:
                         return outcome
             self._show(answer)
+
+    def _awaits_person(self, execution: Execution, observation: Observation) -> AwaitsPerson | None:
+        """Return that the execution waits for human input, if its job still needs its answer."""
+        if execution.state is not ExecutionState.WAITING_FOR_PERSON or self.attempt.superseded:
+            return None
+        ago = timedelta(seconds=self._context.clock.monotonic() - observation.requested_at)
+        return AwaitsPerson(execution.question or Question(), self._context.clock.now() - ago)
 
     def _watched_at(self, moment: float) -> float:
         """Return the seconds of watching at a monotonic moment."""

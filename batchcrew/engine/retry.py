@@ -88,6 +88,14 @@ def timed_out(
     return _failed(AttemptState.TIMED_OUT, "timeout", reason, attempts_used, retry, rng, execution)
 
 
+def waited_too_long(
+    timeout: float, execution: Execution, *, attempts_used: int, retry: RetrySettings, rng: random.Random
+) -> Outcome:
+    """Return the outcome of an execution that got no human input in time."""
+    reason = f"no human input within {format_duration(timeout)} (`human.timeout`); the execution still waits"
+    return _failed(AttemptState.TIMED_OUT, "timeout", reason, attempts_used, retry, rng, execution)
+
+
 def in_doubt(
     reason: str, *, attempts_used: int, delivery: Delivery, retry: RetrySettings, rng: random.Random
 ) -> Outcome:

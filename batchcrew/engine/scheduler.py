@@ -18,7 +18,7 @@ from batchcrew.base.clock import from_text
 from batchcrew.base.errors import LedgerError, first_error
 from batchcrew.base.quantities import format_duration
 from batchcrew.crew import crew_address
-from batchcrew.engine.attempt import AttemptTask
+from batchcrew.engine.attempt import AttemptTask, AwaitsPerson
 from batchcrew.engine.context import Crews, RunContext
 from batchcrew.engine.control import RunControl
 from batchcrew.engine.crew_lane import CrewLane
@@ -29,8 +29,10 @@ from batchcrew.engine.limits.budget import month_budget
 from batchcrew.engine.limits.poll_budget import PollBudget
 from batchcrew.engine.limits.reachability import UNREACHABLE_SECONDS
 from batchcrew.engine.limits.run_limits import RunLimits
+from batchcrew.engine.limits.slots import Permit
 from batchcrew.engine.missing_inputs import check_inputs
 from batchcrew.engine.observe.choice import Watchers
+from batchcrew.engine.people import WaitingJobs
 from batchcrew.engine.preflight import Preflight
 from batchcrew.engine.result import EngineResult
 from batchcrew.engine.retry import outdated
@@ -50,6 +52,7 @@ class Scheduler:
         limit: most kickoffs of this run; None: any number, 0: only watch executions in progress.
         may_start: False kicks nothing off: it is not decided yet what the crews are sent.
         unreachable: seconds without any answer after which a crew is given up.
+        wait: the run ends only when no job waits for human input any more.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Scheduler:
         limit: int | None = None,
         may_start: bool = True,
         unreachable: float = UNREACHABLE_SECONDS,
+        wait: bool = False,
     ) -> None:
         self._context = context
         self._ledger = context.ledger
@@ -74,11 +78,12 @@ class Scheduler:
         """Set when the loop should look again at what may start."""
         self._lanes = make_lanes(context, crews, self._earlier, self._changed, unreachable=unreachable)
         addresses = {name: crew_address(crew) for name, crew in crews.settings.items()}
-        self._watchers = Watchers(context, addresses, lambda: PollBudget(context.settings.poll.rate, context.clock))
+        self._watchers = Watchers(context, addresses, lambda: PollBudget(context.settings.poll.rate, self._clock))
         self._in_progress = InProgress(self._changed)
         self._in_doubt: dict[str, list[Attempt]] = {}
         """Kickoffs in doubt of earlier runs that are not settled yet, by crew."""
         self._control = RunControl(context, self._in_progress, self._in_doubt, self._changed, self._settings_changed)
+        self._people = WaitingJobs(context, self._lanes, stay=wait, changed=self._changed, resume=self._watch_again)
         self._preparing: set[asyncio.Task[None]] = set()
         self._unprepared: set[str] = set()
         """Crews that a pause keeps from starting."""
@@ -135,8 +140,13 @@ class Scheduler:
             counts = await self._ledger.counts(self._context.batch)
             self._result.ended, self._result.failed = counts.ended, counts.failed
             self._stop_after_failures()
+        await self._people.begin()
         await self._resume()
-        await self._start_jobs()
+        watching = group.create_task(self._watch_waiting(), name="waiting")
+        try:
+            await self._start_jobs()
+        finally:
+            watching.cancel()
 
     def _break(self, error: LedgerError) -> None:
         """Start nothing more: the ledger cannot be written. Kickoffs on the wire still get their answers reported."""
@@ -232,9 +242,10 @@ class Scheduler:
                 continue
             retries = None if single_pass else await next_start(self._lanes.values(), self._context)
             nothing_runs = not self._in_progress and not self._preparing
-            if nothing_runs and (single_pass or self._context.paused or self._nothing_is_left(retries)):
+            at_end = single_pass or self._context.paused or self._nothing_is_left(retries)
+            if nothing_runs and at_end and not await self._people.busy():
                 if not self._control.stop_if_paused():
-                    self._report_spent_limits()
+                    await self._report_what_is_left()
                 return
             await self._clock.wait(self._changed, self._time_to_wake(retries))
 
@@ -297,8 +308,8 @@ class Scheduler:
             started = started or bool(claim.attempts)
         return started
 
-    def _report_spent_limits(self) -> None:
-        """Stop for the limits that are the reason why jobs are left."""
+    async def _report_what_is_left(self) -> None:
+        """Stop for the limits, or the people, that are the reason why jobs are left."""
         waiting = self._limits.why_no_probe(self._lanes.values())
         if waiting:
             self._stop.request(StopReason.STOP_AFTER_FAILURES, waiting, leave=False)
@@ -307,6 +318,9 @@ class Scheduler:
                 most = self._crews.settings[lane.name].max_kickoffs_per_month
                 detail = f"crew {lane.name}: max_kickoffs_per_month ({most}) is used up"
                 self._stop.request(StopReason.BUDGET, detail, leave=False)
+        people = None if self._context.single_pass else await self._people.left()
+        if people is not None:
+            self._stop.request(StopReason.WAITING, people, leave=False)
 
     def _time_to_wake(self, retry_in: float | None) -> float | None:
         """Return the seconds until the loop must look again although nothing has changed; None: no such time."""
@@ -318,19 +332,30 @@ class Scheduler:
         soonest = min(waits)
         return None if soonest == math.inf else max(0.0, soonest)
 
-    # One attempt
-
     def _start(self, task: AttemptTask) -> None:
         self._in_progress.start(self._group, task, self._complete(task))
 
-    async def _complete(self, task: AttemptTask) -> None:
-        """Run an attempt and record its outcome."""
+    async def _complete(self, task: AttemptTask, known: Outcome | None = None) -> None:
+        """Run an attempt, unless its outcome is known, and record the outcome."""
         try:
-            outcome = await task.run()
-            if outcome is not None:
+            outcome = known or await task.run()
+            if isinstance(outcome, AwaitsPerson):
+                await self._people.park(task, outcome)
+            elif outcome is not None:
                 await self._record(task, outcome)
         except LedgerError as error:
             self._break(error)
+
+    async def _watch_waiting(self) -> None:
+        try:
+            await self._people.watch()
+        except* LedgerError as errors:
+            self._break(first_error(errors))
+
+    def _watch_again(self, attempt: Attempt, permit: Permit, outcome: Outcome | None) -> None:
+        """Watch an execution that waits no longer, or record that it waited too long."""
+        task = AttemptTask(attempt, permit, self._lanes[attempt.crew], self._context, self._watchers)
+        self._in_progress.start(self._group, task, self._complete(task, outcome))
 
     async def _record(self, task: AttemptTask, outcome: Outcome) -> None:
         """Make the outcome durable, then free its slot, report it, and decide what follows."""

@@ -33,6 +33,7 @@ _KINDS = {
     "list_type": "a list",
     "tuple_type": "a list",
 }
+_NESTED_SECRETS = frozenset({"password", "token"})
 _SECRETS = {"token": "text", "headers": "a mapping of names and texts"}
 """The keys whose values no message repeats, and what is expected."""
 
@@ -128,6 +129,8 @@ def _sentence(
         return parent.keys.get(words[-1], parent.where), f"unknown key {shown(words[-1])} in {_title(section)}{hint}"
     own = _dotted([] if " " in name else [name], path[:reached]) or name
     place = where if not path else target.where
+    if words and words[-1] in _NESTED_SECRETS:
+        return place, f"invalid `{own}` (expected text)"
     if words and words[0] in _SECRETS:
         return place, f"invalid `{own}` (expected {'text' if len(words) > 1 else _SECRETS[words[0]]})"
     return place, _complaint(error, target, _title(own))

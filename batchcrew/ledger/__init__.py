@@ -12,6 +12,7 @@
 | `to_start.py` | the jobs that a run would start |
 | `batch.py` | what the ledger has recorded of a batch |
 | `transitions.py`, `attaching.py`, `rechecks.py`, `judging.py` | the states of attempts, and of their jobs |
+| `waits.py` | executions that wait for human input, and the decisions about them |
 | `watching.py` | the progress of an execution, and where the next tick continues to poll it |
 | `stale.py`, `missing_inputs.py`, `retries.py` | the states of jobs without an attempt |
 | `controlling.py` | the commands that operators give to a batch, also while it runs |

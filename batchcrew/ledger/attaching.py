@@ -50,7 +50,7 @@ async def attach(connection: aiosqlite.Connection, batch_id: int, execution: Att
         " AND (state IN ('in_doubt', 'intended') OR (attached AND state IN ('kicked_off', 'lost')))",
         (key, number),
     )
-    if state == JobState.SUCCEEDED or (state == JobState.OPEN and doubtful is None):
+    if state == JobState.SUCCEEDED or state == JobState.WAITING or (state == JobState.OPEN and doubtful is None):
         raise UsageError(f"job {job_id!r} is {state}: there is nothing to attach")
     known = await _attempt_of(connection, batch_id, kickoff_id, key)
     if known is not None:

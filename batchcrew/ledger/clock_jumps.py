@@ -16,7 +16,8 @@ TOLERATED_SECONDS = 2.0
 
 _MOVED = "strftime('%Y-%m-%dT%H:%M:%fZ', {0}, :by)"
 _OPEN = (
-    "state IN ('intended', 'kicked_off') AND job IN (SELECT id FROM jobs WHERE batch_id = :batch AND state = 'open')"
+    "state IN ('intended', 'kicked_off')"
+    " AND job IN (SELECT id FROM jobs WHERE batch_id = :batch AND state IN ('open', 'waiting'))"
 )
 _KICKED_OFF = _MOVED.format("kicked_off_at")
 _NEXT_AT = _MOVED.format("json_extract(watch, '$.next_at')")
@@ -29,6 +30,11 @@ _CHANGES = (
         f"UPDATE attempts SET watch = json_set(watch, '{path}', {_MOVED.format(f'json_extract(watch, {path!r})')})"
         f" WHERE json_extract(watch, '{path}') IS NOT NULL AND {_OPEN}"
         for path in ("$.empty_since", "$.running_at")
+    ),
+    *(
+        f"UPDATE waits SET {column} = {_MOVED.format(column)} WHERE ended_at IS NULL AND {column} > ''"
+        f" AND attempt_id IN (SELECT id FROM attempts WHERE {_OPEN})"
+        for column in ("since", "next_poll")
     ),
     f"UPDATE paces SET saved_at = {_MOVED.format('saved_at')} WHERE batch_id = :batch",
 )

@@ -46,7 +46,7 @@ CREATE TEMP TABLE changed AS
 SELECT j.id AS job, s.position, j.state, j.present, j.state AS becomes, {_DIFFERS} AS differs
 FROM temp.staged AS s CROSS JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id
 WHERE {_DIFFERS} OR j.state = 'stale' OR (j.present = 0 AND j.state = 'pending')
-    OR (j.state = 'open' AND j.id IN (
+    OR (j.state IN ('open', 'waiting') AND j.id IN (
         SELECT job FROM attempts WHERE state IN ('intended', 'kicked_off') AND sent_inputs IS NOT NULL))
 """
 # jobs of which only the name of their crew has changed
@@ -74,7 +74,7 @@ WITH latest AS (
     FROM (SELECT job FROM temp.changed UNION ALL SELECT job FROM temp.removed) AS c
     JOIN jobs AS j ON j.id = c.job JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
     WHERE (j.state IN ('succeeded', 'stale') AND a.state = 'succeeded')
-        OR (j.state = 'open' AND a.state IN ('intended', 'kicked_off'))
+        OR (j.state IN ('open', 'waiting') AND a.state IN ('intended', 'kicked_off'))
         OR (j.state = 'held' AND a.state IN ('in_doubt', 'lost'))
 )
 SELECT attempt, job, number, 1 AS latest, unfinished, inputs_hash(coalesce(sent_inputs, inputs)) AS hash,
@@ -146,7 +146,7 @@ WITH RECURSIVE chain (giver, position) AS (
     JOIN temp.changed AS c ON c.position = chain.position JOIN temp.moves AS m ON m.job = c.job AND m.latest
 )
 SELECT giver FROM chain LEFT JOIN temp.changed AS c ON c.position = chain.position
-WHERE c.job IS NULL OR c.state NOT IN ('succeeded', 'stale', 'open', 'held')
+WHERE c.job IS NULL OR c.state NOT IN ('succeeded', 'stale', 'open', 'waiting', 'held')
 """
 STATE_OF_MOVED = """
 CASE a.state WHEN 'succeeded' THEN 'succeeded' WHEN 'kicked_off' THEN 'open' WHEN 'intended' THEN 'open' ELSE 'held' END
@@ -158,7 +158,7 @@ UPDATE temp.changed AS c SET becomes = coalesce(
     CASE
         WHEN c.job IN ({_GAVE_TO_NEW}) THEN 'pending'
         WHEN c.state IN ('succeeded', 'stale') OR c.job IN (SELECT job FROM temp.moves WHERE latest) THEN 'stale'
-        WHEN c.state IN ('open', 'cancelled') THEN c.state
+        WHEN c.state IN ('open', 'waiting', 'cancelled') THEN c.state
         ELSE 'pending'
     END)
 """
@@ -245,7 +245,8 @@ async def _plan(connection: aiosqlite.Connection, total: int, columns: tuple[str
         """
         SELECT count(*), coalesce(sum(m.position IS NOT NULL AND m.job = c.job), 0),
             coalesce(sum(m.position IS NOT NULL AND m.job <> c.job), 0), coalesce(sum(c.becomes = 'stale'), 0),
-            coalesce(sum(c.becomes = 'open' AND m.position IS NULL), 0), coalesce(sum(c.becomes = 'pending'), 0)
+            coalesce(sum(c.becomes IN ('open', 'waiting') AND m.position IS NULL), 0),
+            coalesce(sum(c.becomes = 'pending'), 0)
         FROM temp.changed AS c LEFT JOIN temp.moves AS m ON m.position = c.position
         WHERE c.differs OR m.position IS NOT NULL OR c.state <> c.becomes
         """,

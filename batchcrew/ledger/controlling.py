@@ -28,12 +28,16 @@ WHERE batch_id = :batch
 """
 _REQUEST = """
 INSERT OR IGNORE INTO cancel_requests (job, control)
-SELECT id, :control FROM jobs WHERE batch_id = :batch AND state = 'open'
+SELECT id, :control FROM jobs WHERE batch_id = :batch AND state IN ('open', 'waiting')
 """
-_OPEN = "SELECT id FROM jobs WHERE batch_id = :batch AND state = 'open'"
+_OPEN = "SELECT id FROM jobs WHERE batch_id = :batch AND state IN ('open', 'waiting')"
 _LET_GO = """
 UPDATE attempts SET state = 'cancelled', ended_at = :now, reason = :reason, reason_fingerprint = :fingerprint
 WHERE state IN ('intended', 'kicked_off') AND job = :job
+"""
+_END_WAITS = """
+UPDATE waits SET ended_at = :now, resumed = 1
+WHERE ended_at IS NULL AND attempt_id IN (SELECT id FROM attempts WHERE job = :job)
 """
 
 
@@ -185,8 +189,9 @@ async def let_go(
         if job in watched:
             left.append((job, given))
             continue
-        if state in {"open", "pending"}:
-            parameters = {"batch": key.id, "job": job, **_reason(given, let_go=state == "open"), "now": now}
+        if state in {"open", "waiting", "pending"}:
+            parameters = {"batch": key.id, "job": job, **_reason(given, let_go=state != "pending"), "now": now}
+            await connection.execute(_END_WAITS, parameters)
             await connection.execute(_LET_GO, parameters)
             await connection.execute(f"{_CANCEL} AND id = :job", parameters)
         await connection.execute("DELETE FROM cancel_requests WHERE job = ?", (job,))

@@ -314,7 +314,37 @@ CREATE TABLE cancel_requests (
 ) STRICT;
 """
 
-_VERSION_7 = _VERSION_7_POLLS + _VERSION_7_CONTROL
+_VERSION_7_PEOPLE = """
+-- human input that executions wait for: a task that is repeated waits again, in another row
+CREATE TABLE waits (
+    id          TEXT PRIMARY KEY,                 -- the wait_id of inboxes
+    attempt_id  TEXT NOT NULL REFERENCES attempts (id),
+    number      INTEGER NOT NULL,                 -- from 1, for each attempt
+    task_id     TEXT NOT NULL,                    -- empty: the crew does not name it
+    task        TEXT,
+    output      TEXT,
+    since       TEXT NOT NULL,
+    next_poll   TEXT NOT NULL,                    -- the execution is not polled before
+    ended_at    TEXT,                             -- NULL: it still waits
+    resumed     INTEGER NOT NULL DEFAULT 0,       -- 1: a run watches the execution again
+    decision    TEXT CHECK (decision IN ('approve', 'reject')),
+    feedback    TEXT,
+    decided_at  TEXT,
+    answer      TEXT CHECK (answer IN ('intended', 'delivered', 'refused', 'in_doubt')),
+    note        TEXT,                             -- what to know before deciding
+    UNIQUE (attempt_id, number)
+) STRICT;
+CREATE UNIQUE INDEX waits_open ON waits (attempt_id) WHERE ended_at IS NULL;
+CREATE INDEX waits_answered ON waits (attempt_id) WHERE ended_at IS NOT NULL AND resumed = 0;
+
+CREATE VIEW inbox AS
+SELECT b.batch, j.job_id, j.crew, w.id AS wait_id, w.since, w.task_id, w.task, w.output, w.note, a.kickoff_id
+FROM waits AS w CROSS JOIN attempts AS a ON a.id = w.attempt_id
+CROSS JOIN jobs AS j ON j.id = a.job CROSS JOIN batches AS b ON b.id = j.batch_id
+WHERE w.ended_at IS NULL AND j.state = 'waiting';
+"""
+
+_VERSION_7 = _VERSION_7_POLLS + _VERSION_7_CONTROL + _VERSION_7_PEOPLE
 
 MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6, _VERSION_7)
 """Script n brings a ledger from version n to n + 1."""

@@ -10,6 +10,7 @@ from batchcrew.ledger.reads.rechecks import RecheckReads
 from batchcrew.ledger.reads.results import ResultReads
 from batchcrew.ledger.reads.runs import RunReads
 from batchcrew.ledger.reads.status import StatusReads
+from batchcrew.ledger.reads.waits import WaitReads
 
 
 class Reading(
@@ -23,6 +24,7 @@ class Reading(
     FailureReads,
     AnswerReads,
     ControlReads,
+    WaitReads,
 ):
     """The read methods that `Ledger` and `LedgerReader` share.
 

@@ -11,16 +11,16 @@ from batchcrew.ledger.json_text import decode_json, encode_json
 from batchcrew.ledger.staging import InputNames, is_compared
 
 _THE_BATCH = "j.batch_id = (SELECT id FROM batches WHERE batch = :batch) AND j.present IN (0, 1)"
-_SHOWN_STATES = "j.state IN ('pending', 'open', 'stale', 'failed')"
+_SHOWN_STATES = "j.state IN ('pending', 'open', 'waiting', 'stale', 'failed')"
 _NEW = "SELECT s.crew, s.job_id, s.inputs, s.position, 'pending' AS state, 0 AS used FROM temp.staged AS s"
 # jobs that the file changes, with the name that their crew has in the file: the ledger may have a former name
 _CHANGED = f"""
 SELECT s.crew, s.job_id, s.inputs, s.position, 'pending' AS state, 0 AS used FROM temp.staged AS s
 WHERE s.position IN (SELECT position {FRESH_PENDING})
 UNION ALL
-SELECT s.crew, s.job_id, s.inputs, s.position, c.becomes, c.becomes = 'open'
+SELECT s.crew, s.job_id, s.inputs, s.position, c.becomes, c.becomes IN ('open', 'waiting')
 FROM temp.changed AS c JOIN temp.staged AS s ON s.position = c.position
-WHERE c.becomes IN ('pending', 'open', 'stale')
+WHERE c.becomes IN ('pending', 'open', 'waiting', 'stale')
 UNION ALL
 SELECT s.crew, s.job_id, s.inputs, s.position, j.state, j.charged
 FROM temp.renamed AS r JOIN jobs AS j ON j.id = r.job JOIN temp.staged AS s ON s.position = r.position
@@ -46,11 +46,11 @@ GROUP BY j.crew, j.state, j.charged
 _UNCHANGED_JOBS = f"SELECT j.crew, j.job_id, j.inputs, j.position, j.state, j.charged {_UNCHANGED}"
 _OUTDATED = f"""
 SELECT s.crew, count(*) FROM temp.changed AS c JOIN temp.staged AS s ON s.position = c.position
-WHERE c.becomes = 'open' AND c.position NOT IN (SELECT position FROM temp.moves) GROUP BY 1
+WHERE c.becomes IN ('open', 'waiting') AND c.position NOT IN (SELECT position FROM temp.moves) GROUP BY 1
 UNION ALL
 SELECT s.crew, count(*) FROM jobs AS j CROSS JOIN temp.staged AS s ON s.job_id = j.job_id
 JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
-WHERE {_THE_BATCH} AND j.state = 'open' AND {UNCHANGED}
+WHERE {_THE_BATCH} AND j.state IN ('open', 'waiting') AND {UNCHANGED}
     AND a.sent_inputs IS NOT NULL AND NOT same_inputs(a.sent_inputs, j.inputs) GROUP BY 1
 """
 

@@ -85,6 +85,8 @@ class Attempt:
     """The polls of earlier ticks; None if no tick has polled yet."""
     address: str | None = None
     """The crew's URL at the kickoff, as `crew_address` writes it; None if it is unknown."""
+    waited: float = 0.0
+    """Seconds that its execution has waited for human input so far: they do not count as its time."""
     attached: bool = False
     """True: its kickoff_id was entered by hand, and may be mistyped."""
     outdated: bool = False

@@ -94,6 +94,24 @@ class Unclear:
 StatusAnswer: TypeAlias = Execution | Unusable | Unclear
 
 
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The crew has taken the human input: the execution continues, or repeats its task."""
+
+    word: str = ""
+    """The status word of the answer: `resumed`, `retrying`, `completed`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotResumed:
+    """The crew refuses the human input: the execution does not wait for it, is unknown, or the input is wrong."""
+
+    reason: str
+
+
+ResumeAnswer: TypeAlias = Resumed | NotResumed | Busy | NotSent | Unusable | Doubtful
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrewInput:
     """One input of a crew."""

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from batchcrew.model.attempt import Attempt, Outcome
 from batchcrew.model.crew_answers import StatusAnswer
-from batchcrew.model.execution import Execution
+from batchcrew.model.execution import Execution, Question
 from batchcrew.model.run import Counts
 
 
@@ -91,6 +91,21 @@ class Progressed:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitStarted:
+    """The execution waits for human input, and so does its job; its slot is free."""
+
+    attempt: Attempt
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class WaitEnded:
+    """The execution does not wait for human input any more."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptEnded:
     """The attempt and its outcome are durable."""
 
@@ -170,6 +185,8 @@ Event: TypeAlias = (
     | ConcurrencyChanged
     | RetriesHeldBack
     | Progressed
+    | WaitStarted
+    | WaitEnded
     | AttemptEnded
     | Warned
     | Controlled

@@ -31,6 +31,18 @@ class ExecutionState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """The human input that an execution requires: approval of the output of one of its tasks."""
+
+    task_id: str = ""
+    """Empty if the answer does not name it."""
+    task: str | None = None
+    """The name of the task, or of its agent."""
+    output: str | None = None
+    """The task's output so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """The meaning of one answer about an execution."""
 
@@ -49,6 +61,8 @@ class Execution:
     current_task: str | None = None
     completed_tasks: int | None = None
     total_tasks: int | None = None
+    question: Question | None = None
+    """The human input that it requires, while it waits for it."""
     answer: str = ""
     """The complete body that the crew sent."""
     status_place: str = field(default="", compare=False)

@@ -22,6 +22,7 @@ from batchcrew.base.errors import (
 )
 
 if TYPE_CHECKING:
+    from batchcrew.model.answers import AnswerResult
     from batchcrew.model.run import Counts, RunResult
 
 
@@ -41,8 +42,9 @@ MEANINGS = {
     ExitCode.SUCCEEDED: "every job has succeeded",
     ExitCode.JOBS_FAILED: "the batch is finished, and some jobs have failed, are on hold, or are stale",
     ExitCode.USAGE: "the command or the job file is wrong (nothing was started), or stdout cannot be written",
-    ExitCode.STOPPED: "the run stopped with work left (a signal, a pause, `max_runtime`, a limit, a failed canary, a"
-    " tick): run it again to resume; or its plan needs your consent, and nothing was started",
+    ExitCode.STOPPED: "the run stopped with work left (a signal, a pause, `max_runtime`, a limit, a failed canary, jobs"
+    " that wait for human input, a tick): run it again to resume; or its plan needs your consent, and nothing was"
+    " started",
     ExitCode.BUSY: "another run holds this batch; nothing was done",
     ExitCode.CREW_UNUSABLE: "the crew cannot be used (unreachable, 401/403, wrong URL); no job was marked failed",
     ExitCode.DEFECT: "an internal error, or the ledger cannot be written; the ledger shows the executions in progress",
@@ -115,6 +117,18 @@ def of_recheck(counts: "Counts", *, stopped: bool, no_clear_answer: bool) -> Exi
 def of_judge(counts: "Counts", *, dry_run: bool) -> ExitCode:
     """Return the exit code of `judge`: that of a run which leaves these jobs; 0 if nothing was to be changed."""
     return ExitCode.SUCCEEDED if dry_run else _of_jobs(counts)
+
+
+def of_answers(result: "AnswerResult") -> ExitCode:
+    """Return the exit code of `answer`."""
+    from batchcrew.model.answers import Finding  # noqa: PLC0415 - as above
+
+    found = result.found
+    if found[Finding.NOT_SENT] and found[Finding.NOT_SENT] == found.total():
+        return ExitCode.CREW_UNUSABLE
+    if result.stopped or found[Finding.NOT_SENT] or found[Finding.UNSETTLED]:
+        return ExitCode.STOPPED
+    return ExitCode.SUCCEEDED if result.all_well else ExitCode.JOBS_FAILED
 
 
 def of_check(*, missing_inputs: bool, crew_unusable: bool, needs_consent: bool) -> ExitCode:

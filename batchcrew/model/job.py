@@ -1,6 +1,7 @@
 """A job: one set of inputs for one crew.
 
 pending -> open -> succeeded | failed | held | cancelled        (retry: ended -> pending)
+           open -> waiting (its execution waits for human input) -> open
         succeeded -> stale (its inputs in the file changed) -> succeeded (kept, or changed back) | pending
 """
 
@@ -14,6 +15,7 @@ class JobState(StrEnum):
 
     PENDING = "pending"  # waits for a slot, or for the time of its retry
     OPEN = "open"  # has an open attempt
+    WAITING = "waiting"  # its execution waits for human input
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     HELD = "held"  # its kickoff is in doubt; it waits for the operator

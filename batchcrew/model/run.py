@@ -41,6 +41,8 @@ class Counts:
 
     pending: int = 0
     open: int = 0
+    waiting: int = 0
+    """Their executions wait for human input."""
     succeeded: int = 0
     failed: int = 0
     held: int = 0
@@ -53,11 +55,11 @@ class Counts:
 
     @property
     def total(self) -> int:
-        return self.pending + self.open + self.succeeded + self.failed + self.held + self.cancelled + self.stale
+        return self.left + self.succeeded + self.failed + self.held + self.cancelled + self.stale
 
     @property
     def left(self) -> int:
-        return self.pending + self.open
+        return self.pending + self.open + self.waiting
 
     @property
     def ended(self) -> int:
@@ -92,6 +94,7 @@ class StopReason(StrEnum):
     BUDGET = "budget"  # max_kickoffs of the batch, or of a crew's month, is used up
     PAUSED = "paused"  # `batchcrew pause`
     COMMAND = "command"  # `batchcrew stop`
+    WAITING = "waiting"  # only jobs that wait for human input are left
     LEDGER = "ledger"  # it cannot be written
     FILE_DESCRIPTORS = "file_descriptors"  # this machine has none left for a connection
 

@@ -10,6 +10,7 @@ from batchcrew.model.execution import Json, TaskResult
 from batchcrew.model.failures import FailureGroups
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, JobLine
+from batchcrew.model.waits import WaitLine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +142,8 @@ class BatchStatus:
 
     line: BatchLine
     in_flight: tuple[InFlight, ...] = ()
+    waiting: tuple[WaitLine, ...] = ()
+    """Jobs whose executions wait for human input (the first few)."""
     slots: tuple[CrewSlots, ...] = ()
     """By crew; empty unless the latest run has `concurrency: auto` and has changed a number."""
     due_retries: tuple[DueRetries, ...] = ()
@@ -214,3 +217,5 @@ class JobDetail:
     """file:line of the job."""
     in_file: bool
     attempts: tuple[AttemptDetail, ...] = ()
+    waiting: WaitLine | None = None
+    """The human input that it waits for."""

@@ -32,6 +32,7 @@ _SEGMENTS = {
     JobState.CANCELLED: Segment("cancelled", "magenta", "-", "-"),
     JobState.STALE: Segment("stale", "yellow", "≠", "~"),
     JobState.OPEN: Segment("in progress", "cyan", "▒", ">"),
+    JobState.WAITING: Segment("waiting for human input", "yellow", "w", "w"),
     JobState.PENDING: Segment("pending", "dim", "·", "."),
 }
 
@@ -62,7 +63,12 @@ def draw(tally: Tally, now: float, *, width: int, height: int, unicode: bool = T
 
 
 def _numbers(tally: Tally) -> dict[JobState, int]:
-    return {**tally.ended, JobState.OPEN: len(tally.in_flight), JobState.PENDING: tally.pending}
+    return {
+        **tally.ended,
+        JobState.OPEN: len(tally.in_flight),
+        JobState.WAITING: tally.waiting,
+        JobState.PENDING: tally.pending,
+    }
 
 
 def _bar(tally: Tally, numbers: dict[JobState, int], width: int, *, unicode: bool) -> Text:

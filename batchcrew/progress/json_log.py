@@ -24,6 +24,8 @@ from batchcrew.model.events import (
     RunStarted,
     Stopping,
     Understood,
+    WaitEnded,
+    WaitStarted,
     Warned,
 )
 from batchcrew.model.execution import Execution
@@ -55,7 +57,7 @@ class JsonLogProgress:
             case RunStarted():
                 self._batch, self._run = event.batch, event.run_id
                 self._say("run_started", jobs=event.counts.total, left=event.counts.left, ledger=event.ledger)
-            case KickedOff() | Progressed() | AttemptEnded():
+            case KickedOff() | Progressed() | AttemptEnded() | WaitStarted() | WaitEnded():
                 self._attempt(event)
             case Warned():
                 self._say("warning", message=event.text)
@@ -73,7 +75,7 @@ class JsonLogProgress:
                 if self._verbose:
                     self._request(event)
 
-    def _attempt(self, event: KickedOff | Progressed | AttemptEnded) -> None:
+    def _attempt(self, event: KickedOff | Progressed | AttemptEnded | WaitStarted | WaitEnded) -> None:
         match event:
             case KickedOff(attempt, taken_up):
                 self._say("taken_up" if taken_up else "kicked_off", **_of(attempt))
@@ -96,6 +98,8 @@ class JsonLogProgress:
                     seconds=None if seconds is None else round(seconds, 3),
                     retry_in=outcome.retry_in or None,  # a refused kickoff is sent again when the crew allows it
                 )
+            case WaitStarted() | WaitEnded():
+                self._say("wait_started" if isinstance(event, WaitStarted) else "wait_ended", **_of(event.attempt))
 
     def _request(self, event: KickoffSent | Polled | Understood) -> None:
         match event:

@@ -16,12 +16,11 @@ from batchcrew.model.events import (
     Controlled,
     Event,
     LedgerChosen,
-    Progressed,
     RunStarted,
     Stopping,
+    WaitStarted,
     Warned,
 )
-from batchcrew.model.execution import ExecutionState
 from batchcrew.model.job import JobState
 from batchcrew.progress.lines import Lines, warning_line
 from batchcrew.progress.requests import request_line
@@ -60,8 +59,6 @@ class PlainProgress:
         return None
 
     def observe(self, event: Event) -> None:
-        if isinstance(event, Progressed):
-            self._person(event)
         self._tally.observe(event)
         if self._verbose and (line := request_line(event)) is not None:
             self._say(line)
@@ -74,6 +71,9 @@ class PlainProgress:
                 self._say_some("warnings", warning_line(event))
             case Controlled(message) if not self._brief:
                 self._say(clean_text(message, limit=_LONGEST))
+            case WaitStarted(attempt):
+                job = clean_text(attempt.job_id, limit=80)
+                self._say_some("jobs that wait for human input", f"job {job}: waiting for human input")
             case LedgerChosen(ledger):
                 self._say(f"ledger: {clean_text(ledger)}")
             case Stopping(detail, in_flight):
@@ -81,13 +81,6 @@ class PlainProgress:
             case _:
                 pass
         self._progress()
-
-    def _person(self, event: Progressed) -> None:
-        """Report once that an execution waits for human input; the tally still has the state before the event."""
-        watched = self._tally.in_flight.get(event.attempt.attempt_id)
-        if event.execution.state is ExecutionState.WAITING_FOR_PERSON and watched and not watched.waits_for_person:
-            job = clean_text(event.attempt.job_id, limit=80)
-            self._say_some("jobs that wait for human input", f"job {job}: waiting for human input")
 
     def _start(self, event: RunStarted) -> None:
         counts = event.counts
@@ -124,6 +117,8 @@ class PlainProgress:
         self._tenths, self._line_at = max(tenths, self._tenths), now
         ended = ", ".join(f"{number} {state}" for state, number in tally.ended.items() if number) or "0 succeeded"
         line = f"progress: {tally.ended_jobs} of {tally.total} ended ({ended}), {len(tally.in_flight)} in progress"
+        if tally.waiting:
+            line += f", {tally.waiting} waiting for human input"
         self._say(", ".join([line, *tally.pace_words(now)]))
 
     def _say_some(self, kind: str, text: str) -> None:

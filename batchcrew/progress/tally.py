@@ -25,6 +25,8 @@ from batchcrew.model.events import (
     RunStarted,
     Stopping,
     Understood,
+    WaitEnded,
+    WaitStarted,
     Warned,
 )
 from batchcrew.model.execution import Execution, ExecutionState
@@ -116,6 +118,8 @@ class Tally:
     """Jobs by the state they ended in, earlier runs included."""
     in_flight: dict[str, Watched] = field(default_factory=dict)
     """By attempt_id, the oldest first."""
+    waiting: int = 0
+    """Jobs whose executions wait for human input."""
     failures: deque[Failure] = field(default_factory=lambda: deque(maxlen=LATEST_FAILURES))
     stopping: str | None = None
     pace: Pace = field(init=False)
@@ -131,10 +135,16 @@ class Tally:
                 counts = event.counts
                 numbers = (counts.succeeded, counts.failed, counts.held, counts.cancelled, counts.stale)
                 self.run, self.ended = event, dict(zip(ENDED_STATES, numbers, strict=True))
+                self.waiting = counts.waiting
                 self.pace = Pace(self.clock.monotonic())
             case KickedOff(attempt, taken_up):
-                age = self._age(attempt) if taken_up else 0.0
-                self.in_flight[attempt.attempt_id] = Watched(attempt, self.clock.monotonic() - age)
+                self._watch(attempt, taken_up=taken_up)
+            case WaitStarted(attempt):
+                self.in_flight.pop(attempt.attempt_id, None)
+                self.waiting += 1
+            case WaitEnded(attempt):
+                self.waiting = max(0, self.waiting - 1)
+                self._watch(attempt, taken_up=True)
             case Progressed(attempt, execution):
                 watched = self.in_flight.get(attempt.attempt_id)
                 if watched is not None:
@@ -155,6 +165,10 @@ class Tally:
                 | Controlled()
             ):
                 pass
+
+    def _watch(self, attempt: Attempt, *, taken_up: bool) -> None:
+        age = self._age(attempt) if taken_up else 0.0
+        self.in_flight[attempt.attempt_id] = Watched(attempt, self.clock.monotonic() - age)
 
     def _age(self, attempt: Attempt) -> float:
         if attempt.kicked_off_at is None:
@@ -199,7 +213,7 @@ class Tally:
     @property
     def pending(self) -> int:
         """Jobs that wait."""
-        return max(0, self.left - len(self.in_flight))
+        return max(0, self.left - len(self.in_flight) - self.waiting)
 
     def per_minute(self, now: float) -> float:
         """Return how many jobs of this run ended per minute recently."""

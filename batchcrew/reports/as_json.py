@@ -1,7 +1,7 @@
 """The JSON twins of what the commands print: dicts with stable keys, for `--json`.
 
 Moments are UTC ISO-8601 text, durations float seconds, what is unknown is null and no key is ever missing.
-`counts` is always `{"total", "pending", "open", "succeeded", "failed", "held", "cancelled", "gone",
+`counts` is always `{"total", "pending", "open", "waiting", "succeeded", "failed", "held", "cancelled", "gone",
 "possible_duplicates"}`; a job in a list is
 `{"job_id", "crew", "state", "reason", "seconds", "attempts", "kickoff_id"}`.
 """
@@ -15,6 +15,7 @@ from batchcrew.base.text import HARMFUL_IN_BLOCK
 from batchcrew.model import exit_codes
 from batchcrew.model.run import Counts, JobLine, Plan, RunResult
 from batchcrew.model.views import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail, RunLine
+from batchcrew.model.waits import WaitLine
 from batchcrew.reports.control import command_json, control_json
 from batchcrew.reports.crew_check import CrewCheck
 from batchcrew.reports.export.csv_format import writable
@@ -50,8 +51,9 @@ def runs_json(lines: Sequence[RunLine]) -> list[JsonDict]:
 
 
 def status_json(status: BatchStatus) -> JsonDict:
-    """Return the keys of `list_json`, `in_flight`, `slots`, `due_retries`, `control` (see `control_json`), `failing` (a
-    few jobs), `failure_groups` (the largest; see `brief_json`) and `possible_duplicates` (job_ids).
+    """Return the keys of `list_json`, `in_flight`, `waiting` (a few jobs, see `wait_json`), `slots`, `due_retries`,
+    `control` (see `control_json`), `failing` (a few jobs), `failure_groups` (the largest; see `brief_json`) and
+    `possible_duplicates` (job_ids).
 
     Each of `in_flight` is `{"job_id", "crew", "kickoff_id", "since", "current_task", "completed_tasks",
     "total_tasks", "status_word", "unclear_answer"}`, each of `slots` `{"crew", "slots", "since", "reason"}`,
@@ -60,6 +62,7 @@ def status_json(status: BatchStatus) -> JsonDict:
     return {
         **_batch(status.line),
         "in_flight": [_in_flight(entry) for entry in status.in_flight],
+        "waiting": [wait_json(line) for line in status.waiting],
         "slots": [asdict(each) for each in status.slots],
         "due_retries": [asdict(each) for each in status.due_retries],
         "control": control_json(status.control),
@@ -69,10 +72,18 @@ def status_json(status: BatchStatus) -> JsonDict:
     }
 
 
-def job_json(detail: JobDetail) -> JsonDict:
-    """Return `{"batch", "job_id", "crew", "state", "inputs", "meta", "row", "source", "in_file", "attempts"}`.
+def wait_json(line: WaitLine) -> JsonDict:
+    """Return every field of a `WaitLine`: `{"job_id", "crew", "wait_id", "since", "task_id", "task", "output", "note",
+    "kickoff_id"}`."""
+    return asdict(line)
 
-    Each of `attempts` has every field of `AttemptDetail`, `answer` (the crew's last one as it came) included.
+
+def job_json(detail: JobDetail) -> JsonDict:
+    """Return `{"batch", "job_id", "crew", "state", "inputs", "meta", "row", "source", "in_file", "attempts",
+    "waiting"}`.
+
+    Each of `attempts` has every field of `AttemptDetail`, `answer` (the crew's last one as it came) included. `waiting`
+    is the human input that the job waits for (see `wait_json`), or null.
     """
     return {
         "batch": detail.batch,
@@ -85,6 +96,7 @@ def job_json(detail: JobDetail) -> JsonDict:
         "source": detail.source,
         "in_file": detail.in_file,
         "attempts": [_attempt(attempt) for attempt in detail.attempts],
+        "waiting": None if detail.waiting is None else wait_json(detail.waiting),
     }
 
 
@@ -152,7 +164,7 @@ _PUBLIC = {"removed": "gone", "attempts_used": "attempts"}
 
 
 def counts_json(counts: Counts) -> JsonDict:
-    """`{"total", "pending", "open", "succeeded", "failed", "held", "cancelled", "stale", "gone",
+    """`{"total", "pending", "open", "waiting", "succeeded", "failed", "held", "cancelled", "stale", "gone",
     "possible_duplicates"}`."""
     fields = asdict(counts)
     return {"total": counts.total, **{_PUBLIC.get(name, name): number for name, number in fields.items()}}

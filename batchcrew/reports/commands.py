@@ -59,6 +59,16 @@ def failures_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
     return _command(program, "failures", [batch], (), ledger)
 
 
+def answer_command(batch: str, ledger: str, program: str = PROGRAM, *, job_id: str = "JOB") -> str:
+    """Return the command that approves a job; the operator fills in a job that is not named."""
+    return _command(program, "answer", [batch, job_id], ("--approve",), ledger)
+
+
+def inbox_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
+    """Return the command that shows the jobs that wait for human input."""
+    return _command(program, "inbox", [batch], (), ledger)
+
+
 def show_command(batch: str, job_id: str, ledger: str, program: str = PROGRAM) -> str:
     """Return the command that shows one job."""
     return _command(program, "show", [batch, job_id], (), ledger)

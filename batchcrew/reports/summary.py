@@ -8,10 +8,12 @@ from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, JobLine, RunResult, StopReason
 from batchcrew.model.views import JobDetail
 from batchcrew.reports.commands import (
+    answer_command,
     attach_command,
     control_command,
     export_command,
     failures_command,
+    inbox_command,
     keep_command,
     recheck_command,
     retry_command,
@@ -53,7 +55,8 @@ def needs_person(result: RunResult) -> bool:
 
     A finished batch that cron calls again, and ticks that keep stopping for one reason, are reported once.
     """
-    return not went_well(result) and result.run_id is not None and not result.repeated
+    waits = result.stopped is StopReason.WAITING
+    return (waits or not went_well(result)) and result.run_id is not None and not result.repeated
 
 
 def render_summary(result: RunResult) -> str:
@@ -108,6 +111,7 @@ def count_words(counts: Counts) -> str:
         "stale": counts.stale,
         "cancelled": counts.cancelled,
         "in progress": counts.open,
+        "waiting for human input": counts.waiting,
         "pending": counts.pending,
     }
     return ", ".join(f"{number} {name}" for name, number in named.items() if number) or "no jobs"
@@ -199,11 +203,34 @@ def _failures(result: RunResult) -> Iterator[str]:
 
 
 def job_commands(job: JobDetail, ledger: str, program: str) -> Iterator[tuple[str, str]]:
-    """Yield (purpose, command) of what you may do about one job that is on hold."""
+    """Yield (purpose, command) of what you may do about one job that is on hold, or waits for human input."""
+    if job.state is JobState.WAITING:
+        yield "approve it", answer_command(job.batch, ledger, program, job_id=job.job_id)
     if job.state is JobState.HELD:
         yield "attach it", attach_command(job.batch, job.job_id, ledger, program)
         if job.in_file:
             yield "retry it", retry_command(job.batch, ledger, job_ids=[job.job_id], program=program)
+
+
+def _commands_for_stale(result: RunResult) -> Iterator[tuple[str, str]]:
+    batch, ledger, program = result.batch, result.ledger, result.program
+    if not result.counts.stale:
+        return
+    if result.jobfile:
+        again = run_command(result.jobfile, ledger, *result.jobfile_options, "--rerun-changed", program=program)
+        yield "rerun the stale jobs", again
+    yield "or keep their answers", keep_command(batch, ledger, program=program)
+
+
+def _commands_for_held(result: RunResult, run: str) -> Iterator[tuple[str, str]]:
+    batch, ledger, program = result.batch, result.ledger, result.program
+    if not result.counts.held:
+        return
+    retry = retry_command(batch, ledger, "--held", program=program)
+    yield "retry the held jobs", f"{retry} && {run}" if run else retry
+    held = next((line for line in result.failing if line.state is JobState.HELD), None)
+    if held is not None:
+        yield "or attach an execution", attach_command(batch, held.job_id, ledger, program)
 
 
 def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
@@ -212,6 +239,8 @@ def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
     run = run_command(result.jobfile, ledger, *result.jobfile_options, program=program) if result.jobfile else ""
     if result.stopped is StopReason.PAUSED:
         yield "unpause", control_command("unpause", batch, ledger, program=program)
+    if counts.waiting:
+        yield "see what waits", inbox_command(batch, ledger, program)
     if counts.left and run:
         yield "resume", run
     if result.unsure:
@@ -223,17 +252,8 @@ def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
             if run
             else retry_command(batch, ledger, program=program),
         )
-    if counts.stale:
-        if run:
-            again = run_command(result.jobfile, ledger, *result.jobfile_options, "--rerun-changed", program=program)
-            yield "rerun the stale jobs", again
-        yield "or keep their answers", keep_command(batch, ledger, program=program)
-    if counts.held:
-        retry = retry_command(batch, ledger, "--held", program=program)
-        yield "retry the held jobs", f"{retry} && {run}" if run else retry
-        held = next((line for line in result.failing if line.state is JobState.HELD), None)
-        if held is not None:
-            yield "or attach an execution", attach_command(batch, held.job_id, ledger, program)
+    yield from _commands_for_stale(result)
+    yield from _commands_for_held(result, run)
     if result.failures.groups:
         yield "explain the failures", failures_command(batch, ledger, program)
     if result.failing:

@@ -17,6 +17,7 @@ from batchcrew.reports.control import control_lines
 from batchcrew.reports.crew_check import CrewCheck, SampleJob
 from batchcrew.reports.export.csv_format import json_text, writable
 from batchcrew.reports.failures import failure_lines
+from batchcrew.reports.inbox import asked_lines, waiting_lines
 from batchcrew.reports.next_poll import next_poll_words
 from batchcrew.reports.summary import RETRY_BUDGET, count_words, duplicates_line, without_output_line
 from batchcrew.reports.totals import TOTALS_HEADER, totals_cells, totals_line
@@ -36,8 +37,9 @@ def render_list(lines: Sequence[BatchLine], *, width: int | None = None) -> str:
         return "no batches in this ledger yet"
     stale = any(line.counts.stale for line in lines)
     header = ["batch", "jobs", "succeeded", "failed", "held", "left", "state", "last run", "no output"]
-    header[5:5] = ["stale"] if stale else []
-    right = {*range(1, 7 if stale else 6), len(header) - 1}
+    waiting = any(line.counts.waiting for line in lines)
+    header[5:5] = [*(["stale"] if stale else []), *(["waiting"] if waiting else [])]
+    right = {*range(1, 6 + stale + waiting), len(header) - 1}
     right |= {len(header) + number for number in range(len(TOTALS_HEADER))}
     rows = [
         [
@@ -47,6 +49,7 @@ def render_list(lines: Sequence[BatchLine], *, width: int | None = None) -> str:
             str(line.counts.failed),
             str(line.counts.held),
             *([str(line.counts.stale)] if stale else []),
+            *([str(line.counts.waiting)] if waiting else []),
             str(line.counts.left),
             _state(line),
             _minute(line.last_run_at),
@@ -121,6 +124,7 @@ def render_status(
         lines += [f"    {row}" for row in fitting_table(header, shown, right={2}, width=room)]
         if len(status.in_flight) > MOST_IN_FLIGHT:
             lines.append(f"    and {len(status.in_flight) - MOST_IN_FLIGHT} more")
+    lines += waiting_lines(status, now)
     if status.failures.groups:
         lines.append("  failures:")
         lines += failure_lines(status.failures, width=width, indent=4)
@@ -146,6 +150,7 @@ def render_job(detail: JobDetail, *, width: int = 80) -> str:
         lines.append("  no attempts yet")
     for attempt in detail.attempts:
         lines += _attempt(attempt, width)
+    lines += asked_lines(detail)
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from batchcrew.server.options import ServeOptions
 
-Route: TypeAlias = Literal["kickoff", "status"]
+Route: TypeAlias = Literal["kickoff", "status", "resume"]
 _WORD = re.compile(r"(\d{3}|drop|error)(?:_(before|after)_accept)?")
 _AFTER_ACCEPT = (500, 502)
 # A 503 means "not now": a server that answers it has started no crew, and clients rely on that.
@@ -56,10 +56,17 @@ def fault(like: FaultLike) -> Fault | None:
 class Faults:
     """Scripted faults, one for each request, then none: `Faults(kickoff=[500, "drop_after_accept", 200])`."""
 
-    def __init__(self, *, kickoff: Iterable[FaultLike] = (), status: Iterable[FaultLike] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        kickoff: Iterable[FaultLike] = (),
+        status: Iterable[FaultLike] = (),
+        resume: Iterable[FaultLike] = (),
+    ) -> None:
         self._script: dict[Route, deque[Fault | None]] = {
             "kickoff": deque(fault(like) for like in kickoff),
             "status": deque(fault(like) for like in status),
+            "resume": deque(fault(like) for like in resume),
         }
 
     def next(self, route: Route) -> Fault | None:
@@ -77,6 +84,8 @@ class ChanceFaults:
 
     def next(self, route: Route) -> Fault | None:
         """Return the fault of the next request; half of the faults of kickoffs come after the crew has started."""
+        if route == "resume":
+            return None
         drawn = self.rng.random()
         after = route == "kickoff" and self._coin()
         if drawn < self.options.http_error_rate:

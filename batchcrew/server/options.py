@@ -116,6 +116,8 @@ class ServeOptions:
     execution_time: Spread | Phases[Spread] = DEFAULT_EXECUTION_TIME
     fail_rate: float = 0.0
     """Share of executions that fail."""
+    human_rate: float = 0.0
+    """Share of executions that wait for human input after their first task."""
     http_error_rate: float = 0.0
     """Share of kickoff and status requests answered with 500, 502 or 503."""
     drop_rate: float = 0.0
@@ -140,13 +142,17 @@ class ServeOptions:
             )
         if self.dialect not in DIALECTS:
             raise UsageError(f"invalid dialect: {self.dialect!r} (expected one of {', '.join(DIALECTS)})")
-        for name in ("fail_rate", "http_error_rate", "drop_rate"):
+        for name in ("fail_rate", "human_rate", "http_error_rate", "drop_rate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"invalid {name}: {getattr(self, name)} (expected a share between 0 and 1)")
         if self.http_error_rate + self.drop_rate > 1:
             raise UsageError("http_error_rate and drop_rate add up to more than 1 (a request can fail only once)")
-        if self.crew is not None and (self.fail_rate or self.max_running is not None or self.seed is not None):
-            raise UsageError("fail_rate, max_running and seed apply to the demo crew only, not to real crews")
+        if self.crew is not None and (
+            self.fail_rate or self.human_rate or self.max_running is not None or self.seed is not None
+        ):
+            raise UsageError(
+                "fail_rate, human_rate, max_running and seed apply to the demo crew only, not to real crews"
+            )
         for most in () if self.max_running is None else Phases.of(self.max_running).values:
             if most < 1:
                 raise UsageError(f"invalid max_running: {most} (expected 1 or more, or omit it for no limit)")

@@ -66,6 +66,8 @@ class Report:
     """Seconds, if it has ended."""
     token_usage: dict[str, int] | None = None
     last_step: StepReport | None = None
+    question: dict[str, str] | None = None
+    """The human input that a paused execution requires: `{"task_id", "agent", "output"}`."""
     real: bool = True
     """False: of the demo crew, whose answers contain exactly the fields of each dialect."""
 

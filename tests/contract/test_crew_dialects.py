@@ -7,7 +7,7 @@ import pytest
 
 from batchcrew.crew import dialect
 from batchcrew.crew.payload import NotUnderstood
-from batchcrew.model.execution import Execution, ExecutionState, TaskResult
+from batchcrew.model.execution import Execution, ExecutionState, Question, TaskResult
 
 
 def read(payload: Any) -> Execution:
@@ -342,3 +342,31 @@ def test_a_text_that_holds_json_nested_too_deep_is_only_a_text() -> None:
 def test_a_large_flat_result_does_not_count_as_deep() -> None:
     rows = [{"row": number} for number in range(1000)]
     assert read({"status": "completed", "result": rows}).result_json == rows
+
+
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        (
+            b'{"status": "Pending Human Input", "current_task": "research_task",'
+            b' "human_input": {"task_id": "research_task", "agent": "Researcher", "output": "draft"}}',
+            Question(task_id="research_task", task="Researcher", output="draft"),
+        ),
+        (
+            b'{"state": "PENDING_HUMAN_INPUT", "task_id": "t-1", "agent": "Writer", "output": "draft"}',
+            Question(task_id="t-1", task="Writer", output="draft"),
+        ),
+        (
+            b'{"data": {"status": "awaiting human feedback", "current_task": {"id": 7, "name": "plan"}}}',
+            Question(task_id="7", task="plan"),
+        ),
+        (
+            b'{"state": "Pending Human Input", "result": null, "last_step": {"task_id": "t-2", "result": "draft"}}',
+            Question(task_id="t-2", output="draft"),
+        ),
+        (b'{"status": "Pending Human Input"}', Question()),
+    ],
+)
+def test_what_waits_for_human_input(body: bytes, found: Question) -> None:
+    seen = dialect.execution(body)
+    assert (seen.state, seen.question) == (ExecutionState.WAITING_FOR_PERSON, found)

@@ -304,6 +304,7 @@ async def test_human_input_rejects_then_approves(tmp_path: Path) -> None:
             "status": "Pending Human Input",
             "current_task": "planning",
             "progress": {"completed_tasks": 0, "total_tasks": 2},
+            "human_input": {"task_id": "planning", "agent": "Planner", "output": "draft 1"},
         }
         assert (await on.run("echo", topic="meanwhile"))["status"] == "completed"  # its thread's place is free
         rejected = word(kickoff_id, on, is_approve=False, human_feedback="shorter")

@@ -183,6 +183,8 @@ async def test_stats() -> None:
                 "running": 1,
                 "peak_running": 1,
                 "max_kickoffs_per_job": 1,
+                "paused": 0,
+                "human_answers": 0,
             },
         )
         assert on.server.stats == answer.body

@@ -91,7 +91,7 @@ async def test_a_failure_is_as_described(dialect: str) -> None:
 async def test_every_route_is_in_it_and_nothing_else(dialect: str) -> None:
     async with stage(dialect=dialect) as on:
         document = (await on.get("/openapi.json")).body
-        routes = {"/", "/inputs", "/kickoff", "/kickoff/", "/{kickoff_id}/status", "/stats", "/openapi.json"}
+        routes = {"/", "/inputs", "/kickoff", "/kickoff/", "/{kickoff_id}/status", "/stats", "/resume", "/openapi.json"}
         if dialect != "legacy":
             routes.add("/status/{kickoff_id}")
         assert set(document["paths"]) == routes

@@ -67,6 +67,8 @@ class Bench:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     rules: AnswerRules | None = None
     """When an answer counts; None: always."""
+    wait: bool = False
+    """The run ends only when no job waits for human input."""
     urls: dict[str, str] = field(default_factory=dict)
     """URLs of crews that are not on `server`, by crew."""
 
@@ -104,7 +106,7 @@ class Bench:
                 judging=None if self.rules is None else Judging(self.rules, ledger),
             )
             crews = Crews(settings=self.crews, clients=clients)
-            scheduler = Scheduler(context, crews, limit=limit, unreachable=unreachable)
+            scheduler = Scheduler(context, crews, limit=limit, unreachable=unreachable, wait=self.wait)
             return await scheduler.run()
 
     async def until(self, condition: Callable[[], bool]) -> None:

@@ -22,6 +22,7 @@ from batchcrew.cli import COMMANDS, batchcrew
 from batchcrew.config.accept import AcceptSettings
 from batchcrew.config.crews import REMOTE_ONLY, AuthSettings, CrewSettings, RemoteCrew, ServedCrew, ServeSettings
 from batchcrew.config.declarations import Setting, Settings, declared
+from batchcrew.config.human import HumanSettings
 from batchcrew.config.limits import FailureLimit
 from batchcrew.config.settings import BreakerSettings, PollSettings, RetrySettings, RunSettings
 from batchcrew.crew import spellings
@@ -75,6 +76,7 @@ def settings_of(table: str) -> list[Setting]:
         "retry": RetrySettings,
         "breaker": BreakerSettings,
         "poll": PollSettings,
+        "human": HumanSettings,
         "stop_after_failures": FailureLimit,
     }
     return list(declared(tables[table]))
@@ -84,7 +86,7 @@ def table_text(table: str) -> str:
     of = {"serve": " of `serve`", "accept": " of `accept`", "stop_after_failures": " of `stop_after_failures`"}.get(
         table, ""
     )
-    prefix = f"{table}." if table in {"auth", "retry", "breaker", "poll"} else ""
+    prefix = f"{table}." if table in {"auth", "retry", "breaker", "poll", "human"} else ""
     lines = [f"| key{of} | default | meaning |", "|---|---|---|"]
     for setting in settings_of(table):
         default = setting.default if setting.is_described or not setting.default else f"`{setting.default}`"
@@ -97,7 +99,7 @@ def test_the_tables_of_settings_are_their_declarations() -> None:
     page = ROOT / "docs" / "job-file.md"
     pattern = re.compile(r"(<!-- settings: (\w+) -->\n).*?(\n<!-- end of settings -->)", re.DOTALL)
     text = page.read_text(encoding="utf-8")
-    assert len(pattern.findall(text)) == 9
+    assert len(pattern.findall(text)) == 10
     check_generated(page, pattern.sub(lambda match: match[1] + table_text(match[2]) + match[3], text))
 
 

@@ -22,9 +22,11 @@ from batchcrew.model.events import (
     RunStarted,
     Stopping,
     Understood,
+    WaitEnded,
+    WaitStarted,
     Warned,
 )
-from batchcrew.model.execution import Execution, ExecutionState
+from batchcrew.model.execution import Execution, ExecutionState, Question
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts
 from batchcrew.progress import Progress
@@ -199,9 +201,8 @@ def test_warnings_and_stopping_are_printed(clock: ManualClock, stream: io.String
 def test_a_job_that_waits_for_human_input_is_reported_once(clock: ManualClock, stream: io.StringIO) -> None:
     progress = PlainProgress(stream, clock)
     one = attempt("a")
-    waits = running(one, ExecutionState.WAITING_FOR_PERSON)
-    told(progress, started(Counts(pending=9)), KickedOff(one), waits, waits, running(one), waits)
-    assert said(stream)[1:] == ["travel: job a: waiting for human input"] * 2
+    told(progress, started(Counts(pending=9)), KickedOff(one), WaitStarted(one, Question()), WaitEnded(one))
+    assert said(stream)[1:] == ["travel: job a: waiting for human input"]
 
 
 def test_hostile_ids_and_reasons_stay_one_harmless_line(clock: ManualClock, stream: io.StringIO) -> None:

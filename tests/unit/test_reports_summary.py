@@ -221,6 +221,7 @@ def test_the_summary_as_json_has_stable_keys() -> None:
             "total": 2,
             "pending": 0,
             "open": 0,
+            "waiting": 0,
             "succeeded": 1,
             "failed": 1,
             "held": 0,

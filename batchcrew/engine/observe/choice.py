@@ -90,9 +90,12 @@ class Watchers:
         running_at = None if resumed else kicked_off
         if watch is not None and watch.running_at is not None:
             running_at = _moment(watch.running_at, clock)
-        return LearnedSchedule(
+        schedule = LearnedSchedule(
             self._crew(attempt), poll, clock=clock, rng=context.rng, since=kicked_off, running_at=running_at
         )
+        if attempt.waited:
+            schedule.learn_nothing()  # its time depended on human input
+        return schedule
 
     def _crew(self, attempt: Attempt) -> CrewDurations:
         address = self._address(attempt)
@@ -111,9 +114,9 @@ class Watchers:
 
 
 def age_of(attempt: Attempt, clock: Clock) -> float:
-    """Return the seconds since the kickoff; 0 where the clock was set back since."""
+    """Return the seconds since the kickoff without those of waiting for human input; 0 where the clock was set back."""
     kicked_off = from_text(attempt.kicked_off_at or attempt.intended_at)
-    return max(0.0, (clock.now() - kicked_off).total_seconds())
+    return max(0.0, (clock.now() - kicked_off).total_seconds() - attempt.waited)
 
 
 def _first_wait(attempt: Attempt, schedule: Schedule, context: RunContext, *, resumed: bool) -> float:

@@ -141,6 +141,10 @@ class LearnedSchedule:
         wait, _ = wait_at(self._age(self._clock.monotonic()), self._crew.hazard, self._poll)
         return max(jittered(wait, self._rng), at_least or 0.0)
 
+    def learn_nothing(self) -> None:
+        """Do not count the execution among those that the schedule learns from."""
+        self._learns = False
+
     def record(self, answer: StatusAnswer, sent_at: float) -> None:
         """Learn from the answer to a poll that was sent at this monotonic moment."""
         if not isinstance(answer, Execution) or not self._learns:

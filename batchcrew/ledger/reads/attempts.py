@@ -1,5 +1,6 @@
 """Attempts: those in progress, and the addresses at which attempts were started."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import aiosqlite
@@ -24,6 +25,43 @@ WHERE j.batch_id = :batch AND c.url = :url
 """
 """The end of a query over the jobs whose latest attempt was started at an address; parameters: batch, url."""
 
+ATTEMPT_COLUMNS = """
+a.state, a.id, j.id, j.job_id, coalesce(a.sent_crew, j.crew), a.number, j.charged,
+coalesce(a.sent_inputs, j.inputs), j.meta, a.intended_at, a.kickoff_id, a.kicked_off_at, a.watch,
+a.attached, c.url, a.sent_inputs IS NOT NULL, j.state NOT IN ('open', 'waiting'), (
+    SELECT coalesce(sum((julianday(coalesce(past.ended_at, :now_)) - julianday(past.since)) * 86400.0), 0.0)
+    FROM waits AS past WHERE past.attempt_id = a.id)
+"""
+"""What `attempt_of` reads; the parameter `now_` is the moment, UTC text."""
+ATTEMPT_FROM = """
+FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job
+LEFT JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)
+"""
+
+
+def attempt_of(key: BatchKey, row: Sequence[Any]) -> Attempt:
+    """Return the attempt that ATTEMPT_COLUMNS describe."""
+    return Attempt(
+        attempt_id=row[1],
+        batch=key.batch,
+        job_key=row[2],
+        job_id=row[3],
+        crew=row[4],
+        number=row[5],
+        attempts_used=row[6],
+        inputs=decode_json(row[7]),
+        meta=decode_json(row[8]),
+        intended_at=row[9],
+        kickoff_id=row[10],
+        kicked_off_at=row[11],
+        watch=watch_of(row[12]),
+        attached=bool(row[13]),
+        address=row[14],
+        outdated=bool(row[15]),
+        superseded=bool(row[16]),
+        waited=max(0.0, row[17]),
+    )
+
 
 async def in_progress(connection: aiosqlite.Connection, batch_id: int) -> tuple[InFlight, ...]:
     """Return the open attempts, each with the last known progress of its execution."""
@@ -32,7 +70,8 @@ async def in_progress(connection: aiosqlite.Connection, batch_id: int) -> tuple[
         """
         SELECT j.job_id, j.crew, a.kickoff_id, coalesce(a.kicked_off_at, a.intended_at), a.progress
         FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job
-        WHERE a.state IN ('intended', 'kicked_off') AND j.batch_id = ? ORDER BY a.intended_at, j.position
+        WHERE a.state IN ('intended', 'kicked_off') AND j.batch_id = ? AND j.state <> 'waiting'
+        ORDER BY a.intended_at, j.position
         """,
         (batch_id,),
     )
@@ -46,43 +85,25 @@ class AttemptReads(Reads):
     """Read the attempts of a batch."""
 
     async def open_attempts(self, key: BatchKey) -> list[tuple[AttemptState, Attempt]]:
-        """Return the attempts that an earlier run left `intended` or `kicked_off`: at most its concurrency."""
+        """Return the attempts that an earlier run left `intended` or `kicked_off`: at most its concurrency.
+
+        Those whose execution waits for human input are not among them.
+        """
         found = await self._rows(
-            """
-            SELECT a.state, a.id, j.id, j.job_id, coalesce(a.sent_crew, j.crew), a.number, j.charged,
-                   coalesce(a.sent_inputs, j.inputs), j.meta, a.intended_at, a.kickoff_id, a.kicked_off_at, a.watch,
-                   a.attached, c.url, a.sent_inputs IS NOT NULL, j.state <> 'open'
-            FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job
-            LEFT JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)
-            WHERE a.state IN ('intended', 'kicked_off') AND j.batch_id = ? ORDER BY j.position
-            """,
-            (key.id,),
+            f"SELECT {ATTEMPT_COLUMNS} {ATTEMPT_FROM} WHERE a.state IN ('intended', 'kicked_off')"
+            " AND j.batch_id = :batch AND j.state <> 'waiting' ORDER BY j.position",
+            {"batch": key.id, "now_": self._now_text()},
         )
-        return [
-            (
-                AttemptState(row[0]),
-                Attempt(
-                    attempt_id=row[1],
-                    batch=key.batch,
-                    job_key=row[2],
-                    job_id=row[3],
-                    crew=row[4],
-                    number=row[5],
-                    attempts_used=row[6],
-                    inputs=decode_json(row[7]),
-                    meta=decode_json(row[8]),
-                    intended_at=row[9],
-                    kickoff_id=row[10],
-                    kicked_off_at=row[11],
-                    watch=watch_of(row[12]),
-                    attached=bool(row[13]),
-                    address=row[14],
-                    outdated=bool(row[15]),
-                    superseded=bool(row[16]),
-                ),
-            )
-            for row in found
-        ]
+        return [(AttemptState(row[0]), attempt_of(key, row)) for row in found]
+
+    async def open_attempt(self, key: BatchKey, attempt_id: str) -> Attempt | None:
+        """Return the attempt if its execution is in progress, and does not wait for human input."""
+        row = await self._one(
+            f"SELECT {ATTEMPT_COLUMNS} {ATTEMPT_FROM} WHERE a.id = :attempt AND a.state = 'kicked_off'"
+            " AND j.state <> 'waiting'",
+            {"attempt": attempt_id, "now_": self._now_text()},
+        )
+        return None if row is None else attempt_of(key, row)
 
     async def row_of(self, job_key: int) -> dict[str, Any]:
         """Return the columns of a job's row."""

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
-from batchcrew.base.clock import Clock
+from batchcrew.base.clock import Clock, to_text
 from batchcrew.base.errors import LedgerError
 from batchcrew.ledger import fetch
 from batchcrew.ledger.connection import plain_errors
@@ -52,6 +52,9 @@ class Reads:
     async def _count(self, sql: str, parameters: fetch.Parameters = ()) -> int:
         """Return the number that a query counts."""
         return int(await self._value(sql, parameters))
+
+    def _now_text(self) -> str:
+        return to_text(self._clock.now())
 
     @property
     def _reader(self) -> aiosqlite.Connection:

@@ -14,6 +14,7 @@ from batchcrew.ledger.json_text import decode_json
 from batchcrew.ledger.reads.base import Reads
 from batchcrew.ledger.reads.jobs import SECONDS, duplicate_keys
 from batchcrew.ledger.reads.similar import did_you_mean_job
+from batchcrew.ledger.reads.waits import waiting_line
 from batchcrew.model.attempt import AttemptState
 from batchcrew.model.execution import TaskResult
 from batchcrew.model.job import JobState
@@ -127,6 +128,7 @@ async def _job_detail(connection: aiosqlite.Connection, key: BatchKey, job_id: s
         source=job[7],
         in_file=bool(job[8]),
         attempts=tuple(details),
+        waiting=await waiting_line(connection, key.id, job_id) if job[3] == JobState.WAITING else None,
     )
 
 

@@ -20,6 +20,7 @@ from batchcrew.ledger.reads.jobs import (
     without_output_counts,
 )
 from batchcrew.ledger.reads.totals import batch_totals
+from batchcrew.ledger.reads.waits import first_waiting
 from batchcrew.model.run import Counts
 from batchcrew.model.views import BatchLine, BatchStatus, BatchTotals, CrewSlots, DueRetries
 
@@ -45,6 +46,7 @@ class StatusReads(Reads):
             return BatchStatus(
                 line=line,
                 in_flight=await in_progress(connection, key.id),
+                waiting=await first_waiting(connection, key.id, _SHOWN_JOBS),
                 slots=await _crew_slots(connection, key.id) if adaptive else (),
                 due_retries=await _due_retries(connection, key.id, to_text(self._clock.now())) if line.running else (),
                 control=control,

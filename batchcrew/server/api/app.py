@@ -126,8 +126,8 @@ class CrewApi:
         app.router.add_get("/{kickoff_id}/status", self._status, allow_head=False)
         app.router.add_get("/stats", self._stats, allow_head=False)
         app.router.add_get("/openapi.json", self._openapi, allow_head=False)
+        app.router.add_post("/resume", self._resume)
         if self._executor.real:
-            app.router.add_post("/resume", self._resume)
             app.router.add_get("/metrics", self._metrics, allow_head=False)
         return app
 
@@ -205,6 +205,9 @@ class CrewApi:
         return web.Response(body=text, headers={"Content-Type": OPEN_METRICS})
 
     async def _resume(self, request: web.Request) -> web.Response:
+        fault = self._faults.next("resume")
+        if fault is not None and not fault.started:
+            return self._disturb(request, fault)
         try:
             wanted = resume.read(await self._body(request))
         except BadBody as error:
@@ -215,6 +218,8 @@ class CrewApi:
             raise Refused(404, f"there is no execution {wanted.execution_id[:100]}") from None
         except (NotPaused, BadBody) as error:
             raise Refused(400, str(error)) from None
+        if fault is not None:
+            return self._disturb(request, fault)
         return _json({"status": word, "message": RESUMED[word]})
 
     async def _kickoff(self, request: web.Request) -> web.StreamResponse:

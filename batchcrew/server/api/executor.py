@@ -44,7 +44,7 @@ class Executor(Protocol):
     """Runs executions, here or elsewhere."""
 
     real: bool
-    """True: real crews, so that `/resume` and `/metrics` are served."""
+    """True: real crews, so that `/metrics` is served."""
     name: str
     """What is served, for messages."""
     description: str

@@ -33,8 +33,8 @@ def describe(dialect: DialectFormat, executor: Executor) -> Schema:
         "/stats": _get("Counts, which only the embedded server has", _answer("Counts", "Stats"), "401"),
         "/openapi.json": _get("This document", _answer("OpenAPI", {"type": "object"})),
     }
+    paths["/resume"] = {"post": _RESUME}
     if real:
-        paths["/resume"] = {"post": _RESUME}
         paths["/metrics"] = _get("Counts as OpenMetrics", _METRICS, "401")
     paths["/openapi.json"]["get"]["security"] = []
     if not dialect.id_first_only:
@@ -53,10 +53,11 @@ def describe(dialect: DialectFormat, executor: Executor) -> Schema:
                 "Kickoff": _kickoff_schema(executor.inputs, real=real),
                 "Started": object_schema({"kickoff_id": TEXT}),
                 "Status": dialect.status_schema(real=real),
-                "Stats": object_schema(dict.fromkeys(_STATS + (_REAL_STATS if real else ()), COUNT)),
+                "Stats": object_schema(dict.fromkeys(_STATS + (_REAL_STATS if real else _DEMO_STATS), COUNT)),
                 "Error": dialect.error_schema(),
                 "MissingInputs": dialect.missing_schema(required),
-                **({"Resume": _RESUME_BODY, "Resumed": _RESUMED} if real else {}),
+                "Resume": _RESUME_BODY,
+                "Resumed": _RESUMED,
             },
         },
     }
@@ -162,6 +163,7 @@ _STATS = (
     "max_kickoffs_per_job",
 )
 _REAL_STATS = ("waiting", "paused", "succeeded", "failed", "workers", "workers_ready", "workers_lost")
+_DEMO_STATS = ("paused", "human_answers")
 _URLS: Schema = dict.fromkeys(("taskWebhookUrl", "stepWebhookUrl", "crewWebhookUrl"), _WEBHOOK)
 _AUTHENTICATION: Schema = {
     "oneOf": [

@@ -76,13 +76,15 @@ def _task_ended(active: ActiveExecution, task: TaskReport, dialect_format: Diale
 
 def _paused(active: ActiveExecution, message: Paused) -> list[Call]:
     active.paused_task = message.task_id
-    active.report = replace(active.report, phase="paused", current_task=message.task_id)
+    question = {"task_id": message.task_id, "agent": message.agent, "output": message.output}
+    active.report = replace(active.report, phase="paused", current_task=message.task_id, question=question)
     return active.callbacks.paused(message)
 
 
 def _ended(active: ActiveExecution, message: Ended, dialect_format: DialectFormat) -> list[Call]:
     report = active.report
     known: dict[str, Any] = {
+        "question": None,
         "current_task": "",
         "execution_time": report.execution_time if message.execution_time is None else message.execution_time,
         "token_usage": dict(message.usage) or None,

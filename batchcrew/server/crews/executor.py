@@ -166,7 +166,7 @@ class CrewExecutor:
         if active.paused_task != resume.task_id:
             raise NotPaused(f"the execution waits at another task: task_id {active.paused_task}")
         active.callbacks = replace(active.callbacks, urls=allowed_urls(resume.urls, self._options.webhook_allow))
-        active.report = replace(active.report, phase="running")
+        active.report = replace(active.report, phase="running", question=None)
         self._store.save(active.report, now=self._now())
         self._running += 1
         self._set_deadline(kickoff_id, active.seconds_left)

@@ -1,10 +1,12 @@
 """One execution of the demo crew, as a function of its record and the time: nothing really runs."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from batchcrew.server.demo import crew
+from batchcrew.server.demo.review import Review
 from batchcrew.server.execution_times import Spread
 from batchcrew.server.report import Phase, Report, StepReport, TaskReport
 
@@ -22,10 +24,16 @@ class Record:
     started: float
     duration: float
     fails: bool
+    review: Review | None = None
+    """Its human task; None: it has none."""
 
     @property
     def ends(self) -> float:
-        return self.started + self.duration
+        if self.review is None:
+            return self.started + self.duration
+        if self.review.approved_at is None:
+            return math.inf
+        return self.review.approved_at + crew.PLANNING.share * self.duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +52,8 @@ class View:
     record: Record
     waiting: bool
     ended: bool
+    paused: bool = False
+    """It waits for human input about its current task."""
     done: int
     """Tasks that have succeeded."""
 
@@ -62,12 +72,17 @@ class View:
     def task(self, number: int) -> Task:
         """Return an ended task, counted from 0."""
         step = crew.TASKS[number]
-        write = crew.research if step is crew.RESEARCH else crew.plan
+        output = self.research if step is crew.RESEARCH else crew.plan(self.record.trip)
         return Task(
             step=step,
-            output=write(self.record.trip),
+            output=output,
             execution_time=round(step.share * self.record.duration, 3),
         )
+
+    @property
+    def research(self) -> str:
+        output, review = crew.research(self.record.trip), self.record.review
+        return output if review is None else review.revised(output)
 
     @property
     def output(self) -> str:
@@ -91,6 +106,8 @@ class View:
 
 def task_ends(record: Record) -> list[float]:
     """Return when each task ends. A task that fails is not included."""
+    if record.review is not None:
+        return [record.ends - crew.PLANNING.share * record.duration, *([] if record.fails else [record.ends])]
     ends, share = [], 0.0
     for step in crew.TASKS[:-1]:
         share += step.share
@@ -106,13 +123,14 @@ def view(record: Record, now: float) -> View:
         record=record,
         waiting=not ended and now < record.started + WAITING_SHARE * record.duration,
         ended=ended,
+        paused=record.review is not None and record.review.waits(now),
         done=len(ends) if ended else sum(end <= now for end in ends),
     )
 
 
 def report(seen: View) -> Report:
     """Return the view as the routes and webhooks report it."""
-    phase: Phase = "waiting" if seen.waiting else "running"
+    phase: Phase = "waiting" if seen.waiting else "paused" if seen.paused else "running"
     if seen.ended:
         phase = "failed" if seen.failed else "succeeded"
     tasks = tuple(task_report(task) for task in seen.tasks)
@@ -128,8 +146,13 @@ def report(seen: View) -> Report:
         execution_time=seen.execution_time,
         token_usage=seen.token_usage if seen.ended else None,
         last_step=step_report(seen.tasks[-1].step) if seen.tasks else None,
+        question=None if phase != "paused" else _question(seen),
         real=False,
     )
+
+
+def _question(seen: View) -> dict[str, str]:
+    return {"task_id": seen.current.task_id, "agent": seen.current.agent, "output": seen.research}
 
 
 def task_report(task: Task) -> TaskReport:
@@ -157,9 +180,13 @@ class SimulatedOutcome:
     duration: float
     """Seconds."""
     fails: bool
+    asks: bool = False
+    """It waits for human input after its first task."""
 
 
-def simulate(*, seed: int, work: bytes, turn: int, execution_time: Spread, fail_rate: float) -> SimulatedOutcome:
+def simulate(
+    *, seed: int, work: bytes, turn: int, execution_time: Spread, fail_rate: float, human_rate: float = 0.0
+) -> SimulatedOutcome:
     """Return the outcome of an execution. It depends only on the arguments.
 
     With the same seed, a rehearsal repeats, whatever the order of its kickoffs.
@@ -169,5 +196,5 @@ def simulate(*, seed: int, work: bytes, turn: int, execution_time: Spread, fail_
         turn: the number of the execution among those with the same inputs, from 1.
     """
     digest = hashlib.sha256(b"%d:%b:%d" % (seed, work, turn)).digest()
-    of_time, of_failing = (int.from_bytes(digest[at : at + 8]) / 2**64 for at in (0, 8))
-    return SimulatedOutcome(execution_time.at(of_time), of_failing < fail_rate)
+    of_time, of_failing, of_asking = (int.from_bytes(digest[at : at + 8]) / 2**64 for at in (0, 8, 16))
+    return SimulatedOutcome(execution_time.at(of_time), of_failing < fail_rate, of_asking < human_rate)

@@ -5,14 +5,16 @@ import math
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
-from batchcrew.server.api.executor import Accepted, Busy, ExecutorContext, ExecutorKind, NoExecution
+from batchcrew.server.api.executor import Accepted, Busy, ExecutorContext, ExecutorKind, NoExecution, NotPaused
 from batchcrew.server.api.kickoff import Body
 from batchcrew.server.api.resume import Resume
 from batchcrew.server.demo import crew
 from batchcrew.server.demo.execution import Record, report, simulate, view
 from batchcrew.server.demo.kickoff import demand
+from batchcrew.server.demo.review import Review
 from batchcrew.server.demo.store import Callbacks, DemoStore
 from batchcrew.server.demo.webhooks import Webhooks
 from batchcrew.server.dialects import DIALECTS
@@ -83,13 +85,16 @@ class DemoExecutor:
             turn=turn,
             execution_time=self._current(self._execution_time, now),
             fail_rate=self._options.fail_rate,
+            human_rate=self._options.human_rate,
         )
+        pause_at = now + crew.RESEARCH.share * outcome.duration
         record = Record(
             kickoff_id=str(uuid.uuid4()),
             trip=wanted.trip,
             started=now,
             duration=outcome.duration,
             fails=outcome.fails,
+            review=Review(pause_at=pause_at) if outcome.asks else None,
         )
         callbacks = Callbacks(urls=wanted.urls, meta=wanted.meta) if wanted.urls else None
         while not self._executions.add(
@@ -127,16 +132,35 @@ class DemoExecutor:
         return None if record is None else report(view(record, self._now()))
 
     def resume(self, resume: Resume) -> str:
-        """Refuse: the demo crew needs no human input, and `/resume` is not served."""
-        raise NoExecution(resume.execution_id)
+        """Continue an execution whose first task was approved, or repeat that task with feedback."""
+        record, now = self._executions.get(resume.execution_id), self._now()
+        if record is None:
+            raise NoExecution(resume.execution_id)
+        review = record.review
+        if review is None or not review.waits(now):
+            raise NotPaused("the execution does not wait for human input")
+        if resume.task_id != crew.RESEARCH.task_id:
+            raise NotPaused(f"the execution waits at another task: task_id {crew.RESEARCH.task_id}")
+        review = replace(review, answers=review.answers + 1, feedback=resume.feedback)
+        if resume.approved:
+            review = replace(review, approved_at=now)
+        else:
+            again = now + crew.RESEARCH.share * record.duration
+            review = replace(review, rejected=review.rejected + 1, pause_at=again)
+        record = self._executions.answered(record, review)
+        self._webhooks.resume(record, resume.urls, now)
+        return "resumed" if resume.approved else "retrying"
 
     def stats(self) -> dict[str, int]:
         """Return counts; `kickoffs` and `max_kickoffs_per_job` count since the state file was created."""
+        paused, answers = self._executions.human(self._now())
         return {
             "kickoffs": self._executions.kickoffs(),
             "running": self._executions.running(self._now()),
             "peak_running": self._executions.peak_running,
             "max_kickoffs_per_job": self._executions.most_of_one_job,
+            "paused": paused,
+            "human_answers": answers,
         }
 
     def metrics(self) -> str:

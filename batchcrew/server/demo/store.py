@@ -6,13 +6,16 @@ own short transaction, so that two servers (of two runs with the same ledger) ca
 
 import heapq
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from batchcrew.server.demo import review as reviews
 from batchcrew.server.demo.execution import Record
+from batchcrew.server.demo.review import Review
 from batchcrew.server.state_file import (
     StateKind,
     count_kickoffs,
@@ -52,6 +55,8 @@ KIND = StateKind(
     schema=_SCHEMA,
     synchronous="OFF",
 )
+_NEVER = "9999-01-01T00:00:00.000000Z"
+"""The end of an execution that waits for human input."""
 _RECORD = "kickoff_id, trip, started_at, duration, fails"
 
 
@@ -76,7 +81,10 @@ class DemoStore:
         self._kept = kept or (KEPT_IN_FILE if path else KEPT_IN_MEMORY)
         self._connection = open_state(KIND, path)
         # the ends of running executions: counting them needs no scan of the table
-        rows = self._connection.execute("SELECT ends_at FROM executions WHERE ends_at > ?", (_text(now),))
+        self._connection.execute(reviews.TABLE)
+        rows = self._connection.execute(
+            "SELECT ends_at FROM executions WHERE ends_at BETWEEN ? AND ?", (_text(now), _NEVER[:4])
+        )
         self._ends: list[float] = [_seconds(row[0]) for row in rows]
         heapq.heapify(self._ends)
         self.peak_running = len(self._ends)
@@ -127,8 +135,10 @@ class DemoStore:
         if not rows:
             return False
         seq, job_turn = rows[0]
+        if record.review is not None:
+            reviews.save(self._connection, record.kickoff_id, record.review)
         self.most_of_one_job = max(self.most_of_one_job, job_turn or 0)
-        heapq.heappush(self._ends, record.ends)
+        heapq.heappush(self._ends, record.ends if record.review is None else record.review.pause_at)
         self.peak_running = max(self.peak_running, self.running(record.started))
         if seq % PRUNE_EVERY == 0:
             self._prune(seq, record.started)
@@ -137,6 +147,25 @@ class DemoStore:
     def get(self, kickoff_id: str) -> Record | None:
         """Return the execution with this id; None if it is unknown."""
         return self._one(f"SELECT {_RECORD} FROM executions WHERE kickoff_id = ?", kickoff_id)  # noqa: S608 - a constant
+
+    def answered(self, record: Record, review: Review) -> Record:
+        """Store an answer to the human task of an execution, and return the execution."""
+        record = replace(record, review=review)
+        reviews.save(self._connection, record.kickoff_id, review)
+        self._connection.execute(
+            "UPDATE executions SET ends_at = ? WHERE kickoff_id = ?", (_text(record.ends), record.kickoff_id)
+        )
+        heapq.heappush(self._ends, review.pause_at if review.approved_at is None else record.ends)
+        return record
+
+    def human(self, now: float) -> tuple[int, int]:
+        """Return how many executions wait for human input, and how many answers there were."""
+        row = self._connection.execute(
+            "SELECT count(*) FILTER (WHERE approved_at IS NULL AND pause_at <= ?), coalesce(sum(answers), 0)"
+            " FROM human_tasks",
+            (now,),
+        ).fetchone()
+        return int(row[0]), int(row[1])
 
     def by_key(self, key: str) -> Record | None:
         """Return the execution that was started with this Idempotency-Key; None if there is none."""
@@ -186,7 +215,12 @@ class DemoStore:
         if row is None:
             return None
         return Record(
-            kickoff_id=row[0], trip=json.loads(row[1]), started=_seconds(row[2]), duration=row[3], fails=bool(row[4])
+            kickoff_id=row[0],
+            trip=json.loads(row[1]),
+            started=_seconds(row[2]),
+            duration=row[3],
+            fails=bool(row[4]),
+            review=reviews.read(self._connection, row[0]),
         )
 
     def _prune(self, newest: int, now: float) -> None:
@@ -203,6 +237,8 @@ def _callbacks_text(callbacks: Callbacks | None) -> str | None:
 
 
 def _text(seconds: float) -> str:
+    if seconds == math.inf:
+        return _NEVER
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

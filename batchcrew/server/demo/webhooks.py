@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -40,7 +41,8 @@ def calls(record: Record, urls: Mapping[str, str]) -> list[Call]:
     begins = record.started
     for number, end in enumerate([*ends, record.ends][: len(crew.TASKS)]):
         if step_url:
-            found.append(Call((begins + end) / 2, step_url, number, thought=True))
+            done = record.review.pause_at if record.review is not None and number == 0 else end
+            found.append(Call((begins + done) / 2, step_url, number, thought=True))
         if task_url and number < len(ends):
             found.append(Call(end, task_url, number))
         begins = end
@@ -81,9 +83,22 @@ class Webhooks:
         """Send webhooks as the tasks and the crew of an execution end."""
         found = calls(record, callbacks.urls)
         if found:
-            self._sender.add((record.kickoff_id, 0), found[0].at)
+            self._send_at((record.kickoff_id, 0), found[0].at)
         else:
             self._executions.set_callbacks(record.kickoff_id, None)
+
+    def resume(self, record: Record, urls: Mapping[str, str], now: float) -> None:
+        """Send further webhooks of an execution that was resumed to these URLs only."""
+        before = self._executions.callbacks(record.kickoff_id)
+        callbacks = Callbacks(urls=urls, meta=None if before is None else before.meta)
+        sent = sum(call.at < now for call in calls(record, urls))
+        self._executions.set_callbacks(record.kickoff_id, replace(callbacks, sent=sent))
+        self._add_next(record.kickoff_id)
+
+    def _send_at(self, key: tuple[str, int], at: float) -> None:
+        """Schedule a webhook; what comes after human input is scheduled when that is there."""
+        if at != math.inf:
+            self._sender.add(key, at)
 
     async def close(self) -> None:
         """Stop; webhooks that were not sent remain in the state."""
@@ -96,7 +111,7 @@ class Webhooks:
             return
         left = calls(record, callbacks.urls)[callbacks.sent :]
         if left:
-            self._sender.add((kickoff_id, 0), left[0].at)
+            self._send_at((kickoff_id, 0), left[0].at)
         else:
             self._executions.set_callbacks(kickoff_id, None)
 
@@ -105,7 +120,10 @@ class Webhooks:
         record, callbacks = self._executions.get(kickoff_id), self._executions.callbacks(kickoff_id)
         if record is None or callbacks is None:
             return
-        call = calls(record, callbacks.urls)[callbacks.sent]
+        left = calls(record, callbacks.urls)[callbacks.sent :]
+        if not left or left[0].at > self._now():  # it was resumed meanwhile, with other URLs
+            return
+        call = left[0]
         problem = await post(session, call.url, json.dumps(self._body(record, call, callbacks.meta)).encode())
         if problem and tries < len(RETRY_WAITS):
             self._sender.add((kickoff_id, tries + 1), self._now() + RETRY_WAITS[tries])

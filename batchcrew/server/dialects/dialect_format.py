@@ -79,6 +79,11 @@ class DialectFormat(Protocol):
         ...
 
 
+def question_field(seen: Report) -> Json:
+    """Return the part of a status that says The human input that a paused execution requires."""
+    return {} if seen.question is None else {"human_input": seen.question}
+
+
 def meta_field(meta: Meta) -> Json:
     """Return the part of a webhook that repeats the kickoff's `meta`."""
     return {} if meta is None else {"meta": meta}

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from batchcrew.server.dialects.dialect_format import MAX_SHOWN, PAUSED, Json, Meta, meta_field
+from batchcrew.server.dialects.dialect_format import MAX_SHOWN, PAUSED, Json, Meta, meta_field, question_field
 from batchcrew.server.dialects.schemas import (
     ANYTHING,
     COUNT,
     NUMBER,
+    QUESTION,
     TEXT,
     Schema,
     list_schema,
@@ -47,6 +48,7 @@ class Guide:
             "status": "pending" if seen.real and seen.phase == "waiting" else word,
             "current_task": seen.current_task,
             "progress": {"completed_tasks": seen.done, "total_tasks": seen.total},
+            **question_field(seen),
         }
 
     def unknown(self, kickoff_id: str) -> Json:
@@ -79,11 +81,14 @@ class Guide:
 
     def status_schema(self, *, real: bool) -> Schema:
         extras: Schema = {"result_json": ANYTHING, "token_usage": nullable(REAL_USAGE)} if real else {}
-        words = ["pending", "running", PAUSED] if real else ["running"]
+        words = ["pending", "running", PAUSED] if real else ["running", PAUSED]
         result = object_schema({"output": TEXT, "tasks": list_schema(_TASK)})
         return {
             "oneOf": [
-                object_schema({"status": word_schema(*words), "current_task": TEXT, "progress": _PROGRESS}),
+                object_schema(
+                    {"status": word_schema(*words), "current_task": TEXT, "progress": _PROGRESS},
+                    {"human_input": QUESTION},
+                ),
                 object_schema(
                     {"status": word_schema("completed"), "result": result, "execution_time": NUMBER, **extras}
                 ),

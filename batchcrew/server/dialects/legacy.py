@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from batchcrew.server.dialects.dialect_format import PAUSED, Json
+from batchcrew.server.dialects.dialect_format import PAUSED, Json, question_field
 from batchcrew.server.dialects.guide import Guide
-from batchcrew.server.dialects.schemas import TEXT, Schema, list_schema, object_schema, word_schema
+from batchcrew.server.dialects.schemas import QUESTION, TEXT, Schema, list_schema, object_schema, word_schema
 from batchcrew.server.report import Input, Phase, Report
 
 
@@ -23,7 +23,7 @@ class Legacy(Guide):
             return {"status": "failure", "error_message": seen.error}
         if seen.ended:
             return {"status": "success", "final_output": seen.output}
-        return {"status": self._words[seen.phase]}
+        return {"status": self._words[seen.phase], **question_field(seen)}
 
     def error(self, title: str, message: str, missing: list[str] | None = None) -> Json:
         if not missing:
@@ -38,10 +38,10 @@ class Legacy(Guide):
         return list_schema(object_schema({"name": TEXT, "type": TEXT, "required": {"type": "boolean"}}))
 
     def status_schema(self, *, real: bool) -> Schema:
-        words = ["queued", "in_progress", *([PAUSED] if real else [])]
+        words = ["queued", "in_progress", PAUSED]
         return {
             "oneOf": [
-                object_schema({"status": word_schema(*words)}),
+                object_schema({"status": word_schema(*words)}, {"human_input": QUESTION}),
                 object_schema({"status": word_schema("success"), "final_output": TEXT}),
                 object_schema({"status": word_schema("failure"), "error_message": TEXT}),
             ]

@@ -3,9 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from batchcrew.server.dialects.dialect_format import PAUSED, Json, Meta, meta_field
+from batchcrew.server.dialects.dialect_format import PAUSED, Json, Meta, meta_field, question_field
 from batchcrew.server.dialects.guide import REAL_USAGE, Guide
-from batchcrew.server.dialects.schemas import ANYTHING, COUNT, TEXT, Schema, nullable, object_schema, word_schema
+from batchcrew.server.dialects.schemas import (
+    ANYTHING,
+    COUNT,
+    QUESTION,
+    TEXT,
+    Schema,
+    nullable,
+    object_schema,
+    word_schema,
+)
 from batchcrew.server.report import Input, Phase, Report, StepReport, TaskReport
 
 _NOT_FOUND = "NOT FOUND"
@@ -46,6 +55,7 @@ class Live(Guide):
             "result_json": seen.result_json,
             "last_step": None if seen.last_step is None else _last_step(seen.last_step),
             "token_usage": seen.token_usage,
+            **question_field(seen),
         }
         if seen.real:
             body["current_task"] = seen.current_task or None
@@ -87,8 +97,8 @@ class Live(Guide):
 
     def status_schema(self, *, real: bool) -> Schema:
         words = ("PENDING", "STARTED", "SUCCESS", "FAILED", _NOT_FOUND)
-        word = word_schema(*words, PAUSED) if real else word_schema(*words)
-        optional: Schema = {"token_usage": nullable(REAL_USAGE if real else _DEMO_USAGE)}
+        word = word_schema(*words, PAUSED)
+        optional: Schema = {"human_input": QUESTION, "token_usage": nullable(REAL_USAGE if real else _DEMO_USAGE)}
         if real:
             optional |= {"current_task": nullable(TEXT), "progress": _PROGRESS}
         return object_schema(

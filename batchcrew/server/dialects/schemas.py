@@ -19,6 +19,10 @@ def object_schema(required: Schema, optional: Schema | None = None) -> Schema:
     }
 
 
+QUESTION: Schema = object_schema({"task_id": TEXT, "agent": TEXT, "output": TEXT})
+"""The human input that a paused execution requires."""
+
+
 def list_schema(items: Schema, *, least: int = 0) -> Schema:
     """Describe a list with at least this many items."""
     return {"type": "array", "items": items, **({"minItems": least} if least else {})}

@@ -1,0 +1,28 @@
+"""Further fields of the bodies that start and resume an execution: the URLs of webhooks.
+
+The one place from which they come is `CrewClient.extras`; the guide's API forgets the URLs of a kickoff when an
+execution is resumed, so that `/resume` repeats them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+KickoffExtras: TypeAlias = Callable[[str], Mapping[str, Any]]
+"""Returns the further fields of a kickoff's body, by the id of its attempt."""
+WEBHOOK_URLS = ("taskWebhookUrl", "stepWebhookUrl", "crewWebhookUrl")
+"""The fields that `/resume` takes too."""
+
+
+def no_extras(attempt_id: str) -> Mapping[str, Any]:
+    """Return no further fields."""
+    del attempt_id
+    return {}
+
+
+def combined(*sources: KickoffExtras) -> KickoffExtras:
+    """Return what all these sources return together."""
+
+    def extras(attempt_id: str) -> Mapping[str, Any]:
+        return {name: value for source in sources for name, value in source(attempt_id).items()}
+
+    return extras

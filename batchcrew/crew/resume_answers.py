@@ -1,0 +1,39 @@
+"""The meaning of an answer to `POST /resume`. Pure functions."""
+
+from batchcrew.crew import spellings
+from batchcrew.crew.answers import REFUSED_FOR_NOW, STOPS_EVERYTHING, described, stopping
+from batchcrew.crew.payload import NotUnderstood, load
+from batchcrew.crew.wrappers import status_word, unwrapped
+from batchcrew.model.crew_answers import Busy, Doubtful, NotResumed, ResumeAnswer, Resumed, Unusable
+
+_TAKEN = frozenset(map(spellings.fold, ("resumed", "retrying", "completed", "resuming", "running", "accepted", "ok")))
+
+
+def resumed(body: bytes) -> Resumed | Doubtful:
+    """Read an answer with a success code. A page of a gateway is one as well, and says nothing."""
+    try:
+        payload = load(body)
+    except NotUnderstood as error:
+        return Doubtful(f"/resume was answered with a success, but {error}")
+    word = status_word(unwrapped(payload)) if isinstance(payload, dict) else None
+    if word is not None and (spellings.fold(word) in _TAKEN or spellings.meaning_of(word)[0] is not None):
+        return Resumed(word)
+    return Doubtful("/resume was answered with a success, but not with `resumed` or `retrying`")
+
+
+def refused(code: int, text: str, *, url: str, retry_after: float | None) -> ResumeAnswer:
+    """Return the meaning of an answer without a success code.
+
+    Args:
+        text: the server's text, cleaned; may be empty.
+        url: where the request was sent.
+        retry_after: seconds, as `retry_after_seconds` returns them.
+    """
+    status = described(code, text)
+    if code in REFUSED_FOR_NOW:
+        return Busy(f"refused for now: {status}", retry_after, too_many=code == 429)
+    if code in STOPS_EVERYTHING:
+        return Unusable(stopping(code, text, url=url))
+    if 400 <= code < 500:
+        return NotResumed(status)
+    return Doubtful(f"/resume was answered with {status}")
