@@ -19,6 +19,7 @@ from batchcrew.app.ingest import Ingested, IngestRequest, commands_of, ingest, r
 from batchcrew.app.ledger_location import is_here
 from batchcrew.app.run_crews import RunCrews
 from batchcrew.app.warning_history import RunWarnings, WarningHistory
+from batchcrew.app.webhooks import open_webhooks, with_options
 from batchcrew.app.wiring import Source, ledger_of
 from batchcrew.base.clock import to_text
 from batchcrew.base.errors import BatchBusy, BatchcrewError, NeedsConsent, UsageError
@@ -26,7 +27,7 @@ from batchcrew.config.crews import DEFAULT_CREW, ServedCrew
 from batchcrew.config.money import cost, price_texts
 from batchcrew.config.settings import RunSettings
 from batchcrew.crew import crew_address
-from batchcrew.engine import Crews, EngineResult, Judging, RunContext, RunEnvironment, Scheduler, Stop
+from batchcrew.engine import Crews, EngineResult, Judging, RunContext, RunEnvironment, Scheduler, Stop, Webhooks
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import NEXT_RUN_RESUMES, SHOWN_GROUPS, BatchKey, BatchLock, Ledger
 from batchcrew.model import exit_codes
@@ -54,6 +55,10 @@ class RunRequest:
     """True for a tick: do the work that is due now, then end."""
     program: str = "batchcrew"
     """The program with which printed commands begin."""
+    webhook_listen: str | None = None
+    """Overrides `webhooks.listen` of the job file."""
+    webhook_url: str | None = None
+    """Overrides `webhooks.public_url` of the job file."""
     monitor: str | None = None
     """URL that receives a request when the run begins and ends (`--ping`)."""
 
@@ -246,8 +251,33 @@ async def _run(
     result: RunResult,
     environment: RunEnvironment,
 ) -> RunResult:
+    opening = open_webhooks(
+        with_options(jobfile.webhooks, listen=request.webhook_listen, url=request.webhook_url),
+        ledger,
+        taken.batch,
+        environment,
+        crews=jobfile.crews,
+        single_pass=request.once,
+    )
+    async with opening as webhooks:  # before anything is paid: its port may be in use
+        result = await _run_with(webhooks, request, crews, ledger, taken, result, environment)
+        if webhooks is None or result.run_id is None:
+            return result
+        ledger.save_webhook_counts(result.run_id, webhooks.counts.as_dict())
+        return replace(result, webhooks=webhooks.counts)
+
+
+async def _run_with(
+    webhooks: Webhooks | None,
+    request: RunRequest,
+    crews: RunCrews,
+    ledger: Ledger,
+    taken: Ingested,
+    result: RunResult,
+    environment: RunEnvironment,
+) -> RunResult:
     await crews.open()
-    batch = taken.batch
+    jobfile, batch = crews.jobfile, taken.batch
     stopped_before = await ledger.latest_stop(batch)
     run_id = await ledger.open_run(
         batch.id,
@@ -258,6 +288,9 @@ async def _run(
         urls={name: crew_address(crew) for name, crew in jobfile.crews.items()},
         prices=price_texts(jobfile.crews),
     )
+    if webhooks is not None:
+        webhooks.counts.found_again += ledger.found_by_webhooks
+        ledger.save_webhook_counts(run_id, webhooks.counts.as_dict())
     if ledger.recovered:
         environment.warn(f"{_ids(ledger.recovered)} from the spill file; the executions are resumed")
     await ledger.reserve_spill(batch, crews.settings.most_in_progress)
@@ -270,6 +303,7 @@ async def _run(
         settings=crews.settings,
         single_pass=request.once,
         judging=Judging(jobfile.rules, ledger),
+        webhooks=webhooks,
     )
     engine = await _schedule(run, crews, limit=request.limit, may_start=taken.decided)
     before = result.counts

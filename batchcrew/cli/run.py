@@ -25,6 +25,12 @@ from batchcrew.cli.sources import Target, jobfile_options
     is_flag=True,
     help="On the first signal, wait for the executions in progress to end, instead of leaving them to the next run.",
 )
+@option(
+    "--webhook-listen",
+    metavar="HOST:PORT",
+    help="Address on which to receive webhooks of crews, such as 127.0.0.1:8787; port 0 picks a free one.",
+)
+@option("--webhook-url", metavar="URL", help="URL at which crews reach that address. Default: the address itself.")
 @reporting_options
 def command(
     *,
@@ -34,6 +40,8 @@ def command(
     retry_failed: bool,
     dry_run: bool,
     drain: bool,
+    webhook_listen: str | None,
+    webhook_url: str | None,
     reporting: Reporting,
 ) -> int:
     """Start or resume the batch of JOBFILE (.yaml, .json, .csv, .tsv or .jsonl).
@@ -46,6 +54,12 @@ def command(
             target, offline=False, as_json=reporting.as_json, retry_failed=retry_failed, limit=limit
         )
     request = RunRequest(
-        source=target.source, ledger=target.ledger, limit=limit, retry_failed=retry_failed, program=current_program()
+        source=target.source,
+        ledger=target.ledger,
+        limit=limit,
+        retry_failed=retry_failed,
+        program=current_program(),
+        webhook_listen=webhook_listen,
+        webhook_url=webhook_url,
     )
     return run_and_report(request, reporting, drain=drain)

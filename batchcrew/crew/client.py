@@ -7,7 +7,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -36,6 +36,7 @@ from batchcrew.crew.kickoff_results import expected_result, unexpected_result
 from batchcrew.crew.payload import NotUnderstood
 from batchcrew.crew.secrets import Secrets
 from batchcrew.crew.server_text import as_utf8, server_words
+from batchcrew.crew.webhook_bodies import crew_execution
 from batchcrew.model.attempt import Attempt
 from batchcrew.model.crew_answers import (
     Accepted,
@@ -158,17 +159,20 @@ class CrewClient:
         except NotUnderstood as error:
             return Unclear(f"GET {url}: {self._clean(str(self._mistake(crew_inputs, body, error)))}")
 
-    async def kickoff(self, attempt: Attempt, *, within: float | None = None) -> KickoffAnswer:
+    async def kickoff(
+        self, attempt: Attempt, *, within: float | None = None, webhooks: Mapping[str, Any] | None = None
+    ) -> KickoffAnswer:
         """Send the kickoff, once. Failures of the network or the server are returned, not raised.
 
         Args:
+            webhooks: the fields that request webhooks; None: none are requested.
             within: seconds that a server may take which answers with the result; None: as for other servers.
         """
         taken = sorted(self._http.reserved_inputs & attempt.inputs.keys())
         if taken:
             return BadInputs(f"`body: flat` reserves the name of the input {taken[0]!r}; use `inputs:` to rename it")
         try:
-            body = _json(self._kickoff_body(attempt))
+            body = _json({**self._kickoff_body(attempt), **(webhooks or {})})
         except (TypeError, ValueError, RecursionError) as error:
             return BadInputs(f"the inputs cannot be written as JSON: {self._clean(str(error))}")
         url = self._kickoff_url
@@ -240,6 +244,17 @@ class CrewClient:
         """Return what `read` makes of an answer without secrets; a large one is read in a thread."""
         body = self._secrets.redacted(answer)
         return await asyncio.to_thread(read, body) if len(body) > BIG_ANSWER else read(body)
+
+    def is_secret(self, kickoff_id: str) -> bool:
+        """Return whether a kickoff id, which a webhook named, contains the token or a credential."""
+        return self._secrets.are_in(kickoff_id)
+
+    def reported(self, body: str) -> Execution | None:
+        """Return the execution that a crew webhook reports; None if it reports neither a state nor a result."""
+        try:
+            return crew_execution(self._secrets.redacted(body.encode()))
+        except NotUnderstood:
+            return None
 
     async def status(self, kickoff_id: str) -> StatusAnswer:
         """Poll an execution. Failures of the network or the server are returned, not raised."""

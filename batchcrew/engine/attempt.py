@@ -5,12 +5,14 @@ it, and the outcome before the slot is free.
 """
 
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum, auto
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from batchcrew.base.clock import to_text
 from batchcrew.base.errors import NotRecorded
+from batchcrew.base.quantities import format_duration
 from batchcrew.config.settings import RetrySettings
 from batchcrew.engine import retry
 from batchcrew.engine.context import RunContext
@@ -19,7 +21,8 @@ from batchcrew.engine.limits.slots import Permit
 from batchcrew.engine.missing_inputs import missing_message
 from batchcrew.engine.observe.choice import Watchers, age_of
 from batchcrew.engine.observe.deadline import LASTING_TIMES, ExecutionDeadline
-from batchcrew.engine.observe.watcher import NotDue, Observation
+from batchcrew.engine.observe.watcher import NotDue, Observation, Reported
+from batchcrew.engine.webhooks import Mailbox
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome, Progress, Watch
 from batchcrew.model.crew_answers import (
     Accepted,
@@ -63,6 +66,7 @@ class AttemptTask:
         lane: its crew.
         watchers: chooses how its execution is watched.
         maybe_sent: an earlier run may have sent the kickoff already.
+        resend: the kickoff may be sent again, because the crew honours its key.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class AttemptTask:
         watchers: Watchers,
         *,
         maybe_sent: bool = False,
+        resend: bool = True,
     ) -> None:
         self.attempt = attempt
         self.lane = lane
@@ -82,6 +87,8 @@ class AttemptTask:
         self._context = context
         self._watchers = watchers
         self._resumed = maybe_sent
+        self._resend = resend
+        self._box: Mailbox | None = None
         self._maybe_sent = maybe_sent
         """The crew may have it already, under its key: no refusal means that it was never started."""
         self._left = False
@@ -104,9 +111,21 @@ class AttemptTask:
         Raises:
             LedgerError: the ledger cannot be written.
         """
-        kicked_off = self.attempt.kickoff_id is not None
-        outcome = await (self._watch(resumed=True) if kicked_off else self._kick_off())
+        webhooks = None if self.lane.client.answers_with_results else self._context.webhooks
+        if webhooks is not None:
+            self._box = webhooks.open(self.attempt)
+        try:
+            kicked_off = self.attempt.kickoff_id is not None
+            outcome = await (self._watch(resumed=True) if kicked_off else self._kick_off())
+        finally:
+            if webhooks is not None:
+                webhooks.close(self.attempt)
         return None if outcome is None else await self._judged(outcome)
+
+    @property
+    def may_be_found_again(self) -> bool:
+        """Whether the kickoff of an earlier run, which may have been sent, named webhooks that this run receives."""
+        return self.attempt.webhooks and self._context.webhooks is not None
 
     def release(self) -> None:
         """Free the slot: the outcome is durable."""
@@ -135,6 +154,8 @@ class AttemptTask:
         stop = self._context.stop
         if stop.leaving() or stop.reason is StopReason.STOP_AFTER_FAILURES:
             return None if self._resumed else retry.rejected("not sent: the run was stopping")
+        if not self._resend:
+            return await self._find_again("an earlier run ended before the answer arrived")
         missing = [] if self._resumed else [name for name in self.lane.required if name not in self.attempt.inputs]
         if missing:  # a job whose inputs changed while it was in progress, claimed before they were checked
             return retry.rejected(missing_message(missing, list(self.attempt.inputs)), for_good=True)
@@ -162,10 +183,28 @@ class AttemptTask:
                     return retry.rejected(reason)
                 return retry.not_started(reason, **self._decisions())
             case Doubtful(reason):
-                if self.lane.idempotent and (self._context.single_pass or stop.leaving()):
-                    self._left = True
-                    return None
-                return self.doubt(reason)
+                return await self._find_again(reason)
+
+    async def _find_again(self, reason: str) -> Outcome | None:
+        """Wait for a webhook of an execution whose kickoff is in doubt; without one, `delivery` decides."""
+        box, context = self._box, self._context
+        if self.lane.idempotent and self._resend and (context.single_pass or context.stop.leaving()):
+            self._left = True  # the next run sends the same key again
+            return None
+        if box is None:
+            return self.doubt(reason)
+        self.phase = Phase.WATCHING
+        wait = self._watchers.doubt_seconds(self.attempt)
+        left = wait - age_of(self.attempt, context.clock)
+        kickoff_id = await box.kickoff_id(0.0 if context.single_pass else left)
+        if kickoff_id is not None and not self.lane.client.is_secret(kickoff_id):
+            box.counts.found_again += 1
+            await self._accept(kickoff_id)
+            return await self._watch(resumed=True)
+        if context.single_pass and left > 0:
+            self._left = True  # still intended: a later tick decides
+            return None
+        return self.doubt(f"{reason}; no webhook named its execution within {format_duration(wait)}")
 
     def _finish(self, answer: Finished, sent: str) -> Outcome:
         """Return the outcome of a kickoff that was answered with the result, sent at this moment (UTC text).
@@ -191,7 +230,9 @@ class AttemptTask:
             self.phase = Phase.KICKING_OFF
             sent_at = clock.monotonic()
             self._context.observe(KickoffSent(self.attempt, reason))
-            answer = await lane.client.kickoff(self.attempt, within=self._context.settings.timeout)
+            answer = await lane.client.kickoff(
+                self.attempt, within=self._context.settings.timeout, webhooks=self._webhook_fields()
+            )
             if isinstance(answer, Doubtful):
                 self._maybe_sent = True
                 self._keep(answer.body)
@@ -209,6 +250,10 @@ class AttemptTask:
             await clock.sleep(retry.jittered(wait, self._context.rng))
         raise AssertionError("the last answer was returned")
 
+    def _webhook_fields(self) -> Mapping[str, Any]:
+        webhooks = self._context.webhooks
+        return {} if webhooks is None or self._box is None else webhooks.fields(self.attempt)
+
     async def _accept(self, kickoff_id: str) -> None:
         """Make the kickoff_id durable before anything is done with it."""
         attempt = self.attempt
@@ -223,6 +268,8 @@ class AttemptTask:
                 self._context.warn(message, action=RecordKickoff(attempt.job_id, kickoff_id))
             raise
         self.attempt = replace(attempt, kickoff_id=kickoff_id, kicked_off_at=when)
+        if self._box is not None:
+            self._box.accept(kickoff_id)
         self.lane.kickoff_accepted(self._permit)
         self._context.observe(KickedOff(self.attempt))
 
@@ -242,12 +289,15 @@ class AttemptTask:
             unclear=0 if before is None else before.unclear,
         )
         server = self.lane.server_of(self.attempt)
-        watcher = self._watchers.watcher(self.attempt, server.client, resumed=resumed)
+        watcher = self._watchers.watcher(self.attempt, server.client, resumed=resumed, box=self._box)
         while True:
             observed = await watcher.next(within=self._deadline.remaining(self._watched_at(clock.monotonic())))
             if isinstance(observed, NotDue):
                 self._leave(observed)
                 return None
+            if isinstance(observed, Reported):
+                self._show(observed.added_to(self._shown))
+                continue
             answer = observed.answer
             self._context.observe(Polled(self.attempt, answer))
             match answer:

@@ -10,6 +10,7 @@ from batchcrew.config.crews import CrewSettings
 from batchcrew.config.settings import RunSettings
 from batchcrew.engine.judging import Judging
 from batchcrew.engine.stopping import Stop
+from batchcrew.engine.webhooks import Webhooks
 from batchcrew.ledger import BatchKey, Ledger
 from batchcrew.model.events import Action, ConcurrencyChanged, Observe, Warned
 
@@ -39,6 +40,7 @@ class RunContext:
         run_id: the run's id in the ledger; the ids of its attempts begin with it.
         single_pass: True for a tick, which does the work that is due now and returns.
         judging: applies the job file's rules to answers; None: every answer counts.
+        webhooks: what crews send about executions; None: kickoffs request no webhooks.
     """
 
     environment: RunEnvironment
@@ -48,6 +50,7 @@ class RunContext:
     settings: RunSettings
     single_pass: bool = False
     judging: Judging | None = None
+    webhooks: Webhooks | None = None
 
     @property
     def stop(self) -> Stop:

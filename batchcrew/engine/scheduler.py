@@ -191,8 +191,9 @@ class Scheduler:
             await check_inputs(self._context, lane.name, lane.inputs, again=again)
             for attempt in in_doubt:
                 permit = lane.limits.acquire_resumed(accepted=False)
-                task = AttemptTask(attempt, permit, lane, self._context, self._watchers, maybe_sent=True)
-                if lane.idempotent and not self._earlier.has_moved(attempt):
+                known = lane.idempotent and not self._earlier.has_moved(attempt)
+                task = AttemptTask(attempt, permit, lane, self._context, self._watchers, maybe_sent=True, resend=known)
+                if known or task.may_be_found_again:
                     self._start(task)
                 else:
                     await self._record(task, task.doubt("an earlier run ended before the answer arrived"))
@@ -320,8 +321,7 @@ class Scheduler:
             crew_opens, run_opens = lane.opens_in(), self._limits.opens_in(lane, lanes)
             if crew_opens is not None and run_opens is not None and not lane.exhausted:
                 waits.append(max(crew_opens, run_opens, 0.001))
-        soonest = min(waits)
-        return None if soonest == math.inf else max(0.0, soonest)
+        return None if (soonest := min(waits)) == math.inf else max(0.0, soonest)
 
     # One attempt
 

@@ -13,9 +13,10 @@ from batchcrew.ledger.writes.attempts import AttemptWrites
 from batchcrew.ledger.writes.jobfiles import JobFileWrites
 from batchcrew.ledger.writes.jobs import JobWrites
 from batchcrew.ledger.writes.runs import RunWrites
+from batchcrew.ledger.writes.webhooks import WebhookWrites
 
 
-class Ledger(JobFileWrites, RunWrites, AttemptWrites, JobWrites):
+class Ledger(JobFileWrites, RunWrites, AttemptWrites, JobWrites, WebhookWrites):
     """One ledger, open for writing: created or upgraded where needed. Use as an async context manager.
 
     At the end the WAL is checkpointed and truncated: the one file is complete, unless another program reads it.

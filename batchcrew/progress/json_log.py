@@ -11,6 +11,7 @@ from typing import Any, Self, TextIO
 from batchcrew.base.clock import Clock, to_text
 from batchcrew.model.attempt import Attempt
 from batchcrew.model.events import (
+    Announced,
     AttemptEnded,
     ConcurrencyChanged,
     Event,
@@ -82,11 +83,11 @@ class JsonLogProgress:
                 self._say("concurrency", crew=crew, before=before, after=after, reason=reason)
             case Stopping(detail, in_flight):
                 self._say("stopping", detail=detail, in_flight=in_flight)
-            case KickoffSent() | Polled() | Understood():
+            case KickoffSent() | Polled() | Understood() | Announced():
                 if self._verbose:
                     self._request(event)
 
-    def _request(self, event: KickoffSent | Polled | Understood) -> None:
+    def _request(self, event: KickoffSent | Polled | Understood | Announced) -> None:
         match event:
             case KickoffSent(attempt, again):
                 self._say("kickoff_sent", **_of(attempt), again=again)
@@ -99,6 +100,8 @@ class JsonLogProgress:
                     state=known.state.value if known else None,
                     problem=problem,
                 )
+            case Announced(attempt):
+                self._say("webhook", **_of(attempt))
             case Understood(crew, what, place):
                 self._say("understood", crew=crew, what=what, place=place)
 

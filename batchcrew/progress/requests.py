@@ -1,7 +1,7 @@
 """The lines of `--verbose`: one for each request, and for each place where a crew's answers have something."""
 
 from batchcrew.base.text import clean_text
-from batchcrew.model.events import ConcurrencyChanged, Event, KickedOff, KickoffSent, Polled, Understood
+from batchcrew.model.events import Announced, ConcurrencyChanged, Event, KickedOff, KickoffSent, Polled, Understood
 from batchcrew.model.execution import Execution
 
 _NAME = 80
@@ -24,6 +24,8 @@ def request_line(event: Event) -> str | None:
         case Polled(attempt, answer):
             found = _name(answer.word) if isinstance(answer, Execution) else f"no status: {_reason(answer.reason)}"
             return f"job {_name(attempt.job_id)}: poll: {found}"
+        case Announced(attempt):
+            return f"job {_name(attempt.job_id)}: webhook: the execution has ended"
         case Understood(crew, what, place):
             return f"crew {_name(crew)}: found the {what} at {_name(place)}"
         case ConcurrencyChanged(crew, before, after, reason):

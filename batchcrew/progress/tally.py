@@ -12,6 +12,7 @@ from batchcrew.base.clock import Clock, from_text
 from batchcrew.base.quantities import format_duration
 from batchcrew.model.attempt import Attempt, AttemptState
 from batchcrew.model.events import (
+    Announced,
     AttemptEnded,
     ConcurrencyChanged,
     Event,
@@ -143,7 +144,7 @@ class Tally:
                 self.stopping = detail
             case KickoffSent(attempt):  # a crew that answers with the result is busy from now on
                 self.in_flight.setdefault(attempt.attempt_id, Watched(attempt, self.clock.monotonic()))
-            case Warned() | LedgerChosen() | Polled() | Understood() | ConcurrencyChanged():
+            case Warned() | LedgerChosen() | Polled() | Understood() | ConcurrencyChanged() | Announced():
                 pass
 
     def _age(self, attempt: Attempt) -> float:

@@ -18,6 +18,7 @@ from batchcrew.reports.commands import (
     show_command,
 )
 from batchcrew.reports.failures import failure_lines
+from batchcrew.reports.webhooks import webhooks_line
 
 SHOWN_SLOWEST = 3
 SHOWN_DUPLICATES = 5
@@ -129,6 +130,8 @@ def _body(result: RunResult) -> Iterator[str]:
         yield f"no longer in the file, kept in the ledger: {_jobs(counts.removed)}"
     if result.run_id is not None:
         yield _time(result)
+    if result.webhooks is not None and (line := webhooks_line(result.webhooks)):
+        yield line
     if counts.possible_duplicates or result.duplicates:
         yield duplicates_line(counts.possible_duplicates, result.duplicates)
     if result.slowest:

@@ -51,8 +51,9 @@ class AttemptReads(Reads):
             """
             SELECT a.state, a.id, j.id, j.job_id, coalesce(a.sent_crew, j.crew), a.number, j.charged,
                    coalesce(a.sent_inputs, j.inputs), j.meta, a.intended_at, a.kickoff_id, a.kicked_off_at, a.watch,
-                   a.attached, c.url, a.sent_inputs IS NOT NULL, j.state <> 'open'
-            FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job
+                   a.attached, c.url, a.sent_inputs IS NOT NULL, j.state <> 'open',
+                   r.webhooks IS NOT NULL
+            FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job CROSS JOIN runs AS r ON r.id = a.run_id
             LEFT JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)
             WHERE a.state IN ('intended', 'kicked_off') AND j.batch_id = ? ORDER BY j.position
             """,
@@ -79,6 +80,7 @@ class AttemptReads(Reads):
                     address=row[14],
                     outdated=bool(row[15]),
                     superseded=bool(row[16]),
+                    webhooks=bool(row[17]),
                 ),
             )
             for row in found

@@ -7,7 +7,7 @@ from typing import Any
 import aiosqlite
 
 from batchcrew.base.clock import to_text
-from batchcrew.ledger import runs, transitions
+from batchcrew.ledger import runs, transitions, webhook_inbox
 from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.clock_jumps import carry_over
 from batchcrew.ledger.json_text import encode_json
@@ -21,6 +21,7 @@ _CHANGE_CONCURRENCY = Statement(
 )
 _SAVE_DURATIONS = Statement("INSERT OR REPLACE INTO crew_durations (address, state, saved_at) VALUES (?, ?, ?)")
 _SAVE_THROTTLE_STATE = Statement("INSERT OR REPLACE INTO paces (batch_id, crew, state, saved_at) VALUES (?, ?, ?, ?)")
+_SAVE_WEBHOOKS = Statement("UPDATE runs SET webhooks = ? WHERE id = ?", strict=False)
 _SAVE_WARNINGS = Statement(f"UPDATE batches SET {WARNINGS_COLUMN} = ? WHERE id = ?")
 _PASS_CANARY = Statement("UPDATE batches SET canary_passed = 1 WHERE id = ?")
 _CLOSE_RUN = Statement(
@@ -34,6 +35,8 @@ class RunWrites(Writes):
 
     recovered = 0
     """Kickoff ids that `open_run` found in the spill file of an earlier run."""
+    found_by_webhooks = 0
+    """Kickoffs in doubt that `open_run` found again by webhooks, which arrived while no run received them."""
 
     async def open_run(
         self,
@@ -69,6 +72,7 @@ class RunWrites(Writes):
 
         async def work(connection: aiosqlite.Connection) -> None:
             self.recovered = sum([await transitions.recover(connection, kickoff) for kickoff in kickoffs])
+            self.found_by_webhooks = await webhook_inbox.recover(connection, batch_id)
             if uptime is not None:
                 await carry_over(connection, batch_id, now, uptime)
             await runs.delete_idle_tick(connection, batch_id)
@@ -109,6 +113,13 @@ class RunWrites(Writes):
         """Record how a run ended; `cost` and `stop_detail` are texts as the summary shows them."""
         ended = (self._now(), kickoffs, cost, stopped, transitions.plain_text(stop_detail), exit_code, run_id)
         await self._writing.change((_CLOSE_RUN, [ended]))
+
+    def save_webhook_counts(self, run_id: str, counts: Mapping[str, int]) -> None:
+        """Record, with the next commit, how many webhooks a run has received, by what became of them.
+
+        Call it before the first kickoff that names webhooks, so that the next run waits for those of kickoffs in doubt.
+        """
+        self._writing.change_soon((_SAVE_WEBHOOKS, [(encode_json(counts), run_id)]))
 
     async def save_throttle_states(self, key: BatchKey, states: Mapping[str, Mapping[str, Any]]) -> None:
         """Save the state of the limits on each crew's kickoffs, for the next run; '' is the whole batch."""
