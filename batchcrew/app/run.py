@@ -263,7 +263,7 @@ async def _run(
         result = await _run_with(webhooks, request, crews, ledger, taken, result, environment)
         if webhooks is None or result.run_id is None:
             return result
-        ledger.save_webhook_counts(result.run_id, webhooks.counts.as_dict())
+        webhooks.record_counts()
         return replace(result, webhooks=webhooks.counts)
 
 
@@ -290,7 +290,8 @@ async def _run_with(
     )
     if webhooks is not None:
         webhooks.counts.found_again += ledger.found_by_webhooks
-        ledger.save_webhook_counts(run_id, webhooks.counts.as_dict())
+        webhooks.record = partial(ledger.save_webhook_counts, run_id)
+        webhooks.record(webhooks.counts.as_dict())
     if ledger.recovered:
         environment.warn(f"{_ids(ledger.recovered)} from the spill file; the executions are resumed")
     await ledger.reserve_spill(batch, crews.settings.most_in_progress)

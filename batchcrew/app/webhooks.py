@@ -119,6 +119,7 @@ class _Inbox:
             while True:
                 await environment.clock.sleep(INBOX_SECONDS)
                 await self.read()
+                self._webhooks.record_counts()
 
 
 def _base_of_ticks(settings: WebhookSettings) -> str:

@@ -6,7 +6,7 @@ A webhook is a hint. It brings the next poll forward and shows progress; the ans
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -154,6 +154,9 @@ class Webhooks:
         self.counts = WebhookCounts()
         self.base = ""
         """URL at which crews reach this run, once it listens."""
+        self.record: Callable[[Mapping[str, int]], None] = _record_nowhere
+        """Records the counts, once the run has its id."""
+        self._recorded = self.counts.as_dict()
         self._secret = secret
         self._observe = observe
         self._clock = clock
@@ -209,6 +212,13 @@ class Webhooks:
         if box.announced and not announced:
             self._observe(Announced(box.attempt))
 
+    def record_counts(self) -> None:
+        """Record the counts if they have changed."""
+        counts = self.counts.as_dict()
+        if counts != self._recorded:
+            self.record(counts)
+            self._recorded = counts
+
     def restore(self, webhook: Webhook) -> None:
         """Deliver a webhook that was stored for a run, now or when its attempt is resumed."""
         self.counts.received += 1
@@ -229,6 +239,10 @@ class Webhooks:
         if kept != before and (kept.ended or kept.kickoff_id is not None):
             _add_bounded(self._early, webhook.attempt_id, kept)
             self._store(kept)
+
+
+def _record_nowhere(counts: Mapping[str, int]) -> None:
+    del counts
 
 
 def _merged(before: Webhook, after: Webhook) -> Webhook:

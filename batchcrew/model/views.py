@@ -9,6 +9,7 @@ from batchcrew.model.execution import Json, TaskResult
 from batchcrew.model.failures import FailureGroups
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, JobLine
+from batchcrew.model.webhook import WebhookCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +132,8 @@ class BatchStatus:
     in_flight: tuple[InFlight, ...] = ()
     slots: tuple[CrewSlots, ...] = ()
     """By crew; empty unless the latest run has `concurrency: auto` and has changed a number."""
+    webhooks: WebhookCounts | None = None
+    """Those of the latest run; None if it requested none."""
     failing: tuple[JobLine, ...] = ()
     """The latest failed or held jobs (the first few)."""
     failures: FailureGroups = field(default_factory=FailureGroups)

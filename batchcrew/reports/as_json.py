@@ -48,8 +48,8 @@ def runs_json(lines: Sequence[RunLine]) -> list[JsonDict]:
 
 
 def status_json(status: BatchStatus) -> JsonDict:
-    """Return the keys of `list_json`, `in_flight`, `slots`, `failing` (a few jobs), `failure_groups` (the largest; see
-    `brief_json`) and `possible_duplicates` (job_ids).
+    """Return the keys of `list_json`, `in_flight`, `slots`, `webhooks` (of the latest run, or null), `failing` (a few
+    jobs), `failure_groups` (the largest; see `brief_json`) and `possible_duplicates` (job_ids).
 
     Each of `in_flight` is `{"job_id", "crew", "kickoff_id", "since", "current_task", "completed_tasks",
     "total_tasks", "status_word", "unclear_answer"}`, each of `slots` `{"crew", "slots", "since", "reason"}`.
@@ -58,6 +58,7 @@ def status_json(status: BatchStatus) -> JsonDict:
         **_batch(status.line),
         "in_flight": [_in_flight(entry) for entry in status.in_flight],
         "slots": [asdict(each) for each in status.slots],
+        "webhooks": None if status.webhooks is None else status.webhooks.as_dict(),
         "failing": [_job(line) for line in status.failing],
         "failure_groups": [brief_json(group) for group in status.failures.groups],
         "possible_duplicates": list(status.duplicates),

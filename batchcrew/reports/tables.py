@@ -18,6 +18,7 @@ from batchcrew.reports.export.csv_format import json_text, writable
 from batchcrew.reports.failures import failure_lines
 from batchcrew.reports.summary import count_words, duplicates_line, without_output_line
 from batchcrew.reports.totals import TOTALS_HEADER, totals_cells, totals_line
+from batchcrew.reports.webhooks import webhooks_line
 
 MOST_IN_FLIGHT = 50
 """Executions that `status` shows as text; `--json` has them all."""
@@ -101,6 +102,8 @@ def render_status(
         f" ({clean_text(each.reason)})"
         for each in status.slots
     ]
+    if status.webhooks is not None and (received := webhooks_line(status.webhooks)):
+        lines.append(f"  {received} in the latest run")
     if counts.possible_duplicates or status.duplicates:
         lines.append("  " + duplicates_line(counts.possible_duplicates, status.duplicates))
     if line.without_output:

@@ -14,6 +14,7 @@ from batchcrew.config.settings import PollSettings, RetrySettings
 from batchcrew.config.webhooks import WebhookSettings
 from batchcrew.model.job import JobState
 from batchcrew.server import CrewServer, Spread
+from batchcrew.server.faults import Fault, Route
 
 RARE = PollSettings(strategy="fixed", initial=1000, max=1000)
 """Without a webhook, nothing is polled in the time of a test."""
@@ -28,9 +29,9 @@ class Counted:
         self.status = 0
         self._script = script or Faults()
 
-    def next(self, route: str) -> object:
+    def next(self, route: Route) -> Fault | None:
         self.status += route == "status"
-        return self._script.next(route)  # type: ignore[arg-type]  # a route
+        return self._script.next(route)
 
 
 async def states(made: Bench) -> dict[str, str]:
@@ -45,7 +46,7 @@ def receiving(path: Path, server: CrewServer, webhooks: WebhookSettings = HERE, 
 
 async def test_a_webhook_brings_the_poll_forward(tmp_path: Path) -> None:
     counted = Counted()
-    async with CrewServer(serving(), faults=counted) as server:  # type: ignore[arg-type]  # the part that is used
+    async with CrewServer(serving(), faults=counted) as server:
         made = receiving(tmp_path, server)
         await made.take_in(jobs(12))
         await made.run()
@@ -59,7 +60,7 @@ async def test_a_webhook_brings_the_poll_forward(tmp_path: Path) -> None:
 async def test_the_result_in_a_webhook_counts_only_where_it_is_trusted(tmp_path: Path, dialect: str) -> None:
     counted = Counted()
     options = serving(dialect=dialect, fail_rate=0.3)
-    async with CrewServer(options, faults=counted) as server:  # type: ignore[arg-type]  # the part that is used
+    async with CrewServer(options, faults=counted) as server:
         made = receiving(tmp_path, server, WebhookSettings(listen="127.0.0.1:0", trust=True), timeout=60, retry=OFTEN)
         await made.take_in(jobs(8))
         await made.run()
@@ -130,18 +131,19 @@ async def test_a_trusted_crew_without_a_webhook_times_out(tmp_path: Path) -> Non
     assert "no webhook" in (row.reason or "")
 
 
-async def test_ticks_read_what_listen_has_received(tmp_path: Path) -> None:
+@pytest.mark.parametrize("trust", [False, True])
+async def test_ticks_read_what_listen_has_received(tmp_path: Path, *, trust: bool) -> None:
     """The ticks poll only because of the stored webhooks, and one of them finds a lost kickoff again."""
+    counted = Counted(Faults(kickoff=["drop_after_accept"]))
     clock = ManualClock()
-    faults = Faults(kickoff=["drop_after_accept"])
     options = serving(idempotency=False, execution_time=Spread(10.0))
-    async with CrewServer(options, faults=faults, now=clock.epoch, sleep=clock.sleep) as server:
+    async with CrewServer(options, faults=counted, now=clock.epoch, sleep=clock.sleep) as server:
         made = receiving(tmp_path, server)
         await made.take_in(jobs(3))
         stopped, url = asyncio.Event(), asyncio.get_running_loop().create_future()
-        request = ListenRequest(ledger=made.path, batch="b", settings=HERE)
+        request = ListenRequest(ledger=made.path, batch="b", settings=HERE.model_copy(update={"trust": trust}))
         listening = asyncio.create_task(listen(request, stopped, clock=SystemClock(), started=url.set_result))
-        made.webhooks = WebhookSettings(public_url=await url)
+        made.webhooks = WebhookSettings(public_url=await url, trust=trust)
         await made.run(once=True)
         counts = await made.counts()
         assert (counts.open, server.stats["kickoffs"]) == (3, 3)
@@ -152,9 +154,10 @@ async def test_ticks_read_what_listen_has_received(tmp_path: Path) -> None:
         assert made.received.found_again == 1
         assert (await made.counts()).succeeded == 3
         assert server.stats["max_kickoffs_per_job"] == 1
+        assert counted.status == (0 if trust else 3)
         stopped.set()
-        counted = await listening
-    assert (counted.received, counted.used) == (3, 3)
+        counts_of_listen = await listening
+    assert (counts_of_listen.received, counts_of_listen.used) == (3, 3)
     await made.run(once=True)  # a later call deletes what is no longer needed
     assert await stored(made) == []
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import aiosqlite
 
 from batchcrew.ledger.batch import BatchKey
-from batchcrew.ledger.fetch import rows
+from batchcrew.ledger.fetch import rows, value
+from batchcrew.ledger.json_text import decode_json
 from batchcrew.ledger.reads.attempts import in_progress
 from batchcrew.ledger.reads.base import Reads
 from batchcrew.ledger.reads.batches import batch_rows
@@ -20,6 +21,7 @@ from batchcrew.ledger.reads.jobs import (
 from batchcrew.ledger.reads.totals import batch_totals
 from batchcrew.model.run import Counts
 from batchcrew.model.views import BatchLine, BatchStatus, BatchTotals, CrewSlots
+from batchcrew.model.webhook import WebhookCounts
 
 EARLIER_BATCHES = 7
 """Other batches of a job file that are searched for jobs that are left."""
@@ -42,6 +44,7 @@ class StatusReads(Reads):
                 line=line,
                 in_flight=await in_progress(connection, key.id),
                 slots=await _crew_slots(connection, key.id),
+                webhooks=await _webhook_counts(connection, key.id),
                 failing=await first_failing(connection, key.id, _SHOWN_JOBS),
                 failures=await failure_groups(connection, key.id, SHOWN_GROUPS),
                 duplicates=await first_duplicates(connection, key.id, SHOWN_DUPLICATES),
@@ -102,3 +105,13 @@ async def _crew_slots(connection: aiosqlite.Connection, batch_id: int) -> tuple[
         (batch_id,),
     )
     return tuple(CrewSlots(crew=crew, slots=slots, since=at, reason=reason) for crew, slots, at, reason in found)
+
+
+async def _webhook_counts(connection: aiosqlite.Connection, batch_id: int) -> WebhookCounts | None:
+    """Return the counts of the latest run's webhooks."""
+    text = await value(
+        connection,
+        "SELECT webhooks FROM runs WHERE batch_id = ? ORDER BY started_at DESC, rowid DESC LIMIT 1",
+        (batch_id,),
+    )
+    return None if text is None else WebhookCounts.of(decode_json(text))
