@@ -34,6 +34,7 @@ from batchcrew.model import exit_codes
 from batchcrew.model.events import Action, Event, LedgerChosen, Observe, RecordKickoff, RunStarted, WatchFormerAddress
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, RunResult
+from batchcrew.model.webhook import WebhookCounts
 from batchcrew.reports.commands import CREW_OPTIONS, attach_command, quoted, run_command
 from batchcrew.reports.summary import went_well
 
@@ -154,10 +155,9 @@ async def _continue(
                 await _watch_only(request, jobfile, crews, ledger, environment, refusal)
                 raise
             batch = taken.batch
-            undecided = [_UNDECIDED] if not taken.decided and request.once else []
-            for warning in (*undecided, *jobfile.row_warnings()):
+            for warning in (*([_UNDECIDED] if not taken.decided and request.once else []), *jobfile.row_warnings()):
                 environment.warn(warning)
-            await _prepare_jobs(request, jobfile, settings, ledger, batch, environment)
+            webhooks = await _prepare_jobs(request, jobfile, settings, ledger, batch, environment)
             result = RunResult(
                 batch=batch.batch,
                 run_id=None,
@@ -167,6 +167,7 @@ async def _continue(
                 jobfile_options=source.hints(jobfile),
                 plan=taken.plan,
                 program=request.program,
+                webhooks=webhooks,
             )
             if result.counts.left:
                 result = await _run(request, jobfile, crews, ledger, taken, result, environment)
@@ -230,8 +231,12 @@ async def _prepare_jobs(
     ledger: Ledger,
     batch: BatchKey,
     environment: RunEnvironment,
-) -> None:
-    """Report what must be known before money is spent, and put back the jobs that are to run again."""
+) -> WebhookCounts | None:
+    """Report what must be known before money is spent, and put back the jobs that are to run again.
+
+    Return the number of kickoffs in doubt that stored webhooks have found again; None if there is none.
+    """
+    found_again = await ledger.recover_by_webhooks(batch)
     source = request.source
     commands = commands_of(jobfile, source, str(ledger.path), request.program)
     await report_earlier_days(ledger, batch, environment.observe, source=source, program=request.program)
@@ -240,6 +245,7 @@ async def _prepare_jobs(
     await settle_stale(ledger, batch, settings, source, jobfile, commands, environment.observe)
     if request.retry_failed:
         await ledger.retry(batch, states=[JobState.FAILED])
+    return WebhookCounts(found_again=found_again) if found_again else None
 
 
 async def _run(
@@ -289,7 +295,7 @@ async def _run_with(
         prices=price_texts(jobfile.crews),
     )
     if webhooks is not None:
-        webhooks.counts.found_again += ledger.found_by_webhooks
+        webhooks.counts.found_again += 0 if result.webhooks is None else result.webhooks.found_again
         webhooks.record = partial(ledger.save_webhook_counts, run_id)
         webhooks.record(webhooks.counts.as_dict())
     if ledger.recovered:

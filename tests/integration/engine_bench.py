@@ -88,6 +88,7 @@ class Bench:
         async with AsyncExitStack() as stack:
             ledger = await stack.enter_async_context(Ledger(self.path, clock=self.clock))
             key = await self._key(ledger)
+            found_again = await ledger.recover_by_webhooks(key)
             urls = {name: crew_address(crew) for name, crew in self.crews.items()}
             environment = RunEnvironment(stop=self.stop, clock=self.clock, rng=random.Random(7), observe=self._observe)
             opening = open_webhooks(self.webhooks, ledger, key, environment, crews={}, single_pass=once)
@@ -118,7 +119,7 @@ class Bench:
                 self.listening_on = webhooks.base
                 self.received = webhooks.counts
                 ledger.save_webhook_counts(run_id, {})
-                self.received.found_again += ledger.found_by_webhooks
+                self.received.found_again += found_again
             crews = Crews(settings=self.crews, clients=clients)
             scheduler = Scheduler(context, crews, limit=limit, unreachable=unreachable)
             return await scheduler.run()

@@ -162,6 +162,31 @@ async def test_ticks_read_what_listen_has_received(tmp_path: Path, *, trust: boo
     assert await stored(made) == []
 
 
+async def test_a_held_job_is_resumed_when_its_webhook_comes_late(tmp_path: Path) -> None:
+    """`delivery` had decided already; nothing is paid for again, also after `retry --held`."""
+    clock = ManualClock()
+    options = serving(idempotency=False, execution_time=Spread(10.0))
+    faults = Faults(kickoff=["drop_after_accept"])
+    async with CrewServer(options, faults=faults, now=clock.epoch, sleep=clock.sleep) as server:
+        made = receiving(tmp_path, server, delivery="at_most_once")
+        await made.take_in(jobs(1))
+        stopped, url = asyncio.Event(), asyncio.get_running_loop().create_future()
+        request = ListenRequest(ledger=made.path, batch="b", settings=HERE)
+        listening = asyncio.create_task(listen(request, stopped, clock=SystemClock(), started=url.set_result))
+        made.webhooks = WebhookSettings(public_url=await url, wait=0.001)
+        await made.run(once=True)
+        await made.run(once=True)
+        assert (await made.counts()).held == 1
+        clock.advance(10.0)
+        while not await stored(made):  # noqa: ASYNC110 - it is another program that writes
+            await asyncio.sleep(0.01)
+        await made.run(once=True)
+        assert (await made.counts()).succeeded == 1
+        assert server.stats["kickoffs"] == 1
+        stopped.set()
+        await listening
+
+
 async def stored(made: Bench) -> list[object]:
     from batchcrew.ledger import Ledger
 

@@ -7,7 +7,7 @@ from typing import Any
 import aiosqlite
 
 from batchcrew.base.clock import to_text
-from batchcrew.ledger import runs, transitions, webhook_inbox
+from batchcrew.ledger import runs, transitions
 from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.clock_jumps import carry_over
 from batchcrew.ledger.json_text import encode_json
@@ -35,8 +35,6 @@ class RunWrites(Writes):
 
     recovered = 0
     """Kickoff ids that `open_run` found in the spill file of an earlier run."""
-    found_by_webhooks = 0
-    """Kickoffs in doubt that `open_run` found again by webhooks, which arrived while no run received them."""
 
     async def open_run(
         self,
@@ -72,7 +70,6 @@ class RunWrites(Writes):
 
         async def work(connection: aiosqlite.Connection) -> None:
             self.recovered = sum([await transitions.recover(connection, kickoff) for kickoff in kickoffs])
-            self.found_by_webhooks = await webhook_inbox.recover(connection, batch_id)
             if uptime is not None:
                 await carry_over(connection, batch_id, now, uptime)
             await runs.delete_idle_tick(connection, batch_id)

@@ -35,6 +35,13 @@ class WebhookWrites(Writes):
         """
         self._writing.change_soon(webhook_inbox.store(webhook, with_body=with_body, now=self._now()))
 
+    async def recover_by_webhooks(self, key: BatchKey) -> int:
+        """Resume the kickoffs in doubt that stored webhooks have found again; return their number.
+
+        Call it before jobs are counted: a job on hold becomes open again.
+        """
+        return await self._writing.call(lambda connection: webhook_inbox.recover(connection, key.id))
+
     async def stored_webhooks(self, key: BatchKey) -> list[tuple[str, Webhook]]:
         """Return the webhooks that were kept for a run, each with the moment at which it was received."""
         return await self._query(lambda connection: webhook_inbox.read(connection, key.id))
