@@ -158,6 +158,7 @@ class Webhooks:
         """Records the counts, once the run has its id."""
         self._recorded = self.counts.as_dict()
         self._secret = secret
+        self._any_in_doubt = False
         self._observe = observe
         self._clock = clock
         self._store = store
@@ -186,6 +187,11 @@ class Webhooks:
     def close(self, attempt: Attempt) -> None:
         """Forget the mailbox of an attempt."""
         self._boxes.pop(attempt.attempt_id, None)
+
+    def first_in_doubt(self) -> bool:
+        """Return whether this is the first call: only the first kickoff in doubt of a run is reported."""
+        first, self._any_in_doubt = not self._any_in_doubt, True
+        return first
 
     def proven(self, address: str) -> bool:
         """Return whether the webhooks of the crew at this address arrive."""

@@ -12,6 +12,7 @@ from batchcrew.app.listen import ListenRequest, listen
 from batchcrew.base.clock import SystemClock
 from batchcrew.config.settings import PollSettings, RetrySettings
 from batchcrew.config.webhooks import WebhookSettings
+from batchcrew.model.events import Warned
 from batchcrew.model.job import JobState
 from batchcrew.server import CrewServer, Spread
 from batchcrew.server.faults import Fault, Route
@@ -105,6 +106,7 @@ async def test_a_lost_answer_is_found_again_by_its_webhook(tmp_path: Path) -> No
         assert server.stats["max_kickoffs_per_job"] == 1
     assert (await made.counts()).succeeded == 4
     assert made.received.found_again == 2
+    assert len([warned for warned in made.of(Warned) if "webhook" in warned.message]) == 1
     assert (await made.counts()).possible_duplicates == 0
 
 
