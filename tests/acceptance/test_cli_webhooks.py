@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cli_process import TOKEN, Crew, ProcessOptions, call, call_with, read_until, start, wait_until, write_trips
+from held_crew import HeldCrew
 
 DRIVER = ProcessOptions(script=Path(__file__).with_name("crash_driver.py"))
 JOB_FILE = """
@@ -35,14 +36,15 @@ def crew(tmp_path: Path, port: int) -> Iterator[Crew]:
     made.stop()
 
 
-def test_a_port_in_use_is_an_error_before_anything_is_paid(tmp_path: Path, crew: Crew, port: int) -> None:
+def test_a_port_in_use_is_an_error_before_anything_is_paid(folder: Path, held: HeldCrew, port: int) -> None:
+    (folder / "jobs.yaml").write_text(JOB_FILE.format(url=held.url, port=port), encoding="utf-8")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()
-        ended = call(tmp_path, "run", "jobs.yaml")
+        ended = call(folder, "run", "jobs.yaml")
     assert ended.returncode == 2
     assert f"127.0.0.1:{port}" in ended.stderr
-    assert crew.stats()["kickoffs"] == 0
+    assert held.kickoffs == 0
 
 
 def killed_at(point: str, folder: Path, crew: Crew) -> None:
