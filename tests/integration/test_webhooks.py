@@ -12,7 +12,7 @@ from batchcrew.app.listen import ListenRequest, listen
 from batchcrew.base.clock import SystemClock
 from batchcrew.config.settings import PollSettings, RetrySettings
 from batchcrew.config.webhooks import WebhookSettings
-from batchcrew.model.events import Warned
+from batchcrew.model.events import KickedOff, Warned
 from batchcrew.model.job import JobState
 from batchcrew.server import CrewServer, Spread
 from batchcrew.server.faults import Fault, Route
@@ -200,12 +200,13 @@ async def stored(made: Bench) -> list[object]:
 
 @pytest.mark.crash
 async def test_a_flood_does_not_stop_the_run(tmp_path: Path) -> None:
-    async with CrewServer(serving(execution_time=Spread(0.05))) as server:
-        made = receiving(tmp_path, server, WebhookSettings(listen="127.0.0.1:0"))
+    clock = ManualClock()
+    options = serving(execution_time=Spread(10.0))
+    async with CrewServer(options, now=clock.epoch, sleep=clock.sleep) as server:
+        made = receiving(tmp_path, server, concurrency=20)
         await made.take_in(jobs(20))
         running = asyncio.create_task(made.run())
-        await made.until(lambda: bool(made.events))
-        assert made.listening_on
+        await made.until(lambda: len(made.of(KickedOff)) == 20)
         async with aiohttp.ClientSession() as session:
 
             async def flood() -> None:
@@ -214,6 +215,7 @@ async def test_a_flood_does_not_stop_the_run(tmp_path: Path) -> None:
                         assert answer.status == 404
 
             await asyncio.gather(*(flood() for _ in range(10)))
+        clock.advance(10.0)
         await running
     assert (await made.counts()).succeeded == 20
     assert made.received.forged == 500
