@@ -20,8 +20,10 @@ from batchcrew.app.ingest import Ingested, IngestRequest, commands_of, ingest, r
 from batchcrew.app.ledger_location import is_here
 from batchcrew.app.live_settings import LiveSettings
 from batchcrew.app.run_crews import RunCrews
+from batchcrew.app.run_result import run_ended, run_started
 from batchcrew.app.set_values import control_of, set_lines
 from batchcrew.app.warning_history import RunWarnings, WarningHistory
+from batchcrew.app.webhooks import open_webhooks, with_options
 from batchcrew.app.wiring import Source, ledger_of
 from batchcrew.base.clock import to_text
 from batchcrew.base.errors import BatchBusy, BatchcrewError, NeedsConsent, UsageError
@@ -29,13 +31,14 @@ from batchcrew.config.crews import DEFAULT_CREW, ServedCrew
 from batchcrew.config.money import cost, price_texts
 from batchcrew.config.settings import RunSettings
 from batchcrew.crew import crew_address
-from batchcrew.engine import Crews, EngineResult, Judging, RunContext, RunEnvironment, Scheduler, Stop
+from batchcrew.engine import Crews, EngineResult, Judging, RunContext, RunEnvironment, Scheduler, Webhooks
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import NEXT_RUN_RESUMES, SHOWN_GROUPS, BatchKey, BatchLock, Ledger
 from batchcrew.model import exit_codes
-from batchcrew.model.events import Action, Event, LedgerChosen, Observe, RecordKickoff, RunStarted, WatchFormerAddress
+from batchcrew.model.events import Action, Event, LedgerChosen, Observe, RecordKickoff, WatchFormerAddress
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, RunResult, StopReason
+from batchcrew.model.webhook import WebhookCounts
 from batchcrew.reports.commands import CREW_OPTIONS, attach_command, quoted, run_command
 from batchcrew.reports.summary import went_well
 
@@ -59,6 +62,10 @@ class RunRequest:
     """Stay until no job waits for human input any more."""
     program: str = "batchcrew"
     """The program with which printed commands begin."""
+    webhook_listen: str | None = None
+    """Overrides `webhooks.listen` of the job file."""
+    webhook_url: str | None = None
+    """Overrides `webhooks.public_url` of the job file."""
     monitor: str | None = None
     """URL that receives a request when the run begins and ends (`--ping`)."""
 
@@ -157,7 +164,7 @@ async def _continue(
             batch = taken.batch
             for warning in (*([_UNDECIDED] if not taken.decided and request.once else []), *jobfile.row_warnings()):
                 environment.warn(warning)
-            await _prepare_jobs(request, jobfile, settings, ledger, batch, environment)
+            webhooks = await _prepare_jobs(request, jobfile, settings, ledger, batch, environment)
             result = RunResult(
                 batch=batch.batch,
                 run_id=None,
@@ -167,6 +174,7 @@ async def _continue(
                 jobfile_options=source.hints(jobfile),
                 plan=taken.plan,
                 program=request.program,
+                webhooks=webhooks,
             )
             if result.counts.left:
                 result = await _run(request, jobfile, crews, ledger, taken, result, environment)
@@ -240,8 +248,12 @@ async def _prepare_jobs(
     ledger: Ledger,
     batch: BatchKey,
     environment: RunEnvironment,
-) -> None:
-    """Report what must be known before money is spent, and put back the jobs that are to run again."""
+) -> WebhookCounts | None:
+    """Report what must be known before money is spent, and put back the jobs that are to run again.
+
+    Return the number of kickoffs in doubt that stored webhooks have found again; None if there is none.
+    """
+    found_again = await ledger.recover_by_webhooks(batch)
     source = request.source
     commands = commands_of(jobfile, source, str(ledger.path), request.program)
     await report_earlier_days(ledger, batch, environment.observe, source=source, program=request.program)
@@ -250,6 +262,7 @@ async def _prepare_jobs(
     await settle_stale(ledger, batch, settings, source, jobfile, commands, environment.observe)
     if request.retry_failed:
         await ledger.retry(batch, states=[JobState.FAILED])
+    return WebhookCounts(found_again=found_again) if found_again else None
 
 
 async def _run(
@@ -261,8 +274,33 @@ async def _run(
     result: RunResult,
     environment: RunEnvironment,
 ) -> RunResult:
+    opening = open_webhooks(
+        with_options(jobfile.webhooks, listen=request.webhook_listen, url=request.webhook_url),
+        ledger,
+        taken.batch,
+        environment,
+        crews=jobfile.crews,
+        single_pass=request.once,
+    )
+    async with opening as webhooks:  # before anything is paid: its port may be in use
+        result = await _run_with(webhooks, request, crews, ledger, taken, result, environment)
+        if webhooks is None or result.run_id is None:
+            return result
+        webhooks.record_counts()
+        return replace(result, webhooks=webhooks.counts)
+
+
+async def _run_with(
+    webhooks: Webhooks | None,
+    request: RunRequest,
+    crews: RunCrews,
+    ledger: Ledger,
+    taken: Ingested,
+    result: RunResult,
+    environment: RunEnvironment,
+) -> RunResult:
     await crews.open()
-    batch = taken.batch
+    jobfile, batch = crews.jobfile, taken.batch
     stopped_before = await ledger.latest_stop(batch)
     run_id = await ledger.open_run(
         batch.id,
@@ -273,10 +311,14 @@ async def _run(
         urls={name: crew_address(crew) for name, crew in jobfile.crews.items()},
         prices=price_texts(jobfile.crews),
     )
+    if webhooks is not None:
+        webhooks.counts.found_again += 0 if result.webhooks is None else result.webhooks.found_again
+        webhooks.record = partial(ledger.save_webhook_counts, run_id)
+        webhooks.record(webhooks.counts.as_dict())
     if ledger.recovered:
         environment.warn(f"{_ids(ledger.recovered)} from the spill file; the executions are resumed")
     await ledger.reserve_spill(batch, crews.settings.most_in_progress)
-    environment.observe(_started(result, run_id, request, jobfile, crews.settings))
+    environment.observe(run_started(result, run_id, request.source.path, jobfile, crews.settings))
     run = RunContext(
         environment=environment,
         ledger=ledger,
@@ -286,10 +328,11 @@ async def _run(
         single_pass=request.once,
         judging=Judging(jobfile.rules, ledger),
         changer=LiveSettings(crews, ledger),
+        webhooks=webhooks,
     )
     engine = await _schedule(run, crews, request, may_start=taken.decided)
     before = result.counts
-    result = _ended(result, run_id, engine, await ledger.counts(batch), environment.stop)
+    result = run_ended(result, run_id, engine, await ledger.counts(batch), environment.stop)
     stopped = result.stopped.value if result.stopped else None
     prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
     result = replace(
@@ -328,35 +371,3 @@ _UNDECIDED = (
 
 def _ids(number: int) -> str:
     return "1 kickoff id was read" if number == 1 else f"{number} kickoff ids were read"
-
-
-def _started(
-    result: RunResult, run_id: str, request: RunRequest, jobfile: JobFile, settings: RunSettings
-) -> RunStarted:
-    return RunStarted(
-        batch=jobfile.batch,
-        run_id=run_id,
-        jobfile=str(request.source.path),
-        ledger=result.ledger,
-        crews=tuple(f"{name} ({crew.location})" for name, crew in jobfile.crews.items()),
-        concurrency=settings.most_in_progress,
-        adaptive=settings.adaptive,
-        counts=result.counts,
-        program=request.program,
-    )
-
-
-def _ended(result: RunResult, run_id: str, engine: EngineResult, counts: Counts, stop: Stop) -> RunResult:
-    # a stop that was requested when no job was left stopped nothing
-    stopped = stop.reason if counts.left else None
-    return replace(
-        result,
-        run_id=run_id,
-        counts=counts,
-        kickoffs=engine.kickoffs,
-        lookalikes=engine.lookalikes,
-        lookalike_example=engine.lookalike_example,
-        slowest=tuple(line for _, _, line in sorted(engine.slowest, reverse=True)),
-        stopped=stopped,
-        stop_detail=stop.detail if stopped else None,
-    )

@@ -159,6 +159,12 @@ def _init() -> click.Command:
     return command
 
 
+def _listen() -> click.Command:
+    from batchcrew.cli.listen import command
+
+    return command
+
+
 def _schema() -> click.Command:
     from batchcrew.cli.schema import command
 
@@ -225,5 +231,6 @@ COMMANDS = {
     "delete": LazyCommand(_delete, "Delete a batch and its answers."),
     "vacuum": LazyCommand(_vacuum, "Shrink the ledger file after deletions."),
     "serve": LazyCommand(_serve, "Serve a CrewAI crew, or a demo crew, on this machine."),
+    "listen": LazyCommand(_listen, "Receive webhooks of crews between ticks."),
     "schema": LazyCommand(_schema, "Print the JSON Schema of job files, for editors."),
 }

@@ -30,6 +30,12 @@ from batchcrew.cli.sources import Target, jobfile_options
     envvar="BATCHCREW_WAIT",
     help="Stay while jobs wait for human input, instead of ending when only such jobs are left.",
 )
+@option(
+    "--webhook-listen",
+    metavar="HOST:PORT",
+    help="Address on which to receive webhooks of crews, such as 127.0.0.1:8787; port 0 picks a free one.",
+)
+@option("--webhook-url", metavar="URL", help="URL at which crews reach that address. Default: the address itself.")
 @reporting_options
 def command(
     *,
@@ -40,6 +46,8 @@ def command(
     dry_run: bool,
     drain: bool,
     wait: bool,
+    webhook_listen: str | None,
+    webhook_url: str | None,
     reporting: Reporting,
 ) -> int:
     """Start or resume the batch of JOBFILE (.yaml, .json, .csv, .tsv or .jsonl).
@@ -60,5 +68,7 @@ def command(
         retry_failed=retry_failed,
         wait=wait,
         program=current_program(),
+        webhook_listen=webhook_listen,
+        webhook_url=webhook_url,
     )
     return run_and_report(request, reporting, drain=drain)

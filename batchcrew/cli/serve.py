@@ -38,10 +38,11 @@ from batchcrew.server import (
     parse_share,
     parse_target,
 )
+from batchcrew.server.options import WEBHOOK_RATES
 
 TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name
-RATES = ("fail_rate", "human_rate", "http_error_rate", "drop_rate")
-OF_DEMO = ("execution_time", "fail_rate", "human_rate", "max_running", "seed")
+RATES = ("fail_rate", "human_rate", "http_error_rate", "drop_rate", *WEBHOOK_RATES)
+OF_DEMO = ("execution_time", "fail_rate", "human_rate", "max_running", "seed", *WEBHOOK_RATES)
 OF_CREWS = (
     "workers",
     "threads",
@@ -141,6 +142,10 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
     default="0",
     help="Share of kickoffs and status requests that are dropped without an answer. Default: 0.",
 )
+@option("--webhook-drop-rate", default="0", help="Demo: share of webhooks that are never sent. Default: 0.")
+@option("--webhook-double-rate", default="0", help="Demo: share of webhooks that are sent twice. Default: 0.")
+@option("--webhook-delay-rate", default="0", help="Demo: share of webhooks that come late and reordered. Default: 0.")
+@option("--webhook-forge-rate", default="0", help="Demo: share of webhooks that forged ones accompany. Default: 0.")
 @option(
     "--max-running",
     help="Demo: maximum concurrent executions; further kickoffs get 429 with Retry-After. `40,20@60s`: 40, and 20 from"

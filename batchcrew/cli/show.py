@@ -16,8 +16,8 @@ from batchcrew.ledger import LedgerReader
 from batchcrew.model.views import JobDetail
 from batchcrew.reports.as_json import job_json, json_document
 from batchcrew.reports.commands import export_command
+from batchcrew.reports.job_detail import render_job
 from batchcrew.reports.summary import job_commands
-from batchcrew.reports.tables import render_job
 
 
 @click.command()

@@ -129,7 +129,7 @@ def _target(jobfile: Path | None, ledger: Path | None, options: dict[str, Any], 
     today = datetime.now().astimezone().date() if day is None else date.fromisoformat(day)
     source = Source(
         path=path,
-        environ=dict(os.environ),
+        environ=environment(),
         today=given_day.date() if given_day else today,
         options=JobFileOptions(crew_token=read_token(token_file), token_file=token_file, **reading),
         overrides=overrides,
@@ -156,6 +156,11 @@ async def _recorded(path: Path, batch: str) -> RecordedJobFile:
             await known_batch(ledger, batch)  # raises
         assert recorded is not None  # noqa: S101 - there is such a batch
         return recorded
+
+
+def environment() -> dict[str, str]:
+    """Return the variables of the environment, for `${VAR}` in a job file."""
+    return dict(os.environ)
 
 
 def read_token(file: Path | None) -> str | None:

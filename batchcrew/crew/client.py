@@ -5,21 +5,17 @@
 """
 
 import asyncio
-import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import orjson
 from multidict import CIMultiDict
 
 from batchcrew import __version__
 from batchcrew.base.clock import Clock
-from batchcrew.base.errors import UsageError
 from batchcrew.config.crews import CrewSettings, RemoteCrew
-from batchcrew.config.http_headers import name_mistake, value_mistake
 from batchcrew.crew import dialect, resume_answers
 from batchcrew.crew.answers import (
     REFUSED_FOR_NOW,
@@ -30,14 +26,17 @@ from batchcrew.crew.answers import (
     stopping,
 )
 from batchcrew.crew.connect import STATUS_ROUTES, Endpoints, is_loopback
+from batchcrew.crew.credentials import checked_headers, checked_token
 from batchcrew.crew.exchange import Exchange, NoReply, Reply
 from batchcrew.crew.extras import WEBHOOK_URLS, KickoffExtras, no_extras
 from batchcrew.crew.input_answers import crew_inputs
 from batchcrew.crew.kickoff_answers import accepted, refusal, surely_kickoff_id
 from batchcrew.crew.kickoff_results import expected_result, unexpected_result
 from batchcrew.crew.payload import NotUnderstood
+from batchcrew.crew.request_json import request_json
 from batchcrew.crew.secrets import Secrets
 from batchcrew.crew.server_text import as_utf8, server_words
+from batchcrew.crew.webhook_bodies import crew_execution
 from batchcrew.model.attempt import Attempt
 from batchcrew.model.crew_answers import (
     Accepted,
@@ -112,9 +111,9 @@ class CrewClient:
         self._kickoff_url = self._endpoints.kickoff
         self.extras: KickoffExtras = no_extras
         """Further fields of the bodies of kickoffs: the URLs of webhooks."""
-        self._token = _checked_token(name, settings, token)
+        self._token = checked_token(name, settings, token)
         self._http = settings if isinstance(settings, RemoteCrew) else _ORDINARY
-        self._own_headers = _checked_headers(name, self._http)
+        self._own_headers = checked_headers(name, self._http)
         self._secrets = Secrets(self._token, self._own_headers)
         self._clock = clock
         self._warn = warn
@@ -196,17 +195,20 @@ class CrewClient:
             return Unclear(f"GET {url}: the list of inputs contains the token")
         return found
 
-    async def kickoff(self, attempt: Attempt, *, within: float | None = None) -> KickoffAnswer:
+    async def kickoff(
+        self, attempt: Attempt, *, within: float | None = None, webhooks: Mapping[str, Any] | None = None
+    ) -> KickoffAnswer:
         """Send the kickoff, once. Failures of the network or the server are returned, not raised.
 
         Args:
+            webhooks: the fields that request webhooks; None: none are requested.
             within: seconds that a server may take which answers with the result; None: as for other servers.
         """
         taken = sorted(self._http.reserved_inputs & attempt.inputs.keys())
         if taken:
             return BadInputs(f"`body: flat` reserves the name of the input {taken[0]!r}; use `inputs:` to rename it")
         try:
-            body = _json(self._kickoff_body(attempt))
+            body = request_json({**self._kickoff_body(attempt), **(webhooks or {})})
         except (TypeError, ValueError, RecursionError) as error:
             return BadInputs(f"the inputs cannot be written as JSON: {self._clean(str(error))}")
         url = self._kickoff_url
@@ -250,7 +252,7 @@ class CrewClient:
             **{name: extras[name] for name in WEBHOOK_URLS if name in extras},
         }
         url = self._endpoints.resume
-        reply = await self._exchange.post(url, {"Content-Type": "application/json"}, _json(body), within=None)
+        reply = await self._exchange.post(url, {"Content-Type": "application/json"}, request_json(body), within=None)
         if isinstance(reply, NoReply):
             reason = self._clean(reply.reason)
             if reply.never_sent:
@@ -306,6 +308,17 @@ class CrewClient:
         """Return what `read` makes of an answer without secrets; a large one is read in a thread."""
         body = self._secrets.redacted(answer)
         return await asyncio.to_thread(read, body) if len(body) > BIG_ANSWER else read(body)
+
+    def is_secret(self, kickoff_id: str) -> bool:
+        """Return whether a kickoff id, which a webhook named, contains the token or a credential."""
+        return self._secrets.are_in(kickoff_id)
+
+    def reported(self, body: str) -> Execution | None:
+        """Return the execution that a crew webhook reports; None if it reports neither a state nor a result."""
+        try:
+            return crew_execution(self._secrets.redacted(body.encode()))
+        except NotUnderstood:
+            return None
 
     async def status(self, kickoff_id: str) -> StatusAnswer:
         """Poll an execution. Failures of the network or the server are returned, not raised."""
@@ -379,43 +392,3 @@ class CrewClient:
 
     def _retry_after(self, reply: Reply) -> float | None:
         return retry_after_seconds(reply.headers, self._clock.now())
-
-
-def _checked_token(crew: str, settings: CrewSettings, override: str | None) -> str:
-    """Return the token, without the line break that a file or a secret store may have added.
-
-    Raises:
-        UsageError: it contains characters that are not allowed in a header.
-    """
-    token = override
-    if token is None and settings.token is not None:
-        token = settings.token.get_secret_value()
-    token = (token or "").strip()
-    if not (token.isascii() and token.isprintable()) or " " in token:
-        raise UsageError(
-            f"crew {crew}: the token contains characters that are not allowed in an HTTP header; copy it again"
-        )
-    return token
-
-
-def _checked_headers(crew: str, settings: RemoteCrew) -> dict[str, str]:
-    """Return the headers of the job file.
-
-    Raises:
-        UsageError: one of them is not allowed, or has characters that are not allowed in a header.
-    """
-    headers = {name: value.get_secret_value().strip() for name, value in settings.headers.items()}
-    for name, value in headers.items():
-        if mistake := name_mistake(name) or value_mistake(value):
-            raise UsageError(f"crew {crew}: the header {name!r} {mistake}")
-    if mistake := name_mistake(settings.auth.header):
-        raise UsageError(f"crew {crew}: the header {settings.auth.header!r} {mistake}")
-    return headers
-
-
-def _json(value: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        # Numbers over 64 bits and halves of surrogate pairs are valid JSON, but not for orjson.
-        return json.dumps(value, allow_nan=False).encode()

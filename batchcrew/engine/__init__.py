@@ -5,7 +5,7 @@ runs one attempt, and `in_progress.py` is the set of them. `crew_lane.py` is one
 (`limits/`) and its servers (`addresses.py`). `observe/` finds out what an execution does, `judging.py` applies the job
 file's rules to its answer, and `retry.py` decides what an outcome means for its job. `preflight.py` and
 `missing_inputs.py` check a crew and its jobs before the first kickoff, and `earlier_attempts.py` finds what earlier
-runs left. `context.py` holds what they share, `stopping.py` the stop.
+runs left. `webhooks.py` keeps what crews send. `context.py` holds what they share, `stopping.py` the stop.
 """
 
 from batchcrew.engine.context import Crews, RunContext, RunEnvironment
@@ -15,6 +15,7 @@ from batchcrew.engine.preflight import request_inputs
 from batchcrew.engine.result import EngineResult
 from batchcrew.engine.scheduler import TICK_SECONDS, Scheduler
 from batchcrew.engine.stopping import Stop
+from batchcrew.engine.webhooks import Webhooks
 
 __all__ = [
     "TICK_SECONDS",
@@ -26,5 +27,6 @@ __all__ = [
     "Scheduler",
     "Settling",
     "Stop",
+    "Webhooks",
     "request_inputs",
 ]

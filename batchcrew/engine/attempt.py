@@ -5,24 +5,23 @@ it, and the outcome before the slot is free.
 """
 
 import asyncio
-import random
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import replace
 from enum import Enum, auto
-from typing import TypedDict
+from typing import Any
 
 from batchcrew.base.clock import to_text
 from batchcrew.base.errors import NotRecorded
-from batchcrew.config.settings import RetrySettings
+from batchcrew.base.quantities import format_duration
 from batchcrew.engine import retry
 from batchcrew.engine.context import RunContext
 from batchcrew.engine.crew_lane import CrewLane
+from batchcrew.engine.following import AwaitsPerson, Decisions, Following, decisions
 from batchcrew.engine.limits.slots import Permit
 from batchcrew.engine.missing_inputs import missing_message
 from batchcrew.engine.observe.choice import Watchers, age_of
-from batchcrew.engine.observe.deadline import LASTING_TIMES, ExecutionDeadline
-from batchcrew.engine.observe.watcher import NotDue, Observation
-from batchcrew.model.attempt import Attempt, AttemptState, Outcome, Progress, Watch
+from batchcrew.engine.webhooks import Mailbox
+from batchcrew.model.attempt import Attempt, AttemptState, Outcome
 from batchcrew.model.control import Given
 from batchcrew.model.crew_answers import (
     Accepted,
@@ -33,31 +32,14 @@ from batchcrew.model.crew_answers import (
     KickoffAnswer,
     NotSent,
     NotStarted,
-    Unclear,
     Unusable,
 )
-from batchcrew.model.events import KickedOff, KickoffSent, Polled, Progressed, RecordKickoff
-from batchcrew.model.execution import Execution, ExecutionState, Question
+from batchcrew.model.events import KickedOff, KickoffSent, RecordKickoff
 from batchcrew.model.run import StopReason
 
 RESENDS = 8
 """How often a kickoff in doubt is sent again to a server that honours its Idempotency-Key."""
 LONGEST_RESEND_SECONDS = 30.0
-
-
-class _Decisions(TypedDict):
-    attempts_used: int
-    retry: RetrySettings
-    rng: random.Random
-
-
-@dataclass(frozen=True, slots=True)
-class AwaitsPerson:
-    """The execution waits for human input: it is not watched as one in progress any more."""
-
-    question: Question
-    requested_at: datetime
-    """When the status was requested that said so."""
 
 
 class Phase(Enum):
@@ -75,6 +57,7 @@ class AttemptTask:
         lane: its crew.
         watchers: chooses how its execution is watched.
         maybe_sent: an earlier run may have sent the kickoff already.
+        resend: the kickoff may be sent again, because the crew honours its key.
     """
 
     def __init__(
@@ -86,6 +69,7 @@ class AttemptTask:
         watchers: Watchers,
         *,
         maybe_sent: bool = False,
+        resend: bool = True,
     ) -> None:
         self.attempt = attempt
         self.lane = lane
@@ -94,15 +78,14 @@ class AttemptTask:
         self._context = context
         self._watchers = watchers
         self._resumed = maybe_sent
+        self._resend = resend
+        self._box: Mailbox | None = None
         self._maybe_sent = maybe_sent
         """The crew may have it already, under its key: no refusal means that it was never started."""
         self._left = False
         self._ended = False
         self._let_go: Given | None = None
-        self._watching_since = 0.0
-        self._deadline = ExecutionDeadline(context.settings.timeout, 0.0)
-        self._shown = Progress()
-        self._kept = False
+        self._following = Following(attempt, lane, context, watchers)
 
     @property
     def waits_for_result(self) -> bool:
@@ -128,8 +111,11 @@ class AttemptTask:
         Raises:
             LedgerError: the ledger cannot be written.
         """
-        kicked_off = self.attempt.kickoff_id is not None
+        webhooks = None if self.lane.client.answers_with_results else self._context.webhooks
+        if webhooks is not None:
+            self._box = webhooks.open(self.attempt)
         try:
+            kicked_off = self.attempt.kickoff_id is not None
             outcome = await (self._watch(resumed=True) if kicked_off else self._kick_off())
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -137,8 +123,16 @@ class AttemptTask:
                 raise
             task.uncancel()
             outcome = retry.let_go(self._let_go)
+        finally:
+            if webhooks is not None:
+                webhooks.close(self.attempt)
         self._ended = True
         return await self._judged(outcome) if isinstance(outcome, Outcome) else outcome
+
+    @property
+    def may_be_found_again(self) -> bool:
+        """Whether the kickoff of an earlier run, which may have been sent, named webhooks that this run receives."""
+        return self.attempt.webhooks and self._context.webhooks is not None
 
     def release(self) -> None:
         """Free the slot: the outcome is durable."""
@@ -171,6 +165,8 @@ class AttemptTask:
     async def _kick_off(self) -> Outcome | AwaitsPerson | None:
         if unsent := self._why_not_to_send():
             return None if self._resumed else retry.rejected(f"not sent: {unsent}")
+        if not self._resend:
+            return await self._find_again("an earlier run ended before the answer arrived")
         missing = [] if self._resumed else [name for name in self.lane.required if name not in self.attempt.inputs]
         if missing:  # a job whose inputs changed while it was in progress, claimed before they were checked
             return retry.rejected(missing_message(missing, list(self.attempt.inputs)), for_good=True)
@@ -198,10 +194,31 @@ class AttemptTask:
                     return retry.rejected(reason)
                 return retry.not_started(reason, **self._decisions())
             case Doubtful(reason):
-                if self.lane.idempotent and self._may_not_resend():
-                    self._left = True
-                    return None
-                return self.doubt(reason)
+                return await self._find_again(reason)
+
+    async def _find_again(self, reason: str) -> Outcome | AwaitsPerson | None:
+        """Wait for a webhook of an execution whose kickoff is in doubt; without one, `delivery` decides."""
+        box, context = self._box, self._context
+        if self.lane.idempotent and self._resend and self._may_not_resend():
+            self._left = True  # the next run sends the same key again
+            return None
+        if box is None:
+            return self.doubt(reason)
+        self.phase = Phase.WATCHING
+        wait = self._watchers.doubt_seconds(self.attempt)
+        left = wait - age_of(self.attempt, context.clock)
+        if left > 0 and context.webhooks is not None and context.webhooks.first_in_doubt():
+            waits = f"waits up to {format_duration(wait)} for its webhook, then `delivery` decides"
+            context.warn(f"job {self.attempt.job_id}: kickoff in doubt ({reason}); batchcrew {waits}", lasting=True)
+        kickoff_id = await box.kickoff_id(0.0 if context.single_pass else left)
+        if kickoff_id is not None and not self.lane.client.is_secret(kickoff_id):
+            box.counts.found_again += 1
+            await self._accept(kickoff_id)
+            return await self._watch(resumed=True)
+        if context.single_pass and left > 0:
+            self._left = True  # still intended: a later tick decides
+            return None
+        return self.doubt(f"{reason}; no webhook named its execution within {format_duration(wait)}")
 
     def _why_not_to_send(self) -> str | None:
         stop = self._context.stop
@@ -235,10 +252,12 @@ class AttemptTask:
             self.phase = Phase.KICKING_OFF
             sent_at = clock.monotonic()
             self._context.observe(KickoffSent(self.attempt, reason))
-            answer = await lane.client.kickoff(self.attempt, within=self._context.settings.timeout)
+            answer = await lane.client.kickoff(
+                self.attempt, within=self._context.settings.timeout, webhooks=self._webhook_fields()
+            )
             if isinstance(answer, Doubtful):
                 self._maybe_sent = True
-                self._keep(answer.body)
+                self._following.keep(self.attempt, answer.body)
             if not self._maybe_sent or isinstance(answer, Accepted | Finished | BadInputs | Unusable):
                 return answer
             reason = answer.reason
@@ -256,6 +275,10 @@ class AttemptTask:
     def _may_not_resend(self) -> bool:
         return self._context.single_pass or self._context.stop.leaving() or self._context.paused
 
+    def _webhook_fields(self) -> Mapping[str, Any]:
+        webhooks = self._context.webhooks
+        return {} if webhooks is None or self._box is None else webhooks.fields(self.attempt)
+
     async def _accept(self, kickoff_id: str) -> None:
         """Make the kickoff_id durable before anything is done with it."""
         attempt = self.attempt
@@ -270,136 +293,23 @@ class AttemptTask:
                 self._context.warn(message, action=RecordKickoff(attempt.job_id, kickoff_id))
             raise
         self.attempt = replace(attempt, kickoff_id=kickoff_id, kicked_off_at=when)
+        if self._box is not None:
+            self._box.accept(kickoff_id)
         self.lane.kickoff_accepted(self._permit)
         self._context.observe(KickedOff(self.attempt))
 
     # Watching
 
     async def _watch(self, *, resumed: bool) -> Outcome | AwaitsPerson | None:
-        """Observe the execution until it ends. None: the run leaves earlier, or a tick has looked."""
+        """Follow the execution until it ends. None: the run leaves earlier, or a tick has looked."""
         self.phase = Phase.WATCHING
         if self._context.stop.leaving():
             return None
         if self._let_go is not None:
             return retry.let_go(self._let_go)
-        clock, before = self._context.clock, self.attempt.watch
-        self._watching_since = clock.monotonic()
-        self._deadline = ExecutionDeadline(
-            self._context.settings.timeout,
-            age_of(self.attempt, clock),
-            absent=0 if before is None else before.absent,
-            unclear=0 if before is None else before.unclear,
-        )
-        server = self.lane.server_of(self.attempt)
-        watcher = self._watchers.watcher(self.attempt, server.client, resumed=resumed)
-        while True:
-            self._deadline.timeout = self._context.settings.timeout
-            observed = await watcher.next(within=self._deadline.remaining(self._watched_at(clock.monotonic())))
-            if isinstance(observed, NotDue):
-                self._leave(observed)
-                return None
-            answer = observed.answer
-            self._deadline.timeout = self._context.settings.timeout  # it may have been set meanwhile
-            if self._context.environment.verbose:
-                self._context.observe(Polled(self.attempt, answer))
-            match answer:
-                case Unusable(reason):
-                    server.give_up(reason)
-                    return None
-                case Unclear():
-                    self._keep(answer.body)
-                    self._deadline.count_unclear()
-                    if not server.status_unclear(answer, self._deadline.unclear):
-                        return None
-                case Execution():
-                    self._deadline.count_clear(known=answer.state is not ExecutionState.NOT_FOUND)
-                    server.status_known()
-                    self.lane.understood_execution(answer)
-                    waits = self._awaits_person(answer, observed)
-                    if waits is not None:
-                        return waits
-                    outcome = None if observed.settling else self._outcome_of(answer, observed)
-                    if outcome is not None:
-                        return outcome
-            self._show(answer)
+        outcome = await self._following.until_end(self.attempt, self._box, resumed=resumed)
+        self._left = self._left or self._following.left
+        return outcome
 
-    def _awaits_person(self, execution: Execution, observation: Observation) -> AwaitsPerson | None:
-        """Return that the execution waits for human input, if its job still needs its answer."""
-        if execution.state is not ExecutionState.WAITING_FOR_PERSON or self.attempt.superseded:
-            return None
-        ago = timedelta(seconds=self._context.clock.monotonic() - observation.requested_at)
-        return AwaitsPerson(execution.question or Question(), self._context.clock.now() - ago)
-
-    def _watched_at(self, moment: float) -> float:
-        """Return the seconds of watching at a monotonic moment."""
-        return moment - self._watching_since
-
-    def _outcome_of(self, execution: Execution, observation: Observation) -> Outcome | None:
-        """Return the outcome of an execution that has ended, is lost or has timed out; None while it runs."""
-        match execution.state:
-            case ExecutionState.SUCCEEDED | ExecutionState.FAILED:
-                return retry.ended(execution, **self._decisions())
-            case ExecutionState.NOT_FOUND:
-                if not self._deadline.is_lost(self._watched_at(self._context.clock.monotonic())):
-                    return None
-                if observation.completed is not None:
-                    return retry.ended(observation.completed, **self._decisions())
-                return retry.lost(
-                    f"the crew no longer knows kickoff {self.attempt.kickoff_id}",
-                    delivery=self._context.settings.delivery,
-                    attached=self.attempt.attached,
-                    **self._decisions(),
-                )
-            case _ if self._deadline.is_over(self._watched_at(observation.requested_at)):
-                return retry.timed_out(self._context.settings.timeout, execution, **self._decisions())
-            case _:
-                return None
-
-    def _leave(self, due: NotDue) -> None:
-        """Record for the next tick when the execution is due."""
-        self._left = True
-        if due.polls:
-            before = self.attempt.watch
-            watch = Watch(
-                asked=due.polls + (0 if before is None else before.asked),
-                absent=self._deadline.absent,
-                unclear=self._deadline.unclear,
-                next_at=due.next_at,
-                empty_since=due.empty_since,
-                running_at=due.running_at or (None if before is None else before.running_at),
-            )
-            self._context.ledger.watched(self.attempt, watch)
-
-    def _show(self, answer: Execution | Unclear) -> None:
-        """Report what has changed since the last poll; an answer that is not a status only once it lasts."""
-        deadline = self._deadline
-        if isinstance(answer, Unclear):
-            lasting = deadline.unclear >= LASTING_TIMES
-            seen = replace(self._shown, unclear_answer=answer.reason if lasting else None)
-        elif answer.state is ExecutionState.NOT_FOUND:
-            seen = replace(self._shown, unclear_answer=answer.word if deadline.absent else None)
-        else:
-            seen = Progress(
-                status_word=answer.word,
-                current_task=answer.current_task,
-                completed_tasks=answer.completed_tasks,
-                total_tasks=answer.total_tasks,
-            )
-            if seen != self._shown:
-                self._context.observe(Progressed(self.attempt, answer))
-        if seen != self._shown:
-            self._context.ledger.progressed(self.attempt, seen)
-        self._shown = seen
-
-    def _keep(self, body: str) -> None:
-        """Record the first answer that was not understood, so that its reader can say what it means."""
-        if body and not self._kept:
-            self._kept = True
-            self._context.ledger.not_understood(self.attempt, body)
-
-    def _decisions(self) -> _Decisions:
-        return {
-            "attempts_used": self.attempt.attempts_used,
-            "retry": self._context.settings.retry,
-            "rng": self._context.rng,
-        }
+    def _decisions(self) -> Decisions:
+        return decisions(self.attempt, self._context)

@@ -10,6 +10,7 @@ from batchcrew.config.crews import CrewSettings
 from batchcrew.config.settings import RunSettings
 from batchcrew.engine.judging import Judging
 from batchcrew.engine.stopping import Stop
+from batchcrew.engine.webhooks import Webhooks
 from batchcrew.ledger import BatchKey, Ledger
 from batchcrew.model.events import Action, ConcurrencyChanged, Observe, Warned
 
@@ -58,6 +59,7 @@ class RunContext:
         run_id: the run's id in the ledger; the ids of its attempts begin with it.
         single_pass: True for a tick, which does the work that is due now and returns.
         judging: applies the job file's rules to answers; None: every answer counts.
+        webhooks: what crews send about executions; None: kickoffs request no webhooks.
     """
 
     environment: RunEnvironment
@@ -70,6 +72,7 @@ class RunContext:
     changer: SettingsChanger | None = None
     paused: bool = False
     """An operator has paused the batch: nothing may start."""
+    webhooks: Webhooks | None = None
 
     @property
     def stop(self) -> Stop:

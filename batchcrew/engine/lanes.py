@@ -1,6 +1,7 @@
 """Make the lanes of a run's crews, change their limits, and find out when their next kickoff may leave."""
 
 import asyncio
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 
@@ -85,3 +86,20 @@ async def next_start(lanes: Iterable[CrewLane], context: RunContext) -> float | 
 
 def _slots(crew: CrewSettings, settings: RunSettings) -> int:
     return min(crew.concurrency or settings.most_in_progress, settings.most_in_progress)
+
+
+def time_to_wake(
+    lanes: Collection[CrewLane], context: RunContext, limits: RunLimits, *, deadline: float, retry_in: float | None
+) -> float | None:
+    """Return the seconds until the run must look again although nothing has changed; None: no such time.
+
+    Args:
+        deadline: monotonic moment at which the run ends; infinity: none.
+        retry_in: seconds until the next retry; None: there is none.
+    """
+    waits = [deadline - context.clock.monotonic(), *(lane.limits.gives_up_in() for lane in lanes)]
+    if not context.paused:
+        waits += [] if retry_in is None else [retry_in + 0.001]
+        waits += kickoff_waits(lanes, limits)
+    soonest = min(waits)
+    return None if soonest == math.inf else max(0.0, soonest)

@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from batchcrew.base.clock import from_text, to_text
-from batchcrew.engine.attempt import AttemptTask, AwaitsPerson
+from batchcrew.engine.attempt import AttemptTask
 from batchcrew.engine.context import RunContext
 from batchcrew.engine.crew_lane import CrewLane
+from batchcrew.engine.following import AwaitsPerson
 from batchcrew.engine.limits.slots import Permit
 from batchcrew.engine.retry import jittered, waited_too_long
 from batchcrew.model.attempt import Attempt, Outcome
@@ -149,7 +150,7 @@ class WaitingJobs:
         """Free the slots that `human.hold_slot` keeps for jobs which an operator has cancelled."""
         context = self._context
         for attempt_id in [*self._held]:
-            if await context.ledger.open_attempt(context.batch, attempt_id) is None:
+            if not await context.ledger.is_in_progress(attempt_id):
                 self._held.pop(attempt_id).release()
                 self._changed.set()
 
@@ -176,8 +177,7 @@ class WaitingJobs:
         answer = await server.client.status(attempt.kickoff_id or "")
         if context.environment.verbose:
             context.observe(Polled(attempt, answer))
-        latest = await context.ledger.open_attempt(context.batch, attempt.attempt_id)
-        if latest is None:  # an operator has cancelled the job meanwhile
+        if not await context.ledger.is_in_progress(attempt.attempt_id):  # an operator has cancelled the job meanwhile
             return
         match answer:
             case Unusable(reason):
@@ -192,8 +192,7 @@ class WaitingJobs:
             case Execution():
                 server.status_known()
                 await context.ledger.wait_ended(attempt.attempt_id)
-                latest = await self._latest(latest)  # with the time that it has waited
-                self._watch_again(latest, self._timed_out(attempt, answer))
+                self._watch_again(await self._latest(attempt), self._timed_out(attempt, answer))
 
     def _too_long(self, wait: Wait) -> bool:
         """Return whether the execution has waited for too long."""

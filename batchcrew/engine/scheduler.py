@@ -18,13 +18,14 @@ from batchcrew.base.clock import from_text
 from batchcrew.base.errors import LedgerError, first_error
 from batchcrew.base.quantities import format_duration
 from batchcrew.crew import crew_address
-from batchcrew.engine.attempt import AttemptTask, AwaitsPerson
+from batchcrew.engine.attempt import AttemptTask
 from batchcrew.engine.context import Crews, RunContext
 from batchcrew.engine.control import RunControl
 from batchcrew.engine.crew_lane import CrewLane
 from batchcrew.engine.earlier_attempts import EarlierAttempts
+from batchcrew.engine.following import AwaitsPerson
 from batchcrew.engine.in_progress import InProgress
-from batchcrew.engine.lanes import kickoff_waits, make_lanes, next_start, resize_lanes
+from batchcrew.engine.lanes import make_lanes, next_start, resize_lanes, time_to_wake
 from batchcrew.engine.limits.budget import month_budget
 from batchcrew.engine.limits.poll_budget import PollBudget
 from batchcrew.engine.limits.reachability import UNREACHABLE_SECONDS
@@ -36,6 +37,7 @@ from batchcrew.engine.people import WaitingJobs
 from batchcrew.engine.preflight import Preflight
 from batchcrew.engine.result import EngineResult
 from batchcrew.engine.retry import outdated
+from batchcrew.engine.what_is_left import stop_for_what_is_left
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome
 from batchcrew.model.events import AttemptEnded, KickedOff, Stopping
 from batchcrew.model.job import JobState
@@ -195,8 +197,9 @@ class Scheduler:
             while in_doubt and not again and not self._context.paused:
                 attempt = in_doubt[0]
                 permit = lane.limits.acquire_resumed(accepted=False)
-                task = AttemptTask(attempt, permit, lane, self._context, self._watchers, maybe_sent=True)
-                if lane.idempotent and not self._earlier.has_moved(attempt):
+                known = lane.idempotent and not self._earlier.has_moved(attempt)
+                task = AttemptTask(attempt, permit, lane, self._context, self._watchers, maybe_sent=True, resend=known)
+                if known or task.may_be_found_again:
                     self._start(task)
                 else:
                     await self._record(task, task.doubt("an earlier run ended before the answer arrived"))
@@ -240,14 +243,16 @@ class Scheduler:
                 return
             if self._stop_for_failing_crew() or await self._claim():
                 continue
-            retries = None if single_pass else await next_start(self._lanes.values(), self._context)
+            lanes = self._lanes.values()
+            retries = None if single_pass else await next_start(lanes, self._context)
             nothing_runs = not self._in_progress and not self._preparing
             at_end = single_pass or self._context.paused or self._nothing_is_left(retries)
             if nothing_runs and at_end and not await self._people.busy():
                 if not self._control.stop_if_paused():
-                    await self._report_what_is_left()
+                    await stop_for_what_is_left(self._context, self._crews, lanes, self._limits, self._people)
                 return
-            await self._clock.wait(self._changed, self._time_to_wake(retries))
+            wake = time_to_wake(lanes, self._context, self._limits, deadline=self._deadline, retry_in=retries)
+            await self._clock.wait(self._changed, wake)
 
     def _nothing_is_left(self, retries: float | None) -> bool:
         return retries is None and all(lane.exhausted for lane in self._lanes.values())
@@ -308,32 +313,8 @@ class Scheduler:
             started = started or bool(claim.attempts)
         return started
 
-    async def _report_what_is_left(self) -> None:
-        """Stop for the limits, or the people, that are the reason why jobs are left."""
-        waiting = self._limits.why_no_probe(self._lanes.values())
-        if waiting:
-            self._stop.request(StopReason.STOP_AFTER_FAILURES, waiting, leave=False)
-        for lane in self._lanes.values():
-            if lane.budget_spent:
-                most = self._crews.settings[lane.name].max_kickoffs_per_month
-                detail = f"crew {lane.name}: max_kickoffs_per_month ({most}) is used up"
-                self._stop.request(StopReason.BUDGET, detail, leave=False)
-        people = None if self._context.single_pass else await self._people.left()
-        if people is not None:
-            self._stop.request(StopReason.WAITING, people, leave=False)
-
-    def _time_to_wake(self, retry_in: float | None) -> float | None:
-        """Return the seconds until the loop must look again although nothing has changed; None: no such time."""
-        lanes = self._lanes.values()
-        waits = [self._deadline - self._clock.monotonic(), *(lane.limits.gives_up_in() for lane in lanes)]
-        if not self._context.paused:
-            waits += [] if retry_in is None else [retry_in + 0.001]
-            waits += kickoff_waits(lanes, self._limits)
-        soonest = min(waits)
-        return None if soonest == math.inf else max(0.0, soonest)
-
-    def _start(self, task: AttemptTask) -> None:
-        self._in_progress.start(self._group, task, self._complete(task))
+    def _start(self, task: AttemptTask, known: Outcome | None = None) -> None:
+        self._in_progress.start(self._group, task, self._complete(task, known))
 
     async def _complete(self, task: AttemptTask, known: Outcome | None = None) -> None:
         """Run an attempt, unless its outcome is known, and record the outcome."""
@@ -354,8 +335,7 @@ class Scheduler:
 
     def _watch_again(self, attempt: Attempt, permit: Permit, outcome: Outcome | None) -> None:
         """Watch an execution that waits no longer, or record that it waited too long."""
-        task = AttemptTask(attempt, permit, self._lanes[attempt.crew], self._context, self._watchers)
-        self._in_progress.start(self._group, task, self._complete(task, outcome))
+        self._start(AttemptTask(attempt, permit, self._lanes[attempt.crew], self._context, self._watchers), outcome)
 
     async def _record(self, task: AttemptTask, outcome: Outcome) -> None:
         """Make the outcome durable, then free its slot, report it, and decide what follows."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from batchcrew.base.errors import JobFileError, Problem
 from batchcrew.config.crews import CrewSettings, RemoteCrew
 from batchcrew.config.settings import RunSettings
+from batchcrew.config.webhooks import WebhookSettings
 from batchcrew.jobfile.answer_rules import JobFileRules
 from batchcrew.jobfile.description import RowsDescription, describe
 from batchcrew.jobfile.entries import Entry, Rows
@@ -44,6 +45,8 @@ class JobFile:
     """Sentences about values that are allowed and may be mistakes, each with its place."""
     ledger: Path | None = None
     """The ledger that the job file names."""
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
+    """What crews send about executions."""
     rules: JobFileRules = field(default_factory=JobFileRules, compare=False)
     """When an answer counts."""
 

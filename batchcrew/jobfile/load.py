@@ -10,6 +10,7 @@ from typing import Any
 from batchcrew.base.secrecy import exposed
 from batchcrew.config.crews import DEFAULT_CREW, CrewSettings, RemoteCrew
 from batchcrew.config.settings import RunSettings
+from batchcrew.config.webhooks import WebhookSettings
 from batchcrew.jobfile.accept import read_rules
 from batchcrew.jobfile.crews import crew_of_options, override, read_crews
 from batchcrew.jobfile.entries import Recipe, Rows
@@ -128,6 +129,7 @@ class _Reader:
             return None
         crews = self._crews(root)
         run = self._section(root, "run", RunSettings)
+        webhooks = self._section(root, "webhooks", WebhookSettings)
         rules = read_rules(root, self._today.isoformat(), self._findings)
         defaults = self._section(root, "defaults", Defaults)
         _check_default_meta(root, self._problems)
@@ -141,7 +143,7 @@ class _Reader:
             findings=self._findings,
         )
         entries = reader.read_jobs(root)
-        if len(self._problems) or crews is None or run is None or batch is None:
+        if len(self._problems) or crews is None or run is None or webhooks is None or batch is None:
             return None
         shape = self._shape(
             kind="document",
@@ -160,6 +162,7 @@ class _Reader:
             content=Content(entries=tuple(entries), shape=shape, dated=dated),
             warnings=tuple(self._findings.warnings),
             ledger=ledger,
+            webhooks=webhooks,
             rules=rules,
         )
 

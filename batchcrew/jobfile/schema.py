@@ -8,6 +8,7 @@ from batchcrew.config.accept import AcceptSettings
 from batchcrew.config.crews import Crew
 from batchcrew.config.declarations import Settings, summary
 from batchcrew.config.settings import RunSettings
+from batchcrew.config.webhooks import WebhookSettings
 from batchcrew.jobfile.rows.formats import ENCODED_SUFFIXES, ROWS_SUFFIXES
 from batchcrew.model.job import Duplicates
 
@@ -129,6 +130,8 @@ class Document(Settings):
     """How the batch is run; a command-line option of the same name takes precedence."""
     accept: AcceptSettings = AcceptSettings()
     """When an answer counts; a rejected answer makes its job fail, and is kept."""
+    webhooks: WebhookSettings = WebhookSettings()
+    """How crews report that an execution has ended, so that it need not be polled."""
     defaults: Defaults = Defaults()
     """Inputs and meta of every job; a job's own values take precedence."""
     jobs: Annotated[list[Entry], Field(min_length=1)]

@@ -15,9 +15,10 @@ from batchcrew.ledger.writes.jobfiles import JobFileWrites
 from batchcrew.ledger.writes.jobs import JobWrites
 from batchcrew.ledger.writes.runs import RunWrites
 from batchcrew.ledger.writes.waits import WaitWrites
+from batchcrew.ledger.writes.webhooks import WebhookWrites
 
 
-class Ledger(JobFileWrites, RunWrites, AttemptWrites, JobWrites, ControlWrites, WaitWrites):
+class Ledger(JobFileWrites, RunWrites, AttemptWrites, JobWrites, ControlWrites, WaitWrites, WebhookWrites):
     """One ledger, open for writing: created or upgraded where needed. Use as an async context manager.
 
     At the end the WAL is checkpointed and truncated: the one file is complete, unless another program reads it.

@@ -344,7 +344,22 @@ CROSS JOIN jobs AS j ON j.id = a.job CROSS JOIN batches AS b ON b.id = j.batch_i
 WHERE w.ended_at IS NULL AND j.state = 'waiting';
 """
 
-_VERSION_7 = _VERSION_7_POLLS + _VERSION_7_CONTROL + _VERSION_7_PEOPLE
+_VERSION_7_WEBHOOKS = """
+-- hexadecimal; the tokens in the URLs of webhooks are derived from it
+ALTER TABLE batches ADD COLUMN webhook_secret TEXT;
+-- JSON object: the number of webhooks, by what became of them; NULL: its kickoffs named no webhooks
+ALTER TABLE runs ADD COLUMN webhooks TEXT;
+-- webhooks that arrived while no run received them; one row for each attempt that is open or in doubt
+CREATE TABLE webhook_inbox (
+    attempt_id  TEXT PRIMARY KEY,
+    kickoff_id  TEXT,
+    ended       INTEGER NOT NULL,                 -- 1: the execution has ended
+    body        TEXT,                             -- only where the result in a webhook counts
+    received_at TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+_VERSION_7 = _VERSION_7_POLLS + _VERSION_7_CONTROL + _VERSION_7_PEOPLE + _VERSION_7_WEBHOOKS
 
 MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6, _VERSION_7)
 """Script n brings a ledger from version n to n + 1."""

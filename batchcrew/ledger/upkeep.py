@@ -18,6 +18,7 @@ ON CONFLICT (url, day) DO UPDATE SET kickoffs = kickoffs + excluded.kickoffs
 _ATTEMPTS = "SELECT a.id FROM jobs AS j JOIN attempts AS a ON a.job = j.id WHERE j.batch_id = ?"
 _DELETIONS = (
     f"DELETE FROM waits WHERE attempt_id IN ({_ATTEMPTS})",
+    f"DELETE FROM webhook_inbox WHERE attempt_id IN ({_ATTEMPTS})",
     f"DELETE FROM task_results WHERE attempt_id IN ({_ATTEMPTS})",
     "DELETE FROM cancel_requests WHERE job IN (SELECT id FROM jobs WHERE batch_id = ?)",
     "DELETE FROM attempts WHERE job IN (SELECT id FROM jobs WHERE batch_id = ?)",

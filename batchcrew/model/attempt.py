@@ -93,6 +93,8 @@ class Attempt:
     """True: the file now has other inputs for its job, so its answer will be stale."""
     answered_at_once: bool = False
     """True: the kickoff was answered with the result, so it never was in progress in the ledger."""
+    webhooks: bool = False
+    """True: the kickoff of an earlier run named webhooks."""
     superseded: bool = False
     """True: its job now has another answer. The execution is watched to its end, and does not change its job."""
 

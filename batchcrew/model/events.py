@@ -72,6 +72,13 @@ class Polled:
 
 
 @dataclass(frozen=True, slots=True)
+class Announced:
+    """A webhook reported that the execution has ended."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
 class Understood:
     """A crew's answer had something in a place where no earlier answer of this run had it."""
 
@@ -181,6 +188,7 @@ Event: TypeAlias = (
     | KickoffSent
     | KickedOff
     | Polled
+    | Announced
     | Understood
     | ConcurrencyChanged
     | RetriesHeldBack

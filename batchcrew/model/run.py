@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from batchcrew.model.failures import FailureGroups
 from batchcrew.model.job import JobState
+from batchcrew.model.webhook import WebhookCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +141,8 @@ class RunResult:
     """True: a crew was served for this run only, so its executions in progress ended with the run."""
     repeated: bool = False
     """True: a tick that stopped for the same reason as the last one and changed nothing."""
+    webhooks: WebhookCounts | None = None
+    """The webhooks of this run; None if none were requested."""
     cost: str | None = None
     """The cost of this run's kickoffs, including retries, if their price is known: `12.50 USD`.
 

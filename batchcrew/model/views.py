@@ -11,6 +11,7 @@ from batchcrew.model.failures import FailureGroups
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, JobLine
 from batchcrew.model.waits import WaitLine
+from batchcrew.model.webhook import WebhookCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +149,8 @@ class BatchStatus:
     """By crew; empty unless the latest run has `concurrency: auto` and has changed a number."""
     due_retries: tuple[DueRetries, ...] = ()
     """By crew; empty unless the batch runs."""
+    webhooks: WebhookCounts | None = None
+    """Those of the latest run; None if it requested none."""
     failing: tuple[JobLine, ...] = ()
     """The latest failed or held jobs (the first few)."""
     failures: FailureGroups = field(default_factory=FailureGroups)

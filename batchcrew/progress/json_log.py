@@ -11,6 +11,7 @@ from typing import Any, Self, TextIO
 from batchcrew.base.clock import Clock, to_text
 from batchcrew.model.attempt import Attempt
 from batchcrew.model.events import (
+    Announced,
     AttemptEnded,
     ConcurrencyChanged,
     Controlled,
@@ -71,7 +72,7 @@ class JsonLogProgress:
                 self._say("control", message=message)
             case Stopping(detail, in_flight):
                 self._say("stopping", detail=detail, in_flight=in_flight)
-            case KickoffSent() | Polled() | Understood():
+            case KickoffSent() | Polled() | Understood() | Announced():
                 if self._verbose:
                     self._request(event)
 
@@ -101,7 +102,7 @@ class JsonLogProgress:
             case WaitStarted() | WaitEnded():
                 self._say("wait_started" if isinstance(event, WaitStarted) else "wait_ended", **_of(event.attempt))
 
-    def _request(self, event: KickoffSent | Polled | Understood) -> None:
+    def _request(self, event: KickoffSent | Polled | Understood | Announced) -> None:
         match event:
             case KickoffSent(attempt, again):
                 self._say("kickoff_sent", **_of(attempt), again=again)
@@ -114,6 +115,8 @@ class JsonLogProgress:
                     state=known.state.value if known else None,
                     problem=problem,
                 )
+            case Announced(attempt):
+                self._say("webhook", **_of(attempt))
             case Understood(crew, what, place):
                 self._say("understood", crew=crew, what=what, place=place)
 

@@ -2,6 +2,7 @@
 
 from batchcrew.base.text import clean_text
 from batchcrew.model.events import (
+    Announced,
     ConcurrencyChanged,
     Event,
     KickedOff,
@@ -33,6 +34,8 @@ def request_line(event: Event) -> str | None:
         case Polled(attempt, answer):
             found = _name(answer.word) if isinstance(answer, Execution) else f"no status: {_reason(answer.reason)}"
             return f"job {_name(attempt.job_id)}: poll: {found}"
+        case Announced(attempt):
+            return f"job {_name(attempt.job_id)}: webhook: the execution has ended"
         case Understood(crew, what, place):
             return f"crew {_name(crew)}: found the {what} at {_name(place)}"
         case ConcurrencyChanged(crew, before, after, reason):

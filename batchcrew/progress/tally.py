@@ -12,6 +12,7 @@ from batchcrew.base.clock import Clock, from_text
 from batchcrew.base.quantities import format_duration
 from batchcrew.model.attempt import Attempt, AttemptState
 from batchcrew.model.events import (
+    Announced,
     AttemptEnded,
     ConcurrencyChanged,
     Controlled,
@@ -163,6 +164,7 @@ class Tally:
                 | ConcurrencyChanged()
                 | RetriesHeldBack()
                 | Controlled()
+                | Announced()
             ):
                 pass
 

@@ -52,8 +52,8 @@ def runs_json(lines: Sequence[RunLine]) -> list[JsonDict]:
 
 def status_json(status: BatchStatus) -> JsonDict:
     """Return the keys of `list_json`, `in_flight`, `waiting` (a few jobs, see `wait_json`), `slots`, `due_retries`,
-    `control` (see `control_json`), `failing` (a few jobs), `failure_groups` (the largest; see `brief_json`) and
-    `possible_duplicates` (job_ids).
+    `control` (see `control_json`), `webhooks` (of the latest run, or null), `failing` (a few jobs), `failure_groups`
+    (the largest; see `brief_json`) and `possible_duplicates` (job_ids).
 
     Each of `in_flight` is `{"job_id", "crew", "kickoff_id", "since", "current_task", "completed_tasks",
     "total_tasks", "status_word", "unclear_answer"}`, each of `slots` `{"crew", "slots", "since", "reason"}`,
@@ -66,6 +66,7 @@ def status_json(status: BatchStatus) -> JsonDict:
         "slots": [asdict(each) for each in status.slots],
         "due_retries": [asdict(each) for each in status.due_retries],
         "control": control_json(status.control),
+        "webhooks": None if status.webhooks is None else status.webhooks.as_dict(),
         "failing": [_job(line) for line in status.failing],
         "failure_groups": [brief_json(group) for group in status.failures.groups],
         "possible_duplicates": list(status.duplicates),
@@ -130,9 +131,10 @@ def summary_json(result: RunResult) -> JsonDict:
 
     `{"batch", "run_id", "exit_code", "stopped", "stop_detail", "counts", "wall_seconds", "kickoffs", "cost",
     "unanswered", "unsure", "slowest", "failing", "failure_groups", "possible_duplicates", "without_output",
-    "lookalikes", "ledger", "jobfile", "warnings", "next"}`; `without_output` counts the jobs that succeeded without an
-    output, `lookalikes` those of this run whose answer may be none, `warnings` has each warning of the run once, and
-    `next` is a list of `{"purpose", "command"}`.
+    "lookalikes", "webhooks", "ledger", "jobfile", "warnings", "next"}`; `without_output` counts the jobs that
+    succeeded without an output, `lookalikes` those of this run whose answer may be none, `webhooks` those that were
+    received (null if none were requested), `warnings` has each warning of the run once, and `next` is a list of
+    `{"purpose", "command"}`.
     """
     return {
         "batch": result.batch,
@@ -152,6 +154,7 @@ def summary_json(result: RunResult) -> JsonDict:
         "possible_duplicates": list(result.duplicates),
         "without_output": result.without_output,
         "lookalikes": result.lookalikes,
+        "webhooks": None if result.webhooks is None else result.webhooks.as_dict(),
         "ledger": result.ledger,
         "jobfile": result.jobfile,
         "warnings": list(result.warnings),

@@ -21,6 +21,7 @@ from batchcrew.reports.commands import (
     show_command,
 )
 from batchcrew.reports.failures import failure_lines
+from batchcrew.reports.webhooks import webhooks_line
 
 RETRY_BUDGET = "new jobs start before retries: at most 20% of the kickoffs of a minute, and 10 more, are retries"
 SHOWN_SLOWEST = 3
@@ -143,6 +144,8 @@ def _body(result: RunResult) -> Iterator[str]:
         yield f"no longer in the file, kept in the ledger: {_jobs(counts.removed)}"
     if result.run_id is not None:
         yield _time(result)
+    if result.webhooks is not None and (line := webhooks_line(result.webhooks)):
+        yield line
     if counts.possible_duplicates or result.duplicates:
         yield duplicates_line(counts.possible_duplicates, result.duplicates)
     if result.slowest:

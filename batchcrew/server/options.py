@@ -25,6 +25,7 @@ WORKER = (sys.executable, "-P", "-c", "from batchcrew.server.worker.main import 
 """`-P`: modules in the server's folder do not hide libraries; the worker adds the target's folder."""
 DEFAULT_EXECUTION_TIME = Spread(2.0, 0.5)
 _MOST = {"workers": MAX_WORKERS, "threads": MAX_THREADS, "max_queue": 10**7, "keep_count": 10**9}
+WEBHOOK_RATES = ("webhook_drop_rate", "webhook_double_rate", "webhook_delay_rate", "webhook_forge_rate")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
@@ -122,6 +123,14 @@ class ServeOptions:
     """Share of kickoff and status requests answered with 500, 502 or 503."""
     drop_rate: float = 0.0
     """Share of kickoff and status requests whose connection is dropped without an answer."""
+    webhook_drop_rate: float = 0.0
+    """Share of webhooks that are never sent."""
+    webhook_double_rate: float = 0.0
+    """Share of webhooks that are sent twice."""
+    webhook_delay_rate: float = 0.0
+    """Share of webhooks that are sent up to two seconds late, and so after later ones."""
+    webhook_forge_rate: float = 0.0
+    """Share of webhooks that are accompanied by forged ones: with a wrong token, with a false content, cut off."""
     max_running: int | Phases[int] | None = None
     """Most concurrent executions; further kickoffs are answered with 429 and Retry-After."""
     seed: int | None = None
@@ -142,11 +151,13 @@ class ServeOptions:
             )
         if self.dialect not in DIALECTS:
             raise UsageError(f"invalid dialect: {self.dialect!r} (expected one of {', '.join(DIALECTS)})")
-        for name in ("fail_rate", "human_rate", "http_error_rate", "drop_rate"):
+        for name in ("fail_rate", "human_rate", "http_error_rate", "drop_rate", *WEBHOOK_RATES):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"invalid {name}: {getattr(self, name)} (expected a share between 0 and 1)")
         if self.http_error_rate + self.drop_rate > 1:
             raise UsageError("http_error_rate and drop_rate add up to more than 1 (a request can fail only once)")
+        if self.crew is not None and any(getattr(self, name) for name in WEBHOOK_RATES):
+            raise UsageError("the rates of webhook faults apply to the demo crew only, not to real crews")
         if self.crew is not None and (
             self.fail_rate or self.human_rate or self.max_running is not None or self.seed is not None
         ):

@@ -10,9 +10,11 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from batchcrew.app.webhooks import open_webhooks
 from batchcrew.base.clock import Clock, SystemClock
 from batchcrew.config.crews import CrewSettings, RemoteCrew
 from batchcrew.config.settings import PollSettings, RetrySettings, RunSettings
+from batchcrew.config.webhooks import WebhookSettings
 from batchcrew.crew import CrewClient, crew_address
 from batchcrew.engine import Crews, EngineResult, Judging, RunContext, RunEnvironment, Scheduler, Stop
 from batchcrew.ledger import BatchKey, Ledger
@@ -21,6 +23,7 @@ from batchcrew.model.job import Job, Location
 from batchcrew.model.run import Counts, StopReason
 from batchcrew.model.verdict import AnswerRules
 from batchcrew.model.views import BatchStatus, JobDetail, ResultRow
+from batchcrew.model.webhook import WebhookCounts
 from batchcrew.server import CrewServer, Faults, ServeOptions, Spread
 
 INPUTS = {"budget": "1000 USD", "interests": "games, food", "duration": "3 days", "age": "35"}
@@ -69,6 +72,11 @@ class Bench:
     """When an answer counts; None: always."""
     wait: bool = False
     """The run ends only when no job waits for human input."""
+    webhooks: WebhookSettings = field(default_factory=WebhookSettings)
+    received: WebhookCounts = field(default_factory=WebhookCounts)
+    """The webhooks of the latest run."""
+    listening_on: str = ""
+    """URL on which the run receives them."""
     urls: dict[str, str] = field(default_factory=dict)
     """URLs of crews that are not on `server`, by crew."""
 
@@ -82,7 +90,11 @@ class Bench:
         async with AsyncExitStack() as stack:
             ledger = await stack.enter_async_context(Ledger(self.path, clock=self.clock))
             key = await self._key(ledger)
+            found_again = await ledger.recover_by_webhooks(key)
             urls = {name: crew_address(crew) for name, crew in self.crews.items()}
+            environment = RunEnvironment(stop=self.stop, clock=self.clock, rng=random.Random(7), observe=self._observe)
+            opening = open_webhooks(self.webhooks, ledger, key, environment, crews={}, single_pass=once)
+            webhooks = await stack.enter_async_context(opening)
             run_id = await ledger.open_run(key.id, pid=1, host="h", version="v", urls=urls)
             clients = {}
             for name, crew in self.crews.items():
@@ -95,7 +107,6 @@ class Bench:
                     warn=lambda message: self._observe(Warned(message)),
                 )
                 clients[name] = await stack.enter_async_context(client)
-            environment = RunEnvironment(stop=self.stop, clock=self.clock, rng=random.Random(7), observe=self._observe)
             context = RunContext(
                 environment=environment,
                 ledger=ledger,
@@ -104,7 +115,13 @@ class Bench:
                 settings=self.settings,
                 single_pass=once,
                 judging=None if self.rules is None else Judging(self.rules, ledger),
+                webhooks=webhooks,
             )
+            if webhooks is not None:
+                self.listening_on = webhooks.base
+                self.received = webhooks.counts
+                ledger.save_webhook_counts(run_id, {})
+                self.received.found_again += found_again
             crews = Crews(settings=self.crews, clients=clients)
             scheduler = Scheduler(context, crews, limit=limit, unreachable=unreachable, wait=self.wait)
             return await scheduler.run()

@@ -25,6 +25,7 @@ from batchcrew.config.declarations import Setting, Settings, declared
 from batchcrew.config.human import HumanSettings
 from batchcrew.config.limits import FailureLimit
 from batchcrew.config.settings import BreakerSettings, PollSettings, RetrySettings, RunSettings
+from batchcrew.config.webhooks import WebhookSettings
 from batchcrew.crew import spellings
 from batchcrew.jobfile import load_jobfile
 from batchcrew.jobfile.rows.formats import ROWS_SUFFIXES
@@ -72,6 +73,7 @@ def settings_of(table: str) -> list[Setting]:
         "auth": AuthSettings,
         "serve": ServeSettings,
         "accept": AcceptSettings,
+        "webhooks": WebhookSettings,
         "run": RunSettings,
         "retry": RetrySettings,
         "breaker": BreakerSettings,
@@ -83,9 +85,12 @@ def settings_of(table: str) -> list[Setting]:
 
 
 def table_text(table: str) -> str:
-    of = {"serve": " of `serve`", "accept": " of `accept`", "stop_after_failures": " of `stop_after_failures`"}.get(
-        table, ""
-    )
+    of = {
+        "serve": " of `serve`",
+        "accept": " of `accept`",
+        "webhooks": " of `webhooks`",
+        "stop_after_failures": " of `stop_after_failures`",
+    }.get(table, "")
     prefix = f"{table}." if table in {"auth", "retry", "breaker", "poll", "human"} else ""
     lines = [f"| key{of} | default | meaning |", "|---|---|---|"]
     for setting in settings_of(table):
@@ -99,7 +104,7 @@ def test_the_tables_of_settings_are_their_declarations() -> None:
     page = ROOT / "docs" / "job-file.md"
     pattern = re.compile(r"(<!-- settings: (\w+) -->\n).*?(\n<!-- end of settings -->)", re.DOTALL)
     text = page.read_text(encoding="utf-8")
-    assert len(pattern.findall(text)) == 10
+    assert len(pattern.findall(text)) == 11
     check_generated(page, pattern.sub(lambda match: match[1] + table_text(match[2]) + match[3], text))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from batchcrew.base.clock import Clock, from_text
 from batchcrew.engine.context import RunContext
+from batchcrew.engine.observe.announced import AnnouncedWatcher, TrustingWatcher
 from batchcrew.engine.observe.durations import Durations
 from batchcrew.engine.observe.learned import CrewDurations, LearnedSchedule, learns
 from batchcrew.engine.observe.polling import Budget, PollingWatcher, StatusRequests
@@ -15,11 +16,21 @@ from batchcrew.engine.observe.schedule import PollSchedule, Schedule, polled_by
 from batchcrew.engine.observe.settling import Settling
 from batchcrew.engine.observe.single_look import SingleLook
 from batchcrew.engine.observe.watcher import Watcher
+from batchcrew.engine.webhooks import Mailbox
 from batchcrew.model.attempt import Attempt
 
 if TYPE_CHECKING:
     from batchcrew.crew import CrewClient
 
+NET_TIMES = 1.5
+"""Where webhooks arrive, an execution is polled without one at this multiple of the 99 % duration,"""
+NET_SECONDS = 2.0
+"""and this much later; then each time its age has grown by NET_GROWTH."""
+NET_GROWTH = 0.5
+ENOUGH_EXECUTIONS = 10
+"""Executions of a crew from which on their 99 % duration says something."""
+DOUBT_GRACE_SECONDS = 5.0
+"""A kickoff in doubt waits this much longer than its execution may take: the webhook may be sent again."""
 UNSAVED = 50
 """Executions after which what was learned from them is saved."""
 
@@ -59,27 +70,63 @@ class Watchers:
         """Whether a run that is killed now would lose much of what it has learned."""
         return sum(crew.added for crew in self._crews.values()) >= UNSAVED
 
-    def watcher(self, attempt: Attempt, client: "CrewClient", *, resumed: bool) -> Watcher:
+    def doubt_seconds(self, attempt: Attempt) -> float:
+        """Return how long, after its intent, an attempt in doubt waits for a webhook."""
+        context = self._context
+        if context.webhooks is None:
+            return 0.0
+        if context.webhooks.settings.wait is not None:
+            return context.webhooks.settings.wait
+        durations = self._crew(attempt).durations
+        most = durations.quantile(0.99) if durations.count >= ENOUGH_EXECUTIONS else None
+        return context.settings.timeout if most is None else min(most + DOUBT_GRACE_SECONDS, context.settings.timeout)
+
+    def watcher(self, attempt: Attempt, client: "CrewClient", *, resumed: bool, box: Mailbox | None = None) -> Watcher:
         """Return the watcher of an attempt's execution.
 
         Args:
             client: of the server that runs the execution.
             resumed: an earlier run has kicked it off.
+            box: receives its webhooks; None: there are none.
         """
         context = self._context
         poll, clock, watch = context.settings.poll, context.clock, attempt.watch
         schedule = self._schedule(attempt, resumed=resumed)
         empty_since = None if watch is None or watch.empty_since is None else _moment(watch.empty_since, clock)
+        announced = box is not None and box.announced and context.single_pass
+        first_wait = 0.0 if announced else _first_wait(attempt, schedule, context, resumed=resumed)
         requests = StatusRequests(
             client,
             attempt.kickoff_id or "",
             schedule=schedule,
             settling=Settling(poll, context.rng, since=empty_since),
             clock=clock,
-            first_wait=_first_wait(attempt, schedule, context, resumed=resumed),
+            first_wait=first_wait,
             budget=self._budget(attempt),
         )
+        webhooks = context.webhooks
+        if webhooks is not None and box is not None:
+            if webhooks.settings.trust:
+                return TrustingWatcher(requests, box, clock, client, single_pass=context.single_pass)
+            if not context.single_pass:
+                address = self._address(attempt)
+                return AnnouncedWatcher(
+                    requests,
+                    box,
+                    clock,
+                    net=lambda: self._net(attempt) if webhooks.proven(address) else None,
+                    on_end=lambda announced: webhooks.ended(attempt, address, announced=announced),
+                )
+            if box.take_end() is not None:
+                webhooks.counts.used += 1
         return SingleLook(requests, clock) if context.single_pass else PollingWatcher(requests, clock)
+
+    def _net(self, attempt: Attempt) -> float:
+        """Return the seconds until an execution is polled without a webhook, where webhooks arrive."""
+        age = age_of(attempt, self._context.clock)
+        most = self._crew(attempt).durations.quantile(0.99)
+        first = self._context.settings.poll.max if most is None else NET_TIMES * most + NET_SECONDS
+        return first - age if first > age else max(self._context.settings.poll.max, NET_GROWTH * age)
 
     def _schedule(self, attempt: Attempt, *, resumed: bool) -> Schedule:
         context, watch = self._context, attempt.watch

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from batchcrew.crew import CrewClient
 
 
+_RAN = Execution(state=ExecutionState.RUNNING, word="")
 _RUNS = frozenset({ExecutionState.WAITING, ExecutionState.RUNNING, ExecutionState.WAITING_FOR_PERSON})
 
 
@@ -50,7 +51,7 @@ class StatusRequests:
         self._clock = clock
         self._first_wait = first_wait
         self._budget = budget
-        self._latest: Observation | None = None
+        self.latest: Observation | None = None
         self.sent = 0
         self.running_at: float | None = None
         """Monotonic moment at which the latest answer was requested that reported the execution as running."""
@@ -61,7 +62,7 @@ class StatusRequests:
         Args:
             within: seconds until the execution's deadline, when an answer is needed too.
         """
-        wait = self._first_wait if self._latest is None else self._wait_after(self._latest)
+        wait = self._first_wait if self.latest is None else self._wait_after(self.latest)
         return min(wait, within) if within > 0 else wait
 
     async def send(self) -> Observation:
@@ -83,8 +84,12 @@ class StatusRequests:
         if isinstance(answer, Execution) and answer.state in _RUNS:
             self.running_at = sent_at
         settling = isinstance(answer, Execution) and self.settling.is_open(answer, sent_at)
-        self._latest = Observation(answer, sent_at, settling, self.settling.completed)
-        return self._latest
+        self.latest = Observation(answer, sent_at, settling, self.settling.completed)
+        return self.latest
+
+    def ran_until(self, moment: float) -> None:
+        """Record that a webhook, which arrived at this monotonic moment, reports the end: it ran until about then."""
+        self._schedule.record(_RAN, moment)
 
     def _wait_after(self, latest: Observation) -> float:
         if latest.settling:

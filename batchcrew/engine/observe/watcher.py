@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from batchcrew.model.attempt import Progress
 from batchcrew.model.crew_answers import StatusAnswer
-from batchcrew.model.execution import Execution
+from batchcrew.model.execution import Execution, ExecutionState
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,25 @@ class NotDue:
     """UTC text: when the latest answer was requested that reported it as running."""
 
 
-Observed: TypeAlias = Observation | NotDue
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What webhooks report about an execution that runs: it is shown, and decides nothing."""
+
+    completed_tasks: int
+    current_task: str | None
+
+    def added_to(self, shown: Progress) -> Execution:
+        """Return the execution with this progress in addition to that of the latest poll."""
+        return Execution(
+            state=ExecutionState.RUNNING,
+            word=shown.status_word or "running",
+            current_task=self.current_task or shown.current_task,
+            completed_tasks=max(self.completed_tasks, shown.completed_tasks or 0),
+            total_tasks=shown.total_tasks,
+        )
+
+
+Observed: TypeAlias = Observation | NotDue | Reported
 
 
 class Watcher(Protocol):

@@ -30,7 +30,8 @@ a.state, a.id, j.id, j.job_id, coalesce(a.sent_crew, j.crew), a.number, j.charge
 coalesce(a.sent_inputs, j.inputs), j.meta, a.intended_at, a.kickoff_id, a.kicked_off_at, a.watch,
 a.attached, c.url, a.sent_inputs IS NOT NULL, j.state NOT IN ('open', 'waiting'), (
     SELECT coalesce(sum((julianday(coalesce(past.ended_at, :now_)) - julianday(past.since)) * 86400.0), 0.0)
-    FROM waits AS past WHERE past.attempt_id = a.id)
+    FROM waits AS past WHERE past.attempt_id = a.id),
+(SELECT r.webhooks IS NOT NULL FROM runs AS r WHERE r.id = a.run_id)
 """
 """What `attempt_of` reads; the parameter `now_` is the moment, UTC text."""
 ATTEMPT_FROM = """
@@ -60,6 +61,7 @@ def attempt_of(key: BatchKey, row: Sequence[Any]) -> Attempt:
         outdated=bool(row[15]),
         superseded=bool(row[16]),
         waited=max(0.0, row[17]),
+        webhooks=bool(row[18]),
     )
 
 
@@ -104,6 +106,11 @@ class AttemptReads(Reads):
             {"attempt": attempt_id, "now_": self._now_text()},
         )
         return None if row is None else attempt_of(key, row)
+
+    async def is_in_progress(self, attempt_id: str) -> bool:
+        """Return whether the attempt has not ended, also while its execution waits for human input."""
+        query = "SELECT 1 FROM attempts WHERE id = ? AND state IN ('intended', 'kicked_off')"
+        return await self._value(query, (attempt_id,)) is not None
 
     async def row_of(self, job_key: int) -> dict[str, Any]:
         """Return the columns of a job's row."""

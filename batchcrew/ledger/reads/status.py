@@ -7,7 +7,8 @@ import aiosqlite
 from batchcrew.base.clock import to_text
 from batchcrew.ledger import controlling
 from batchcrew.ledger.batch import BatchKey
-from batchcrew.ledger.fetch import rows
+from batchcrew.ledger.fetch import rows, value
+from batchcrew.ledger.json_text import decode_json
 from batchcrew.ledger.reads.attempts import in_progress
 from batchcrew.ledger.reads.base import Reads
 from batchcrew.ledger.reads.batches import batch_rows
@@ -23,6 +24,7 @@ from batchcrew.ledger.reads.totals import batch_totals
 from batchcrew.ledger.reads.waits import first_waiting
 from batchcrew.model.run import Counts
 from batchcrew.model.views import BatchLine, BatchStatus, BatchTotals, CrewSlots, DueRetries
+from batchcrew.model.webhook import WebhookCounts
 
 EARLIER_BATCHES = 7
 """Other batches of a job file that are searched for jobs that are left."""
@@ -50,6 +52,7 @@ class StatusReads(Reads):
                 slots=await _crew_slots(connection, key.id) if adaptive else (),
                 due_retries=await _due_retries(connection, key.id, to_text(self._clock.now())) if line.running else (),
                 control=control,
+                webhooks=await _webhook_counts(connection, key.id),
                 failing=await first_failing(connection, key.id, _SHOWN_JOBS),
                 failures=await failure_groups(connection, key.id, SHOWN_GROUPS),
                 duplicates=await first_duplicates(connection, key.id, SHOWN_DUPLICATES),
@@ -121,3 +124,13 @@ async def _due_retries(connection: aiosqlite.Connection, batch_id: int, now: str
         {"batch": batch_id, "now": now},
     )
     return tuple(DueRetries(crew=crew, retries=due, new_jobs=new) for crew, due, new in found)
+
+
+async def _webhook_counts(connection: aiosqlite.Connection, batch_id: int) -> WebhookCounts | None:
+    """Return the counts of the latest run's webhooks."""
+    text = await value(
+        connection,
+        "SELECT webhooks FROM runs WHERE batch_id = ? ORDER BY started_at DESC, rowid DESC LIMIT 1",
+        (batch_id,),
+    )
+    return None if text is None else WebhookCounts.of(decode_json(text))

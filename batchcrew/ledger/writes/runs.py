@@ -22,6 +22,7 @@ _CHANGE_CONCURRENCY = Statement(
 _POLLED_BY = Statement("UPDATE runs SET polled_by = ? WHERE id = ?")
 _SAVE_DURATIONS = Statement("INSERT OR REPLACE INTO crew_durations (address, state, saved_at) VALUES (?, ?, ?)")
 _SAVE_THROTTLE_STATE = Statement("INSERT OR REPLACE INTO paces (batch_id, crew, state, saved_at) VALUES (?, ?, ?, ?)")
+_SAVE_WEBHOOKS = Statement("UPDATE runs SET webhooks = ? WHERE id = ?", strict=False)
 _SAVE_WARNINGS = Statement(f"UPDATE batches SET {WARNINGS_COLUMN} = ? WHERE id = ?")
 _PASS_CANARY = Statement("UPDATE batches SET canary_passed = 1 WHERE id = ?")
 _CLOSE_RUN = Statement(
@@ -119,6 +120,13 @@ class RunWrites(Writes):
         """Record how a run ended; `cost` and `stop_detail` are texts as the summary shows them."""
         ended = (self._now(), kickoffs, cost, stopped, transitions.plain_text(stop_detail), exit_code, run_id)
         await self._writing.change((_CLOSE_RUN, [ended]))
+
+    def save_webhook_counts(self, run_id: str, counts: Mapping[str, int]) -> None:
+        """Record, with the next commit, how many webhooks a run has received, by what became of them.
+
+        Call it before the first kickoff that names webhooks, so that the next run waits for those of kickoffs in doubt.
+        """
+        self._writing.change_soon((_SAVE_WEBHOOKS, [(encode_json(counts), run_id)]))
 
     async def save_throttle_states(self, key: BatchKey, states: Mapping[str, Mapping[str, Any]]) -> None:
         """Save the state of the limits on each crew's kickoffs, for the next run; '' is the whole batch."""

@@ -16,6 +16,7 @@ from batchcrew.server.demo.execution import Record, report, simulate, view
 from batchcrew.server.demo.kickoff import demand
 from batchcrew.server.demo.review import Review
 from batchcrew.server.demo.store import Callbacks, DemoStore
+from batchcrew.server.demo.webhook_faults import WebhookFaults
 from batchcrew.server.demo.webhooks import Webhooks
 from batchcrew.server.dialects import DIALECTS
 from batchcrew.server.options import ServeOptions
@@ -56,7 +57,13 @@ class DemoExecutor:
         self._execution_time = Phases.of(options.execution_time)
         self._max_running = None if options.max_running is None else Phases.of(options.max_running)
         self._executions = DemoStore(options.state, now=now())
-        self._webhooks = Webhooks(DIALECTS[options.dialect], self._executions, now=now, sleep=sleep)
+        self._webhooks = Webhooks(
+            DIALECTS[options.dialect],
+            self._executions,
+            faults=WebhookFaults(options, random.Random(self._seed)),
+            now=now,
+            sleep=sleep,
+        )
 
     async def open(self) -> None:
         """Begin to send webhooks."""
@@ -96,7 +103,7 @@ class DemoExecutor:
             fails=outcome.fails,
             review=Review(pause_at=pause_at) if outcome.asks else None,
         )
-        callbacks = Callbacks(urls=wanted.urls, meta=wanted.meta) if wanted.urls else None
+        callbacks = Callbacks(urls=wanted.urls, meta=wanted.meta, events=wanted.events) if wanted.urls else None
         while not self._executions.add(
             record, work=wanted.work, turn=turn, key=key, job=wanted.job, callbacks=callbacks
         ):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from batchcrew.server.api.kickoff import Body, parse, refuse_missing
+from batchcrew.server.api.kickoff import BadBody, Body, parse, read_url, refuse_missing
 from batchcrew.server.demo import crew
 
 
@@ -19,6 +19,8 @@ class Kickoff:
     """Digest of the inputs."""
     meta: Mapping[str, Any] | None
     urls: Mapping[str, str]
+    events: tuple[str, ...]
+    """Names of the events that are sent to `urls["webhooks"]`."""
     job: str | None
 
 
@@ -39,4 +41,21 @@ def demand(body: Body) -> Kickoff:
     """
     refuse_missing(crew.missing_inputs(body.inputs))
     work = hashlib.sha256(json.dumps(body.inputs, sort_keys=True).encode()).digest()[:16]
-    return Kickoff(trip=crew.trip(body.inputs), work=work, meta=body.meta, urls=body.urls, job=body.job)
+    urls, events = dict(body.urls), _events(body.whole.get("webhooks"))
+    if events:
+        urls["webhooks"] = read_url("webhooks.url", body.whole["webhooks"].get("url"))
+    return Kickoff(trip=crew.trip(body.inputs), work=work, meta=body.meta, urls=urls, events=events, job=body.job)
+
+
+def _events(value: Any) -> tuple[str, ...]:
+    """Return the names of the events that a kickoff requests.
+
+    Raises:
+        BadBody: `webhooks` is not an object with a list of names.
+    """
+    if value is None:
+        return ()
+    names = value.get("events") if isinstance(value, dict) else None
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise BadBody("webhooks.events must be a list of names")
+    return tuple(dict.fromkeys(names))

@@ -66,6 +66,8 @@ class Callbacks:
 
     urls: Mapping[str, str]
     meta: Mapping[str, Any] | None
+    events: tuple[str, ...] = ()
+    """Names of the events that are sent to `urls["webhooks"]`."""
     sent: int = 0
     """How many of the calls were sent or given up, in their order."""
 
@@ -197,7 +199,8 @@ class DemoStore:
         ).fetchone()
         if row is None or row[0] is None:
             return None
-        return Callbacks(**json.loads(row[0]))
+        stored = json.loads(row[0])
+        return Callbacks(**stored | {"events": tuple(stored.get("events", ()))})
 
     def set_callbacks(self, kickoff_id: str, callbacks: Callbacks | None) -> None:
         """Set the webhooks that are not sent yet; None deletes them, and `meta`."""
@@ -233,7 +236,8 @@ class DemoStore:
 def _callbacks_text(callbacks: Callbacks | None) -> str | None:
     if callbacks is None:
         return None
-    return json.dumps({"urls": dict(callbacks.urls), "meta": callbacks.meta, "sent": callbacks.sent})
+    events = {"events": callbacks.events} if callbacks.events else {}  # earlier versions do not know it
+    return json.dumps({"urls": dict(callbacks.urls), "meta": callbacks.meta, "sent": callbacks.sent, **events})
 
 
 def _text(seconds: float) -> str:

@@ -3,19 +3,23 @@
 import json
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
 
 import aiohttp
 
 from batchcrew.server.demo import crew
 from batchcrew.server.demo.execution import Record, report, step_report, task_ends, task_report, view
 from batchcrew.server.demo.store import Callbacks, DemoStore
-from batchcrew.server.dialects.dialect_format import DialectFormat
+from batchcrew.server.demo.webhook_faults import Disturbance, Extra, WebhookFaults
+from batchcrew.server.dialects.dialect_format import DialectFormat, meta_field
 from batchcrew.server.webhook_sender import WebhookSender, post, redact_url
 
 LOG = logging.getLogger("batchcrew.server")
+Key: TypeAlias = tuple[str, int] | Extra
+"""The kickoff id and the number of failed tries, one for each execution with webhooks; or a disturbed webhook."""
 RETRY_WAITS = (0.5, 2.0, 5.0)
 """Seconds before each retry of a webhook; after the last one it is given up."""
 
@@ -31,21 +35,32 @@ class Call:
     """Its task, counted from 0; None is the crew's own."""
     thought: bool = False
     """True: a step of that task, False: its end."""
+    event: str | None = None
+    """Name of the event of the library that it reports."""
 
 
-def calls(record: Record, urls: Mapping[str, str]) -> list[Call]:
+def calls(record: Record, urls: Mapping[str, str], events: Sequence[str] = ()) -> list[Call]:
     """Return the webhooks that an execution sends to these URLs, in their order."""
     step_url, task_url, crew_url = (urls.get(f"{kind}WebhookUrl") for kind in ("step", "task", "crew"))
     ends = task_ends(record)
     found: list[Call] = []
+    stream = urls.get("webhooks")
     begins = record.started
+
+    def add_event(name: str, at: float, task: int | None) -> None:
+        if stream and name in events:
+            found.append(Call(at, stream, task, event=name))
+
     for number, end in enumerate([*ends, record.ends][: len(crew.TASKS)]):
+        add_event("task_started", begins, number)
         if step_url:
             done = record.review.pause_at if record.review is not None and number == 0 else end
             found.append(Call((begins + done) / 2, step_url, number, thought=True))
         if task_url and number < len(ends):
             found.append(Call(end, task_url, number))
+        add_event("task_completed" if number < len(ends) else "task_failed", end, number)
         begins = end
+    add_event("crew_kickoff_failed" if record.fails else "crew_kickoff_completed", record.ends, None)
     if crew_url:
         found.append(Call(record.ends, crew_url))
     return found
@@ -55,6 +70,7 @@ class Webhooks:
     """Sends the webhooks that kickoffs requested; those of one execution in their order.
 
     Args:
+        faults: webhooks that go wrong on purpose.
         now: returns seconds since the epoch.
         sleep: waits until a webhook is due.
     """
@@ -64,14 +80,15 @@ class Webhooks:
         dialect_format: DialectFormat,
         executions: DemoStore,
         *,
+        faults: WebhookFaults,
         now: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
+        self._faults = faults
         self._format = dialect_format
         self._executions = executions
         self._now = now
-        self._sender = WebhookSender(self._deliver, now=now, sleep=sleep)
-        """A key is the kickoff id and the number of failed tries: one for each execution with webhooks."""
+        self._sender = WebhookSender[Key](self._deliver, now=now, sleep=sleep)
 
     def start(self) -> None:
         """Begin to send, first the webhooks that an earlier server with the same state file left."""
@@ -81,7 +98,7 @@ class Webhooks:
 
     def add(self, record: Record, callbacks: Callbacks) -> None:
         """Send webhooks as the tasks and the crew of an execution end."""
-        found = calls(record, callbacks.urls)
+        found = calls(record, callbacks.urls, callbacks.events)
         if found:
             self._send_at((record.kickoff_id, 0), found[0].at)
         else:
@@ -109,22 +126,29 @@ class Webhooks:
         record, callbacks = self._executions.get(kickoff_id), self._executions.callbacks(kickoff_id)
         if record is None or callbacks is None:
             return
-        left = calls(record, callbacks.urls)[callbacks.sent :]
+        left = calls(record, callbacks.urls, callbacks.events)[callbacks.sent :]
         if left:
             self._send_at((kickoff_id, 0), left[0].at)
         else:
             self._executions.set_callbacks(kickoff_id, None)
 
-    async def _deliver(self, session: aiohttp.ClientSession, key: tuple[str, int]) -> None:
+    async def _deliver(self, session: aiohttp.ClientSession, key: Key) -> None:
+        if isinstance(key, Extra):
+            await post(session, key.url, key.body)
+            return
         kickoff_id, tries = key
         record, callbacks = self._executions.get(kickoff_id), self._executions.callbacks(kickoff_id)
         if record is None or callbacks is None:
             return
-        left = calls(record, callbacks.urls)[callbacks.sent :]
+        left = calls(record, callbacks.urls, callbacks.events)[callbacks.sent :]
         if not left or left[0].at > self._now():  # it was resumed meanwhile, with other URLs
             return
         call = left[0]
-        problem = await post(session, call.url, json.dumps(self._body(record, call, callbacks.meta)).encode())
+        body = json.dumps(self._body(record, call, callbacks.meta)).encode()
+        disturbed = Disturbance() if tries else self._faults.next(call.url, body)
+        for extra in disturbed.extras:
+            self._sender.add(extra, self._now() + extra.delay)
+        problem = await post(session, call.url, body) if disturbed.sent else None
         if problem and tries < len(RETRY_WAITS):
             self._sender.add((kickoff_id, tries + 1), self._now() + RETRY_WAITS[tries])
             return
@@ -136,8 +160,23 @@ class Webhooks:
     def _body(self, record: Record, call: Call, meta: Mapping[str, Any] | None) -> dict[str, Any]:
         seen = view(record, max(call.at, self._now()))
         shown = report(seen)
+        if call.event is not None:
+            return self._event(record, call, meta)
         if call.task is None:
             return self._format.crew_webhook(shown, meta)
         if call.thought:
             return self._format.step_webhook(shown, step_report(crew.TASKS[call.task]), meta)
         return self._format.task_webhook(shown, task_report(seen.task(call.task)), meta)
+
+    def _event(self, record: Record, call: Call, meta: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return a webhook of the event stream, with one event."""
+        data = {} if call.task is None else {"task_name": crew.TASKS[call.task].task_id}
+        event = {
+            "id": f"{record.kickoff_id}-{call.event}-{call.task}",
+            "execution_id": record.kickoff_id,
+            "timestamp": datetime.fromtimestamp(call.at, UTC).isoformat(),
+            "type": call.event,
+            "data": data,
+            **meta_field(meta),
+        }
+        return {"events": [event]}

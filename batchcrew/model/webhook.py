@@ -1,0 +1,75 @@
+"""A webhook of a crew, as far as it was understood, and how many of them came."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """What a webhook reports about an attempt whose token it carries."""
+
+    attempt_id: str
+    kickoff_id: str | None = None
+    names: str | None = None
+    """The attempt that its `meta` names; None if it has no such `meta`."""
+    ended: bool = False
+    """It reports that the execution has ended."""
+    task: str | None = None
+    """Name of a task that has ended."""
+    current_task: str | None = None
+    """Name of a task that has begun."""
+    body: str = ""
+    """As it came; only that of an execution's end. Its result counts only where webhooks are trusted."""
+
+    @property
+    def contradicts_itself(self) -> bool:
+        """Whether its `meta` names another attempt than its token."""
+        return self.names is not None and self.names != self.attempt_id
+
+
+@dataclass(slots=True)
+class WebhookCounts:
+    """The number of webhooks of a run, by what became of them."""
+
+    received: int = 0
+    """All with a valid token."""
+    used: int = 0
+    """Those that brought a poll forward, or whose result counted."""
+    progress: int = 0
+    """Those that showed progress."""
+    repeated: int = 0
+    late: int = 0
+    """Those for attempts that had ended, or that this run does not have."""
+    mismatched: int = 0
+    """Those that name another attempt or execution than their token."""
+    malformed: int = 0
+    oversized: int = 0
+    forged: int = 0
+    """Those without a valid token."""
+    dropped: int = 0
+    """Those that came faster than they could be read."""
+    found_again: int = 0
+    """Kickoffs in doubt that a webhook has found again."""
+
+    def as_dict(self) -> dict[str, int]:
+        """Return the counts by name."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
+    @classmethod
+    def of(cls, counts: Mapping[str, int]) -> "WebhookCounts":
+        """Return the counts that `as_dict` returned."""
+        known = {each.name for each in fields(cls)}
+        return cls(**{name: int(number) for name, number in counts.items() if name in known})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookUrls:
+    """What the URLs of webhooks are made of, for one batch."""
+
+    base: str
+    """URL at which crews reach batchcrew, without a slash at its end."""
+    secret: bytes = field(repr=False)
+    """Of the batch; the tokens are derived from it."""
+    tasks: bool = False
+    steps: bool = False
+    events: tuple[str, ...] = ()
