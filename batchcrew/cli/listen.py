@@ -55,7 +55,9 @@ async def _listen(name: str, ledger: Path | None, address: str | None) -> Webhoo
     else:
         place = await asyncio.to_thread(_found_ledger) if ledger is None else ledger
     request = ListenRequest(
-        ledger=existing(place), batch=batch, settings=with_options(settings, listen=address, url=None)
+        ledger=await asyncio.to_thread(existing, place),
+        batch=batch,
+        settings=with_options(settings, listen=address, url=None),
     )
     handle_in_loop(lambda number: stopped.set())
     return await listen(request, stopped, clock=clock, started=lambda url: say(f"listening for webhooks on {url}"))

@@ -209,7 +209,7 @@ class AttemptTask:
         left = wait - age_of(self.attempt, context.clock)
         if left > 0 and context.webhooks is not None and context.webhooks.first_in_doubt():
             waits = f"waits up to {format_duration(wait)} for its webhook, then `delivery` decides"
-            context.warn(f"job {self.attempt.job_id}: kickoff in doubt ({reason}); batchcrew {waits}", lasting=True)
+            context.warn(f"job {self.attempt.job_id}: kickoff in doubt ({reason}); it {waits}", lasting=True)
         kickoff_id = await box.kickoff_id(0.0 if context.single_pass else left)
         if kickoff_id is not None and not self.lane.client.is_secret(kickoff_id):
             box.counts.found_again += 1

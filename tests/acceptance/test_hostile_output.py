@@ -168,7 +168,8 @@ def test_every_command_with_hostile_arguments(call: Caller, ledger: Path) -> Non
             if name == "delete":
                 arguments = ["--yes", *arguments]
             code, output = call(name, *([] if number == 0 and name != "serve" else arguments))
-            check(output, (name, arguments))
+            if (name, code) != ("export", 0):  # an export has the values as they are
+                check(output, (name, arguments))
             codes.add(code)
             assert code != 70 or "is not a database" in output, output  # --ledger may name what `export` wrote
     assert {0, 2} <= codes
