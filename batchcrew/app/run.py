@@ -183,15 +183,20 @@ async def _continue(
         if not request.once or (result.run_id is not None and not result.counts.left):  # ticks are called often
             number, job_ids = await ledger.without_output(batch)
             result = replace(result, without_output=number, without_output_jobs=job_ids)
-        return replace(
-            result,
-            failing=await ledger.failing(batch),
-            failures=await ledger.failure_groups(batch, SHOWN_GROUPS),
-            duplicates=await ledger.duplicates(batch),
-            unanswered=await ledger.unanswered(batch),
-            unsure=await ledger.unsure_count(batch),
-            wall_seconds=environment.clock.monotonic() - began,
-        )
+        return await _with_findings(result, ledger, batch, seconds=environment.clock.monotonic() - began)
+
+
+async def _with_findings(result: RunResult, ledger: Ledger, batch: BatchKey, *, seconds: float) -> RunResult:
+    """Return the result with what the ledger says about the jobs; the run took this many seconds."""
+    return replace(
+        result,
+        failing=await ledger.failing(batch),
+        failures=await ledger.failure_groups(batch, SHOWN_GROUPS),
+        duplicates=await ledger.duplicates(batch),
+        unanswered=await ledger.unanswered(batch),
+        unsure=await ledger.unsure_count(batch),
+        wall_seconds=seconds,
+    )
 
 
 async def _set_values(
@@ -312,9 +317,8 @@ async def _run_with(
         prices=price_texts(jobfile.crews),
     )
     if webhooks is not None:
-        webhooks.counts.found_again += 0 if result.webhooks is None else result.webhooks.found_again
-        webhooks.record = partial(ledger.save_webhook_counts, run_id)
-        webhooks.record(webhooks.counts.as_dict())
+        found_again = 0 if result.webhooks is None else result.webhooks.found_again
+        webhooks.start_counting(partial(ledger.save_webhook_counts, run_id), found_again=found_again)
     if ledger.recovered:
         environment.warn(f"{_ids(ledger.recovered)} from the spill file; the executions are resumed")
     await ledger.reserve_spill(batch, crews.settings.most_in_progress)
@@ -334,14 +338,12 @@ async def _run_with(
     before = result.counts
     result = run_ended(result, run_id, engine, await ledger.counts(batch), environment.stop)
     stopped = result.stopped.value if result.stopped else None
-    prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
+    prices, waits = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}, StopReason.WAITING
     result = replace(
         result,
         cost=cost(prices, engine.by_crew, engine.by_crew + engine.in_doubt),
         crew_ended=any(isinstance(crew, ServedCrew) for crew in jobfile.crews.values()),
-        repeated=(request.once or result.stopped is StopReason.WAITING)
-        and stopped == stopped_before
-        and result.counts == before,
+        repeated=(request.once or result.stopped is waits) and stopped == stopped_before and result.counts == before,
     )
     await ledger.close_run(
         run_id,

@@ -218,6 +218,16 @@ class Webhooks:
         if box.announced and not announced:
             self._observe(Announced(box.attempt))
 
+    def start_counting(self, record: Callable[[Mapping[str, int]], None], *, found_again: int) -> None:
+        """Record the counts with this function from now on, as the run has its id.
+
+        Args:
+            found_again: jobs on hold whose executions stored webhooks have named, before the run had its id.
+        """
+        self.record = record
+        self.counts.found_again += found_again
+        self.record(self.counts.as_dict())
+
     def record_counts(self) -> None:
         """Record the counts if they have changed."""
         counts = self.counts.as_dict()

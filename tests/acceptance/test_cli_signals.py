@@ -27,6 +27,8 @@ from cli_process import (
 )
 from held_crew import HeldCrew
 
+pytestmark = pytest.mark.crash  # starts many processes
+
 SIGNALS = pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name
 )
@@ -69,7 +71,6 @@ def test_the_second_signal_ends_the_run_at_once_with_a_consistent_ledger(folder:
     assert_whole(folder, held)
 
 
-@pytest.mark.crash
 def test_the_second_signal_ends_also_while_another_program_holds_the_ledger(folder: Path, held: HeldCrew) -> None:
     run = running(folder, held, "--drain")
     other = sqlite3.connect(folder / "results" / "batchcrew.db", isolation_level=None, timeout=LONGEST_SECONDS)
@@ -163,7 +164,6 @@ POINTS = {
 }
 
 
-@pytest.mark.crash
 @pytest.mark.parametrize("name", POINTS)
 def test_a_signal_at_this_point_of_a_run(finished: Path, name: str) -> None:
     """No job is left, so a signal during the work stops nothing: exit 0, and the summary is complete."""
@@ -213,7 +213,6 @@ def test_a_signal_at_any_call_of_a_reading_command(finished: Path, arguments: tu
     assert interrupted_at(finished, points, arguments)[3] > 0
 
 
-@pytest.mark.crash
 @pytest.mark.parametrize("arguments", READING, ids=lambda arguments: arguments[0])
 def test_a_signal_at_many_calls_of_a_reading_command(finished: Path, arguments: tuple[str, ...]) -> None:
     """Among them are those where the loop opens and closes the ledger and then ends itself."""
@@ -254,7 +253,6 @@ def test_a_signal_where_python_swallows_it_ends_the_command(tmp_path: Path) -> N
     assert (ended.returncode, ended.stdout, ended.stderr) == (3, "", INTERRUPTED.format("SIGTERM") + "\n")
 
 
-@pytest.mark.crash
 def test_a_signal_at_any_call_of_a_run(finished: Path) -> None:
     for calls in (100, 1_000, 5_000, 20_000, 60_000, 90_000, 110_000):
         ended = driven_fresh(finished, f"call:{calls}", signal.SIGTERM, "run", "jobs.yaml", "--json")

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from cli_process import JOB_FILE, Crew, ProcessOptions, call, call_fresh, call_with, environment, write_trips
 
+pytestmark = pytest.mark.crash  # starts many processes
+
 READING = (
     ("--help",),
     ("--version",),

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from cli_process import TOKEN, ProcessOptions, call, call_with, environment
 
+pytestmark = pytest.mark.crash  # starts many processes
+
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\u202e\x9b5n"
 HARMFUL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 JOB_FILE = """

@@ -26,6 +26,8 @@ from cli_process import (
 )
 from held_crew import HeldCrew
 
+pytestmark = pytest.mark.crash  # starts many processes
+
 JOBS = 30
 PROMISE = "the next run resumes the executions in progress"
 
@@ -46,10 +48,10 @@ def crew(folder: Path) -> Iterator[Crew]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 400 KiB: the ledger's schema and the spill file fit, the answers do not."""
+    """A file system of 480 KiB: the ledger's schema and the spill file fit, the answers do not."""
     place = tmp_path / "disk"
     place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(place)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=480k", "tmpfs", str(place)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
         if os.environ.get("CI"):
             pytest.fail("CI must be able to mount a small disk (root, in its sandbox)")
@@ -88,7 +90,7 @@ def test_a_full_disk(folder: Path, crew: Crew, small_disk: Path) -> None:
 
 def test_a_backup_to_a_full_disk_names_the_copy(folder: Path, crew: Crew, small_disk: Path) -> None:
     assert call(folder, "run", "jobs.yaml", "--limit", "4").returncode == 3
-    (small_disk / "others").write_bytes(bytes(250 * 1024))
+    (small_disk / "others").write_bytes(bytes(330 * 1024))
     ended = call(folder, "backup", str(small_disk / "copy.db"))
     assert (ended.returncode, str(small_disk / "copy.db") in ended.stderr) == (2, True), ended.stderr
     assert [path.name for path in small_disk.iterdir()] == ["others"]
@@ -146,7 +148,6 @@ def locked(folder: Path, held: HeldCrew, *options: str) -> tuple[Process, sqlite
     return run, other
 
 
-@pytest.mark.crash  # waits 15 s
 def test_a_ledger_that_another_program_holds_for_20_seconds(folder: Path, held: HeldCrew) -> None:
     run, other = locked(folder, held)
     _, said = run.communicate()

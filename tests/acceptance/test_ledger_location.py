@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from cli_process import JOB_FILE, TOKEN, Crew, call, write_trips
 
+pytestmark = pytest.mark.crash  # starts many processes
+
 LEDGER = Path("results") / "batchcrew.db"
 TAKEN_OVER = "it now belongs to"
 DATED = JOB_FILE.replace("\ncrew:", "\nbatch: night-{{date}}\ncrew:")

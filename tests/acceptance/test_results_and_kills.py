@@ -10,6 +10,8 @@ import pytest
 from cli_process import TOKEN, ProcessOptions, call, call_with
 from shapes_crew import ShapesCrew
 
+pytestmark = pytest.mark.crash  # starts many processes
+
 DRIVER = ProcessOptions(script=Path(__file__).with_name("crash_driver.py"))
 JOB_FILE = """
 crew: {{url: "{url}/{shape}", token: "${{CREW_TOKEN}}", sync: {sync}}}

@@ -9,6 +9,8 @@ import pytest
 from cli_process import call
 from plain_crew import PlainCrew
 
+pytestmark = pytest.mark.crash  # starts many processes
+
 JOB_FILE = """
 crew: {{url: "{url}", token: t}}
 run: {{poll: {{initial: 10ms, max: 50ms}}, retry: {{attempts: 1}}}}
@@ -146,7 +148,6 @@ def test_failed_and_pending_jobs_that_changed_run_with_their_new_inputs(tmp_path
     assert states == {"a": "succeeded", "b": "failed", "c": "succeeded"}
 
 
-@pytest.mark.crash
 def test_rows_with_ids_never_need_consent_for_being_replaced(tmp_path: Path, crew: PlainCrew) -> None:
     write(tmp_path, crew, "id,topic\n" + "".join(f"a{n},cats {n}\n" for n in range(12)))
     run(tmp_path)
