@@ -19,9 +19,9 @@ demo-reset: $(VENV)/installed
 	@echo "$(BIN)/batchcrew delete demo --yes"
 	@test ! -e results/batchcrew.db || $(BIN)/batchcrew delete demo --yes || [ $$? -eq 2 ]
 
-# About a minute and a half on two cores. There are more processes than cores because many tests wait.
+# A bit more than a minute on two cores. There are more processes than cores because many tests wait.
 test: $(VENV)/installed-tests
-	$(BIN)/pytest -n 5 --dist worksteal $(NOT_HERE)
+	$(BIN)/pytest -n 4 --dist worksteal $(NOT_HERE)
 
 # The tests of `make test`, with the branches that they take, also in the programs that they start; twice the time.
 coverage: $(VENV)/installed-tests

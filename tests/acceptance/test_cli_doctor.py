@@ -13,6 +13,8 @@ from cli_process import TOKEN, call, call_fresh, read_until, start
 from held_crew import HeldCrew
 from plain_crew import PlainCrew
 
+pytestmark = pytest.mark.crash  # takes long
+
 GIVEN = [word for name in ("budget", "interests", "duration", "age") for word in ("--input", f"{name}=1")]
 
 
@@ -72,7 +74,6 @@ def test_the_execution_of_doctor_is_adopted_by_its_job(folder: Path, held: HeldC
     assert held.stats()["max_kickoffs_per_job"] == 1
 
 
-@pytest.mark.crash  # a new interpreter, only to save the time of `make test`
 @pytest.mark.parametrize(("answer", "code", "kickoffs"), [("n", 2, 0), ("y", 0, 1)])
 def test_consent_is_requested_at_a_terminal(
     folder: Path, held: HeldCrew, answer: str, code: int, kickoffs: int

@@ -20,6 +20,8 @@ from batchcrew.app.judge import judge as judge_batch
 from batchcrew.app.wiring import Source
 from batchcrew.base.clock import SystemClock
 
+pytestmark = pytest.mark.crash  # takes long
+
 JOB_FILE = """
 crew: {{url: "{url}", token: t}}
 {accept}
@@ -229,7 +231,6 @@ def test_answers_that_look_like_none_are_shown(tmp_path: Path) -> None:
         assert "looks like: no answer" in call(tmp_path, "show", "l", "b").stdout
 
 
-@pytest.mark.crash  # seconds of many and of large answers
 @pytest.mark.parametrize(("number", "size"), [(4000, 20_000), (20, 4_000_000)])
 def test_memory_does_not_grow_with_the_answers(tmp_path: Path, crew: TopicCrew, number: int, size: int) -> None:
     """Of 80 MB in many answers, or in large ones, less than 8 MB are in memory at a time."""

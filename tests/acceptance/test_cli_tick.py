@@ -10,6 +10,8 @@ import pytest
 from cli_process import JOB_FILE, Crew, call, start, write_trips
 from held_crew import HeldCrew
 
+pytestmark = pytest.mark.crash  # takes long
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -158,7 +160,6 @@ def test_a_crew_that_is_served_for_a_run_is_none_for_a_tick(folder: Path) -> Non
     assert "`batchcrew run jobs.yaml --delimiter ';' --ledger 'our own.db'`" in dated.stderr
 
 
-@pytest.mark.crash  # waits 10 s
 def test_a_tick_does_not_wait_for_a_server_that_never_answers(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=50) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"

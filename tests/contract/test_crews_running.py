@@ -17,6 +17,8 @@ from batchcrew.server import CrewOptions, ServeOptions
 from batchcrew.server.api import app
 from batchcrew.server.workers import processes
 
+pytestmark = pytest.mark.crash  # takes long
+
 
 async def test_a_kickoff_and_its_end(tmp_path: Path) -> None:
     async with crew_stage(tmp_path) as on:

@@ -19,6 +19,8 @@ from batchcrew.model.job import JobState, Location
 from batchcrew.model.run import StopReason
 from batchcrew.server import CrewServer
 
+pytestmark = pytest.mark.crash  # takes long
+
 ONCE = RetrySettings(attempts=1)
 
 

@@ -16,6 +16,8 @@ from batchcrew.model.run import StopReason
 from batchcrew.server import CrewServer, Spread
 from batchcrew.server.faults import Fault, Route
 
+pytestmark = pytest.mark.crash  # takes long
+
 How = Literal["run", "ticks", "a run that begins after the deadline"]
 HOWS: tuple[How, ...] = ("run", "ticks", "a run that begins after the deadline")
 AT_ONCE = Spread(0.0)

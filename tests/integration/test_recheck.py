@@ -34,6 +34,8 @@ from batchcrew.reports.rechecks import Finding, Look, RecheckResult
 from batchcrew.server import CrewServer, Spread
 from batchcrew.server.faults import Fault
 
+pytestmark = pytest.mark.crash  # takes long
+
 RUNNING = Fault(status=200, body='{"status": "running"}')
 NOT_FOUND = Fault(status=404, body='{"error": "not found"}')
 CANCELLED = Fault(status=200, body='{"status": "cancelled"}')
