@@ -14,11 +14,13 @@ from pathlib import Path
 
 from batchcrew.app.answer_sheet import Entry, check_known, read_sheet
 from batchcrew.app.webhook_extras import kickoff_extras
+from batchcrew.app.webhooks import resume_urls
 from batchcrew.app.wiring import Source, open_crews, open_former
 from batchcrew.base.clock import Clock, to_text
 from batchcrew.base.errors import BatchBusy, CrewUnusable, UsageError, first_error
 from batchcrew.config.crews import ServedCrew
 from batchcrew.crew import CrewClient
+from batchcrew.crew.extras import combined
 from batchcrew.engine import Stop
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
@@ -136,8 +138,9 @@ class _Answering:
             self.former = await stack.enter_async_context(
                 open_former(jobfile, known, concurrency=AT_ONCE, clock=context.clock, warn=context.warn)
             )
+        webhooks = await resume_urls(self.jobfile.webhooks, self.ledger, self.request.batch)
         for client in (*self.clients.values(), *self.former.values()):
-            client.extras = kickoff_extras(self.jobfile.run)
+            client.extras = combined(kickoff_extras(self.jobfile.run), webhooks)
 
     async def settle_earlier(self) -> None:
         """Settle the decisions that a killed call may have sent."""

@@ -11,9 +11,11 @@ from pydantic import ValidationError
 from batchcrew.base.errors import LedgerError, UsageError
 from batchcrew.config.crews import CrewSettings, RemoteCrew
 from batchcrew.config.webhooks import WebhookSettings
+from batchcrew.crew.extras import KickoffExtras, no_extras
+from batchcrew.crew.webhook_urls import webhook_fields
 from batchcrew.engine import RunEnvironment, Webhooks
 from batchcrew.ledger import BatchKey, Ledger
-from batchcrew.model.webhook import Webhook
+from batchcrew.model.webhook import Webhook, WebhookUrls
 
 SECRET_BYTES = 32
 INBOX_SECONDS = 1.0
@@ -89,6 +91,23 @@ async def open_webhooks(
             task = asyncio.create_task(inbox.read_often(environment), name="webhook inbox")
             stack.push_async_callback(_end, task)
         yield webhooks
+
+
+async def resume_urls(settings: WebhookSettings, ledger: Ledger, batch: BatchKey) -> KickoffExtras:
+    """Return the URLs of webhooks that `/resume` repeats, by attempt: crews forget them when an execution is resumed.
+
+    A port that only a run knows (`listen: …:0` without `public_url`) cannot be named.
+    """
+    if not settings.named or (settings.public_url is None and (settings.address is None or settings.address.port == 0)):
+        return no_extras
+    urls = WebhookUrls(
+        base=_base_of_ticks(settings),
+        secret=await ledger.webhook_secret(batch, secrets.token_bytes(SECRET_BYTES)),
+        tasks=settings.tasks,
+        steps=settings.steps,
+        events=settings.events,
+    )
+    return lambda attempt_id: webhook_fields(urls, attempt_id)
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

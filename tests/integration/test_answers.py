@@ -1,7 +1,7 @@
 """Decisions whose answer is lost or refused: what is sent again, what is put on hold, what is skipped."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,10 +17,12 @@ from batchcrew.app.run import RunRequest, run_batch
 from batchcrew.app.wiring import Source
 from batchcrew.base.clock import SystemClock
 from batchcrew.base.errors import CrewUnusable
+from batchcrew.crew import CrewClient
 from batchcrew.engine import RunEnvironment, Stop
 from batchcrew.ledger import Ledger
 from batchcrew.model import exit_codes
 from batchcrew.model.answers import Answered, AnswerResult, Finding
+from batchcrew.model.attempt import Attempt
 from batchcrew.model.waits import Decision, Wait
 from batchcrew.server import CrewServer
 
@@ -82,11 +84,11 @@ class Waiting:
 
 
 @asynccontextmanager
-async def waiting(folder: Path, *resume: Any) -> AsyncIterator[Waiting]:
+async def waiting(folder: Path, *resume: Any, more: str = "") -> AsyncIterator[Waiting]:
     script = Faults(resume=resume)
     async with CrewServer(serving(human_rate=1.0), faults=script) as server:
         text = JOBS.format(url=server.url, token=server.token)
-        (folder / "jobs.yaml").write_text(text, encoding="utf-8")
+        (folder / "jobs.yaml").write_text(text + more, encoding="utf-8")
         made = Waiting(folder, server)
         assert await made.run() == 3
         yield made
@@ -162,3 +164,26 @@ async def test_another_task_is_refused_and_what_was_answered_elsewhere_is_skippe
     async with waiting(tmp_path) as made:
         await made.answer(APPROVE, task_id="planning_task")
         assert (made.findings, made.taken) == ([Finding.REFUSED], 0)
+
+
+async def test_resume_repeats_the_webhook_urls_of_the_kickoff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The crew forgets them when it is resumed."""
+    named: list[Mapping[str, Any]] = []
+    kickoff, resume = CrewClient.kickoff, CrewClient.resume
+
+    async def kick_off(self: CrewClient, attempt: Attempt, **fields: Any) -> Any:
+        named.append(fields["webhooks"])
+        return await kickoff(self, attempt, **fields)
+
+    async def resumed(self: CrewClient, attempt: Attempt, task_id: str, decision: Decision) -> Any:
+        named.append(self.extras(attempt.attempt_id))
+        return await resume(self, attempt, task_id, decision)
+
+    monkeypatch.setattr(CrewClient, "kickoff", kick_off)
+    monkeypatch.setattr(CrewClient, "resume", resumed)
+    webhooks = 'webhooks: {listen: "127.0.0.1:0", public_url: "http://127.0.0.1:9/hooks", tasks: true}\n'
+    async with waiting(tmp_path, more=webhooks) as made:
+        await made.answer(APPROVE)
+        assert made.findings == [Finding.ANSWERED]
+    assert named[0].keys() == {"crewWebhookUrl", "taskWebhookUrl"}
+    assert named[1] == named[0]
