@@ -169,13 +169,8 @@ def _outcome(last: Execution) -> list[Diagnosis]:
         return [problem("result", "the crew does not know its own kickoff_id", "batchcrew cannot follow executions")]
     if last.state is ExecutionState.WAITING_FOR_PERSON:
         text = f"the execution waits for human input ({last.word!r})"
-        return [
-            warning(
-                "result",
-                text,
-                "executions of this crew need answers (`batchcrew inbox`, `batchcrew answer`), or a crew without human input",
-            )
-        ]
+        fix = "its executions need answers (`batchcrew inbox`, `batchcrew answer`), or a crew without human input"
+        return [warning("result", text, fix)]
     if last.state is not ExecutionState.SUCCEEDED:
         return []
     if not last.has_output:
