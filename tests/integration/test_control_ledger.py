@@ -7,8 +7,10 @@ from pathlib import Path
 from manual_clock import ManualClock
 
 from batchcrew.base.clock import to_text
+from batchcrew.engine import retry
 from batchcrew.ledger import BatchKey, Ledger
 from batchcrew.model.control import Given
+from batchcrew.model.execution import Question
 from batchcrew.model.job import Job, JobState, Location
 
 
@@ -33,8 +35,6 @@ async def test_a_job_that_is_cancelled_while_it_waits_for_its_retry_is_not_claim
         done = await ledger.cancel(key, ["j0"], ledger.given("a@b", None))
         assert (done.pending, done.in_progress) == (0, (claimed[0].job_key,))
         assert [job for job, _ in await ledger.let_go(key, [claimed[0].job_key])] == [claimed[0].job_key]
-        from batchcrew.engine import retry
-
         await ledger.ended(claimed[0], retry.rejected("busy"))
         assert await ledger.next_start(key, "default") == ""  # of the other job
         again = (await ledger.claim(key, run, crew="default", limit=5)).attempts
@@ -51,12 +51,29 @@ async def test_a_request_for_a_job_that_has_ended_does_not_cancel_its_retry(tmp_
         run = await run_of(ledger, key)
         claimed = (await ledger.claim(key, run, crew="default", limit=1)).attempts
         await ledger.cancel(key, [], ledger.given("a@b", None))
-        from batchcrew.engine import retry
-
         await ledger.ended(claimed[0], retry.rejected("wrong inputs", for_good=True))
         assert await ledger.retry(key, states=[JobState.FAILED]) == 1
         await ledger.let_go(key)
         assert (await ledger.counts(key)).pending == 1
+
+
+async def test_a_waiting_job_is_cancelled_and_leaves_the_inbox(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with Ledger(tmp_path / "l.db", clock=clock) as ledger:
+        key = await batch_of(ledger, 2)
+        run = await run_of(ledger, key)
+        for attempt in (await ledger.claim(key, run, crew="default", limit=2)).attempts:
+            await ledger.kicked_off(attempt, f"k-{attempt.job_id}")
+            await ledger.wait_began(
+                attempt.attempt_id, Question(task_id="t"), requested_at=clock.now(), next_poll=clock.now()
+            )
+        done = await ledger.cancel(key, ["j0"], ledger.given("a@b", None))
+        assert (done.pending, len(done.in_progress)) == (0, 1)
+        assert await ledger.let_go(key) == []  # no run watches it
+        counts = await ledger.counts(key)
+        assert (counts.cancelled, counts.waiting) == (1, 1)
+        assert await ledger.wait_of_job(key, "j0") is None
+        assert await ledger.wait_of_job(key, "j1") is not None
 
 
 async def test_the_clocks_of_operators_decide_nothing(tmp_path: Path) -> None:
