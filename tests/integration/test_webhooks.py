@@ -12,6 +12,7 @@ from batchcrew.app.listen import ListenRequest, listen
 from batchcrew.base.clock import SystemClock
 from batchcrew.config.settings import PollSettings, RetrySettings
 from batchcrew.config.webhooks import WebhookSettings
+from batchcrew.ledger import Ledger
 from batchcrew.model.events import KickedOff, Warned
 from batchcrew.model.job import JobState
 from batchcrew.server import CrewServer, Spread
@@ -190,8 +191,6 @@ async def test_a_held_job_is_resumed_when_its_webhook_comes_late(tmp_path: Path)
 
 
 async def stored(made: Bench) -> list[object]:
-    from batchcrew.ledger import Ledger
-
     async with Ledger(made.path, clock=made.clock) as ledger:
         key = await ledger.batch("b")
         assert key is not None
