@@ -5,9 +5,11 @@ python tests/acceptance/kill_storm.py --kills 100 --jobs 500 --delivery at_most_
 
 import argparse
 import asyncio
+import contextlib
 import json
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -84,6 +86,8 @@ class Storm:
     held: int
     lost: int
     possible_duplicates: int
+    doubts: int
+    """Kickoffs in doubt; one job can have several."""
     runs: int
 
     @property
@@ -98,6 +102,13 @@ class Storm:
             f"possible duplicates told: {self.possible_duplicates}), "
             f"{self.succeeded} succeeded, {self.held} held, {self.lost} lost"
         )
+
+
+def doubts_of(ledger: Path) -> int:
+    """Return how many kickoffs were in doubt, of all jobs."""
+    with contextlib.closing(sqlite3.connect(ledger)) as connection:
+        (number,) = connection.execute("SELECT count(*) FROM attempts WHERE state = 'in_doubt'").fetchone()
+    return int(number)
 
 
 def rage(folder: Path, *, kills: int, jobs: int, delivery: str, idempotent: bool, seed: int) -> Storm:
@@ -138,6 +149,7 @@ def rage(folder: Path, *, kills: int, jobs: int, delivery: str, idempotent: bool
         held=counts["held"],
         lost=jobs - counts["succeeded"] - counts["held"],
         possible_duplicates=counts["possible_duplicates"],
+        doubts=doubts_of(folder / "results" / "batchcrew.db"),
         runs=runs + 1,
     )
 

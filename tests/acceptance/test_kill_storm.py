@@ -25,6 +25,7 @@ def test_a_storm_of_kills(
         assert storm.jobs - storm.held <= storm.kickoffs <= storm.jobs
     else:
         assert storm.held == 0
-        assert storm.kickoffs <= storm.jobs + storm.possible_duplicates
+        assert storm.kickoffs <= storm.jobs + storm.doubts
+        assert storm.possible_duplicates <= storm.doubts
     if idempotent:
         assert (storm.held, storm.kickoffs) == (0, storm.jobs)
