@@ -6,7 +6,8 @@ elsewhere.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -58,6 +59,8 @@ class WaitingJobs:
         self._held: dict[str, Permit] = {}
         """By attempt: the slots of waiting executions, with `human.hold_slot`."""
         self._polled_all = False
+        self._resuming = 0
+        """Steps between the commit that an execution waits no longer and its task, which may not be missed."""
         self._some = asyncio.Event()
         """Set once a job waits, or has an answer that no run has noticed."""
 
@@ -93,7 +96,8 @@ class WaitingJobs:
             return False
         if await context.ledger.answered_now(context.batch):
             return True  # its execution is watched again at the next look
-        return self._stay and await self.left() is not None
+        stays = self._stay and await self.left() is not None
+        return stays or self._resuming > 0  # last: a look may have begun during the queries
 
     async def park(self, task: AttemptTask, waits: AwaitsPerson) -> None:
         """Record that an attempt's execution waits for human input, and free its slot."""
@@ -141,10 +145,21 @@ class WaitingJobs:
 
     async def _take_up_answered(self) -> None:
         context = self._context
-        for attempt_id in await context.ledger.take_up_answered(context.batch):
-            attempt = await context.ledger.open_attempt(context.batch, attempt_id)
-            if attempt is not None and attempt.crew in self._lanes:
-                self._watch_again(attempt)
+        with self._until_watched():
+            for attempt_id in await context.ledger.take_up_answered(context.batch):
+                attempt = await context.ledger.open_attempt(context.batch, attempt_id)
+                if attempt is not None and attempt.crew in self._lanes:
+                    self._watch_again(attempt)
+
+    @contextlib.contextmanager
+    def _until_watched(self) -> Iterator[None]:
+        """Keep the run from ending between the commit and the task."""
+        self._resuming += 1
+        try:
+            yield
+        finally:
+            self._resuming -= 1
+            self._changed.set()
 
     async def _free_slots_of_cancelled(self) -> None:
         """Free the slots that `human.hold_slot` keeps for jobs which an operator has cancelled."""
@@ -191,8 +206,9 @@ class WaitingJobs:
                 await self._record(attempt.attempt_id, answer.question or Question(), requested_at)
             case Execution():
                 server.status_known()
-                await context.ledger.wait_ended(attempt.attempt_id)
-                self._watch_again(await self._latest(attempt), self._timed_out(attempt, answer))
+                with self._until_watched():
+                    await context.ledger.wait_ended(attempt.attempt_id)
+                    self._watch_again(await self._latest(attempt), self._timed_out(attempt, answer))
 
     def _too_long(self, wait: Wait) -> bool:
         """Return whether the execution has waited for too long."""
