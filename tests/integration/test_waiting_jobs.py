@@ -12,7 +12,8 @@ from engine_bench import Bench, bench, jobs, serving
 from batchcrew.config.human import HumanSettings
 from batchcrew.crew import CrewClient
 from batchcrew.engine import people as people_module
-from batchcrew.ledger import Ledger
+from batchcrew.ledger import BatchKey, Ledger
+from batchcrew.model.attempt import Attempt
 from batchcrew.model.crew_answers import Resumed
 from batchcrew.model.events import WaitEnded, WaitStarted
 from batchcrew.model.run import StopReason
@@ -133,6 +134,38 @@ async def test_a_run_resumes_at_once_what_the_ledger_has_an_answer_for(tmp_path:
         assert await ledger.intend_answer(wait.wait_id, decision)
         assert not await ledger.intend_answer(wait.wait_id, decision)
         await resume(made, wait, decision)
+        await ledger.answered(wait.wait_id, AnswerState.DELIVERED)
+    await running
+    assert (await made.counts()).succeeded == 1
+
+
+async def test_a_run_does_not_end_while_it_resumes_what_was_answered(
+    tmp_path: Path, server: CrewServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is in progress and nothing waits between the commit and the task, however long the ledger takes."""
+    made = people(tmp_path, server, human=HumanSettings(poll=3600))
+    made.wait = True
+    open_attempt, begin, woken = Ledger.open_attempt, people_module.WaitingJobs.begin, []
+
+    async def begin_here(self: people_module.WaitingJobs) -> None:
+        woken.append(self._changed)
+        await begin(self)
+
+    async def slowly(self: Ledger, key: BatchKey, attempt_id: str) -> Attempt | None:
+        for _ in range(50):
+            woken[0].set()
+            await self.counts(key)
+        return await open_attempt(self, key, attempt_id)
+
+    monkeypatch.setattr(Ledger, "open_attempt", slowly)
+    monkeypatch.setattr(people_module.WaitingJobs, "begin", begin_here)
+    await made.take_in(jobs(1))
+    running = asyncio.create_task(made.run())
+    await made.until(lambda: len(made.of(WaitStarted)) == 1)
+    (wait,) = await waits_of(made)
+    async with Ledger(made.path, clock=made.clock) as ledger:
+        assert await ledger.intend_answer(wait.wait_id, Decision(approve=True))
+        await resume(made, wait, Decision(approve=True))
         await ledger.answered(wait.wait_id, AnswerState.DELIVERED)
     await running
     assert (await made.counts()).succeeded == 1
