@@ -15,7 +15,7 @@ from batchcrew.base.clock import SystemClock
 from batchcrew.base.errors import UsageError
 from batchcrew.base.text import one_line
 from batchcrew.cli.loop import call, say
-from batchcrew.cli.options import batch_argument, existing, json_option, ledger_option, option
+from batchcrew.cli.options import batch_argument, existing, json_option, ledger_option, option, stored_token_option
 from batchcrew.cli.program import current_program
 from batchcrew.cli.signals import with_signals
 from batchcrew.cli.sources import read_token
@@ -45,11 +45,7 @@ MOST_IN_JSON = 1000
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A filled-in sheet of `batchcrew inbox -f csv`, in place of JOB; rows without a decision stay open.",
 )
-@option(
-    "--token-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File that holds the crew's token. Default: the token of the batch's job file.",
-)
+@stored_token_option
 @ledger_option
 @json_option
 def command(

@@ -52,6 +52,11 @@ jobfile_ledger_option = option(
     type=click.Path(path_type=Path),
     help="The SQLite file that records everything. Default: found from the job file and the current folder.",
 )
+stored_token_option = option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File that holds the crew's token. Default: the token of the batch's job file.",
+)
 json_option = option("--json", "as_json", is_flag=True, envvar="BATCHCREW_JSON", help="Print JSON on stdout.")
 batch_argument = click.argument("batch")
 batch_option = option(

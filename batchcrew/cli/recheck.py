@@ -14,7 +14,7 @@ from batchcrew.app.wiring import Source
 from batchcrew.base.clock import SystemClock
 from batchcrew.base.text import one_line
 from batchcrew.cli.loop import call, say
-from batchcrew.cli.options import batch_argument, existing, json_option, ledger_option, option
+from batchcrew.cli.options import batch_argument, existing, json_option, ledger_option, option, stored_token_option
 from batchcrew.cli.program import current_program
 from batchcrew.cli.signals import with_signals
 from batchcrew.cli.sources import read_token
@@ -33,11 +33,7 @@ MOST_IN_JSON = 1000
 @batch_argument
 @click.argument("jobs", nargs=-1)
 @option("--crew-url", help="The URL to poll, instead of the one where the executions were started.")
-@option(
-    "--token-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File that holds the crew's token. Default: the token of the batch's job file.",
-)
+@stored_token_option
 @ledger_option
 @json_option
 def command(

@@ -215,10 +215,7 @@ class CrewClient:
         headers = {"Idempotency-Key": attempt.attempt_id, "Content-Type": "application/json"}
         reply = await self._exchange.post(url, headers, body, within=within if self._http.sync else None)
         if isinstance(reply, NoReply):
-            reason = self._clean(reply.reason)
-            if reply.never_sent:
-                return NotSent(reason, local=reply.local)
-            return Unusable(reason) if reply.refused else Doubtful(reason)
+            return self._unanswered(reply)
         if not reply.good:
             return kickoff_refusal(
                 reply.code, self._server_text(reply), url=str(url), retry_after=self._retry_after(reply)
@@ -254,15 +251,19 @@ class CrewClient:
         url = self._endpoints.resume
         reply = await self._exchange.post(url, {"Content-Type": "application/json"}, request_json(body), within=None)
         if isinstance(reply, NoReply):
-            reason = self._clean(reply.reason)
-            if reply.never_sent:
-                return NotSent(reason, local=reply.local)
-            return Unusable(reason) if reply.refused else Doubtful(reason)
+            return self._unanswered(reply)
         if reply.good:
             return resume_answers.resumed(self._secrets.redacted(as_utf8(reply.body, reply.charset)))
         return resume_answers.refused(
             reply.code, self._server_text(reply), url=str(url), retry_after=self._retry_after(reply)
         )
+
+    def _unanswered(self, reply: NoReply) -> NotSent | Unusable | Doubtful:
+        """Return the meaning of a POST that got no answer."""
+        reason = self._clean(reply.reason)
+        if reply.never_sent:
+            return NotSent(reason, local=reply.local)
+        return Unusable(reason) if reply.refused else Doubtful(reason)
 
     async def _answer_of(self, answer: bytes, code: int) -> KickoffAnswer:
         """Return the meaning of an answer to a kickoff with a success code."""

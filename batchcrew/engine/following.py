@@ -82,8 +82,8 @@ class Following:
         server = self._lane.server_of(self._attempt)
         watcher = self._watchers.watcher(self._attempt, server.client, resumed=resumed, box=box)
         while True:
-            self._deadline.timeout = self._context.settings.timeout
             observed = await watcher.next(within=self._deadline.remaining(self._watched_at(clock.monotonic())))
+            self._deadline.timeout = self._context.settings.timeout  # it may have been set meanwhile
             if isinstance(observed, NotDue):
                 self._leave(observed)
                 return None
@@ -91,7 +91,6 @@ class Following:
                 self._show(observed.added_to(self._shown))
                 continue
             answer = observed.answer
-            self._deadline.timeout = self._context.settings.timeout  # it may have been set meanwhile
             if self._context.environment.verbose:
                 self._context.observe(Polled(self._attempt, answer))
             match answer:
