@@ -2,12 +2,12 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-NOT_HERE := -m "not crash and not cron and not crewai"
+NOT_HERE := -m "not crash and not cron and not crewai and not browser"
 
 # Without its cache of compiled tests, each of pytest's processes compiles all of them again: seconds each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-reset test coverage crash real lint constraints clean
+.PHONY: demo demo-reset test coverage crash real browser lint constraints clean
 
 # Ctrl-C stops the demo in order with exit 3, which make must not report as an error: the shell waits for batchcrew.
 demo: $(VENV)/installed
@@ -35,6 +35,10 @@ crash: $(VENV)/installed-tests
 real: $(VENV)/installed-real
 	$(BIN)/pytest -n 2 -m crewai
 
+# Needs Chromium: Debian's package `chromium`, or CHROMIUM=/path/to/chrome.
+browser: $(VENV)/installed-browser
+	$(BIN)/pytest -n 2 --dist worksteal -m browser
+
 lint: $(VENV)/installed-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,6 +58,10 @@ $(VENV)/installed-tests: $(VENV)/installed tests/requirements.txt
 	$(BIN)/pip install --quiet -c constraints.txt -r tests/requirements.txt
 	@touch $@
 
+$(VENV)/installed-browser: $(VENV)/installed-tests tests/browser/requirements.txt
+	$(BIN)/pip install --quiet -c constraints.txt -r tests/browser/requirements.txt
+	@touch $@
+
 $(VENV)/installed-real: $(VENV)/installed-tests tests/real/requirements.txt tests/real/requirements-semantic-kernel.txt
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[crewai]' -r tests/real/requirements.txt
 	$(BIN)/pip check
@@ -61,7 +69,7 @@ $(VENV)/installed-real: $(VENV)/installed-tests tests/real/requirements.txt test
 	$(VENV)/semantic-kernel/bin/pip install --quiet -r tests/real/requirements-semantic-kernel.txt
 	@touch $@
 
-constraints: $(VENV)/installed-real
+constraints: $(VENV)/installed-real $(VENV)/installed-browser
 	( sed -n '/^#/p' constraints.txt; $(BIN)/pip freeze --exclude-editable --exclude batchcrew ) > $(VENV)/constraints.txt
 	mv $(VENV)/constraints.txt constraints.txt
 

@@ -51,7 +51,7 @@ SCANNED = (
 SCANNED_TESTS = ("tests/**/*.py", "benchmarks/*.py")
 EXCLUDED = {
     "docs/commands.md",  # generated from the help texts in the code
-    "batchcrew/ledger/migrations.py",  # released scripts never change, their comments included
+    "batchcrew/ledger/migrations/versions_1_to_7.py",  # released scripts never change, their comments included
 }
 
 # Patterns ignore case and match across line ends: a space stands for any white space.

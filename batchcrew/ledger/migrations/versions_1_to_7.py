@@ -1,9 +1,6 @@
-"""The released migrations, one script per version of the schema. A script that has been released never changes.
+"""The released versions 1 to 7 of the schema. Not even a comment here changes: ledgers store the comments."""
 
-Their comments are stored in ledgers, so not even a comment changes: new migrations go to the end.
-"""
-
-_VERSION_1 = """
+VERSION_1 = """
 CREATE TABLE batches (
     id          INTEGER PRIMARY KEY,
     batch       TEXT NOT NULL UNIQUE,
@@ -110,7 +107,7 @@ SELECT b.batch, j.job_id, j.crew, a.number, a.state, a.kickoff_id, a.intended_at
 FROM attempts AS a JOIN jobs AS j ON j.id = a.job JOIN batches AS b ON b.id = j.batch_id;
 """
 
-_VERSION_2 = """
+VERSION_2 = """
 ALTER TABLE batches ADD COLUMN canary_passed INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE batches ADD COLUMN told TEXT NOT NULL DEFAULT '[]'; -- JSON array: warnings that its latest run said
 -- which server a run's crews were, so that a month's kickoffs can be counted over all batches
@@ -142,7 +139,7 @@ ALTER TABLE runs ADD COLUMN boot_id TEXT;        -- of the machine's start
 ALTER TABLE runs ADD COLUMN uptime REAL;         -- seconds, at started_at
 """
 
-_VERSION_3 = """
+VERSION_3 = """
 ALTER TABLE batches ADD COLUMN jobfile_path TEXT;     -- absolute, as given (links are not resolved)
 ALTER TABLE batches ADD COLUMN jobfile_from_ledger TEXT; -- the same, relative to the ledger's folder
 ALTER TABLE batches ADD COLUMN jobfile_date TEXT;     -- what {date} was, where the job file uses it
@@ -182,7 +179,7 @@ SELECT b.batch, j.job_id, j.crew, a.number, a.state, a.kickoff_id, a.intended_at
 FROM attempts AS a JOIN jobs AS j ON j.id = a.job JOIN batches AS b ON b.id = j.batch_id;
 """
 
-_VERSION_4 = """
+VERSION_4 = """
 -- what an attempt was started with, where its job has other inputs (or another crew) by now; NULL: as its job
 ALTER TABLE attempts ADD COLUMN sent_inputs TEXT;     -- JSON object
 ALTER TABLE attempts ADD COLUMN sent_crew TEXT;
@@ -235,13 +232,13 @@ SELECT b.batch, j.job_id, coalesce(a.sent_crew, j.crew) AS crew, a.number, a.sta
 FROM attempts AS a JOIN jobs AS j ON j.id = a.job JOIN batches AS b ON b.id = j.batch_id;
 """
 
-_VERSION_5 = """
+VERSION_5 = """
 -- answers without an output: every summary counts them
 CREATE INDEX attempts_without_output ON attempts (job, number)
     WHERE state = 'succeeded' AND trim(coalesce(output, ''), char(9, 10, 11, 12, 13, 32)) = '';
 """
 
-_VERSION_6 = """
+VERSION_6 = """
 -- why a rule of `accept:` rejected the answer of a failed attempt; NULL: no rule did
 ALTER TABLE attempts ADD COLUMN answer_rejected TEXT;
 -- the first answer that was not understood, as it came; NULL: all were
@@ -359,7 +356,4 @@ CREATE TABLE webhook_inbox (
 ) STRICT, WITHOUT ROWID;
 """
 
-_VERSION_7 = _VERSION_7_POLLS + _VERSION_7_CONTROL + _VERSION_7_PEOPLE + _VERSION_7_WEBHOOKS
-
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5, _VERSION_6, _VERSION_7)
-"""Script n brings a ledger from version n to n + 1."""
+VERSION_7 = _VERSION_7_POLLS + _VERSION_7_CONTROL + _VERSION_7_PEOPLE + _VERSION_7_WEBHOOKS
