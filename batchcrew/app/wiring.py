@@ -196,7 +196,7 @@ async def open_former(
 def _demo_server(ledger: Path | None) -> "CrewServer":
     from batchcrew.server import CrewServer, ServeOptions
 
-    return CrewServer(ServeOptions(state=None if ledger is None else ledger.with_name(EMBEDDED_STATE)))
+    return CrewServer(ServeOptions(state=None if ledger is None else ledger.with_name(EMBEDDED_STATE), private=True))
 
 
 def _served_crew(serve: ServeSettings, folder: Path, *, log: Path | None, keep: bool) -> "CrewServer":
@@ -214,7 +214,9 @@ def _served_crew(serve: ServeSettings, folder: Path, *, log: Path | None, keep: 
         execution_timeout=serve.timeout,
         log=log,
     )
-    return CrewServer(ServeOptions(state=folder / serve.state if serve.state and keep else None, crew=crew))
+    return CrewServer(
+        ServeOptions(state=folder / serve.state if serve.state and keep else None, crew=crew, private=True)
+    )
 
 
 def _warn_of_interrupted(name: str, server: "CrewServer", warn: Callable[[str], None]) -> None:

@@ -10,6 +10,14 @@ MOST = 65_536
 """No limit is raised beyond it: some programs that a process starts walk through all that they may have."""
 
 
+def soft_limit() -> int | None:
+    """Return how many descriptors this process may have; None: no limit."""
+    if sys.platform == "win32":
+        return None
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
 def raise_limit(wanted: int) -> int | None:
     """Raise the soft limit to `wanted` where it is lower, up to the hard limit; returns the soft limit, None: none.
 

@@ -49,7 +49,6 @@ OF_CREWS = (
     "max_queue",
     "execution_timeout",
     "stop_timeout",
-    "webhook_allow",
     "keep",
     "keep_count",
 )
@@ -107,7 +106,11 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
     show_default=True,
     help="Crews: how long to wait for running executions on SIGTERM or Ctrl-C.",
 )
-@option("--webhook-allow", multiple=True, help="Crews: pattern of allowed webhook URLs; can be repeated.")
+@option(
+    "--webhook-allow",
+    multiple=True,
+    help="Pattern of allowed webhook URLs; can be repeated. Default: all but addresses inside the network.",
+)
 @option(
     "--keep",
     default=write_duration(_CREWS["keep_seconds"]),
@@ -185,6 +188,7 @@ def command(
     shares = {name: _share(name, options.pop(name)) for name in RATES}
     spread = Phases.parse(options.pop("execution_time"), Spread.parse)
     options["max_running"] = _max_running(options["max_running"])
+    options["webhook_allow"] = tuple(options["webhook_allow"])
     _warn_of_readers(token_file, None if crew is None else Path(crew.target.folder) / ".env")
     token = read_token(token_file) or os.environ.get(TOKEN_VARIABLE) or None
     kept = {name: value for name, value in options.items() if name not in OF_CREWS}
@@ -214,7 +218,6 @@ def _crew(target: str, options: dict[str, Any]) -> CrewOptions:
         max_queue=options["max_queue"],
         execution_timeout=_duration("execution_timeout", options),
         stop_timeout=_duration("stop_timeout", options),
-        webhook_allow=tuple(options["webhook_allow"]),
         keep_seconds=_duration("keep", options),
         keep_count=options["keep_count"],
     )

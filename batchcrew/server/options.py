@@ -82,8 +82,6 @@ class CrewOptions:
     """Age at which ended executions are deleted."""
     keep_count: int = 100_000
     """Most ended executions that are stored."""
-    webhook_allow: tuple[str, ...] = ()
-    """Patterns of allowed webhook URLs (`https://*.example.com/*`); if empty, all http and https URLs are allowed."""
     log: Path | None = None
     """The file for what crews print; None: stderr."""
     command: tuple[str, ...] = WORKER
@@ -95,9 +93,6 @@ class CrewOptions:
                 raise UsageError(f"invalid {name}: {getattr(self, name)} (expected 1 to {most})")
         if self.execution_timeout is not None and self.execution_timeout <= 0:
             raise UsageError("invalid execution timeout: 0 (expected a duration above 0)")
-        for pattern in self.webhook_allow:
-            if not pattern.lower().startswith(("http://", "https://")):
-                raise UsageError(f"invalid webhook pattern: {pattern!r} (expected e.g. https://hooks.example.com/*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +134,10 @@ class ServeOptions:
     """Honour `Idempotency-Key`; deployed crews do not."""
     state: Path | None = None
     """SQLite file that stores executions for the next server; None: memory."""
+    webhook_allow: tuple[str, ...] = ()
+    """Patterns of allowed webhook URLs (`https://*.example.com/*`); if empty, all public addresses are allowed."""
+    private: bool = False
+    """True: only this process has the token, so that webhooks may also be sent to addresses inside the network."""
     crew: CrewOptions | None = None
     """Real crews; None: the demo crew."""
 
@@ -149,6 +148,7 @@ class ServeOptions:
             raise UsageError(
                 "invalid token: it is empty, or contains blanks or characters that are not allowed in an HTTP header"
             )
+        _check_patterns(self.webhook_allow)
         if self.dialect not in DIALECTS:
             raise UsageError(f"invalid dialect: {self.dialect!r} (expected one of {', '.join(DIALECTS)})")
         for name in ("fail_rate", "human_rate", "http_error_rate", "drop_rate", *WEBHOOK_RATES):
@@ -167,3 +167,9 @@ class ServeOptions:
         for most in () if self.max_running is None else Phases.of(self.max_running).values:
             if most < 1:
                 raise UsageError(f"invalid max_running: {most} (expected 1 or more, or omit it for no limit)")
+
+
+def _check_patterns(patterns: tuple[str, ...]) -> None:
+    for pattern in patterns:
+        if not pattern.lower().startswith(("http://", "https://")):
+            raise UsageError(f"invalid webhook pattern: {pattern!r} (expected e.g. https://hooks.example.com/*)")

@@ -2,8 +2,10 @@
 
 import asyncio
 import errno
+import os
 import random
 import secrets
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -12,12 +14,16 @@ from typing import Self
 
 from aiohttp import web
 
+from batchcrew.base.descriptors import soft_limit
 from batchcrew.base.errors import UsageError
 from batchcrew.server.api.app import CrewApi, FaultSource
+from batchcrew.server.api.connections import MOST_STRANGERS, Connections
 from batchcrew.server.api.executor import Executor, ExecutorContext
+from batchcrew.server.api.log import RequestLog, limit_lines, report_accept_errors
 from batchcrew.server.executors import make_executor
 from batchcrew.server.faults import ChanceFaults
 from batchcrew.server.options import ServeOptions
+from batchcrew.server.webhook_targets import WebhookTargets, is_local
 
 SHUTDOWN_SECONDS = 5.0
 """How long to wait for requests that are being answered when the server stops."""
@@ -25,7 +31,15 @@ LINGERING_SECONDS = 1.0
 """How long to read the rest of a body that was refused (413), so that the client receives the answer."""
 BACKLOG = 1024
 """Connections that may wait to be accepted: a load test opens many at once."""
+ACCEPTED_AT_ONCE = 128
+"""Connections that are accepted before any of them is looked at: each takes a descriptor."""
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - known, not listened on
+
+
+def _most_strangers() -> int:
+    """Return how many connections may be without a token: half of the descriptors are for other things."""
+    limit = soft_limit()
+    return MOST_STRANGERS if limit is None else max(16, min(MOST_STRANGERS, limit // 2 - ACCEPTED_AT_ONCE))
 
 
 def steady_clock() -> Callable[[], float]:
@@ -57,8 +71,11 @@ class CrewServer:
         self.token = self.options.token or secrets.token_urlsafe(24)
         self.url = ""
         """Set when the server has started."""
+        self._targets = WebhookTargets(
+            self.options.webhook_allow, local=is_local(self.options.host), inside=self.options.private
+        )
         rng = rng or random.Random(self.options.seed)
-        self._context = ExecutorContext(now=now or steady_clock(), sleep=sleep, rng=rng)
+        self._context = ExecutorContext(now=now or steady_clock(), sleep=sleep, rng=rng, targets=self._targets)
         self._faults = faults or ChanceFaults(self.options, rng)
         self._executor: Executor | None = None
         self._api: CrewApi | None = None
@@ -70,31 +87,37 @@ class CrewServer:
         Raises:
             UsageError: the address cannot be listened on, or the state file cannot be used.
         """
+        limit_lines()
         async with AsyncExitStack() as stack:
             executor = make_executor(self.options, self._context)
             stack.push_async_callback(executor.close)
             await executor.open()
-            api = CrewApi(self.options, token=self.token, executor=executor, faults=self._faults)
+            api = CrewApi(self.options, token=self.token, executor=executor, targets=self._targets, faults=self._faults)
             runner = web.AppRunner(
                 api.application(),
                 access_log=None,
+                logger=RequestLog(),
                 handle_signals=False,
                 shutdown_timeout=SHUTDOWN_SECONDS,
                 lingering_time=LINGERING_SECONDS,
             )
             stack.push_async_callback(runner.cleanup)
             await runner.setup()
-            await self._listen(runner)
+            listening = await self._listen(runner, stack)
             self._open = stack.pop_all()
         self._executor, self._api = executor, api
-        host, port = runner.addresses[0][:2]
+        host, port = listening.sockets[0].getsockname()[:2]
         host = _EVERYWHERE.get(host, host)
         self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
-    async def _listen(self, runner: web.AppRunner) -> None:
+    async def _listen(self, runner: web.AppRunner, stack: AsyncExitStack) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        make = runner.server
+        assert make is not None  # noqa: S101 - the runner is set up
+        connections = Connections(make, call_later=loop.call_later, strangers=_most_strangers())
         host, port = self.options.host, self.options.port
         try:
-            await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+            listening = await loop.create_server(connections, host, port, backlog=ACCEPTED_AT_ONCE, reuse_address=True)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise UsageError(
@@ -103,6 +126,12 @@ class CrewServer:
             raise UsageError(
                 f"cannot listen on {host}:{port}: {error.strerror or error}; give another --host or --port"
             ) from error
+        stack.callback(listening.close)  # before the runner's clean-up: no connection comes while requests end
+        for one in listening.sockets:
+            with socket.socket(fileno=os.dup(one.fileno())) as twin:
+                twin.listen(BACKLOG)
+        stack.callback(report_accept_errors(loop))
+        return listening
 
     @property
     def name(self) -> str:

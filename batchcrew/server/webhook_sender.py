@@ -11,6 +11,7 @@ import aiohttp
 from yarl import URL
 
 from batchcrew.server.waiting import wait_for_change
+from batchcrew.server.webhook_targets import NotAllowed, WebhookTargets
 
 LOG = logging.getLogger("batchcrew.server")
 MAX_DELIVERIES = 16
@@ -25,6 +26,7 @@ class WebhookSender(Generic[Key]):
 
     Args:
         deliver: sends one webhook, and adds the key again if there is another one. An exception costs only this key.
+        targets: where webhooks may be sent.
         now: returns seconds since the epoch.
         sleep: waits until the next webhook is due.
     """
@@ -33,10 +35,12 @@ class WebhookSender(Generic[Key]):
         self,
         deliver: Callable[[aiohttp.ClientSession, Key], Awaitable[None]],
         *,
+        targets: WebhookTargets,
         now: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._deliver = deliver
+        self._targets = targets
         self._now = now
         self._sleep = sleep
         self._due: list[tuple[float, int, Key]] = []
@@ -63,7 +67,12 @@ class WebhookSender(Generic[Key]):
     async def _run(self) -> None:
         queue: asyncio.Queue[Key] = asyncio.Queue(maxsize=1)  # the others wait in the heap
         jar = aiohttp.DummyCookieJar()
-        async with aiohttp.ClientSession(timeout=TIMEOUT, cookie_jar=jar) as session, asyncio.TaskGroup() as group:
+        # each connection resolves the name again: `targets` checks its addresses
+        connector = aiohttp.TCPConnector(resolver=self._targets.resolver(), use_dns_cache=False)
+        async with (
+            aiohttp.ClientSession(timeout=TIMEOUT, cookie_jar=jar, connector=connector) as session,
+            asyncio.TaskGroup() as group,
+        ):
             for number in range(MAX_DELIVERIES):
                 group.create_task(self._send(queue, session), name=f"webhooks-{number}")
             while True:
@@ -83,16 +92,19 @@ class WebhookSender(Generic[Key]):
                 LOG.exception("the webhooks of %s were given up", key)
 
 
-async def post(session: aiohttp.ClientSession, url: str, body: bytes, authorization: str | None = None) -> str | None:
+async def post(
+    session: aiohttp.ClientSession, targets: WebhookTargets, url: str, body: bytes, authorization: str | None = None
+) -> str | None:
     """Send one webhook, and return what went wrong; None if the receiver accepted it.
 
     Redirects are not followed: they could lead anywhere.
     """
     headers = {"Content-Type": "application/json", **({"Authorization": authorization} if authorization else {})}
     try:
+        targets.check("the URL", url)  # an earlier server may have accepted it
         async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
             return None if answer.status < 300 else f"HTTP {answer.status}"
-    except (aiohttp.ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
+    except (aiohttp.ClientError, OSError, ValueError, NotAllowed) as error:  # TimeoutError is an OSError
         return str(error) or type(error).__name__
 
 

@@ -251,9 +251,10 @@ def wait_until(condition: Callable[[], bool], process: Process) -> None:
 class Crew:
     """`batchcrew serve` in its own process."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, limits: dict[str, tuple[int, int]] | None = None) -> None:
         arguments = ("serve", "--port", "0", "--seed", "3", *options)
-        self.process = start(folder, *arguments, BATCHCREW_SERVE_TOKEN=TOKEN)
+        how = ProcessOptions(limits=limits or {})
+        self.process = start_with(how, folder, *arguments, BATCHCREW_SERVE_TOKEN=TOKEN)
         self.url = self.process.stdout.readline().strip()
         assert self.url, self.process.communicate()[1]
 

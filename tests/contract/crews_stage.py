@@ -76,11 +76,12 @@ async def crew_stage(
     dialect: Any = "guide",
     attribute: str = "",
     answers: tuple[int, ...] = (),
+    webhook_allow: tuple[str, ...] = (),
     **crew: Any,
 ) -> AsyncIterator[CrewStage]:
     """Without a `clock` time is real, and nothing of the test hangs on it."""
     options = CrewOptions(target=target(folder, attribute), **{"workers": 1, "command": WORKER, **crew})
-    serve = ServeOptions(token=TOKEN, dialect=dialect, state=state, crew=options)
+    serve = ServeOptions(token=TOKEN, dialect=dialect, state=state, crew=options, webhook_allow=webhook_allow)
     how: dict[str, Any] = {} if clock is None else {"now": clock.epoch, "sleep": clock.sleep}
     async with (
         Receiver(answers) as receiver,

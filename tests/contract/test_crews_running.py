@@ -267,8 +267,8 @@ async def test_a_repeated_key_is_the_same_execution(tmp_path: Path) -> None:
     async with crew_stage(tmp_path) as on:
         first = await on.start("echo", key="k")
         await on.ended(first)
-        assert await on.start("fail", key="k") == first
-        again = await on.kickoff({"inputs": {}}, headers={"Idempotency-Key": "k"})
+        assert await on.start("echo", key="k") == first
+        again = await on.kickoff({"inputs": {"do": "echo"}, "meta": {"a": 1}}, headers={"Idempotency-Key": "k"})
         assert again.body == {"kickoff_id": first}
         assert await on.start("echo", key="other") != first
         stats = (await on.get("/stats")).body
@@ -399,7 +399,6 @@ def test_options_of_the_demo_crew_are_refused_for_real_crews(tmp_path: Path, of_
         ({"max_queue": 0}, "invalid max_queue: 0"),
         ({"keep_count": 0}, "invalid keep_count: 0"),
         ({"execution_timeout": 0.0}, "invalid execution timeout: 0"),
-        ({"webhook_allow": ("example.com",)}, "webhook pattern: 'example.com'"),
     ],
     ids=str,
 )

@@ -36,7 +36,9 @@ async def test_a_restart_keeps_ended_executions_and_interrupts_running_ones(tmp_
                 waiting: ("completed", META),
             }
             assert (await on.status(waiting))["result"]["output"] == "waited"
-            assert [await on.start("echo", key=key) for key in ("k1", "k2", "k3")] == [ended, running, waiting]
+            assert await on.start("tasks", topic="kept", key="k1") == ended
+            assert await on.start("hold", pipe=str(gate.path), key="k2") == running
+            assert await on.start("echo", topic="waited", key="k3") == waiting
             assert (await on.get("/stats")).body["max_kickoffs_per_job"] == 2
             assert on.server.kickoffs_of("j") == 2
     gate.open()

@@ -32,7 +32,7 @@ def test_crews_by_default(given: Any, tmp_path: Path) -> None:
     assert (crew.target.name, crew.target.folder) == ("my_project.crew:TravelCrew", str(tmp_path))
     assert (crew.workers, crew.threads, crew.max_queue) == (2, 4, 1000)
     assert (crew.execution_timeout, crew.stop_timeout) == (1800.0, 10.0)
-    assert (crew.keep_seconds, crew.keep_count, crew.webhook_allow) == (30 * 86400.0, 100_000, ())
+    assert (crew.keep_seconds, crew.keep_count, options.webhook_allow) == (30 * 86400.0, 100_000, ())
     assert options.state == Path("results/served-my-project.crew-TravelCrew.db")
     assert (options.host, options.port, options.dialect, options.idempotency) == ("127.0.0.1", 8000, "guide", True)
 
@@ -48,7 +48,7 @@ def test_each_option_of_crews(given: Any) -> None:
     assert (crew.workers, crew.threads, crew.max_queue) == (3, 5, 7)
     assert (crew.execution_timeout, crew.stop_timeout) == (120.0, 1.0)
     assert (crew.keep_seconds, crew.keep_count) == (3600.0, 9)
-    assert crew.webhook_allow == ("https://a/*", "https://b/*")
+    assert options.webhook_allow == ("https://a/*", "https://b/*")
     assert options.state is None
     assert (options.host, options.port, options.dialect, options.idempotency) == ("::1", 1, "live", False)
     assert (options.http_error_rate, options.drop_rate) == (0.1, 0.2)
@@ -58,7 +58,7 @@ def test_variables(given: Any) -> None:
     options = given(
         "a.b:c", BATCHCREW_WORKERS="6", BATCHCREW_WEBHOOK_ALLOW="http://x/* http://y/*", BATCHCREW_SERVE_TOKEN="t"
     )
-    assert (options.crew.workers, options.crew.webhook_allow) == (6, ("http://x/*", "http://y/*"))
+    assert (options.crew.workers, options.webhook_allow) == (6, ("http://x/*", "http://y/*"))
     assert options.token == "t"
 
 

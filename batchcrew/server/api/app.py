@@ -12,13 +12,15 @@ from typing import Any, Protocol
 from aiohttp import web
 
 from batchcrew.server.api import kickoff, resume
-from batchcrew.server.api.executor import Accepted, Busy, Executor, NoExecution, NotPaused
+from batchcrew.server.api.connections import connection_of
+from batchcrew.server.api.executor import Accepted, Busy, Executor, KeyReused, NoExecution, NotPaused
 from batchcrew.server.api.kickoff import BadBody
 from batchcrew.server.api.openapi import describe
 from batchcrew.server.dialects import DIALECTS
 from batchcrew.server.dialects.dialect_format import DialectFormat
 from batchcrew.server.faults import Fault, Route
 from batchcrew.server.options import MAX_BODY_BYTES, ServeOptions
+from batchcrew.server.webhook_targets import NotAllowed, WebhookTargets
 
 LOG = logging.getLogger("batchcrew.server")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -104,12 +106,14 @@ class CrewApi:
         *,
         token: str,
         executor: Executor,
+        targets: WebhookTargets,
         faults: FaultSource,
     ) -> None:
         self.counters = Counters()
         self._options = options
         self._token = token.encode()
         self._executor = executor
+        self._targets = targets
         self._faults = faults
         self._format: DialectFormat = DIALECTS[options.dialect]
         self._requests = 0
@@ -144,9 +148,14 @@ class CrewApi:
     def _middleware(self) -> Any:
         @web.middleware
         async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+            connection = connection_of(request.transport)
+            if connection is not None:
+                connection.request_began()
             try:
                 if request.path not in OPEN_PATHS:
                     self._check_token(request)
+                    if connection is not None:
+                        connection.has_token()
                 return await self._counted(request, handler)
             except Refused as refused:
                 return self._error(refused.status, refused.message, missing=refused.missing, headers=refused.headers)
@@ -156,6 +165,9 @@ class CrewApi:
             except Exception:  # a defect: the client gets JSON, and the log the traceback
                 LOG.exception("the embedded crew server failed on %s %r", request.method, request.path)
                 return self._error(500, "a defect of the embedded crew server; see its log")
+            finally:
+                if connection is not None:
+                    connection.request_ended()
 
         return answer
 
@@ -210,7 +222,8 @@ class CrewApi:
             return self._disturb(request, fault)
         try:
             wanted = resume.read(await self._body(request))
-        except BadBody as error:
+            await self._targets.check_all(wanted.urls)
+        except (BadBody, NotAllowed) as error:
             raise Refused(400, str(error)) from None
         try:
             word = self._executor.resume(wanted)
@@ -229,7 +242,7 @@ class CrewApi:
             fault = self._faults.next("kickoff")
             if fault is not None and not fault.started:
                 return self._disturb(request, fault)
-            taken = self._accepted(raw, self._key(request))
+            taken = await self._accepted(raw, self._key(request))
         except BadBody as error:
             self.counters.refused += 1
             raise Refused(422 if error.missing else 400, str(error), missing=error.missing) from None
@@ -248,12 +261,20 @@ class CrewApi:
             raise Refused(400, "the Idempotency-Key must be 1 to 255 printable ASCII characters")
         return key
 
-    def _accepted(self, raw: bytes, key: str | None) -> Accepted:
+    async def _accepted(self, raw: bytes, key: str | None) -> Accepted:
+        body = kickoff.parse(raw)
         try:
-            taken = self._executor.accept(kickoff.parse(raw), key)
+            taken = self._executor.repeated(body, key)
+            if taken is None:
+                await self._targets.check_all(kickoff.webhook_urls(body.whole))
+                taken = self._executor.accept(body, key)
         except Busy as busy:
             status = 503 if busy.stopping else 429
             raise Refused(status, str(busy), headers={"Retry-After": str(busy.retry_after)}) from None
+        except NotAllowed as error:
+            raise Refused(400, str(error)) from None
+        except KeyReused:
+            raise Refused(409, "this Idempotency-Key was sent with other inputs before; send a new one") from None
         self.counters.repeated += taken.repeated
         return taken
 

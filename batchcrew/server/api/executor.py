@@ -13,6 +13,7 @@ from batchcrew.server.api.kickoff import Body
 from batchcrew.server.api.resume import Resume
 from batchcrew.server.options import ServeOptions
 from batchcrew.server.report import Input, Report
+from batchcrew.server.webhook_targets import WebhookTargets
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,10 @@ class Accepted:
     kickoff_id: str
     repeated: bool
     """True: an earlier kickoff with the same Idempotency-Key started the execution."""
+
+
+class KeyReused(Exception):
+    """The Idempotency-Key was sent with other inputs before: one of the two kickoffs would get the other's answer."""
 
 
 class Busy(Exception):
@@ -67,11 +72,20 @@ class Executor(Protocol):
         """End the running executions. A state file keeps its contents."""
         ...
 
+    def repeated(self, body: Body, key: str | None) -> Accepted | None:
+        """Return the execution that was started with `key`; None if there is none.
+
+        Raises:
+            KeyReused: its inputs were others.
+        """
+        ...
+
     def accept(self, body: Body, key: str | None) -> Accepted:
-        """Start an execution, or return the one that was started with `key`.
+        """Start an execution, or return the one that was started with `key`. The URLs of its webhooks are checked.
 
         Raises:
             BadBody: the kickoff is invalid.
+            KeyReused: see `repeated`.
             Busy: too many are running or waiting.
         """
         ...
@@ -110,6 +124,8 @@ class ExecutorContext:
     """Returns seconds since the epoch."""
     sleep: Callable[[float], Awaitable[None]]
     rng: random.Random
+    targets: WebhookTargets
+    """Where webhooks may be sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Reads and checks the body of a kickoff."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,6 +67,19 @@ def read_urls(body: Mapping[str, Any]) -> dict[str, str]:
         BadBody: one is not an http or https URL.
     """
     return {name: read_url(name, body[name]) for name in URL_KEYS if body.get(name) is not None}
+
+
+def webhook_urls(body: Mapping[str, Any]) -> dict[str, str]:
+    """Return every URL in a body to which webhooks may be sent, by its place. Malformed ones are omitted."""
+    found = {name: body.get(name) for name in URL_KEYS}
+    for name in ("humanInputWebhook", "webhooks"):
+        receiver = body.get(name)
+        found[f"{name}.url"] = receiver.get("url") if isinstance(receiver, dict) else None
+    urls: dict[str, str] = {}
+    for name, url in found.items():
+        with contextlib.suppress(BadBody):  # the executor reports it, if it uses it
+            urls[name] = read_url(name, url)
+    return urls
 
 
 def refuse_missing(missing: list[str]) -> None:

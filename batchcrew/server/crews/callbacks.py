@@ -4,11 +4,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any, Self, TypeAlias
-from urllib.parse import urlsplit
-
-from yarl import URL
 
 from batchcrew.server.api.kickoff import BadBody, Body, read_url
 from batchcrew.server.dialects.dialect_format import PAUSED, DialectFormat, meta_field
@@ -116,60 +112,29 @@ class Callbacks:
         return [] if url is None else [(url, None, json.dumps(body()).encode())]
 
 
-def read_callbacks(body: Body, *, allow: Sequence[str], events: frozenset[str]) -> Callbacks:
+def read_callbacks(body: Body, *, events: frozenset[str]) -> Callbacks:
     """Return the webhooks that a kickoff requests.
 
     Args:
-        allow: patterns of allowed URLs; if there is none, all are allowed.
         events: names of the library's events.
 
     Raises:
-        BadBody: a part is invalid, or a URL is not allowed.
+        BadBody: a part is invalid.
     """
     return Callbacks(
         meta=body.meta,
-        urls=allowed_urls(body.urls, allow),
-        human=_receiver("humanInputWebhook", body.whole.get("humanInputWebhook"), allow),
-        stream=_stream(body.whole.get("webhooks"), allow, events),
+        urls=body.urls,
+        human=_receiver("humanInputWebhook", body.whole.get("humanInputWebhook")),
+        stream=_stream(body.whole.get("webhooks"), events),
     )
 
 
-def allowed_urls(urls: Mapping[str, str], allow: Sequence[str]) -> Mapping[str, str]:
-    """Return the same URLs, after checking them.
-
-    Raises:
-        BadBody: one is not allowed.
-    """
-    for name, url in urls.items():
-        _allow(name, url, allow)
-    return urls
-
-
-def _allow(name: str, url: str, allow: Sequence[str]) -> None:
-    if allow and not any(_fits(URL(url), pattern) for pattern in allow):
-        raise BadBody(f"{name} is not allowed: this server sends webhooks only to {', '.join(allow)}")
-
-
-def _fits(url: URL, pattern: str) -> bool:
-    """Return whether scheme, host, port and path each match: a `*` in the host never matches a part of the path."""
-    wanted = urlsplit(pattern)
-    host, _, port = wanted.netloc.lower().partition(":")
-    ports = {port} if port else {"443" if wanted.scheme.lower() == "https" else "80"}
-    return (
-        url.scheme == wanted.scheme.lower()
-        and fnmatchcase((url.host or "").lower(), host)
-        and (port == "*" or str(url.port) in ports)
-        and fnmatchcase(url.path, wanted.path or "*")
-    )
-
-
-def _receiver(name: str, value: Any, allow: Sequence[str]) -> Receiver | None:
+def _receiver(name: str, value: Any) -> Receiver | None:
     if value is None:
         return None
     if not isinstance(value, dict):
         raise BadBody(f"{name} must be a JSON object with a url")
     url = read_url(f"{name}.url", value.get("url"))
-    _allow(f"{name}.url", url, allow)
     return Receiver(url=url, authorization=_authorization(name, value.get("authentication")))
 
 
@@ -198,8 +163,8 @@ def _secret(value: Any) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= MAX_SECRET else None
 
 
-def _stream(value: Any, allow: Sequence[str], events: frozenset[str]) -> Stream | None:
-    receiver = _receiver("webhooks", value, allow)
+def _stream(value: Any, events: frozenset[str]) -> Stream | None:
+    receiver = _receiver("webhooks", value)
     if receiver is None:
         return None
     names = value.get("events")

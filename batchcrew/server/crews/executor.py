@@ -15,11 +15,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from batchcrew.base.text import clean_text
-from batchcrew.server.api.executor import Accepted, Busy, ExecutorContext, ExecutorKind, NoExecution, NotPaused
+from batchcrew.server.api.executor import (
+    Accepted,
+    Busy,
+    ExecutorContext,
+    ExecutorKind,
+    KeyReused,
+    NoExecution,
+    NotPaused,
+)
 from batchcrew.server.api.kickoff import Body, refuse_missing
 from batchcrew.server.api.metrics import EndedCounts, open_metrics
 from batchcrew.server.api.resume import Resume
-from batchcrew.server.crews.callbacks import Callbacks, allowed_urls, read_callbacks
+from batchcrew.server.crews.callbacks import Callbacks, read_callbacks
 from batchcrew.server.crews.deadlines import Deadlines
 from batchcrew.server.crews.event_stream import EventStream
 from batchcrew.server.crews.execution_state import ActiveExecution, apply
@@ -28,6 +36,7 @@ from batchcrew.server.crews.store import ExecutionStore, Order
 from batchcrew.server.dialects import DIALECTS
 from batchcrew.server.options import CrewOptions, ServeOptions
 from batchcrew.server.report import INTERRUPTED, Input, Report
+from batchcrew.server.webhook_targets import WebhookTargets
 from batchcrew.server.workers.messages import AboutExecution, Ended, LibraryEvent, Note, Paused, Ready, TaskEnded
 from batchcrew.server.workers.pool import Pool
 from batchcrew.server.workers.processes import ProcessPool
@@ -47,6 +56,7 @@ class CrewExecutor:
     """Implements `Executor` for real crews, and `PoolListener`.
 
     Args:
+        targets: where webhooks may be sent.
         now: returns seconds since the epoch.
         sleep: waits for webhooks, time limits and new workers.
         pool: where executions run; default: worker processes.
@@ -60,6 +70,7 @@ class CrewExecutor:
         serve: ServeOptions,
         options: CrewOptions,
         *,
+        targets: WebhookTargets,
         now: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         pool: Pool | None = None,
@@ -72,7 +83,7 @@ class CrewExecutor:
         self._temporary = None if serve.state else tempfile.mkdtemp(prefix="batchcrew-")
         storage = Path(self._temporary) if self._temporary else Path(f"{serve.state}.crewai").resolve()
         self._pool: Pool = pool or ProcessPool(options, storage=storage, sleep=sleep)
-        self._outbox = Outbox(self._store, now=now, sleep=sleep)
+        self._outbox = Outbox(self._store, targets=targets, now=now, sleep=sleep)
         self._stream = EventStream(self._send_events, sleep=sleep)
         self._deadlines = Deadlines(self._overdue, now=now, sleep=sleep)
         self._active: dict[str, ActiveExecution] = {}
@@ -131,13 +142,22 @@ class CrewExecutor:
         if self._temporary is not None:
             await asyncio.to_thread(shutil.rmtree, self._temporary, ignore_errors=True)
 
+    def repeated(self, body: Body, key: str | None) -> Accepted | None:
+        """Return the execution that was started with `key`, whatever else the body contains than its inputs."""
+        known = None if key is None else self._store.by_key(key)
+        if known is None:
+            return None
+        if self._store.has_other_inputs(known, body.inputs):
+            raise KeyReused
+        return Accepted(known, repeated=True)
+
     def accept(self, body: Body, key: str | None) -> Accepted:
         """Start or queue an execution, or return the one that was started with `key`."""
-        known = None if key is None else self._store.by_key(key)
-        if known is not None:  # whatever the body contains: it is the same kickoff, sent again
-            return Accepted(known, repeated=True)
+        known = self.repeated(body, key)
+        if known is not None:
+            return known
         refuse_missing([entry.name for entry in self.inputs if entry.required and entry.name not in body.inputs])
-        callbacks = read_callbacks(body, allow=self._options.webhook_allow, events=self._events)
+        callbacks = read_callbacks(body, events=self._events)
         self._check_limit()
         kickoff_id = str(uuid.uuid4())
         report = Report(kickoff_id=kickoff_id, phase="waiting", total=self._described.total)
@@ -165,7 +185,7 @@ class CrewExecutor:
             raise NotPaused("the execution does not wait for human input")
         if active.paused_task != resume.task_id:
             raise NotPaused(f"the execution waits at another task: task_id {active.paused_task}")
-        active.callbacks = replace(active.callbacks, urls=allowed_urls(resume.urls, self._options.webhook_allow))
+        active.callbacks = replace(active.callbacks, urls=resume.urls)
         active.report = replace(active.report, phase="running", question=None)
         self._store.save(active.report, now=self._now())
         self._running += 1
@@ -321,7 +341,7 @@ class CrewExecutor:
 
 def _make(options: ServeOptions, context: ExecutorContext) -> CrewExecutor:
     assert options.crew is not None  # noqa: S101 - CREWS serves no other options
-    return CrewExecutor(options, options.crew, now=context.now, sleep=context.sleep)
+    return CrewExecutor(options, options.crew, targets=context.targets, now=context.now, sleep=context.sleep)
 
 
 CREWS = ExecutorKind(serves=lambda options: options.crew is not None, make=_make)

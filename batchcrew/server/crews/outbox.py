@@ -10,6 +10,7 @@ import aiohttp
 
 from batchcrew.server.crews.store import Delivery, ExecutionStore
 from batchcrew.server.webhook_sender import WebhookSender, post, redact_url
+from batchcrew.server.webhook_targets import WebhookTargets
 
 LOG = logging.getLogger("batchcrew.server")
 RETRY_WAITS = (0.5, 2.0, 5.0, 15.0, 60.0)
@@ -22,16 +23,23 @@ class Outbox:
     """Sends the stored webhooks.
 
     Args:
+        targets: where webhooks may be sent.
         now: returns seconds since the epoch.
         sleep: waits before a webhook is retried.
     """
 
     def __init__(
-        self, store: ExecutionStore, *, now: Callable[[], float], sleep: Callable[[float], Awaitable[None]]
+        self,
+        store: ExecutionStore,
+        *,
+        targets: WebhookTargets,
+        now: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._store = store
+        self._targets = targets
         self._now = now
-        self._sender = WebhookSender(self._deliver, now=now, sleep=sleep)
+        self._sender = WebhookSender(self._deliver, targets=targets, now=now, sleep=sleep)
         self._queued: set[tuple[str, str]] = set()
         """Executions and URLs that the sender has."""
         self._full: set[str] = set()
@@ -85,7 +93,7 @@ class Outbox:
             if delivery is None:
                 self._queued.discard(key)
                 return
-            problem = await post(session, delivery.url, delivery.body, delivery.authorization)
+            problem = await post(session, self._targets, delivery.url, delivery.body, delivery.authorization)
             wait = self._record(delivery, problem)
         except Exception:
             self._queued.discard(key)

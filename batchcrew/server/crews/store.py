@@ -4,6 +4,7 @@ Only one server at a time uses a file: it holds a lock next to it. Each statemen
 commit survives the death of the process, and not always that of the machine (`synchronous = NORMAL`).
 """
 
+import hashlib
 import json
 import logging
 import sqlite3
@@ -53,6 +54,16 @@ CREATE TABLE deliveries (      -- webhooks that are not sent yet
 ) STRICT;
 CREATE INDEX deliveries_of_execution ON deliveries (kickoff_id, url, seq)
 """
+_INPUTS_SENT = """
+CREATE TABLE IF NOT EXISTS inputs_sent (
+    kickoff_id TEXT PRIMARY KEY,
+    digest BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS forget_inputs_sent AFTER DELETE ON executions BEGIN
+    DELETE FROM inputs_sent WHERE kickoff_id = OLD.kickoff_id;
+END
+"""
+"""What a repeated Idempotency-Key is compared with. It is not in the schema, so that earlier files can be used."""
 KIND = StateKind(
     name="the state of served crews",
     application_id=0x62636B65,
@@ -100,6 +111,7 @@ class ExecutionStore:
                 self._close.callback(_lock(path).release)
             self._connection = open_state(KIND, path)
             self._close.callback(self._connection.close)
+            self._connection.executescript(_INPUTS_SENT)
         except BaseException:
             self._close.close()
             raise
@@ -129,6 +141,15 @@ class ExecutionStore:
             },
         ).fetchone()
         self.most_of_one_job = max(self.most_of_one_job, row[0] or 0)
+        if key is not None:
+            self._connection.execute(
+                "INSERT INTO inputs_sent VALUES (?, ?)", (report.kickoff_id, _digest(order.inputs))
+            )
+
+    def has_other_inputs(self, kickoff_id: str, inputs: Mapping[str, Any]) -> bool:
+        """Return whether an execution was started with other inputs; False if that is not known."""
+        row = self._connection.execute("SELECT digest FROM inputs_sent WHERE kickoff_id = ?", (kickoff_id,)).fetchone()
+        return row is not None and bytes(row[0]) != _digest(inputs)
 
     def by_key(self, key: str) -> str | None:
         """Return the execution that was started with this Idempotency-Key."""
@@ -242,6 +263,10 @@ class ExecutionStore:
         """Return how many webhooks of an execution are not sent yet."""
         row = self._connection.execute("SELECT count(*) FROM deliveries WHERE kickoff_id = ?", (kickoff_id,)).fetchone()
         return int(row[0])
+
+
+def _digest(inputs: Mapping[str, Any]) -> bytes:
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).digest()[:16]
 
 
 def _lock(path: Path) -> FileLock:

@@ -8,12 +8,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from batchcrew.server.api.executor import Accepted, Busy, ExecutorContext, ExecutorKind, NoExecution, NotPaused
+from batchcrew.server.api.executor import (
+    Accepted,
+    Busy,
+    ExecutorContext,
+    ExecutorKind,
+    KeyReused,
+    NoExecution,
+    NotPaused,
+)
 from batchcrew.server.api.kickoff import Body
 from batchcrew.server.api.resume import Resume
 from batchcrew.server.demo import crew
 from batchcrew.server.demo.execution import Record, report, simulate, view
-from batchcrew.server.demo.kickoff import demand
+from batchcrew.server.demo.kickoff import demand, digest
 from batchcrew.server.demo.review import Review
 from batchcrew.server.demo.store import Callbacks, DemoStore
 from batchcrew.server.demo.webhook_faults import WebhookFaults
@@ -22,6 +30,7 @@ from batchcrew.server.dialects import DIALECTS
 from batchcrew.server.options import ServeOptions
 from batchcrew.server.phases import Phases
 from batchcrew.server.report import Input, Report
+from batchcrew.server.webhook_targets import WebhookTargets
 
 T = TypeVar("T")
 
@@ -31,6 +40,7 @@ class DemoExecutor:
 
     Args:
         rng: gives the seed of the executions' outcomes.
+        targets: where webhooks may be sent.
         now: returns seconds since the epoch.
         sleep: used for webhooks only.
     """
@@ -45,6 +55,7 @@ class DemoExecutor:
         options: ServeOptions,
         *,
         rng: random.Random,
+        targets: WebhookTargets,
         now: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -61,6 +72,7 @@ class DemoExecutor:
             DIALECTS[options.dialect],
             self._executions,
             faults=WebhookFaults(options, random.Random(self._seed)),
+            targets=targets,
             now=now,
             sleep=sleep,
         )
@@ -77,10 +89,20 @@ class DemoExecutor:
         await self._webhooks.close()
         self._executions.close()
 
+    def repeated(self, body: Body, key: str | None) -> Accepted | None:
+        """Return the execution that was started with `key`; None if there is none."""
+        known = None if key is None else self._executions.by_key(key)
+        if known is None:
+            return None
+        kickoff_id, work = known
+        if work != digest(body.inputs):
+            raise KeyReused
+        return Accepted(kickoff_id, repeated=True)
+
     def accept(self, body: Body, key: str | None) -> Accepted:
         """Start an execution, or return the one that was started with `key`."""
         wanted = demand(body)
-        known = self._repeated(key)
+        known = self.repeated(body, key)
         if known is not None:
             return known
         now = self._now()
@@ -107,17 +129,13 @@ class DemoExecutor:
         while not self._executions.add(
             record, work=wanted.work, turn=turn, key=key, job=wanted.job, callbacks=callbacks
         ):
-            known = self._repeated(key)  # another server with the same state file was first
+            known = self.repeated(body, key)  # another server with the same state file was first
             if known is not None:
                 return known
         self._started += 1
         if callbacks is not None:
             self._webhooks.add(record, callbacks)
         return Accepted(record.kickoff_id, repeated=False)
-
-    def _repeated(self, key: str | None) -> Accepted | None:
-        known = None if key is None else self._executions.by_key(key)
-        return None if known is None else Accepted(known.kickoff_id, repeated=True)
 
     def _check_limit(self, now: float) -> None:
         if self._max_running is None:
@@ -180,7 +198,7 @@ class DemoExecutor:
 
 
 def _make(options: ServeOptions, context: ExecutorContext) -> DemoExecutor:
-    return DemoExecutor(options, rng=context.rng, now=context.now, sleep=context.sleep)
+    return DemoExecutor(options, rng=context.rng, targets=context.targets, now=context.now, sleep=context.sleep)
 
 
 DEMO = ExecutorKind(serves=lambda options: options.crew is None, make=_make)

@@ -40,11 +40,17 @@ def demand(body: Body) -> Kickoff:
         BadBody: inputs are missing.
     """
     refuse_missing(crew.missing_inputs(body.inputs))
-    work = hashlib.sha256(json.dumps(body.inputs, sort_keys=True).encode()).digest()[:16]
     urls, events = dict(body.urls), _events(body.whole.get("webhooks"))
     if events:
         urls["webhooks"] = read_url("webhooks.url", body.whole["webhooks"].get("url"))
-    return Kickoff(trip=crew.trip(body.inputs), work=work, meta=body.meta, urls=urls, events=events, job=body.job)
+    return Kickoff(
+        trip=crew.trip(body.inputs), work=digest(body.inputs), meta=body.meta, urls=urls, events=events, job=body.job
+    )
+
+
+def digest(inputs: Mapping[str, Any]) -> bytes:
+    """Return the digest of inputs: 16 bytes, the same for the same inputs in any order."""
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).digest()[:16]
 
 
 def _events(value: Any) -> tuple[str, ...]:

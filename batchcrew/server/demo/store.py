@@ -169,9 +169,10 @@ class DemoStore:
         ).fetchone()
         return int(row[0]), int(row[1])
 
-    def by_key(self, key: str) -> Record | None:
-        """Return the execution that was started with this Idempotency-Key; None if there is none."""
-        return self._one(f"SELECT {_RECORD} FROM executions WHERE key = ?", key)  # noqa: S608 - a constant
+    def by_key(self, key: str) -> tuple[str, bytes] | None:
+        """Return the kickoff_id, and the digest of its inputs, for this Idempotency-Key; None if it is new."""
+        row = self._connection.execute("SELECT kickoff_id, work FROM executions WHERE key = ?", (key,)).fetchone()
+        return None if row is None else (str(row[0]), bytes(row[1]))
 
     def running(self, now: float) -> int:
         """Return how many executions have not ended."""

@@ -16,6 +16,7 @@ from batchcrew.server.demo.store import Callbacks, DemoStore
 from batchcrew.server.demo.webhook_faults import Disturbance, Extra, WebhookFaults
 from batchcrew.server.dialects.dialect_format import DialectFormat, meta_field
 from batchcrew.server.webhook_sender import WebhookSender, post, redact_url
+from batchcrew.server.webhook_targets import WebhookTargets
 
 LOG = logging.getLogger("batchcrew.server")
 Key: TypeAlias = tuple[str, int] | Extra
@@ -71,6 +72,7 @@ class Webhooks:
 
     Args:
         faults: webhooks that go wrong on purpose.
+        targets: where webhooks may be sent.
         now: returns seconds since the epoch.
         sleep: waits until a webhook is due.
     """
@@ -81,14 +83,16 @@ class Webhooks:
         executions: DemoStore,
         *,
         faults: WebhookFaults,
+        targets: WebhookTargets,
         now: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._faults = faults
+        self._targets = targets
         self._format = dialect_format
         self._executions = executions
         self._now = now
-        self._sender = WebhookSender[Key](self._deliver, now=now, sleep=sleep)
+        self._sender = WebhookSender[Key](self._deliver, targets=targets, now=now, sleep=sleep)
 
     def start(self) -> None:
         """Begin to send, first the webhooks that an earlier server with the same state file left."""
@@ -134,7 +138,7 @@ class Webhooks:
 
     async def _deliver(self, session: aiohttp.ClientSession, key: Key) -> None:
         if isinstance(key, Extra):
-            await post(session, key.url, key.body)
+            await post(session, self._targets, key.url, key.body)
             return
         kickoff_id, tries = key
         record, callbacks = self._executions.get(kickoff_id), self._executions.callbacks(kickoff_id)
@@ -148,7 +152,7 @@ class Webhooks:
         disturbed = Disturbance() if tries else self._faults.next(call.url, body)
         for extra in disturbed.extras:
             self._sender.add(extra, self._now() + extra.delay)
-        problem = await post(session, call.url, body) if disturbed.sent else None
+        problem = await post(session, self._targets, call.url, body) if disturbed.sent else None
         if problem and tries < len(RETRY_WAITS):
             self._sender.add((kickoff_id, tries + 1), self._now() + RETRY_WAITS[tries])
             return
