@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 HEADER_SECONDS = 10.0
 """How long the header of a request may take to arrive, from the connection or from the request's first byte."""
@@ -108,8 +108,7 @@ class Connection(asyncio.Protocol):
         self._connections.forget(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a stream
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are not subclasses of it
         self._start_timer()
         self._inner.connection_made(transport)
         peer: Any = transport.get_extra_info("peername")
