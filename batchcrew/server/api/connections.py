@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
         self._connections.forget(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports are not subclasses of it
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are not subclasses of it
         self._start_timer()
         self._inner.connection_made(transport)
         peer: Any = transport.get_extra_info("peername")
