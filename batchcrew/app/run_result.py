@@ -39,6 +39,8 @@ def run_ended(result: RunResult, run_id: str, engine: EngineResult, counts: Coun
         counts=counts,
         kickoffs=engine.kickoffs,
         lookalikes=engine.lookalikes,
+        interrupted=engine.interrupted,
+        interrupted_jobs=tuple(engine.interrupted_jobs),
         lookalike_example=engine.lookalike_example,
         slowest=tuple(line for _, _, line in sorted(engine.slowest, reverse=True)),
         stopped=stopped,

@@ -8,3 +8,5 @@ DEFAULT_THREADS = 4
 MAX_THREADS = 256
 DEFAULT_EXECUTION_SECONDS = 1800.0
 """Maximum time of one execution."""
+INTERRUPTED = "interrupted by a restart"
+"""The error of an execution that ended with its server. A run that serves the crew itself knows what it means."""

@@ -148,6 +148,8 @@ class ServeSettings(Settings):
     """Concurrent executions per worker process."""
     timeout: PositiveDuration = DEFAULT_EXECUTION_SECONDS
     """Maximum time of one execution; after it, the execution is ended as an error."""
+    drain: Annotated[NonNegativeDuration | None, DefaultText("the usual duration of this crew")] = None
+    """How long a run waits at `max_runtime` for executions in progress, which end with the run; 0 is not at all."""
     state: Annotated[str | None, DefaultText("memory")] = None
     """SQLite file, relative to the job file, that stores executions beyond the run. Default: in memory.
 

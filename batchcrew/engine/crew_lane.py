@@ -31,6 +31,7 @@ class CrewLane:
     Args:
         changed: set when the answer to "which jobs may start now?" may have changed.
         former: the crew's former addresses at which executions are in progress.
+        served: this run serves the crew, and every earlier one did: their executions ended with them.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class CrewLane:
         environment: RunEnvironment,
         changed: asyncio.Event,
         former: Mapping[str, FormerAddress] | None = None,
+        served: bool = False,
     ) -> None:
         self.name = name
         self.client = client
@@ -49,6 +51,7 @@ class CrewLane:
         self._environment = environment
         self._changed = changed
         self._former = former or {}
+        self.served = served
         self.checked = False
         """The preflight check has succeeded."""
         self.inputs: CrewInputs | None = None

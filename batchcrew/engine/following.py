@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypedDict
 
+from batchcrew.base.serving import INTERRUPTED
 from batchcrew.config.settings import RetrySettings
 from batchcrew.engine import retry
 from batchcrew.engine.context import RunContext
@@ -127,6 +128,10 @@ class Following:
         if observation.settling:
             return None
         match execution.state:
+            case ExecutionState.FAILED if self._lane.served and execution.error == INTERRUPTED:
+                return retry.interrupted()
+            case ExecutionState.NOT_FOUND if self._lane.served:
+                return retry.interrupted()
             case ExecutionState.SUCCEEDED | ExecutionState.FAILED:
                 return retry.ended(execution, **decisions(self._attempt, self._context))
             case ExecutionState.NOT_FOUND:

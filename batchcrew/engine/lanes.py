@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 
 from batchcrew.base.clock import from_text
-from batchcrew.config.crews import CrewSettings
+from batchcrew.config.crews import CrewSettings, ServedCrew
 from batchcrew.config.settings import RunSettings
 from batchcrew.engine.context import Crews, RunContext
 from batchcrew.engine.crew_lane import CrewLane
@@ -51,6 +51,7 @@ def _lane(
         environment=context.environment,
         changed=changed,
         former=earlier.former_addresses(name),
+        served=isinstance(crew, ServedCrew),
     )
 
 

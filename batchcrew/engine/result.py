@@ -9,6 +9,8 @@ from batchcrew.model.job import JobState
 from batchcrew.model.run import JobLine
 
 SLOWEST = 3
+NAMED = 5
+"""Jobs of one kind that are named."""
 
 
 @dataclass(slots=True)
@@ -25,6 +27,10 @@ class EngineResult:
     """Succeeded jobs whose answer may be none."""
     lookalike_example: tuple[str, str] | None = None
     """The job_id of the first one, and what its answer looks like."""
+    interrupted: int = 0
+    """Executions that ended with the run that served their crew; their jobs start again."""
+    interrupted_jobs: list[str] = field(default_factory=list)
+    """The job_ids of the first few."""
     slowest: list[tuple[float, str, JobLine]] = field(default_factory=list)
     """A heap of the slowest ended executions of this run."""
 
@@ -43,6 +49,10 @@ class EngineResult:
         if outcome.lookalike is not None and outcome.job_state is JobState.SUCCEEDED:
             self.lookalikes += 1
             self.lookalike_example = self.lookalike_example or (attempt.job_id, outcome.lookalike)
+        if outcome.interrupted:
+            self.interrupted += 1
+            if len(self.interrupted_jobs) < NAMED:
+                self.interrupted_jobs.append(attempt.job_id)
         if outcome.job_state is not JobState.PENDING:
             self.ended += 1
             self.failed += outcome.job_state is JobState.FAILED

@@ -118,6 +118,20 @@ def refused(reason: str) -> Outcome:
     return replace(rejected(reason), retry_in=0.0)
 
 
+def interrupted() -> Outcome:
+    """Return the outcome of an execution that ended with the run that served its crew: the job starts again at once.
+
+    It is not the job's failure, and not in doubt: the execution cannot continue.
+    """
+    return Outcome(
+        attempt_state=AttemptState.CANCELLED,
+        job_state=JobState.PENDING,
+        reason="interrupted: the execution ended with the run that served its crew",
+        retry_in=0.0,
+        interrupted=True,
+    )
+
+
 def let_go(given: Given) -> Outcome:
     """Return the outcome of an attempt that an operator cancelled while its execution was in progress."""
     return Outcome(attempt_state=AttemptState.CANCELLED, job_state=JobState.CANCELLED, reason=given.let_go)

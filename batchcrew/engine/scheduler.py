@@ -22,6 +22,7 @@ from batchcrew.engine.attempt import AttemptTask
 from batchcrew.engine.context import Crews, RunContext
 from batchcrew.engine.control import RunControl
 from batchcrew.engine.crew_lane import CrewLane
+from batchcrew.engine.draining import stop_at_max_runtime
 from batchcrew.engine.earlier_attempts import EarlierAttempts
 from batchcrew.engine.following import AwaitsPerson
 from batchcrew.engine.in_progress import InProgress
@@ -231,7 +232,7 @@ class Scheduler:
         while not self._stop.requested:
             self._changed.clear()
             if self._clock.monotonic() >= self._deadline:
-                self._time_is_over()
+                self._deadline = self._time_is_over()
                 return
             await self._control.apply()
             if self._unprepared and not self._context.paused:
@@ -267,12 +268,10 @@ class Scheduler:
                 return True
         return False
 
-    def _time_is_over(self) -> None:
-        """Leave everything to the next run at `max_runtime`; a tick still waits for its kickoffs' answers."""
+    def _time_is_over(self) -> float:
+        """Stop at `max_runtime`; a tick still waits for its kickoffs' answers. Return the next deadline."""
         if not self._context.single_pass:
-            runtime = format_duration(self._context.settings.max_runtime or 0)
-            self._stop.request(StopReason.MAX_RUNTIME, f"max_runtime of {runtime} reached", leave=True)
-            return
+            return stop_at_max_runtime(self._context, self._lanes.values(), self._crews.settings, self._watchers)
         self._in_progress.cancel(on_the_wire=False)
         for task in self._preparing:
             task.cancel()
@@ -282,6 +281,7 @@ class Scheduler:
                 reason = f"no answer within {format_duration(TICK_SECONDS)}"
                 if not self._preflight.gave_up(lane, reason):
                     self._context.warn(f"crew {lane.name}: inputs could not be read ({reason})")
+        return math.inf
 
     async def _claim(self) -> bool:
         """Claim and start the jobs that may start now. Returns whether any did."""
@@ -394,5 +394,4 @@ class Scheduler:
             wait = min([remaining, *(lane.limits.gives_up_in() for lane in self._lanes.values())])
             woken = await self._clock.wait(self._changed, None if wait == math.inf else max(0.0, wait))
             if not woken and self._clock.monotonic() >= self._deadline:
-                self._time_is_over()
-                self._deadline = math.inf
+                self._deadline = self._time_is_over()

@@ -178,7 +178,8 @@ def end(
     answered with the result, the failures in a row are not among them (see `save_streaks`).
     """
     execution = outcome.execution
-    refunded = 1 if outcome.attempt_state is AttemptState.REJECTED and not outcome.uses_attempt else 0
+    unpaid = outcome.attempt_state is AttemptState.REJECTED and not outcome.uses_attempt
+    refunded = 1 if unpaid or outcome.interrupted else 0
     if attempt.outdated and outcome.job_state is JobState.PENDING:
         refunded = attempt.attempts_used  # its attempts with other inputs do not count
     reason, fingerprint = plain_text(outcome.reason), reason_fingerprint(outcome.reason)

@@ -112,6 +112,8 @@ class Outcome:
     """Seconds until the job is retried (0: at once); None for a pending job that starts as if it were new."""
     uses_attempt: bool = False
     """Whether it counts against `retry.attempts` although `attempt_state` is rejected."""
+    interrupted: bool = False
+    """True: batchcrew itself ended the execution, with the server of its crew; it does not count as an attempt."""
     answer_rejected: str | None = None
     """Why a rule of `accept:` rejects the answer; None: no rule does."""
     lookalike: str | None = None

@@ -139,6 +139,10 @@ class RunResult:
     """Jobs with an attempt that timed out or was lost; `recheck` polls them again."""
     crew_ended: bool = False
     """True: a crew was served for this run only, so its executions in progress ended with the run."""
+    interrupted: int = 0
+    """Executions that ended with an earlier run, which served their crew; their jobs have started again."""
+    interrupted_jobs: tuple[str, ...] = ()
+    """Their job_ids (the first few)."""
     repeated: bool = False
     """True: a tick that stopped for the same reason as the last one and changed nothing."""
     webhooks: WebhookCounts | None = None

@@ -118,6 +118,27 @@ def count_words(counts: Counts) -> str:
     return ", ".join(f"{number} {name}" for name, number in named.items() if number) or "no jobs"
 
 
+def _executions_of_other_runs(result: RunResult) -> Iterator[str]:
+    """Yield what the next run does with executions of this one, and what this one did with those of an earlier one."""
+    if result.counts.open > result.unanswered and result.run_id is not None:
+        number = result.counts.open - result.unanswered
+        executions, them = ("1 execution", "it") if number == 1 else (f"{number} executions", "them")
+        if result.crew_ended:
+            yield f"{executions} stopped with the crew of this run; the next run will start {them} again"
+        else:
+            yield f"{executions} still running on the crew; the next run resumes watching {them}"
+    if result.interrupted:
+        yield interrupted_line(result.interrupted, result.interrupted_jobs)
+
+
+def interrupted_line(number: int, jobs: Sequence[str]) -> str:
+    """Return which executions an earlier run has interrupted."""
+    what = "1 execution was" if number == 1 else f"{number} executions were"
+    more = ", …" if number > len(jobs) else ""
+    named = ", ".join(clean_name(job, limit=_ID_COLUMNS) for job in jobs)
+    return f"{what} interrupted with an earlier run and started again: {named}{more}"
+
+
 def _jobs(number: int) -> str:
     return f"{number} job" if number == 1 else f"{number} jobs"
 
@@ -133,13 +154,7 @@ def _body(result: RunResult) -> Iterator[str]:
         one = result.unanswered == 1
         doubt = "1 kickoff is in doubt" if one else f"{result.unanswered} kickoffs are in doubt"
         yield f"{doubt} (not answered yet); the next run will resolve {'it' if one else 'them'}"
-    if counts.open > result.unanswered and result.run_id is not None:
-        number = counts.open - result.unanswered
-        executions, them = ("1 execution", "it") if number == 1 else (f"{number} executions", "them")
-        if result.crew_ended:
-            yield f"{executions} stopped with the crew of this run; the next run will start {them} again"
-        else:
-            yield f"{executions} still running on the crew; the next run resumes watching {them}"
+    yield from _executions_of_other_runs(result)
     if counts.removed:
         yield f"no longer in the file, kept in the ledger: {_jobs(counts.removed)}"
     if result.run_id is not None:

@@ -6,7 +6,6 @@ from typing import Any, Literal, TypeAlias
 Phase: TypeAlias = Literal["waiting", "running", "paused", "succeeded", "failed"]
 ENDED: frozenset[Phase] = frozenset({"succeeded", "failed"})
 """Final phases."""
-INTERRUPTED = "interrupted by a restart"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

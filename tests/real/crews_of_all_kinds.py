@@ -1,14 +1,17 @@
 """One target of each kind for `batchcrew serve`, with a model that computes its answers from the prompt."""
 
+import contextlib
 import re
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar
 
 from crewai import Agent, Crew, Task
 from crewai.events.types.llm_events import LLMCallType
 from crewai.flow.flow import Flow, listen, start
 from crewai.flow.human_feedback import human_feedback
 from crewai.llms.base_llm import BaseLLM, llm_call_context
+from crewai.project import CrewBase, agent, before_kickoff, task
+from crewai.project import crew as crew_of
 from crewai.tools import tool
 from pydantic import BaseModel
 
@@ -99,6 +102,58 @@ def needs(argument: str) -> Crew:
     raise AssertionError(argument)
 
 
+def formal(topic: str, tone: str = "formal", times: int = 2, loud: bool = False) -> Crew:
+    said = " ".join([tone] * times)
+    return build(f"Say: {topic} {said.upper() if loud else said} {{more}}")
+
+
+def whole(inputs: dict[str, Any]) -> Crew:
+    return build(f"Say: {inputs.get('topic')}")
+
+
+def runs_it() -> Any:
+    return build().kickoff(inputs={"topic": "paid"})
+
+
+def hides_it() -> Crew:
+    made = build()
+    with contextlib.suppress(BaseException):
+        made.kickoff(inputs={"topic": "paid"})
+    return made
+
+
+def has_run(template: list[Crew] = []) -> Crew:  # noqa: B006 - what is tested
+    made = build()
+    made.tasks[0].interpolate_inputs_and_add_conversation_history({"topic": "old"})
+    return made
+
+
+@CrewBase
+class Prepared:
+    """Its `@before_kickoff` demands one input and supplies another."""
+
+    agents_config: ClassVar[Any] = {}
+    tasks_config: ClassVar[Any] = {}
+    agents: Any
+    tasks: Any
+
+    @before_kickoff
+    def prepare(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        return {**inputs, "year": "2026", "shouted": inputs["topic"].upper()}
+
+    @agent
+    def parrot(self) -> Agent:
+        return Agent(role="Parrot", goal="Speak well.", backstory="None.", llm=Parrot(model="parrot"))
+
+    @task
+    def say(self) -> Task:
+        return Task(description="Say: {shouted} {year}", expected_output="A word.", agent=self.parrot(), name="say")
+
+    @crew_of
+    def crew(self) -> Crew:
+        return Crew(agents=self.agents, tasks=self.tasks)
+
+
 def nothing() -> str:
     return "no crew"
 
@@ -116,6 +171,34 @@ class TypedFlow(Flow[Wanted]):
     @listen(say)
     def repeat(self, said: str) -> dict[str, Any]:
         return {"said": [said] * self.state.times}
+
+
+class Report(BaseModel):
+    topic: str = ""
+    notes: list[str] = []
+    report: str = ""
+
+
+class StateFlow(Flow[Report]):
+    """Its last method returns nothing, as in CrewAI's template: the answer is in the state."""
+
+    @start()
+    def write(self) -> None:
+        self.state.notes = ["a", "b"]
+        self.state.report = f"all about {self.state.topic}"
+
+
+class IdleFlow(Flow[Report]):
+    @start()
+    def idle(self) -> None:
+        pass
+
+
+class UntypedStateFlow(Flow):
+    @start()
+    def write(self) -> None:
+        self.state["poem"] = f"oh {self.state['topic']}"
+        self.state["count"] = 3
 
 
 class PlainFlow(Flow):

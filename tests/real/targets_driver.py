@@ -52,7 +52,7 @@ def run(loaded: Any, topic: str) -> Any:
     thread.start()
     running = Running(
         kickoff_id="k",
-        inputs={"topic": topic},
+        inputs={"topic": topic, "tone": "calm", "times": "3", "loud": "yes", "more": "end"},
         events=frozenset({"task_started", "crew_kickoff_completed"}),
         line=Line(os.open(os.devnull, os.O_RDONLY), back),
     )

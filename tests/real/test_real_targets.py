@@ -1,6 +1,7 @@
 """Each kind of target with real crewai: its inputs, its results, and that nothing leaks from run to run."""
 
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -16,7 +17,8 @@ pytestmark = [pytest.mark.crewai, pytest.mark.timeout(300)]
 HERE = Path(__file__).parent
 KINDS = [
     "crew", "make", "cached", "streaming", "typed", "with_tool", "needs", "nothing",
-    "TypedFlow", "PlainFlow", "made_flow", "absent",
+    "TypedFlow", "PlainFlow", "made_flow", "absent", "formal", "whole", "runs_it", "hides_it", "has_run", "Prepared",
+    "StateFlow", "IdleFlow", "UntypedStateFlow",
 ]  # fmt: skip
 USAGE = {
     "total_tokens": 15,
@@ -87,13 +89,91 @@ def test_flows(found: dict[str, Any]) -> None:
 
 def test_a_target_that_cannot_be_served_is_reported(found: dict[str, Any]) -> None:
     at = "crews_of_all_kinds"
-    assert found["needs"]["refused"] == f"{at}:needs needs arguments; name a function without any"
+    called = f"{at}:needs(argument='trial'), called to find its inputs, raised AssertionError: trial"
+    assert found["needs"]["refused"] == called
     assert found["nothing"]["refused"] == f"{at}:nothing makes str, which is not a crew or a flow"
     assert found["made_flow"]["refused"] == f"{at}:made_flow is an instance of a flow; name its class PlainFlow"
-    assert (
-        found["absent"]["refused"]
-        == f"{at}:absent: {at} has no absent; it has AskingFlow, PlainFlow, TypedFlow, crew, flow"
+    known = "AskingFlow, IdleFlow, PlainFlow, Prepared, StateFlow, TypedFlow, UntypedStateFlow, crew, flow"
+    assert found["absent"]["refused"] == f"{at}:absent: {at} has no absent; it has {known}"
+
+
+def test_the_parameters_of_a_function_are_inputs(found: dict[str, Any]) -> None:
+    assert found["formal"]["inputs"] == [
+        {"name": "topic", "type": "string", "required": True},
+        {"name": "tone", "type": "string", "required": False},
+        {"name": "times", "type": "integer", "required": False},
+        {"name": "loud", "type": "boolean", "required": False},
+        {"name": "more", "type": "string", "required": True},
+    ]
+    outputs = [run["output"] for run in found["formal"]["runs"]]
+    assert outputs == ["salt CALM CALM CALM end", "pepper CALM CALM CALM end"]
+    assert [run["output"] for run in found["whole"]["runs"]] == ["salt", "pepper"]
+
+
+@pytest.mark.parametrize("kind", ["runs_it", "hides_it"])
+def test_a_function_that_runs_its_crew_is_refused_and_runs_nothing(found: dict[str, Any], kind: str) -> None:
+    said = found[kind]["refused"]
+    assert "starts a crew while it is loaded" in said
+    assert re.search(r"crews_of_all_kinds\.py:\d+ \(.*\.kickoff\(inputs=.*\)\); name a function", said), said
+
+
+def test_a_crew_that_has_run_is_refused(found: dict[str, Any]) -> None:
+    assert "has been run with other inputs already" in found["has_run"]["refused"]
+
+
+def test_inputs_that_before_kickoff_supplies_are_not_required(found: dict[str, Any]) -> None:
+    inputs = {entry["name"]: entry["required"] for entry in found["Prepared"]["inputs"]}
+    assert inputs == {"topic": True, "shouted": False, "year": False}
+    assert [run["output"] for run in found["Prepared"]["runs"]] == ["SALT 2026", "PEPPER 2026"]
+
+
+def test_a_flow_that_returns_nothing_answers_with_its_state(found: dict[str, Any]) -> None:
+    assert [run["output"] for run in found["StateFlow"]["runs"]] == ["all about salt", "all about pepper"]
+    assert found["StateFlow"]["runs"][0]["json"]["notes"] == ["a", "b"]
+    assert [run["output"] for run in found["IdleFlow"]["runs"]] == ["", ""]
+    assert [run["output"] for run in found["UntypedStateFlow"]["runs"]] == ["oh salt", "oh pepper"]
+    assert found["UntypedStateFlow"]["runs"][0]["json"]["count"] == 3
+
+
+SCRIPT = """
+from pathlib import Path
+import threading
+from crews_of_all_kinds import build
+
+crew = build()
+def go():
+    try:
+        crew.kickoff(inputs={"topic": "paid"})
+    except BaseException:
+        Path("caught").touch()
+{start}
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "line"),
+    [
+        ('crew.kickoff(inputs={"topic": "paid"})', 'crew.kickoff(inputs={"topic": "paid"})'),
+        ("go()", 'crew.kickoff(inputs={"topic": "paid"})'),
+        ("t = threading.Thread(target=go); t.start(); t.join()", 'crew.kickoff(inputs={"topic": "paid"})'),
+        ('crew.agents[0].kickoff("paid")', 'crew.agents[0].kickoff("paid")'),
+        ('crew.agents[0].llm.call([{"role": "user", "content": "paid"}])', "crew.agents[0].llm.call("),
+    ],
+)
+def test_a_module_that_starts_its_crew_is_refused_while_it_is_loaded(tmp_path: Path, start: str, line: str) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT.replace("{start}", start), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "batchcrew", "serve", "script.py:crew", "--port", "0", "--workers", "1"],
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=str(HERE)),
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    assert done.returncode == 2, done.stderr
+    assert f"script.py starts a crew while it is loaded: {tmp_path}/script.py:" in done.stderr.replace(":crew", "", 1)
+    assert line in done.stderr
+    assert "put it under `if __name__" in done.stderr
 
 
 def test_human_input_is_requested_until_the_answer_is_approved(tmp_path: Path) -> None:

@@ -270,6 +270,7 @@ def test_the_summary_as_json_has_stable_keys() -> None:
         "possible_duplicates": ["a"],
         "without_output": 0,
         "lookalikes": 0,
+        "interrupted": 0,
         "webhooks": None,
         "ledger": "results/batchcrew.db",
         "jobfile": "jobs/demo.yaml",

@@ -31,6 +31,8 @@ ENOUGH_EXECUTIONS = 10
 """Executions of a crew from which on their 99 % duration says something."""
 DOUBT_GRACE_SECONDS = 5.0
 """A kickoff in doubt waits this much longer than its execution may take: the webhook may be sent again."""
+USUAL = 0.9
+"""Share of the executions whose duration is the usual one."""
 UNSAVED = 50
 """Executions after which what was learned from them is saved."""
 
@@ -80,6 +82,11 @@ class Watchers:
         durations = self._crew(attempt).durations
         most = durations.quantile(0.99) if durations.count >= ENOUGH_EXECUTIONS else None
         return context.settings.timeout if most is None else min(most + DOUBT_GRACE_SECONDS, context.settings.timeout)
+
+    def usual_seconds(self, crew: str) -> float | None:
+        """Return how long most executions of a crew take; None if too few are known."""
+        found = self._crews.get(self._addresses[crew])
+        return found.durations.quantile(USUAL) if found and found.durations.count >= ENOUGH_EXECUTIONS else None
 
     def watcher(self, attempt: Attempt, client: "CrewClient", *, resumed: bool, box: Mailbox | None = None) -> Watcher:
         """Return the watcher of an attempt's execution.

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from batchcrew.base.serving import INTERRUPTED
 from batchcrew.base.text import clean_text
 from batchcrew.server.api.executor import (
     Accepted,
@@ -35,7 +36,7 @@ from batchcrew.server.crews.outbox import Outbox
 from batchcrew.server.crews.store import ExecutionStore, Order
 from batchcrew.server.dialects import DIALECTS
 from batchcrew.server.options import CrewOptions, ServeOptions
-from batchcrew.server.report import INTERRUPTED, Input, Report
+from batchcrew.server.report import Input, Report
 from batchcrew.server.webhook_targets import WebhookTargets
 from batchcrew.server.workers.messages import AboutExecution, Ended, LibraryEvent, Note, Paused, Ready, TaskEnded
 from batchcrew.server.workers.pool import Pool

@@ -1,28 +1,28 @@
-"""CrewAI in a worker: finds the target's crew or flow, and makes one that has never run for each execution.
+"""CrewAI in a worker: makes a crew or flow that has never run for each execution, and runs it.
 
-Only this module, `listeners.py` and `crewai_patches.py` import crewai, and only worker processes import them.
+Of the worker's modules, `main.py`, `running.py` and `factories.py` do not import crewai; the others do it only inside
+functions. Only worker processes import them.
 """
 
-import importlib
 import importlib.util
 import inspect
-import re
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from batchcrew.server.report import Input
 from batchcrew.server.targets import Target
-from batchcrew.server.worker.running import Result, Running, TargetError
-from batchcrew.server.workers.messages import Ready, plain_json
+from batchcrew.server.worker.factories import Factory
+from batchcrew.server.worker.importing import CURE, find
+from batchcrew.server.worker.inputs import crew_inputs, flow_inputs
+from batchcrew.server.worker.results import result
+from batchcrew.server.worker.running import Result, Running, TargetError, describe_error
+from batchcrew.server.worker.starts_nothing import starts_nothing
+from batchcrew.server.workers.messages import Ready
 
 MISSING = "crewai is not installed in batchcrew's environment; pip install 'batchcrew[crewai]'"
-_NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_\-]*)\}")
-"""A placeholder that the library replaces by an input."""
-_TYPES = {"string": "string", "integer": "integer", "number": "number", "boolean": "boolean", "array": "array"}
+FACTORY_CURE = "name a function that returns the crew without running it"
 
 
 def load(target: Target, storage: Path | None = None) -> "Loaded":
@@ -41,113 +41,7 @@ def load(target: Target, storage: Path | None = None) -> "Loaded":
     omit_log()
     if storage is not None:
         lock_within(storage)
-    module = _import(target)
-    found = _attribute(module, target) if target.attribute else _only_one(module, target)
-    return Loaded(target.name, _maker(found, target))
-
-
-def _import(target: Target) -> ModuleType:
-    if target.file:
-        name = target.modules[0]
-        spec = importlib.util.spec_from_file_location(name, target.file)
-        if spec is None or spec.loader is None:
-            raise TargetError(f"{target.file} cannot be imported as Python")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-        return module
-    if not target.modules:
-        raise TargetError(f"{target.name}: the project has neither crew.py nor main.py in its package")
-    for number, name in enumerate(target.modules):
-        try:
-            module = importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-                raise TargetError(
-                    f"{target.name}: there is no module {error.name} in {' or '.join(target.paths)}"
-                ) from None
-            raise TargetError(f"{name} needs the module {error.name}, which is not installed here") from error
-        last = number == len(target.modules) - 1
-        if last or target.attribute or _candidates(module, target):
-            return module
-    raise AssertionError("the last module is always returned")
-
-
-def _attribute(module: ModuleType, target: Target) -> Any:
-    found: Any = module
-    for part in target.attribute.split("."):
-        if not hasattr(found, part):
-            known = ", ".join(sorted(_candidates(module, target))) or "no crew or flow"
-            raise TargetError(f"{target.name}: {module.__name__} has no {part}; it has {known}")
-        found = getattr(found, part)
-    return found
-
-
-def _only_one(module: ModuleType, target: Target) -> Any:
-    found = _candidates(module, target)
-    if len(found) != 1:
-        many = f"has {len(found)}: {', '.join(sorted(found))}" if found else "has none"
-        wanted = "a flow class" if target.kind == "flow" else "a crew or flow"
-        file = target.file or module.__file__
-        raise TargetError(f"{target.name}: {module.__name__} {many}; name {wanted} of it, as in {file}:TravelCrew")
-    return next(iter(found.values()))
-
-
-def _candidates(module: ModuleType, target: Target) -> dict[str, Any]:
-    """Return the crews and flows that the module itself defines, by name."""
-    from crewai import Crew, Flow
-
-    def fits(value: Any) -> bool:
-        if isinstance(value, Crew):
-            return target.kind != "flow"
-        if not inspect.isclass(value) or value.__module__ != module.__name__:
-            return False
-        if issubclass(value, Flow):
-            return target.kind != "crew" or target.attribute != ""
-        return bool(getattr(value, "is_crew_class", False)) and target.kind != "flow"
-
-    return {name: value for name, value in vars(module).items() if not name.startswith("_") and fits(value)}
-
-
-def _maker(found: Any, target: Target) -> Callable[[], Any]:
-    """Return a function that makes a crew or flow that has never run."""
-    from crewai import Crew, Flow
-
-    if isinstance(found, Crew):
-        copy: Callable[[], Any] = found.copy
-        return copy  # a crew keeps the inputs of its run; the original never runs
-    if isinstance(found, Flow):
-        raise TargetError(f"{target.name} is an instance of a flow; name its class {type(found).__name__}")
-    if not callable(found):
-        raise TargetError(
-            f"{target.name} is {type(found).__name__}, not a crew, a flow class, or a function that makes one"
-        )
-    if inspect.isclass(found):
-        return lambda: _made(found, target)
-    first, second = _made(found, target), _made(found, target)
-    if first is not second:
-        return lambda: _made(found, target)
-    if isinstance(first, Crew):
-        again: Callable[[], Any] = first.copy  # a function that returns the same crew each time
-        return again
-    raise TargetError(f"{target.name} returns the same flow each time; name its class {type(first).__name__}")
-
-
-def _made(make: Callable[[], Any], target: Target) -> Any:
-    from crewai import Crew, Flow
-
-    try:
-        inspect.signature(make).bind()
-    except TypeError:
-        raise TargetError(f"{target.name} needs arguments; name a function without any") from None
-    except ValueError:  # a callable without a signature: calling it shows whether it needs arguments
-        pass
-    made = make()
-    if not isinstance(made, Crew | Flow) and callable(getattr(made, "crew", None)):
-        made = made.crew()
-    if not isinstance(made, Crew | Flow):
-        raise TargetError(f"{target.name} makes {type(made).__name__}, which is not a crew or a flow")
-    return made
+    return _loaded(find(target), target.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +49,12 @@ class Loaded:
     """Implements `Served`."""
 
     name: str
-    make: Callable[[], Any]
+    make: Callable[[Mapping[str, Any]], Any]
+    """Makes a crew or flow that has never run, for these inputs."""
+    parameters: tuple[Input, ...] = ()
+    """The inputs that the function which makes it uses itself."""
+    trial: Mapping[str, Any] | None = None
+    """Values for the required ones of them."""
 
     def description(self) -> Ready:
         """Return what is served, and which events there are."""
@@ -164,59 +63,84 @@ class Loaded:
         from batchcrew.server.worker.listeners import event_types, suppress_panels
 
         suppress_panels()
-        made = self.make()
-        flow = isinstance(made, Flow)
+        with starts_nothing(self.name, cure=FACTORY_CURE):
+            made = self.make(self.trial or {})
+            flow = isinstance(made, Flow)
+            own = flow_inputs(made) if flow else crew_inputs(made)
+        known = {one.name for one in self.parameters}
         return Ready(
             name=self.name,
             what="flow" if flow else "crew",
-            inputs=tuple(_flow_inputs(made) if flow else _crew_inputs(made)),
+            inputs=(*self.parameters, *(one for one in own if one.name not in known)),
             total=len(getattr(made, "_methods", ())) if flow else len(made.tasks),
             events=tuple(sorted(event_types())),
         )
 
     def run(self, running: Running) -> Result:
         """Run a crew that has never run, and send its events."""
+        from crewai import Flow
+
         from batchcrew.server.worker.listeners import listening
 
-        made = self.make()
+        with starts_nothing(self.name, cure=FACTORY_CURE):
+            made = self.make(running.inputs)
         if getattr(made, "stream", False):
             made.stream = False  # a stream runs only while it is read, and here it is not
         with listening(running, made):
             found = made.kickoff(inputs=dict(running.inputs))
-        return _result(found)
+        return result(found, made if isinstance(made, Flow) else None, running.inputs)
 
 
-def _crew_inputs(crew: Any) -> list[Input]:
-    """Return the crew's inputs. The library takes JSON for a name: in `{"a": "{topic}"}`, only `topic` is an input."""
-    found = (_NAME.search(f"{{{text}}}") for text in crew.fetch_inputs())
-    names = sorted({match[1] for match in found if match})
-    return [Input(name=name) for name in names]
+def _loaded(found: Any, name: str) -> Loaded:
+    from crewai import Crew, Flow
+
+    if isinstance(found, Crew):
+        _refuse_run(found, name)
+        copy: Callable[[], Any] = found.copy
+        return Loaded(name, lambda _: copy())  # a crew keeps the inputs of its run; the original never runs
+    if isinstance(found, Flow):
+        raise TargetError(f"{name} is an instance of a flow; name its class {type(found).__name__}")
+    if not callable(found):
+        raise TargetError(f"{name} is {type(found).__name__}, not a crew, a flow class, or a function that makes one")
+    factory = Factory(found, name)
+    about = (tuple(factory.inputs), factory.trial())
+    with starts_nothing(name, cure=FACTORY_CURE):
+        first = _tried(factory, about[1], name)
+        again = first if inspect.isclass(found) else _made(factory, about[1], name)
+    if first is not again or inspect.isclass(found):
+        return Loaded(name, lambda inputs: _made(factory, inputs, name), *about)
+    if isinstance(first, Crew) and not about[0]:
+        template: Callable[[], Any] = first.copy  # a function that returns the same crew each time
+        return Loaded(name, lambda _: template())
+    what = "crew" if isinstance(first, Crew) else "flow"
+    raise TargetError(f"{name} returns the same {what} each time; return a new one, or name a class")
 
 
-def _flow_inputs(flow: Any) -> list[Input]:
-    """Return the fields of the flow's typed state; nothing if the state has no type."""
-    schema = getattr(type(flow.state), "model_json_schema", None)
-    if schema is None:
-        return []
-    described = schema()
-    required = set(described.get("required", ()))
-    return [
-        Input(name=name, type=_TYPES.get(str(what.get("type")), "object"), required=name in required)
-        for name, what in described.get("properties", {}).items()
-        if name != "id"
-    ]
+def _tried(factory: Factory, trial: Mapping[str, Any], name: str) -> Any:
+    try:
+        return _made(factory, trial, name)
+    except TargetError:
+        raise
+    except Exception as error:
+        how = ", ".join(f"{parameter}={value!r}" for parameter, value in trial.items())
+        raise TargetError(f"{name}({how}), called to find its inputs, raised {describe_error(error)}") from error
 
 
-def _result(found: Any) -> Result:
-    """Return the result for a crew's output, or for any value that a flow's last method returned."""
-    from crewai.crews.crew_output import CrewOutput
-    from pydantic import BaseModel
+def _made(factory: Factory, inputs: Mapping[str, Any], name: str) -> Any:
+    from crewai import Crew, Flow
 
-    if isinstance(found, CrewOutput):
-        typed = found.pydantic.model_dump(mode="json") if found.pydantic is not None else found.json_dict
-        return Result(output=found.raw, result_json=typed)
-    if isinstance(found, BaseModel):
-        return Result(output=found.model_dump_json(), result_json=found.model_dump(mode="json"))
-    if isinstance(found, dict | list):
-        return Result(output=plain_json(found), result_json=found)
-    return Result(output="" if found is None else str(found))
+    made = factory.make(inputs)
+    if not isinstance(made, Crew | Flow) and callable(getattr(made, "crew", None)):
+        made = made.crew()
+    if not isinstance(made, Crew | Flow):
+        raise TargetError(f"{name} makes {type(made).__name__}, which is not a crew or a flow")
+    if isinstance(made, Crew):
+        _refuse_run(made, name)
+    return made
+
+
+def _refuse_run(crew: Any, name: str) -> None:
+    """Refuse a crew that has run: it keeps the inputs of that run, and would answer every row for them."""
+    for task in crew.tasks:
+        if getattr(task, "_original_description", None) is not None:
+            raise TargetError(f"{name} has been run with other inputs already; {CURE}, or {FACTORY_CURE}")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from batchcrew.base.edge import FRAMES, Edge
 from batchcrew.server.targets import Target
-from batchcrew.server.worker.running import MAX_ERROR, Running, Served, TargetError
+from batchcrew.server.worker.running import Running, Served, TargetError, describe_error
 from batchcrew.server.workers.frames import Line, MessageTooLarge
 from batchcrew.server.workers.messages import (
     Ended,
@@ -152,9 +152,3 @@ def _run(running: Running, served: Served, executions: dict[str, Running]) -> No
         why = "is too large" if isinstance(error, MessageTooLarge) else "cannot be written as JSON"
         problem = f"its output {why}: {describe_error(error)}"
         running.line.send(replace(ended, output="", result_json=None, error=problem))
-
-
-def describe_error(error: BaseException) -> str:
-    """Return an exception's type and text, shortened to MAX_ERROR characters."""
-    text = f"{type(error).__name__}: {error}".rstrip(": ")
-    return text if len(text) <= MAX_ERROR else text[: MAX_ERROR - 1] + "…"

@@ -65,3 +65,9 @@ class Served(Protocol):
     def run(self, running: Running) -> Result:
         """Run a crew that has never run. It may raise any exception: the execution fails."""
         ...
+
+
+def describe_error(error: BaseException) -> str:
+    """Return an exception's type and text, shortened to MAX_ERROR characters."""
+    text = f"{type(error).__name__}: {error}".rstrip(": ")
+    return text if len(text) <= MAX_ERROR else text[: MAX_ERROR - 1] + "…"
