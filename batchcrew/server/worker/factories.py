@@ -34,10 +34,7 @@ class Factory:
         self._make = make
         self._parameters: dict[str, inspect.Parameter] = {}
         self._rest = self._whole = False
-        try:
-            parameters = list(inspect.signature(make).parameters.values())
-        except (TypeError, ValueError):  # a callable without a signature: calling it shows whether it needs arguments
-            parameters = []
+        parameters = [] if inspect.isclass(make) else _parameters(make)  # a class is made as the library makes it
         hints = _hints(make)
         for parameter in parameters:
             if parameter.kind is parameter.VAR_KEYWORD:
@@ -78,9 +75,16 @@ class Factory:
         return {one.name: _trial(one) for one in self._parameters.values() if one.default is one.empty}
 
 
+def _parameters(make: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(make).parameters.values())
+    except (TypeError, ValueError):  # a callable without a signature: calling it shows whether it needs arguments
+        return []
+
+
 def _hints(make: Callable[..., Any]) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(make.__init__ if inspect.isclass(make) else make)
+        return typing.get_type_hints(make)
     except Exception:  # noqa: BLE001 - annotations may name anything, also what does not exist at run time
         return {}
 
