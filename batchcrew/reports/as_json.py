@@ -132,9 +132,9 @@ def summary_json(result: RunResult) -> JsonDict:
     `{"batch", "run_id", "exit_code", "stopped", "stop_detail", "counts", "wall_seconds", "kickoffs", "cost",
     "unanswered", "unsure", "slowest", "failing", "failure_groups", "possible_duplicates", "without_output",
     "lookalikes", "interrupted", "webhooks", "ledger", "jobfile", "warnings", "next"}`; `without_output` counts the
-    jobs that succeeded without an output, `lookalikes` those of this run whose answer may be none, `webhooks` those that were
-    received (null if none were requested), `warnings` has each warning of the run once, and `next` is a list of
-    `{"purpose", "command"}`.
+    jobs that succeeded without an output, `lookalikes` those of this run whose answer may be none, `interrupted` the
+    executions that ended with an earlier run, `webhooks` those that were received (null if none were requested),
+    `warnings` has each warning of the run once, and `next` is a list of `{"purpose", "command"}`.
     """
     return {
         "batch": result.batch,
