@@ -201,6 +201,12 @@ def _stop() -> click.Command:
     return command
 
 
+def _ui() -> click.Command:
+    from batchcrew.cli.ui import command
+
+    return command
+
+
 COMMANDS = {
     "run": LazyCommand(_run, "Start or resume a batch; the only command cron needs."),
     "tick": LazyCommand(_tick, "Do the work that is due now, then exit; for cron every minute."),
@@ -213,6 +219,7 @@ COMMANDS = {
     "set": LazyCommand(_set, "Replace the concurrency, rate or limits of a batch while it runs."),
     "cancel": LazyCommand(_cancel, "Cancel jobs that have not ended, also while a run is in progress."),
     "stop": LazyCommand(_stop, "End the run of a batch that is in progress, as Ctrl-C does."),
+    "ui": LazyCommand(_ui, "Show and control batches in a browser, live."),
     "list": LazyCommand(_list, "List the batches in the ledger."),
     "show": LazyCommand(_show, "Show one job: attempts, tasks, output, errors."),
     "failures": LazyCommand(_failures, "Explain the failed and held jobs, by kind."),

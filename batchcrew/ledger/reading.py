@@ -5,6 +5,7 @@ from batchcrew.ledger.reads.attempts import AttemptReads
 from batchcrew.ledger.reads.batches import BatchReads
 from batchcrew.ledger.reads.controls import ControlReads
 from batchcrew.ledger.reads.failures import FailureReads
+from batchcrew.ledger.reads.job_table import JobTableReads
 from batchcrew.ledger.reads.jobs import JobReads
 from batchcrew.ledger.reads.rechecks import RecheckReads
 from batchcrew.ledger.reads.results import ResultReads
@@ -25,6 +26,7 @@ class Reading(
     AnswerReads,
     ControlReads,
     WaitReads,
+    JobTableReads,
 ):
     """The read methods that `Ledger` and `LedgerReader` share.
 

@@ -1,0 +1,168 @@
+"""What every handler of the live page needs: the ledger, the sessions, the templates, and how a page is answered."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import jinja2
+from aiohttp import web
+from markupsafe import Markup
+
+from batchcrew.app.batches import known_batch
+from batchcrew.base.clock import Clock, from_text
+from batchcrew.base.errors import BatchcrewError
+from batchcrew.base.quantities import format_duration
+from batchcrew.base.text import clean_block, one_line
+from batchcrew.ledger import BatchKey, LedgerReader, Reading
+from batchcrew.web.changes import Changes
+from batchcrew.web.sessions import Notice, Session, Sessions
+
+MOST_READERS = 2
+"""Pages that read the ledger at the same time."""
+SESSION = "session"
+"""The key of a request's session."""
+FORM_TOKEN = "form_token"  # noqa: S105 - the name of a field
+
+
+def url_of(path: str, **query: Any) -> str:
+    """Return a path with its query, without the values that are None or empty."""
+    given = {name: value for name, value in query.items() if value not in (None, "", ())}
+    return f"{path}?{urlencode(given, doseq=True)}" if given else path
+
+
+def _shown_value(value: Any) -> Any:
+    """Return what a template prints for a value: control characters and marks of direction do nothing."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return clean_block(value)
+    return "" if value is None else value
+
+
+def _moment(text: str | None) -> Markup:
+    """Return UTC text as an element whose text the script replaces by the local time."""
+    if not text:
+        return Markup("")
+    moment = from_text(text)
+    return Markup('<time datetime="{}">{}</time>').format(
+        f"{moment:%Y-%m-%dT%H:%M:%SZ}", f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    )
+
+
+def _duration(seconds: float | None) -> str:
+    return "" if seconds is None else format_duration(seconds)
+
+
+def _thousands(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def templates() -> jinja2.Environment:
+    """Return the environment of the templates: everything is escaped and cleaned, and a missing name is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("batchcrew.web"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_shown_value,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters |= {
+        "moment": _moment,
+        "duration": _duration,
+        "thousands": _thousands,
+        "counted": _counted,
+        "one_line": one_line,
+    }
+    environment.globals["url"] = url_of
+    return environment
+
+
+@dataclass(slots=True)
+class Site:
+    """What the handlers share."""
+
+    ledger: Path
+    clock: Clock
+    environ: Mapping[str, str]
+    """For `${VAR}` in the job files whose crews receive decisions."""
+    program: str
+    """The program with which printed commands begin."""
+    sessions: Sessions
+    changes: Changes
+    templates: jinja2.Environment
+    readers: asyncio.Semaphore
+    port: int = 0
+    """The port on which it listens, once it does."""
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[LedgerReader]:
+        """Open the ledger for one page, so that a run can remove its WAL when it ends.
+
+        Raises:
+            LedgerError: it was deleted, has another schema, or cannot be read.
+        """
+        async with self.readers, LedgerReader(self.ledger, clock=self.clock) as ledger:
+            yield ledger
+
+    def render(self, template: str, **values: Any) -> str:
+        """Return a page."""
+        return self.templates.get_template(template).render(
+            {"ledger": str(self.ledger), "program": self.program, "notices": (), "watched": None, **values}
+        )
+
+
+SITE: web.AppKey[Site] = web.AppKey("site", Site)
+
+
+def session_of(request: web.Request) -> Session:
+    """Return the session of a request that was let through."""
+    session: Session = request[SESSION]
+    return session
+
+
+def page(request: web.Request, template: str, **values: Any) -> web.Response:
+    """Answer with a page of the request's session."""
+    session = session_of(request)
+    text = request.app[SITE].render(
+        template,
+        notices=session.take_notices() if request.headers.get("X-Refresh") is None else (),
+        form_token=session.form_token,
+        form_field=Markup('<input type="hidden" name="{}" value="{}">').format(FORM_TOKEN, session.form_token),
+        here=request.rel_url.raw_path_qs,
+        **values,
+    )
+    return web.Response(text=text, content_type="text/html")
+
+
+def message_page(request: web.Request, title: str, lines: Sequence[str], *, status: int) -> web.Response:
+    """Answer with a page that has only a message."""
+    text = request.app[SITE].render("message.html", title=title, lines=lines)
+    return web.Response(text=text, content_type="text/html", status=status)
+
+
+def back(request: web.Request, location: str, notice: Notice) -> web.Response:
+    """Answer a form with the next page, which shows the notice."""
+    session_of(request).notify(notice)
+    return web.Response(status=303, headers={"Location": location})
+
+
+def failed(error: BatchcrewError) -> Notice:
+    """Return the notice of an action that failed."""
+    return Notice(text="\n".join(error.lines), failed=True)
+
+
+async def batch_of(request: web.Request, ledger: Reading) -> BatchKey:
+    """Return the batch that the query names.
+
+    Raises:
+        NotInLedger: it was not found.
+    """
+    return await known_batch(ledger, request.query.get("batch", ""))
