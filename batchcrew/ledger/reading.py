@@ -5,6 +5,7 @@ from batchcrew.ledger.reads.attempts import AttemptReads
 from batchcrew.ledger.reads.batches import BatchReads
 from batchcrew.ledger.reads.controls import ControlReads
 from batchcrew.ledger.reads.failures import FailureReads
+from batchcrew.ledger.reads.job_table import JobTableReads
 from batchcrew.ledger.reads.jobs import JobReads
 from batchcrew.ledger.reads.rechecks import RecheckReads
 from batchcrew.ledger.reads.results import ResultReads
@@ -16,6 +17,7 @@ from batchcrew.ledger.reads.waits import WaitReads
 class Reading(
     BatchReads,
     JobReads,
+    JobTableReads,
     AttemptReads,
     RecheckReads,
     RunReads,
