@@ -5,6 +5,7 @@ from batchcrew.ledger.reads.attempts import AttemptReads
 from batchcrew.ledger.reads.batches import BatchReads
 from batchcrew.ledger.reads.controls import ControlReads
 from batchcrew.ledger.reads.failures import FailureReads
+from batchcrew.ledger.reads.job_search import JobSearchReads
 from batchcrew.ledger.reads.job_table import JobTableReads
 from batchcrew.ledger.reads.jobs import JobReads
 from batchcrew.ledger.reads.rechecks import RecheckReads
@@ -17,6 +18,7 @@ from batchcrew.ledger.reads.waits import WaitReads
 class Reading(
     BatchReads,
     JobReads,
+    JobTableReads,
     AttemptReads,
     RecheckReads,
     RunReads,
@@ -26,7 +28,7 @@ class Reading(
     AnswerReads,
     ControlReads,
     WaitReads,
-    JobTableReads,
+    JobSearchReads,
 ):
     """The read methods that `Ledger` and `LedgerReader` share.
 

@@ -1,108 +1,103 @@
-"""A page of a batch's jobs: searched, filtered and sorted by SQLite."""
+"""The jobs of a batch as columns, a page of rows at a time: for tables of all jobs."""
 
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aiosqlite
 
 from batchcrew.ledger.batch import BatchKey
-from batchcrew.ledger.fetch import rows, value
-from batchcrew.ledger.json_text import encode_json
+from batchcrew.ledger.fetch import rows
 from batchcrew.ledger.reads.base import Reads
 from batchcrew.ledger.reads.jobs import SECONDS
-from batchcrew.model.job import JobState
-from batchcrew.model.job_table import JobOrder, JobPage, JobQuery, JobRow
 
-SHOWN_CHARACTERS = 400
-"""Characters of a reason and of an output that are read to show their beginning."""
-_TOOK = f"coalesce(a.execution_time, {SECONDS})"
-_LATEST = "LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts"
-_ORDERS = {
-    JobOrder.FILE: "j.position",
-    JobOrder.JOB: "j.job_id COLLATE NOCASE",
-    JobOrder.STATE: "j.state",
-    JobOrder.ATTEMPTS: "j.charged",
-    JobOrder.DURATION: _TOOK,
-    JobOrder.TOKENS: "a.total_tokens",
-    JobOrder.CHANGED: "j.updated_at",
-}
-_OF_ATTEMPTS = frozenset({JobOrder.DURATION, JobOrder.TOKENS})
-"""The orders for which the attempts of all jobs are read, not only those of the page."""
-# the row is searched as text first: most rows have no match, and need not be taken apart
-_MATCHES = """
-AND (j.job_id LIKE :like ESCAPE '\\' OR j.reason LIKE :like ESCAPE '\\' OR (
-    j.row LIKE :like_json ESCAPE '\\'
-    AND EXISTS (SELECT 1 FROM json_each(j.row) AS cell WHERE cell.value LIKE :like ESCAPE '\\')))
+PAGE_ROWS = 2000
+_LONGEST_REASON = 400
+_LONGEST_ROW = 20_000
+_LONGEST_VALUE = 400
+# a file's row may be megabytes long: of such a row, only the beginning of each value is read
+_PAGE = f"""
+SELECT j.position, j.id, j.job_id, j.state, j.crew,
+       iif(j.state IN ('failed', 'held'), coalesce(j.reason_fingerprint, ''), ''),
+       iif(j.state IN ('succeeded', 'stale'), '', coalesce(substr(j.reason, 1, {_LONGEST_REASON}), '')),
+       j.charged, (julianday(a.kicked_off_at) - julianday(:epoch)) * 86400.0, coalesce(a.execution_time, {SECONDS}),
+       a.total_tokens,
+       CASE WHEN length(j.row) <= {_LONGEST_ROW} THEN j.row ELSE (
+           SELECT json_group_object(key, substr(value, 1, {_LONGEST_VALUE})) FROM json_each(j.row)) END
+FROM jobs AS j LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
+WHERE j.batch_id = :batch AND j.present = 1 AND (j.position, j.id) > (:position, :id)
+ORDER BY j.position, j.id LIMIT :most
+"""
+_ATTENTION = ("failed", "held", "waiting", "stale")
+_OF_INTEREST = f"""
+SELECT job_id FROM jobs WHERE batch_id = ? AND present = 1 AND state {{}} ('{"', '".join(_ATTENTION)}')
+AND state <> 'pending' ORDER BY position, id LIMIT ?
 """
 
 
-def _like(text: str) -> str:
-    """Return a pattern of LIKE that matches whatever contains the text."""
-    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """Some thousand jobs in the file's order, each field a column."""
 
-
-def _where(batch_id: int, query: JobQuery) -> tuple[str, dict[str, Any]]:
-    where = "j.batch_id = :batch AND j.present = 1"
-    parameters: dict[str, Any] = {"batch": batch_id}
-    if query.states:
-        where += f" AND j.state IN ({', '.join(repr(state.value) for state in query.states)})"
-    if query.crew is not None:
-        where += " AND j.crew = :crew"
-        parameters["crew"] = query.crew
-    if query.fingerprint is not None:
-        where += " AND j.state IN ('failed', 'held') AND j.reason_fingerprint IS :fingerprint"
-        parameters["fingerprint"] = query.fingerprint or None
-    if query.search:
-        where += _MATCHES
-        parameters["like"] = _like(query.search)
-        parameters["like_json"] = _like(encode_json(query.search)[1:-1])
-    return where, parameters
-
-
-def _row(found: tuple[Any, ...]) -> JobRow:
-    return JobRow(
-        job_id=found[0],
-        crew=found[1],
-        state=JobState(found[2]),
-        reason=found[3],
-        output=found[4],
-        attempts_used=found[5],
-        kicked_off_at=found[6],
-        ended_at=found[7],
-        seconds=found[8],
-        tokens=found[9],
-    )
+    job_ids: tuple[str, ...]
+    states: tuple[str, ...]
+    crews: tuple[str, ...]
+    fingerprints: tuple[str, ...]
+    """Of the reasons of failed and held jobs; empty for others."""
+    reasons: tuple[str, ...]
+    """Their beginning; empty for jobs that succeeded."""
+    attempts_used: tuple[int, ...]
+    started: tuple[float | None, ...]
+    """Seconds from the table's epoch to the latest kickoff."""
+    seconds: tuple[float | None, ...]
+    """Of the latest execution."""
+    tokens: tuple[int | None, ...]
+    rows: tuple[str, ...]
+    """JSON objects: the file's own columns."""
 
 
 class JobTableReads(Reads):
-    """Read pages of jobs."""
+    """Read all jobs as columns."""
 
-    async def job_page(self, key: BatchKey, query: JobQuery) -> JobPage:
-        """Return the jobs of one page, and how many there are on all pages."""
-        where, parameters = _where(key.id, query)
-        direction = "DESC" if query.descending else "ASC"
-        of_attempts = query.order in _OF_ATTEMPTS
-        order = f"{_ORDERS[query.order]} {direction}{' NULLS LAST' if of_attempts else ''}, j.position, j.id"
-        page = (
-            f"SELECT j.id AS id FROM jobs AS j {_LATEST if of_attempts else ''} WHERE {where}"
-            f" ORDER BY {order} LIMIT :most OFFSET :skip"
-        )
-        shown = f"substr(j.reason, 1, {SHOWN_CHARACTERS}), substr(a.output, 1, {SHOWN_CHARACTERS})"
-        jobs = f"""
-        SELECT j.job_id, j.crew, j.state, {shown}, j.charged, a.kicked_off_at, a.ended_at, {_TOOK}, a.total_tokens
-        FROM ({page}) AS page CROSS JOIN jobs AS j ON j.id = page.id {_LATEST} ORDER BY {order}
+    async def job_pages(self, key: BatchKey, epoch: str) -> AsyncIterator[JobPage]:
+        """Yield all jobs that are in the file, in its order.
+
+        Args:
+            epoch: moments are counted from this one, UTC text.
         """
+        after: tuple[int, int] | None = (-1, -1)
+        while after is not None:
+            page, after = await self._query(partial(_page, batch_id=key.id, epoch=epoch, after=after))
+            if page:
+                _, _, *columns = zip(*page, strict=True)
+                yield JobPage(
+                    job_ids=columns[0],
+                    states=columns[1],
+                    crews=columns[2],
+                    fingerprints=columns[3],
+                    reasons=columns[4],
+                    attempts_used=columns[5],
+                    started=columns[6],
+                    seconds=columns[7],
+                    tokens=columns[8],
+                    rows=columns[9],
+                )
 
-        async def read(connection: aiosqlite.Connection) -> JobPage:
-            total = await value(connection, f"SELECT count(*) FROM jobs AS j WHERE {where}", parameters)
-            found = await rows(connection, jobs, {**parameters, "most": query.most, "skip": query.skip})
-            return JobPage(rows=tuple(map(_row, found)), total=int(total))
+    async def jobs_of_interest(self, key: BatchKey, most: int) -> list[str]:
+        """Return the ids of jobs to show in full: first those that need attention, then others, in the file's order.
 
-        return await self._query(read)
+        Half of them at most need attention, as long as there are others.
+        """
+        attention = [row[0] for row in await self._rows(_OF_INTEREST.format("IN"), (key.id, most))]
+        others = [row[0] for row in await self._rows(_OF_INTEREST.format("NOT IN"), (key.id, most))]
+        first = attention[: max(most // 2, most - len(others))]
+        return [*first, *others[: most - len(first)]]
 
-    async def crews_of(self, key: BatchKey) -> tuple[str, ...]:
-        """Return the names of the crews of the batch's jobs."""
-        found = await self._rows(
-            "SELECT DISTINCT crew FROM jobs WHERE batch_id = ? AND present = 1 ORDER BY crew", (key.id,)
-        )
-        return tuple(row[0] for row in found)
+
+async def _page(
+    connection: aiosqlite.Connection, batch_id: int, *, epoch: str, after: tuple[int, int]
+) -> tuple[list[tuple[Any, ...]], tuple[int, int] | None]:
+    parameters = {"batch": batch_id, "epoch": epoch, "position": after[0], "id": after[1], "most": PAGE_ROWS}
+    page = await rows(connection, _PAGE, parameters)
+    return page, (page[-1][0], page[-1][1]) if len(page) == PAGE_ROWS else None

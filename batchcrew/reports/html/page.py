@@ -1,0 +1,102 @@
+"""Write the report as one HTML file: the page, then the blocks of its table, in pieces."""
+
+import asyncio
+import base64
+import importlib.metadata
+from collections.abc import AsyncIterator, Iterator
+from typing import IO
+
+from batchcrew.base.clock import from_text
+from batchcrew.model.report import Report
+from batchcrew.reports.commands import export_command, show_command
+from batchcrew.reports.html import words
+from batchcrew.reports.html.details import Details, read_details
+from batchcrew.reports.html.jobs_table import JobsTable, read_table
+from batchcrew.reports.html.templating import environment, policy, script, style
+from batchcrew.reports.report.report_format import ReportSource
+
+OUTPUTS_LIMIT = 2_000_000
+"""Bytes of the details of jobs (inputs, tasks, attempts, outputs) in the page, unless `--outputs-limit` is given."""
+_MARK = "\x00blocks\x00"  # clean_text leaves no NUL in any value
+_PIECE = 3 * 2**16  # a multiple of 3: base64 in pieces
+
+
+async def write_html(report: Report, source: ReportSource) -> AsyncIterator[str | bytes]:
+    """Yield the page in pieces."""
+    limit = OUTPUTS_LIMIT if source.outputs_limit is None else source.outputs_limit
+    epoch = report.duration.started_at or report.written_at
+    details = await read_details(source.ledger, source.key, limit=limit)
+    pages = source.ledger.job_pages(source.key, epoch)
+    table = await read_table(pages, source.key.columns, details.places)
+    before, after = await asyncio.to_thread(_page, report, source, table, details)
+    yield before
+    blocks = _blocks(table, details)
+    while (piece := await asyncio.to_thread(next, blocks, None)) is not None:
+        yield piece
+    yield after
+
+
+def _page(report: Report, source: ReportSource, table: JobsTable, details: Details) -> tuple[str, str]:
+    """Return the page before and after its blocks."""
+    template = environment().get_template("report.html.j2")
+    ledger = report.ledger
+    text = template.render(
+        report=report,
+        version=importlib.metadata.version("batchcrew"),
+        policy=policy(),
+        style=style(),
+        script=script(),
+        table=table,
+        facts=_facts(report, table, details),
+        detailed=len(table.detailed),
+        links=source.links,
+        export_command=export_command(report.batch, ledger, source.program),
+        show_command=show_command(report.batch, "JOB", ledger, source.program),
+        blocks=_MARK,
+    )
+    before, _, after = text.partition(_MARK)
+    return before, after
+
+
+def _facts(report: Report, table: JobsTable, details: Details) -> dict[str, object]:
+    """Return what the script has to know about the blocks."""
+    rows: list[list[int]] = [[] for _ in details.blocks]
+    for (block, place), row in sorted(table.detailed.items()):
+        rows[block] += [-1] * (place - len(rows[block])) + [row]
+    epoch = from_text(report.duration.started_at or report.written_at)
+    groups = [(one.group.fingerprint or "", _label(one.group.reason)) for one in report.failures]
+    return {
+        "rows": table.rows,
+        "epoch": round(epoch.timestamp() * 1000),
+        "columns": [column.facts() for column in table.columns],
+        "details": [[rows[number], size] for number, (_, size) in enumerate(details.blocks)],
+        "labels": {"group": groups},
+    }
+
+
+def _label(reason: str | None) -> str:
+    text = " ".join((reason or "no reason").split())
+    return words.clean(text if len(text) <= 80 else text[:79] + "…")
+
+
+def _blocks(table: JobsTable, details: Details) -> Iterator[str]:
+    for place, column in enumerate(table.columns):
+        yield _opened(f"column-{place}")
+        yield from _encoded(column.encoded.data)
+        yield "</script>\n"
+    for number, (data, _) in enumerate(details.blocks):
+        yield _opened(f"details-{number}")
+        data.seek(0)
+        yield data.read().decode("ascii")
+        yield "</script>\n"
+
+
+def _opened(name: str) -> str:
+    return f'<script type="text/plain" id="{name}">'
+
+
+def _encoded(data: IO[bytes]) -> Iterator[str]:
+    with data:
+        data.seek(0)
+        while piece := data.read(_PIECE):
+            yield base64.b64encode(piece).decode("ascii")
