@@ -24,6 +24,7 @@ from batchcrew.base.errors import (
     NotInLedger,
     UsageError,
 )
+from batchcrew.reports.html.templating import style
 from batchcrew.web import actions, answers, job_pages, pages, retries
 from batchcrew.web.changes import Changes, events
 from batchcrew.web.security import add_headers, guard, sign_in
@@ -35,7 +36,8 @@ HOST = "127.0.0.1"
 MAX_BODY = 2 * 1024 * 1024
 """Largest form in bytes."""
 SHUTDOWN_SECONDS = 0.5
-STATIC = {"page.css": "text/css", "page.js": "text/javascript", "report.css": "text/css"}
+REPORT_STYLE = "report.css"
+STATIC = {"page.css": "text/css", "page.js": "text/javascript", REPORT_STYLE: "text/css"}
 _STATUSES: dict[type[BatchcrewError], int] = {
     NotInLedger: 404,
     UsageError: 400,
@@ -150,10 +152,11 @@ async def make_app(site: Site) -> web.Application:
 
 def _load(site: Site) -> dict[str, bytes]:
     """Compile the templates, and return the static files."""
-    for name in site.templates.list_templates(extensions=["html"]):
+    for name in (*site.templates.list_templates(extensions=["html"]), "sections.html.j2"):
         site.templates.get_template(name)
     folder = files("batchcrew.web") / "static"
-    return {name: (folder / name).read_bytes() for name in STATIC}
+    own = {name: (folder / name).read_bytes() for name in STATIC if name != REPORT_STYLE}
+    return {**own, REPORT_STYLE: style().encode()}
 
 
 async def _close_events(app: web.Application) -> None:

@@ -15,9 +15,10 @@ from markupsafe import Markup
 from batchcrew.app.batches import known_batch
 from batchcrew.base.clock import Clock, from_text
 from batchcrew.base.errors import BatchcrewError
-from batchcrew.base.quantities import format_duration
-from batchcrew.base.text import clean_block, one_line
+from batchcrew.base.text import one_line
 from batchcrew.ledger import BatchKey, LedgerReader, Reading
+from batchcrew.reports.html import words
+from batchcrew.reports.html.templating import environment as report_environment
 from batchcrew.web.changes import Changes
 from batchcrew.web.sessions import Notice, Session, Sessions
 
@@ -35,13 +36,13 @@ def url_of(path: str, **query: Any) -> str:
 
 
 def _shown_value(value: Any) -> Any:
-    """Return what a template prints for a value: control characters and marks of direction do nothing."""
+    """Return what a template prints for a value: control characters do nothing, and None is not shown."""
     if isinstance(value, str) and not isinstance(value, Markup):
-        return clean_block(value)
+        return words.clean(value)
     return "" if value is None else value
 
 
-def _moment(text: str | None) -> Markup:
+def _local_time(text: str | None) -> Markup:
     """Return UTC text as an element whose text the script replaces by the local time."""
     if not text:
         return Markup("")
@@ -51,37 +52,32 @@ def _moment(text: str | None) -> Markup:
     )
 
 
-def _duration(seconds: float | None) -> str:
-    return "" if seconds is None else format_duration(seconds)
+def _took(seconds: float | None) -> str:
+    return "" if seconds is None else words.duration(max(0.0, seconds))
 
 
-def _thousands(number: int | None) -> str:
-    return "" if number is None else f"{number:,}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def _number(number: int | None) -> str:
+    return "" if number is None else words.count(number)
 
 
 def templates() -> jinja2.Environment:
-    """Return the environment of the templates: everything is escaped and cleaned, and a missing name is an error."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("batchcrew.web"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
+    """Return the environment of the page's templates, which has the sections of the report.
+
+    Everything is escaped and cleaned, and a missing name is an error.
+    """
+    report = report_environment()
+    environment = report.overlay(
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader("batchcrew.web"), *([report.loader] if report.loader else [])]),
         finalize=_shown_value,
-        trim_blocks=True,
-        lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters |= {
-        "moment": _moment,
-        "duration": _duration,
-        "thousands": _thousands,
-        "counted": _counted,
+    environment.filters = report.filters | {
+        "local_time": _local_time,
+        "took": _took,
+        "number": _number,
         "one_line": one_line,
     }
-    environment.globals["url"] = url_of
+    environment.globals = dict(report.globals, url=url_of)
     return environment
 
 
