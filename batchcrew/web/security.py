@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from batchcrew.web.sessions import Session
-from batchcrew.web.site import FORM_TOKEN, SESSION, SITE, message_page
+from batchcrew.web.site import FORM_TOKEN, SITE, cookie_name, message_page, session_if_any
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PUBLIC = ("/sign-in", "/static/")
@@ -44,11 +44,6 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     response.headers.update(HEADERS)
 
 
-def cookie_name(request: web.Request) -> str:
-    """Return the name of the session's cookie. Browsers do not separate the cookies of ports, so the name does."""
-    return f"batchcrew_{request.app[SITE].port}"
-
-
 def is_loopback(host: str) -> bool:
     """Return whether a `Host` header names loopback. Its port may differ: ssh forwards another one."""
     try:
@@ -64,10 +59,9 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _refused(web.Response(status=421, text="This address is not that of the live page.\n"))
     if request.path.startswith(PUBLIC):
         return await handler(request)
-    session = request.app[SITE].sessions.of(request.cookies.get(cookie_name(request)))
+    session = session_if_any(request)
     if session is None:
         return _refused(message_page(request, "Not signed in", [_SIGN_IN], status=403))
-    request[SESSION] = session
     if request.method != "GET":
         if request.headers.get("Origin") != f"{request.scheme}://{request.headers['Host']}":
             return _refused(message_page(request, "Refused", ["This request came from another page."], status=403))
@@ -98,7 +92,7 @@ async def sign_in(request: web.Request) -> web.Response:
     """
     site = request.app[SITE]
     cookie = site.sessions.sign_in(request.query.get("token", ""))
-    if cookie is None and site.sessions.of(request.cookies.get(cookie_name(request))) is None:
+    if cookie is None and session_if_any(request) is None:
         return _refused(message_page(request, "This link was used already", [_SIGN_IN], status=403))
     response = web.Response(text=site.render("signed_in.html"), content_type="text/html")
     if cookie is not None:

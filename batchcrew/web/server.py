@@ -72,7 +72,6 @@ class LivePage:
             program=program,
             sessions=Sessions(),
             changes=Changes(ledger, clock),
-            templates=templates(),
             readers=asyncio.Semaphore(MOST_READERS),
         )
 
@@ -152,6 +151,7 @@ async def make_app(site: Site) -> web.Application:
 
 def _load(site: Site) -> dict[str, bytes]:
     """Compile the templates, and return the static files."""
+    site.templates = templates()
     for name in (*site.templates.list_templates(extensions=["html"]), "sections.html.j2"):
         site.templates.get_template(name)
     folder = files("batchcrew.web") / "static"

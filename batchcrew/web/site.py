@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from batchcrew.app.batches import known_batch
 from batchcrew.base.clock import Clock, from_text
-from batchcrew.base.errors import BatchcrewError
+from batchcrew.base.errors import BatchcrewError, UsageError
 from batchcrew.base.text import one_line
 from batchcrew.ledger import BatchKey, LedgerReader, Reading
 from batchcrew.reports.html import words
@@ -24,8 +24,6 @@ from batchcrew.web.sessions import Notice, Session, Sessions
 
 MOST_READERS = 2
 """Pages that read the ledger at the same time."""
-SESSION = "session"
-"""The key of a request's session."""
 FORM_TOKEN = "form_token"  # noqa: S105 - the name of a field
 
 
@@ -67,7 +65,9 @@ def templates() -> jinja2.Environment:
     """
     report = report_environment()
     environment = report.overlay(
-        loader=jinja2.ChoiceLoader([jinja2.PackageLoader("batchcrew.web"), *([report.loader] if report.loader else [])]),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader("batchcrew.web"), *([report.loader] if report.loader else [])]
+        ),
         finalize=_shown_value,
         auto_reload=False,
     )
@@ -93,8 +93,9 @@ class Site:
     """The program with which printed commands begin."""
     sessions: Sessions
     changes: Changes
-    templates: jinja2.Environment
     readers: asyncio.Semaphore
+    templates: jinja2.Environment = field(default_factory=jinja2.Environment)
+    """Set when the server starts: to load them takes calls that block."""
     port: int = 0
     """The port on which it listens, once it does."""
 
@@ -118,9 +119,25 @@ class Site:
 SITE: web.AppKey[Site] = web.AppKey("site", Site)
 
 
+def cookie_name(request: web.Request) -> str:
+    """Return the name of the session's cookie. Browsers do not separate the cookies of ports, so the name does."""
+    return f"batchcrew_{request.app[SITE].port}"
+
+
+def session_if_any(request: web.Request) -> Session | None:
+    """Return the session of a request; None if its browser is not signed in."""
+    return request.app[SITE].sessions.of(request.cookies.get(cookie_name(request)))
+
+
 def session_of(request: web.Request) -> Session:
-    """Return the session of a request that was let through."""
-    session: Session = request[SESSION]
+    """Return the session of a request that was let through.
+
+    Raises:
+        UsageError: it has ended meanwhile.
+    """
+    session = session_if_any(request)
+    if session is None:
+        raise UsageError("this browser is not signed in any more")
     return session
 
 
