@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from batchcrew.base.clock import SystemClock
+from batchcrew.cli.interruption import uninterruptible
 from batchcrew.cli.loop import call, say
 from batchcrew.cli.options import existing, ledger_option, option
 from batchcrew.cli.output import confirm
@@ -26,32 +27,35 @@ from batchcrew.web.server import LivePage
     envvar="BATCHCREW_UI_PORT",
     help="Port on this machine. Default: any free one.",
 )
-@option("--while-stdin", is_flag=True, hidden=True, help="End when stdin is closed, and ignore Ctrl-C (`run --ui`).")
+@click.option("--while-stdin", is_flag=True, hidden=True, help="End when stdin is closed, and ignore Ctrl-C.")
+@click.option("--program", hidden=True, help="The program with which printed commands begin.")
 @ledger_option
-def command(*, open_browser: bool, port: int, while_stdin: bool, ledger: Path) -> None:
+def command(*, open_browser: bool, port: int, while_stdin: bool, program: str | None, ledger: Path) -> None:
     """Show the batches of the ledger in a browser, follow a run live, and control it.
 
     The page is served on this machine only, and the printed link signs in one browser, once. From another machine,
     forward the port: `ssh -L 8765:127.0.0.1:8765 HOST`, and there `batchcrew ui --port 8765`. Stop it with Ctrl-C.
     """
-    call(_serve(existing(ledger), port, open_browser=open_browser, while_stdin=while_stdin))
+    if not while_stdin:  # a run creates its ledger
+        existing(ledger)
+    page = LivePage(ledger, clock=SystemClock(), environ=environment(), program=program or current_program(), port=port)
+    call(_serve(page, open_browser=open_browser, while_stdin=while_stdin))
 
 
-async def _serve(ledger: Path, port: int, *, open_browser: bool, while_stdin: bool) -> None:
+async def _serve(page: LivePage, *, open_browser: bool, while_stdin: bool) -> None:
     stopped = asyncio.Event()
     handle_in_loop((lambda number: None) if while_stdin else (lambda number: stopped.set()))
-    page = LivePage(ledger, clock=SystemClock(), environ=environment(), program=current_program(), port=port)
     async with page:
         url = page.new_url()
-        if not while_stdin:
-            say(f"the live page of {ledger}; the link works once, Ctrl-C stops the page")
         confirm(url)
         if open_browser:
             await asyncio.to_thread(webbrowser.open, url)
         if while_stdin:
             await _until_stdin_ends()
         else:
+            say("the live page: this link works once, in one browser; Ctrl-C ends the page")
             await stopped.wait()
+    uninterruptible()
 
 
 async def _until_stdin_ends() -> None:

@@ -184,5 +184,5 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         raise
     except Exception:
         logger.exception("the live page could not answer %s", request.path)
-        said = ["A defect in batchcrew: the terminal of the page has the details. The ledger is not affected."]
-        return message_page(request, "This cannot be shown", said, status=500)
+        said = "A defect in batchcrew: the terminal of the page has the details. The ledger is not affected."
+        return message_page(request, "This cannot be shown", [said], status=500)

@@ -76,7 +76,7 @@ async def test_a_form_of_another_page_changes_nothing(page: LivePage) -> None:
     ledger, path = page.site.ledger, "/pause?batch=jobs"
     async with browser(page) as signed_in, browser(page) as other:
         right = {"form_token": (await signed_in.get("/")).form_token}
-        refused = (
+        refused: tuple[tuple[dict[str, str], dict[str, str]], ...] = (
             (right, {}),
             (right, {"Origin": "http://evil.example"}),
             (right, {"Origin": "null"}),
