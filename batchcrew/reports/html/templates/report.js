@@ -234,11 +234,17 @@
 
   /* ---- words and numbers ---- */
 
-  function duration(seconds) {
-    if (seconds < 99.95) return `${seconds.toFixed(seconds < 9.995 ? 2 : 1)} s`;
-    const whole = Math.round(seconds);
-    if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-    return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+  function duration(seconds) { // as words.py writes them
+    if (seconds < 99.95 && seconds % 60) return `${seconds.toFixed(seconds < 9.995 ? 2 : 1)}\u00a0s`;
+    const parts = [];
+    let rest = Math.round(seconds);
+    for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]]) {
+      const number = Math.floor(rest / size);
+      rest %= size;
+      if (number && parts.length < 2) parts.push(`${number}\u00a0${unit}`);
+      else if (parts.length) break;
+    }
+    return parts.join("\u00a0") || "0\u00a0s";
   }
 
   let epoch = 0; // milliseconds: the moment from which the table's moments are counted
