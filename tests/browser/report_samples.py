@@ -182,6 +182,6 @@ async def _write(path: Path, target: Path, report: Report, outputs_limit: int | 
         key = await ledger.batch(batch)
         assert key is not None
         source = ReportSource(ledger=ledger, key=key, outputs_limit=outputs_limit)
-        with target.open("wb") as file:  # noqa: ASYNC230 - a test
+        with target.open("wb") as file:
             async for piece in write_html(report, source):
                 file.write(piece.encode() if isinstance(piece, str) else piece)
