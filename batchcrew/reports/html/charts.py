@@ -29,7 +29,7 @@ def states_bar(counts: Counts) -> Markup:
     parts, x = [], 0.0
     for state, number in words.states(counts):
         width = WIDTH * number / max(1, counts.total)
-        parts.append(_rect(x, 0, max(0.0, width - 2), 12, _BAR_CLASSES.get(state, "idle")))
+        parts.append(_rect(x, 0, max(2.0, width - 2), 12, _BAR_CLASSES.get(state, "idle")))
         x += width
     return _decoration("share-bar", 12, parts)
 
@@ -109,18 +109,21 @@ def distribution_chart(one: Distribution, number: int) -> Markup:
         if part.number
     ]
     parts = [_stretched(top, height, [*bars, _line(0, height, WIDTH, height, "axis")])]
-    for row, (name, seconds) in enumerate((("p50", one.p50), ("p90", one.p90), ("p99", one.p99))):
-        x = 100 * _position(one, seconds)
-        y = 12 + 14 * row
-        anchor, gap = ("end", -5) if x > 55 else ("start", 5)
-        parts += [
+    labels = []
+    for row, (name, seconds) in enumerate((("p99", one.p99), ("p90", one.p90), ("p50", one.p50))):
+        x, y = 100 * _position(one, seconds), 12 + 14 * row
+        anchor, gap = ("start", 5) if x < 35 else ("end", -5)
+        parts.append(
             Markup('<line class="percentile" x1="{0}%" x2="{0}%" y1="{1}" y2="{2}"/>').format(
                 f"{x:.2f}", y - 9, top + height
-            ),
-            Markup('<text class="strong" x="{}%" dx="{}" y="{}" text-anchor="{}">{} {}</text>').format(
-                f"{x:.2f}", gap, y, anchor, name, words.duration(seconds)
-            ),
-        ]
+            )
+        )
+        labels.append(
+            Markup('<text class="strong" x="{:.2f}%" dx="{}" y="{}" text-anchor="{}">{} {}</text>').format(
+                x, gap, y, anchor, name, words.duration(seconds)
+            )
+        )
+    parts += labels
     parts += [
         _text("0", top + height + 18, words.duration(one.least)),
         _text("100%", top + height + 18, words.duration(one.most), anchor="end"),

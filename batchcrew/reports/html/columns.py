@@ -5,14 +5,14 @@ it is complete is its encoding known:
 
 | kind | bytes before gzip, for n rows |
 |---|---|
-| `dictionary` | n codes of two bytes: positions in `values`, which are sorted, by number if all are numbers |
-| `number` | n values of four bytes: the number times `scale`, plus one; 0 is missing |
+| `dictionary` | n codes of `width` bytes: positions in `values`, which are sorted, by number if all are numbers |
+| `number` | n values of `width` bytes: an integer, plus one; 0 is missing |
 | `text` | n lengths of two bytes, with `front` also n of one byte, then the UTF-8 texts one after another |
 
 Numbers are in planes: the lowest bytes of all values, then the next ones …, because similar bytes compress better next
-to each other. With `delta`, a value is the difference from the one before, modulo 2**32. With `front`, a text is only
-what follows the bytes that it shares with the one before; the numbers of one byte are how many those are. Both are
-used where a sample becomes smaller. `numeric` texts are sorted as numbers.
+to each other. With `delta`, a value is the difference from the one before, modulo 2**(8 * width). With `front`, a text
+is only what follows the bytes that it shares with the one before; the numbers of one byte are how many those are. Both
+are used where a sample becomes smaller. `numeric` texts are sorted as numbers.
 """
 
 import re
@@ -59,22 +59,16 @@ class Column(Protocol):
 
 
 class NumberColumn:
-    """Numbers that are not negative, kept as integers.
+    """Integers that are not negative."""
 
-    Args:
-        scale: factor of the integers: 100 keeps two decimals.
-    """
-
-    def __init__(self, *, scale: int = 1) -> None:
-        self._scale = scale
+    def __init__(self) -> None:
         self._spool = _spool()
         self.greatest = 0
-        """The greatest number so far, as an integer plus one; 0: all are missing."""
+        """The greatest number so far, plus one; 0: all are missing."""
 
-    def add(self, values: Sequence[float | None]) -> None:
+    def add(self, values: Sequence[int | None]) -> None:
         """Add the values of further rows; None is missing."""
-        scale = self._scale
-        codes = array("I", [0 if one is None else min(max(round(one * scale), 0), GREATEST) + 1 for one in values])
+        codes = array("I", [0 if one is None else min(max(one, 0), GREATEST) + 1 for one in values])
         self.greatest = max(self.greatest, max(codes, default=0))
         self._spool.write(_little(codes))
 
@@ -83,11 +77,24 @@ class NumberColumn:
         codes = array("I")
         codes.frombytes(self._spool.read())
         _little(codes)  # on a machine with the other byte order
+        width = _width(self.greatest)
         sample = codes[:_SAMPLE_ROWS]
-        delta = _compressed_size(_planes(_deltas(sample), 4)) < _compressed_size(_planes(sample, 4))
-        planes = _planes(_deltas(codes) if delta else codes, 4)
-        facts = {"kind": "number", "scale": self._scale, "delta": delta}
-        return _encoded(facts, iter([planes]), decoded=4 * len(codes))
+        delta = _compressed_size(_planes(_deltas(sample), width)) < _compressed_size(_planes(sample, width))
+        planes = _planes(_deltas(codes) if delta else codes, width)
+        facts = {"kind": "number", "width": width, "delta": delta}
+        return _encoded(facts, iter([planes]), decoded=width * len(codes))
+
+
+def duration_code(seconds: float | None) -> int | None:
+    """Return a duration as an integer in the order of durations, as exact as it is shown.
+
+    Up to 10 seconds it has hundredths, up to 100 seconds tenths, then whole seconds.
+    """
+    if seconds is None:
+        return None
+    if seconds < 10:
+        return max(0, round(seconds * 100))
+    return 900 + round(seconds * 10) if seconds < 100 else 1800 + round(seconds)
 
 
 class TextColumn:
@@ -126,22 +133,34 @@ class TextColumn:
         if self._distinct is not None and (self._always or len(self._distinct) <= max(50, self._rows // 4)):
             key = (lambda text: float(text or "-inf")) if self._numeric else None
             return self._as_dictionary(sorted(self._distinct, key=key))
+        sample = self._sample()
+        plain, fronted = b"".join(sample), b"".join(_fronted(sample, b"")[1])
+        front = _compressed_size(fronted) + len(sample) // 20 < _compressed_size(plain)
+        return self._as_text(front=front)
+
+    def least_size(self) -> int:
+        """Return a size in bytes that the complete column exceeds, from a sample; 0 for a column of few values."""
+        if self._distinct is not None or not self._rows:
+            return 0
+        sample = self._sample()
+        return _compressed_size(b"".join(_fronted(sample, b"")[1])) * self._rows // len(sample) // 2
+
+    def _sample(self) -> list[bytes]:
         sample: list[bytes] = []
         for texts in self._chunks():
             sample += texts
             if len(sample) >= _SAMPLE_ROWS:
                 break
-        plain, fronted = b"".join(sample), b"".join(_fronted(sample, b"")[1])
-        front = _compressed_size(fronted) + len(sample) // 20 < _compressed_size(plain)
-        return self._as_text(front=front)
+        return sample
 
     def _as_dictionary(self, values: list[bytes]) -> Encoded:
         number = {value: code for code, value in enumerate(values)}
         codes = array("H")
         for texts in self._chunks():
             codes.extend([number[text] for text in texts])
-        facts = {"kind": "dictionary", "values": [value.decode("utf-8") for value in values]}
-        return _encoded(facts, iter([_planes(codes, 2)]), decoded=2 * len(codes) + 2 * sum(map(len, values)))
+        width = _width(len(values) - 1)
+        facts = {"kind": "dictionary", "width": width, "values": [value.decode("utf-8") for value in values]}
+        return _encoded(facts, iter([_planes(codes, width)]), decoded=width * len(codes) + 2 * sum(map(len, values)))
 
     def _as_text(self, *, front: bool) -> Encoded:
         shared, rests, size = array("B"), _spool(), 0
@@ -200,9 +219,13 @@ def _deltas(codes: "array[int]") -> "array[int]":
     return array("I", codes[:1].tolist() + [(later - earlier) & 0xFFFFFFFF for earlier, later in pairwise(codes)])
 
 
+def _width(greatest: int) -> int:
+    return 1 if greatest < 2**8 else 2 if greatest < 2**16 else 4
+
+
 def _planes(codes: "array[int]", width: int) -> bytes:
     data = _little(codes)
-    return b"".join(data[place::width] for place in range(width))
+    return b"".join(data[place :: codes.itemsize] for place in range(width))
 
 
 def _little(codes: "array[int]") -> bytes:

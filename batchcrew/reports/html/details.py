@@ -8,7 +8,7 @@ import asyncio
 import base64
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -23,6 +23,7 @@ from batchcrew.reports.html import words
 from batchcrew.reports.html.markdown import as_html, value_as_text
 
 MOST_JOBS = 20_000
+"""Jobs that are considered."""
 BLOCK_BYTES = 200_000
 """A block is complete at this many bytes of JSON."""
 _LONGEST_VALUE = 20_000
@@ -40,10 +41,15 @@ class Details:
     size: int = 0
     blocks: list[tuple[IO[bytes], int]] = field(default_factory=list)
     """Each in base64, and its bytes of JSON."""
-    places: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """By job_id: the number of its block, and its place there."""
+    rows: list[list[int]] = field(default_factory=list)
+    """By block: the rows of its jobs."""
 
-    def add(self, job_ids: list[str], details: list[bytes]) -> bool:
+    @property
+    def jobs(self) -> int:
+        """Return the number of jobs that have details."""
+        return sum(map(len, self.rows))
+
+    def add(self, rows: list[int], details: list[bytes]) -> bool:
         """Add a block; return whether it fits, so that another one may be added."""
         document = b"[" + b",".join(details) + b"]"
         encoded = base64.b64encode(zlib.compress(document, 6, wbits=31))
@@ -51,45 +57,47 @@ class Details:
             return False
         data = tempfile.SpooledTemporaryFile(max_size=2**16)  # noqa: SIM115 - the page reads it
         data.write(encoded)
-        for place, job_id in enumerate(job_ids):
-            self.places[job_id] = (len(self.blocks), place)
+        self.rows.append(rows)
         self.blocks.append((data, len(document)))
         self.size += len(encoded)
         return True
 
 
-async def read_details(ledger: Reading, key: BatchKey, *, limit: int) -> Details:
+async def read_details(ledger: Reading, key: BatchKey, wanted: Sequence[tuple[str, int]], *, limit: int) -> Details:
     """Read the details of as many jobs as fit.
 
     Args:
+        wanted: job_id and row of each job, the most interesting first.
         limit: most bytes of the blocks in the page.
     """
     details = Details(limit)
-    job_ids: list[str] = []
+    rows: list[int] = []
     documents: list[bytes] = []
-    for job_id in await ledger.jobs_of_interest(key, MOST_JOBS) if limit > 0 else ():
+    size = 0
+    for job_id, row in wanted if limit > 0 else ():
         try:
             job = await ledger.job(key, job_id)
         except NotInLedger:  # deleted meanwhile
             continue
         documents.append(await asyncio.to_thread(_document, job))
-        job_ids.append(job_id)
-        if sum(map(len, documents)) >= BLOCK_BYTES:
-            if not await asyncio.to_thread(_add, details, job_ids, documents):
+        rows.append(row)
+        size += len(documents[-1])
+        if size >= BLOCK_BYTES:
+            if not await asyncio.to_thread(_add, details, rows, documents):
                 return details
-            job_ids, documents = [], []
-    if job_ids:
-        await asyncio.to_thread(_add, details, job_ids, documents)
+            rows, documents, size = [], [], 0
+    if rows:
+        await asyncio.to_thread(_add, details, rows, documents)
     return details
 
 
-def _add(details: Details, job_ids: list[str], documents: list[bytes]) -> bool:
+def _add(details: Details, rows: list[int], documents: list[bytes]) -> bool:
     """Add a block; one that does not fit is added as far as it does."""
-    if details.add(job_ids, documents):
+    if details.add(rows, documents):
         return True
-    while len(job_ids) > 1:
-        job_ids, documents = job_ids[: len(job_ids) // 2], documents[: len(documents) // 2]
-        if details.add(job_ids, documents):
+    while len(rows) > 1:
+        rows, documents = rows[: len(rows) // 2], documents[: len(documents) // 2]
+        if details.add(rows, documents):
             break
     return False
 

@@ -1,25 +1,29 @@
 """The table of all jobs: which columns it has, within the bytes that a page may take.
 
-Our columns are always in it. The file's own columns follow in the file's order, as long as the page stays below
-TABLE_LIMIT and what the browser decodes below MEMORY_LIMIT; the page names those that do not fit.
+Our columns are always in it. Of the file's own columns, as many are in it as fit into TABLE_LIMIT, and into
+MEMORY_LIMIT once the browser has decoded them; the page names the others.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterable, Mapping, Sequence
+import re
+from collections.abc import AsyncIterable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from batchcrew.ledger.reads.job_table import JobPage
-from batchcrew.reports.html.columns import Encoded, NumberColumn, TextColumn
+from batchcrew.reports.html.columns import Encoded, NumberColumn, TextColumn, duration_code
 from batchcrew.reports.html.markdown import value_as_text
 
-TABLE_LIMIT = 7_000_000
+TABLE_LIMIT = 8_200_000
 """Bytes of all columns as they are in the page, in base64."""
-MEMORY_LIMIT = 72_000_000
+MEMORY_LIMIT = 68_000_000
 """Bytes of all columns in the browser."""
 MOST_COLUMNS = 60
 """The file's own columns that are considered."""
+_LONG_NUMBER = re.compile(r"\d{19}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,29 +53,35 @@ class JobsTable:
     left_out: Sequence[str] = ()
     """The file's own columns that do not fit (the first ones)."""
     more_left_out: int = 0
-    detailed: Mapping[tuple[int, int], int] = field(default_factory=dict)
-    """Rows by the place of their details: the number of a block, and the place there."""
+    wanted: Mapping[str, int] = field(default_factory=dict)
+    """The rows of the jobs whose details are wanted, by job_id."""
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of all columns in the page."""
+        return sum(_in_page(column.encoded) for column in self.columns)
 
 
 class _Collector:
     """Collects the columns while pages of jobs are read."""
 
-    def __init__(self, columns: Sequence[str], places: Mapping[str, tuple[int, int]]) -> None:
-        self._places = places
+    def __init__(self, columns: Sequence[str], wanted: Collection[str]) -> None:
+        self._wanted = frozenset(wanted)
         self.rows = 0
-        self.detailed: dict[tuple[int, int], int] = {}
+        self.found: dict[str, int] = {}
         self.job_ids, self.reasons = TextColumn(longest=300), TextColumn()
         self.states, self.crews, self.groups = (TextColumn(filtered=True) for _ in range(3))
         self.attempts, self.started = NumberColumn(), NumberColumn()
-        self.seconds, self.tokens = NumberColumn(scale=100), NumberColumn()
+        self.seconds, self.tokens = NumberColumn(), NumberColumn()
         self.own = {name: TextColumn() for name in columns[:MOST_COLUMNS]}
         self.different = dict.fromkeys(self.own, False)
         """By the file's column: whether it differs from the job's id."""
 
     def add(self, page: JobPage) -> None:
-        for place, job_id in enumerate(page.job_ids):
-            if job_id in self._places:
-                self.detailed[self._places[job_id]] = self.rows + place
+        if not self._wanted.isdisjoint(page.job_ids):
+            for place, job_id in enumerate(page.job_ids):
+                if job_id in self._wanted:
+                    self.found[job_id] = self.rows + place
         self.rows += len(page.job_ids)
         for column, texts in (
             (self.job_ids, page.job_ids),
@@ -83,12 +93,12 @@ class _Collector:
             column.add(texts)
         for numbers, values in (
             (self.attempts, page.attempts_used),
-            (self.started, page.started),
-            (self.seconds, page.seconds),
+            (self.started, [None if one is None else round(one) for one in page.started]),
+            (self.seconds, [duration_code(one) for one in page.seconds]),
             (self.tokens, page.tokens),
         ):
             numbers.add(values)
-        rows = [json.loads(row) for row in page.rows]
+        rows = [_decoded(row) for row in page.rows]
         for name, own in self.own.items():
             texts = tuple(value_as_text(row.get(name)) for row in rows)
             self.different[name] = self.different[name] or texts != page.job_ids
@@ -98,24 +108,27 @@ class _Collector:
         ours = self._ours()
         size = sum(_in_page(one.encoded) for one in ours)
         memory = sum(one.encoded.decoded for one in ours)
-        own, left_out = [], []
-        for name, column in self.own.items():
-            if not self.different[name]:
-                continue
-            encoded = column.finish()
-            if size + _in_page(encoded) > TABLE_LIMIT or memory + encoded.decoded > MEMORY_LIMIT:
+        own: dict[str, TableColumn] = {}
+        for encoded_size, name, encoded in sorted(self._candidates(), key=lambda one: one[0]):
+            if size + encoded_size > TABLE_LIMIT or memory + encoded.decoded > MEMORY_LIMIT:
                 encoded.data.close()
-                left_out.append(name)
                 continue
-            size, memory = size + _in_page(encoded), memory + encoded.decoded
-            own.append(TableColumn(key="", name=name, encoded=encoded))
+            size, memory = size + encoded_size, memory + encoded.decoded
+            own[name] = TableColumn(key="", name=name, encoded=encoded)
         return JobsTable(
             rows=self.rows,
-            columns=[*ours[:2], *own, *ours[2:]],
-            left_out=left_out,
+            columns=[*ours[:2], *(own[name] for name in self.own if name in own), *ours[2:]],
+            left_out=[name for name in self.own if name not in own and self.different[name]],
             more_left_out=max(0, len(columns) - MOST_COLUMNS),
-            detailed=self.detailed,
+            wanted=self.found,
         )
+
+    def _candidates(self) -> Iterator[tuple[int, str, Encoded]]:
+        """Yield the file's own columns that may fit, each with its bytes in the page."""
+        for name, column in self.own.items():
+            if self.different[name] and column.least_size() < TABLE_LIMIT:
+                encoded = column.finish()
+                yield _in_page(encoded), name, encoded
 
     def _ours(self) -> list[TableColumn]:
         crews, reasons, tokens = self.crews.finish(), self.reasons.finish(), self.tokens.finish()
@@ -132,16 +145,14 @@ class _Collector:
         return found if self.tokens.greatest == 0 else [*found[:6], _tokens(tokens), *found[6:]]
 
 
-async def read_table(
-    pages: AsyncIterable[JobPage], columns: Sequence[str], places: Mapping[str, tuple[int, int]]
-) -> JobsTable:
+async def read_table(pages: AsyncIterable[JobPage], columns: Sequence[str], wanted: Collection[str]) -> JobsTable:
     """Read all jobs.
 
     Args:
         columns: the file's own columns.
-        places: by job_id, where the details of some jobs are.
+        wanted: the ids of jobs whose rows have to be known.
     """
-    collector = await asyncio.to_thread(_Collector, columns, places)
+    collector = await asyncio.to_thread(_Collector, columns, wanted)
     async for page in pages:
         await asyncio.to_thread(collector.add, page)
     return await asyncio.to_thread(collector.finish, columns)
@@ -149,6 +160,12 @@ async def read_table(
 
 def _tokens(encoded: Encoded) -> TableColumn:
     return TableColumn(key="tokens", name="tokens", encoded=encoded)
+
+
+def _decoded(row: str) -> dict[str, Any]:
+    # orjson is faster, but turns integers beyond 64 bits into floats
+    decoded: dict[str, Any] = json.loads(row) if _LONG_NUMBER.search(row) else orjson.loads(row)
+    return decoded
 
 
 def _is_empty(encoded: Encoded) -> bool:

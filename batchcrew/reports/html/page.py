@@ -10,24 +10,28 @@ from batchcrew.base.clock import from_text
 from batchcrew.model.report import Report
 from batchcrew.reports.commands import export_command, show_command
 from batchcrew.reports.html import words
-from batchcrew.reports.html.details import Details, read_details
+from batchcrew.reports.html.details import MOST_JOBS, Details, read_details
 from batchcrew.reports.html.jobs_table import JobsTable, read_table
 from batchcrew.reports.html.templating import environment, policy, script, style
 from batchcrew.reports.report.report_format import ReportSource
 
 OUTPUTS_LIMIT = 2_000_000
 """Bytes of the details of jobs (inputs, tasks, attempts, outputs) in the page, unless `--outputs-limit` is given."""
+PAGE_LIMIT = 9_600_000
+"""Bytes of table and details together, unless `--outputs-limit` is given."""
 _MARK = "\x00blocks\x00"  # clean_text leaves no NUL in any value
 _PIECE = 3 * 2**16  # a multiple of 3: base64 in pieces
 
 
 async def write_html(report: Report, source: ReportSource) -> AsyncIterator[str | bytes]:
     """Yield the page in pieces."""
-    limit = OUTPUTS_LIMIT if source.outputs_limit is None else source.outputs_limit
     epoch = report.duration.started_at or report.written_at
-    details = await read_details(source.ledger, source.key, limit=limit)
+    wanted = await source.ledger.jobs_of_interest(source.key, MOST_JOBS)
     pages = source.ledger.job_pages(source.key, epoch)
-    table = await read_table(pages, source.key.columns, details.places)
+    table = await read_table(pages, source.key.columns, wanted)
+    limit = min(OUTPUTS_LIMIT, PAGE_LIMIT - table.size) if source.outputs_limit is None else source.outputs_limit
+    rows = [(job_id, table.wanted[job_id]) for job_id in wanted if job_id in table.wanted]
+    details = await read_details(source.ledger, source.key, rows, limit=limit)
     before, after = await asyncio.to_thread(_page, report, source, table, details)
     yield before
     blocks = _blocks(table, details)
@@ -48,7 +52,7 @@ def _page(report: Report, source: ReportSource, table: JobsTable, details: Detai
         script=script(),
         table=table,
         facts=_facts(report, table, details),
-        detailed=len(table.detailed),
+        detailed=details.jobs,
         links=source.links,
         export_command=export_command(report.batch, ledger, source.program),
         show_command=show_command(report.batch, "JOB", ledger, source.program),
@@ -60,16 +64,13 @@ def _page(report: Report, source: ReportSource, table: JobsTable, details: Detai
 
 def _facts(report: Report, table: JobsTable, details: Details) -> dict[str, object]:
     """Return what the script has to know about the blocks."""
-    rows: list[list[int]] = [[] for _ in details.blocks]
-    for (block, place), row in sorted(table.detailed.items()):
-        rows[block] += [-1] * (place - len(rows[block])) + [row]
     epoch = from_text(report.duration.started_at or report.written_at)
     groups = [(one.group.fingerprint or "", _label(one.group.reason)) for one in report.failures]
     return {
         "rows": table.rows,
         "epoch": round(epoch.timestamp() * 1000),
         "columns": [column.facts() for column in table.columns],
-        "details": [[rows[number], size] for number, (_, size) in enumerate(details.blocks)],
+        "details": [[rows, size] for rows, (_, size) in zip(details.rows, details.blocks, strict=True)],
         "labels": {"group": groups},
     }
 

@@ -69,14 +69,17 @@ def rate(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return `0.25 s`, `12.3 s`, `3 min 20 s`, `1 h 2 min`, `3 d 4 h`."""
-    if seconds < 99.95:
-        return f"{seconds:.2f} s" if 0 < seconds < 9.995 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+    """Return `0.25 s`, `12.3 s`, `3 min 20 s`, `1 h 2 min`, `3 d 4 h`, with blanks that do not break."""
+    if seconds < 99.95 and seconds % 60:
+        return f"{seconds:.2f}\u00a0s" if seconds < 9.995 else f"{seconds:.1f}\u00a0s"
+    whole, parts = round(seconds), []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        number, whole = divmod(whole, size)
+        if number and len(parts) < 2:
+            parts.append(f"{number}\u00a0{unit}")
+        elif parts:
+            break
+    return "\u00a0".join(parts) or "0\u00a0s"
 
 
 def moment(text: str) -> str:

@@ -53,18 +53,25 @@
     return bytes;
   }
 
-  function fromPlanes(bytes, rows, width, target) {
-    for (let plane = 0; plane < width; plane++) {
-      const start = plane * rows, shift = 8 * plane;
-      for (let row = 0; row < rows; row++) target[row] |= bytes[start + row] << shift;
+  /** Return the first numbers of a block: `width` planes of one byte for each row. */
+  function fromPlanes(bytes, rows, width) {
+    if (width === 1) return bytes.slice(0, rows);
+    if (width === 2) {
+      const numbers = new Uint16Array(rows);
+      for (let row = 0, high = rows; row < rows; row++, high++) numbers[row] = bytes[row] | (bytes[high] << 8);
+      return numbers;
     }
-    return target;
+    const numbers = new Uint32Array(rows);
+    for (let plane = 0; plane < 4; plane++) {
+      for (let row = 0, at = plane * rows; row < rows; row++, at++) numbers[row] |= bytes[at] << (8 * plane);
+    }
+    return numbers;
   }
 
   class Dictionary {
     constructor(facts, bytes, rows) {
       this.values = facts.values;
-      this.keys = fromPlanes(bytes, rows, 2, new Uint16Array(rows));
+      this.keys = fromPlanes(bytes, rows, facts.width);
     }
     text(row) { return this.values[this.keys[row]]; }
     find(patterns, found) {
@@ -80,17 +87,16 @@
 
   class Numbers {
     constructor(facts, bytes, rows) {
-      this.scale = facts.scale;
       this.unit = facts.unit;
-      this.keys = fromPlanes(bytes, rows, 4, new Uint32Array(rows));
+      this.keys = fromPlanes(bytes, rows, facts.width);
       if (facts.delta) for (let row = 1; row < rows; row++) this.keys[row] += this.keys[row - 1];
     }
     text(row) {
       if (!this.keys[row]) return "";
-      const number = (this.keys[row] - 1) / this.scale;
-      if (this.unit === "seconds") return duration(number);
+      const number = this.keys[row] - 1;
+      if (this.unit === "seconds") return duration(number < 1000 ? number / 100 : number < 1900 ? (number - 900) / 10 : number - 1800);
       if (this.unit === "time") return moment(number);
-      return number.toLocaleString("en", { maximumFractionDigits: 6 });
+      return number.toLocaleString("en");
     }
     find() {} // search is for text
     sort(order) { return sortNumbers(order, this.keys); }
@@ -98,7 +104,7 @@
 
   class Texts {
     constructor(facts, bytes, rows) {
-      const lengths = fromPlanes(bytes, rows, 2, new Uint16Array(rows));
+      const lengths = fromPlanes(bytes, rows, 2);
       this.numeric = facts.numeric;
       this.starts = new Uint32Array(rows + 1);
       if (facts.front) this.join(bytes, rows, lengths, facts.bytes);
@@ -179,15 +185,17 @@
 
   /** Return the rows by their keys; rows with equal keys keep their order (radix sort). */
   function sortNumbers(order, keys) {
-    let from = order, to = new Uint32Array(order.length);
-    for (let shift = 0; shift < 8 * keys.BYTES_PER_ELEMENT; shift += 16) {
-      const ends = new Uint32Array(65537);
-      for (let i = 0; i < from.length; i++) ends[((keys[from[i]] >>> shift) & 0xffff) + 1]++;
-      for (let i = 1; i < 65537; i++) ends[i] += ends[i - 1];
-      for (let i = 0; i < from.length; i++) to[ends[(keys[from[i]] >>> shift) & 0xffff]++] = from[i];
-      [from, to] = [to, from === order ? new Uint32Array(order.length) : from];
+    let from = order, to = new Uint32Array(order.length), spare = null;
+    for (let shift = 0; shift < 8 * keys.BYTES_PER_ELEMENT; shift += 8) {
+      const ends = new Uint32Array(257);
+      for (let i = 0; i < from.length; i++) ends[((keys[from[i]] >>> shift) & 255) + 1]++;
+      if (ends.includes(from.length, 1)) continue; // all have the same byte
+      for (let i = 1; i < 257; i++) ends[i] += ends[i - 1];
+      for (let i = 0; i < from.length; i++) to[ends[(keys[from[i]] >>> shift) & 255]++] = from[i];
+      if (from === order) spare = new Uint32Array(order.length);
+      [from, to] = [to, from === order ? spare : from];
     }
-    return from;
+    return from === order ? Uint32Array.from(order) : from;
   }
 
   /** Return the rows by their texts, byte after byte, whatever the case of ASCII letters. */
@@ -234,11 +242,17 @@
 
   /* ---- words and numbers ---- */
 
-  function duration(seconds) {
-    if (seconds < 99.95) return `${seconds.toFixed(seconds < 9.995 ? 2 : 1)} s`;
-    const whole = Math.round(seconds);
-    if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-    return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+  function duration(seconds) { // as words.py writes them
+    if (seconds < 99.95 && seconds % 60) return `${seconds.toFixed(seconds < 9.995 ? 2 : 1)}\u00a0s`;
+    const parts = [];
+    let rest = Math.round(seconds);
+    for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]]) {
+      const number = Math.floor(rest / size);
+      rest %= size;
+      if (number && parts.length < 2) parts.push(`${number}\u00a0${unit}`);
+      else if (parts.length) break;
+    }
+    return parts.join("\u00a0") || "0\u00a0s";
   }
 
   let epoch = 0; // milliseconds: the moment from which the table's moments are counted
@@ -399,7 +413,7 @@
     }
 
     drawCell(column, row, position) {
-      let text = clean(column.data.text(row));
+      const text = clean(column.data.text(row));
       if (column.key === "job_id") {
         const button = element("button", { type: "button", class: "open", dir: "auto", "data-position": position,
           tabindex: position === this.active ? 0 : -1 }, text || "(no id)");
@@ -407,10 +421,15 @@
       }
       if (column.key === "state") return element("td", {}, element("span", { class: `state ${text}` }, text));
       if (column.kind === "number") return element("td", { class: "number" }, text);
-      if (column.key === "group") text = clean(this.label("group", text));
       const cell = element("td", {}, element("bdi", {}, text));
       if (text.length > 20) cell.title = text;
       return cell;
+    }
+
+    /** Return the value of a cell as it is shown when its row is opened. */
+    valueOf(column, row) {
+      const text = column.data.text(row);
+      return column.key === "state" ? element("span", { class: `state ${text}` }, text) : text;
     }
 
     label(key, value) { return this.facts.labels[key]?.find(([name]) => name === value)?.[1] ?? value; }
@@ -505,16 +524,20 @@
       byId("job-title").textContent = clean(table.byKey.get("job_id").data.text(row));
       byId("job-previous").disabled = position === 0;
       byId("job-next").disabled = position === table.shown.length - 1;
-      const facts = table.columns.filter((column) => column.key !== "job_id")
-        .map((column) => [column.name, column.key === "group" ? table.label("group", column.data.text(row)) : column.data.text(row)]);
+      const value = (column) => [column.name, table.valueOf(column, row)];
+      const ours = table.columns.filter((column) => column.key && column.key !== "job_id").map(value);
+      const own = table.columns.filter((column) => !column.key).map(value);
       const content = byId("job-content");
-      content.replaceChildren(list(facts));
+      content.replaceChildren(list(ours));
       if (!this.dialog.open) this.dialog.showModal();
       this.dialog.scrollTop = 0;
       const detail = await this.detail(row);
       if (this.position !== position) return;
-      content.append(...(detail ? sections(detail) : [byId("job-elsewhere").content.cloneNode(true)]));
-      if (!detail) fillCommand(content, byId("job-title").textContent);
+      if (detail) content.append(...sections(detail, own));
+      else {
+        content.append(element("h3", {}, "Columns of the file"), list(own), byId("job-elsewhere").content.cloneNode(true));
+        fillCommand(content, byId("job-title").textContent);
+      }
     }
 
     async detail(row) {
@@ -532,16 +555,19 @@
     const made = element("dl", { class: "facts" });
     for (const [name, value] of pairs) {
       if (value === "") continue;
-      made.append(element("div", {}, element("dt", {}, element("bdi", {}, clean(name))), element("dd", { dir: "auto" }, clean(value))));
+      const text = typeof value === "string" ? clean(value) : value;
+      const long = text.length > 60;
+      made.append(element("div", long ? { class: "long" } : {}, element("dt", {}, element("bdi", {}, clean(name))),
+        element("dd", { dir: "auto", ...(text.length > 1000 && { tabindex: 0 }) }, text)));
     }
     return made;
   }
 
-  function sections(detail) {
+  function sections(detail, own) {
     const made = [];
     const add = (title, ...children) => made.push(element("h3", {}, title), ...children);
-    if (detail.output) add("Output", markdown(detail.output));
-    if (detail.reason) add("Reason", element("p", { class: "reason", dir: "auto" }, clean(detail.reason)));
+    if (detail.reason) add("Reason", element("p", { class: "reason", dir: "auto", tabindex: 0 }, clean(detail.reason)));
+    if (detail.output) add(detail.stale ? "Output, to other inputs than the file has now" : "Output", markdown(detail.output));
     if (detail.tasks.length) {
       add("Tasks", ...detail.tasks.map(([name, agent, time, output]) => {
         const heading = [name, agent, time].filter(Boolean).map(clean).join(" · ");
@@ -549,6 +575,9 @@
       }));
     }
     add("Inputs", list(detail.inputs));
+    const sent = new Set(detail.inputs.map((pair) => JSON.stringify(pair)));
+    const others = own.filter((pair) => pair[1] !== "" && !sent.has(JSON.stringify(pair)));
+    if (others.length) add("Other columns of the file", list(others));
     if (detail.attempts.length) {
       add("Attempts", ...detail.attempts.map((pairs) => element("div", { class: "attempt" }, list(pairs))));
     }
