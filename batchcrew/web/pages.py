@@ -30,7 +30,7 @@ def state_words(line: BatchLine, *, paused: bool = False) -> tuple[str, str]:
         return "not finished, no run in progress", "pending"
     if counts.succeeded == counts.total:
         return "finished", "succeeded"
-    return "finished, not all jobs succeeded", "failed"
+    return "finished with failures" if counts.failed else "finished, not all jobs succeeded", "failed"
 
 
 async def batches(request: web.Request) -> web.Response:

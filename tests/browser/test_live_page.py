@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import chromium, picture  # noqa: F401 - fixtures
 from cli_process import JOB_FILE, Crew, Process, call, start, wait_until
 from held_crew import HeldCrew
 from plain_crew import PlainCrew
@@ -67,7 +68,7 @@ class Served:
 
 
 @pytest.fixture
-def serve(chromium: Any) -> Iterator[Callable[..., Served]]:
+def serve(chromium: Any) -> Iterator[Callable[..., Served]]:  # noqa: F811 - a fixture
     """Return a function that serves the ledger of a folder; in the end, no page may have reported an error."""
     served: list[Served] = []
 
@@ -244,7 +245,10 @@ def test_typed_text_survives_a_live_update(tmp_path: Path, serve: Callable[..., 
 
 
 def test_every_view_is_accessible_and_fits_a_telephone(
-    leads: PlainCrew, tmp_path: Path, serve: Callable[..., Served], picture: Callable[[Any, str], None]
+    leads: PlainCrew,
+    tmp_path: Path,
+    serve: Callable[..., Served],
+    picture: Callable[[Any, str], None],  # noqa: F811 - a fixture
 ) -> None:
     served = serve(tmp_path)
     found: dict[str, list[str]] = {}

@@ -9,14 +9,19 @@
   let busy = false;
   let again = false;
 
+  const twoDigits = (number) => String(number).padStart(2, "0");
   const localTimes = (root) => {
     for (const element of root.querySelectorAll("time")) {
-      const moment = new Date(element.dateTime);
-      element.textContent = moment.toLocaleString([], { dateStyle: "short", timeStyle: "medium" });
+      const at = new Date(element.dateTime);
+      const day = [at.getFullYear(), twoDigits(at.getMonth() + 1), twoDigits(at.getDate())].join("-");
+      const time = [at.getHours(), at.getMinutes(), at.getSeconds()].map(twoDigits).join(":");
+      const isToday = at.toDateString() === new Date().toDateString();
+      element.title = element.textContent;
+      element.textContent = isToday ? time : `${day} ${time}`;
     }
   };
 
-  // A part is not replaced while somebody types in it.
+  // A part is not replaced while you type in it.
   const isEdited = (part) =>
     [...part.querySelectorAll("textarea, input:not([type=hidden])")].some(
       (field) => field.value !== field.defaultValue || field === document.activeElement,
@@ -75,7 +80,7 @@
         const answer = await fetch(location.href, { headers: { "X-Refresh": "1" }, cache: "no-store" });
         update(await answer.text(), answer.ok);
       } catch {
-        explain("batchcrew ui has ended, so this page is not live any more. Start it again to go on.");
+        explain("batchcrew ui has ended, so this page is not live any more. Start it again.");
       }
       await new Promise((done) => setTimeout(done, Math.max(250, 8 * (performance.now() - began))));
     }
