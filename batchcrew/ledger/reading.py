@@ -7,6 +7,7 @@ from batchcrew.ledger.reads.controls import ControlReads
 from batchcrew.ledger.reads.failures import FailureReads
 from batchcrew.ledger.reads.jobs import JobReads
 from batchcrew.ledger.reads.rechecks import RecheckReads
+from batchcrew.ledger.reads.report import ReportReads
 from batchcrew.ledger.reads.results import ResultReads
 from batchcrew.ledger.reads.runs import RunReads
 from batchcrew.ledger.reads.status import StatusReads
@@ -25,6 +26,7 @@ class Reading(
     AnswerReads,
     ControlReads,
     WaitReads,
+    ReportReads,
 ):
     """The read methods that `Ledger` and `LedgerReader` share.
 
