@@ -9,6 +9,7 @@ from batchcrew.ledger.reads.job_search import JobSearchReads
 from batchcrew.ledger.reads.job_table import JobTableReads
 from batchcrew.ledger.reads.jobs import JobReads
 from batchcrew.ledger.reads.rechecks import RecheckReads
+from batchcrew.ledger.reads.report import ReportReads
 from batchcrew.ledger.reads.results import ResultReads
 from batchcrew.ledger.reads.runs import RunReads
 from batchcrew.ledger.reads.status import StatusReads
@@ -29,6 +30,7 @@ class Reading(
     ControlReads,
     WaitReads,
     JobSearchReads,
+    ReportReads,
 ):
     """The read methods that `Ledger` and `LedgerReader` share.
 
