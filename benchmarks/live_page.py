@@ -138,12 +138,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--execution-time", default="1s")
     parser.add_argument("--concurrency", type=int, default=50)
+    parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--windows", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=4.0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="batchcrew-") as name, contextlib.ExitStack() as stack:
         folder, ledger = Path(name), Path(name) / "ledger.db"
-        lines = [f'trip-{n},{500 + n} USD,"games, food",7 days,{20 + n % 60}\n' for n in range(200_000)]
+        lines = [f'trip-{n},{500 + n} USD,"games, food",7 days,{20 + n % 60}\n' for n in range(options.jobs)]
         (folder / "trips.csv").write_text("id,budget,interests,duration,age\n" + "".join(lines), encoding="utf-8")
         serve = ("serve", "demo", "--port", "0", "--seed", "1", "--execution-time", options.execution_time)
         url = first_line(stack.enter_context(process(folder, *serve)))

@@ -1,13 +1,18 @@
 """The pages about batches: the list, one batch, its failures, what controls it."""
 
+from datetime import datetime
+
 from aiohttp import web
 
 from batchcrew.app.batches import known_batch
 from batchcrew.config.settings import CHANGEABLE, RunSettings
 from batchcrew.ledger import BatchKey, LedgerReader
+from batchcrew.model.failures import FailureGroups
+from batchcrew.model.report_facts import ReportFacts
 from batchcrew.model.views import BatchLine, BatchStatus
 from batchcrew.reports.commands import run_command
 from batchcrew.reports.control import command_text, written
+from batchcrew.reports.report.build import verdict_of
 from batchcrew.web.site import SITE, batch_of, page
 
 MOST_GROUPS = 50
@@ -62,7 +67,20 @@ async def batch(request: web.Request) -> web.Response:
         details=details,
         in_flight=status.in_flight[:MOST_IN_FLIGHT],
         run_command=_run_command(request, status),
+        verdict=verdict_of(_facts(status, groups, site.clock.now())),
         **_of_batch(status.line.batch, status, "batch"),
+    )
+
+
+def _facts(status: BatchStatus, groups: FailureGroups, now: datetime) -> ReportFacts:
+    line = status.line
+    return ReportFacts(
+        now=now,
+        running=line.running,
+        counts=line.counts,
+        without_output=line.without_output,
+        totals=line.totals,
+        groups=groups,
     )
 
 

@@ -27,6 +27,7 @@ from batchcrew.base.errors import (
 from batchcrew.reports.html.templating import style
 from batchcrew.web import actions, answers, job_pages, pages, retries
 from batchcrew.web.changes import Changes, events
+from batchcrew.web.figures import FIGURES, Figures, figures
 from batchcrew.web.security import add_headers, guard, sign_in
 from batchcrew.web.sessions import Sessions
 from batchcrew.web.site import MOST_READERS, SITE, Site, message_page, templates, url_of
@@ -113,6 +114,7 @@ async def make_app(site: Site) -> web.Application:
     static = await asyncio.to_thread(_load, site)
     app = web.Application(client_max_size=MAX_BODY, middlewares=[_errors, guard])
     app[SITE] = site
+    app[FIGURES] = Figures()
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(_close_events)
 
@@ -130,6 +132,7 @@ async def make_app(site: Site) -> web.Application:
         "/sign-in": sign_in,
         "/static/{name}": static_file,
         "/batch": pages.batch,
+        "/figures": figures,
         "/failures": pages.failures,
         "/jobs": job_pages.jobs,
         "/job": job_pages.job,

@@ -6,8 +6,6 @@
   const live = document.getElementById("live");
   const shown = new Map(); // the markup of each part as the server sent it last
   let source = null;
-  let busy = false;
-  let again = false;
 
   const twoDigits = (number) => String(number).padStart(2, "0");
   const localTimes = (root) => {
@@ -52,14 +50,15 @@
     document.getElementById("notices").append(notice);
   };
 
-  const update = (html, isPage) => {
+  // Shows what the server answered; only the given parts are replaced.
+  const update = (html, isPage, parts) => {
     const fresh = new DOMParser().parseFromString(html, "text/html");
     if (!isPage) {
       explain(fresh.getElementById("message")?.innerText.trim() || "The page cannot be shown now.");
       return;
     }
     document.getElementById("trouble")?.remove();
-    for (const part of document.querySelectorAll("[data-live]")) {
+    for (const part of parts) {
       const now = fresh.getElementById(part.id);
       if (now && now.innerHTML !== shown.get(part.id) && !isEdited(part)) {
         shown.set(part.id, now.innerHTML);
@@ -68,25 +67,32 @@
     }
   };
 
-  // The longer a page takes, the less often it is fetched, so that the run keeps the machine.
-  const refresh = async () => {
-    again = true;
-    if (busy) return;
-    busy = true;
-    while (again) {
-      again = false;
-      const began = performance.now();
-      try {
-        const answer = await fetch(location.href, { headers: { "X-Refresh": "1" }, cache: "no-store" });
-        update(await answer.text(), answer.ok);
-      } catch {
-        explain("batchcrew ui has ended, so this page is not live any more. Start it again.");
+  // Returns a function that fetches parts of the page. The longer that takes, the less often it is done, so that the
+  // run keeps the machine.
+  const fetcher = (url, parts, least, factor) => {
+    let busy = false;
+    let again = false;
+    return async () => {
+      again = true;
+      if (busy) return;
+      busy = true;
+      while (again) {
+        again = false;
+        const began = performance.now();
+        try {
+          const answer = await fetch(url, { headers: { "X-Refresh": "1" }, cache: "no-store" });
+          update(await answer.text(), answer.ok, parts);
+        } catch {
+          explain("batchcrew ui has ended, so this page is not live any more. Start it again.");
+        }
+        await new Promise((done) => setTimeout(done, Math.max(least, factor * (performance.now() - began))));
       }
-      await new Promise((done) => setTimeout(done, Math.max(250, 8 * (performance.now() - began))));
-    }
-    busy = false;
+      busy = false;
+    };
   };
 
+  const fetchers = [];
+  const refresh = () => fetchers.forEach((fetch) => fetch());
   const connect = () => {
     source = new EventSource(address);
     source.onopen = () => {
@@ -102,7 +108,11 @@
 
   localTimes(document);
   if (address !== undefined) {
-    for (const part of document.querySelectorAll("[data-live]")) shown.set(part.id, "");
+    const live = [...document.querySelectorAll("[data-live]")];
+    if (live.length) fetchers.push(fetcher(location.href, live, 250, 8));
+    for (const part of document.querySelectorAll("[data-part]")) {
+      fetchers.push(fetcher(part.dataset.part, [part], 2000, 20));
+    }
     const follow = () => {
       if (document.hidden) {
         source?.close();
