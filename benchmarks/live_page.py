@@ -6,7 +6,7 @@ One run of the demo crew is in progress while a browser follows its page for a w
 next one, in turn, so that a machine that becomes slower or faster changes both. The browser behaves as the page's
 script does: it fetches the page after each change that is reported. The ratio compares the executions that ended in
 windows with a browser with those in windows without one, by the ledger. The demo crew, the run and the page are
-processes of their own.
+separate processes.
 """
 
 import argparse
@@ -45,9 +45,9 @@ class Windows:
     fetched: int = 0
     """Pages."""
     page_seconds: float = 0.0
-    """Seconds of CPU that the page's process took in windows with a browser."""
+    """Seconds of CPU of the page's process during the windows with a browser."""
     cpu_followed: list[float] = field(default_factory=list)
-    """CPU that the run took in each window with a browser, in seconds per second."""
+    """CPU of the run during each window with a browser, in seconds per second."""
     cpu_alone: list[float] = field(default_factory=list)
 
 

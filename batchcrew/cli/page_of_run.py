@@ -1,11 +1,12 @@
 """Serve the live page next to a run, for `run --ui`.
 
-The page is a process of its own: what it renders takes nothing of the run's interpreter, and a defect in it cannot end
-the run. Its stdin is a pipe from the run, so that it ends with the run, however that ends.
+The page has its own process: what it renders takes nothing of the run's interpreter, and a defect in it cannot end the
+run. Its stdin is a pipe from the run, so that it ends with the run, however that ends.
 """
 
 import asyncio
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -36,9 +37,9 @@ def page_of_run(target: Target, started: Callable[[str], None], warn: Callable[[
     except BatchcrewError:
         yield  # the run reports the mistake
         return
-    command = [sys.executable, "-m", "batchcrew", "ui", "--while-stdin", "--program", current_program()]
+    port = os.environ.get("BATCHCREW_UI_PORT", "0")
     with subprocess.Popen(  # noqa: S603 - this program
-        [*command, "--ledger", str(ledger)],
+        [sys.executable, "-m", "batchcrew.cli.page_process", str(ledger), port, current_program()],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
