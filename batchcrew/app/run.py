@@ -331,7 +331,7 @@ async def _run_with(
         settings=crews.settings,
         single_pass=request.once,
         judging=Judging(jobfile.rules, ledger),
-        changer=LiveSettings(crews, ledger),
+        changer=LiveSettings(crews, ledger, run_id).begin(),
         webhooks=webhooks,
     )
     engine = await _schedule(run, crews, request, may_start=taken.decided)

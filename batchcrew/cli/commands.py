@@ -117,6 +117,12 @@ def _export() -> click.Command:
     return command
 
 
+def _report() -> click.Command:
+    from batchcrew.cli.report import command
+
+    return command
+
+
 def _backup() -> click.Command:
     from batchcrew.cli.backup import command
 
@@ -225,6 +231,7 @@ COMMANDS = {
     "attach": LazyCommand(_attach, "Assign an execution to a job by its kickoff_id."),
     "adopt": LazyCommand(_adopt, "Record and watch executions that another script started."),
     "runs": LazyCommand(_runs, "List past runs: what each one did and why it stopped."),
+    "report": LazyCommand(_report, "Report on a batch: verdict, money, time, failures, as text, Markdown or JSON."),
     "export": LazyCommand(_export, "Export each row of the file with its answer."),
     "backup": LazyCommand(_backup, "Copy the ledger, even while runs use it."),
     "upgrade": LazyCommand(_upgrade, "Upgrade a ledger that an earlier version wrote."),

@@ -8,6 +8,7 @@ from batchcrew.ledger.reads.failures import FailureReads
 from batchcrew.ledger.reads.job_table import JobTableReads
 from batchcrew.ledger.reads.jobs import JobReads
 from batchcrew.ledger.reads.rechecks import RecheckReads
+from batchcrew.ledger.reads.report import ReportReads
 from batchcrew.ledger.reads.results import ResultReads
 from batchcrew.ledger.reads.runs import RunReads
 from batchcrew.ledger.reads.status import StatusReads
@@ -27,6 +28,7 @@ class Reading(
     AnswerReads,
     ControlReads,
     WaitReads,
+    ReportReads,
 ):
     """The read methods that `Ledger` and `LedgerReader` share.
 

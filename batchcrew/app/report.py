@@ -1,0 +1,60 @@
+"""Read the report of a batch, and write it in one of the formats."""
+
+import asyncio
+from collections.abc import AsyncIterable
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from batchcrew.ledger import BatchKey, Reading
+from batchcrew.model.report import Report
+from batchcrew.reports.commands import file_name
+from batchcrew.reports.export.output import FileTarget, StreamTarget, Target
+from batchcrew.reports.report.build import MOST_GROUPS, MOST_RUNS, build_report
+from batchcrew.reports.report.report_format import ReportFormat, ReportSource
+
+
+async def read_report(ledger: Reading, key: BatchKey, *, program: str, shown_ledger: str | None = None) -> Report:
+    """Return the report of a batch.
+
+    Args:
+        program: the program with which printed commands begin.
+        shown_ledger: the ledger as printed commands name it; None: its path.
+    """
+    facts = await ledger.report_facts(key, groups=MOST_GROUPS)
+    runs = await ledger.runs(key, MOST_RUNS)
+    return build_report(
+        replace(facts, runs=tuple(runs)),
+        batch=key.batch,
+        jobfile=key.jobfile,
+        ledger=str(ledger.path) if shown_ledger is None else shown_ledger,
+        program=program,
+    )
+
+
+def default_path(ledger: Path, batch: str, suffix: str) -> Path:
+    """Return the file of a batch's report next to the ledger: `results/travel.html`."""
+    return ledger.parent / f"{file_name(batch)}{suffix}"
+
+
+async def write_report(
+    report: Report, chosen: ReportFormat, source: ReportSource, *, path: Path | None, stdout: BinaryIO | TextIO
+) -> None:
+    """Write a report to a file, which is replaced only once all is written, or to `stdout`.
+
+    Raises:
+        UsageError: `path` is a folder, or its folder is missing or not writable.
+        OutputError: `path` could not be written; the old file is as it was.
+    """
+    target: Target = StreamTarget(stdout) if path is None else FileTarget(path)
+    await _write(chosen.write(report, source), target)
+
+
+async def _write(pieces: AsyncIterable[str | bytes], target: Target) -> None:
+    try:
+        await asyncio.to_thread(target.open)
+        async for piece in pieces:
+            await asyncio.to_thread(target.write, piece)
+        await asyncio.to_thread(target.finish)
+    finally:
+        await asyncio.to_thread(target.close)
