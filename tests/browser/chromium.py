@@ -55,15 +55,18 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
     """
     contexts: list[Any] = []
     problems: list[str] = []
+    requests: list[str] = []
+    files: list[str] = []
 
     def opened(path: Path, **options: Any) -> Any:
+        files.append(path.as_uri())
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: problems.append(f"console {message.type}: {message.text}"))
         page.on("pageerror", lambda error: problems.append(f"error: {error}"))
         page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
-        page.on("request", lambda request: request.url == path.as_uri() or problems.append(f"request: {request.url}"))
+        page.on("request", lambda request: requests.append(request.url))
         page.goto(path.as_uri())
         return page
 
@@ -71,6 +74,7 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert problems == []
+    assert requests == files
 
 
 @pytest.fixture

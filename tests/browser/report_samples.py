@@ -5,6 +5,8 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+from report_ledger import apart
+
 from batchcrew.base.clock import SystemClock
 from batchcrew.ledger import LedgerReader
 from batchcrew.model.failures import FailureGroup, GroupDetail
@@ -172,7 +174,7 @@ def _failures(reason: str, jobs: int) -> ReportedFailures:
 
 def write_page(ledger: Path, target: Path, report: Report | None = None, outputs_limit: int | None = None) -> None:
     """Write the page of the batch that ran last in a ledger."""
-    asyncio.run(_write(ledger, target, report or sample_report(), outputs_limit))
+    apart(lambda: asyncio.run(_write(ledger, target, report or sample_report(), outputs_limit)))
 
 
 async def _write(path: Path, target: Path, report: Report, outputs_limit: int | None) -> None:

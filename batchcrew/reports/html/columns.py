@@ -15,6 +15,7 @@ is only what follows the bytes that it shares with the one before; the numbers o
 are used where a sample becomes smaller. `numeric` texts are sorted as numbers.
 """
 
+import contextlib
 import re
 import sys
 import tempfile
@@ -34,6 +35,14 @@ _NUMBER = re.compile(rb"-?\d{1,15}(?:\.\d{1,9})?|")
 _SAMPLE_ROWS = 20_000
 _IN_MEMORY = 2**18
 _READ_BYTES = 2**20
+
+
+class Spools(contextlib.ExitStack):
+    """The temporary files of a report: the end of this context closes all of them."""
+
+    def new(self) -> IO[bytes]:
+        """Return a new file, which is in memory while it is small."""
+        return self.enter_context(tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +70,9 @@ class Column(Protocol):
 class NumberColumn:
     """Integers that are not negative."""
 
-    def __init__(self) -> None:
-        self._spool = _spool()
+    def __init__(self, spools: Spools) -> None:
+        self._spools = spools
+        self._spool = spools.new()
         self.greatest = 0
         """The greatest number so far, plus one; 0: all are missing."""
 
@@ -82,7 +92,7 @@ class NumberColumn:
         delta = _compressed_size(_planes(_deltas(sample), width)) < _compressed_size(_planes(sample, width))
         planes = _planes(_deltas(codes) if delta else codes, width)
         facts = {"kind": "number", "width": width, "delta": delta}
-        return _encoded(facts, iter([planes]), decoded=width * len(codes))
+        return _encoded(self._spools, facts, iter([planes]), decoded=width * len(codes))
 
 
 def duration_code(seconds: float | None) -> int | None:
@@ -105,11 +115,12 @@ class TextColumn:
         filtered: the column has a filter, so it becomes codes also if it has more than MOST_VALUES, up to 65,536.
     """
 
-    def __init__(self, *, longest: int = LONGEST_TEXT, filtered: bool = False) -> None:
+    def __init__(self, spools: Spools, *, longest: int = LONGEST_TEXT, filtered: bool = False) -> None:
+        self._spools = spools
         self._longest = longest
         self._always = filtered
         self._most_values = 2**16 if filtered else MOST_VALUES
-        self._texts, self._lengths = _spool(), _spool()
+        self._texts, self._lengths = spools.new(), spools.new()
         self._distinct: set[bytes] | None = set()
         self._numeric = True
         self._rows = 0
@@ -160,10 +171,12 @@ class TextColumn:
             codes.extend([number[text] for text in texts])
         width = _width(len(values) - 1)
         facts = {"kind": "dictionary", "width": width, "values": [value.decode("utf-8") for value in values]}
-        return _encoded(facts, iter([_planes(codes, width)]), decoded=width * len(codes) + 2 * sum(map(len, values)))
+        return _encoded(
+            self._spools, facts, iter([_planes(codes, width)]), decoded=width * len(codes) + 2 * sum(map(len, values))
+        )
 
     def _as_text(self, *, front: bool) -> Encoded:
-        shared, rests, size = array("B"), _spool(), 0
+        shared, rests, size = array("B"), self._spools.new(), 0
         lengths = array("H")
         before = b""
         for texts in self._chunks():
@@ -184,7 +197,7 @@ class TextColumn:
                 yield part
 
         facts = {"kind": "text", "front": front, "bytes": size, "numeric": self._numeric}
-        return _encoded(facts, parts(), decoded=size + 4 * (self._rows + 1))
+        return _encoded(self._spools, facts, parts(), decoded=size + 4 * (self._rows + 1))
 
     def _chunks(self) -> Iterator[list[bytes]]:
         """Yield the texts, those of some thousand rows at once."""
@@ -239,9 +252,9 @@ def _compressed_size(data: bytes) -> int:
     return len(zlib.compress(data, 6))
 
 
-def _encoded(facts: dict[str, Any], parts: Iterator[bytes], *, decoded: int) -> Encoded:
+def _encoded(spools: Spools, facts: dict[str, Any], parts: Iterator[bytes], *, decoded: int) -> Encoded:
     compressor = zlib.compressobj(6, zlib.DEFLATED, 31)
-    data = _spool()
+    data = spools.new()
     raw = 0
     for part in parts:
         raw += len(part)
@@ -250,7 +263,3 @@ def _encoded(facts: dict[str, Any], parts: Iterator[bytes], *, decoded: int) -> 
     size = data.tell()
     data.seek(0)
     return Encoded(facts={**facts, "raw": raw}, data=data, size=size, decoded=decoded)
-
-
-def _spool() -> IO[bytes]:
-    return tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)

@@ -6,7 +6,6 @@ the file; the page refers to an export for the others.
 
 import asyncio
 import base64
-import tempfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from batchcrew.model.execution import TaskResult
 from batchcrew.model.job import JobState
 from batchcrew.model.views import AttemptDetail, JobDetail
 from batchcrew.reports.html import words
+from batchcrew.reports.html.columns import Spools
 from batchcrew.reports.html.markdown import as_html, value_as_text
 
 MOST_JOBS = 20_000
@@ -38,6 +38,7 @@ class Details:
 
     limit: int
     """Most bytes of the blocks, as they are in the file."""
+    spools: Spools
     size: int = 0
     blocks: list[tuple[IO[bytes], int]] = field(default_factory=list)
     """Each in base64, and its bytes of JSON."""
@@ -55,7 +56,7 @@ class Details:
         encoded = base64.b64encode(zlib.compress(document, 6, wbits=31))
         if self.size + len(encoded) > self.limit:
             return False
-        data = tempfile.SpooledTemporaryFile(max_size=2**16)  # noqa: SIM115 - the page reads it
+        data = self.spools.new()
         data.write(encoded)
         self.rows.append(rows)
         self.blocks.append((data, len(document)))
@@ -63,18 +64,16 @@ class Details:
         return True
 
 
-async def read_details(ledger: Reading, key: BatchKey, wanted: Sequence[tuple[str, int]], *, limit: int) -> Details:
+async def read_details(ledger: Reading, key: BatchKey, wanted: Sequence[tuple[str, int]], details: Details) -> None:
     """Read the details of as many jobs as fit.
 
     Args:
         wanted: job_id and row of each job, the most interesting first.
-        limit: most bytes of the blocks in the page.
     """
-    details = Details(limit)
     rows: list[int] = []
     documents: list[bytes] = []
     size = 0
-    for job_id, row in wanted if limit > 0 else ():
+    for job_id, row in wanted if details.limit > 0 else ():
         try:
             job = await ledger.job(key, job_id)
         except NotInLedger:  # deleted meanwhile
@@ -84,11 +83,10 @@ async def read_details(ledger: Reading, key: BatchKey, wanted: Sequence[tuple[st
         size += len(documents[-1])
         if size >= BLOCK_BYTES:
             if not await asyncio.to_thread(_add, details, rows, documents):
-                return details
+                return
             rows, documents, size = [], [], 0
     if rows:
         await asyncio.to_thread(_add, details, rows, documents)
-    return details
 
 
 def _add(details: Details, rows: list[int], documents: list[bytes]) -> bool:

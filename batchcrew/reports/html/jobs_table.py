@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from batchcrew.ledger.reads.job_table import JobPage
-from batchcrew.reports.html.columns import Encoded, NumberColumn, TextColumn, duration_code
+from batchcrew.reports.html.columns import Encoded, NumberColumn, Spools, TextColumn, duration_code
 from batchcrew.reports.html.markdown import value_as_text
 
 TABLE_LIMIT = 8_200_000
@@ -65,15 +65,14 @@ class JobsTable:
 class _Collector:
     """Collects the columns while pages of jobs are read."""
 
-    def __init__(self, columns: Sequence[str], wanted: Collection[str]) -> None:
+    def __init__(self, spools: Spools, columns: Sequence[str], wanted: Collection[str]) -> None:
         self._wanted = frozenset(wanted)
         self.rows = 0
         self.found: dict[str, int] = {}
-        self.job_ids, self.reasons = TextColumn(longest=300), TextColumn()
-        self.states, self.crews, self.groups = (TextColumn(filtered=True) for _ in range(3))
-        self.attempts, self.started = NumberColumn(), NumberColumn()
-        self.seconds, self.tokens = NumberColumn(), NumberColumn()
-        self.own = {name: TextColumn() for name in columns[:MOST_COLUMNS]}
+        self.job_ids, self.reasons = TextColumn(spools, longest=300), TextColumn(spools)
+        self.states, self.crews, self.groups = (TextColumn(spools, filtered=True) for _ in range(3))
+        self.attempts, self.started, self.seconds, self.tokens = (NumberColumn(spools) for _ in range(4))
+        self.own = {name: TextColumn(spools) for name in columns[:MOST_COLUMNS]}
         self.different = dict.fromkeys(self.own, False)
         """By the file's column: whether it differs from the job's id."""
 
@@ -145,14 +144,17 @@ class _Collector:
         return found if self.tokens.greatest == 0 else [*found[:6], _tokens(tokens), *found[6:]]
 
 
-async def read_table(pages: AsyncIterable[JobPage], columns: Sequence[str], wanted: Collection[str]) -> JobsTable:
+async def read_table(
+    pages: AsyncIterable[JobPage], columns: Sequence[str], wanted: Collection[str], *, spools: Spools
+) -> JobsTable:
     """Read all jobs.
 
     Args:
         columns: the file's own columns.
         wanted: the ids of jobs whose rows have to be known.
+        spools: where columns are collected.
     """
-    collector = await asyncio.to_thread(_Collector, columns, wanted)
+    collector = await asyncio.to_thread(_Collector, spools, columns, wanted)
     async for page in pages:
         await asyncio.to_thread(collector.add, page)
     return await asyncio.to_thread(collector.finish, columns)

@@ -10,6 +10,7 @@ from batchcrew.base.clock import from_text
 from batchcrew.model.report import Report
 from batchcrew.reports.commands import export_command, show_command
 from batchcrew.reports.html import words
+from batchcrew.reports.html.columns import Spools
 from batchcrew.reports.html.details import MOST_JOBS, Details, read_details
 from batchcrew.reports.html.jobs_table import JobsTable, read_table
 from batchcrew.reports.html.templating import environment, policy, script, style
@@ -25,19 +26,25 @@ _PIECE = 3 * 2**16  # a multiple of 3: base64 in pieces
 
 async def write_html(report: Report, source: ReportSource) -> AsyncIterator[str | bytes]:
     """Yield the page in pieces."""
-    epoch = report.duration.started_at or report.written_at
-    wanted = await source.ledger.jobs_of_interest(source.key, MOST_JOBS)
-    pages = source.ledger.job_pages(source.key, epoch)
-    table = await read_table(pages, source.key.columns, wanted)
-    limit = min(OUTPUTS_LIMIT, PAGE_LIMIT - table.size) if source.outputs_limit is None else source.outputs_limit
-    rows = [(job_id, table.wanted[job_id]) for job_id in wanted if job_id in table.wanted]
-    details = await read_details(source.ledger, source.key, rows, limit=limit)
-    before, after = await asyncio.to_thread(_page, report, source, table, details)
-    yield before
-    blocks = _blocks(table, details)
-    while (piece := await asyncio.to_thread(next, blocks, None)) is not None:
-        yield piece
-    yield after
+    with Spools() as spools:
+        wanted = await source.ledger.jobs_of_interest(source.key, MOST_JOBS)
+        pages = source.ledger.job_pages(source.key, _epoch(report))
+        table = await read_table(pages, source.key.columns, wanted, spools=spools)
+        limit = min(OUTPUTS_LIMIT, PAGE_LIMIT - table.size) if source.outputs_limit is None else source.outputs_limit
+        details = Details(limit, spools)
+        rows = [(job_id, table.wanted[job_id]) for job_id in wanted if job_id in table.wanted]
+        await read_details(source.ledger, source.key, rows, details)
+        before, after = await asyncio.to_thread(_page, report, source, table, details)
+        yield before
+        blocks = _blocks(table, details)
+        while (piece := await asyncio.to_thread(next, blocks, None)) is not None:
+            yield piece
+        yield after
+
+
+def _epoch(report: Report) -> str:
+    """Return the moment from which the table counts moments."""
+    return report.duration.started_at or report.written_at
 
 
 def _page(report: Report, source: ReportSource, table: JobsTable, details: Details) -> tuple[str, str]:
@@ -64,7 +71,7 @@ def _page(report: Report, source: ReportSource, table: JobsTable, details: Detai
 
 def _facts(report: Report, table: JobsTable, details: Details) -> dict[str, object]:
     """Return what the script has to know about the blocks."""
-    epoch = from_text(report.duration.started_at or report.written_at)
+    epoch = from_text(_epoch(report))
     groups = [(one.group.fingerprint or "", _label(one.group.reason)) for one in report.failures]
     return {
         "rows": table.rows,
@@ -97,7 +104,6 @@ def _opened(name: str) -> str:
 
 
 def _encoded(data: IO[bytes]) -> Iterator[str]:
-    with data:
-        data.seek(0)
-        while piece := data.read(_PIECE):
-            yield base64.b64encode(piece).decode("ascii")
+    data.seek(0)
+    while piece := data.read(_PIECE):
+        yield base64.b64encode(piece).decode("ascii")

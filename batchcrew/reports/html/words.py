@@ -72,7 +72,8 @@ def duration(seconds: float) -> str:
     """Return `0.25 s`, `12.3 s`, `3 min 20 s`, `1 h 2 min`, `3 d 4 h`, with blanks that do not break."""
     if seconds < 99.95 and seconds % 60:
         return f"{seconds:.2f}\u00a0s" if seconds < 9.995 else f"{seconds:.1f}\u00a0s"
-    whole, parts = round(seconds), []
+    whole = round(seconds)
+    parts: list[str] = []
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
         number, whole = divmod(whole, size)
         if number and len(parts) < 2:

@@ -388,6 +388,7 @@
     }
 
     draw() {
+      if (this.printing) return;
       const hadFocus = this.body.contains(document.activeElement);
       const first = Math.floor(this.pixel / ROW);
       const number = Math.min(this.shown.length - first, Math.ceil(this.viewport / ROW) + 1);
@@ -479,7 +480,10 @@
       });
       new ResizeObserver(() => this.draw()).observe(this.scroller);
       addEventListener("beforeprint", () => this.print());
-      addEventListener("afterprint", () => this.goTo(this.pixel));
+      addEventListener("afterprint", () => {
+        this.printing = false;
+        this.goTo(this.pixel);
+      });
       this.job = new JobDialog(this);
     }
 
@@ -496,6 +500,7 @@
 
     /** Put the first rows into the document, for paper. */
     print() {
+      this.printing = true;
       const number = Math.min(PRINTED_ROWS, this.shown.length);
       const rows = Array.from({ length: number }, (_, position) => this.drawRow(position));
       this.body.replaceChildren(...rows);

@@ -13,4 +13,4 @@ async def _write(report: Report, source: ReportSource) -> AsyncIterator[str | by
         yield piece
 
 
-HTML = ReportFormat(name="html", suffix=".html", write=_write, to_file=True)
+HTML_REPORT = ReportFormat(name="html", suffix=".html", write=_write, to_file=True)
