@@ -115,7 +115,7 @@ async def confirm_cancel(request: web.Request) -> web.Response:
     async with request.app[SITE].read() as ledger:
         key = await batch_of(request, ledger)
         counts = await ledger.counts(key)
-    return page(request, "confirm_cancel.html", batch=key.batch, counts=counts)
+    return await page(request, "confirm_cancel.html", batch=key.batch, counts=counts)
 
 
 async def new_link(request: web.Request) -> web.Response:

@@ -69,4 +69,4 @@ async def figures(request: web.Request) -> web.Response:
     report = await request.app[FIGURES].of(request, site)
     async with site.read() as ledger:
         around = await frame(ledger, await batch_of(request, ledger), "batch")
-    return page(request, "figures.html", report=report, **around)
+    return await page(request, "figures.html", report=report, **around)

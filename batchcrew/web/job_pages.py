@@ -19,7 +19,7 @@ PAGE_JOBS = 50
 MOST_SEARCHED = 200
 """Characters of a search."""
 MOST_SHOWN = 20_000
-"""Characters of an output that a page shows; the rest is in the file."""
+"""Characters of an input, a reason or a cell that a page shows."""
 
 
 def query_of(request: web.Request) -> JobQuery:
@@ -55,7 +55,7 @@ async def jobs(request: web.Request) -> web.Response:
         around = await frame(ledger, key, "jobs")
         found = await ledger.job_page(key, query)
         crews = await ledger.crews_of(key)
-    return page(
+    return await page(
         request,
         "jobs.html",
         query=query,
@@ -77,7 +77,7 @@ async def job(request: web.Request) -> web.Response:
         around = await frame(ledger, key, "jobs")
         detail = await ledger.job(key, request.query.get("job", ""))
         detail = await with_next_poll(ledger, key, detail, site.clock.now())
-    return page(
+    return await page(
         request,
         "job.html",
         detail=detail,
@@ -85,7 +85,6 @@ async def job(request: web.Request) -> web.Response:
         cut=cut,
         output=output_text,
         lookalike=lookalike,
-        most=MOST_SHOWN,
         may_retry=detail.state in ENDED_JOB_STATES,
         may_cancel=detail.state in {JobState.PENDING, JobState.OPEN, JobState.WAITING},
         **around,

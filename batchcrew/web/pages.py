@@ -44,7 +44,7 @@ async def batches(request: web.Request) -> web.Response:
         lines = await ledger.batches()
         paused = {line.batch: await _is_paused(ledger, line.batch) for line in lines}
     words = {line.batch: state_words(line, paused=paused[line.batch]) for line in lines}
-    return page(request, "batches.html", lines=lines, words=words, watched="")
+    return await page(request, "batches.html", lines=lines, words=words, watched="")
 
 
 async def _is_paused(ledger: LedgerReader, batch: str) -> bool:
@@ -59,7 +59,7 @@ async def batch(request: web.Request) -> web.Response:
         status = await ledger.status(key)
         groups = await ledger.failure_groups(key, OVERVIEW_GROUPS)
         details = [await ledger.group_detail(key, group) for group in groups.groups]
-    return page(
+    return await page(
         request,
         "batch.html",
         status=status,
@@ -91,7 +91,7 @@ async def failures(request: web.Request) -> web.Response:
         status = await ledger.status(key)
         groups = await ledger.failure_groups(key, MOST_GROUPS)
         details = [await ledger.group_detail(key, group) for group in groups.groups]
-    return page(
+    return await page(
         request, "failures.html", groups=groups, details=details, **_of_batch(status.line.batch, status, "failures")
     )
 
@@ -106,7 +106,7 @@ async def control(request: web.Request) -> web.Response:
         (name, RunSettings.model_fields[name].description or "", status.control.settings.get(name))
         for name in CHANGEABLE
     ]
-    return page(
+    return await page(
         request,
         "control.html",
         runs=runs,
@@ -127,7 +127,7 @@ async def inbox(request: web.Request) -> web.Response:
             waiting.append(line)
             if len(waiting) == MOST_IN_FLIGHT:
                 break
-    return page(request, "inbox.html", waiting=waiting, **_of_batch(status.line.batch, status, "inbox"))
+    return await page(request, "inbox.html", waiting=waiting, **_of_batch(status.line.batch, status, "inbox"))
 
 
 async def frame(ledger: LedgerReader, key: BatchKey, tab: str) -> dict[str, object]:

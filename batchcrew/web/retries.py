@@ -55,7 +55,7 @@ async def confirm(request: web.Request) -> web.Response:
     if not plan.jobs:
         return back(request, _failures(batch), Notice(text="No job meets these conditions any more.", failed=True))
     paid_again = any(state in (JobState.SUCCEEDED, JobState.STALE) for state in plan.selection.states)
-    return page(
+    return await page(
         request,
         "confirm_retry.html",
         batch=batch,

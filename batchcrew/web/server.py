@@ -168,7 +168,7 @@ async def _close_events(app: web.Application) -> None:
 
 @web.middleware
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer with a page that says what is wrong."""
+    """Answer an error with a page that names it and says what to do."""
     try:
         return await handler(request)
     except BatchcrewError as error:

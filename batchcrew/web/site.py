@@ -18,6 +18,7 @@ from batchcrew.base.errors import BatchcrewError, UsageError
 from batchcrew.base.text import one_line
 from batchcrew.ledger import BatchKey, LedgerReader, Reading
 from batchcrew.reports.html import words
+from batchcrew.reports.html.markdown import as_html
 from batchcrew.reports.html.templating import environment as report_environment
 from batchcrew.web.changes import Changes
 from batchcrew.web.sessions import Notice, Session, Sessions
@@ -58,6 +59,11 @@ def _number(number: int | None) -> str:
     return "" if number is None else words.count(number)
 
 
+def _markdown(text: str) -> Markup:
+    """Return an output as HTML that can do nothing."""
+    return Markup(as_html(text))  # noqa: S704 - it was cleaned
+
+
 def templates() -> jinja2.Environment:
     """Return the environment of the page's templates, which has the sections of the report.
 
@@ -76,6 +82,7 @@ def templates() -> jinja2.Environment:
         "took": _took,
         "number": _number,
         "one_line": one_line,
+        "markdown": _markdown,
     }
     environment.globals = dict(report.globals, url=url_of)
     return environment
@@ -141,10 +148,11 @@ def session_of(request: web.Request) -> Session:
     return session
 
 
-def page(request: web.Request, template: str, **values: Any) -> web.Response:
-    """Answer with a page of the request's session."""
+async def page(request: web.Request, template: str, **values: Any) -> web.Response:
+    """Answer with a page of the request's session. It is rendered in a thread: outputs may be large."""
     session = session_of(request)
-    text = request.app[SITE].render(
+    text = await asyncio.to_thread(
+        request.app[SITE].render,
         template,
         notices=session.take_notices() if request.headers.get("X-Refresh") is None else (),
         form_token=session.form_token,

@@ -60,11 +60,15 @@ class Served:
         page.on("console", lambda message: self.problems.append(f"console {message.type}: {message.text}"))
         page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
         page.on("dialog", lambda dialog: self.problems.append(f"dialog: {dialog.message}"))
-        page.on("request", lambda each: each.url.startswith((self.base, "data:,")) or self.problems.append(each.url))
+        page.on("request", lambda request: self._check(request.url))
         page.goto(self.base if self.contexts else self.link)
         page.wait_for_url(f"{self.base}/")
         self.contexts.append(context)
         return page
+
+    def _check(self, url: str) -> None:
+        if not url.startswith((self.base, "data:,")):
+            self.problems.append(f"request: {url}")
 
 
 @pytest.fixture
