@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -64,6 +65,7 @@ def _markdown(text: str) -> Markup:
     return Markup(as_html(text))  # noqa: S704 - it was cleaned
 
 
+@cache
 def templates() -> jinja2.Environment:
     """Return the environment of the page's templates, which has the sections of the report.
 

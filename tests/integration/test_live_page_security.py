@@ -2,8 +2,9 @@
 
 import asyncio
 import socket
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from batchcrew.web.server import LivePage
 from batchcrew.web.sessions import MOST_SESSIONS, Sessions
 
 HOSTILE = "<script>alert(1)</script> \"onload=x ' \u202eevil\u2066"
+NOW = "2026-11-28T08:00:00.000Z"
 PATHS = ("/", "/batch?batch=jobs", "/failures?batch=jobs", "/jobs?batch=jobs", "/job?batch=jobs&job=a",
          "/inbox?batch=jobs", "/control?batch=jobs", "/retry?batch=jobs", "/cancel?batch=jobs", "/events")  # fmt: skip
 
@@ -131,6 +133,38 @@ async def test_foreign_text_is_escaped_everywhere(tmp_path: Path) -> None:
             assert " style=" not in shown.text  # the policy would refuse it
             assert shown.text.count("<script") <= 1
             assert "onload=x" not in shown.text.replace("&#34;onload=x", "")
+
+
+async def test_an_output_of_5_mb_with_scripts_and_control_characters_does_nothing(tmp_path: Path) -> None:
+    output = (
+        "# Hi\n<script>alert(1)</script> <img src=x onerror=alert(1)> [x](javascript:alert(1)) ![y](http://evil.example/y)"
+        "\x00\x1b[31m\u202e\n" + "| a " * 1_250_000
+    )
+    ledger = await planned(tmp_path / "l.db", "a")
+    with closing(sqlite3.connect(ledger)) as connection, connection:
+        connection.execute(
+            "INSERT INTO runs (id, batch_id, started_at, pid, host, version) VALUES ('r', 1, ?, 1, '', '')", (NOW,)
+        )
+        connection.execute(
+            "INSERT INTO attempts (id, job, number, run_id, state, kickoff_id, intended_at, output)"
+            " SELECT 'r-1', id, 1, 'r', 'succeeded', 'k', ?, ? FROM jobs",
+            (NOW, output),
+        )
+        connection.execute("UPDATE jobs SET state = 'succeeded', attempts = 1")
+    async with live(ledger) as page:
+        for path in ("/job?batch=jobs&job=a", "/jobs?batch=jobs", "/batch?batch=jobs", "/figures?batch=jobs"):
+            shown = await page.get(path)
+            assert shown.status == 200
+            assert len(shown.text) < 1_000_000
+            found = [
+                bad
+                for bad in ("<script>alert", "<img", 'href="javascript', "\x00", "\x1b", "\u202e")
+                if bad in shown.text
+            ]
+            assert found == []
+        saved = await page.get("/output?batch=jobs&job=a&attempt=1")
+        assert saved.text == output
+        assert saved.headers["X-Content-Type-Options"] == "nosniff"
 
 
 async def test_a_body_that_is_too_large_is_refused_and_changes_nothing(
