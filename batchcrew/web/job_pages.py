@@ -7,10 +7,12 @@ from urllib.parse import quote
 from aiohttp import web
 
 from batchcrew.app.next_poll import with_next_poll
+from batchcrew.base.clock import from_text
 from batchcrew.base.errors import UsageError
 from batchcrew.base.lookalikes import lookalike
 from batchcrew.model.job import ENDED_JOB_STATES, JobState
 from batchcrew.model.job_search import JobOrder, JobQuery
+from batchcrew.model.views import AttemptDetail
 from batchcrew.reports.export.csv_format import writable
 from batchcrew.web.pages import frame
 from batchcrew.web.site import SITE, batch_of, page
@@ -84,6 +86,8 @@ async def job(request: web.Request) -> web.Response:
         shown=shown,
         cut=cut,
         output=output_text,
+        seconds=seconds,
+        other_columns={name: value for name, value in detail.row.items() if detail.inputs.get(name) != value},
         lookalike=lookalike,
         may_retry=detail.state in ENDED_JOB_STATES,
         may_cancel=detail.state in {JobState.PENDING, JobState.OPEN, JobState.WAITING},
@@ -109,7 +113,14 @@ async def output(request: web.Request) -> web.Response:
     )
 
 
-def output_text(attempt: Any) -> str | None:
+def seconds(attempt: AttemptDetail) -> float | None:
+    """Return how long the execution took: as the crew reports it, else from kickoff to the observed end."""
+    if attempt.execution_time is not None or not attempt.kicked_off_at or not attempt.ended_at:
+        return attempt.execution_time
+    return (from_text(attempt.ended_at) - from_text(attempt.kicked_off_at)).total_seconds()
+
+
+def output_text(attempt: AttemptDetail) -> str | None:
     """Return the output of an attempt: its text, else its JSON; None if it has none."""
     if attempt.output is not None:
         return str(attempt.output)

@@ -135,7 +135,7 @@ def test_a_newcomer_finds_why_37_of_800_jobs_failed_and_retries_one_kind_by_thre
     page.get_by_role("heading", name="Why jobs failed").wait_for()
     assert page.get_by_role("listitem").filter(has_text="RateLimitError").count() == 1
     page.get_by_role("link", name=re.compile("Retry these 17 jobs")).click()
-    page.get_by_text("17 kickoffs").wait_for()
+    page.get_by_text("at least 17", exact=True).wait_for()
     assert page.get_by_text("at least 8.50 USD").is_visible()
     page.get_by_role("button", name="Reset 17 jobs to pending").click()
     page.get_by_role("status").get_by_text("17 jobs are pending again").wait_for()
