@@ -13,6 +13,8 @@ from batchcrew.reports.export.output import FileTarget, StreamTarget, Target
 from batchcrew.reports.report.build import MOST_GROUPS, MOST_RUNS, build_report
 from batchcrew.reports.report.report_format import ReportFormat, ReportSource
 
+HTML_SUFFIX = ".html"
+
 
 async def read_report(ledger: Reading, key: BatchKey, *, program: str, shown_ledger: str | None = None) -> Report:
     """Return the report of a batch.
@@ -33,8 +35,16 @@ async def read_report(ledger: Reading, key: BatchKey, *, program: str, shown_led
 
 
 def default_path(ledger: Path, batch: str, suffix: str) -> Path:
-    """Return the file of a batch's report next to the ledger: `results/travel.html`."""
-    return ledger.parent / f"{file_name(batch)}{suffix}"
+    """Return the file of a batch's report next to the ledger: `results/travel.html`, `results/travel-report.md`.
+
+    A job file or a rows file may be next to the ledger and have the batch's name, but none is HTML.
+    """
+    return ledger.parent / f"{file_name(batch)}{'' if suffix == HTML_SUFFIX else '-report'}{suffix}"
+
+
+def export_path(ledger: Path, batch: str, format_: str) -> Path:
+    """Return the file of a batch's export next to the ledger: `results/travel-results.csv`."""
+    return ledger.parent / f"{file_name(batch)}-results.{format_}"
 
 
 async def write_report(
