@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from batchcrew.ledger import BatchKey, Reading
+from batchcrew.model.comparison import Comparison
 from batchcrew.model.report import Report
 from batchcrew.reports.commands import file_name
 from batchcrew.reports.export.output import FileTarget, StreamTarget, Target
@@ -45,6 +46,22 @@ def default_path(ledger: Path, batch: str, suffix: str) -> Path:
 def export_path(ledger: Path, batch: str, format_: str) -> Path:
     """Return the file of a batch's export next to the ledger: `results/travel-results.csv`."""
     return ledger.parent / f"{file_name(batch)}-results.{format_}"
+
+
+async def compare_batches(ledger: Reading, old: BatchKey, new: BatchKey, *, limit: int, program: str) -> Comparison:
+    """Compare two batches of a ledger.
+
+    Args:
+        old: the earlier batch.
+        new: the later batch.
+        limit: most rows to list.
+        program: the program with which printed commands begin.
+    """
+    return Comparison(
+        before=await read_report(ledger, old, program=program),
+        after=await read_report(ledger, new, program=program),
+        rows=await ledger.compare(old, new, limit=limit),
+    )
 
 
 async def write_report(

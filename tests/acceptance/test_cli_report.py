@@ -130,3 +130,35 @@ def test_an_unknown_report_is_a_mistake_with_its_place(tmp_path: Path, crew: Pla
     assert refused.returncode == 2
     assert "leads.yaml:3:11: unknown report 'htm' (did you mean 'html'?)" in refused.stderr
     assert crew.sent == []
+
+
+def test_two_batches_are_compared_row_by_row(tmp_path: Path, crew: PlainCrew) -> None:
+    write(tmp_path, crew, ["cats", "dogs", "birds", "bad"])
+    call(tmp_path, "run", "leads.yaml")
+    write(tmp_path, crew, ["cats", "bad", "fish"])
+    text = (tmp_path / "leads.yaml").read_text(encoding="utf-8")
+    (tmp_path / "leads.yaml").write_text(text.replace("batch: leads", "batch: today"), encoding="utf-8")
+    assert call(tmp_path, "run", "leads.yaml").returncode == 1
+    said = call(tmp_path, "compare", "leads", "today", "--json", "--limit", "1")
+    assert said.returncode == 0, said.stderr
+    found = json.loads(said.stdout)
+    rows = found["rows"]
+    assert (found["before"]["batch"], found["after"]["batch"], rows["matched"], rows["same_inputs"]) == (
+        "leads",
+        "today",
+        3,
+        1,
+    )
+    assert [(each["before"], each["after"], each["jobs"], each["examples"]) for each in rows["changes"]] == [
+        ("succeeded", "failed", 1, ["job-1"])
+    ]
+    assert (rows["outputs_compared"], rows["outputs_differ"], rows["outputs_differ_with_same_inputs"]) == (2, 1, 0)
+    assert (rows["added"], rows["removed"], rows["removed_jobs"]) == (0, 1, ["job-3"])
+    assert ([row["job_id"] for row in rows["rows"]], rows["more_rows"]) == (["job-1"], 1)
+    for format_ in ("text", "md"):
+        shown = call(tmp_path, "compare", "leads", "today", "-f", format_)
+        assert shown.returncode == 0, shown.stderr
+        assert "job-1" in shown.stdout
+        assert not {"\x1b", "\u202e"} & set(shown.stdout)
+    assert call(tmp_path, "compare", "leads", "leads").returncode == 2
+    assert call(tmp_path, "compare", "leads", "lead").returncode == 2
