@@ -35,7 +35,8 @@ def decoded(column: Encoded, rows: int) -> list[Any]:
             for row in range(1, rows):
                 codes[row] = (codes[row] + codes[row - 1]) % 2 ** (8 * facts["width"])
         return [code - 1 if code else None for code in codes]
-    lengths, texts, start = planes(data, rows, 2), [], (3 if facts["front"] else 2) * rows
+    lengths, start = planes(data, rows, 2), (3 if facts["front"] else 2) * rows
+    texts: list[bytes] = []
     for row, length in enumerate(lengths):
         shared = data[2 * rows + row] if facts["front"] else 0
         texts.append((texts[-1][:shared] if shared else b"") + data[start : start + length])
