@@ -58,6 +58,7 @@ _WORDS = [
     "storage",
     "fleet",
 ]
+_THROTTLED = "refused for now: HTTP 429 Too Many Requests"
 _CHUNK = 20_000
 
 
@@ -199,9 +200,7 @@ class _Batch:
         moment, count, reason = begin, 0, None
         if refused:
             count += 1
-            self._attempt(
-                index, count, "rejected", moment, moment + 0.08, crew, "refused for now: HTTP 429 Too Many Requests"
-            )
+            self._attempt(index, count, "rejected", moment, moment + 0.08, crew, _THROTTLED)
             moment += 4 + 8 * rng.random()
         for left in range(number, 0, -1):
             count += 1

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from batchcrew.ledger import BatchKey, Reading
+from batchcrew.model.comparison import Comparison
 from batchcrew.model.report import Report
 from batchcrew.reports.commands import file_name
 from batchcrew.reports.export.output import FileTarget, StreamTarget, Target
 from batchcrew.reports.report.build import MOST_GROUPS, MOST_RUNS, build_report
 from batchcrew.reports.report.report_format import ReportFormat, ReportSource
+
+HTML_SUFFIX = ".html"
 
 
 async def read_report(ledger: Reading, key: BatchKey, *, program: str, shown_ledger: str | None = None) -> Report:
@@ -33,8 +36,32 @@ async def read_report(ledger: Reading, key: BatchKey, *, program: str, shown_led
 
 
 def default_path(ledger: Path, batch: str, suffix: str) -> Path:
-    """Return the file of a batch's report next to the ledger: `results/travel.html`."""
-    return ledger.parent / f"{file_name(batch)}{suffix}"
+    """Return the file of a batch's report next to the ledger: `results/travel.html`, `results/travel-report.md`.
+
+    A job file or a rows file may be next to the ledger and have the batch's name, but none is HTML.
+    """
+    return ledger.parent / f"{file_name(batch)}{'' if suffix == HTML_SUFFIX else '-report'}{suffix}"
+
+
+def export_path(ledger: Path, batch: str, format_: str) -> Path:
+    """Return the file of a batch's export next to the ledger: `results/travel-results.csv`."""
+    return ledger.parent / f"{file_name(batch)}-results.{format_}"
+
+
+async def compare_batches(ledger: Reading, old: BatchKey, new: BatchKey, *, limit: int, program: str) -> Comparison:
+    """Compare two batches of a ledger.
+
+    Args:
+        old: the earlier batch.
+        new: the later batch.
+        limit: most rows to list.
+        program: the program with which printed commands begin.
+    """
+    return Comparison(
+        before=await read_report(ledger, old, program=program),
+        after=await read_report(ledger, new, program=program),
+        rows=await ledger.compare(old, new, limit=limit),
+    )
 
 
 async def write_report(

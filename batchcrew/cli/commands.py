@@ -123,6 +123,12 @@ def _report() -> click.Command:
     return command
 
 
+def _compare() -> click.Command:
+    from batchcrew.cli.compare import command
+
+    return command
+
+
 def _backup() -> click.Command:
     from batchcrew.cli.backup import command
 
@@ -239,6 +245,7 @@ COMMANDS = {
     "adopt": LazyCommand(_adopt, "Record and watch executions that another script started."),
     "runs": LazyCommand(_runs, "List past runs: what each one did and why it stopped."),
     "report": LazyCommand(_report, "Report on a batch: verdict, money, time, failures, as text, Markdown or JSON."),
+    "compare": LazyCommand(_compare, "Compare two batches: states, time, money, and the rows that differ."),
     "export": LazyCommand(_export, "Export each row of the file with its answer."),
     "backup": LazyCommand(_backup, "Copy the ledger, even while runs use it."),
     "upgrade": LazyCommand(_upgrade, "Upgrade a ledger that an earlier version wrote."),

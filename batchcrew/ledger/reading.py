@@ -3,6 +3,7 @@
 from batchcrew.ledger.reads.answers import AnswerReads
 from batchcrew.ledger.reads.attempts import AttemptReads
 from batchcrew.ledger.reads.batches import BatchReads
+from batchcrew.ledger.reads.comparison import ComparisonReads
 from batchcrew.ledger.reads.controls import ControlReads
 from batchcrew.ledger.reads.failures import FailureReads
 from batchcrew.ledger.reads.job_search import JobSearchReads
@@ -31,6 +32,7 @@ class Reading(
     WaitReads,
     JobSearchReads,
     ReportReads,
+    ComparisonReads,
 ):
     """The read methods that `Ledger` and `LedgerReader` share.
 

@@ -139,6 +139,10 @@ class RunResult:
     """Jobs with an attempt that timed out or was lost; `recheck` polls them again."""
     crew_ended: bool = False
     """True: a crew was served for this run only, so its executions in progress ended with the run."""
+    reports: tuple[str, ...] = ()
+    """Files that `reports:` of the job file requests, and that were written."""
+    missing_reports: tuple[str, ...] = ()
+    """Names of those that could not be written; a warning says why."""
     repeated: bool = False
     """True: a tick that stopped for the same reason as the last one and changed nothing."""
     webhooks: WebhookCounts | None = None

@@ -182,6 +182,7 @@ def test_paper_has_every_section_and_the_first_jobs(report: Path, open_page: Ope
     assert page.locator("#jobs-body tr[data-position]").count() == 100
     assert page.locator("#jobs-printed").inner_text() == "Printed: the first 100 jobs."
     assert not page.locator("#jobs-form").is_visible()
+    page.emulate_media(media="screen")
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("#jobs-body tr[data-position]").count() < 60
 

@@ -21,6 +21,8 @@ _PLOT, _BARS, _LANE = 150, 84, 20
 _LANES = {"throttled": "warn", "paused": "idle"}
 _GLYPHS = {"run_started": "▸", "run_ended": "▪", "slots": "↕"}
 _OTHER_GLYPH = "◆"
+_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
+"""Seconds between the labels of an axis of time."""
 _BAR_CLASSES = {"succeeded": "good", "failed": "bad", "held": "warn", "stale": "warn", "waiting": "warn", "open": "bar"}
 
 
@@ -149,12 +151,24 @@ class _Axis:
         return min(1.0, max(0.0, (from_text(moment) - self._start).total_seconds() / self._seconds))
 
     def labels(self, y: float) -> Iterator[Markup]:
-        one_day = (self._start + timedelta(seconds=self._seconds)).date() == self._start.date()
-        form = ("%H:%M" if self._seconds > 600 else "%H:%M:%S") if one_day else "%m-%d %H:%M"
-        for place in range(5):
-            moment = self._start + timedelta(seconds=self._seconds * place / 4)
-            anchor = "start" if place == 0 else "end" if place == 4 else "middle"
-            yield _text(f"{25 * place}%", y, moment.strftime(form), "minor" if place % 2 else "", anchor)
+        """Yield labels at round times; on a small screen, every second one is shown."""
+        step = next((one for one in _STEPS if self._seconds / one <= 7), math.ceil(self._seconds / 7 / 86400) * 86400)
+        form = (
+            "%m-%d"
+            if step >= 86400
+            else "%m-%d %H:%M"
+            if self._seconds > 86400
+            else "%H:%M"
+            if step >= 60
+            else "%H:%M:%S"
+        )
+        first = math.ceil(self._start.timestamp() / step) * step - self._start.timestamp()
+        for place in range(int((self._seconds - first) / step) + 1):
+            seconds = first + place * step
+            share = seconds / self._seconds
+            anchor = "start" if share < 0.04 else "end" if share > 0.96 else "middle"
+            text = (self._start + timedelta(seconds=seconds)).strftime(form)
+            yield _text(f"{100 * share:.2f}%", y, text, "minor" if place % 2 else "", anchor)
 
 
 def _progress(bins: Sequence[TimelineBin], most: float) -> list[Markup]:

@@ -21,6 +21,8 @@ OUTPUTS_LIMIT = 2_000_000
 PAGE_LIMIT = 9_600_000
 """Bytes of table and details together, unless `--outputs-limit` is given."""
 _MARK = "\x00blocks\x00"  # clean_text leaves no NUL in any value
+_REPORTS = frozenset({"html", "text", "md", "json"})
+"""Files that have no outputs, so that the page does not refer to them."""
 _PIECE = 3 * 2**16  # a multiple of 3: base64 in pieces
 
 
@@ -60,7 +62,7 @@ def _page(report: Report, source: ReportSource, table: JobsTable, details: Detai
         table=table,
         facts=_facts(report, table, details),
         detailed=details.jobs,
-        links=source.links,
+        links=[link for link in source.links if link[0] not in _REPORTS],
         export_command=export_command(report.batch, ledger, source.program),
         show_command=show_command(report.batch, "JOB", ledger, source.program),
         blocks=_MARK,

@@ -5,7 +5,7 @@
 (() => {
   const ROW = 36; // pixels of a row, as in report.css
   const MOST_PIXELS = 8e6; // browsers limit the height of an element; taller tables scroll in proportion
-  const PRINTED_ROWS = 100;
+  const PRINTED_ROWS = 100, MOST_DRAWN = 200;
   const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
   const byId = (id) => document.getElementById(id);
 
@@ -391,7 +391,7 @@
       if (this.printing) return;
       const hadFocus = this.body.contains(document.activeElement);
       const first = Math.floor(this.pixel / ROW);
-      const number = Math.min(this.shown.length - first, Math.ceil(this.viewport / ROW) + 1);
+      const number = Math.min(this.shown.length - first, Math.ceil(this.viewport / ROW) + 1, MOST_DRAWN);
       const above = Math.max(0, (this.top ?? 0) - (this.pixel % ROW));
       const below = Math.max(0, this.scaledHeight - above - number * ROW);
       const rows = [];
@@ -561,7 +561,7 @@
     for (const [name, value] of pairs) {
       if (value === "") continue;
       const text = typeof value === "string" ? clean(value) : value;
-      const long = text.length > 60;
+      const long = text.length > 28;
       made.append(element("div", long ? { class: "long" } : {}, element("dt", {}, element("bdi", {}, clean(name))),
         element("dd", { dir: "auto", ...(text.length > 1000 && { tabindex: 0 }) }, text)));
     }
