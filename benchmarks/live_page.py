@@ -3,10 +3,10 @@
     .venv/bin/python benchmarks/live_page.py [--execution-time 1s] [--concurrency 50] [--windows 8] [--seconds 4]
 
 One run of the demo crew is in progress while a browser follows its page for a window of time, then does not for the
-next one, in turn, so that a machine that becomes slower or faster changes both. The browser behaves as the page's
-script does: it fetches the page after each change that is reported. The ratio compares the executions that ended in
-windows with a browser with those in windows without one, by the ledger. The demo crew, the run and the page are
-separate processes.
+next one, and then the other way round, so that a machine that becomes slower or faster changes both. The browser
+behaves as the page's script does: it fetches the page after each change that is reported. The ratio compares the
+executions that ended in windows with a browser with those in windows without one, by the ledger. The demo crew, the run
+and the page are separate processes.
 """
 
 import argparse
@@ -110,16 +110,18 @@ async def measure(link: str, run: int, page: int, *, windows: int, seconds: floa
         async with session.get(link) as signed_in:
             assert signed_in.status == 200
         await asyncio.sleep(seconds)  # the run begins
-        for _ in range(windows):
-            began, cpu, cpu_of_page = time.time(), cpu_seconds(run), cpu_seconds(page)
-            found.fetched += await follow(session, base, seconds)
-            found.followed.append((began, time.time()))
-            found.page_seconds += cpu_seconds(page) - cpu_of_page
-            found.cpu_followed.append((cpu_seconds(run) - cpu) / (time.time() - began))
-            began, cpu = time.time(), cpu_seconds(run)
-            await asyncio.sleep(seconds)
-            found.alone.append((began, time.time()))
-            found.cpu_alone.append((cpu_seconds(run) - cpu) / (time.time() - began))
+        for number in range(windows):
+            for with_browser in (True, False) if number % 2 else (False, True):
+                began, cpu, cpu_of_page = time.time(), cpu_seconds(run), cpu_seconds(page)
+                if with_browser:
+                    found.fetched += await follow(session, base, seconds)
+                    found.page_seconds += cpu_seconds(page) - cpu_of_page
+                else:
+                    await asyncio.sleep(seconds)
+                ended = time.time()
+                (found.followed if with_browser else found.alone).append((began, ended))
+                used = (cpu_seconds(run) - cpu) / (ended - began)
+                (found.cpu_followed if with_browser else found.cpu_alone).append(used)
     return found
 
 

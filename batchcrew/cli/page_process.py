@@ -4,6 +4,7 @@ It prints the link that signs in one browser, and serves until its stdin ends: w
 """
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from batchcrew.cli.loop import call
 from batchcrew.cli.output import confirm
 from batchcrew.cli.signals import handle_in_loop
 from batchcrew.cli.sources import environment
+from batchcrew.cli.ui import NICE
 from batchcrew.model.exit_codes import ExitCode
 from batchcrew.web.server import LivePage
 
@@ -31,6 +33,7 @@ def main() -> None:
     """Serve the page."""
     ledger, port, program = sys.argv[1:]
     page = LivePage(Path(ledger), clock=SystemClock(), environ=environment(), program=program, port=int(port))
+    os.nice(NICE)
     call(_serve(page))
     end_now(ExitCode.SUCCEEDED)
 

@@ -1,6 +1,7 @@
 """`batchcrew ui`."""
 
 import asyncio
+import os
 import webbrowser
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from batchcrew.cli.sources import environment
 from batchcrew.web.server import LivePage
 
 PORT_VARIABLE = "BATCHCREW_UI_PORT"
+NICE = 10
+"""How much the page gives way to a run that needs the processor."""
 
 
 @click.command()
@@ -36,6 +39,7 @@ def command(*, open_browser: bool, port: int, ledger: Path) -> None:
     forward the port: `ssh -L 8765:127.0.0.1:8765 HOST`, and there `batchcrew ui --port 8765`. Stop it with Ctrl-C.
     """
     page = LivePage(existing(ledger), clock=SystemClock(), environ=environment(), program=current_program(), port=port)
+    os.nice(NICE)
     call(_serve(page, open_browser=open_browser))
 
 
