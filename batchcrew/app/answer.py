@@ -49,6 +49,8 @@ class AnswerRequest:
     job_id: str | None = None
     decision: Decision | None = None
     task_id: str = ""
+    wait_id: str = ""
+    """The question that the decision is about; empty: whatever the job waits for now."""
     sheet: Path | None = None
 
 
@@ -105,6 +107,8 @@ async def _entries(request: AnswerRequest, ledger: Ledger) -> tuple[Sequence[Ent
     if wait is None:
         state = (await ledger.job(request.batch, request.job_id)).state
         raise UsageError(f"job {request.job_id!r} does not wait for human input: it is {state}")
+    if request.wait_id and request.wait_id != wait.wait_id:
+        raise UsageError(f"job {request.job_id!r} waits with another question by now; nothing was sent")
     task_id = request.task_id or wait.question.task_id
     if not task_id:
         raise UsageError(f"job {request.job_id!r}: the crew does not name the task; name it with --task")

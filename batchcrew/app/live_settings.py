@@ -1,7 +1,7 @@
 """Apply settings that `batchcrew set` replaces while a run is in progress."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from batchcrew.app.run_crews import RunCrews
 from batchcrew.base.errors import LedgerError, UsageError
@@ -14,12 +14,19 @@ class LiveSettings:
 
     Args:
         crews: the run's crews, which have its settings.
+        run_id: the run, whose number of slots is recorded.
     """
 
-    def __init__(self, crews: RunCrews, ledger: Ledger) -> None:
+    def __init__(self, crews: RunCrews, ledger: Ledger, run_id: str) -> None:
         self._crews = crews
         self._ledger = ledger
+        self._run_id = run_id
         self._applied = crews.overrides
+
+    def begin(self) -> Self:
+        """Record the slots with which the run begins."""
+        self._record_slots()
+        return self
 
     async def apply(self, overrides: Mapping[str, Any]) -> RunSettings:
         """Prepare the crews' clients and the spill file; return the settings that are in force then.
@@ -35,4 +42,10 @@ class LiveSettings:
                 raise UsageError(str(error)) from error
             await self._crews.resize(settings)
             self._applied = dict(overrides)
+            self._record_slots()
         return self._crews.settings
+
+    def _record_slots(self) -> None:
+        """Record how many executions may be in progress by the settings in force."""
+        settings = self._crews.settings
+        self._ledger.slots_allowed(self._run_id, self._crews.slots, adaptive=settings.adaptive)

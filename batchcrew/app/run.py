@@ -90,6 +90,10 @@ async def run_batch(request: RunRequest, environment: RunEnvironment) -> RunResu
         async with BatchLock(ledger, jobfile.batch, since=to_text(environment.clock.now())):
             await _notify_monitor(request, environment, "start")
             result = await _continue(request, jobfile, settings, ledger, environment, warnings)
+        if jobfile.reports:
+            from batchcrew.app.end_reports import write_end_reports  # noqa: PLC0415 - few runs write reports
+
+            result = await write_end_reports(result, jobfile.reports, single_pass=request.once, environment=environment)
     except BatchBusy:  # the other run notifies the monitor
         raise
     except BatchcrewError:
@@ -331,7 +335,7 @@ async def _run_with(
         settings=crews.settings,
         single_pass=request.once,
         judging=Judging(jobfile.rules, ledger),
-        changer=LiveSettings(crews, ledger),
+        changer=LiveSettings(crews, ledger, run_id).begin(),
         webhooks=webhooks,
     )
     engine = await _schedule(run, crews, request, may_start=taken.decided)

@@ -76,6 +76,12 @@ class RunCrews:
                 client.extras = kickoff_extras(self.settings)
         return self._clients
 
+    @property
+    def slots(self) -> int:
+        """The most executions of all crews together that may be in progress."""
+        most = self.settings.most_in_progress
+        return min(most, sum(min(crew.concurrency or most, most) for crew in self.jobfile.crews.values()))
+
     async def resize(self, settings: RunSettings) -> RunSettings:
         """Prepare the open clients for other settings; return the settings, fitted to the file descriptors.
 

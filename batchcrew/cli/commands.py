@@ -117,6 +117,18 @@ def _export() -> click.Command:
     return command
 
 
+def _report() -> click.Command:
+    from batchcrew.cli.report import command
+
+    return command
+
+
+def _compare() -> click.Command:
+    from batchcrew.cli.compare import command
+
+    return command
+
+
 def _backup() -> click.Command:
     from batchcrew.cli.backup import command
 
@@ -201,6 +213,12 @@ def _stop() -> click.Command:
     return command
 
 
+def _ui() -> click.Command:
+    from batchcrew.cli.ui import command
+
+    return command
+
+
 COMMANDS = {
     "run": LazyCommand(_run, "Start or resume a batch; the only command cron needs."),
     "tick": LazyCommand(_tick, "Do the work that is due now, then exit; for cron every minute."),
@@ -213,6 +231,7 @@ COMMANDS = {
     "set": LazyCommand(_set, "Replace the concurrency, rate or limits of a batch while it runs."),
     "cancel": LazyCommand(_cancel, "Cancel jobs that have not ended, also while a run is in progress."),
     "stop": LazyCommand(_stop, "End the run of a batch that is in progress, as Ctrl-C does."),
+    "ui": LazyCommand(_ui, "Show and control batches in a browser, live."),
     "list": LazyCommand(_list, "List the batches in the ledger."),
     "show": LazyCommand(_show, "Show one job: attempts, tasks, output, errors."),
     "failures": LazyCommand(_failures, "Explain the failed and held jobs, by kind."),
@@ -225,6 +244,8 @@ COMMANDS = {
     "attach": LazyCommand(_attach, "Assign an execution to a job by its kickoff_id."),
     "adopt": LazyCommand(_adopt, "Record and watch executions that another script started."),
     "runs": LazyCommand(_runs, "List past runs: what each one did and why it stopped."),
+    "report": LazyCommand(_report, "Report on a batch: verdict, money, time, failures, as text, Markdown or JSON."),
+    "compare": LazyCommand(_compare, "Compare two batches: states, time, money, and the rows that differ."),
     "export": LazyCommand(_export, "Export each row of the file with its answer."),
     "backup": LazyCommand(_backup, "Copy the ledger, even while runs use it."),
     "upgrade": LazyCommand(_upgrade, "Upgrade a ledger that an earlier version wrote."),

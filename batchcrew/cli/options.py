@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from batchcrew.app.ledger_location import Search, exists, find_ledger, is_here
 from batchcrew.base.errors import NotInLedger, UsageError
-from batchcrew.base.quantities import DEFAULT_LEDGER
+from batchcrew.base.quantities import DEFAULT_LEDGER, parse_size
 from batchcrew.base.text import one_line
 from batchcrew.cli.loop import say
 
@@ -24,6 +24,18 @@ class Option(click.Option):
         super().__init__(*arguments, **settings)
         if self.envvar is None and self.name is not None:
             self.envvar = f"BATCHCREW_{self.name.upper()}"
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic only in click's latest types
+    """A number of bytes, such as `10MB` or `64MiB`."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return parse_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 def option(*names: str, **settings: Any) -> Callable[[Command], Command]:

@@ -35,6 +35,13 @@ from batchcrew.cli.sources import Target, jobfile_options
     metavar="HOST:PORT",
     help="Address on which to receive webhooks of crews, such as 127.0.0.1:8787; port 0 picks a free one.",
 )
+@option(
+    "--ui",
+    "with_page",
+    is_flag=True,
+    envvar="BATCHCREW_UI",
+    help="Also serve the live page (`batchcrew ui`) until the run ends.",
+)
 @option("--webhook-url", metavar="URL", help="URL at which crews reach that address. Default: the address itself.")
 @reporting_options
 def command(
@@ -48,6 +55,7 @@ def command(
     wait: bool,
     webhook_listen: str | None,
     webhook_url: str | None,
+    with_page: bool,
     reporting: Reporting,
 ) -> int:
     """Start or resume the batch of JOBFILE (.yaml, .json, .csv, .tsv or .jsonl).
@@ -71,4 +79,9 @@ def command(
         webhook_listen=webhook_listen,
         webhook_url=webhook_url,
     )
-    return run_and_report(request, reporting, drain=drain)
+    if not with_page:
+        return run_and_report(request, reporting, drain=drain)
+    from batchcrew.cli.page_of_run import page_of_run  # noqa: PLC0415 - few runs have a page
+
+    with page_of_run(target, reporting.page_started, reporting.warn):
+        return run_and_report(request, reporting, drain=drain)

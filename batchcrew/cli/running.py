@@ -71,6 +71,20 @@ class Reporting:
             return "json"
         return "brief" if tick else "auto"
 
+    def page_started(self, url: str) -> None:
+        """Print the link of the live page, once."""
+        if self.log_format == "json":
+            _log("page", url=url)
+        else:
+            say(f"live page, for one browser: {url}")
+
+    def warn(self, message: str) -> None:
+        """Print a warning before the run begins."""
+        if self.log_format == "json":
+            _log("warning", message=message)
+        else:
+            say(f"warning: {message}")
+
 
 def reporting_options(command: Callable[..., int]) -> Callable[..., int]:
     """Add the options for how a run is shown and reported; the command gets them as `reporting`."""

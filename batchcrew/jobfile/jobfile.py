@@ -49,6 +49,8 @@ class JobFile:
     """What crews send about executions."""
     rules: JobFileRules = field(default_factory=JobFileRules, compare=False)
     """When an answer counts."""
+    reports: tuple[str, ...] = ()
+    """The reports and exports that are written at the end of a run."""
 
     @property
     def dated(self) -> bool:

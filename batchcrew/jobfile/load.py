@@ -22,6 +22,7 @@ from batchcrew.jobfile.jobfile import Content, JobFile
 from batchcrew.jobfile.nodes import ListNode, MapNode, Node, ScalarNode, plain_data, scalars
 from batchcrew.jobfile.options import JobFileOptions
 from batchcrew.jobfile.problems import Problems, listed, nearest, shown
+from batchcrew.jobfile.reports import read_reports
 from batchcrew.jobfile.rows.formats import BARE_SUFFIXES
 from batchcrew.jobfile.rows.rows_file import RowsFile, parse_delimiter
 from batchcrew.jobfile.rows.text_encoding import encoding_error
@@ -133,7 +134,7 @@ class _Reader:
         rules = read_rules(root, self._today.isoformat(), self._findings)
         defaults = self._section(root, "defaults", Defaults)
         _check_default_meta(root, self._problems)
-        batch, ledger = self._batch(root), self._ledger(root)
+        batch, ledger, reports = self._batch(root), self._ledger(root), read_reports(root, self._findings)
         reader = EntryReader(
             path=self._path,
             today=self._today,
@@ -164,6 +165,7 @@ class _Reader:
             ledger=ledger,
             webhooks=webhooks,
             rules=rules,
+            reports=reports,
         )
 
     @cached_property

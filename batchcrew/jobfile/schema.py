@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from batchcrew.config.accept import AcceptSettings
 from batchcrew.config.crews import Crew
 from batchcrew.config.declarations import Settings, summary
+from batchcrew.config.reports import ReportName
 from batchcrew.config.settings import RunSettings
 from batchcrew.config.webhooks import WebhookSettings
 from batchcrew.jobfile.rows.formats import ENCODED_SUFFIXES, ROWS_SUFFIXES
@@ -132,6 +133,8 @@ class Document(Settings):
     """When an answer counts; a rejected answer makes its job fail, and is kept."""
     webhooks: WebhookSettings = WebhookSettings()
     """How crews report that an execution has ended, so that it need not be polled."""
+    reports: list[ReportName] = Field(default_factory=list)
+    """Reports and exports to write next to the ledger at the end of each run; see docs/results.md."""
     defaults: Defaults = Defaults()
     """Inputs and meta of every job; a job's own values take precedence."""
     jobs: Annotated[list[Entry], Field(min_length=1)]

@@ -28,9 +28,9 @@ from batchcrew.ledger.connection import lock_schema as schema_lock
 from batchcrew.ledger.controlling import Cancelled
 from batchcrew.ledger.judging import JudgedAttempt, JudgedJob
 from batchcrew.ledger.ledger import Ledger
-from batchcrew.ledger.lock import BatchLock
+from batchcrew.ledger.lock import BatchLock, is_held
 from batchcrew.ledger.naming import require_usable_name
-from batchcrew.ledger.reader import LedgerReader
+from batchcrew.ledger.reader import LedgerReader, change_stamp
 from batchcrew.ledger.reading import Reading
 from batchcrew.ledger.reads.answers import StoredAnswer
 from batchcrew.ledger.reads.rechecks import EndedAttempt
@@ -67,6 +67,8 @@ __all__ = [
     "StoredAnswer",
     "ToStart",
     "Vacuumed",
+    "change_stamp",
+    "is_held",
     "require_usable_name",
     "schema_lock",
 ]

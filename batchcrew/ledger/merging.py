@@ -70,6 +70,12 @@ UPDATE jobs AS j SET attempts = t.number, charged = max(1, t.charged), state = {
     reason_fingerprint = CASE WHEN t.state IN ('in_doubt', 'lost') THEN a.reason_fingerprint END
 FROM temp.receivers AS t JOIN attempts AS a ON a.id = t.attempt WHERE j.id = t.job
 """
+# answers that jobs took over, or got back with their former inputs: reports show what this saved
+_REUSED = """
+INSERT INTO reused_answers (batch_id, at, crew, answers)
+SELECT :batch, :now, j.crew, count(*) FROM temp.receivers AS t JOIN jobs AS j ON j.id = t.job
+WHERE t.state = 'succeeded' GROUP BY j.crew
+"""
 _GAVE = "SELECT giver FROM temp.receivers WHERE giver NOT IN (SELECT job FROM temp.receivers)"
 
 
@@ -80,7 +86,7 @@ async def merge(connection: aiosqlite.Connection, batch_id: int, now: str) -> No
         await _update(connection, batch_id, now)
     await connection.execute_fetchall(_INSERT, {"batch_id": batch_id, "now": now})
     if compared and await count(connection, "SELECT EXISTS (SELECT 1 FROM temp.moves)"):
-        await _move_answers(connection, batch_id)
+        await _move_answers(connection, batch_id, now)
 
 
 async def _update(connection: aiosqlite.Connection, batch_id: int, now: str) -> None:
@@ -99,7 +105,7 @@ async def _update(connection: aiosqlite.Connection, batch_id: int, now: str) -> 
     await connection.execute_fetchall("UPDATE jobs SET present = 0 WHERE id IN (SELECT job FROM temp.removed)")
 
 
-async def _move_answers(connection: aiosqlite.Connection, batch_id: int) -> None:
+async def _move_answers(connection: aiosqlite.Connection, batch_id: int, now: str) -> None:
     """Give each answer to the job that takes it over, as its latest attempt."""
     await connection.execute_fetchall("DROP TABLE IF EXISTS temp.receivers")
     await connection.execute_fetchall(_RECEIVERS, (batch_id,))
@@ -108,6 +114,7 @@ async def _move_answers(connection: aiosqlite.Connection, batch_id: int) -> None
     await connection.execute_fetchall(_MOVE)
     await connection.execute_fetchall(OPEN_INDEX)
     await connection.execute_fetchall(_RECEIVE)
+    await connection.execute_fetchall(_REUSED, {"batch": batch_id, "now": now})
     # jobs that gave their answer away keep the rest of their history; without any, a job that was removed is deleted
     await connection.execute_fetchall(
         "UPDATE jobs AS j SET before_retry = NULL,"

@@ -256,6 +256,14 @@ def _stamps(path: Path) -> tuple[Stamp, ...]:
     return tuple(_stamp(companion(path, suffix)) for suffix in ("", "-wal", "-shm", "-journal"))
 
 
+def change_stamp(path: Path) -> tuple[Stamp, ...]:
+    """Return a value that differs after each commit, without opening the ledger. It blocks: call it in a thread.
+
+    The shared memory is not part of it, because readers write to that.
+    """
+    return tuple(_stamp(companion(path, suffix)) for suffix in ("", "-wal", "-journal"))
+
+
 def _stamp(path: Path) -> Stamp:
     try:
         found = path.stat()

@@ -61,6 +61,6 @@ async def delete_idle_tick(connection: aiosqlite.Connection, batch_id: int) -> N
         connection, "SELECT EXISTS (SELECT 1 FROM attempts WHERE id >= ? || '-' AND id < ? || '.')", (run_id, run_id)
     )
     if not started:
-        for table in ("run_crews", "concurrency_changes"):
+        for table in ("run_crews", "concurrency_changes", "run_slots"):
             await connection.execute_fetchall(f"DELETE FROM {table} WHERE run_id = ?", (run_id,))
         await connection.execute_fetchall("DELETE FROM runs WHERE id = ?", (run_id,))

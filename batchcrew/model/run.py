@@ -143,6 +143,10 @@ class RunResult:
     """Executions that ended with an earlier run, which served their crew; their jobs have started again."""
     interrupted_jobs: tuple[str, ...] = ()
     """Their job_ids (the first few)."""
+    reports: tuple[str, ...] = ()
+    """Files that `reports:` of the job file requests, and that were written."""
+    missing_reports: tuple[str, ...] = ()
+    """Names of those that could not be written; a warning says why."""
     repeated: bool = False
     """True: a tick that stopped for the same reason as the last one and changed nothing."""
     webhooks: WebhookCounts | None = None

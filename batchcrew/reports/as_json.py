@@ -131,10 +131,11 @@ def summary_json(result: RunResult) -> JsonDict:
 
     `{"batch", "run_id", "exit_code", "stopped", "stop_detail", "counts", "wall_seconds", "kickoffs", "cost",
     "unanswered", "unsure", "slowest", "failing", "failure_groups", "possible_duplicates", "without_output",
-    "lookalikes", "interrupted", "webhooks", "ledger", "jobfile", "warnings", "next"}`; `without_output` counts the
-    jobs that succeeded without an output, `lookalikes` those of this run whose answer may be none, `interrupted` the
-    executions that ended with an earlier run, `webhooks` those that were received (null if none were requested),
-    `warnings` has each warning of the run once, and `next` is a list of `{"purpose", "command"}`.
+    "lookalikes", "interrupted", "webhooks", "ledger", "jobfile", "reports", "missing_reports", "warnings", "next"}`;
+    `without_output` counts the jobs that succeeded without an output, `lookalikes` those of this run whose answer may
+    be none, `interrupted` the executions that ended with an earlier run, `webhooks` those that were received (null if
+    none were requested), `reports` are the files of `reports:` that were written and `missing_reports` the names of
+    those that were not, `warnings` has each warning of the run once, and `next` is a list of `{"purpose", "command"}`.
     """
     return {
         "batch": result.batch,
@@ -158,6 +159,8 @@ def summary_json(result: RunResult) -> JsonDict:
         "webhooks": None if result.webhooks is None else result.webhooks.as_dict(),
         "ledger": result.ledger,
         "jobfile": result.jobfile,
+        "reports": list(result.reports),
+        "missing_reports": list(result.missing_reports),
         "warnings": list(result.warnings),
         "next": [{"purpose": purpose, "command": command} for purpose, command in next_commands(result)],
     }

@@ -76,8 +76,23 @@ def show_command(batch: str, job_id: str, ledger: str, program: str = PROGRAM) -
 
 def export_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
     """Return the command that exports the batch's results next to the columns of its file."""
-    name = "".join(c if c.isalnum() or c in "-_." else "-" for c in batch).strip("-.") or "batch"
-    return _command(program, "export", [batch], ("-f csv", f"-o {quoted(name + '-results.csv')}"), ledger)
+    output = quoted(f"{file_name(batch)}-results.csv")
+    return _command(program, "export", [batch], ("-f csv", f"-o {output}"), ledger)
+
+
+def report_command(batch: str, ledger: str, program: str = PROGRAM) -> str:
+    """Return the command that reports on the batch."""
+    return _command(program, "report", [batch], (), ledger)
+
+
+def compare_command(batch: str, other: str, ledger: str, program: str = PROGRAM) -> str:
+    """Return the command that compares a batch with a later one."""
+    return _command(program, "compare", [batch, other], (), ledger)
+
+
+def file_name(batch: str) -> str:
+    """Return the beginning of the names of a batch's files."""
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in batch).strip("-.") or "batch"
 
 
 def _command(program: str, name: str, words: Sequence[str], options: Sequence[str], ledger: str) -> str:

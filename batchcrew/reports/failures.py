@@ -66,7 +66,7 @@ def group_lines(view: FailuresView, groups: FailureGroups, group: FailureGroup, 
     """Yield the lines of one group, the first of them empty."""
     room = (view.width or _PIPE_COLUMNS) - 2
     yield ""
-    of_failures, of_all = _percent(group.jobs, groups.jobs), _percent(group.jobs, view.counts.total)
+    of_failures, of_all = percent(group.jobs, groups.jobs), percent(group.jobs, view.counts.total)
     yield f"{_jobs(group.jobs)} ({of_failures} of the failures, {of_all} of all jobs){_held(group)}"
     yield f"  {_words(group, room)}"
     yield f"  {_attempts(group)}; latest: {_kinds(detail)}"
@@ -191,8 +191,9 @@ def _kinds(detail: GroupDetail) -> str:
     return ", ".join(f"{number} {_KIND_WORDS.get(kind, kind.replace('_', ' '))}" for kind, number in kinds) or "none"
 
 
-def _percent(part: int, whole: int) -> str:
-    share = 100 * part / max(1, whole)
+def percent(part: float, whole: float) -> str:
+    """Return a share as text: `45%`, `1.4%`, `less than 0.1%`."""
+    share = 100 * part / whole if whole else 0.0
     return f"{share:.0f}%" if share >= 10 or share == 0 else f"{share:.1f}%" if share >= 0.1 else "less than 0.1%"
 
 

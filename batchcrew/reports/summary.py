@@ -16,6 +16,7 @@ from batchcrew.reports.commands import (
     inbox_command,
     keep_command,
     recheck_command,
+    report_command,
     retry_command,
     run_command,
     show_command,
@@ -165,9 +166,17 @@ def _body(result: RunResult) -> Iterator[str]:
         yield duplicates_line(counts.possible_duplicates, result.duplicates)
     if result.slowest:
         yield "slowest: " + ", ".join(_slow(line) for line in result.slowest[:SHOWN_SLOWEST])
+    yield from _files(result)
+    yield from _failures(result)
+
+
+def _files(result: RunResult) -> Iterator[str]:
     if result.ledger:
         yield f"ledger: {clean_text(result.ledger)}"
-    yield from _failures(result)
+    for path in result.reports:
+        yield f"report: {clean_text(path)}"
+    if result.missing_reports:
+        yield f"warning: reports not written: {', '.join(result.missing_reports)}"
 
 
 def _time(result: RunResult) -> str:
@@ -276,5 +285,7 @@ def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
         yield "explain the failures", failures_command(batch, ledger, program)
     if result.failing:
         yield "show a failing job", show_command(batch, result.failing[0].job_id, ledger, program)
+    if result.run_id is not None and counts.ended:
+        yield "report", report_command(batch, ledger, program)
     if counts.succeeded:
         yield "export the results", export_command(batch, ledger, program)

@@ -47,6 +47,10 @@ SCANNED = (
     "batchcrew/reports/*.py",
     "batchcrew/reports/export/*.py",
     "batchcrew/server/**/*.py",
+    "batchcrew/web/*.py",
+    "batchcrew/web/**/*.html",
+    "batchcrew/web/**/*.js",
+    "batchcrew/web/**/*.css",
 )
 SCANNED_TESTS = ("tests/**/*.py", "benchmarks/*.py")
 EXCLUDED = {

@@ -70,6 +70,7 @@ def test_the_summary_of_a_run_that_succeeded() -> None:
         "  time: 1m 20s, 24 kickoffs (18.0/min)",
         "  slowest: tokyo (45s)",
         "  ledger: results/batchcrew.db",
+        "  report:             batchcrew report travel",
         "  export the results: batchcrew export travel -f csv -o travel-results.csv",
     ]
 
@@ -118,6 +119,7 @@ def test_the_summary_of_a_stopped_run_with_every_section() -> None:
         "  or attach an execution: batchcrew attach travel job-0 KICKOFF_ID --ledger my.db",
         "  explain the failures:   batchcrew failures travel --ledger my.db",
         "  show a failing job:     batchcrew show travel job-0 --ledger my.db",
+        "  report:                 batchcrew report travel --ledger my.db",
         "  export the results:     batchcrew export travel -f csv -o travel-results.csv --ledger my.db",
     ]
 
@@ -162,7 +164,7 @@ def test_without_a_job_file_the_commands_name_the_batch() -> None:
     result = replace(DONE, counts=Counts(failed=1, held=1, pending=1), jobfile="")
     text = render_summary(result)
     assert "batchcrew retry travel\n" in text
-    assert text.endswith("batchcrew retry travel --held")
+    assert "batchcrew retry travel --held\n" in text
     assert "batchcrew run" not in text
 
 
@@ -274,6 +276,8 @@ def test_the_summary_as_json_has_stable_keys() -> None:
         "webhooks": None,
         "ledger": "results/batchcrew.db",
         "jobfile": "jobs/demo.yaml",
+        "reports": [],
+        "missing_reports": [],
         "warnings": [],
         "next": [{"purpose": purpose, "command": command} for purpose, command in next_commands(result)],
     }
@@ -281,6 +285,7 @@ def test_the_summary_as_json_has_stable_keys() -> None:
         "batchcrew run jobs/demo.yaml --retry-failed",
         "batchcrew failures travel",
         "batchcrew show travel job-0",
+        "batchcrew report travel",
         "batchcrew export travel -f csv -o travel-results.csv",
     ]
 

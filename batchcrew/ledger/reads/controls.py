@@ -14,6 +14,9 @@ from batchcrew.ledger.lock import holder
 from batchcrew.ledger.reads.base import Reads
 from batchcrew.model.control import Control, ControlLine, Given
 
+MOST_COMMANDS = 20_000
+"""Commands that a report reads; ticks from cron may be controlled for years."""
+
 
 class ControlReads(Reads):
     """Read the commands to a batch, and what is in force."""
@@ -66,6 +69,25 @@ async def commands_by_run(connection: aiosqlite.Connection, run_ids: Sequence[st
         )
         found.setdefault(run_id, []).append(line)
     return found
+
+
+async def all_commands(
+    connection: aiosqlite.Connection, batch_id: int, most: int = MOST_COMMANDS
+) -> tuple[ControlLine, ...]:
+    """Return the first commands that were given to a batch, in the order of time."""
+    found = await rows(
+        connection,
+        "SELECT command, value, at, given_by, reason FROM controls WHERE batch_id = ? ORDER BY at, id LIMIT ?",
+        (batch_id, most),
+    )
+    return tuple(
+        ControlLine(
+            command=command,
+            given=Given(by=by, at=at, reason=reason),
+            value=None if content is None else decode_json(content),
+        )
+        for command, content, at, by, reason in found
+    )
 
 
 async def _commands(connection: aiosqlite.Connection, run_ids: Sequence[str]) -> list[tuple[Any, ...]]:

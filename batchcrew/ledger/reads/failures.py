@@ -71,6 +71,26 @@ async def failure_groups(
     return FailureGroups(groups=tuple(groups), number=numbers[0], jobs=numbers[1])
 
 
+async def group_detail(connection: aiosqlite.Connection, batch_id: int, group: FailureGroup) -> GroupDetail:
+    """Return what the attempts of a group's jobs show."""
+    kinds: dict[str, int] = {}
+    by_price: dict[str, tuple[int, int]] = {}
+    kickoffs = 0
+    for state, latest, price, number in await rows(
+        connection, _ATTEMPTS, {"batch": batch_id, "fingerprint": group.fingerprint}
+    ):
+        if latest:
+            kinds[state] = kinds.get(state, 0) + number
+        if state != AttemptState.REJECTED:
+            kickoffs += number
+            if price is not None:
+                least, most = by_price.get(price, (0, 0))
+                by_price[price] = least + number * (state != AttemptState.IN_DOUBT), most + number
+    if (without := group.jobs - sum(kinds.values())) > 0:
+        kinds[NOT_KICKED_OFF] = without
+    return GroupDetail(kinds=kinds, kickoffs=kickoffs, cost=cost_by_price(by_price))
+
+
 class FailureReads(Reads):
     """Read failure groups."""
 
@@ -80,22 +100,7 @@ class FailureReads(Reads):
 
     async def group_detail(self, key: BatchKey, group: FailureGroup) -> GroupDetail:
         """Return what the attempts of a group's jobs show."""
-        kinds: dict[str, int] = {}
-        by_price: dict[str, tuple[int, int]] = {}
-        kickoffs = 0
-        for state, latest, price, number in await self._rows(
-            _ATTEMPTS, {"batch": key.id, "fingerprint": group.fingerprint}
-        ):
-            if latest:
-                kinds[state] = kinds.get(state, 0) + number
-            if state != AttemptState.REJECTED:
-                kickoffs += number
-                if price is not None:
-                    least, most = by_price.get(price, (0, 0))
-                    by_price[price] = least + number * (state != AttemptState.IN_DOUBT), most + number
-        if (without := group.jobs - sum(kinds.values())) > 0:
-            kinds[NOT_KICKED_OFF] = without
-        return GroupDetail(kinds=kinds, kickoffs=kickoffs, cost=cost_by_price(by_price))
+        return await self._query(lambda connection: group_detail(connection, key.id, group))
 
     async def whole_reason(self, key: BatchKey, job_id: str) -> str | None:
         """Return all of a job's reason."""

@@ -22,6 +22,11 @@ SELECT r.batch_id, sum(a.total_tokens) FROM runs AS r CROSS JOIN attempts AS a I
 ON a.run_id = r.id AND a.state NOT IN ('intended', 'kicked_off')
 WHERE :batch IS NULL OR r.batch_id = :batch GROUP BY r.batch_id
 """
+_TOKENS_BY_STATE = """
+SELECT a.state, count(a.total_tokens), coalesce(sum(a.total_tokens), 0)
+FROM runs AS r CROSS JOIN attempts AS a INDEXED BY attempts_ended
+ON a.run_id = r.id AND a.state NOT IN ('intended', 'kicked_off') WHERE r.batch_id = ? GROUP BY a.state
+"""
 _ENDED_OF_RUN = """
 SELECT state, count(*) FROM attempts INDEXED BY attempts_ended
 WHERE run_id = :run AND state NOT IN ('intended', 'kicked_off') GROUP BY state
@@ -59,6 +64,12 @@ async def batch_totals(
         batch: await _totals(connection, its, tokens.get(batch), now if batch in running else None)
         for batch, its in by_batch.items()
     }
+
+
+async def token_counts(connection: aiosqlite.Connection, batch_id: int) -> dict[str, tuple[int, int]]:
+    """Return, by the state of ended attempts, how many reported tokens, and how many tokens."""
+    found = await rows(connection, _TOKENS_BY_STATE, (batch_id,))
+    return {state: (number, tokens) for state, number, tokens in found}
 
 
 async def _totals(

@@ -19,6 +19,7 @@ from batchcrew.ledger.writes.base import Writes
 _CHANGE_CONCURRENCY = Statement(
     "INSERT INTO concurrency_changes (run_id, crew, at, slots, reason) VALUES (?, ?, ?, ?, ?)"
 )
+_ALLOW_SLOTS = Statement("INSERT INTO run_slots (run_id, at, slots, adaptive) VALUES (?, ?, ?, ?)")
 _POLLED_BY = Statement("UPDATE runs SET polled_by = ? WHERE id = ?")
 _SAVE_DURATIONS = Statement("INSERT OR REPLACE INTO crew_durations (address, state, saved_at) VALUES (?, ?, ?)")
 _SAVE_THROTTLE_STATE = Statement("INSERT OR REPLACE INTO paces (batch_id, crew, state, saved_at) VALUES (?, ?, ?, ?)")
@@ -137,6 +138,10 @@ class RunWrites(Writes):
     def concurrency_changed(self, run_id: str, crew: str, slots: int, reason: str) -> None:
         """Record, with the next commit, the new number of a crew's slots."""
         self._writing.change_soon((_CHANGE_CONCURRENCY, [(run_id, crew, self._now(), slots, reason)]))
+
+    def slots_allowed(self, run_id: str, slots: int, *, adaptive: bool) -> None:
+        """Record, with the next commit, how many executions of a run may be in progress from now on."""
+        self._writing.change_soon((_ALLOW_SLOTS, [(run_id, self._now(), slots, int(adaptive))]))
 
     def polls_by(self, run_id: str, settings: Mapping[str, Any]) -> None:
         """Record, with the next commit, by which settings a run polls."""

@@ -1,0 +1,1 @@
+"""Write the report of a batch in different formats."""

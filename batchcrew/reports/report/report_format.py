@@ -1,0 +1,38 @@
+"""What a format of reports provides. `formats.py` lists the formats."""
+
+from collections.abc import AsyncIterable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from batchcrew.ledger import BatchKey, Reading
+from batchcrew.model.report import Report
+
+Pieces: TypeAlias = AsyncIterable[str | bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportSource:
+    """What a format may read besides the figures of the report."""
+
+    ledger: Reading
+    key: BatchKey
+    program: str = "batchcrew"
+    """The program with which printed commands begin."""
+    links: tuple[tuple[str, str], ...] = ()
+    """Other files of this report: (format, path relative to this one), such as `("csv", "travel.csv")`."""
+    outputs_limit: int | None = None
+    """Most bytes of outputs to write into the report, for a format that has outputs; None: its default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportFormat:
+    """A format of reports."""
+
+    name: str
+    """The value of `--format`."""
+    suffix: str
+    """Of its files, with the dot."""
+    write: Callable[[Report, ReportSource], Pieces]
+    """Returns the report in pieces, so that a format which lists every job can be streamed."""
+    to_file: bool = False
+    """True: written to a file next to the ledger unless `--output` says otherwise; False: to stdout."""
