@@ -273,8 +273,26 @@ class Rows:
 
     def jobs(self, problems: Problems, sending: Sending) -> Iterator[Job]:
         name = self.file.name
-        rows = ((Location(name, line), row) for line, row in self.file.read(problems))
-        return self.recipe.jobs(rows, problems, id_columns=ID_COLUMNS, uniform=self.file.textual, sending=sending)
+        rows: Iterator[tuple[Location, Values]]
+        if self.file.format.has_sheets:
+            found = self.file.found
+            rows = ((Location(name, line, sheet=found.sheet), row) for line, row in self.file.read(problems))
+        else:
+            rows = ((Location(name, line), row) for line, row in self.file.read(problems))
+        uniform = self.file.textual
+        jobs = self.recipe.jobs(rows, problems, id_columns=ID_COLUMNS, uniform=uniform, sending=sending)
+        return self._with_kinds(jobs) if self.file.format.has_sheets else jobs
+
+    def _with_kinds(self, jobs: Iterator[Job]) -> Iterator[Job]:
+        """Yield the jobs with the kinds of their cells: a job is made of the latest row that was read."""
+        found = self.file.found
+        for job in jobs:
+            if (kinds := found.kinds) is not None:
+                if len(kinds) != len(job.row):  # columns of an export are not stored
+                    columns = zip(found.columns, kinds, strict=True)
+                    kinds = "".join(kind for name, kind in columns if name in job.row)
+                job.kinds = kinds
+            yield job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,7 +96,7 @@ class JobFile:
     def _rows_files(self) -> list[RowsFile]:
         """Return each rows file once, also if several entries read it in the same way."""
         files = [entry.file for entry in self.content.entries if isinstance(entry, Rows)]
-        return list({(file.path, file.encoding, file.delimiter): file for file in files}.values())
+        return list({(file.path, file.encoding, file.delimiter, file.sheet): file for file in files}.values())
 
     def _rows_paths(self) -> dict[Path, None]:
         return dict.fromkeys(entry.rows_file for entry in self.content.entries if entry.rows_file)

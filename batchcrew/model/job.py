@@ -33,6 +33,8 @@ class Location:
     file: str
     line: int = 0
     column: int = 0
+    sheet: str = ""
+    """The sheet of a workbook."""
 
 
 Duplicates = Literal["error", "skip", "number"]
@@ -54,3 +56,5 @@ class Job:
     where: Location
     duplicates: Duplicates | None = None
     """What to do if an earlier job is identical; None: the file gives the job an id."""
+    kinds: str | None = None
+    """A character for each column of `row`: the kind of its cell in a workbook; None: all are text."""

@@ -39,6 +39,8 @@ class ResultRow:
     """Of a stale job: its answer to `stale_inputs`."""
     stale_inputs: Mapping[str, Any] | None = None
     """Of a stale job: the inputs that were sent, where they differ from the file's now."""
+    row_kinds: str | None = None
+    """A character for each column of `row`: the kind of its cell in a workbook; None: all are text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

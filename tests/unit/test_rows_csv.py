@@ -109,7 +109,7 @@ WRONG: dict[str, tuple[str | bytes, int, list[Expected]]] = {
     "workbook": (
         b"PK\x03\x04\x14\x00",
         0,
-        ["r.csv: this is an Excel workbook (or another zip file); save it as CSV UTF-8"],
+        ["r.csv: this is an Excel workbook (or another zip file); rename it to .xlsx, or save it as CSV UTF-8"],
     ),
     "old workbook": (
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",

@@ -283,6 +283,7 @@ def _separated(suffix: str, delimiter: str | None) -> RowFormat:
         read=partial(_read, default=delimiter),
         is_batch=True,
         has_encoding=True,
+        textual=True,
         opening=partial(_opening, default=delimiter),
     )
 
