@@ -10,11 +10,12 @@ from batchcrew.base.errors import UsageError
 from batchcrew.base.sqlite_files import is_database_file
 from batchcrew.base.text import one_line
 from batchcrew.cli.loop import call
-from batchcrew.cli.options import batch_option, existing, ledger_option, one_batch, option
+from batchcrew.cli.options import batch_option, existing, from_environment, ledger_option, one_batch, option
 from batchcrew.cli.streams import data_stdout
 from batchcrew.ledger import LedgerReader
-from batchcrew.reports.export.formats import DEFAULT_FORMAT, EXPORT_FORMATS
+from batchcrew.reports.export.formats import DEFAULT_FORMAT, EXPORT_FORMATS, format_of
 from batchcrew.reports.export.rows import export
+from batchcrew.reports.export.table import build_table
 
 
 @click.command()
@@ -25,10 +26,8 @@ from batchcrew.reports.export.rows import export
     "--format",
     "format_",
     type=click.Choice(tuple(EXPORT_FORMATS)),
-    default=DEFAULT_FORMAT,
-    show_default=True,
     envvar="BATCHCREW_FORMAT",
-    help="Format of the export.",
+    help=f"Format of the export. Default: by the suffix of the file of --output, else {DEFAULT_FORMAT}.",
 )
 @option(
     "-o",
@@ -48,7 +47,7 @@ def command(
     batch: str | None,
     *,
     named_batch: str | None,
-    format_: str,
+    format_: str | None,
     output: Path | None,
     with_removed: bool,
     ledger: Path,
@@ -59,6 +58,8 @@ def command(
         output = None
     if output is not None and is_database_file(output, ledger):
         raise UsageError(f"invalid --output: {output} belongs to the ledger; name another file")
+    if format_ is None or (from_environment("format_") and output is not None):
+        format_ = (format_of(output) if output is not None else None) or format_ or DEFAULT_FORMAT
     number = call(_export(existing(ledger), batch, format_, output, with_removed=with_removed))
     if output is not None:
         click.echo(f"{number} {'row' if number == 1 else 'rows'} written to {one_line(str(output))}", err=True)
@@ -68,4 +69,5 @@ async def _export(path: Path, batch: str, format_: str, output: Path | None, *, 
     async with LedgerReader(path, clock=SystemClock()) as ledger:
         key = await known_batch(ledger, batch)
         rows, stale = ledger.results(key, with_removed=with_removed), bool((await ledger.counts(key)).stale)
-        return await export(rows, key.columns, format=format_, stale=stale, path=output, stdout=data_stdout())
+        table = build_table(key.columns, stale=stale)
+        return await export(rows, table, format=format_, path=output, stdout=data_stdout())

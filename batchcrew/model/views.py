@@ -39,6 +39,8 @@ class ResultRow:
     """Of a stale job: its answer to `stale_inputs`."""
     stale_inputs: Mapping[str, Any] | None = None
     """Of a stale job: the inputs that were sent, where they differ from the file's now."""
+    quoting: str | None = None
+    """Which cells of the row were quoted in its file, `1` or `0` for each; None: as the file's style says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
