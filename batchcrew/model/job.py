@@ -54,3 +54,5 @@ class Job:
     where: Location
     duplicates: Duplicates | None = None
     """What to do if an earlier job is identical; None: the file gives the job an id."""
+    quoting: str | None = None
+    """Which cells of the row are quoted in the file, `1` or `0` for each; None: as the file's layout says."""

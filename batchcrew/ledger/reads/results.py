@@ -29,7 +29,7 @@ _PAGE = f"""
 SELECT j.position, j.id, j.job_id, j.crew, j.row, j.state, a.output, a.result_json,
        coalesce(j.reason, a.reason), j.charged, a.kickoff_id, a.kicked_off_at, a.ended_at,
        coalesce(a.execution_time, round({SECONDS}, 3)),
-       CASE WHEN a.state = 'succeeded' THEN coalesce(a.sent_inputs, j.inputs) END
+       CASE WHEN a.state = 'succeeded' THEN coalesce(a.sent_inputs, j.inputs) END, j.row_quoting
 FROM jobs AS j LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
 WHERE j.batch_id = ? AND j.present = ? AND (j.position, j.id) > (?, ?)
 ORDER BY j.position, j.id LIMIT ?
@@ -97,6 +97,7 @@ def _result(row: Sequence[Any]) -> ResultRow:
         execution_time=row[13],
         stale_output=(result_json if output is None else output) if stale else None,
         stale_inputs=decode_json(inputs) if inputs and stale else None,
+        quoting=row[15],
     )
 
 

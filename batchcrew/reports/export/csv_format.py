@@ -189,7 +189,7 @@ class _Writer:
         text = cell_text(column.header)
         if column.origin is Origin.CREW and self._table.formulas == "escape":
             text = guarded(text)
-        return quoted_cell(text) if self._style.quote_all else self._our_cell(text)
+        return quoted_cell(text) if self._style.quote_headers else self._our_cell(text)
 
 
 _BOMS = {
