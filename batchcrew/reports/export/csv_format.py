@@ -103,6 +103,10 @@ def writable(value: Any, depth: int = 0) -> Any:
     return str(value)
 
 
+class NotEncodable(BatchcrewError):
+    """A text has a character that the encoding of the export does not have."""
+
+
 class _Writer:
     """Writes the rows in the style of the table's sheet."""
 
@@ -142,9 +146,9 @@ class _Writer:
         try:
             target.write(text.encode(self._style.encoding))
         except UnicodeEncodeError as error:
-            raise BatchcrewError(
-                f"{self._style.encoding} cannot hold an answer that arrived during the export; run the same command"
-                " again, or add --encoding utf-8"
+            character = ascii(error.object[error.start])[1:-1]
+            raise NotEncodable(
+                f"the encoding {self._style.encoding} does not have the character {character}"
             ) from error
 
     def _line(self, row: ResultRow) -> str:

@@ -55,6 +55,7 @@ class _Sink(io.RawIOBase):
 class _Writer:
     def __init__(self, table: Table) -> None:
         self._arrow, parquet = _pyarrow()
+        self._table = table
         self._columns = table.fixed
         names = _unique(self._columns)
         self._schema = self._arrow.schema(
@@ -72,9 +73,10 @@ class _Writer:
 
     def add(self, target: Target, rows: Sequence[ResultRow]) -> None:
         self._sink.target = target
-        for column, values in zip(self._columns, self._values, strict=True):
-            read, type_ = column.value, column.type
-            new = [_cell(read(row), type_) for row in rows]
+        cells = zip(*map(self._table.cells, rows), strict=True)  # one row after the other, as `--flatten` needs it
+        for column, values, found in zip(self._columns, self._values, cells, strict=True):
+            type_ = column.type
+            new = [_cell(value, type_) for value in found]
             values += new
             if type_ in _TEXTS:
                 self._characters += sum(map(len, filter(None, new)))
@@ -127,7 +129,7 @@ def _cell(value: Any, type_: ColumnType) -> Any:
         case ColumnType.TIME:
             return datetime.fromisoformat(value)
         case ColumnType.NUMBER:
-            return float(value)
+            return float(value) if isinstance(value, int | float) else value  # what is not a number is refused
         case _:
             return value
 

@@ -10,13 +10,16 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, TypeAlias
 
+from batchcrew.base.errors import UsageError
 from batchcrew.base.export_columns import EXPORT_COLUMNS, WHERE_NEEDED, free_name
+from batchcrew.base.similar import did_you_mean
 from batchcrew.base.text import one_line
 from batchcrew.model.sheets import Formulas, SheetStyle
 from batchcrew.model.views import ResultRow
 
 STALE_COLUMNS = ("stale_output", "stale_inputs")
 Names: TypeAlias = dict[str, str]
+_SHOWN = 20
 
 
 class ColumnType(StrEnum):
@@ -178,6 +181,35 @@ def build_table(columns: Sequence[str | Column], *, stale: bool = False, groups:
     return Table(columns=(*own, *ours))
 
 
-def shown_name(column: Column) -> str:
-    """Return the column's name for a message."""
-    return repr(one_line(column.name))
+def select_columns(table: Table, names: Sequence[str], further: Sequence[Column] = ()) -> Table:
+    """Return the table with these columns only, in this order.
+
+    Args:
+        names: names of the file's own columns and of ours; the name that ours has where the file has no such column is
+            understood, too.
+        further: columns that are not in the table and can be chosen.
+
+    Raises:
+        UsageError: a column was not found, or is named twice.
+    """
+    whole = build_table(table.own, groups=[*_groups_of(table), *further])
+    by_name = {column.base: column for column in reversed(whole.ours)}
+    by_name |= {column.name: column for column in whole.columns}
+    chosen: dict[str, Column] = {}
+    for name in names:
+        column = by_name.get(name)
+        if column is None:
+            known = ", ".join(one_line(column.name) for column in whole.columns[:_SHOWN])
+            hint = (
+                did_you_mean(name, by_name)
+                or f" (the columns are {known}{' …' if len(whole.columns) > _SHOWN else ''})"
+            )
+            raise UsageError(f"column not found: '{one_line(name)}'{hint}")
+        if column.name in chosen:
+            raise UsageError(f"column '{one_line(name)}' is named twice in --columns")
+        chosen[column.name] = column
+    return replace(table, columns=tuple(chosen.values()), selected=True)
+
+
+def _groups_of(table: Table) -> Sequence[Column]:
+    return table.ours[len(RESULT_COLUMNS) :]
