@@ -149,6 +149,7 @@ class _Ingestion:
             columns=staged.plan.columns,
             sent_columns=result.sent_columns or None,
             crews=self.crews,
+            layouts=jobfile.layouts(),
         )
         return Ingested(batch, staged.plan, decided=not undecided)
 

@@ -281,17 +281,17 @@ class Rows:
             rows = ((Location(name, line), row) for line, row in self.file.read(problems))
         uniform = self.file.textual
         jobs = self.recipe.jobs(rows, problems, id_columns=ID_COLUMNS, uniform=uniform, sending=sending)
-        return self._with_kinds(jobs) if self.file.format.has_sheets else jobs
+        return self._with_quoting(jobs) if uniform else jobs
 
-    def _with_kinds(self, jobs: Iterator[Job]) -> Iterator[Job]:
-        """Yield the jobs with the kinds of their cells: a job is made of the latest row that was read."""
+    def _with_quoting(self, jobs: Iterator[Job]) -> Iterator[Job]:
+        """Yield the jobs with the quoting of their rows: the file has not been read any further yet."""
         found = self.file.found
         for job in jobs:
-            if (kinds := found.kinds) is not None:
-                if len(kinds) != len(job.row):  # columns of an export are not stored
-                    columns = zip(found.columns, kinds, strict=True)
-                    kinds = "".join(kind for name, kind in columns if name in job.row)
-                job.kinds = kinds
+            marks = found.quoting
+            if marks is not None:
+                if len(job.row) != len(marks):  # columns of an export are not stored
+                    marks = "".join(mark for name, mark in zip(found.columns, marks, strict=True) if name in job.row)
+                job.quoting = marks
             yield job
 
 

@@ -18,6 +18,7 @@ from batchcrew.jobfile.rows.rows_file import RowsFile
 from batchcrew.jobfile.rows.unfinished import Stamp, stamp
 from batchcrew.jobfile.sending import Sending
 from batchcrew.model.job import Job
+from batchcrew.model.sheets import RowsLayout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,13 @@ class JobFile:
     def row_warnings(self) -> tuple[str, ...]:
         """Return sentences like those of `warnings` about the rows that `jobs` has read."""
         return tuple(note for file in self._rows_files() for note in file.found.notes)
+
+    def layouts(self) -> tuple[RowsLayout, ...]:
+        """Return how each rows file that `jobs` has read was written, in the job file's order."""
+        return tuple(
+            RowsLayout(file=file.name, format=file.path.suffix.lower().removeprefix("."), layout=file.found.layout)
+            for file in self._rows_files()
+        )
 
     def _rows_files(self) -> list[RowsFile]:
         """Return each rows file once, also if several entries read it in the same way."""

@@ -25,7 +25,7 @@ CREATE TEMP TABLE staged (
     position INTEGER PRIMARY KEY, job_id TEXT NOT NULL, crew TEXT NOT NULL, inputs TEXT NOT NULL, meta TEXT NOT NULL,
     row TEXT NOT NULL, file TEXT NOT NULL, line INTEGER NOT NULL,
     duplicates TEXT, -- NULL: the file gives the job an id
-    row_kinds TEXT
+    quoting TEXT -- NULL: as the layout of the rows file says
 )
 """
 _INSERT = "INSERT INTO temp.staged VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -132,7 +132,7 @@ def _rows(jobs: Iterable[Job], columns: Columns) -> Iterator[tuple[Any, ...]]:
             job.where.file,
             job.where.line,
             job.duplicates,
-            job.kinds,
+            job.quoting,
         )
 
 

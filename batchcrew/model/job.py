@@ -56,5 +56,6 @@ class Job:
     where: Location
     duplicates: Duplicates | None = None
     """What to do if an earlier job is identical; None: the file gives the job an id."""
-    kinds: str | None = None
-    """A character for each column of `row`: the kind of its cell in a workbook; None: all are text."""
+    quoting: str | None = None
+    """Which cells of the row are quoted in the file, `1` or `0` for each; None: as the file's layout says. In a
+    workbook: the kind of each cell; None: all are text."""

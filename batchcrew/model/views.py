@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from batchcrew.model.attempt import AttemptState
@@ -39,8 +40,42 @@ class ResultRow:
     """Of a stale job: its answer to `stale_inputs`."""
     stale_inputs: Mapping[str, Any] | None = None
     """Of a stale job: the inputs that were sent, where they differ from the file's now."""
-    row_kinds: str | None = None
-    """A character for each column of `row`: the kind of its cell in a workbook; None: all are text."""
+    quoting: str | None = None
+    """Which cells of the row were quoted in its file, `1` or `0` for each; None: as the file's style says."""
+    token_usage: Mapping[str, Any] | None = None
+    """Of the latest attempt, as the crew reported it."""
+    task: TaskResult | None = None
+    """One of the latest attempt's tasks, in an export with a row for each."""
+    attempt: "AttemptDetail | None" = None
+    """One of the job's attempts, in an export with a row for each."""
+
+
+class RowPer(StrEnum):
+    """What an export has one row for."""
+
+    JOB = "job"
+    TASK = "task"
+    ATTEMPT = "attempt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultSelection:
+    """Which jobs of a batch an export has: those that meet every condition."""
+
+    states: tuple[JobState, ...] = ()
+    """Empty: any."""
+    job_ids: tuple[str, ...] = ()
+    """Empty: any job."""
+    reason: str | None = None
+    """A pattern that the whole reason matches; None: any."""
+    fingerprint: str | None = None
+    """Of a job's reason; None: any."""
+    since: str | None = None
+    """UTC text: only jobs whose latest attempt has ended since; None: any."""
+    with_removed: bool = False
+    """Also the jobs that are no longer in the file, at the end."""
+    per: RowPer = RowPer.JOB
+    """A job without tasks, or without attempts, has one row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,7 +51,7 @@ def test_the_types_of_a_workbook_become_text(tmp_path: Path) -> None:
         ["007", "  x ", "34", "0.1", "2026-01-31T08:30:00", "1900-02-28", "true", "08:30:00", "36:30:00", "01234", ""],
         ["b", "=x", "-3", "1e-07", "2026-01-31T00:00:00", "1900-03-01", "false", "00:00:00", "", "", ""],
     ]
-    assert file.found.kinds == "..nnDdbt..."
+    assert file.found.quoting == "..nnDdbt..."
     assert (file.found.rows, file.found.sheet) == (2, "Sheet")
 
 
@@ -190,6 +190,15 @@ def test_mistakes(tmp_path: Path, rows: str, message: str) -> None:
     found, problems, _ = read(write_workbook(tmp_path / "x.xlsx", {"S": sheet_xml(rows)}))
     assert found == []
     assert problems[0].startswith(message)
+
+
+def test_columns_without_a_name_or_with_the_same_name_get_one(tmp_path: Path) -> None:
+    rows = row_xml(1, '<c r="B1" t="str"><v> id </v></c>', '<c r="D1" t="str"><v>id</v></c>')
+    path = write_workbook(tmp_path / "x.xlsx", {"S": sheet_xml(rows + row_xml(2, "<c/>", "1", "2", "3"))})
+    found, problems, file = read(path)
+    assert (found, problems) == ([{"id": "1", "column_2": "2", "id_2": "3"}], [])
+    assert file.found.layout == {"headers": {"id": [" id ", False], "column_2": ["", False], "id_2": ["id", False]}}
+    assert [note.partition(": ")[0] for note in file.found.notes] == ["x.xlsx:S!C1", "x.xlsx:S!D1"]
 
 
 def test_the_same_mistake_in_many_cells_is_one_problem(tmp_path: Path) -> None:

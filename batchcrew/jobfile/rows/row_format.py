@@ -1,6 +1,6 @@
 """What a format of rows files provides. `formats.py` lists the formats."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -27,8 +27,11 @@ class RowsRead:
     """Sentences about values that are allowed and may be mistakes, one for each column, with the first place."""
     sheet: str = ""
     """The sheet of a workbook that is read."""
-    kinds: str | None = None
-    """Of the latest row that was read: a character for each of its columns; None: all cells are text."""
+    layout: Mapping[str, Any] = field(default_factory=dict)
+    """How the file was written, as JSON: exports are written in the same way. Empty if the format records nothing."""
+    quoting: str | None = None
+    """Of the latest row: which of its cells are quoted, `1` or `0` for each; None: as the layout says. Of a workbook:
+    the kind of each cell (`batchcrew/base/xlsx/number_formats.py`); None: all are text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

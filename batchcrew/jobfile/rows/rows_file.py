@@ -44,7 +44,7 @@ class RowsFile(RowsSource):
         A file that changes before its last row was read is a problem too.
         """
         where = Location(self.name)
-        self.found.rows, self.found.notes, self.found.kinds = None, (), None
+        self.found.rows, self.found.notes, self.found.quoting = None, (), None
         try:
             before = stamp(self.path)
             with self.path.open("rb") as stream:

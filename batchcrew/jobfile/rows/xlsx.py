@@ -1,6 +1,5 @@
 """Read the rows of a sheet of an Excel workbook as a stream. All values become text, as a CSV file would have them."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -11,13 +10,15 @@ from batchcrew.base.xlsx.package import WorkbookError
 from batchcrew.base.xlsx.places import cell_place, column_letters
 from batchcrew.base.xlsx.sheet import SheetStream
 from batchcrew.base.xlsx.workbook import OpenSheet, SheetInfo, SheetRow, Workbook
-from batchcrew.jobfile.problems import Problems, listed, nearest, shown
+from batchcrew.jobfile.problems import Problems, listed, named, nearest, shown
 from batchcrew.jobfile.rows.data_like import Record
 from batchcrew.jobfile.rows.row_format import Row, RowFormat, RowsSource
+from batchcrew.jobfile.rows.sheet_style import unique_names
 from batchcrew.model.job import Location
 
 _MOST_TITLE_ROWS = 10
 """Rows of titles above a header that are recognized."""
+_MOST_RENAMED = 8
 _PRECISE_DIGITS = 15
 """Digits of a number that spreadsheet programs keep."""
 
@@ -121,6 +122,7 @@ class _Reader:
         self.header: _Header | None = None
         self._long: tuple[int, int, str] | None = None
         """Row, column and text of the first number with more digits than spreadsheet programs keep."""
+        self._renamed: list[str] = []
 
     def rows(self, opened: OpenSheet) -> Iterator[Row]:
         """Yield the rows below the header; a row with a mistake is added to the problems."""
@@ -146,11 +148,11 @@ class _Reader:
             empty = False
             kinds = "".join([kind for _, kind in cells])
             if kinds.strip(TEXT):
-                found.kinds = kinds
+                found.quoting = kinds
                 if self._long is None and NUMBER in kinds:
                     self._note_long(row)
             else:
-                found.kinds = None
+                found.quoting = None
             yield row.number, dict(zip(names, [text for text, _ in cells], strict=True))
         if empty and not len(problems):
             problems.at(self._place(header.row), "the sheet has a header but no rows")
@@ -158,6 +160,7 @@ class _Reader:
     def notes(self, stream: SheetStream) -> Iterator[str]:
         """Yield sentences about hidden and merged cells, once the sheet was read."""
         header = self.header.row if self.header is not None else 0
+        yield from self._renamed[:_MOST_RENAMED]
         if stream.hidden_rows:
             number = stream.hidden_row_count
             rows = "1 hidden row is" if number == 1 else f"{number:,} hidden rows are"
@@ -201,20 +204,24 @@ class _Reader:
                 self._problems.at(self._place(row.number, column), f"in the header, {reason}")
             if row.mistakes:
                 return None
-            names = {column: text.strip() for column, (text, _) in sorted(row.values.items()) if text.strip()}
-            if not names:
-                continue
-            again = False
-            for name, times in Counter(names.values()).items():
-                if times > 1:
-                    where = [column for column, other in names.items() if other == name]
-                    letters = ", ".join(column_letters(column) for column in where)
-                    self._problems.at(
-                        self._place(row.number, where[1]), f"duplicate column {shown(name)} (columns {letters})"
-                    )
-                    again = True
-            return None if again else _Header(row.number, tuple(names.values()), tuple(names))
+            texts = {column: text for column, (text, _) in row.values.items() if text.strip()}
+            if texts:
+                return self._header(row.number, texts)
         return None
+
+    def _header(self, row: int, texts: dict[int, str]) -> _Header:
+        """Return the header that these cells are; columns between them that have no name get one."""
+        columns = tuple(range(min(texts), max(texts) + 1))
+        given = [texts.get(column, "") for column in columns]
+        names = unique_names(given)
+        self._source.found.layout = {
+            "headers": {name: [text, False] for name, text in zip(names, given, strict=True)},
+        }
+        for column, name, text in zip(columns, names, given, strict=True):
+            if name != text.strip():
+                what = f"duplicate column {shown(text.strip())}" if text else "the column has no name"
+                self._renamed.append(self._note(row, column, f"{what}; batchcrew calls it {named(name)}"))
+        return _Header(row, tuple(names), columns)
 
     def _add_wrong(self, row: SheetRow, header: _Header) -> bool:
         """Add the mistakes of a row; return whether reading ends."""
