@@ -26,8 +26,10 @@ from batchcrew.reports.export.sheet_options import (
     holds_everything,
     sheet_style,
 )
-from batchcrew.reports.export.table import Column, Table, build_table, own_column, select_columns
+from batchcrew.reports.export.summary_sheets import MOST_GROUPS, failures_sheet, summary_sheet
+from batchcrew.reports.export.table import Column, ExtraSheet, Table, build_table, own_column, select_columns
 from batchcrew.reports.export.types import Types
+from batchcrew.reports.failures import FailuresView
 
 Progress = Callable[[int], None]
 
@@ -131,10 +133,23 @@ class _Export:
         table = build_table(own, stale=stale, groups=groups)
         if request.columns is not None:
             table = select_columns(table, request.columns, () if request.tokens else TOKEN_COLUMNS)
+        if EXPORT_FORMATS[request.format].has_sheets:
+            table = replace(table, sheets=await self._further_sheets())
         if request.format in SHEETS:
             style = sheet_style(layouts, request.format, request.sheet)
             table = replace(table, style=style, formulas=request.formulas or "escape")
         return table, flat
+
+    async def _further_sheets(self) -> tuple[ExtraSheet, ...]:
+        """Return the summary and, if jobs have failed, the failure groups."""
+        ledger, key = self.ledger, self.key
+        line = (await ledger.status(key)).line
+        groups = await ledger.failure_groups(key, MOST_GROUPS)
+        if not groups.groups:
+            return (summary_sheet(line),)
+        details = [await ledger.group_detail(key, group) for group in groups.groups]
+        view = FailuresView(batch=key.batch, ledger=str(ledger.path), program="batchcrew", counts=line.counts)
+        return summary_sheet(line), failures_sheet(view, groups, details)
 
     async def _read_first(
         self, rows: Callable[[], AsyncIterator[ResultRow]], layouts: Sequence[RowsLayout]

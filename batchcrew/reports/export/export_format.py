@@ -38,5 +38,7 @@ class ExportFormat:
     """True: the output is not text, and is never written to a terminal."""
     typed: bool = False
     """True: each column has one type, so that the types of the file's own columns are determined first."""
+    has_sheets: bool = False
+    """True: the format has further sheets, with the summary and the failure groups."""
     extra: str | None = None
     """The extra of batchcrew that the format requires, such as `parquet`."""

@@ -7,6 +7,7 @@ from batchcrew.reports.export.export_format import ExportFormat
 from batchcrew.reports.export.json_format import JSON, JSONL
 from batchcrew.reports.export.markdown_format import MARKDOWN
 from batchcrew.reports.export.parquet_format import PARQUET
+from batchcrew.reports.export.xlsx_format import XLSX
 
 EXPORT_FORMATS: dict[str, ExportFormat] = {
     one.name: one
@@ -17,6 +18,7 @@ EXPORT_FORMATS: dict[str, ExportFormat] = {
         JSON,
         MARKDOWN,
         PARQUET,
+        XLSX,
     )
 }
 """By the value of `--format`, the default first."""

@@ -59,6 +59,16 @@ class Column:
     """True: JSON omits it where there is no value, and other formats have it only if it is requested."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtraSheet:
+    """A further sheet of a workbook."""
+
+    name: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    """Values of JSON, in the order of the header."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """The columns of an export; writers get it before the first row."""
@@ -71,6 +81,8 @@ class Table:
     """How a format of text is written that has delimiters."""
     formulas: Formulas = "escape"
     """Whether what a spreadsheet would run is made harmless in these formats, where a crew wrote it."""
+    sheets: tuple[ExtraSheet, ...] = ()
+    """Further sheets, for formats that have them."""
 
     @cached_property
     def own(self) -> tuple[Column, ...]:
