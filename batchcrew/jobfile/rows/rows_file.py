@@ -84,6 +84,14 @@ class RowsFile(RowsSource):
         return None
 
 
+class WorkbookRows(RowsFile):
+    """The rows of a workbook, whatever the name of its file is."""
+
+    @property
+    def format(self) -> RowFormat:
+        return row_format(".xlsx")
+
+
 def parse_delimiter(text: str) -> str | None:
     """Return the delimiter that `,`, `;`, `tab`, `\\t` … means; None if the text is not valid."""
     if text.strip().casefold() in {"tab", "\\t"}:
