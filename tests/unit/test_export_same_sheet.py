@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from spreadsheets import SHEETS, records
 
@@ -135,6 +135,7 @@ def sheets(draw: st.DrawFn) -> tuple[bytes, str]:
     return (end.join(lines) + (end if draw(st.booleans()) else "")).encode(), delimiter
 
 
+@settings(max_examples=60)
 @given(sheets())
 def test_every_file_comes_back(sheet: tuple[bytes, str]) -> None:
     content, delimiter = sheet
