@@ -196,9 +196,12 @@ def _names(text: str) -> tuple[str, ...]:
     """Return the names in a list that is separated by commas; one that contains a comma is in quotes.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there are none, or it is not such a list.
     """
-    names = tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), []))
+    try:
+        names = tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True, strict=True), []))
+    except csv.Error as error:
+        raise UsageError(f"invalid --columns: '{one_line(text)}' ({error})") from None
     if not any(names):
         raise UsageError("--columns names no column (expected e.g. email,output)")
     return names

@@ -34,8 +34,9 @@ def markdown_cell(value: object, *, most: int = MOST_CHARACTERS) -> str:
     if cut > 0:
         text = text[:most]
     text = HARMFUL_IN_BLOCK.sub(lambda match: match[0] if match[0] == "\r" else escaped(match[0]), text)
-    text = _MARKUP.sub(r"\\\g<0>", html.escape(text, quote=False)).replace("|", "&#124;")
+    text = _MARKUP.sub(r"\\\g<0>", html.escape(text, quote=False))
     text = _LINKS.sub(r"\g<0><!-- -->", text)  # an empty comment in the middle prevents that
+    text = text.replace("|", "&#124;")
     text = _BREAK.sub("<br>", text.strip()).replace("\t", " ")
     return f"{text} … ({cut:,} more characters)" if cut > 0 else text
 
