@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pyarrow.parquet
 import pytest
 from hypothesis import given
@@ -67,6 +68,8 @@ def read_row(format: str, data: bytes) -> dict[str, Any]:  # noqa: A002 - its na
         case "md":
             header, _, row = ([cell.strip().replace("\\", "") for cell in line[1:-1].split("|")]
                               for line in data.decode().splitlines())  # fmt: skip
+        case "xlsx":
+            header, row = openpyxl.load_workbook(io.BytesIO(data)).active.iter_rows(values_only=True)
         case "parquet":
             (values,) = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
             return dict(values)
