@@ -9,8 +9,9 @@ from batchcrew.app.batches import one_fingerprint
 from batchcrew.base.errors import OutputError, UsageError
 from batchcrew.ledger import BatchKey, Reading
 from batchcrew.model.job import JobState
+from batchcrew.model.result_selection import ResultSelection
 from batchcrew.model.sheets import Formulas, Header, RowsLayout
-from batchcrew.model.views import ResultRow, ResultSelection
+from batchcrew.model.views import ResultRow
 from batchcrew.reports.export.csv_format import NotEncodable
 from batchcrew.reports.export.export_format import ExportFormat
 from batchcrew.reports.export.flatten import MOST_COLUMNS, FlatAnswers

@@ -29,7 +29,7 @@ from batchcrew.cli.options import (
 from batchcrew.cli.streams import data_stdout
 from batchcrew.ledger import LedgerReader
 from batchcrew.model.job import JobState
-from batchcrew.model.views import ResultSelection, RowPer
+from batchcrew.model.result_selection import ResultSelection, RowPer
 from batchcrew.reports.export.formats import DEFAULT_FORMAT, EXPORT_FORMATS, format_of
 from batchcrew.reports.export.sheet_options import SheetOptions, parse_delimiter
 

@@ -34,7 +34,7 @@ class ProgressLine:
             self._write("\r\x1b[K")
 
     def show(self, rows: int) -> None:
-        """Show that so many rows are written, if that is due."""
+        """Show the number of rows that are written, if that is due."""
         if self._stream is None or rows < self._next:
             return
         self._next = rows + _EVERY

@@ -19,7 +19,8 @@ from batchcrew.ledger.retries import require_jobs
 from batchcrew.model.attempt import AttemptState
 from batchcrew.model.execution import TaskResult
 from batchcrew.model.job import JobState
-from batchcrew.model.views import AttemptDetail, JobDetail, ResultRow, ResultSelection, RowPer
+from batchcrew.model.result_selection import ResultSelection, RowPer
+from batchcrew.model.views import AttemptDetail, JobDetail, ResultRow
 
 PageKey: TypeAlias = tuple[int, int]
 """Position and row number of the last job of a page."""

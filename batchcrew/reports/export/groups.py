@@ -5,7 +5,8 @@ from typing import Any
 
 from batchcrew.base import export_columns
 from batchcrew.model.execution import TaskResult
-from batchcrew.model.views import AttemptDetail, ResultRow, RowPer
+from batchcrew.model.result_selection import RowPer
+from batchcrew.model.views import AttemptDetail, ResultRow
 from batchcrew.reports.export.table import Column, ColumnType, Origin
 
 
