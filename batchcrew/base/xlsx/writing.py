@@ -26,6 +26,7 @@ _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 _TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml"
 _HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _SPECIAL = re.compile("[&<>\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]|_x[0-9A-Fa-f]{4}_")
+_RARE = re.compile(_SPECIAL.pattern.replace("&<>", "", 1))
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?", re.IGNORECASE)
 _MOST_DIGITS = 15
@@ -60,6 +61,7 @@ _STYLES: Mapping[Style, tuple[int, int, int, str]] = {
 }
 _FORMATS = {164: "yyyy\\-mm\\-dd", 165: "yyyy\\-mm\\-dd\\ hh:mm:ss", 166: "hh:mm:ss"}
 _OF_KIND = {DATE: Style.DATE, DATETIME: Style.DATETIME, TIME: Style.TIME, DURATION: Style.DURATION}
+_TEXT_HEADS = {style: f'" s="{style.value}" t="inlineStr"><is><t' for style in Style}
 EMPTY = ""
 """A cell without content."""
 
@@ -69,11 +71,14 @@ def text_cell(text: str, style: Style = Style.TEXT) -> str:
     if not text:
         return EMPTY if style is not Style.INPUT else f'" s="{style.value}"/>'
     if _SPECIAL.search(text):
-        text = _SPECIAL.sub(_escaped, text)
-        if not text:
-            return EMPTY
+        if _RARE.search(text):
+            text = _SPECIAL.sub(_escaped, text)
+            if not text:
+                return EMPTY
+        else:
+            text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     space = ' xml:space="preserve"' if text[0].isspace() or text[-1].isspace() else ""
-    return f'" s="{style.value}" t="inlineStr"><is><t{space}>{text}</t></is></c>'
+    return f"{_TEXT_HEADS[style]}{space}>{text}</t></is></c>"
 
 
 def _escaped(match: re.Match[str]) -> str:
