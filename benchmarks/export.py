@@ -21,6 +21,7 @@ VARIANTS = {
     "csv, every task": ["-f", "csv", "--tasks"],
     "jsonl": ["-f", "jsonl"],
     "md": ["-f", "md"],
+    "xlsx": ["-f", "xlsx"],
     "parquet": ["-f", "parquet"],
     "parquet, flattened": ["-f", "parquet", "--flatten"],
 }

@@ -135,7 +135,9 @@ class _Export:
         if request.columns is not None:
             table = select_columns(table, request.columns, () if request.tokens else TOKEN_COLUMNS)
         if EXPORT_FORMATS[request.format].has_sheets:
-            table = replace(table, sheets=await self._further_sheets())
+            given = (one.layout["sheet"] for one in layouts if "sheet" in one.layout)
+            name = next(given, table.sheet_name)  # so that `sheet:` finds it in an export saved over the workbook
+            table = replace(table, sheet_name=name, sheets=await self._further_sheets())
         if request.format in SHEETS:
             style = sheet_style(layouts, request.format, request.sheet)
             table = replace(table, style=style, formulas=request.formulas or "escape")

@@ -5,6 +5,8 @@ from itertools import chain, count
 
 MARK = "batchcrew_state"
 """Every export has this column: where it is missing, `output` and the rest are the file's own."""
+SUMMARY_SHEETS = frozenset({"Summary", "Failures"})
+"""The sheets of an exported workbook that hold no jobs."""
 EXPORT_COLUMNS = (
     MARK,
     "job_id",

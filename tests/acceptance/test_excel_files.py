@@ -61,8 +61,8 @@ def test_a_workbook_comes_back_with_its_answers(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     assert call(tmp_path, "export", "jobs", "-o", "out.xlsx").returncode == 0
     book = openpyxl.load_workbook(tmp_path / "out.xlsx")
-    assert book.sheetnames == ["Results", "Summary"]
-    header, *rows = ([cell.value for cell in row] for row in book["Results"])
+    assert book.sheetnames == ["Leads", "Summary"]
+    header, *rows = ([cell.value for cell in row] for row in book["Leads"])
     assert header[:9] == HEADER
     assert (rows[0][4].date(), rows[0][4].time(), rows[1][4]) == (DAY, dt.time(), None)
     assert [row[:4] + row[5:8] for row in rows] == [row[:4] + row[5:8] for row in ROWS]
@@ -98,8 +98,8 @@ def plain() -> Iterator[PlainCrew]:
 def test_an_export_saved_over_the_workbook_costs_nothing(tmp_path: Path, plain: PlainCrew) -> None:
     plain.output = lambda kickoff_id: HOSTILE  # type: ignore[method-assign]
     write(tmp_path / "leads.xlsx", [HEADER, *ROWS])
-    jobs = f'crew: {{url: "{plain.url}", token: t}}\nrun: {{poll: {{initial: 10ms}}}}\njobs: [{{rows: leads.xlsx}}]\n'
-    (tmp_path / "jobs.yaml").write_text(jobs)
+    jobs = "jobs: [{rows: leads.xlsx, sheet: Leads}]\nrun: {poll: {initial: 10ms}}\n"
+    (tmp_path / "jobs.yaml").write_text(f'crew: {{url: "{plain.url}", token: t}}\n{jobs}')
     for _ in range(3):
         ended = call(tmp_path, "run", "jobs.yaml")
         assert ended.returncode == 0, ended.stderr

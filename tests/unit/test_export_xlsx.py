@@ -200,6 +200,16 @@ def test_a_list_of_choices() -> None:
         assert package.testzip() is None
 
 
+def test_names_of_sheets() -> None:
+    parts: list[bytes] = []
+    book = WorkbookWriter(parts.append)
+    for name in ("a/b", "AB", "x" * 40, "x" * 40, "", "\x1b'"):
+        book.begin_sheet(name, [SheetColumn("a", 10)])
+    book.close()
+    names = openpyxl.load_workbook(io.BytesIO(b"".join(parts))).sheetnames
+    assert names == ["ab", "AB 2", "x" * 31, "x" * 29 + " 2", "Sheet", "Sheet 2"]
+
+
 @pytest.mark.parametrize("text", ["1e999", "0x1", "1_000", "NaN", "٣", "-", "1234567890123456"])
 def test_what_is_not_a_number_is_text(text: str) -> None:
     assert 't="inlineStr"' in number_cell(text)

@@ -22,6 +22,7 @@ _OLE_DIRECTORY = 2**20
 OLD = "this is an old Excel workbook (.xls); save it as .xlsx"
 PROTECTED = "the workbook is protected by a password; save it without one (in Excel: File, Info, Protect Workbook)"
 NO_WORKBOOK = "this is not an Excel workbook; if it is text, rename it to .csv"
+BINARY = "this is a binary workbook (.xlsb); save it as .xlsx"
 OTHER_ZIP = "this is a zip file, but not an Excel workbook; save it as .xlsx"
 DAMAGED = "the workbook is damaged or incomplete ({reason}): another program may still be writing it; save it again"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batchcrew.base.xlsx.cells import EPOCH_1904, CellError, Value, cell_value
 from batchcrew.base.xlsx.number_formats import BUILT_IN, GENERAL, NumberFormat, read_format
-from batchcrew.base.xlsx.package import DAMAGED, MAX_SHEET, OTHER_ZIP, Package, WorkbookError
+from batchcrew.base.xlsx.package import BINARY, DAMAGED, MAX_SHEET, OTHER_ZIP, Package, WorkbookError
 from batchcrew.base.xlsx.shared_strings import SharedStrings
 from batchcrew.base.xlsx.sheet import SheetStream
 from batchcrew.base.xlsx.xml_stream import start_tags
@@ -91,6 +91,8 @@ class Workbook:
         if "_rels/.rels" in self._package:
             for kind, _, target in self._relations("_rels/.rels", ""):
                 if kind == "officeDocument" and target in self._package:
+                    if target.endswith(".bin"):
+                        raise WorkbookError(BINARY)
                     return target
         if "xl/workbook.xml" not in self._package:
             raise WorkbookError(OTHER_ZIP)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import count
 from typing import IO
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
@@ -19,6 +20,7 @@ from batchcrew.base.xlsx.sheet import MAX_COLUMNS, MAX_ROWS
 MAX_TEXT = 32_767
 """Maximum length of a cell's text, in UTF-16 code units."""
 _LEVEL = 4
+_MOST_NAME = 31
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -178,7 +180,7 @@ class WorkbookWriter:
         """Begin a sheet, after the end of the one before, and write its header.
 
         Args:
-            name: up to 31 characters, without `[]:*?/\\`.
+            name: it is changed where a workbook cannot have it: too long, or the name of an earlier sheet.
             columns: at most MAX_COLUMNS.
 
         Raises:
@@ -187,6 +189,7 @@ class WorkbookWriter:
         if len(columns) > MAX_COLUMNS:
             raise ValueError(f"{len(columns):,} columns (a sheet has at most {MAX_COLUMNS:,})")
         self._end_sheet()
+        name = _free_name(name, self._names)
         self._names.append(name)
         part = ZipInfo(f"xl/worksheets/sheet{len(self._names)}.xml", _EARLIEST)
         part.compress_type = ZIP_DEFLATED
@@ -271,6 +274,19 @@ class _Sink:
 
     def close(self) -> None:
         pass
+
+
+def _free_name(name: str, taken: Sequence[str]) -> str:
+    """Return a name that a sheet next to these can have; programs compare names in any case."""
+    plain = "".join(character for character in name if character.isprintable() and character not in "[]:*?/\\")
+    plain = plain.strip("' ") or "Sheet"
+    known = {other.casefold() for other in taken}
+    for number in count(1):
+        end = "" if number == 1 else f" {number}"
+        found = plain[: _MOST_NAME - len(end)] + end
+        if found.casefold() not in known:
+            return found
+    raise AssertionError("numbers do not end")
 
 
 def _attribute(text: str) -> str:

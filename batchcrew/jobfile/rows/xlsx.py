@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from batchcrew.base.export_columns import MARK, SUMMARY_SHEETS
 from batchcrew.base.xlsx.cells import EMPTY
 from batchcrew.base.xlsx.number_formats import NUMBER, TEXT
 from batchcrew.base.xlsx.package import WorkbookError
@@ -44,7 +45,9 @@ def _read(source: RowsSource, problems: Problems) -> Iterator[Row]:
                 yield from reader.rows(opened)
                 if reader.header is None:
                     _add_empty(book, sheet, source, problems)
-                source.found.notes = (*_other_sheets(book, sheet, source), *reader.notes(opened.stream))
+                ours = reader.header is not None and MARK in reader.header.names
+                notes = _other_sheets(book, sheet, source, ignored=SUMMARY_SHEETS if ours else frozenset())
+                source.found.notes = (*notes, *reader.notes(opened.stream))
     except WorkbookError as error:
         problems.at(Location(source.name), str(error))
 
@@ -102,9 +105,11 @@ def _name_one(sheets: list[SheetInfo]) -> str:
     return f"to read another one, write `sheet: {name}` or --sheet {name}"
 
 
-def _other_sheets(book: Workbook, sheet: SheetInfo, source: RowsSource) -> Iterator[str]:
+def _other_sheets(book: Workbook, sheet: SheetInfo, source: RowsSource, *, ignored: frozenset[str]) -> Iterator[str]:
     """Yield a sentence about the sheets that are not read, unless the sheet was chosen."""
-    if source.sheet is not None or not (others := _with_cells(book, sheet)):
+    others = [] if source.sheet is not None else _with_cells(book, sheet)
+    others = [other for other in others if other.name not in ignored]
+    if not others:
         return
     hidden = [other.name for other in others if other.hidden]
     named = f"only the sheet {shown(sheet.name)} is read, and not {listed(other.name for other in others)}"
@@ -215,6 +220,7 @@ class _Reader:
         given = [texts.get(column, "") for column in columns]
         names = unique_names(given)
         self._source.found.layout = {
+            "sheet": self._sheet,
             "headers": {name: [text, False] for name, text in zip(names, given, strict=True)},
         }
         for column, name, text in zip(columns, names, given, strict=True):

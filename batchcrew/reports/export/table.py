@@ -81,6 +81,8 @@ class Table:
     """How a format of text is written that has delimiters."""
     formulas: Formulas = "escape"
     """Whether what a spreadsheet would run is made harmless in these formats, where a crew wrote it."""
+    sheet_name: str = "Results"
+    """The name of the sheet that holds the rows."""
     sheets: tuple[ExtraSheet, ...] = ()
     """Further sheets, for formats that have them."""
 

@@ -28,7 +28,6 @@ from batchcrew.reports.export.export_format import ExportFormat
 from batchcrew.reports.export.output import Target
 from batchcrew.reports.export.table import Column, ColumnType, ExtraSheet, Origin, Table
 
-RESULTS = "Results"
 CUT = " … (cut: the text has {length} characters; an export as jsonl has all of them)"
 _SAMPLE_ROWS = 100
 _NARROWEST, _WIDEST, _OF_TEXTS = 8, 40, 60
@@ -49,7 +48,7 @@ class _Writer:
         self._long = [number for number, column in enumerate(table.fixed) if _is_long(column)]
         self._widths: list[int] = []
         self._book: WorkbookWriter | None = None
-        self._sheets = 0
+        self._begun = False
 
     def begin(self, target: Target) -> None:
         self._book = WorkbookWriter(target.write)
@@ -80,18 +79,18 @@ class _Writer:
     def _open(self, rows: Sequence[ResultRow]) -> WorkbookWriter:
         """Return the workbook, with a sheet: the first rows determine the widths of its columns."""
         assert self._book is not None  # noqa: S101 - `begin` comes first
-        if not self._sheets:
+        if not self._begun:
+            self._begun = True
             self._widths = [_width(column, rows[:_SAMPLE_ROWS]) for column in self._columns]
             self._begin_sheet(self._book)
         return self._book
 
     def _begin_sheet(self, book: WorkbookWriter) -> None:
-        self._sheets += 1
         columns = [
             SheetColumn(fitting(column.header, CUT), width)
             for column, width in zip(self._columns, self._widths, strict=True)
         ]
-        book.begin_sheet(RESULTS if self._sheets == 1 else f"{RESULTS} {self._sheets}", columns)
+        book.begin_sheet(self._table.sheet_name, columns)
 
     def _retype(self, row: ResultRow, kinds: str, cells: list[str]) -> None:
         """Give the file's own cells the types that they had in a workbook."""
