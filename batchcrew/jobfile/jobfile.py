@@ -62,6 +62,11 @@ class JobFile:
         entries = self.content.entries
         return frozenset(entry.undecided_crew for entry in entries if entry.undecided_crew is not None)
 
+    @property
+    def has_rows_files(self) -> bool:
+        """Whether jobs come from rows files."""
+        return bool(self._rows_paths())
+
     def jobs(self, problems: Problems, sending: Sending | None = None) -> Iterator[Job]:
         """Yield every job in the file's order. Rows are read one at a time, so memory does not grow with the file.
 
@@ -93,6 +98,12 @@ class JobFile:
     def row_warnings(self) -> tuple[str, ...]:
         """Return sentences like those of `warnings` about the rows that `jobs` has read."""
         return tuple(note for file in self._rows_files() for note in file.found.notes)
+
+    def read_layouts(self) -> tuple[RowsLayout, ...]:
+        """Return the same as `layouts` without `jobs`: reads the beginning of each rows file."""
+        for file in self._rows_files():
+            next(file.read(Problems()), None)
+        return self.layouts()
 
     def layouts(self) -> tuple[RowsLayout, ...]:
         """Return how each rows file that `jobs` has read was written, in the job file's order."""

@@ -174,13 +174,16 @@ def test_a_binary_format_is_not_written_to_a_terminal(hostile: Path) -> None:
     assert "--output" in ended.stderr
 
 
-def test_a_ledger_of_an_earlier_version_is_exported_as_before(tmp_path: Path, crew: PlainCrew) -> None:
+def test_a_ledger_of_an_earlier_version_has_commas_until_the_next_run(tmp_path: Path, crew: PlainCrew) -> None:
     """It has not recorded how the rows file was written."""
     run(tmp_path, crew, b"id;n\r\n1;x\r\n")
     with sqlite3.connect(tmp_path / "results" / "batchcrew.db") as connection:
         connection.execute("DELETE FROM rows_files")
     connection.close()
     assert call(tmp_path, "export", "jobs").stdout.startswith("id,n,batchcrew_state,")
+    assert call(tmp_path, "run", "jobs.yaml").returncode == 0  # the file has not changed
+    assert call(tmp_path, "export", "jobs").stdout.startswith("id;n;batchcrew_state;")
+    assert len(crew.sent) == 1
 
 
 def test_every_condition(tmp_path: Path, crew: PlainCrew) -> None:

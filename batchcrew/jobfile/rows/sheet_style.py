@@ -91,6 +91,13 @@ def line_end_of(raw: str) -> str:
     return next((end for end in ("\r\n", "\n", "\r") if raw.endswith(end)), "\n")
 
 
+class _Returned:
+    """Makes a writer return what it writes."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
 class Quoting:
     """Which cells of a file are quoted by its style, and the rows that differ from it.
 
@@ -112,13 +119,18 @@ class Quoting:
         """For each column, whether its cells are quoted although they need not be."""
         self.all = bool(self.columns) and all(self.columns)
         self._any = any(self.columns)
+        self._minimal = csv.writer(_Returned(), delimiter=delimiter, lineterminator="\r\n").writerow
 
     def marks(self, raw: str, cells: Sequence[str]) -> str | None:
         """Return the marks of a row that is quoted differently; None if the style determines them."""
         if not self._any and '"' not in raw:
             return None
-        if self.all and raw.startswith(f'"{self._between.join(cells)}"'):
-            return None  # a quote inside a cell would be written twice, so the texts would differ
+        # the common cases first: these take a fifth of the time
+        if self.all:
+            if raw.startswith(f'"{self._between.join(cells)}"'):
+                return None  # a quote inside a cell would be written twice, so the texts would differ
+        elif not self._any and self._minimal(cells) == raw.rstrip("\r\n") + "\r\n":
+            return None
         marks = marks_of(raw, cells)
         special = self._special
         for mark, cell, quoted in zip(marks, cells, self.columns, strict=False):
@@ -136,6 +148,8 @@ class Quoting:
                     unquoted[column] = True
                 elif not self._special(cell):
                     seen[column] = True
+        if any(seen) and not any(unquoted):
+            return (True,) * number  # also a column whose cells have to be quoted, as those of a text with commas
         return tuple(one and not other for one, other in zip(seen, unquoted, strict=True))
 
 
