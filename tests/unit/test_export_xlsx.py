@@ -3,6 +3,8 @@
 import asyncio
 import datetime as dt
 import io
+import re
+import tempfile
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 import openpyxl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_export_rows import DONE, result, stream
 
@@ -225,3 +227,22 @@ def test_dates_come_back(day: dt.date, time: dt.time) -> None:
     if day >= dt.date(1900, 3, 2):  # openpyxl counts the days before otherwise than Excel
         read = openpyxl.utils.datetime.from_excel(float(number))
         assert abs(read - moment) < dt.timedelta(seconds=1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(max_size=40), min_size=1, max_size=8))
+def test_every_text_comes_back(texts: list[str]) -> None:
+    parts: list[bytes] = []
+    book = WorkbookWriter(parts.append)
+    book.begin_sheet("S", [SheetColumn(f"c{number}", 10) for number in range(len(texts) + 1)])
+    book.row([text_cell("x"), *map(text_cell, texts)])
+    book.close()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.xlsx"
+        path.write_bytes(b"".join(parts))
+        problems = Problems()
+        ((_, row),) = RowsFile(path=path, name="x").read(problems)
+    assert list(row.values())[1:] == [_LOST.sub("", _SURROGATES.sub("\ufffd", text)) for text in texts]
+
+
+_LOST, _SURROGATES = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]"), re.compile("[\ud800-\udfff]")
