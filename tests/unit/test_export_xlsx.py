@@ -161,6 +161,14 @@ async def test_rows_beyond_a_sheet_go_to_further_sheets(monkeypatch: pytest.Monk
     ]
 
 
+async def test_rows_beyond_the_size_of_a_sheet_go_to_further_sheets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "_MOST_BYTES", 5000)
+    monkeypatch.setattr(writing, "_PENDING", 1000)
+    book = await book_of([result({"a": f"{number}" * 1000}) for number in range(9)], build_table(["a"]))
+    assert len(book.sheetnames) > 1
+    assert [row[0].value[0] for sheet in book for row in sheet.iter_rows(min_row=2)] == [str(n) for n in range(9)]
+
+
 async def test_further_sheets_come_after_the_results() -> None:
     summary = ExtraSheet(name="Summary", header=("fact", "value"), rows=(("jobs", 2), ("batch", HOSTILE)))
     table = Table(columns=build_table(["a"]).columns, sheets=(summary,))

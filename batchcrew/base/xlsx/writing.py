@@ -21,6 +21,10 @@ MAX_TEXT = 32_767
 """Maximum length of a cell's text, in UTF-16 code units."""
 _LEVEL = 4
 _MOST_NAME = 31
+_MOST_BYTES = 1_900_000_000
+"""Size of an unpacked sheet after which the next one begins: beyond 2 GiB, Excel does not open it."""
+_PENDING = 2**20
+"""Number of characters that are kept before they are compressed."""
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -155,6 +159,10 @@ class _Open:
     letters: list[str]
     rows: int = 0
     pending: list[str] = field(default_factory=list)
+    characters: int = 0
+    """Of `pending`."""
+    size: int = 0
+    """Number of bytes that are written."""
 
 
 class WorkbookWriter:
@@ -173,8 +181,9 @@ class WorkbookWriter:
 
     @property
     def full(self) -> bool:
-        """Whether the sheet has as many rows as a sheet can have."""
-        return self._open is not None and self._open.rows >= MAX_ROWS
+        """Whether no further row fits into the sheet."""
+        sheet = self._open
+        return sheet is not None and (sheet.rows >= MAX_ROWS or sheet.size >= _MOST_BYTES)
 
     def begin_sheet(self, name: str, columns: Sequence[SheetColumn]) -> None:
         """Begin a sheet, after the end of the one before, and write its header.
@@ -194,7 +203,8 @@ class WorkbookWriter:
         part = ZipInfo(f"xl/worksheets/sheet{len(self._names)}.xml", _EARLIEST)
         part.compress_type = ZIP_DEFLATED
         letters = [column_letters(number) for number in range(1, len(columns) + 1)]
-        self._open = _Open(self._zip.open(part, "w", force_zip64=True), name, columns, letters)
+        # without zip64, which Excel does not read in parts whose size comes after them
+        self._open = _Open(self._zip.open(part, "w"), name, columns, letters)
         widths = "".join(
             f'<col min="{number}" max="{number}" width="{column.width}" customWidth="1"/>'
             for number, column in enumerate(columns, start=1)
@@ -222,7 +232,8 @@ class WorkbookWriter:
             [f'<c r="{letters}{number}{cell}' for letters, cell in zip(sheet.letters, cells, strict=False) if cell]
         )
         sheet.pending.append(f'<row r="{number}"{tall}>{content}</row>')
-        if len(sheet.pending) >= 200:
+        sheet.characters += len(content) + len(tall) + 20
+        if sheet.characters >= _PENDING:
             self._flush(sheet)
 
     def close(self) -> None:
@@ -235,8 +246,11 @@ class WorkbookWriter:
         self._zip.close()
 
     def _flush(self, sheet: _Open) -> None:
-        sheet.stream.write("".join(sheet.pending).encode())
+        data = "".join(sheet.pending).encode()
+        sheet.stream.write(data)
+        sheet.size += len(data)
         sheet.pending.clear()
+        sheet.characters = 0
 
     def _end_sheet(self) -> None:
         sheet, self._open = self._open, None
