@@ -2,11 +2,13 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from batchcrew.base.errors import MAX_PROBLEMS, JobFileError, Problem, UsageError
+from batchcrew.jobfile import Problems, WorkbookRows
+from batchcrew.model.job import Location
 from batchcrew.model.waits import Decision, Wait
 
 MAX_FEEDBACK = 100_000
@@ -27,6 +29,8 @@ class Entry:
     """The task, where the crew does not name it."""
     line: int = 0
     """Line of the sheet, from 1; 0: there is no sheet."""
+    sheet: str = ""
+    """The sheet of a workbook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Sheet:
 
 
 def read_sheet(path: Path) -> Sheet:
-    """Return the decisions of a CSV file; rows without a decision are left open.
+    """Return the decisions of a CSV file or a workbook; rows without a decision are left open.
 
     Raises:
         UsageError: the file cannot be read.
@@ -47,16 +51,17 @@ def read_sheet(path: Path) -> Sheet:
     problems: list[Problem] = []
     found: dict[str, Entry] = {}
     undecided = 0
-    for line, row in _rows(path):
+    is_workbook = _is_workbook(path)
+    for where, row in _workbook_rows(path) if is_workbook else _rows(path):
         word = row.get("decision", "").strip()
         if not word:
             undecided += 1
             continue
         try:
-            entry = _entry(line, row, word)
+            entry = _entry(where, row, word, quoted=not is_workbook)
             _require_same(found.setdefault(entry.wait_id, entry), entry)
         except UsageError as error:
-            problems.append(Problem(file=str(path), line=line, column=0, message=str(error)))
+            problems.append(Problem(file=str(path), line=where.line, sheet=where.sheet, message=str(error)))
             if len(problems) > MAX_PROBLEMS:
                 break
     if problems:
@@ -84,7 +89,7 @@ def check_known(path: Path, sheet: Sheet, waits: Mapping[str, Wait]) -> None:
             message = "the crew does not name the task (expected its id in the column task_id)"
         else:
             continue
-        problems.append(Problem(file=str(path), line=entry.line, column=0, message=message))
+        problems.append(Problem(file=str(path), line=entry.line, sheet=entry.sheet, message=message))
     if problems:
         raise JobFileError(problems[: MAX_PROBLEMS + 1])
 
@@ -107,7 +112,12 @@ def _require_same(before: Entry, entry: Entry) -> None:
         raise UsageError(f"wait_id {entry.wait_id!r} is decided differently in line {before.line}")
 
 
-def _entry(line: int, row: Mapping[str, str], word: str) -> Entry:
+def _entry(where: Location, row: Mapping[str, str], word: str, *, quoted: bool) -> Entry:
+    """Return the decision of a row.
+
+    Args:
+        quoted: whether cells may begin with a `'` that the sheet was written with.
+    """
     approve = _DECISIONS.get(word.casefold())
     if approve is None:
         raise UsageError(f"invalid decision: {word[:40]!r} (expected approve, reject, or nothing)")
@@ -117,9 +127,10 @@ def _entry(line: int, row: Mapping[str, str], word: str) -> Entry:
     return Entry(
         wait_id=wait_id,
         decision=checked_decision(approve=approve, feedback=row.get("feedback", "").strip()),
-        job_id=_unquoted(row.get("job_id", "")),
-        task_id=_unquoted(row.get("task_id", "")),
-        line=line,
+        job_id=_unquoted(row.get("job_id", "")) if quoted else row.get("job_id", ""),
+        task_id=_unquoted(row.get("task_id", "")) if quoted else row.get("task_id", ""),
+        line=where.line,
+        sheet=where.sheet,
     )
 
 
@@ -128,7 +139,41 @@ def _unquoted(cell: str) -> str:
     return cell[1:] if cell.startswith("'") else cell
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
+def _require_columns(path: Path, names: Collection[str]) -> None:
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
+        raise UsageError(f"{path}: missing column {missing[0]!r} (expected the columns of `batchcrew inbox -f csv`)")
+
+
+def _is_workbook(path: Path) -> bool:
+    """Return whether a file is a workbook, whatever its name is.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return stream.read(2) == b"PK" or path.suffix.lower() == ".xlsx"
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _workbook_rows(path: Path) -> Iterator[tuple[Location, Mapping[str, str]]]:
+    """Yield each row of the first sheet with its place.
+
+    Raises:
+        UsageError: the sheet has no decisions.
+        JobFileError: the workbook, or one of its cells, cannot be read.
+    """
+    file, problems = WorkbookRows(path=path, name=str(path)), Problems()
+    for line, row in file.read(problems):
+        named = {name.casefold(): text for name, text in row.items()}
+        _require_columns(path, named)
+        yield Location(str(path), line, sheet=file.found.sheet), named
+    problems.raise_if_any()
+
+
+def _rows(path: Path) -> Iterator[tuple[Location, Mapping[str, str]]]:
     """Yield each row with its line.
 
     Raises:
@@ -144,17 +189,13 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count), strict=True)
     try:
         names = [name.strip().casefold() for name in next(reader, [])]
-        missing = [name for name in REQUIRED if name not in names]
-        if missing:
-            raise UsageError(
-                f"{path}: missing column {missing[0]!r} (expected the columns of `batchcrew inbox -f csv`)"
-            )
+        _require_columns(path, names)
         while True:
             line = reader.line_num + 1
             cells = next(reader, None)
             if cells is None:
                 return
             if any(cells):
-                yield line, dict(zip(names, cells, strict=False))
+                yield Location(str(path), line), dict(zip(names, cells, strict=False))
     except csv.Error as error:
         raise UsageError(f"{path}:{reader.line_num}: {error}") from error

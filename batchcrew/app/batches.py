@@ -77,7 +77,7 @@ async def plan_retry(ledger: Path, batch: str, selection: RetrySelection, *, clo
     """
     async with _held(ledger, batch, clock) as (opened, key):
         if selection.fingerprint is not None:
-            fingerprint = await _one_fingerprint(opened, key, selection.fingerprint)
+            fingerprint = await one_fingerprint(opened, key, selection.fingerprint)
             selection = replace(selection, fingerprint=fingerprint)
         by_crew, prices = await opened.selected(key, selection)
     by_price: dict[str, tuple[int, int]] = {}
@@ -90,7 +90,7 @@ async def plan_retry(ledger: Path, batch: str, selection: RetrySelection, *, clo
     )
 
 
-async def _one_fingerprint(ledger: Reading, key: BatchKey, prefix: str) -> str:
+async def one_fingerprint(ledger: Reading, key: BatchKey, prefix: str) -> str:
     """Return the fingerprint of failures that begins with `prefix`.
 
     Raises:

@@ -283,7 +283,10 @@ def _questions_first(questions: tuple[Question, ...]) -> Iterator[None]:
     try:
         yield
     except JobFileError as error:
-        first = [Problem(file=item.where.file, line=item.where.line, message=item.message) for item in questions]
+        first = [
+            Problem(file=item.where.file, line=item.where.line, sheet=item.where.sheet, message=item.message)
+            for item in questions
+        ]
         raise JobFileError([*first, *error.problems], more=error.more) from None
 
 

@@ -133,6 +133,7 @@ class _Ingestion:
         if known is not None and known.digest == digest and await self._is_ready(known):
             if settings.on_change == "rerun":  # jobs that are stale already would run again
                 await self._require_consent(None, known)
+            await self._record_layouts(known)
             return Ingested(known, None)
         result = await stage_with_columns(ledger, jobfile, known, stage=self._stage, request=request_inputs)
         staged, undecided = result.staged, result.undecided
@@ -149,8 +150,15 @@ class _Ingestion:
             columns=staged.plan.columns,
             sent_columns=result.sent_columns or None,
             crews=self.crews,
+            layouts=jobfile.layouts(),
         )
         return Ingested(batch, staged.plan, decided=not undecided)
+
+    async def _record_layouts(self, known: BatchKey) -> None:
+        """Record how the rows files are written if an earlier version of batchcrew, which did not, ingested them."""
+        jobfile = self.request.jobfile
+        if jobfile.has_rows_files and not await self.ledger.rows_layouts(known):
+            await self.ledger.record_layouts(known, await asyncio.to_thread(jobfile.read_layouts))
 
     async def _is_ready(self, known: BatchKey) -> bool:
         """Return whether the columns of each crew are decided, or need no decision because every job has succeeded."""

@@ -4,7 +4,7 @@ import asyncio
 import os
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,7 +15,16 @@ from batchcrew.base.errors import CrewUnusable, UsageError
 from batchcrew.config.crews import DEFAULT_CREW, CrewSettings, DemoCrew, RemoteCrew, ServedCrew, ServeSettings
 from batchcrew.model.crew_answers import CrewInput, CrewInputs, Unclear
 from batchcrew.reports.export.output import FileTarget
-from batchcrew.reports.new_jobfile import ROWS_NAME, NewJobFile, batch_name_from, jobfile_text, literal_text, rows_text
+from batchcrew.reports.new_jobfile import (
+    ROWS_NAME,
+    ROWS_WORKBOOK,
+    NewJobFile,
+    batch_name_from,
+    jobfile_text,
+    literal_text,
+    rows_text,
+    rows_workbook,
+)
 
 JOBFILE_NAME = "jobs.yaml"
 DEMO = "demo"
@@ -37,7 +46,14 @@ class InitRequest:
     """Names of inputs, for a crew that lists none."""
     force: bool
     """Replace files that exist."""
+    workbook: bool = False
+    """Write an Excel workbook instead of a CSV file."""
     program: str = "batchcrew"
+
+    @property
+    def rows_name(self) -> str:
+        """The name of the rows file."""
+        return ROWS_WORKBOOK if self.workbook else ROWS_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +74,7 @@ async def init(request: InitRequest, *, clock: Clock, warn: Callable[[str], None
         CrewUnusable: the crew does not list its inputs, and none were named.
         OutputError: the disk is full.
     """
-    written = request.folder / JOBFILE_NAME, request.folder / ROWS_NAME
+    written = request.folder / JOBFILE_NAME, request.folder / request.rows_name
     await asyncio.to_thread(_require_free, request, written)
     crew = _crew(request)
     answer = await _inputs_of(crew, clock=clock, warn=warn)
@@ -70,7 +86,9 @@ async def init(request: InitRequest, *, clock: Clock, warn: Callable[[str], None
     listed = isinstance(answer, CrewInputs)
     inputs = answer.inputs if isinstance(answer, CrewInputs) else tuple(CrewInput(name=name) for name in request.inputs)
     new = _new_jobfile(request, crew, inputs, listed=listed)
-    await asyncio.to_thread(_write, {written[1]: rows_text(inputs), written[0]: jobfile_text(new)})
+    new = replace(new, rows=request.rows_name)
+    rows = rows_workbook(inputs) if request.workbook else rows_text(inputs)
+    await asyncio.to_thread(_write, {written[1]: rows, written[0]: jobfile_text(new)})
     return Written(*written, inputs, new.token)
 
 
@@ -139,7 +157,7 @@ def _first_label(url: str) -> str:
     return host if label.isdecimal() else label
 
 
-def _write(texts: Mapping[Path, str]) -> None:
+def _write(texts: Mapping[Path, str | bytes]) -> None:
     """Write the files; the job file is the last one, so that it never names a rows file that does not exist."""
     for folder in {path.parent for path in texts}:
         try:

@@ -21,6 +21,8 @@
 from dataclasses import dataclass
 from typing import TypeVar
 
+from batchcrew.base.xlsx.places import cell_place
+
 Error = TypeVar("Error", bound=Exception)
 
 MAX_PROBLEMS = 20
@@ -52,10 +54,14 @@ class Problem:
     column: int = 0
     message: str
     """What was found and what would be right, in one sentence."""
+    sheet: str = ""
+    """The sheet of a workbook, whose rows and columns `line` and `column` are then."""
 
     def __str__(self) -> str:
         place = self.file
-        if self.line:
+        if self.sheet and self.line:
+            place += f":{cell_place(self.sheet, self.line, self.column)}"
+        elif self.line:
             place += f":{self.line}"
             if self.column:
                 place += f":{self.column}"

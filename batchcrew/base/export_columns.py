@@ -5,6 +5,8 @@ from itertools import chain, count
 
 MARK = "batchcrew_state"
 """Every export has this column: where it is missing, `output` and the rest are the file's own."""
+SUMMARY_SHEETS = frozenset({"Summary", "Failures"})
+"""The sheets of an exported workbook that hold no jobs."""
 EXPORT_COLUMNS = (
     MARK,
     "job_id",
@@ -18,6 +20,24 @@ EXPORT_COLUMNS = (
 )
 WHERE_NEEDED = ("result_json", "possible_duplicate", "stale_output", "stale_inputs")
 """In CSV only where a batch has stale jobs (the last two), in JSON where there is something to say."""
+
+TOKEN_COLUMNS = ("total_tokens", "prompt_tokens", "completion_tokens", "cached_prompt_tokens", "successful_requests")
+"""With `--tokens`: what crews report under these names."""
+TASK_COLUMNS = ("task_id", "task_agent", "task_output", "task_execution_time")
+"""With `--tasks`."""
+ATTEMPT_COLUMNS = (
+    "attempt",
+    "attempt_state",
+    "attempt_output",
+    "attempt_error",
+    "attempt_kickoff_id",
+    "attempt_started_at",
+    "attempt_ended_at",
+    "attempt_execution_time",
+)
+"""With `--attempts`."""
+FLAT_PREFIX = "output."
+"""With `--flatten`: the beginning of the names of the columns of JSON answers."""
 
 
 def names_of(column: str) -> Iterator[str]:
@@ -48,4 +68,16 @@ def exported(columns: Collection[str]) -> frozenset[str]:
         # exports of earlier versions have no `job_id`: one that comes before the mark is the file's own
         if last is not None and (last != "job_id" or order.index(last) > order.index(MARK)):
             found.add(last)
-    return frozenset(found)
+    return frozenset(found | _requested(order))
+
+
+def _requested(order: list[str]) -> set[str]:
+    """Return the columns that an export had on request: they are after the file's own, and each group is complete."""
+    place = order.index(MARK)
+    before, after = set(order[:place]), set(order[place:])
+    found = {column for column in after if column.removeprefix("batchcrew_").startswith(FLAT_PREFIX)}
+    for group in (TOKEN_COLUMNS, TASK_COLUMNS, ATTEMPT_COLUMNS):
+        names = [free_name(column, before) for column in group]
+        if after.issuperset(names):
+            found.update(names)
+    return found

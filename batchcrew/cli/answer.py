@@ -41,9 +41,10 @@ MOST_IN_JSON = 1000
 @option("--task", "task_id", help="The id of the task, for crews that do not name it.")
 @option(
     "--csv",
+    "--xlsx",
     "sheet",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A filled-in sheet of `batchcrew inbox -f csv`, in place of JOB; rows without a decision stay open.",
+    help="A filled-in sheet of `batchcrew inbox`, in place of JOB; rows without a decision stay open.",
 )
 @stored_token_option
 @ledger_option
@@ -71,9 +72,9 @@ def command(
     another call, 5 if the crew cannot be reached or refuses the token.
     """
     if sheet is not None and (job is not None or approve or reject or feedback is not None or task_id is not None):
-        raise UsageError("--csv cannot be combined with JOB and its options: the sheet has the decisions")
+        raise UsageError("--csv and --xlsx cannot be combined with JOB and its options: the sheet has the decisions")
     if sheet is None and (job is None or approve == reject):
-        raise UsageError("missing decision (expected JOB with --approve or --reject, or --csv FILE)")
+        raise UsageError("missing decision (expected JOB with --approve or --reject, or --csv FILE, or --xlsx FILE)")
     source = Source(
         path=Path(),  # the one that the ledger has recorded
         environ=dict(os.environ),

@@ -40,7 +40,8 @@ from batchcrew.reports.commands import quoted
     metavar="NAME",
     help="Name of an input, for a crew that does not list its inputs; can be repeated.",
 )
-@option("--force", is_flag=True, help="Replace jobs.yaml and rows.csv if they exist.")
+@option("--xlsx", is_flag=True, envvar="BATCHCREW_INIT_XLSX", help="Write an Excel workbook, rows.xlsx, as rows file.")
+@option("--force", is_flag=True, help="Replace jobs.yaml and the rows file if they exist.")
 @json_option
 def command(
     *,
@@ -48,6 +49,7 @@ def command(
     folder: Path,
     token_file: Path | None,
     inputs: tuple[str, ...],
+    xlsx: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -66,6 +68,7 @@ def command(
         environ=dict(os.environ),
         inputs=inputs,
         force=force,
+        workbook=xlsx,
         program=current_program(),
     )
     written = call(init(request, clock=SystemClock(), warn=lambda text: say(f"warning: {one_line(text)}")))

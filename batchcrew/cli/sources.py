@@ -34,6 +34,7 @@ _SOURCE_OPTIONS = [
     ),
     option("--encoding", help="Encoding of CSV and TSV files. Default: UTF-8."),
     option("--delimiter", help="Delimiter of CSV files. Default: detected."),
+    option("--sheet", help="Sheet of Excel workbooks. Default: the first one that is not hidden."),
     option(
         "--date",
         type=click.DateTime(["%Y-%m-%d"]),
@@ -115,7 +116,7 @@ def _target(jobfile: Path | None, ledger: Path | None, options: dict[str, Any], 
     """
     batch: str | None = options.pop("named_batch")
     token_file, given_day = options.pop("token_file"), options.pop("date")
-    reading = {name: options.pop(name) for name in ("crew_url", "encoding", "delimiter", "allow_outside")}
+    reading = {name: options.pop(name) for name in ("crew_url", "encoding", "delimiter", "sheet", "allow_outside")}
     allowed = {name: options.pop(name, False) for name in ("take_over", "rerun_changed", "accept_changes")}
     path, day = jobfile, recorded_day(None, batch or "")
     if path is None:
@@ -140,7 +141,7 @@ def _target(jobfile: Path | None, ledger: Path | None, options: dict[str, Any], 
 
 
 def _given(ledger: Path | None, options: dict[str, Any]) -> Iterator[str]:
-    for name in ("crew_url", "token_file", "encoding", "delimiter"):
+    for name in ("crew_url", "token_file", "encoding", "delimiter", "sheet"):
         if options[name] is not None:
             yield f"--{name.replace('_', '-')} {quoted(str(options[name]))}"
     if options["allow_outside"]:

@@ -12,6 +12,7 @@ from batchcrew.jobfile.load import load_jobfile
 from batchcrew.jobfile.options import JobFileOptions
 from batchcrew.jobfile.problems import Problems
 from batchcrew.jobfile.rows.questions import Question
+from batchcrew.jobfile.rows.rows_file import WorkbookRows
 from batchcrew.jobfile.rows.unfinished import CHANGED
 from batchcrew.jobfile.schema import json_schema
 from batchcrew.jobfile.sending import EVERYTHING, Sending
@@ -25,6 +26,7 @@ __all__ = [
     "Question",
     "RowsDescription",
     "Sending",
+    "WorkbookRows",
     "json_schema",
     "load_jobfile",
 ]

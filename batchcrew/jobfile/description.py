@@ -1,4 +1,4 @@
-"""Describe how a rows file is read: rows, encoding, delimiter, columns."""
+"""Describe how a rows file is read: rows, encoding, delimiter, sheet, columns."""
 
 import codecs
 from dataclasses import dataclass
@@ -18,6 +18,8 @@ class RowsDescription:
     """`UTF-8`, or the encoding as the job file or the command line names it; None if the format is not text."""
     delimiter: str | None
     """The delimiter in use; None if the format has none, or the file cannot be read."""
+    sheet: str | None = None
+    """The sheet of a workbook; None until its jobs were read, and for other files."""
     columns: tuple[str, ...]
     """The header of a CSV or TSV file; else the keys of the first row (empty until its jobs were read)."""
 
@@ -30,6 +32,7 @@ def describe(file: RowsFile) -> RowsDescription:
         rows=file.found.rows,
         encoding=_encoding(file),
         delimiter=opening.delimiter if opening else None,
+        sheet=file.found.sheet or None,
         columns=opening.header if opening else file.found.columns,
     )
 

@@ -273,8 +273,26 @@ class Rows:
 
     def jobs(self, problems: Problems, sending: Sending) -> Iterator[Job]:
         name = self.file.name
-        rows = ((Location(name, line), row) for line, row in self.file.read(problems))
-        return self.recipe.jobs(rows, problems, id_columns=ID_COLUMNS, uniform=self.file.textual, sending=sending)
+        rows: Iterator[tuple[Location, Values]]
+        if self.file.format.has_sheets:
+            found = self.file.found
+            rows = ((Location(name, line, sheet=found.sheet), row) for line, row in self.file.read(problems))
+        else:
+            rows = ((Location(name, line), row) for line, row in self.file.read(problems))
+        uniform = self.file.textual
+        jobs = self.recipe.jobs(rows, problems, id_columns=ID_COLUMNS, uniform=uniform, sending=sending)
+        return self._with_quoting(jobs) if uniform else jobs
+
+    def _with_quoting(self, jobs: Iterator[Job]) -> Iterator[Job]:
+        """Yield the jobs with the quoting of their rows: the file has not been read any further yet."""
+        found = self.file.found
+        for job in jobs:
+            marks = found.quoting
+            if marks is not None:
+                if len(job.row) != len(marks):  # columns of an export are not stored
+                    marks = "".join(mark for name, mark in zip(found.columns, marks, strict=True) if name in job.row)
+                job.quoting = marks
+            yield job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from batchcrew.jobfile.ids import WrongName
 from batchcrew.jobfile.nodes import ListNode, MapNode, Node, ScalarNode, written_text
 from batchcrew.jobfile.options import JobFileOptions
 from batchcrew.jobfile.problems import Problems, nearest, shown
-from batchcrew.jobfile.rows.formats import ENCODED_SUFFIXES, ROWS_SUFFIXES, SEPARATED_SUFFIXES
+from batchcrew.jobfile.rows.formats import ENCODED_SUFFIXES, ROWS_SUFFIXES, SEPARATED_SUFFIXES, SHEET_SUFFIXES
 from batchcrew.jobfile.rows.rows_file import RowsFile, parse_delimiter
 from batchcrew.jobfile.rows.text_encoding import encoding_error
 from batchcrew.jobfile.schema import GridEntry, InlineEntry, RowsEntry, entry_kind
@@ -23,6 +23,7 @@ from batchcrew.jobfile.validation_errors import found, validated
 from batchcrew.model.job import Location
 
 OTHERS = ("rows", "grid")
+OTHER_WORKBOOKS = frozenset({".xls", ".xlsb", ".ods", ".numbers"})
 MAX_GRID = 1_000_000
 """Combinations of one grid."""
 
@@ -124,7 +125,13 @@ class EntryReader:
         path = self._path(entry.rows, node.items["rows"].where)
         if path is None or recipe is None:
             return None
-        file = RowsFile(path=path, name=str(path), encoding=encoding, delimiter=delimiter)
+        file = RowsFile(
+            path=path,
+            name=str(path),
+            encoding=encoding,
+            delimiter=delimiter,
+            sheet=entry.sheet if entry.sheet is not None else self.options.sheet,
+        )
         if entry.send is not None and entry.inputs is not None:
             self.problems.at(
                 node.keys["send"],
@@ -246,6 +253,7 @@ class EntryReader:
         for key, given, suffixes in (
             ("encoding", entry.encoding, ENCODED_SUFFIXES),
             ("delimiter", entry.delimiter, SEPARATED_SUFFIXES),
+            ("sheet", entry.sheet, SHEET_SUFFIXES),
         ):
             if given is not None and suffix in ROWS_SUFFIXES and suffix not in suffixes:
                 self.problems.at(node.keys[key], f"`{key}` does not apply to a {suffix} file; remove it")
@@ -260,8 +268,8 @@ class EntryReader:
         try:
             if path.suffix.lower() not in ROWS_SUFFIXES:
                 mistake = f"invalid file: {shown(rows)} (expected one that ends in {' '.join(ROWS_SUFFIXES)})"
-                if path.suffix.lower() in {".xlsx", ".xls", ".ods"}:
-                    mistake = f"{shown(rows)} is a workbook; save it as CSV UTF-8 and name that file"
+                if path.suffix.lower() in OTHER_WORKBOOKS:
+                    mistake = f"{shown(rows)} is a workbook; save it as .xlsx, or as CSV UTF-8, and name that file"
             elif not self.options.allow_outside and not path.resolve().is_relative_to(folder.resolve()):
                 mistake = f"the file {shown(rows)} is outside the job file's folder; use --allow-outside to allow it"
             elif path.is_dir():

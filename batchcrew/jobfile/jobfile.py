@@ -18,6 +18,7 @@ from batchcrew.jobfile.rows.rows_file import RowsFile
 from batchcrew.jobfile.rows.unfinished import Stamp, stamp
 from batchcrew.jobfile.sending import Sending
 from batchcrew.model.job import Job
+from batchcrew.model.sheets import RowsLayout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,11 @@ class JobFile:
         entries = self.content.entries
         return frozenset(entry.undecided_crew for entry in entries if entry.undecided_crew is not None)
 
+    @property
+    def has_rows_files(self) -> bool:
+        """Whether jobs come from rows files."""
+        return bool(self._rows_paths())
+
     def jobs(self, problems: Problems, sending: Sending | None = None) -> Iterator[Job]:
         """Yield every job in the file's order. Rows are read one at a time, so memory does not grow with the file.
 
@@ -95,10 +101,23 @@ class JobFile:
         """Return sentences like those of `warnings` about the rows that `jobs` has read."""
         return tuple(note for file in self._rows_files() for note in file.found.notes)
 
+    def read_layouts(self) -> tuple[RowsLayout, ...]:
+        """Return the same as `layouts` without `jobs`: reads the beginning of each rows file."""
+        for file in self._rows_files():
+            next(file.read(Problems()), None)
+        return self.layouts()
+
+    def layouts(self) -> tuple[RowsLayout, ...]:
+        """Return how each rows file that `jobs` has read was written, in the job file's order."""
+        return tuple(
+            RowsLayout(file=file.name, format=file.path.suffix.lower().removeprefix("."), layout=file.found.layout)
+            for file in self._rows_files()
+        )
+
     def _rows_files(self) -> list[RowsFile]:
         """Return each rows file once, also if several entries read it in the same way."""
         files = [entry.file for entry in self.content.entries if isinstance(entry, Rows)]
-        return list({(file.path, file.encoding, file.delimiter): file for file in files}.values())
+        return list({(file.path, file.encoding, file.delimiter, file.sheet): file for file in files}.values())
 
     def _rows_paths(self) -> dict[Path, None]:
         return dict.fromkeys(entry.rows_file for entry in self.content.entries if entry.rows_file)

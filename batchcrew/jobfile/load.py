@@ -14,7 +14,7 @@ from batchcrew.config.webhooks import WebhookSettings
 from batchcrew.jobfile.accept import read_rules
 from batchcrew.jobfile.crews import crew_of_options, override, read_crews
 from batchcrew.jobfile.entries import Recipe, Rows
-from batchcrew.jobfile.entry_parser import EntryReader, check_meta
+from batchcrew.jobfile.entry_parser import OTHER_WORKBOOKS, EntryReader, check_meta
 from batchcrew.jobfile.findings import Findings
 from batchcrew.jobfile.hashing import FORMAT_VERSION, canonical
 from batchcrew.jobfile.ids import WrongName, batch_name
@@ -78,8 +78,8 @@ def _check_path(path: Path, problems: Problems) -> None:
             problems.at(where, "is not a regular file")
         elif suffix in DOCUMENT_SUFFIXES + BARE_SUFFIXES:
             return
-        elif suffix in {".xlsx", ".xls", ".ods"}:
-            problems.at(where, "is a workbook; save it as CSV UTF-8 and run that file")
+        elif suffix in OTHER_WORKBOOKS:
+            problems.at(where, "is a workbook; save it as .xlsx, or as CSV UTF-8, and run that file")
         else:
             endings = " ".join(DOCUMENT_SUFFIXES + BARE_SUFFIXES)
             problems.at(where, f"must end in one of {endings}")
@@ -111,6 +111,7 @@ class _Reader:
             name=str(self._path),
             encoding=self._options.encoding,
             delimiter=self._options.delimiter,
+            sheet=self._options.sheet,
         )
         entry = Rows(file=file, recipe=Recipe(crew=DEFAULT_CREW, today=self._today.isoformat()))
         shape = self._shape(kind=f"rows {self._path.suffix.lower()}")
@@ -183,9 +184,10 @@ class _Reader:
 
     def _shape(self, **parts: Any) -> bytes:
         options = self._options
-        return canonical(
-            {"format": FORMAT_VERSION, "encoding": options.encoding, "delimiter": options.delimiter} | parts
-        )
+        given = {"format": FORMAT_VERSION, "encoding": options.encoding, "delimiter": options.delimiter}
+        if options.sheet is not None:  # without it, digests are those of earlier versions
+            given["sheet"] = options.sheet
+        return canonical(given | parts)
 
     def _root(self) -> MapNode | None:
         """Read the document, with options and variables in their places."""

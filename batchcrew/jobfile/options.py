@@ -19,5 +19,7 @@ class JobFileOptions:
     """Encoding of CSV, TSV and JSONL files whose entry names none; None: UTF-8, with or without a byte order mark."""
     delimiter: str | None = None
     """Delimiter of CSV files whose entry names none; None: detected in each file."""
+    sheet: str | None = None
+    """Sheet of workbooks whose entry names none; None: the first one that is not hidden."""
     allow_outside: bool = False
     """Accept rows files outside the job file's folder."""

@@ -66,7 +66,8 @@ class Problems:
 
     def at(self, where: Location, message: str, *, kind: str | None = None) -> None:
         """Add a problem at a place; `kind` is that of `add`."""
-        self.add(Problem(file=where.file, line=where.line, column=where.column, message=message), kind=kind)
+        place = Problem(file=where.file, line=where.line, column=where.column, message=message, sheet=where.sheet)
+        self.add(place, kind=kind)
 
     @property
     def full(self) -> bool:

@@ -74,6 +74,8 @@ class RowsEntry(Settings):
     )
     delimiter: str | None = None
     """Delimiter of the columns of a .csv file: one character, or `tab`. Default: detected."""
+    sheet: str | None = None
+    """Name of the sheet of an .xlsx or .xlsm file. Default: the first one that is not hidden."""
     duplicates: Duplicates = "error"
     """Rows without an id whose crew and inputs are identical: an error, skip the later ones, or number them."""
 

@@ -37,15 +37,15 @@ FROM temp.changed AS c JOIN temp.staged AS s ON s.position = c.position WHERE j.
 """
 _REFRESH = """
 UPDATE jobs AS j SET position = s.position, present = 1, row = s.row, source = s.file || ':' || s.line,
-    crew = s.crew, meta = s.meta
+    crew = s.crew, meta = s.meta, row_quoting = s.quoting
 FROM temp.staged AS s
 WHERE j.batch_id = ? AND j.job_id = s.job_id AND (
     j.position <> s.position OR j.present = 0 OR j.row <> s.row OR j.source <> s.file || ':' || s.line
-    OR j.crew <> s.crew OR j.meta <> s.meta)
+    OR j.crew <> s.crew OR j.meta <> s.meta OR j.row_quoting IS NOT s.quoting)
 """
 _INSERT = """
-INSERT INTO jobs (batch_id, job_id, crew, position, inputs, meta, row, source, updated_at)
-SELECT :batch_id, s.job_id, s.crew, s.position, s.inputs, s.meta, s.row, s.file || ':' || s.line, :now
+INSERT INTO jobs (batch_id, job_id, crew, position, inputs, meta, row, source, updated_at, row_quoting)
+SELECT :batch_id, s.job_id, s.crew, s.position, s.inputs, s.meta, s.row, s.file || ':' || s.line, :now, s.quoting
 FROM temp.staged AS s
 WHERE NOT EXISTS (SELECT 1 FROM jobs AS j WHERE j.batch_id = :batch_id AND j.job_id = s.job_id)
 ORDER BY s.position

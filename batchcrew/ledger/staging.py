@@ -24,10 +24,11 @@ _CREATE = """
 CREATE TEMP TABLE staged (
     position INTEGER PRIMARY KEY, job_id TEXT NOT NULL, crew TEXT NOT NULL, inputs TEXT NOT NULL, meta TEXT NOT NULL,
     row TEXT NOT NULL, file TEXT NOT NULL, line INTEGER NOT NULL,
-    duplicates TEXT -- NULL: the file gives the job an id
+    duplicates TEXT, -- NULL: the file gives the job an id
+    quoting TEXT -- NULL: as the layout of the rows file says
 )
 """
-_INSERT = "INSERT INTO temp.staged VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO temp.staged VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SKIP = """
 DELETE FROM temp.staged AS s WHERE s.duplicates = 'skip'
 AND EXISTS (SELECT 1 FROM temp.staged AS f WHERE f.job_id = s.job_id AND f.position < s.position)
@@ -131,6 +132,7 @@ def _rows(jobs: Iterable[Job], columns: Columns) -> Iterator[tuple[Any, ...]]:
             job.where.file,
             job.where.line,
             job.duplicates,
+            job.quoting,
         )
 
 

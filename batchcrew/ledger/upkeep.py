@@ -31,6 +31,7 @@ _DELETIONS = (
     "DELETE FROM runs WHERE batch_id = ?",
     "DELETE FROM controls_in_force WHERE batch_id = ?",
     "DELETE FROM controls WHERE batch_id = ?",
+    "DELETE FROM rows_files WHERE batch_id = ?",
     "DELETE FROM batches WHERE id = ?",
 )
 

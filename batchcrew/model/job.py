@@ -33,6 +33,8 @@ class Location:
     file: str
     line: int = 0
     column: int = 0
+    sheet: str = ""
+    """The sheet of a workbook."""
 
 
 Duplicates = Literal["error", "skip", "number"]
@@ -54,3 +56,6 @@ class Job:
     where: Location
     duplicates: Duplicates | None = None
     """What to do if an earlier job is identical; None: the file gives the job an id."""
+    quoting: str | None = None
+    """Which cells of the row are quoted in the file, `1` or `0` for each; None: as the file's layout says. In a
+    workbook: the kind of each cell; None: all are text."""

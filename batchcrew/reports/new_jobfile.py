@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batchcrew.base.text import clean_text
+from batchcrew.base.xlsx.writing import SheetColumn, WorkbookWriter, text_cell
 from batchcrew.model.crew_answers import CrewInput
 
-ROWS_NAME = "rows.csv"
+ROWS_NAME, ROWS_WORKBOOK = "rows.csv", "rows.xlsx"
 _NUMBERS = frozenset({"int", "integer", "number", "float"})
 _LONGEST_NAME = 60
 
@@ -26,6 +27,7 @@ class NewJobFile:
         start: the command that serves the crew; empty for a crew that is deployed.
         inputs: the columns of the rows file.
         listed: the crew itself lists its inputs.
+        rows: the name of the rows file.
     """
 
     batch: str
@@ -34,6 +36,7 @@ class NewJobFile:
     start: str
     inputs: tuple[CrewInput, ...]
     listed: bool
+    rows: str = ROWS_NAME
 
 
 def batch_name_from(text: str) -> str:
@@ -45,7 +48,7 @@ def batch_name_from(text: str) -> str:
 def jobfile_text(new: NewJobFile) -> str:
     """Return the job file, with its comments."""
     lines = [
-        "# Written by `batchcrew init`. Replace the example row of rows.csv, then:",
+        f"# Written by `batchcrew init`. Replace the example row of {new.rows}, then:",
         "#   batchcrew check jobs.yaml    prints the plan; nothing is paid for",
         "#   batchcrew run jobs.yaml      starts the batch, or resumes it",
     ]
@@ -61,7 +64,7 @@ def jobfile_text(new: NewJobFile) -> str:
         "  concurrency: 5           # executions in progress at the same time",
         "  timeout: 30m             # one execution",
         "jobs:",
-        f"  - rows: {ROWS_NAME}         # each row is a job; an `id` column, if you add one, names it",
+        f"  - rows: {new.rows:<17}# each row is a job; an `id` column, if you add one, names it",
     ]
     if new.listed:
         lines.append("    # The crew is sent the columns that it lists as its inputs:")
@@ -76,9 +79,23 @@ def rows_text(inputs: Sequence[CrewInput]) -> str:
     """Return a CSV file with a column for each input and one example row; without inputs, its column is `id`."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([entry.name for entry in inputs] or ["id"])
-    writer.writerow([_example(entry) for entry in inputs] or ["example-1"])
+    writer.writerows(_template(inputs))
     return file.getvalue()
+
+
+def rows_workbook(inputs: Sequence[CrewInput]) -> bytes:
+    """Return a workbook like the file of `rows_text`; its cells are text, so that leading zeros are kept."""
+    parts: list[bytes] = []
+    book = WorkbookWriter(parts.append)
+    header, example = _template(inputs)
+    book.begin_sheet("Rows", [SheetColumn(name, max(12, min(len(name) + 8, 40))) for name in header])
+    book.row([text_cell(text) for text in example])
+    book.close()
+    return b"".join(parts)
+
+
+def _template(inputs: Sequence[CrewInput]) -> tuple[list[str], list[str]]:
+    return [entry.name for entry in inputs] or ["id"], [_example(entry) for entry in inputs] or ["example-1"]
 
 
 def literal_text(text: str) -> str:

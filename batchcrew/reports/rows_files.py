@@ -33,7 +33,7 @@ def render_questions(questions: Sequence[Question]) -> Iterator[str]:
 
 
 def rows_files_json(files: Sequence[RowsDescription]) -> list[dict[str, Any]]:
-    """Return `[{"name", "rows", "encoding", "delimiter", "columns"}]`; formats without a delimiter have null."""
+    """Return `[{"name", "rows", "encoding", "delimiter", "sheet", "columns"}]`; null is what a format does not have."""
     return [asdict(file) for file in files]
 
 
@@ -51,6 +51,8 @@ def _described(file: RowsDescription, width: int) -> str:
         facts.append(clean_text(file.encoding, limit=_NAME_COLUMNS))
     if file.delimiter is not None:
         facts.append("delimiter " + ("tab" if file.delimiter == "\t" else repr(file.delimiter)))
+    if file.sheet is not None:
+        facts.append(f"sheet {clean_text(file.sheet, limit=_NAME_COLUMNS)!r}")
     text = f"{clean_text(file.name)}: {', '.join(facts)}"
     if not file.columns:
         return text

@@ -16,6 +16,7 @@ from batchcrew.base.errors import BatchcrewError, UsageError
 from batchcrew.model.job import JobState
 from batchcrew.model.views import ResultRow
 from batchcrew.reports.export.rows import export
+from batchcrew.reports.export.table import build_table
 
 
 def result(row: dict[str, Any], output: str | None = None) -> ResultRow:
@@ -32,7 +33,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 async def write(path: Path, rows: Iterable[ResultRow] = (), columns: Iterable[str] = ("a",)) -> int:
-    return await export(stream(rows), list(columns), format="csv", path=path, stdout=io.BytesIO())
+    return await export(stream(rows), build_table(list(columns)), format="csv", path=path, stdout=io.BytesIO())
 
 
 async def test_many_chunks_are_written_without_blocking_the_event_loop(tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ async def test_a_file_is_replaced_atomically_and_is_private(tmp_path: Path) -> N
             seen.append(await asyncio.to_thread(path.read_text))
             yield result({"a": str(number)})
 
-    assert await export(rows(), ["a"], format="csv", path=path, stdout=io.BytesIO()) == 3000
+    assert await export(rows(), build_table(["a"]), format="csv", path=path, stdout=io.BytesIO()) == 3000
     assert set(seen) == {"old"}
     assert len(path.read_text().splitlines()) == 3001
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -68,7 +69,7 @@ async def test_an_error_in_the_middle_leaves_the_old_file(tmp_path: Path) -> Non
         raise RuntimeError("the ledger broke")
 
     with pytest.raises(RuntimeError, match="the ledger broke"):
-        await export(rows(), ["a"], format="csv", path=path, stdout=io.BytesIO())
+        await export(rows(), build_table(["a"]), format="csv", path=path, stdout=io.BytesIO())
     assert path.read_text() == "old"
     assert names_in(tmp_path) == ["out.csv"]
 
@@ -84,7 +85,7 @@ async def test_a_cancelled_export_leaves_the_old_file(tmp_path: Path) -> None:
         begun.set()
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(export(rows(), ["a"], format="csv", path=path, stdout=io.BytesIO()))
+    task = asyncio.create_task(export(rows(), build_table(["a"]), format="csv", path=path, stdout=io.BytesIO()))
     await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -156,14 +157,14 @@ async def test_a_full_disk_is_reported_plainly() -> None:
 async def test_standard_output_is_utf8_whatever_the_locale_says() -> None:
     below = io.BytesIO()
     out = io.TextIOWrapper(below, encoding="ascii", newline="\r\n")
-    await export(stream([result({"a": "東京"})]), ["a"], format="csv", path=None, stdout=out)
+    await export(stream([result({"a": "東京"})]), build_table(["a"]), format="csv", path=None, stdout=out)
     assert below.getvalue().decode().splitlines()[1].startswith("東京,succeeded")
     assert b"\r" not in below.getvalue()
 
 
 async def test_text_streams_are_written_to_as_text() -> None:
     out = io.StringIO()
-    await export(stream([result({"a": "東京"})]), ["a"], format="jsonl", path=None, stdout=out)
+    await export(stream([result({"a": "東京"})]), build_table(["a"]), format="jsonl", path=None, stdout=out)
     assert json.loads(out.getvalue())["a"] == "東京"
 
 
@@ -173,7 +174,9 @@ async def test_a_terminal_is_shown_escapes_and_not_sent_them() -> None:
             return True
 
     out = Terminal()
-    await export(stream([result({"a": "\x1b[2J"}, output="\x9b")]), ["a"], format="csv", path=None, stdout=out)
+    await export(
+        stream([result({"a": "\x1b[2J"}, output="\x9b")]), build_table(["a"]), format="csv", path=None, stdout=out
+    )
     assert "\\x1b[2J" in out.getvalue()
     assert not {"\x1b", "\x9b"} & set(out.getvalue())
 
@@ -184,4 +187,4 @@ async def test_a_broken_pipe_is_raised_to_the_caller() -> None:
             raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        await export(stream([]), ["a"], format="csv", path=None, stdout=Broken())
+        await export(stream([]), build_table(["a"]), format="csv", path=None, stdout=Broken())

@@ -5,9 +5,12 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import openpyxl
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,10 +21,11 @@ from batchcrew.base.export_columns import exported as export_columns
 from batchcrew.model.job import JobState
 from batchcrew.model.views import ResultRow
 from batchcrew.reports.export.csv_format import csv_cell, json_text
-from batchcrew.reports.export.export_format import ExportFormat, Table, export_names
+from batchcrew.reports.export.export_format import ExportFormat
 from batchcrew.reports.export.formats import EXPORT_FORMATS
 from batchcrew.reports.export.output import Target
 from batchcrew.reports.export.rows import export
+from batchcrew.reports.export.table import Table, build_table, export_names
 
 
 def result(row: dict[str, Any], **values: Any) -> ResultRow:
@@ -46,12 +50,32 @@ async def stream(rows: Iterable[ResultRow]) -> AsyncIterator[ResultRow]:
 async def exported(rows: Iterable[ResultRow], columns: Iterable[str], format: str) -> str:  # noqa: A002 - its name
     out = io.BytesIO()
     rows = list(rows)
-    assert await export(stream(rows), list(columns), format=format, path=None, stdout=out) == len(rows)
+    assert await export(stream(rows), build_table(list(columns)), format=format, path=None, stdout=out) == len(rows)
     return out.getvalue().decode()
 
 
 def read_csv(text: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text, newline=""), strict=True))
+
+
+def read_row(format: str, data: bytes) -> dict[str, Any]:  # noqa: A002 - its name
+    """Return the only row of an export, by the headers."""
+    match format:
+        case "csv":
+            header, row = read_csv(data.decode())
+        case "tsv":
+            header, row = csv.reader(io.StringIO(data.decode(), newline=""), delimiter="\t", strict=True)
+        case "md":
+            header, _, row = ([cell.strip().replace("\\", "") for cell in line[1:-1].split("|")]
+                              for line in data.decode().splitlines())  # fmt: skip
+        case "xlsx":
+            header, row = openpyxl.load_workbook(io.BytesIO(data)).active.iter_rows(values_only=True)
+        case "parquet":
+            (values,) = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
+            return dict(values)
+        case _:
+            return dict(json.loads(data.strip(b"[]\n")))
+    return dict(zip(header, row, strict=True))
 
 
 # shapes --------------------------------------------------------------------------------------------------------------
@@ -76,8 +100,8 @@ class BinaryWriter:
 async def test_a_binary_format_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(EXPORT_FORMATS, "bin", ExportFormat(name="bin", writer=BinaryWriter, binary=True))
     rows, out, path = [result({"a": "1"}), result({"a": "2"})], io.BytesIO(), tmp_path / "out.bin"
-    assert await export(stream(rows), ["a"], format="bin", path=path, stdout=out) == 2
-    assert await export(stream(rows), ["a"], format="bin", path=None, stdout=out) == 2
+    assert await export(stream(rows), build_table(["a"]), format="bin", path=path, stdout=out) == 2
+    assert await export(stream(rows), build_table(["a"]), format="bin", path=None, stdout=out) == 2
     assert path.read_bytes() == out.getvalue() == b"\xff\x00\xff\x00"
 
 
@@ -90,7 +114,7 @@ async def test_a_binary_format_is_not_written_to_a_terminal(monkeypatch: pytest.
 
     terminal = Terminal()
     with pytest.raises(UsageError, match="--output"):
-        await export(stream([result({"a": "1"})]), ["a"], format="bin", path=None, stdout=terminal)
+        await export(stream([result({"a": "1"})]), build_table(["a"]), format="bin", path=None, stdout=terminal)
     assert terminal.getvalue() == b""
 
 
@@ -197,8 +221,10 @@ async def test_every_format_has_the_job_id_next_to_a_column_of_that_name(
     own: bool,
 ) -> None:
     row = {"city": "Ulm", **({"job_id": "mine"} if own else {})}
-    text = await exported([result(row, job_id="theirs")], list(row), format)
-    values = dict(zip(*read_csv(text), strict=True)) if format == "csv" else json.loads(text.strip("[]\n"))
+    out = io.BytesIO()
+    table = build_table(list(row))
+    await export(stream([result(row, job_id="theirs")]), table, format=format, path=None, stdout=out)
+    values = read_row(format, out.getvalue())
     assert values["batchcrew_job_id" if own else "job_id"] == "theirs"
     assert values["job_id"] == ("mine" if own else "theirs")
     assert export_columns(list(values)) == set(values) - set(row)
@@ -220,11 +246,12 @@ def test_the_job_id_of_a_file_in_an_export_of_an_earlier_version_is_the_files_ow
      "\uff1d1", "\uff0bA1", "\uff0dA1", "\uff20x", "\tx", "\rx", "=", "+A1", "-item", "+1e", "- 1 item",
      '=HYPERLINK("http://x")', "@handle", "-5 USD"],
 )  # fmt: skip
-async def test_cells_that_a_spreadsheet_would_run_are_made_harmless(cell: str) -> None:
-    text = await exported([result({"a=": cell}, output=cell, reason=cell, kickoff_id=cell)], ["a="], "csv")
+async def test_cells_of_a_crew_that_a_spreadsheet_would_run_are_made_harmless(cell: str) -> None:
+    text = await exported([result({"=a": cell}, output=cell, reason=cell, kickoff_id=cell)], ["=a"], "csv")
     values = dict(zip(*read_csv(text), strict=True))
-    for column in ("a=", "output", "error", "kickoff_id"):
+    for column in ("output", "error", "kickoff_id"):
         assert values[column] == "'" + cell.replace("\x00", "")
+    assert values["=a"] == cell.replace("\x00", "")  # the file's own columns are as they were
     own = json.loads(await exported([result({"a": cell})], ["a"], "jsonl"))["a"]
     assert own == cell
 
@@ -241,8 +268,11 @@ async def test_numbers_and_telephone_numbers_stay_untouched(cell: str) -> None:
     assert values["output"] == cell
 
 
-async def test_a_column_name_can_be_a_formula_too() -> None:
-    assert read_csv(await exported([], ["=cmd()"], "csv"))[0][0] == "'=cmd()"
+async def test_formulas_of_a_crew_are_kept_on_request() -> None:
+    table = replace(build_table(["a"]), formulas="keep")
+    out = io.BytesIO()
+    await export(stream([result({"a": "1"}, output="=1+1")]), table, format="csv", path=None, stdout=out)
+    assert read_csv(out.getvalue().decode())[1][3] == "=1+1"
 
 
 async def test_nul_characters_and_lone_surrogates() -> None:
@@ -268,7 +298,7 @@ async def test_large_outputs_survive(format: str, tmp_path: Path) -> None:  # no
     output = 'é,"\n\x00' * 1_000_000
     path = tmp_path / "out"
     rows = [result({"n": str(n)}, output=output) for n in range(3)]
-    assert await export(stream(rows), ["n"], format=format, path=path, stdout=io.BytesIO()) == 3
+    assert await export(stream(rows), build_table(["n"]), format=format, path=path, stdout=io.BytesIO()) == 3
     text = path.read_bytes().decode()
     if format == "csv":
         csv.field_size_limit(10_000_000)

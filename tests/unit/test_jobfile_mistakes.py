@@ -270,8 +270,12 @@ ENTRIES: dict[str, tuple[str, Expected]] = {
         "x.yaml:3:9: the file '../ok.csv' is outside the job file's folder; use --allow-outside to allow it",
     ),
     "workbook": (
-        "- rows: ok.xlsx",
-        "x.yaml:3:9: 'ok.xlsx' is a workbook; save it as CSV UTF-8 and name that file",
+        "- rows: ok.ods",
+        "x.yaml:3:9: 'ok.ods' is a workbook; save it as .xlsx, or as CSV UTF-8, and name that file",
+    ),
+    "sheet without use": (
+        "- {rows: ok.csv, sheet: a}",
+        "x.yaml:3:18: `sheet` does not apply to a .csv file; remove it",
     ),
     "ending": (
         "- rows: ok.txt",
@@ -380,13 +384,13 @@ def test_at_most_twenty_errors_are_shown(tmp_path: Path) -> None:
         ("nowhere.yaml", "nowhere.yaml: not found"),
         ("folder.yaml", "folder.yaml: is a folder; name the job file in it"),
         ("notes.txt", ("notes.txt", f".yaml .yml .json {' '.join(BARE_SUFFIXES)}")),
-        ("leads.xlsx", ("leads.xlsx", "workbook", "CSV UTF-8")),
+        ("leads.xls", ("leads.xls", "workbook", ".xlsx")),
     ],
 )
 def test_paths(tmp_path: Path, name: str, message: Expected) -> None:
     (tmp_path / "folder.yaml").mkdir()
     (tmp_path / "notes.txt").touch()
-    (tmp_path / "leads.xlsx").touch()
+    (tmp_path / "leads.xls").touch()
     with pytest.raises(JobFileError) as caught:
         load_jobfile(tmp_path / name, environ={}, today=date(2026, 1, 31))
     assert fits(str(caught.value).replace(f"{tmp_path}/", ""), message)

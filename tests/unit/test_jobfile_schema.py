@@ -49,7 +49,7 @@ def test_samples_keep_to_the_schema_and_say_where_it_is(name: str) -> None:
     assert text.startswith("# yaml-language-server: $schema=batchcrew.schema.json\n")
 
 
-@pytest.mark.parametrize(("name", "count"), [("demo.yaml", 24), ("reference.yaml", 1 + 22 + 1 + 5)])
+@pytest.mark.parametrize(("name", "count"), [("demo.yaml", 24), ("reference.yaml", 1 + 22 + 1 + 3 + 5)])
 def test_samples_load(name: str, count: int) -> None:
     jobfile, problems = load(name), Problems()
     jobs = list(jobfile.jobs(problems))

@@ -31,6 +31,7 @@ SCANNED = (
     "tests/real/*.txt",
     "batchcrew/app/*.py",
     "batchcrew/base/*.py",
+    "batchcrew/base/xlsx/*.py",
     "batchcrew/cli/*.py",
     "batchcrew/config/*.py",
     "batchcrew/crew/*.py",

@@ -187,7 +187,7 @@ def test_render_questions() -> None:
 
 def test_json() -> None:
     assert rows_files_json([described("a")]) == [
-        {"name": "leads.csv", "rows": 1_200, "encoding": "UTF-8", "delimiter": ";", "columns": ("a",)}
+        {"name": "leads.csv", "rows": 1_200, "encoding": "UTF-8", "delimiter": ";", "sheet": None, "columns": ("a",)}
     ]
     question = Question(where=Location("r.csv", 3), message="is it right?")
     assert questions_json([question]) == [{"file": "r.csv", "line": 3, "message": "is it right?"}]

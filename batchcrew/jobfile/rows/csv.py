@@ -2,15 +2,16 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from io import StringIO
 from itertools import islice
 from typing import Any, TextIO
 
-from batchcrew.jobfile.problems import Problems, shown
-from batchcrew.jobfile.rows.row_format import Row, RowFormat, RowsSource
+from batchcrew.jobfile.problems import Problems, listed, shown
+from batchcrew.jobfile.rows.row_format import Row, RowFormat, RowsRead, RowsSource
+from batchcrew.jobfile.rows.sheet_style import Quoting, RawLines, encoding_of, style_of, unique_names
 from batchcrew.jobfile.rows.text_encoding import add_undecodable, codec_of
 from batchcrew.jobfile.rows.unfinished import CUT, ends_with_line_end
 from batchcrew.model.job import Location
@@ -68,7 +69,7 @@ class Opening:
     def header(self) -> tuple[str, ...]:
         """The column names; empty if there is no header, or it is longer than the sample."""
         for _, record in self.records(1):
-            return tuple(cell.strip() for cell in record)
+            return tuple(unique_names(record))
         return ()
 
 
@@ -113,10 +114,15 @@ def _read(source: RowsSource, problems: Problems, *, default: str | None) -> Ite
                 problems.at(Location(name, 1), f"no line ends in the first {_SAMPLE:,} characters; is this a CSV file?")
                 return
             stream.seek(0)
-            if opening.skipped:
-                stream.readline()
-            complete = ends_with_line_end(path)
-            yield from _records(stream, name, problems, opening.delimiter, opening.skipped, complete=complete)
+            sep_line = stream.readline().rstrip("\r\n") if opening.skipped else None
+            sheet = _Sheet(
+                source=source,
+                opening=opening,
+                sep_line=sep_line,
+                codec=codec,
+                complete=ends_with_line_end(path),
+            )
+            yield from _records(stream, sheet, problems)
     except UnicodeError:
         add_undecodable(path, name, codec, problems)
 
@@ -155,18 +161,37 @@ def widths_at(sample: str, delimiter: str, *, complete: bool) -> list[int]:
     return widths
 
 
-def _records(
-    stream: TextIO, name: str, problems: Problems, delimiter: str, line: int, *, complete: bool
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the rows below the header.
+@dataclass(slots=True, kw_only=True)
+class _Sheet:
+    """A file that is being read."""
 
-    Args:
-        line: number of lines before the header.
-        complete: whether the file ends with a line end.
-    """
+    source: RowsSource
+    opening: Opening
+    sep_line: str | None
+    codec: str
+    complete: bool
+    """Whether the file ends with a line end."""
+
+    def quoting(self) -> Quoting:
+        opening = self.opening
+        return Quoting(opening.sample, opening.delimiter, complete=opening.complete)
+
+    def record_layout(self, quoting: Quoting, header: Sequence[str], names: Sequence[str], raw: str) -> None:
+        """Record how the file is written, once its header was read."""
+        with self.source.path.open("rb") as stream:
+            encoding = encoding_of(self.codec, stream.read(4))
+        style = style_of(quoting, self.opening.delimiter, encoding, (header, names, raw))
+        style = replace(style, sep_line=self.sep_line, final_line_end=self.complete)
+        self.source.found.layout = style.as_json()
+
+
+def _records(stream: TextIO, sheet: _Sheet, problems: Problems) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the rows below the header."""
+    name, found, delimiter = sheet.source.name, sheet.source.found, sheet.opening.delimiter
+    lines, quoting = RawLines(stream), sheet.quoting()
     # strict: a quote that is not closed, or text after a closing quote, is an error
-    reader = csv.reader(stream, delimiter=delimiter, strict=True)
-    before = line
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    before = line = sheet.opening.skipped
     header: list[str] = []
     columns = header_line = 0
     empty = True
@@ -175,16 +200,19 @@ def _records(
         try:
             for record in reader:
                 start, line = line + 1, before + reader.line_num
-                if len(record) == columns and any(record) and "\0" not in "".join(record):
+                raw = lines.take()
+                if len(record) == columns and any(record) and "\0" not in raw:
                     empty = False
+                    found.quoting = quoting.marks(raw, record)
                     yield start, dict(zip(header, record, strict=True))
                 elif not any(cell.strip() for cell in record):
                     continue
                 elif not header:
-                    header = _header(record, name, start, problems)
+                    header = _header(record, Location(name, start), problems, found)
                     columns, header_line = len(header), start
                     if not header:
                         return
+                    sheet.record_layout(quoting, record, header, raw)
                 else:
                     empty = False
                     where = Location(name, start)
@@ -194,13 +222,14 @@ def _records(
             break
         except csv.Error as exc:
             # the reader drops this record and continues with the next line
+            lines.take()
             empty = False
             start, line = line + 1, before + reader.line_num
             problems.at(Location(name, start), _broken(exc, start, line))
             cut = (start, line) if "unexpected end of data" in str(exc) else None
             if problems.full or not header or "field larger" in str(exc):
                 return  # the text after a cell without an end is not a record
-    if cut is not None and cut[1] == line and not complete:
+    if cut is not None and cut[1] == line and not sheet.complete:
         problems.at(Location(name, cut[0]), CUT)
     if empty:
         _add_empty(name, header_line, problems)
@@ -213,24 +242,32 @@ def _add_empty(name: str, header_line: int, problems: Problems) -> None:
         problems.at(Location(name), "the file is empty; its first line must name the columns")
 
 
-def _header(record: list[str], name: str, line: int, problems: Problems) -> list[str]:
+def _header(record: list[str], where: Location, problems: Problems, found: RowsRead) -> list[str]:
     """Return the column names without blanks around them; empty after a problem."""
     header = [cell.strip() for cell in record]
     known = len(problems)
-    where = Location(name, line)
     if len(header) > 2 and header[0] and not any(header[1:]):
         problems.at(where, _title(header[0], f"the other {len(header) - 1} cells of the line are empty"))
         return []
-    for number, column in enumerate(header, start=1):
-        if not column:
-            problems.at(where, f"column {number} of {len(header)} has no name in the header")
-        elif "\0" in column:
-            problems.at(where, "the header contains a NUL byte; is this a text file?")
+    if any("\0" in column for column in header):
+        problems.at(where, "the header contains a NUL byte; is this a text file?")
+    names = unique_names(record)
+    found.notes = tuple(f"{where.file}:{where.line}: {note}" for note in _notes(header, names))
+    return [] if len(problems) > known else names
+
+
+def _notes(header: list[str], names: list[str]) -> Iterator[str]:
+    """Yield which columns are called otherwise than in the header."""
+    unnamed = [name for name, column in zip(names, header, strict=True) if not column]
+    if unnamed:
+        what = "1 column has no name and is" if len(unnamed) == 1 else f"{len(unnamed)} columns have no name and are"
+        yield f"{what} called {listed(unnamed)}"
     for column, times in Counter(column for column in header if column).items():
         if times > 1:
-            numbers = [str(number) for number, other in enumerate(header, start=1) if other == column]
-            problems.at(where, f"duplicate column {shown(column)} (columns {', '.join(numbers)})")
-    return [] if len(problems) > known else header
+            numbers = [number for number, other in enumerate(header) if other == column]
+            again = listed([names[number] for number in numbers[1:]])
+            places = ", ".join(str(number + 1) for number in numbers)
+            yield f"duplicate column {shown(column)} (columns {places}); batchcrew calls the later ones {again}"
 
 
 def _add_wrong(
@@ -283,6 +320,7 @@ def _separated(suffix: str, delimiter: str | None) -> RowFormat:
         read=partial(_read, default=delimiter),
         is_batch=True,
         has_encoding=True,
+        textual=True,
         opening=partial(_opening, default=delimiter),
     )
 

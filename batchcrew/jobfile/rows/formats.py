@@ -1,6 +1,6 @@
 """The formats of rows files. To add one, write a module like `json.py` and add its format to ROW_FORMATS."""
 
-from batchcrew.jobfile.rows import csv, json, yaml
+from batchcrew.jobfile.rows import csv, json, xlsx, yaml
 from batchcrew.jobfile.rows.row_format import RowFormat
 
 ROW_FORMATS: tuple[RowFormat, ...] = (
@@ -9,6 +9,7 @@ ROW_FORMATS: tuple[RowFormat, ...] = (
     json.JSON_LINES,
     json.JSON_LIST,
     yaml.YAML_LIST,
+    xlsx.XLSX,
 )
 """In the order in which messages name their suffixes."""
 
@@ -17,6 +18,7 @@ BARE_SUFFIXES = tuple(suffix for one in ROW_FORMATS if one.is_batch for suffix i
 """Suffixes of rows files that can be run without a job file."""
 ENCODED_SUFFIXES = tuple(suffix for one in ROW_FORMATS if one.has_encoding for suffix in one.suffixes)
 SEPARATED_SUFFIXES = tuple(suffix for one in ROW_FORMATS if one.opening is not None for suffix in one.suffixes)
+SHEET_SUFFIXES = tuple(suffix for one in ROW_FORMATS if one.has_sheets for suffix in one.suffixes)
 _BY_SUFFIX = {suffix: one for one in ROW_FORMATS for suffix in one.suffixes}
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from batchcrew.base.errors import Problem
 from batchcrew.jobfile.problems import named, shown
 from batchcrew.jobfile.rows.csv import DELIMITERS, Opening, widths_at
 from batchcrew.jobfile.rows.data_like import Record, data_in_header, data_question, repeated_header, repeated_question
@@ -42,14 +43,14 @@ class Question:
     """One or two sentences."""
 
     def __str__(self) -> str:
-        line = f":{self.where.line}" if self.where.line else ""
-        return f"{self.where.file}{line}: {self.message}"
+        where = self.where
+        return str(Problem(file=where.file, line=where.line, sheet=where.sheet, message=self.message))
 
 
 def questions_about(file: RowsFile) -> tuple[Question, ...]:
     """Return questions about the beginning of a rows file; none if it cannot be read."""
     if file.format.binary:
-        return ()
+        return tuple(_binary_questions(file))
     try:
         with file.path.open("rb") as stream:
             raw = stream.read(BEGINNING)
@@ -66,12 +67,24 @@ def questions_about(file: RowsFile) -> tuple[Question, ...]:
     return tuple(found)
 
 
+def _binary_questions(file: RowsFile) -> Iterator[Question]:
+    if file.format.records is None or not (records := file.format.records(file, MOST_ROWS + 1)):
+        return
+    text = "\n".join("\t".join(cells) for _, cells in records)
+    yield from _text_questions(file, DEFAULT_ENCODING, text, records)
+    yield from _header_questions(file, records)
+
+
 def _header_questions(file: RowsFile, records: list[Record]) -> Iterator[Question]:
     (line, header), *rows = records
     if (reason := data_in_header(header, rows)) is not None:
-        yield Question(where=Location(file.name, line), message=data_question(reason))
+        yield Question(where=_place(file, line), message=data_question(reason))
     elif (again := repeated_header(header, rows)) is not None:
-        yield Question(where=Location(file.name, again), message=repeated_question(header, line))
+        yield Question(where=_place(file, again), message=repeated_question(header, line))
+
+
+def _place(file: RowsFile, line: int) -> Location:
+    return Location(file.name, line, sheet=file.found.sheet)
 
 
 def _delimiter_questions(file: RowsFile, opening: Opening, records: list[Record]) -> Iterator[Question]:
@@ -167,7 +180,7 @@ def _found(
             if (unlikely := find(cell)) is not None:
                 column = named(header[number].strip()) if number < len(header) else f"{number + 1}"
                 place = "in the header" if line == records[0][0] else f"column {column}"
-                return Location(file.name, line), unlikely, f"{shown(unlikely.part)} ({place})"
+                return _place(file, line), unlikely, f"{shown(unlikely.part)} ({place})"
     if file.textual:  # between records, or after the rows that are examined
         return None
     line = text.count("\n", 0, in_text.start) + 1

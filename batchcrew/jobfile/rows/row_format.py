@@ -1,11 +1,12 @@
 """What a format of rows files provides. `formats.py` lists the formats."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batchcrew.jobfile.problems import Problems
+from batchcrew.jobfile.rows.data_like import Record
 
 if TYPE_CHECKING:
     from batchcrew.jobfile.rows.csv import Opening  # csv.py imports this module
@@ -24,6 +25,13 @@ class RowsRead:
     """Columns of the first row."""
     notes: tuple[str, ...] = ()
     """Sentences about values that are allowed and may be mistakes, one for each column, with the first place."""
+    sheet: str = ""
+    """The sheet of a workbook that is read."""
+    layout: Mapping[str, Any] = field(default_factory=dict)
+    """How the file was written, as JSON: exports are written in the same way. Empty if the format records nothing."""
+    quoting: str | None = None
+    """Of the latest row: which of its cells are quoted, `1` or `0` for each; None: as the layout says. Of a workbook:
+    the kind of each cell (`batchcrew/base/xlsx/number_formats.py`); None: all are text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +43,8 @@ class RowsSource:
     """The file's name in messages: the path as you would write it."""
     encoding: str | None = None
     delimiter: str | None = None
+    sheet: str | None = None
+    """Name of a workbook's sheet; None: the first one that is not hidden."""
     found: RowsRead = field(default_factory=RowsRead, repr=False, compare=False)
     """Filled while the rows are read."""
 
@@ -56,3 +66,9 @@ class RowFormat:
     option `delimiter` applies to it."""
     binary: bool = False
     """True: the file is not text. It has no encoding, and its first bytes may be those of any other format."""
+    textual: bool = False
+    """True: all values are text, and all rows have the same columns."""
+    has_sheets: bool = False
+    """True: the option `sheet` applies."""
+    records: Callable[[RowsSource, int], list[Record]] | None = None
+    """Reads the header and the first rows of a binary file, at most this many together, for questions about them."""

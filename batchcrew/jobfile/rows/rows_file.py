@@ -14,8 +14,8 @@ from batchcrew.model.job import Location
 
 # Formats that are not supported, by the first bytes of the file.
 _MAGIC = (
-    (b"PK\x03\x04", "this is an Excel workbook (or another zip file); save it as CSV UTF-8"),
-    (b"\xd0\xcf\x11\xe0", "this is an old Excel workbook; save it as CSV UTF-8"),
+    (b"PK\x03\x04", "this is an Excel workbook (or another zip file); rename it to .xlsx, or save it as CSV UTF-8"),
+    (b"\xd0\xcf\x11\xe0", "this is an old Excel workbook; save it as .xlsx, or as CSV UTF-8"),
     (b"\x1f\x8b", "this is compressed with gzip; unpack it first"),
     (b"%PDF", "this is a PDF"),
     (b"SQLite format 3\0", "this is an SQLite database; export its table as CSV"),
@@ -35,8 +35,8 @@ class RowsFile(RowsSource):
 
     @property
     def textual(self) -> bool:
-        """Whether all values are text and all rows have the same columns (CSV, TSV)."""
-        return self.format.opening is not None
+        """Whether all values are text and all rows have the same columns (CSV, TSV, workbooks)."""
+        return self.format.textual
 
     def read(self, problems: Problems) -> Iterator[Row]:
         """Yield the rows in the file's order, one at a time. A row with a mistake is added to `problems` and skipped.
@@ -44,7 +44,7 @@ class RowsFile(RowsSource):
         A file that changes before its last row was read is a problem too.
         """
         where = Location(self.name)
-        self.found.rows, self.found.notes = None, ()
+        self.found.rows, self.found.notes, self.found.quoting = None, (), None
         try:
             before = stamp(self.path)
             with self.path.open("rb") as stream:
@@ -82,6 +82,14 @@ class RowsFile(RowsSource):
         if head.startswith(_UTF16) and self.encoding is None:
             return "the text is UTF-16; save it as UTF-8, or set `encoding: utf-16`"
         return None
+
+
+class WorkbookRows(RowsFile):
+    """The rows of a workbook, whatever the name of its file is."""
+
+    @property
+    def format(self) -> RowFormat:
+        return row_format(".xlsx")
 
 
 def parse_delimiter(text: str) -> str | None:

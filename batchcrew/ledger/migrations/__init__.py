@@ -14,14 +14,5 @@ from batchcrew.ledger.migrations.versions_1_to_7 import (
     VERSION_7,
 )
 
-MIGRATIONS: tuple[str, ...] = (
-    VERSION_1,
-    VERSION_2,
-    VERSION_3,
-    VERSION_4,
-    VERSION_5,
-    VERSION_6,
-    VERSION_7,
-    VERSION_8,
-)
+MIGRATIONS: tuple[str, ...] = (VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6, VERSION_7, VERSION_8)
 """Script n brings a ledger from version n to n + 1."""

@@ -10,6 +10,7 @@ from batchcrew.ledger.batch import BatchKey, RecordedJobFile
 from batchcrew.ledger.fetch import rows, value
 from batchcrew.ledger.json_text import decode_json, encode_json
 from batchcrew.ledger.reads.base import Reads
+from batchcrew.model.sheets import RowsLayout
 
 WARNINGS_COLUMN = "told"
 """The column of `batches` with the warnings that its latest run reported."""
@@ -70,6 +71,16 @@ class BatchReads(Reads):
             return None
         path, from_ledger = row.get("jobfile_path"), row.get("jobfile_from_ledger")
         return RecordedJobFile(row["jobfile"], path, from_ledger, row.get("jobfile_date"))
+
+    async def rows_layouts(self, key: BatchKey) -> tuple[RowsLayout, ...]:
+        """Return how the rows files of a batch were written, in the job file's order.
+
+        Empty if the batch has none, or an earlier version of batchcrew ingested its job file.
+        """
+        found = await self._rows(
+            "SELECT file, format, layout FROM rows_files WHERE batch_id = ? ORDER BY position", (key.id,)
+        )
+        return tuple(RowsLayout(file=row[0], format=row[1], layout=decode_json(row[2])) for row in found)
 
     async def recorded_crews(self, batch: str) -> Mapping[str, Sequence[str]]:
         """Return the addresses that job files of the batch gave for each crew, the latest last."""

@@ -10,14 +10,16 @@ import aiosqlite
 from batchcrew.base.errors import NotInLedger
 from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.fetch import one, rows
-from batchcrew.ledger.json_text import decode_json
+from batchcrew.ledger.json_text import decode_json, encode_json
 from batchcrew.ledger.reads.base import Reads
 from batchcrew.ledger.reads.jobs import SECONDS, duplicate_keys
 from batchcrew.ledger.reads.similar import did_you_mean_job
 from batchcrew.ledger.reads.waits import waiting_line
+from batchcrew.ledger.retries import require_jobs
 from batchcrew.model.attempt import AttemptState
 from batchcrew.model.execution import TaskResult
 from batchcrew.model.job import JobState
+from batchcrew.model.result_selection import ResultSelection, RowPer
 from batchcrew.model.views import AttemptDetail, JobDetail, ResultRow
 
 PageKey: TypeAlias = tuple[int, int]
@@ -29,30 +31,59 @@ _PAGE = f"""
 SELECT j.position, j.id, j.job_id, j.crew, j.row, j.state, a.output, a.result_json,
        coalesce(j.reason, a.reason), j.charged, a.kickoff_id, a.kicked_off_at, a.ended_at,
        coalesce(a.execution_time, round({SECONDS}, 3)),
-       CASE WHEN a.state = 'succeeded' THEN coalesce(a.sent_inputs, j.inputs) END
+       CASE WHEN a.state = 'succeeded' THEN coalesce(a.sent_inputs, j.inputs) END, j.row_quoting, a.token_usage, a.id
 FROM jobs AS j LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
-WHERE j.batch_id = ? AND j.present = ? AND (j.position, j.id) > (?, ?)
-ORDER BY j.position, j.id LIMIT ?
+WHERE j.batch_id = :batch AND j.present = :present AND (j.position, j.id) > (:position, :id) {{conditions}}
+ORDER BY j.position, j.id LIMIT {PAGE_ROWS}
 """
+_TASKS = """
+SELECT attempt_id, task_id, output, agent, execution_time FROM task_results
+WHERE attempt_id IN (SELECT value FROM json_each(?)) ORDER BY attempt_id, position
+"""
+_ATTEMPTS = """
+SELECT job, number, id, state, kickoff_id, intended_at, kicked_off_at, ended_at, reason, execution_time, output,
+    result_json, token_usage, answer, progress, sent_inputs, first_answer FROM attempts
+WHERE job IN (SELECT value FROM json_each(?)) ORDER BY job, number
+"""
+_EVERYTHING = ResultSelection()
 
 
 class ResultReads(Reads):
     """Read jobs with their answers."""
 
-    async def results(self, key: BatchKey, *, with_removed: bool = False) -> AsyncIterator[ResultRow]:
-        """Yield every job in the file's order, reading a page at a time.
+    async def results(
+        self, key: BatchKey, *, with_removed: bool = False, selection: ResultSelection = _EVERYTHING
+    ) -> AsyncIterator[ResultRow]:
+        """Yield the selected jobs in the file's order, reading a page at a time.
 
         Args:
-            with_removed: also yield the jobs that are no longer in the file.
+            with_removed: also yield the jobs that are no longer in the file; the same as in the selection.
+            selection: which jobs, and whether each of their tasks or attempts is a row.
+
+        Raises:
+            NotInLedger: the batch does not have one of the jobs that the selection names.
         """
+        if selection.job_ids:
+            await self._query(
+                lambda connection: require_jobs(connection, key, selection.job_ids, "nothing was written")
+            )
         duplicates = await self._query(lambda connection: duplicate_keys(connection, key.id))
-        for in_file in (True, False) if with_removed else (True,):
+        for in_file in (True, False) if with_removed or selection.with_removed else (True,):
             after: PageKey | None = FIRST_PAGE
             while after is not None:
-                next_page = partial(_results_page, batch_id=key.id, in_file=in_file, after=after)
+                next_page = partial(_results_page, batch_id=key.id, in_file=in_file, after=after, selection=selection)
                 page, after = await self._query(next_page)
                 for job_key, row in page:
                     yield replace(row, possible_duplicate=True) if job_key in duplicates else row
+
+    async def number_of_results(self, key: BatchKey, selection: ResultSelection) -> int:
+        """Return the number of jobs that are selected."""
+        conditions, parameters = _conditions(selection)
+        return await self._count(
+            "SELECT count(*) FROM jobs AS j LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts"
+            f" WHERE j.batch_id = :batch AND j.present >= :present {conditions}",
+            {**parameters, "batch": key.id, "present": int(not selection.with_removed)},
+        )
 
     async def job(self, key: BatchKey, job_id: str) -> JobDetail:
         """Return one job with its attempts.
@@ -67,15 +98,65 @@ class ResultReads(Reads):
         return detail
 
 
-async def _results_page(connection: aiosqlite.Connection, batch_id: int, *, in_file: bool, after: PageKey) -> Page:
+async def _results_page(
+    connection: aiosqlite.Connection, batch_id: int, *, in_file: bool, after: PageKey, selection: ResultSelection
+) -> Page:
     """Return the next jobs in the file's order, each with its row number and latest attempt, and the next page's key.
 
     Args:
         in_file: whether to return the jobs that are in the file, or those that were removed from it.
         after: the key that came with the previous page; `FIRST_PAGE` at the beginning.
+        selection: a job has as many rows as it has tasks or attempts, if these are rows.
     """
-    page = await rows(connection, _PAGE, (batch_id, int(in_file), *after, PAGE_ROWS))
-    return [(row[1], _result(row)) for row in page], (page[-1][0], page[-1][1]) if len(page) == PAGE_ROWS else None
+    conditions, parameters = _conditions(selection)
+    place = {"batch": batch_id, "present": int(in_file), "position": after[0], "id": after[1]}
+    page = await rows(connection, _PAGE.format(conditions=conditions), {**parameters, **place})
+    next_key = (page[-1][0], page[-1][1]) if len(page) == PAGE_ROWS else None
+    results = [(row[1], _result(row)) for row in page]
+    match selection.per:
+        case RowPer.TASK:
+            tasks: dict[str, list[TaskResult]] = {}
+            for row in await rows(connection, _TASKS, (encode_json([row[17] for row in page]),)):
+                found = TaskResult(task_id=row[1], output=row[2], agent=row[3], execution_time=row[4])
+                tasks.setdefault(row[0], []).append(found)
+            results = [
+                (job, replace(result, task=task))
+                for row, (job, result) in zip(page, results, strict=True)
+                for task in tasks.get(row[17], [None])
+            ]
+        case RowPer.ATTEMPT:
+            attempts: dict[int, list[AttemptDetail]] = {}
+            for row in await rows(connection, _ATTEMPTS, (encode_json([row[1] for row in page]),)):
+                attempts.setdefault(row[0], []).append(_attempt(row[1:], ()))
+            results = [
+                (job, replace(result, attempt=attempt))
+                for job, result in results
+                for attempt in attempts.get(job, [None])
+            ]
+        case RowPer.JOB:
+            pass
+    return results, next_key
+
+
+def _conditions(selection: ResultSelection) -> tuple[str, dict[str, Any]]:
+    """Return the conditions of a selection in SQL, and their parameters."""
+    conditions, parameters = "", dict[str, Any]()
+    if selection.states:
+        conditions += " AND j.state IN (SELECT value FROM json_each(:states))"
+        parameters["states"] = encode_json(list(selection.states))
+    if selection.job_ids:
+        conditions += " AND j.job_id IN (SELECT value FROM json_each(:jobs))"
+        parameters["jobs"] = encode_json(list(selection.job_ids))
+    if selection.fingerprint is not None:
+        conditions += " AND j.reason_fingerprint = :fingerprint"
+        parameters["fingerprint"] = selection.fingerprint
+    if selection.reason is not None:
+        conditions += " AND j.reason IS NOT NULL AND matches_reason(j.reason, :reason)"
+        parameters["reason"] = selection.reason
+    if selection.since is not None:
+        conditions += " AND a.ended_at >= :since"
+        parameters["since"] = selection.since
+    return conditions, parameters
 
 
 def _result(row: Sequence[Any]) -> ResultRow:
@@ -97,6 +178,8 @@ def _result(row: Sequence[Any]) -> ResultRow:
         execution_time=row[13],
         stale_output=(result_json if output is None else output) if stale else None,
         stale_inputs=decode_json(inputs) if inputs and stale else None,
+        quoting=row[15],
+        token_usage=decode_json(row[16]) if row[16] else None,
     )
 
 

@@ -16,6 +16,7 @@ from batchcrew.ledger.merging import merge
 from batchcrew.ledger.writer import Statement
 from batchcrew.ledger.writes.base import Writes
 from batchcrew.model.job import Job
+from batchcrew.model.sheets import RowsLayout
 
 _RECORD_JOBFILE = Statement(
     "UPDATE batches SET jobfile = ?, jobfile_path = ?, jobfile_from_ledger = ?, jobfile_date = ? WHERE id = ?"
@@ -57,6 +58,7 @@ class JobFileWrites(Writes):
         columns: tuple[str, ...],
         sent_columns: SentColumns | None = None,
         crews: Mapping[str, Sequence[str]] | None = None,
+        layouts: Sequence[RowsLayout] = (),
     ) -> BatchKey:
         """Merge the staged jobs into the batch in one transaction, and return it; a new batch is created.
 
@@ -65,6 +67,7 @@ class JobFileWrites(Writes):
             columns: the file's own columns.
             sent_columns: the columns that are sent to each crew from now on; None: as before.
             crews: every address that the batch's job files gave for each crew; None: as before.
+            layouts: how the rows files were written, in the job file's order.
         """
         chosen = None if sent_columns is None else encode_json(sent_columns)
         addresses = None if crews is None else encode_json(crews)
@@ -85,6 +88,7 @@ class JobFileWrites(Writes):
                 " WHERE id = ?",
                 (jobfile, path, digest, encode_json(list(columns)), chosen, addresses, row[0]),
             )
+            await _record_layouts(connection, row[0], layouts)
 
         await self._writing.call(work)
         assert self._write is not None  # noqa: S101 - opened with the ledger
@@ -94,6 +98,10 @@ class JobFileWrites(Writes):
         assert key is not None  # noqa: S101 - merged above
         return key
 
+    async def record_layouts(self, key: BatchKey, layouts: Sequence[RowsLayout]) -> None:
+        """Record how the rows files of a batch were written."""
+        await self._writing.call(lambda connection: _record_layouts(connection, key.id, layouts))
+
     async def record_jobfile(self, key: BatchKey, jobfile: RecordedJobFile) -> None:
         """Record which job file the batch belongs to from now on."""
         values = (jobfile.given, jobfile.path, jobfile.from_ledger, jobfile.date, key.id)
@@ -102,3 +110,9 @@ class JobFileWrites(Writes):
     async def record_crews(self, key: BatchKey, crews: Mapping[str, Sequence[str]]) -> None:
         """Record every address that the batch's job files gave for each crew."""
         await self._writing.change((_RECORD_CREWS, [(encode_json(crews), key.id)]))
+
+
+async def _record_layouts(connection: aiosqlite.Connection, batch_id: int, layouts: Sequence[RowsLayout]) -> None:
+    await connection.execute_fetchall("DELETE FROM rows_files WHERE batch_id = ?", (batch_id,))
+    files = [(batch_id, number, one.file, one.format, encode_json(one.layout)) for number, one in enumerate(layouts)]
+    await connection.executemany("INSERT INTO rows_files VALUES (?, ?, ?, ?, ?)", files)

@@ -8,17 +8,19 @@ stale job, are omitted where there is nothing to say.
 from collections.abc import Sequence
 from typing import Any
 
-from batchcrew.base.export_columns import EXPORT_COLUMNS
+from batchcrew.base.export_columns import free_name
 from batchcrew.model.views import ResultRow
 from batchcrew.reports.export.csv_format import json_text
-from batchcrew.reports.export.export_format import STALE_COLUMNS, ExportFormat, Table, export_names, result_values
+from batchcrew.reports.export.export_format import ExportFormat
 from batchcrew.reports.export.output import Target
+from batchcrew.reports.export.table import Origin, Table
 
 
 class _LinesWriter:
     def __init__(self, table: Table) -> None:
-        self._own = frozenset(table.columns)
-        self._names = table.names
+        self._table = table
+        self._own = frozenset(column.name for column in table.own)
+        self._ours = [(column.name, column.value, column.where_needed) for column in table.ours]
 
     def begin(self, target: Target) -> None:
         pass
@@ -30,20 +32,32 @@ class _LinesWriter:
         pass
 
     def _text(self, row: ResultRow) -> str:
-        names = self._names
+        return json_text(self._selected(row) if self._table.selected else self._all(row))
+
+    def _all(self, row: ResultRow) -> dict[str, Any]:
+        ours = self._ours
         if not self._own.issuperset(row.row):  # a row with extra keys must not lose one to ours
-            names = export_names([*self._own, *row.row])
+            taken = {*self._own, *row.row}
+            ours = []
+            for column in self._table.ours:
+                name = free_name(column.base, taken)
+                taken.add(name)
+                ours.append((name, column.value, column.where_needed))
         values: dict[str, Any] = dict(row.row)
-        for column, value in zip(EXPORT_COLUMNS, result_values(row), strict=True):
-            values[names[column]] = value
-        if row.result_json is not None:
-            values[names["result_json"]] = row.result_json
-        if row.possible_duplicate:
-            values[names["possible_duplicate"]] = True
-        for column, value in zip(STALE_COLUMNS, (row.stale_output, row.stale_inputs), strict=True):
-            if value is not None:
-                values[names[column]] = value
-        return json_text(values)
+        for name, value, where_needed in ours:
+            found = value(row)
+            if found is not None or not where_needed:
+                values[name] = found
+        return values
+
+    def _selected(self, row: ResultRow) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for column in self._table.columns:
+            found = column.value(row)
+            if found is None and (column.where_needed or (column.origin is Origin.FILE and column.name not in row.row)):
+                continue
+            values[column.name] = found
+        return values
 
 
 class _ListWriter(_LinesWriter):
@@ -62,5 +76,5 @@ class _ListWriter(_LinesWriter):
         target.write("\n]\n" if self._started else "]\n")
 
 
-JSONL = ExportFormat(name="jsonl", writer=_LinesWriter)
-JSON = ExportFormat(name="json", writer=_ListWriter)
+JSONL = ExportFormat(name="jsonl", suffixes=(".jsonl", ".ndjson"), writer=_LinesWriter)
+JSON = ExportFormat(name="json", suffixes=(".json",), writer=_ListWriter)

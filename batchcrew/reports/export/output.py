@@ -9,7 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol, TextIO
+from typing import BinaryIO, Protocol, TextIO, cast
 
 from batchcrew.base.disk import sync_folder
 from batchcrew.base.errors import OutputError, UsageError
@@ -64,6 +64,16 @@ class StreamTarget:
 
     def close(self) -> None:
         return None
+
+
+class _Null(io.BufferedIOBase):
+    def write(self, data: object, /) -> int:
+        return len(data) if isinstance(data, bytes) else 0
+
+
+def null_stream() -> BinaryIO:
+    """Return a stream that drops what is written to it: it shows whether an export can be written."""
+    return cast("BinaryIO", _Null())
 
 
 class FileTarget:

@@ -1,0 +1,34 @@
+"""Which rows an export has."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from batchcrew.model.job import JobState
+
+
+class RowPer(StrEnum):
+    """What an export has one row for."""
+
+    JOB = "job"
+    TASK = "task"
+    ATTEMPT = "attempt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultSelection:
+    """Which jobs of a batch an export has: those that meet every condition."""
+
+    states: tuple[JobState, ...] = ()
+    """Empty: any."""
+    job_ids: tuple[str, ...] = ()
+    """Empty: any job."""
+    reason: str | None = None
+    """A pattern that the whole reason matches; None: any."""
+    fingerprint: str | None = None
+    """Of a job's reason; None: any."""
+    since: str | None = None
+    """UTC text: only jobs whose latest attempt has ended since; None: any."""
+    with_removed: bool = False
+    """Also the jobs that are no longer in the file, at the end."""
+    per: RowPer = RowPer.JOB
+    """A job without tasks, or without attempts, has one row."""
