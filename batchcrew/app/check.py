@@ -305,7 +305,7 @@ def _result(
     missing = sum(start.missing for start in starts.values())
     to_kick_off = sum(start.pending for start in starts.values()) - missing
     to_kick_off = to_kick_off if batch.limit is None else min(to_kick_off, batch.limit)
-    prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
+    prices = {name: crew.price_list for name, crew in jobfile.crews.items()}
     kickoffs, money = estimate(starts, prices, settings, rerun=batch.rerun, kickoffs_used=compared.kickoffs_used)
     running = compared.staged.states.get("open", 0)
     return CheckResult(

@@ -6,6 +6,7 @@ from batchcrew.ledger.reads.batches import BatchReads
 from batchcrew.ledger.reads.controls import ControlReads
 from batchcrew.ledger.reads.failures import FailureReads
 from batchcrew.ledger.reads.jobs import JobReads
+from batchcrew.ledger.reads.money import MoneyReads
 from batchcrew.ledger.reads.rechecks import RecheckReads
 from batchcrew.ledger.reads.results import ResultReads
 from batchcrew.ledger.reads.runs import RunReads
@@ -25,6 +26,7 @@ class Reading(
     AnswerReads,
     ControlReads,
     WaitReads,
+    MoneyReads,
 ):
     """The read methods that `Ledger` and `LedgerReader` share.
 

@@ -1,7 +1,8 @@
 """What the ledger returns about a batch for `status`, `list`, `show`, `runs` and exports."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from batchcrew.model.attempt import AttemptState
@@ -34,6 +35,16 @@ class ResultRow:
     ended_at: str | None = None
     execution_time: float | None = None
     """Seconds: as the crew reports them, else from kickoff to the observed end."""
+    prompt_tokens: int | None = None
+    """Tokens of all attempts of the job, as the crew reports them; None: not known."""
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    successful_requests: int | None = None
+    cost: Decimal | None = None
+    """Of all attempts of the job; None: no price is known, or the attempts have prices in different currencies."""
+    currency: str | None = None
+    """Of `cost`; several are separated by a comma."""
     possible_duplicate: bool = False
     stale_output: str | None = None
     """Of a stale job: its answer to `stale_inputs`."""
@@ -50,8 +61,14 @@ class BatchTotals:
     kickoffs: int = 0
     cost: str | None = None
     """The cost of the kickoffs, `12.50 USD`, or a range; None if no price is known."""
+    costs: Sequence[Mapping[str, str]] = field(default_factory=list)
+    """The exact amounts, see `Money.as_list`."""
+    without_tokens: int = 0
+    """Ended executions whose tokens have a price and are not known: `cost` has only their kickoff."""
     tokens: int | None = None
     """As the crew reports them; None if it reports none."""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
     seconds: float = 0.0
     """The time that the runs took; that of a killed run is not known."""
     kickoffs_per_minute: float | None = None
@@ -89,7 +106,15 @@ class RunLine:
     running: bool = False
     kickoffs: int = 0
     cost: str | None = None
-    """The cost of its kickoffs as text (`12.50 USD`); None if no price is known, or it was killed."""
+    """The cost of its kickoffs as text (`12.50 USD`); None if no price is known."""
+    costs: Sequence[Mapping[str, str]] = field(default_factory=list)
+    """The exact amounts, see `Money.as_list`."""
+    without_tokens: int = 0
+    """Ended executions whose tokens have a price and are not known: `cost` has only their kickoff."""
+    prompt_tokens: int | None = None
+    """Of all its kickoffs, as the crew reports them; None if it reports none."""
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
     exit_code: int | None = None
     stopped: str | None = None
     """Why it stopped with work left: a word of `StopReason`."""
@@ -190,6 +215,14 @@ class AttemptDetail:
     output: str | None = None
     result_json: Json = None
     token_usage: Mapping[str, Any] | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    successful_requests: int | None = None
+    cost: Decimal | None = None
+    """None: no price is known, or the kickoff is in doubt."""
+    currency: str | None = None
     tasks: tuple[TaskResult, ...] = ()
     answer: str | None = None
     """The latest answer that the crew sent."""
@@ -220,5 +253,7 @@ class JobDetail:
     """file:line of the job."""
     in_file: bool
     attempts: tuple[AttemptDetail, ...] = ()
+    cost: str | None = None
+    """Of all attempts, `0.50 USD`; None if no price is known."""
     waiting: WaitLine | None = None
     """The human input that it waits for."""

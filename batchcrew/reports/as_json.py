@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from batchcrew.base.text import HARMFUL_IN_BLOCK
 from batchcrew.model import exit_codes
+from batchcrew.model.money import Spending, plain_amount
 from batchcrew.model.run import Counts, JobLine, Plan, RunResult
 from batchcrew.model.views import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail, RunLine
 from batchcrew.model.waits import WaitLine
@@ -80,8 +81,8 @@ def wait_json(line: WaitLine) -> JsonDict:
 
 
 def job_json(detail: JobDetail) -> JsonDict:
-    """Return `{"batch", "job_id", "crew", "state", "inputs", "meta", "row", "source", "in_file", "attempts",
-    "waiting"}`.
+    """Return `{"batch", "job_id", "crew", "state", "inputs", "meta", "row", "source", "in_file", "cost",
+    "attempts", "waiting"}`.
 
     Each of `attempts` has every field of `AttemptDetail`, `answer` (the crew's last one as it came) included. `waiting`
     is the human input that the job waits for (see `wait_json`), or null.
@@ -96,6 +97,7 @@ def job_json(detail: JobDetail) -> JsonDict:
         "row": dict(detail.row),
         "source": detail.source,
         "in_file": detail.in_file,
+        "cost": detail.cost,
         "attempts": [_attempt(attempt) for attempt in detail.attempts],
         "waiting": None if detail.waiting is None else wait_json(detail.waiting),
     }
@@ -146,6 +148,7 @@ def summary_json(result: RunResult) -> JsonDict:
         "wall_seconds": round(result.wall_seconds, 3),
         "kickoffs": result.kickoffs,
         "cost": result.cost,
+        "money": spending_json(result.spending),
         "unanswered": result.unanswered,
         "unsure": result.unsure,
         "slowest": [_job(line) for line in result.slowest],
@@ -164,6 +167,21 @@ def summary_json(result: RunResult) -> JsonDict:
 
 _PUBLIC = {"removed": "gone", "attempts_used": "attempts"}
 """The keys of JSON whose fields have another name."""
+
+
+def spending_json(spending: Spending) -> JsonDict:
+    """`{"spent", "wasted", "saved", "kickoffs", "without_tokens", "prompt_tokens", "completion_tokens",
+    "total_tokens"}`; amounts are lists of `{"currency", "least", "most"}`, exact decimal numbers as text."""
+    return {
+        "spent": spending.spent.as_list(),
+        "wasted": spending.wasted.as_list(),
+        "saved": spending.saved.as_list(),
+        "kickoffs": spending.spent.kickoffs,
+        "without_tokens": spending.spent.without_tokens,
+        "prompt_tokens": spending.tokens.prompt,
+        "completion_tokens": spending.tokens.completion,
+        "total_tokens": spending.tokens.total,
+    }
 
 
 def counts_json(counts: Counts) -> JsonDict:
@@ -210,6 +228,13 @@ def _attempt(attempt: AttemptDetail) -> JsonDict:
         "output": attempt.output,
         "result_json": attempt.result_json,
         "token_usage": None if usage is None else dict(usage),
+        "prompt_tokens": attempt.prompt_tokens,
+        "completion_tokens": attempt.completion_tokens,
+        "total_tokens": attempt.total_tokens,
+        "cached_tokens": attempt.cached_tokens,
+        "successful_requests": attempt.successful_requests,
+        "cost": None if attempt.cost is None else plain_amount(attempt.cost),
+        "currency": attempt.currency,
         "tasks": [asdict(task) for task in attempt.tasks],
         "answer": attempt.answer,
         "status_word": attempt.status_word,

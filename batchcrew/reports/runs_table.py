@@ -24,16 +24,16 @@ def render_runs(lines: Sequence[RunLine], now: datetime, *, with_batch: bool, wi
     """
     if not lines:
         return "no runs yet"
-    header = ["batch", "kind", "started", "duration", "kickoffs", "cost", "exit", "why it stopped"]
+    header = ["batch", "kind", "started", "duration", "kickoffs", "cost", "tokens", "exit", "why it stopped"]
     rows = [row for line in lines for row in _rows(line, now, with_batch=with_batch)]
-    return "\n".join(table_with_below(header, rows, right={3, 4, 5, 6}, width=width))
+    return "\n".join(table_with_below(header, rows, right={3, 4, 5, 6, 7}, width=width))
 
 
 def _rows(line: RunLine, now: datetime, *, with_batch: bool) -> Iterator[list[str]]:
     """Yield the commands that were given after the run's start, the latest first, and then the run."""
     batch = clean_name(line.batch, _NAME_COLUMNS) if with_batch else ""
     for each in line.commands:
-        yield [batch, clean_text(each.command), _second(each.given.at), "", "", "", "", command_text(each)]
+        yield [batch, clean_text(each.command), _second(each.given.at), "", "", "", "", "", command_text(each)]
     yield _row(line, now, with_batch=with_batch)
 
 
@@ -54,6 +54,7 @@ def _row(line: RunLine, now: datetime, *, with_batch: bool) -> list[str]:
         duration,
         str(line.kickoffs),
         clean_text(line.cost or ""),
+        "" if line.total_tokens is None else f"{line.total_tokens:,}",
         "" if line.exit_code is None else str(line.exit_code),
         clean_text(why, limit=_WHY_COLUMNS),
     ]
