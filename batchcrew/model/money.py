@@ -54,6 +54,23 @@ def _count(value: Any) -> int | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What an attempt, or all attempts of a job, used and cost; None: not known."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    """Prompt tokens that a cache answered."""
+    successful_requests: int | None = None
+    """To the language model."""
+    cost: Decimal | None = None
+    """What is known of it; None without a price, for a kickoff in doubt, and in several currencies."""
+    currency: str | None = None
+    """Of `cost`; several are separated by commas."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
     """What kickoffs cost, by currency: the least, and the most if all those in doubt were charged."""
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 from batchcrew.model.attempt import AttemptState
@@ -10,14 +9,15 @@ from batchcrew.model.control import Control, ControlLine
 from batchcrew.model.execution import Json, TaskResult
 from batchcrew.model.failures import FailureGroups
 from batchcrew.model.job import JobState
+from batchcrew.model.money import Used
 from batchcrew.model.run import Counts, JobLine
 from batchcrew.model.waits import WaitLine
 from batchcrew.model.webhook import WebhookCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResultRow:
-    """One job of an export: the file's columns and the job's result."""
+class ResultRow(Used):
+    """One job of an export: the file's columns, the job's result, and what all its attempts used."""
 
     job_id: str
     crew: str
@@ -35,16 +35,6 @@ class ResultRow:
     ended_at: str | None = None
     execution_time: float | None = None
     """Seconds: as the crew reports them, else from kickoff to the observed end."""
-    prompt_tokens: int | None = None
-    """Tokens of all attempts of the job, as the crew reports them; None: not known."""
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    cached_tokens: int | None = None
-    successful_requests: int | None = None
-    cost: Decimal | None = None
-    """Of all attempts of the job; None: no price is known, or the attempts have prices in different currencies."""
-    currency: str | None = None
-    """Of `cost`; several are separated by a comma."""
     possible_duplicate: bool = False
     stale_output: str | None = None
     """Of a stale job: its answer to `stale_inputs`."""
@@ -200,7 +190,7 @@ class NextPoll:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptDetail:
+class AttemptDetail(Used):
     """One attempt for `show`."""
 
     number: int
@@ -215,14 +205,6 @@ class AttemptDetail:
     output: str | None = None
     result_json: Json = None
     token_usage: Mapping[str, Any] | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    cached_tokens: int | None = None
-    successful_requests: int | None = None
-    cost: Decimal | None = None
-    """None: no price is known, or the kickoff is in doubt."""
-    currency: str | None = None
     tasks: tuple[TaskResult, ...] = ()
     answer: str | None = None
     """The latest answer that the crew sent."""
