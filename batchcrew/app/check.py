@@ -204,7 +204,7 @@ async def check_batch(
     stream, crews = _Stream(), _CrewAnswers(jobfile, path, clock, warnings, offline)
     async with LedgerReader(path if is_there else None, clock=clock) as reader:
         control = await control_of(reader, jobfile.batch)
-        in_force = settings_in_force(settings, control.overrides, warnings.append)
+        in_force = settings_in_force(settings, control.overrides, warnings.append, jobfile.crews)
         batch = replace(batch, settings=in_force, control=control)
         compared = await _compare(reader, batch, stream, crews, warnings)
     warnings += jobfile.row_warnings()

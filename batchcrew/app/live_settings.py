@@ -5,6 +5,7 @@ from typing import Any
 
 from batchcrew.app.run_crews import RunCrews
 from batchcrew.base.errors import LedgerError, UsageError
+from batchcrew.config.money import check_max_cost
 from batchcrew.config.settings import RunSettings, with_set_values
 from batchcrew.ledger import Ledger
 
@@ -29,6 +30,7 @@ class LiveSettings:
         """
         if overrides != self._applied:
             settings = with_set_values(self._crews.base, overrides)
+            check_max_cost(settings.max_cost, self._crews.jobfile.crews)
             try:
                 await self._ledger.extend_spill(settings.most_in_progress)
             except LedgerError as error:

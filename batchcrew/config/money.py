@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 
 from batchcrew.base.costs import PriceList, Ranges, add_amount, cost_text
+from batchcrew.base.errors import UsageError
 from batchcrew.config.crews import CrewSettings
+from batchcrew.config.limits import MaxCost
+from batchcrew.config.values import Price
 
 
 def cost(
@@ -37,3 +40,27 @@ def price_text(prices: PriceList | None) -> str | None:
     parts += [f"{prompt} per 1,000 prompt tokens"] if prompt else []
     parts += [f"{completion} per 1,000 completion tokens"] if completion else []
     return ", ".join(parts)
+
+
+def check_max_cost(most: MaxCost | None, crews: Mapping[str, CrewSettings]) -> None:
+    """Check that `max_cost` can be kept: that crews have prices in its currency.
+
+    Raises:
+        UsageError: no crew has.
+    """
+    for name, limit in cost_limits(most).items():
+        currencies = {prices.currency for prices in price_lists(crews).values()}
+        if not currencies:
+            raise UsageError("max_cost needs a price: set `price_per_kickoff` or `prices` of the crew")
+        if limit.currency not in currencies and (limit.currency or len(currencies) > 1):
+            known = ", ".join(sorted(currency or "none" for currency in currencies))
+            given = limit.currency or "no currency"
+            raise UsageError(
+                f"invalid max_cost of the {name}: {given} (expected the currency of a crew's prices: {known})"
+            )
+
+
+def cost_limits(most: MaxCost | None) -> dict[str, Price]:
+    """Return the limits of money by what they limit: `run`, `batch`, `month`."""
+    found = {} if most is None else {"run": most.run, "batch": most.batch, "month": most.month}
+    return {name: limit for name, limit in found.items() if limit is not None}

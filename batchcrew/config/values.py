@@ -108,7 +108,7 @@ Share = Annotated[
 
 
 class Price(Settings):
-    """Price of one kickoff."""
+    """An amount of money: the price of one kickoff, or a limit."""
 
     amount: Decimal = Field(ge=0)
     currency: str = ""

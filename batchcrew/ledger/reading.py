@@ -5,6 +5,7 @@ from batchcrew.ledger.reads.attempts import AttemptReads
 from batchcrew.ledger.reads.batches import BatchReads
 from batchcrew.ledger.reads.controls import ControlReads
 from batchcrew.ledger.reads.failures import FailureReads
+from batchcrew.ledger.reads.history import HistoryReads
 from batchcrew.ledger.reads.jobs import JobReads
 from batchcrew.ledger.reads.money import MoneyReads
 from batchcrew.ledger.reads.rechecks import RecheckReads
@@ -27,6 +28,7 @@ class Reading(
     ControlReads,
     WaitReads,
     MoneyReads,
+    HistoryReads,
 ):
     """The read methods that `Ledger` and `LedgerReader` share.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from batchcrew.base.costs import Ranges, add_amount, cost_text
+from batchcrew.base.costs import PriceList, Ranges, add_amount, cost_text
 
 MOST_TOKENS = 10**12
 """A larger count counts as unknown: it is a defect of the crew."""
@@ -31,7 +31,7 @@ class Tokens:
 
 
 def tokens_of(usage: Mapping[str, Any] | None) -> Tokens:
-    """Return the counts in a `token_usage`, as the ledger's columns do: a value that is no count is not known."""
+    """Return the counts in a `token_usage`, as the ledger's columns do: any other value is not known."""
     if not usage:
         return Tokens()
     prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
@@ -129,3 +129,41 @@ def plain_amount(amount: Decimal) -> str:
     """Return a decimal number without an exponent and without zeros at its end: `12.5`."""
     text = f"{amount:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastExecution:
+    """One execution of a crew that has ended."""
+
+    succeeded: bool
+    seconds: float | None = None
+    """From its kickoff to its end, without the time in which it waited for human input; None: not known."""
+    tokens: Tokens = field(default_factory=Tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAndExpected:
+    """What kickoffs have cost as far as it is known, and those whose tokens are not known."""
+
+    known: Mapping[str, Decimal] = field(default_factory=dict)
+    """By currency; kickoffs in doubt count as charged."""
+    without_tokens: tuple[tuple[PriceList, int], ...] = ()
+    """Prices of tokens, and the number of kickoffs whose tokens are not known (yet)."""
+
+    def plus(self, money: Money) -> "KnownAndExpected":
+        """Return the sum with money of which nothing more is expected."""
+        known = dict(self.known)
+        for currency, (_, most) in money.amounts.items():
+            known[currency] = known.get(currency, Decimal(0)) + most
+        return KnownAndExpected(known, self.without_tokens)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostSoFar:
+    """What earlier kickoffs have cost, for the limits of a run."""
+
+    batch: KnownAndExpected
+    month: KnownAndExpected
+    """Of this batch."""
+    others: KnownAndExpected
+    """Of the other batches of the ledger, in the same month."""

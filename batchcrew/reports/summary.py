@@ -257,6 +257,8 @@ def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
         yield "unpause", control_command("unpause", batch, ledger, program=program)
     if counts.waiting:
         yield "see what waits", inbox_command(batch, ledger, program)
+    if (result.stop_detail or "").startswith("max_cost of "):
+        yield "raise max_cost", control_command("set", batch, ledger, "max_cost=AMOUNT", program=program)
     if counts.left and run:
         yield "resume", run
     if result.unsure:

@@ -14,11 +14,12 @@ import aiosqlite
 
 from batchcrew.base.clock import from_text, to_text
 from batchcrew.base.costs import PriceList, Ranges, add_amount
+from batchcrew.base.local_months import month_of
 from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.fetch import rows
 from batchcrew.ledger.reads.base import Reads
 from batchcrew.model.attempt import AttemptState
-from batchcrew.model.money import Money, MonthLine, Spending, Tokens
+from batchcrew.model.money import KnownAndExpected, Money, MonthLine, Spending, Tokens
 
 _Prices: TypeAlias = tuple[str | None, str | None, str | None]
 _NO_PRICES: _Prices = (None, None, None)
@@ -133,6 +134,17 @@ class Tally:
                 without += sums.number - sums.known
         return Money(amounts=amounts, kickoffs=kickoffs, without_tokens=without)
 
+    def expected_from(self) -> KnownAndExpected:
+        """Return what is known of the cost, and the kickoffs whose tokens must be expected."""
+        money = self.money()
+        unknown: dict[PriceList, int] = {}
+        for (texts, state), sums in self.by_price.items():
+            prices = PriceList.read(*texts)
+            if prices is not None and prices.has_token_prices and state != AttemptState.REJECTED:
+                unknown[prices] = unknown.get(prices, 0) + sums.number - sums.known
+        known = {currency: most for currency, (_, most) in money.amounts.items()}
+        return KnownAndExpected(known, tuple(unknown.items()))
+
     def tokens(self) -> Tokens:
         """Return the tokens of all attempts; None where none of them has any."""
         every = Sums()
@@ -205,17 +217,6 @@ def merged(found: Iterable[Tally]) -> Tally:
         for (prices, state), sums in tally.by_price.items():
             every.add(prices, state, sums.values())
     return every
-
-
-def month_of(moment: datetime) -> str:
-    """Return the month of a moment in local time, as `{date}` has the day: `2026-11`."""
-    return f"{moment.astimezone():%Y-%m}"
-
-
-def month_start(moment: datetime) -> datetime:
-    """Return the beginning of the moment's month in local time; aware."""
-    local = moment.astimezone().replace(tzinfo=None, day=1, hour=0, minute=0, second=0, microsecond=0)
-    return local.astimezone()
 
 
 async def month_tallies(
