@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from batchcrew.base.text import HARMFUL_IN_BLOCK
 from batchcrew.model import exit_codes
-from batchcrew.model.money import Spending, plain_amount
+from batchcrew.model.money import MonthLine, Spending, plain_amount
 from batchcrew.model.run import Counts, JobLine, Plan, RunResult
 from batchcrew.model.views import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail, RunLine
 from batchcrew.model.waits import WaitLine
@@ -35,8 +35,9 @@ def json_document(value: object) -> str:
 def list_json(lines: Sequence[BatchLine]) -> list[JsonDict]:
     """Return `[{"batch", "counts", "jobfile", "created_at", "last_run_at", "running", "totals", "without_output"}]`.
 
-    `totals` has every field of `BatchTotals`: `{"runs", "kickoffs", "cost", "tokens", "seconds",
-    "kickoffs_per_minute", "last_exit_code"}`.
+    `totals` has every field of `BatchTotals`: `{"runs", "kickoffs", "cost", "costs", "without_tokens", "tokens",
+    "prompt_tokens", "completion_tokens", "seconds", "kickoffs_per_minute", "last_exit_code"}`; `cost` is rounded for
+    reading, `costs` has the exact amounts: `[{"currency", "least", "most"}]`.
     """
     return [_batch(line) for line in lines]
 
@@ -44,11 +45,17 @@ def list_json(lines: Sequence[BatchLine]) -> list[JsonDict]:
 def runs_json(lines: Sequence[RunLine]) -> list[JsonDict]:
     """Return every field of each `RunLine`, the newest run first.
 
-    `[{"run_id", "batch", "kind", "started_at", "ended_at", "running", "kickoffs", "cost", "exit_code", "stopped",
-    "stop_detail", "commands"}]`; a run that neither runs nor has an `ended_at` was killed. `commands` are those that
+    `[{"run_id", "batch", "kind", "started_at", "ended_at", "running", "kickoffs", "cost", "costs", "without_tokens",
+    "prompt_tokens", "completion_tokens", "total_tokens", "exit_code", "stopped", "stop_detail", "commands"}]`; a run
+    that neither runs nor has an `ended_at` was killed. `commands` are those that
     operators have given since its start (see `command_json`).
     """
     return [{**asdict(line), "commands": [command_json(each) for each in line.commands]} for line in lines]
+
+
+def months_json(lines: Sequence[MonthLine]) -> list[JsonDict]:
+    """Return `[{"month", …}]` with the keys of `spending_json`, the latest month first; `saved` is not counted."""
+    return [{"month": line.month, **spending_json(line.spending)} for line in lines]
 
 
 def status_json(status: BatchStatus) -> JsonDict:
@@ -132,7 +139,7 @@ def summary_json(result: RunResult) -> JsonDict:
     """Return how a run ended.
 
     `{"batch", "run_id", "exit_code", "stopped", "stop_detail", "counts", "wall_seconds", "kickoffs", "cost",
-    "unanswered", "unsure", "slowest", "failing", "failure_groups", "possible_duplicates", "without_output",
+    "money", "unanswered", "unsure", "slowest", "failing", "failure_groups", "possible_duplicates", "without_output",
     "lookalikes", "webhooks", "ledger", "jobfile", "warnings", "next"}`; `without_output` counts the jobs that
     succeeded without an output, `lookalikes` those of this run whose answer may be none, `webhooks` those that were
     received (null if none were requested), `warnings` has each warning of the run once, and `next` is a list of

@@ -24,7 +24,7 @@ PRICES = "{per_kickoff: 0.25, per_1k_prompt_tokens: 0.5, per_1k_completion_token
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    write_trips(tmp_path, 6)
+    write_trips(tmp_path, 12)
     return tmp_path
 
 
@@ -69,19 +69,26 @@ def test_every_command_shows_the_same_money_and_a_new_price_changes_no_history(f
     first = ran(folder)
     used = [json.loads(text) for (text,) in rows(folder, "SELECT token_usage FROM results")]
     prompt, completion = (sum(each[f"{kind}_tokens"] for each in used) for kind in ("prompt", "completion"))
-    cost = Decimal("0.25") * 6 + (Decimal("0.5") * prompt + Decimal("1.25") * completion) / 1000
+    cost = Decimal("0.25") * 12 + (Decimal("0.5") * prompt + Decimal("1.25") * completion) / 1000
     assert exact(first["money"]["spent"]) == {"USD": cost}
     assert (first["money"]["prompt_tokens"], first["money"]["completion_tokens"]) == (prompt, completion)
     assert first["cost"] == f"{cost:.2f} USD"
 
     write(folder, crew, prices="{per_kickoff: 100, currency: EUR}")
-    write_trips(folder, 7)
+    write_trips(folder, 13)
+    expected = said(folder, "check", "jobs.yaml")["forecast"]
+    assert (expected["jobs"], expected["learned_from"]) == (1, 12)
+    assert expected["costs"] == [{"currency": "EUR", "least": 100.0, "most": 100.0}]
+    assert expected["failures"]["least"] == 0
+    assert 0 <= expected["seconds"]["least"] <= expected["seconds"]["most"]
     assert exact(ran(folder)["money"]["spent"]) == {"EUR": Decimal(100)}
     every = {"USD": cost, "EUR": Decimal(100)}
     assert exact(said(folder, "status", "trips")["totals"]["costs"]) == every
     assert exact(said(folder, "list")[0]["totals"]["costs"]) == every
     assert [exact(run["costs"]) for run in said(folder, "runs")] == [{"EUR": Decimal(100)}, {"USD": cost}]
-    shown = [said(folder, "show", "trips", f"trip-{n}") for n in range(6)]
+    (month,) = said(folder, "runs", "trips", "--months")
+    assert (exact(month["spent"]), month["kickoffs"]) == (every, 13)
+    shown = [said(folder, "show", "trips", f"trip-{n}") for n in range(12)]
     assert sum(Decimal(each["attempts"][0]["cost"]) for each in shown) == cost
     for view in ("results", "attempt_history", "spending"):
         sums = f"SELECT currency, sum(cost), sum(prompt_tokens) FROM {view} GROUP BY 1 ORDER BY 1"  # noqa: S608 - a view

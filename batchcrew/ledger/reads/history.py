@@ -11,6 +11,7 @@ from batchcrew.ledger.fetch import rows, value
 from batchcrew.ledger.reads.base import Reads
 from batchcrew.ledger.reads.money import deleted_costs, merged, month_tallies, tallies
 from batchcrew.model.attempt import AttemptState
+from batchcrew.model.forecast import PastJob
 from batchcrew.model.money import CostSoFar, Money, PastExecution, Tokens
 
 MOST_EXECUTIONS = 1000
@@ -29,6 +30,46 @@ WHERE a.id >= :run || '-' AND a.id < :run || '.' AND a.state IN ('succeeded', 'f
     AND coalesce(a.sent_crew, j.crew) = :crew
 ORDER BY a.id DESC LIMIT :most
 """
+# ended jobs whose latest attempt is of the run, each with all its attempts
+_JOBS_OF_RUN = """
+SELECT j.state = 'failed', count(*), sum(CASE WHEN x.kicked_off_at IS NOT NULL AND x.ended_at IS NOT NULL
+        THEN (julianday(x.ended_at) - julianday(x.kicked_off_at)) * 86400.0 - (
+            SELECT coalesce(sum((julianday(coalesce(w.ended_at, x.ended_at)) - julianday(w.since)) * 86400.0), 0.0)
+            FROM waits AS w WHERE w.attempt_id = x.id) END),
+    coalesce(sum(x.prompt_tokens), 0), coalesce(sum(x.completion_tokens), 0),
+    coalesce(sum(CASE WHEN x.prompt_tokens IS NULL AND x.completion_tokens IS NULL THEN x.total_tokens END), 0),
+    count(coalesce(x.prompt_tokens, x.completion_tokens, x.total_tokens)) = count(*)
+FROM (
+    SELECT a.job AS id FROM attempts AS a WHERE a.id >= :run || '-' AND a.id < :run || '.' ORDER BY a.id DESC
+) AS wanted CROSS JOIN jobs AS j ON j.id = wanted.id
+CROSS JOIN attempts AS latest ON latest.job = j.id AND latest.number = j.attempts
+CROSS JOIN attempts AS x ON x.job = j.id AND x.state <> 'rejected'
+WHERE j.state IN ('succeeded', 'stale', 'failed') AND latest.run_id = :run AND j.crew = :crew
+GROUP BY j.id ORDER BY latest.id DESC LIMIT :most
+"""
+
+
+async def past_jobs(connection: aiosqlite.Connection, url: str, most: int) -> list[PastJob]:
+    """Return the latest jobs of the crew at an address that have ended, over all batches."""
+    found: list[PastJob] = []
+    for run, crew in await rows(connection, _RUNS, (url,)):
+        for failed, kickoffs, seconds, prompt, completion, unsplit, known in await rows(
+            connection, _JOBS_OF_RUN, {"run": run, "crew": crew, "most": most - len(found)}
+        ):
+            found.append(
+                PastJob(
+                    failed=bool(failed),
+                    kickoffs=kickoffs,
+                    seconds=None if seconds is None else max(0.0, seconds),
+                    prompt=prompt,
+                    completion=completion,
+                    unsplit=unsplit,
+                    tokens_known=bool(known),
+                )
+            )
+        if len(found) >= most:
+            break
+    return found
 
 
 async def past_executions(connection: aiosqlite.Connection, url: str, most: int) -> list[PastExecution]:
@@ -63,6 +104,14 @@ class HistoryReads(Reads):
             url: as `crew_address` writes it.
         """
         return await self._query(lambda connection: past_executions(connection, url, most))
+
+    async def past_jobs(self, url: str, most: int = MOST_EXECUTIONS) -> list[PastJob]:
+        """Return the latest jobs of the crew at an address that have ended, over all batches, the latest first.
+
+        Args:
+            url: as `crew_address` writes it.
+        """
+        return await self._query(lambda connection: past_jobs(connection, url, most))
 
     async def cost_so_far(self, key: BatchKey, since: datetime, *, without_run: str | None = None) -> CostSoFar:
         """Return what the batch has cost, and the kickoffs of all batches since a month's beginning.
