@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/forecast.py [--batches 1000] [--seed 1] [--check]
 
-Each batch is rehearsed with a random crew: 20 to 400 jobs have ended before (the history), 20 to 2,000 are left, 1 to
+Each batch is rehearsed with a random crew: 5 to 400 jobs have ended before (the history), 20 to 2,000 are left, 1 to
 30 run at the same time, up to 20 % of the executions fail, and up to 15 % of the jobs fail on each attempt. The history
 and the batch are drawn independently from the same distribution:
 
@@ -59,7 +59,7 @@ SHAPES: dict[str, Draw] = {"narrow": narrow, "wide": wide, "bimodal": bimodal, "
 
 
 def job(shape: Draw, failing: float, hopeless: float, rng: random.Random) -> PastJob:
-    """Return a job that has ended: some jobs fail on every attempt, others only now and then."""
+    """Return a job that has ended: some jobs fail on every attempt, others by chance."""
     each = failing if rng.random() >= hopeless else 1.0
     seconds, prompt, completion, kickoffs, failed = 0.0, 0, 0, 0, True
     while failed and kickoffs < 3:
@@ -82,12 +82,8 @@ def job(shape: Draw, failing: float, hopeless: float, rng: random.Random) -> Pas
 def rehearse(shape: Draw, rng: random.Random) -> tuple[tuple[bool, bool, bool], tuple[float, float]]:
     """Return whether cost, failures and end are inside their intervals, and the widths of those of cost and end."""
     failing, hopeless = rng.uniform(0, 0.2), rng.uniform(0, 0.15)
-    history = [
-        job(shape, failing, hopeless, rng) for _ in range(round(math.exp(rng.uniform(math.log(20), math.log(400)))))
-    ]
-    batch = [
-        job(shape, failing, hopeless, rng) for _ in range(round(math.exp(rng.uniform(math.log(20), math.log(2000)))))
-    ]
+    history = [job(shape, failing, hopeless, rng) for _ in range(_size(5, 400, rng))]
+    batch = [job(shape, failing, hopeless, rng) for _ in range(_size(20, 2000, rng))]
     slots = rng.randint(1, 30)
     part = CrewPart(name="crew", to_start=len(batch), history=history, prices=PRICES, slots=slots)
     expected = forecast([part], slots=slots, interval=0.0, rng=rng)

@@ -1,5 +1,6 @@
 """Forecast the rest of a batch from what its crews have done so far."""
 
+import asyncio
 import random
 from collections.abc import Mapping
 
@@ -7,8 +8,20 @@ from batchcrew.config.crews import CrewSettings
 from batchcrew.config.settings import RunSettings
 from batchcrew.crew import crew_address
 from batchcrew.engine.batch_forecast import CrewPart, forecast
+from batchcrew.engine.context import RunContext
 from batchcrew.ledger import Reading, ToStart
+from batchcrew.model.events import Expected
 from batchcrew.model.forecast import Forecast, PastJob
+from batchcrew.reports.forecast import forecast_lines
+
+
+async def report_rest(run: RunContext, crews: Mapping[str, CrewSettings]) -> None:
+    """Report what the rest of a batch is expected to cost, to fail and to take, once its canary has passed."""
+    starts = {name: ToStart(pending=number) for name, number in (await run.ledger.pending_crews(run.batch)).items()}
+    history = await histories(run.ledger, crews)
+    found = await asyncio.to_thread(expect, starts, history, crews, run.settings, random.Random(run.rng.random()))
+    for line in forecast_lines(found, run.clock.now()):
+        run.observe(Expected(line))
 
 
 async def histories(ledger: Reading, crews: Mapping[str, CrewSettings]) -> dict[str, list[PastJob]]:

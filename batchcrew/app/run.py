@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from batchcrew import __version__
 from batchcrew.app.consent import moved_crews, settle_stale
 from batchcrew.app.crew_names import renamed_crews
+from batchcrew.app.expectation import report_rest
 from batchcrew.app.fit_concurrency import require_descriptors
 from batchcrew.app.ingest import Ingested, IngestRequest, commands_of, ingest, report_earlier_days
 from batchcrew.app.ledger_location import is_here
@@ -334,6 +335,7 @@ async def _run_with(
         changer=LiveSettings(crews, ledger),
         webhooks=webhooks,
     )
+    run.expect = partial(report_rest, run, jobfile.crews)
     engine = await _schedule(run, crews, request, may_start=taken.decided)
     before = result.counts
     result = run_ended(result, run_id, engine, await ledger.counts(batch), environment.stop)

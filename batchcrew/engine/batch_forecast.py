@@ -6,7 +6,8 @@ history is a sample, and then draws the batch:
 failures  the probability from its Beta posterior with Jeffreys' prior, then a binomial number: the Beta-binomial
           predictive distribution (Gelman and others, Bayesian Data Analysis, 3rd edition, sections 2.4 and 2.8)
 cost      a weight for each past job by the Bayesian bootstrap (Rubin, The Bayesian Bootstrap, Annals of Statistics 9,
-          1981, pages 130-134), then the sum of as many draws as jobs are left. The largest tenth of a sample says too
+          1981, pages 130-134; its weights vary more where the history is short, so that the mean varies as Student's t
+          says), then the sum of as many draws as jobs are left. The largest tenth of a sample says too
           little about what is larger still, so draws from there are of a Pareto tail, whose index is drawn from its
           posterior (Hill, A Simple General Approach to Inference About the Tail of a Distribution, Annals of Statistics
           3, 1975, pages 1163-1174), up to MOST_BEYOND times the largest value seen
@@ -35,7 +36,7 @@ EXACT = 400
 MOST_EXACT = 2000
 """The same for an end, where there are many slots."""
 _FEW = 200
-LEAST_JOBS = 10
+LEAST_JOBS = 5
 """Ended jobs below which nothing is forecast."""
 MOST_BEYOND = 10.0
 """Largest value that is drawn, as a multiple of the largest one seen."""
@@ -174,6 +175,7 @@ class Values:
         self.ordered = sorted(values)
         number = len(self.ordered)
         tail = min(number // 2, max(_LEAST_TAIL, math.ceil(number * _TAIL)))
+        self.concentration = _concentration(number)
         self.threshold = self.ordered[number - tail - 1] if number > tail else 0.0
         self.tail = tail
         self.excess = 0.0
@@ -183,13 +185,26 @@ class Values:
 
     def sample(self, rng: random.Random) -> "Drawn":
         """Draw how the crew may work."""
-        weights = [rng.expovariate(1.0) for _ in self.ordered]
+        weights = [rng.gammavariate(self.concentration, 1.0) for _ in self.ordered]
         if not self.excess:
             return Drawn(self.ordered, weights, None)
         body = len(self.ordered) - self.tail
         index = rng.gammavariate(self.tail, 1 / self.excess)
         tail = Tail(self.threshold, index, self.ordered[-1] * MOST_BEYOND)
         return Drawn([*self.ordered[:body], 0.0], [*weights[:body], sum(weights[body:])], tail)
+
+
+def _concentration(number: int) -> float:
+    """Return the parameter of the Dirichlet weights with which the mean of values varies as Student's t says.
+
+    The variance of the mean is s²/n of the values, and the 95 % quantile of t replaces that of the normal distribution
+    (Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5). 1 is the Bayesian bootstrap.
+    """
+    if number < 2:
+        return 1.0
+    free, z = number - 1, 1.6449
+    quantile = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
+    return min(1.0, (free * (z / quantile) ** 2 - 1) / number) if free > 2 else 0.2
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,14 @@ def exact(amounts: list[dict[str, str]]) -> dict[str, Decimal]:
     return {each["currency"]: Decimal(each["least"]) for each in amounts}
 
 
+def test_the_rest_is_forecast_once_the_canary_has_passed(folder: Path, crew: Crew) -> None:
+    write(folder, crew, more=", canary: 6")
+    done = call(folder, "run", "jobs.yaml")
+    assert done.returncode == 0, done.stderr
+    (line,) = (line for line in done.stderr.splitlines() if "forecast (90%, from 6 ended jobs): " in line)
+    assert all(words in line for words in ("USD", "will fail", "done "))
+
+
 def test_every_command_shows_the_same_money_and_a_new_price_changes_no_history(folder: Path, crew: Crew) -> None:
     write(folder, crew)
     first = ran(folder)

@@ -90,10 +90,12 @@ class RunLimits:
         self._costs.count(attempt, outcome, refused=refused)
 
     async def refresh(self) -> None:
-        """Record in the ledger that the canary has passed, once it has; read what other batches have spent."""
+        """Record that the canary has passed, once it has, and forecast the rest; read what other batches have spent."""
         await self._costs.refresh()
         if self._budget.canary_just_passed():
             await self._context.ledger.pass_canary(self._context.batch)
+            if self._context.expect is not None:
+                await self._context.expect()
 
     def spent(self) -> tuple[StopReason, str] | None:
         """Return why no job may start any more, or None."""
