@@ -85,7 +85,7 @@ def rehearse(shape: Draw, rng: random.Random) -> tuple[tuple[bool, bool, bool], 
     history = [job(shape, failing, hopeless, rng) for _ in range(_size(5, 400, rng))]
     batch = [job(shape, failing, hopeless, rng) for _ in range(_size(20, 2000, rng))]
     slots = rng.randint(1, 30)
-    part = CrewPart(name="crew", to_start=len(batch), history=history, prices=PRICES, slots=slots)
+    part = CrewPart(name="crew", to_start=len(batch), history=history, prices=PRICES, slots=slots, attempts=3)
     expected = forecast([part], slots=slots, interval=0.0, rng=rng)
     assert expected.failures is not None
     assert expected.seconds is not None

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Mapping
 
+from batchcrew.app.consent import attempts_of
 from batchcrew.config.crews import CrewSettings
 from batchcrew.config.settings import RunSettings
 from batchcrew.crew import crew_address
@@ -45,6 +46,7 @@ def expect(
             in_progress=starts[name].open,
             history=history.get(name, []),
             prices=crew.price_list,
+            attempts=attempts_of(settings),
             slots=None if most is None else min(crew.concurrency or most, most),
         )
         for name, crew in crews.items()

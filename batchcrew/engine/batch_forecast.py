@@ -5,12 +5,12 @@ history is a sample, and then draws the batch:
 
 failures  the probability from its Beta posterior with Jeffreys' prior, then a binomial number: the Beta-binomial
           predictive distribution (Gelman and others, Bayesian Data Analysis, 3rd edition, sections 2.4 and 2.8)
-cost      a weight for each past job by the Bayesian bootstrap (Rubin, The Bayesian Bootstrap, Annals of Statistics 9,
-          1981, pages 130-134; its weights vary more where the history is short, so that the mean varies as Student's t
-          says), then the sum of as many draws as jobs are left. The largest tenth of a sample says too
-          little about what is larger still, so draws from there are of a Pareto tail, whose index is drawn from its
-          posterior (Hill, A Simple General Approach to Inference About the Tail of a Distribution, Annals of Statistics
-          3, 1975, pages 1163-1174), up to MOST_BEYOND times the largest value seen
+cost      the share of failures as above; then the sum of draws from the jobs that succeeded and from those that failed,
+          each with a weight by the Bayesian bootstrap (Rubin, The Bayesian Bootstrap, Annals of Statistics 9, 1981,
+          pages 130-134), which varies more where the history is short (see `_concentration`). The largest tenth of a
+          sample says too little about what is larger still, so draws from there are of a Pareto tail, whose index is
+          drawn from its posterior (Hill, A Simple General Approach to Inference About the Tail of a Distribution,
+          Annals of Statistics 3, 1975, pages 1163-1174), up to MOST_BEYOND times the largest value seen
 end       durations drawn in the same way, given to the first slot that is free, not sooner than `rate` allows
           (Graham's list scheduling, 1969)
 
@@ -55,6 +55,8 @@ class CrewPart:
     prices: PriceList | None = None
     slots: int | None = 1
     """None: not known (`concurrency: auto`)."""
+    attempts: int = 1
+    """The most kickoffs of one job."""
 
 
 def forecast(parts: Sequence[CrewPart], *, slots: int | None, interval: float, rng: random.Random) -> Forecast:
@@ -122,10 +124,11 @@ def _costs(parts: Sequence[CrewPart], rng: random.Random) -> tuple[dict[str, tup
             notes.append(f"crew {part.name}: the tokens of too few jobs are known, so the cost has only the kickoffs")
             history = list(part.history)
             of_tokens = False
-        values = Values([_cost(job, part.prices, of_tokens=of_tokens) for job in history])
+        costs = [(job.failed, _cost(job, part.prices, of_tokens=of_tokens)) for job in history]
+        crew = Crew(costs, part.attempts)
         sums = found.setdefault(part.prices.currency, [0.0] * ROUNDS)
         for number in range(ROUNDS):
-            sums[number] += values.sample(rng).total(part.to_start, rng)
+            sums[number] += crew.sample(rng).total(part.to_start, rng)
     return {currency: _middle(sums) for currency, sums in found.items()}, notes
 
 
@@ -139,22 +142,24 @@ def _end(
 ) -> tuple[tuple[float, float] | None, list[str]]:
     if slots is None or any(part.slots is None for part in parts):
         return None, ["the end: with `concurrency: auto`, the number of slots is found during the run"]
-    values = {part.name: Values([job.seconds for job in part.history if job.seconds is not None]) for part in parts}
-    few = [part.name for part in parts if len(values[part.name].ordered) < LEAST_JOBS]
-    if few:
-        return None, [f"the end: how long executions of crew {few[0]} take is not known"]
+    crews = {}
+    for part in parts:
+        known = [(job.failed, job.seconds) for job in part.history if job.seconds is not None]
+        if len(known) < LEAST_JOBS:
+            return None, [f"the end: how long executions of crew {part.name} take is not known"]
+        crews[part.name] = Crew(known, part.attempts)
     ends = []
     for _ in range(ROUNDS):
         work, longest = 0.0, 0.0
         for part in parts:
-            drawn = values[part.name].sample(rng)
+            drawn = crews[part.name].sample(rng)
             its, ended = _makespan(part.to_start + part.in_progress, min(part.slots or 1, slots), interval, drawn, rng)
             work, longest = work + its, max(longest, ended)
         ends.append(max(longest, work / slots))
     return _middle(ends), []
 
 
-def _makespan(jobs: int, slots: int, interval: float, drawn: "Drawn", rng: random.Random) -> tuple[float, float]:
+def _makespan(jobs: int, slots: int, interval: float, drawn: "Mixed", rng: random.Random) -> tuple[float, float]:
     """Return the time that jobs take together, and when the last one ends if each takes the first free slot."""
     exact = min(jobs, max(EXACT, min(5 * slots, MOST_EXACT)))
     before = drawn.total(jobs - exact, rng)
@@ -166,6 +171,27 @@ def _makespan(jobs: int, slots: int, interval: float, drawn: "Drawn", rng: rando
         heapq.heapreplace(free, begins + seconds)
         work += seconds
     return work, max(free, default=start)
+
+
+class Crew:
+    """What the jobs of a crew took: costs, or durations, of those that succeeded and of those that failed.
+
+    Args:
+        jobs: whether a job failed, and its value.
+        attempts: the most kickoffs of one job: as many times a success is what a failure takes, where none is known.
+    """
+
+    def __init__(self, jobs: Sequence[tuple[bool, float]], attempts: int) -> None:
+        succeeded, failed = ([value for ended, value in jobs if ended is which] for which in (False, True))
+        self._number = (len(succeeded), len(failed))
+        self._succeeded = Values(succeeded or failed)
+        self._failed = Values(failed or [value * attempts for value in succeeded])
+
+    def sample(self, rng: random.Random) -> "Mixed":
+        """Draw how the crew may work."""
+        succeeded, failed = self._number
+        share = rng.betavariate(failed + 0.5, succeeded + 0.5)
+        return Mixed(share, self._succeeded.sample(rng), self._failed.sample(rng))
 
 
 class Values:
@@ -237,10 +263,10 @@ class Drawn:
         means = [list(values), [value * value for value in values]]
         if tail is not None:
             means[0][-1], means[1][-1] = tail.moment(1), tail.moment(2)
-        self._mean, square = (
+        self.mean, square = (
             sum(weight * value for weight, value in zip(weights, each, strict=True)) / total for each in means
         )
-        self._variance = max(0.0, square - self._mean**2)
+        self.variance = max(0.0, square - self.mean**2)
 
     def several(self, number: int, rng: random.Random) -> list[float]:
         """Draw the values of some jobs."""
@@ -252,13 +278,30 @@ class Drawn:
             found.append(tail.draw(rng) if tail is not None and place == last else values[place])
         return found
 
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """Jobs of which a share fails."""
+
+    share: float
+    succeeded: Drawn
+    failed: Drawn
+
+    def several(self, number: int, rng: random.Random) -> list[float]:
+        """Draw the values of some jobs, in a random order."""
+        failures = binomial(number, self.share, rng)
+        found = self.succeeded.several(number - failures, rng) + self.failed.several(failures, rng)
+        rng.shuffle(found)
+        return found
+
     def total(self, number: int, rng: random.Random) -> float:
         """Draw the sum of the values of some jobs."""
         exact = min(number, EXACT)
-        others = number - exact
         total = sum(self.several(exact, rng))
-        if others:
-            total += max(0.0, rng.gauss(others * self._mean, math.sqrt(others * self._variance)))
+        failures = binomial(number - exact, self.share, rng)
+        for others, drawn in ((number - exact - failures, self.succeeded), (failures, self.failed)):
+            if others:
+                total += max(0.0, rng.gauss(others * drawn.mean, math.sqrt(others * drawn.variance)))
         return total
 
 
