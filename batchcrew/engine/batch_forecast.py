@@ -42,6 +42,8 @@ MOST_BEYOND = 10.0
 """Largest value that is drawn, as a multiple of the largest one seen."""
 _TAIL = 0.1
 _LEAST_TAIL = 5
+_PRIOR = 0.2
+"""Of the index of a tail: an exponential distribution with this rate, which says little from a few values on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +217,7 @@ class Values:
         if not self.excess:
             return Drawn(self.ordered, weights, None)
         body = len(self.ordered) - self.tail
-        index = rng.gammavariate(self.tail, 1 / self.excess)
+        index = rng.gammavariate(self.tail + 1, 1 / (self.excess + _PRIOR))
         tail = Tail(self.threshold, index, self.ordered[-1] * MOST_BEYOND)
         return Drawn([*self.ordered[:body], 0.0], [*weights[:body], sum(weights[body:])], tail)
 
@@ -243,7 +245,8 @@ class Tail:
 
     def draw(self, rng: random.Random) -> float:
         """Draw one value."""
-        return min(self.most, self.threshold * math.pow(1.0 - rng.random(), -1.0 / self.index))
+        logarithm = rng.expovariate(1.0) / self.index
+        return self.most if logarithm >= math.log(self.most / self.threshold) else self.threshold * math.exp(logarithm)
 
     def moment(self, order: int) -> float:
         """Return the mean of the values (order 1), or of their squares (order 2)."""

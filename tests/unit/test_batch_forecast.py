@@ -86,9 +86,9 @@ def test_a_million_jobs_are_forecast_in_bounded_work() -> None:
     found = expected(part, slots=100)
     assert time.process_time() - began < 60
     assert found.seconds is not None
-    assert found.seconds[0] < 100_000 < found.seconds[1] * 1.02
+    assert 0.97 * 100_000 < found.seconds[0] < found.seconds[1] < 1.1 * 100_000
     low, high = found.costs["USD"]
-    assert low < 1_500_000 < high * 1.01
+    assert 0.98 * 1_500_000 < low < high < 1.05 * 1_500_000
 
 
 def test_money_of_several_crews_is_kept_apart() -> None:
