@@ -332,7 +332,7 @@ def _result(
         notes=(
             batch.ledger_note,
             next_run(to_kick_off, running, settings.most_in_progress),
-            spending(kickoffs, money),
+            spending(kickoffs, money, with_tokens=any(each and each.has_token_prices for each in prices.values())),
             *_notes(batch, compared, answers),
             *(f"warning: {line}" for line in warnings),
         ),

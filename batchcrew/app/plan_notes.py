@@ -9,11 +9,15 @@ from batchcrew.config.settings import Delivery, RunSettings
 from batchcrew.model.crew_answers import CrewInputs
 
 
-def spending(kickoffs: tuple[int, int], money: str | None) -> str:
-    """Return the kickoffs that the batch still takes, and their cost."""
+def spending(kickoffs: tuple[int, int], money: str | None, *, with_tokens: bool = False) -> str:
+    """Return the kickoffs that the batch still takes, and their cost.
+
+    Args:
+        with_tokens: tokens cost something as well: how many will be used is not known here.
+    """
     least, most = kickoffs
     number = f"{least}" if least == most else f"{least} to {most} (with retries)"
-    return f"kickoffs: {number}" + (f", {money}" if money else "")
+    return f"kickoffs: {number}" + (f", {money}{' without tokens' if with_tokens else ''}" if money else "")
 
 
 def next_run(to_kick_off: int, running: int, concurrency: int) -> str:

@@ -87,7 +87,7 @@ async def test_tokens_that_only_a_webhook_names_count() -> None:
             received.clock,
             net=lambda: None,
             on_end=lambda announced: None,
-            reported=lambda body: replace(answer, output="sent", token_usage=usage),
+            reported=lambda body, answer=answer: replace(answer, output="sent", token_usage=usage),  # type: ignore[misc]
         )
         found = await watcher.next(within=60)
         assert isinstance(found, Observation)
