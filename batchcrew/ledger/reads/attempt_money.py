@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import aiosqlite
@@ -87,10 +88,16 @@ async def money_of_jobs(connection: aiosqlite.Connection, job_keys: Sequence[int
 def _attempt(row: Sequence[Any]) -> AttemptMoney:
     attempt_id, state, prompt, completion, total, cached, requests, *texts = row
     tokens = Tokens(prompt=prompt, completion=completion, total=total, cached=cached, successful_requests=requests)
-    prices = PriceList.read(*texts)
+    prices = _prices(*texts)
     cost = None if prices is None else cost_of(AttemptState(state), prices, tokens)
     currency = None if prices is None else prices.currency
     return AttemptMoney(attempt_id=attempt_id, tokens=tokens, cost=cost, currency=currency)
+
+
+@lru_cache(maxsize=256)
+def _prices(kickoff: str | None, prompt: str | None, completion: str | None) -> PriceList | None:
+    """Return the prices of an attempt; many attempts have the same ones."""
+    return PriceList.read(kickoff, prompt, completion)
 
 
 def cost_of(state: AttemptState, prices: PriceList, tokens: Tokens) -> Decimal | None:

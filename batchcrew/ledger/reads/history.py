@@ -16,6 +16,8 @@ from batchcrew.model.money import CostSoFar, Money, PastExecution, Tokens
 
 MOST_EXECUTIONS = 1000
 """The latest executions of a crew that are read."""
+_READ = 4
+"""Times as many attempts of a run are looked at: there are retries, and other crews."""
 _RUNS = """
 SELECT c.run_id, c.crew FROM run_crews AS c JOIN runs AS r ON r.id = c.run_id WHERE c.url = ? ORDER BY r.rowid DESC
 """
@@ -40,7 +42,8 @@ SELECT j.state = 'failed', count(*), sum(CASE WHEN x.kicked_off_at IS NOT NULL A
     coalesce(sum(CASE WHEN x.prompt_tokens IS NULL AND x.completion_tokens IS NULL THEN x.total_tokens END), 0),
     count(coalesce(x.prompt_tokens, x.completion_tokens, x.total_tokens)) = count(*)
 FROM (
-    SELECT a.job AS id FROM attempts AS a WHERE a.id >= :run || '-' AND a.id < :run || '.' ORDER BY a.id DESC
+    SELECT DISTINCT job AS id FROM (
+        SELECT a.job FROM attempts AS a WHERE a.id >= :run || '-' AND a.id < :run || '.' ORDER BY a.id DESC LIMIT :read)
 ) AS wanted CROSS JOIN jobs AS j ON j.id = wanted.id
 CROSS JOIN attempts AS latest ON latest.job = j.id AND latest.number = j.attempts
 CROSS JOIN attempts AS x ON x.job = j.id AND x.state <> 'rejected'
@@ -54,7 +57,7 @@ async def past_jobs(connection: aiosqlite.Connection, url: str, most: int) -> li
     found: list[PastJob] = []
     for run, crew in await rows(connection, _RUNS, (url,)):
         for failed, kickoffs, seconds, prompt, completion, unsplit, known in await rows(
-            connection, _JOBS_OF_RUN, {"run": run, "crew": crew, "most": most - len(found)}
+            connection, _JOBS_OF_RUN, {"run": run, "crew": crew, "most": most - len(found), "read": _READ * most}
         ):
             found.append(
                 PastJob(
