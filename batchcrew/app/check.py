@@ -1,6 +1,7 @@
 """Plan a batch before money is spent, for `batchcrew check`. Nothing is kicked off, and the ledger is not changed."""
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import TypeAlias
 from batchcrew.app.consent import Commands, moved_crews, plan_problem, reruns, stale_note
 from batchcrew.app.crew_names import crew_groups
 from batchcrew.app.estimate import estimate
+from batchcrew.app.expectation import expect, histories
 from batchcrew.app.ingest import check_owner, commands_of
 from batchcrew.app.ledger_location import exists
 from batchcrew.app.plan_notes import delivery_note, limits, next_run, spending
@@ -31,12 +33,15 @@ from batchcrew.jobfile import JobFile, Problems, Question, RowsDescription, Send
 from batchcrew.ledger import BatchKey, LedgerReader, Staged, ToStart
 from batchcrew.model.control import Control
 from batchcrew.model.crew_answers import CrewInputs, NotSent, Unusable
+from batchcrew.model.forecast import Forecast, PastJob
 from batchcrew.model.job import Job
 from batchcrew.model.run import Counts, Plan
 from batchcrew.reports.crew_check import CrewCheck, SampleJob
 
 _SHOWN_MISSING = 5
 _SHOWN_SAMPLES = 3
+SEED = 1
+"""Of the simulated batches of a forecast: the same plan has the same forecast."""
 _Starts: TypeAlias = Mapping[str, ToStart]
 """The jobs that a run would start, by crew."""
 
@@ -65,6 +70,8 @@ class CheckResult:
     """A crew cannot be used: a run would end with exit 5."""
     needs_consent: str | None = None
     """Why a run would stop before its first kickoff (`run.plan_guard`)."""
+    forecast: Forecast
+    """What the rest of the batch is expected to cost, to fail and to take."""
     rows_files: tuple[RowsDescription, ...] = ()
     """How each rows file is read."""
     questions: tuple[Question, ...] = ()
@@ -161,6 +168,8 @@ class _Compared:
     stale: tuple[str, ...]
     """The ids of the first jobs that the ledger has as stale."""
     kickoffs_used: int
+    history: Mapping[str, list[PastJob]]
+    """The ended jobs of each crew."""
     rows_files: tuple[RowsDescription, ...]
     questions: tuple[Question, ...]
 
@@ -204,7 +213,7 @@ async def check_batch(
     stream, crews = _Stream(), _CrewAnswers(jobfile, path, clock, warnings, offline)
     async with LedgerReader(path if is_there else None, clock=clock) as reader:
         control = await control_of(reader, jobfile.batch)
-        in_force = settings_in_force(settings, control.overrides, warnings.append)
+        in_force = settings_in_force(settings, control.overrides, warnings.append, jobfile.crews)
         batch = replace(batch, settings=in_force, control=control)
         compared = await _compare(reader, batch, stream, crews, warnings)
     warnings += jobfile.row_warnings()
@@ -234,6 +243,7 @@ async def _compare(
         before=await reader.counts(known) if known else None,
         stale=await reader.stale(known) if known else (),
         kickoffs_used=await reader.kickoffs(known) if known else 0,
+        history=await histories(reader, jobfile.crews),
         rows_files=await asyncio.to_thread(jobfile.describe),
         questions=questions,
     )
@@ -308,7 +318,7 @@ def _result(
     missing = sum(start.missing for start in starts.values())
     to_kick_off = sum(start.pending for start in starts.values()) - missing
     to_kick_off = to_kick_off if batch.limit is None else min(to_kick_off, batch.limit)
-    prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
+    prices = {name: crew.price_list for name, crew in jobfile.crews.items()}
     kickoffs, money = estimate(starts, prices, settings, rerun=batch.rerun, kickoffs_used=compared.kickoffs_used)
     running = compared.staged.states.get("open", 0)
     return CheckResult(
@@ -325,7 +335,7 @@ def _result(
         notes=(
             batch.ledger_note,
             next_run(to_kick_off, running, settings.most_in_progress),
-            spending(kickoffs, money),
+            spending(kickoffs, money, with_tokens=any(each and each.has_token_prices for each in prices.values())),
             *_notes(batch, compared, answers),
             *(f"warning: {line}" for line in warnings),
         ),
@@ -336,6 +346,7 @@ def _result(
             for name, answer in answers.items()
         ),
         needs_consent=plan_problem(compared.staged, compared.before, settings, batch.source, jobfile),
+        forecast=expect(starts, compared.history, jobfile.crews, settings, random.Random(SEED)),
         rows_files=compared.rows_files,
         questions=compared.questions,
     )

@@ -58,7 +58,7 @@ def price_of(number: int, jobfile: JobFile, settings: RunSettings, by_crew: Mapp
     """
     most = number * attempts_of(settings)
     text = f"{number} kickoffs" if number == most else f"{number} to {most} kickoffs"
-    prices = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}
+    prices = {name: crew.price_list for name, crew in jobfile.crews.items()}
     if number == most == 1:
         text = "1 kickoff"
     money = None

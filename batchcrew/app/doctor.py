@@ -17,7 +17,7 @@ from batchcrew.base.clock import Clock, to_text
 from batchcrew.base.errors import UsageError
 from batchcrew.base.similar import did_you_mean
 from batchcrew.config.crews import DEFAULT_CREW, RemoteCrew
-from batchcrew.config.money import price_texts
+from batchcrew.config.money import price_text
 from batchcrew.crew.examination import Examination
 from batchcrew.crew.first_kickoff import FirstKickoff
 from batchcrew.jobfile import JobFile, Problems, Sending
@@ -169,7 +169,7 @@ async def first_job(
     if missing:
         add = " ".join(f"--input {name}=…" for name in missing)
         raise UsageError(f"nothing was kicked off: missing {_inputs(missing)} of crew {found.crew}; add {add}")
-    return replace(found, price=price_texts(settings).get(found.crew))
+    return replace(found, price=price_text(settings[found.crew].price_list))
 
 
 def _inputs(names: list[str]) -> str:

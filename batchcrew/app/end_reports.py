@@ -10,10 +10,9 @@ from batchcrew.base.clock import Clock
 from batchcrew.base.errors import UsageError
 from batchcrew.base.text import one_line
 from batchcrew.engine import RunEnvironment
-from batchcrew.ledger import BatchKey, LedgerReader
+from batchcrew.ledger import LedgerReader
 from batchcrew.model.run import RunResult
 from batchcrew.reports.export.formats import EXPORT_FORMATS
-from batchcrew.reports.export.rows import export
 from batchcrew.reports.report.formats import REPORT_FORMATS
 from batchcrew.reports.report.report_format import ReportSource
 
@@ -76,11 +75,6 @@ async def _write(
             report = await read_report(ledger, key, program=program)
             await write_report(report, REPORT_FORMATS[name], source, path=path, stdout=sys.stdout)
         elif name in EXPORT_FORMATS:
-            await _export(ledger, key, name, path)
+            await export_batch(ledger, key, ExportRequest(format=name), path=path, stdout=sys.stdout)
         else:
             raise UsageError(f"this version of batchcrew cannot write {name}")
-
-
-async def _export(ledger: LedgerReader, key: BatchKey, name: str, path: Path) -> None:
-    stale = bool((await ledger.counts(key)).stale)
-    await export(ledger.results(key), key.columns, format=name, stale=stale, path=path, stdout=sys.stdout)

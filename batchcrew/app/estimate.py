@@ -4,15 +4,15 @@ from collections import Counter
 from collections.abc import Mapping
 
 from batchcrew.app.consent import attempts_of
+from batchcrew.base.costs import PriceList
 from batchcrew.config.money import cost
 from batchcrew.config.settings import RunSettings
-from batchcrew.config.values import Price
 from batchcrew.ledger import ToStart
 
 
 def estimate(
     starts: Mapping[str, ToStart],
-    prices: Mapping[str, Price | None],
+    prices: Mapping[str, PriceList | None],
     settings: RunSettings,
     *,
     rerun: bool,
@@ -46,7 +46,7 @@ def _kickoffs(
 
 def _limited(
     kickoffs: tuple[Counter[str], Counter[str]],
-    prices: Mapping[str, Price | None],
+    prices: Mapping[str, PriceList | None],
     settings: RunSettings,
     kickoffs_used: int,
 ) -> tuple[tuple[int, int], str | None]:

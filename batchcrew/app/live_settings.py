@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from batchcrew.app.run_crews import RunCrews
 from batchcrew.base.errors import LedgerError, UsageError
+from batchcrew.config.money import check_max_cost
 from batchcrew.config.settings import RunSettings, with_set_values
 from batchcrew.ledger import Ledger
 
@@ -36,6 +37,7 @@ class LiveSettings:
         """
         if overrides != self._applied:
             settings = with_set_values(self._crews.base, overrides)
+            check_max_cost(settings.max_cost, self._crews.jobfile.crews)
             try:
                 await self._ledger.extend_spill(settings.most_in_progress)
             except LedgerError as error:

@@ -3,15 +3,21 @@
 from collections.abc import Iterable, Iterator
 
 from batchcrew.app.staging import InputsAnswer
+from batchcrew.base.costs import amount_text
+from batchcrew.config.money import cost_limits
 from batchcrew.config.settings import Delivery, RunSettings
 from batchcrew.model.crew_answers import CrewInputs
 
 
-def spending(kickoffs: tuple[int, int], money: str | None) -> str:
-    """Return the kickoffs that the batch still takes, and their cost."""
+def spending(kickoffs: tuple[int, int], money: str | None, *, with_tokens: bool = False) -> str:
+    """Return the kickoffs that the batch still takes, and their cost.
+
+    Args:
+        with_tokens: tokens cost something as well: how many will be used is not known here.
+    """
     least, most = kickoffs
     number = f"{least}" if least == most else f"{least} to {most} (with retries)"
-    return f"kickoffs: {number}" + (f", {money}" if money else "")
+    return f"kickoffs: {number}" + (f", {money}{' without tokens' if with_tokens else ''}" if money else "")
 
 
 def next_run(to_kick_off: int, running: int, concurrency: int) -> str:
@@ -42,6 +48,10 @@ def limits(settings: RunSettings, kickoffs_used: int, limit: int | None) -> Iter
         yield f"at most {most.run} kickoffs per run (max_kickoffs)"
     if most is not None and most.batch is not None:
         yield f"at most {most.batch} kickoffs in the batch (max_kickoffs), {kickoffs_used} used so far"
+    for name, each in cost_limits(settings.max_cost).items():
+        amount = amount_text(each.amount, each.currency)
+        scope = {"run": "per run", "batch": "in the batch", "month": "in a calendar month, over all batches"}[name]
+        yield f"at most {amount} {scope} (max_cost)"
 
 
 def delivery_note(delivery: Delivery, answers: Iterable[InputsAnswer], retry: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from batchcrew import __version__
 from batchcrew.app.consent import moved_crews, settle_stale
 from batchcrew.app.crew_names import renamed_crews
+from batchcrew.app.expectation import report_rest
 from batchcrew.app.fit_concurrency import require_descriptors
 from batchcrew.app.ingest import Ingested, IngestRequest, commands_of, ingest, report_earlier_days
 from batchcrew.app.ledger_location import is_here
@@ -28,7 +29,7 @@ from batchcrew.app.wiring import Source, ledger_of
 from batchcrew.base.clock import to_text
 from batchcrew.base.errors import BatchBusy, BatchcrewError, NeedsConsent, UsageError
 from batchcrew.config.crews import DEFAULT_CREW, ServedCrew
-from batchcrew.config.money import cost, price_texts
+from batchcrew.config.money import price_lists
 from batchcrew.config.settings import RunSettings
 from batchcrew.crew import crew_address
 from batchcrew.engine import Crews, EngineResult, Judging, RunContext, RunEnvironment, Scheduler, Webhooks
@@ -318,7 +319,7 @@ async def _run_with(
         version=__version__,
         kind="tick" if request.once else "run",
         urls={name: crew_address(crew) for name, crew in jobfile.crews.items()},
-        prices=price_texts(jobfile.crews),
+        prices=price_lists(jobfile.crews),
     )
     if webhooks is not None:
         found_again = 0 if result.webhooks is None else result.webhooks.found_again
@@ -338,14 +339,15 @@ async def _run_with(
         changer=LiveSettings(crews, ledger, run_id).begin(),
         webhooks=webhooks,
     )
+    run.expect = partial(report_rest, run, jobfile.crews)
     engine = await _schedule(run, crews, request, may_start=taken.decided)
     before = result.counts
     result = run_ended(result, run_id, engine, await ledger.counts(batch), environment.stop)
     stopped = result.stopped.value if result.stopped else None
-    prices, waits = {name: crew.price_per_kickoff for name, crew in jobfile.crews.items()}, StopReason.WAITING
+    waits = StopReason.WAITING
     result = replace(
         result,
-        cost=cost(prices, engine.by_crew, engine.by_crew + engine.in_doubt),
+        spending=await ledger.run_spending(run_id),
         crew_ended=any(isinstance(crew, ServedCrew) for crew in jobfile.crews.values()),
         repeated=(request.once or result.stopped is waits) and stopped == stopped_before and result.counts == before,
     )

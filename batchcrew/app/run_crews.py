@@ -47,7 +47,7 @@ class RunCrews:
         self._environment = environment
         self._stack = AsyncExitStack()
         self._clients: dict[str, CrewClient] | None = None
-        self.settings = settings_in_force(base, overrides, environment.warn)
+        self.settings = settings_in_force(base, overrides, environment.warn, jobfile.crews)
         """The run's settings; `open` fits the concurrency to the file descriptors that are available."""
 
     async def __aenter__(self) -> Self:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from batchcrew.base.errors import UsageError
+from batchcrew.config.crews import CrewSettings
+from batchcrew.config.money import check_max_cost
 from batchcrew.config.settings import RunSettings, with_set_values
 from batchcrew.ledger import Reading
 from batchcrew.model.control import Control
@@ -17,13 +19,20 @@ async def control_of(ledger: Reading, batch: str) -> Control:
     return Control() if key is None else await ledger.control(key)
 
 
-def settings_in_force(settings: RunSettings, overrides: Mapping[str, Any], warn: Callable[[str], None]) -> RunSettings:
+def settings_in_force(
+    settings: RunSettings,
+    overrides: Mapping[str, Any],
+    warn: Callable[[str], None],
+    crews: Mapping[str, CrewSettings],
+) -> RunSettings:
     """Return the settings of the job file and the command line with the values that `set` has replaced.
 
     Values that this version of batchcrew does not accept are reported and not used.
     """
     try:
-        return with_set_values(settings, overrides)
+        changed = with_set_values(settings, overrides)
+        check_max_cost(changed.max_cost, crews)
+        return changed
     except UsageError as error:
         warn(f"the settings of `set` are not used: {error}")
         return settings

@@ -15,6 +15,7 @@ from batchcrew.app.ledger_location import Search, locate
 from batchcrew.base.clock import Clock
 from batchcrew.base.errors import UsageError
 from batchcrew.config.crews import CrewSettings, DemoCrew, RemoteCrew, ServedCrew, ServeSettings
+from batchcrew.config.money import check_max_cost
 from batchcrew.config.settings import RunSettings, with_overrides
 from batchcrew.crew import crew_address
 from batchcrew.jobfile import JobFile, JobFileOptions, load_jobfile
@@ -78,7 +79,9 @@ class Source:
                 f"{self.path} names the batch {jobfile.batch!r}, not {self.batch.name!r}; run it without --batch"
                 " (and without BATCHCREW_BATCH)"
             )
-        return jobfile, with_overrides(jobfile.run, self.overrides)
+        settings = with_overrides(jobfile.run, self.overrides)
+        check_max_cost(settings.max_cost, jobfile.crews)
+        return jobfile, settings
 
 
 async def ledger_of(jobfile: JobFile, given: Path | None, *, clock: Clock, warn: Callable[[str], None]) -> Path:

@@ -21,8 +21,16 @@ EXPORT_COLUMNS = (
 WHERE_NEEDED = ("result_json", "possible_duplicate", "stale_output", "stale_inputs")
 """In CSV only where a batch has stale jobs (the last two), in JSON where there is something to say."""
 
-TOKEN_COLUMNS = ("total_tokens", "prompt_tokens", "completion_tokens", "cached_prompt_tokens", "successful_requests")
-"""With `--tokens`: what crews report under these names."""
+TOKEN_COLUMNS = (
+    "total_tokens",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "successful_requests",
+    "cost",
+    "currency",
+)
+"""With `--tokens`: what the job's attempts used and cost, under the names of the view `results`."""
 TASK_COLUMNS = ("task_id", "task_agent", "task_output", "task_execution_time")
 """With `--tasks`."""
 ATTEMPT_COLUMNS = (

@@ -10,6 +10,7 @@ from batchcrew.cli.program import current_program
 from batchcrew.cli.sources import Target
 from batchcrew.model import exit_codes
 from batchcrew.reports.as_json import json_document, plan_json
+from batchcrew.reports.forecast import forecast_json, forecast_lines
 from batchcrew.reports.rows_files import questions_json, render_questions, render_rows_files, rows_files_json
 from batchcrew.reports.tables import render_plan
 
@@ -23,17 +24,18 @@ def check_and_report(
     limit: int | None = None,
 ) -> int:
     """Print the plan of a batch; return the exit code: that of a run that could not start, else 0."""
+    clock = SystemClock()
     checking = check_batch(
         target.source,
         ledger=target.ledger,
         offline=offline,
-        clock=SystemClock(),
+        clock=clock,
         program=current_program(),
         retry_failed=retry_failed,
         limit=limit,
     )
     result = call(checking)
-    notes = list(result.notes)
+    notes = [*result.notes, *forecast_lines(result.forecast, clock.now())]
     if result.needs_consent is not None:
         notes.append(f"a run would stop before its first kickoff: {result.needs_consent} (--accept-changes)")
     if as_json:
@@ -64,11 +66,13 @@ def check_and_report(
 
 
 def _spending(result: CheckResult) -> dict[str, object]:
-    """Return `{"to_kick_off", "kickoffs": {"least", "most"}, "cost", "needs_consent"}`; `most` counts every retry."""
+    """Return `{"to_kick_off", "kickoffs": {"least", "most"}, "cost", "forecast", "needs_consent"}`; `most` counts every
+    retry."""
     least, most = result.kickoffs
     return {
         "to_kick_off": result.to_kick_off,
         "kickoffs": {"least": least, "most": most},
         "cost": result.cost,
+        "forecast": forecast_json(result.forecast),
         "needs_consent": result.needs_consent,
     }

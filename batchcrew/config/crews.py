@@ -4,8 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, SecretStr, Tag
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
 
+from batchcrew.base.costs import PriceList
 from batchcrew.base.serving import (
     DEFAULT_EXECUTION_SECONDS,
     DEFAULT_THREADS,
@@ -14,7 +15,15 @@ from batchcrew.base.serving import (
     MAX_WORKERS,
 )
 from batchcrew.config.declarations import DefaultText, Settings
-from batchcrew.config.values import NonNegativeDuration, PositiveDuration, PriceText, RateText, Size
+from batchcrew.config.values import (
+    Amount,
+    Currency,
+    NonNegativeDuration,
+    PositiveDuration,
+    PriceText,
+    RateText,
+    Size,
+)
 
 EMBEDDED = "embedded"
 """Value of `crew.url` that selects the demo crew."""
@@ -36,6 +45,28 @@ def _texts(value: object) -> object:
         name: str(item) if isinstance(item, int) and not isinstance(item, bool) else item
         for name, item in value.items()
     }
+
+
+class PriceSettings(Settings):
+    """What a crew's executions cost."""
+
+    per_kickoff: Amount | None = None
+    """Price of one kickoff. Refused kickoffs cost nothing."""
+    per_1k_prompt_tokens: Amount | None = None
+    """Price of 1,000 prompt tokens, as the crew reports them."""
+    per_1k_completion_tokens: Amount | None = None
+    """Price of 1,000 completion tokens."""
+    currency: Currency = ""
+    """Currency of all prices: USD. Amounts in different currencies are never added up."""
+
+    @model_validator(mode="after")
+    def _has_a_price(self) -> Self:
+        prices = (self.per_kickoff, self.per_1k_prompt_tokens, self.per_1k_completion_tokens)
+        if all(price is None for price in prices):
+            raise ValueError(
+                "no price is given (expected per_kickoff, per_1k_prompt_tokens or per_1k_completion_tokens)"
+            )
+        return self
 
 
 class CrewSettings(Settings, ABC):
@@ -63,7 +94,32 @@ class CrewSettings(Settings, ABC):
     price_per_kickoff: PriceText | None = None
     """Price of one kickoff: 0.50 USD. `check` and the summary show the resulting cost.
 
-    The cost is a range if retries or kickoffs in doubt may cost more."""
+    The cost is a range if retries or kickoffs in doubt may cost more. Use `prices` if tokens cost something as well."""
+    prices: PriceSettings | None = None
+    """Instead of `price_per_kickoff`: prices of a kickoff and of tokens, and their currency.
+
+    See [money and tokens](results.md#money-and-tokens)."""
+
+    @model_validator(mode="after")
+    def _one_price_per_kickoff(self) -> Self:
+        if self.prices is not None and self.price_per_kickoff is not None:
+            raise ValueError("`price_per_kickoff` and `prices` exclude each other; keep one")
+        return self
+
+    @property
+    def price_list(self) -> PriceList | None:
+        """What its executions cost; None: not known."""
+        prices, single = self.prices, self.price_per_kickoff
+        if single is not None:
+            return PriceList(currency=single.currency, per_kickoff=single.amount)
+        if prices is None:
+            return None
+        return PriceList(
+            currency=prices.currency,
+            per_kickoff=prices.per_kickoff,
+            per_1k_prompt_tokens=prices.per_1k_prompt_tokens,
+            per_1k_completion_tokens=prices.per_1k_completion_tokens,
+        )
 
     @property
     @abstractmethod

@@ -4,7 +4,7 @@ import contextlib
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge, Le
 from pydantic import (
@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from batchcrew.config.declarations import DefaultText, Notation, Settings
-from batchcrew.config.values import Share, ShareNotation, parse_share, write_share
+from batchcrew.config.values import PriceText, Share, ShareNotation, parse_share, write_share
 
 MOST_CONCURRENCY = 10_000
 DEFAULT_IN_A_ROW = 10
@@ -183,5 +183,36 @@ def parse_max_kickoffs(value: object) -> Any:
     return {"run": value} if isinstance(value, int | str) and not isinstance(value, bool) else value
 
 
+class MaxCost(Settings):
+    """Maximum amounts of money."""
+
+    run: PriceText | None = None
+    """Maximum of one run: 20 USD."""
+    batch: PriceText | None = None
+    """Maximum of the batch, over all its runs."""
+    month: PriceText | None = None
+    """Maximum of a calendar month (local time, as for `{date}`), over all batches of the ledger."""
+
+    @model_validator(mode="after")
+    def _has_an_amount(self) -> Self:
+        if self.run is None and self.batch is None and self.month is None:
+            raise ValueError("no amount is given (expected run, batch or month)")
+        return self
+
+
+def parse_max_cost(value: object) -> Any:
+    """Parse `MaxCost` from an amount (for one run) or a mapping."""
+    return {"run": value} if isinstance(value, int | float | str) and not isinstance(value, bool) else value
+
+
+MaxCostText = Annotated[
+    MaxCost,
+    BeforeValidator(
+        parse_max_cost,
+        json_schema_input_type=Annotated[str, Field(description="An amount of one run: 20 USD.")]
+        | Annotated[float, Field(ge=0, description="An amount without its currency: 20.")]
+        | MaxCost,
+    ),
+]
 CanaryText = Annotated[Canary, BeforeValidator(parse_canary, json_schema_input_type=int | Canary)]
 MaxKickoffsText = Annotated[MaxKickoffs, BeforeValidator(parse_max_kickoffs, json_schema_input_type=int | MaxKickoffs)]

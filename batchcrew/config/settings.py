@@ -21,6 +21,7 @@ from batchcrew.config.limits import (
     ConcurrencyText,
     FailureLimit,
     FailureLimitText,
+    MaxCostText,
     MaxKickoffsText,
     PlanGuard,
 )
@@ -162,6 +163,16 @@ class RunSettings(Settings):
 
     `{run: 100, batch: 1000}` also limits the batch. Refused kickoffs do not count. `--max-kickoffs` replaces both
     limits, `--limit` replaces neither."""
+    max_cost: Annotated[
+        MaxCostText | None,
+        HasOption(expected="an amount such as 20 USD"),
+        Example("{run: 20 USD, batch: 100 USD, month: 300 USD}"),
+    ] = None
+    """Start no job that is expected to take the cost of one run above this amount: 20 USD.
+
+    `{run: 20 USD, batch: 100 USD, month: 300 USD}` also limits the batch, and the calendar month over all batches of
+    the ledger. It needs the crew's `price_per_kickoff` or `prices`. See [limits of money](results.md#limits-of-money).
+    `--max-cost` replaces all of them."""
     breaker: BreakerSettings = BreakerSettings()
     """When kickoffs to a failing crew are paused.
 
@@ -214,7 +225,7 @@ def settings_with_option() -> dict[str, Setting]:
     return {setting.name: setting for setting in declared(RunSettings) if setting.option is not None}
 
 
-CHANGEABLE = ("concurrency", "max_concurrency", "rate", "max_kickoffs", "timeout")
+CHANGEABLE = ("concurrency", "max_concurrency", "rate", "max_kickoffs", "max_cost", "timeout")
 """The settings that `batchcrew set` replaces, also while a run is in progress."""
 
 

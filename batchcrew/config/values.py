@@ -4,6 +4,7 @@ Durations are stored as float seconds; a job file or an option writes them as `3
 seconds.
 """
 
+import math
 import re
 from decimal import Decimal
 from typing import Annotated, Any
@@ -107,7 +108,7 @@ Share = Annotated[
 
 
 class Price(Settings):
-    """Price of one kickoff."""
+    """An amount of money: the price of one kickoff, or a limit."""
 
     amount: Decimal = Field(ge=0)
     currency: str = ""
@@ -123,6 +124,39 @@ def parse_price(value: object) -> Any:
     return Price(amount=Decimal(match[1]), currency=match[2])
 
 
+_AMOUNT = re.compile(r"\d{1,9}(?:\.\d{1,12})?")
+_CURRENCY = re.compile(r"[A-Za-z€$£¥]{0,8}")
+
+
+def parse_amount(value: object) -> Any:
+    """Parse an exact amount of money from a number, or from its text: 0.0025."""
+    if isinstance(value, Decimal):
+        return value
+    text = f"{Decimal(str(value)):f}" if isinstance(value, float) and math.isfinite(value) else str(value).strip()
+    if isinstance(value, bool) or not _AMOUNT.fullmatch(text):
+        raise ValueError(
+            f"invalid amount: {value!r} (expected a number from 0, with up to 12 decimal places, e.g. 0.0025)"
+        )
+    return Decimal(text)
+
+
+def parse_currency(value: object) -> Any:
+    """Parse a currency: USD."""
+    text = str(value).strip()
+    if value is None or isinstance(value, bool) or not _CURRENCY.fullmatch(text):
+        raise ValueError(f"invalid currency: {value!r} (expected e.g. USD)")
+    return text
+
+
+Amount = Annotated[
+    Decimal,
+    BeforeValidator(
+        parse_amount,
+        json_schema_input_type=Annotated[float, Field(ge=0, description="An amount: 0.0025.")] | str,
+    ),
+    Notation(lambda amount: f"{amount:f}", "an amount such as 0.0025"),
+]
+Currency = Annotated[str, BeforeValidator(parse_currency, json_schema_input_type=str)]
 PriceText = Annotated[
     Price,
     BeforeValidator(

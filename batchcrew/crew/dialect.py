@@ -13,6 +13,7 @@ from batchcrew.crew.payload import NotUnderstood, load_object, name_text
 from batchcrew.crew.server_text import clean, json_text, parse, plain, server_words
 from batchcrew.crew.wrappers import crewai_json, is_crewai_dump, raw_status_word, status_word, unwrapped
 from batchcrew.model.execution import Execution, ExecutionState, Json, Question, TaskResult
+from batchcrew.model.money import MOST_TOKENS
 
 MAX_ERROR = 2000
 """Longest failure text that is stored in addition to the complete answer, in characters."""
@@ -241,10 +242,24 @@ def _time_of(place: Mapping[str, Any]) -> float | None:
 
 def _token_usage(payload: Mapping[str, Any], result: Any = None) -> Mapping[str, Any] | None:
     for place in _places(payload, result):
-        usage = spellings.first(place, spellings.TOKEN_USAGE)
-        if isinstance(usage, dict) and usage:
-            return usage
+        usage = next(filter(None, _places(*spellings.values(place, spellings.TOKEN_USAGE))), None)
+        if usage:
+            return {**usage, **_named_counts(usage)}
     return None
+
+
+def _named_counts(usage: Mapping[str, Any]) -> dict[str, int | float]:
+    """Return the counts of a TOKEN_USAGE under the names of CrewAI, where it has them under other names."""
+    named = {}
+    for name, places in spellings.TOKEN_COUNTS.items():
+        found = next(filter(_is_count, spellings.values(usage, places)), None)
+        if found is not None and not _is_count(usage.get(name)):
+            named[name] = found
+    return named
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
 
 
 def _label(value: Any) -> str | None:

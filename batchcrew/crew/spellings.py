@@ -80,7 +80,29 @@ FAILURE_TEXT: Fields = ("error", "error_message", "message")
 FAILURE_RESULT: Fields = ("result", "output")
 """The result of a failed execution, which may hold its tasks and its failure text."""
 EXECUTION_TIME: Fields = ("execution_time",)
-TOKEN_USAGE: Fields = ("token_usage",)
+TOKEN_USAGE: Fields = ("token_usage", "usage_metrics", "tokenUsage", "usage")
+"""The first one that is an object with something in it."""
+TOKEN_COUNTS: Mapping[str, Fields] = {
+    "total_tokens": ("total_tokens", "totalTokens", "total"),
+    "prompt_tokens": ("prompt_tokens", "input_tokens", "promptTokens", "inputTokens", "prompt", "input"),
+    "completion_tokens": (
+        "completion_tokens",
+        "output_tokens",
+        "completionTokens",
+        "outputTokens",
+        "completion",
+        "output",
+    ),
+    "cached_prompt_tokens": (
+        "cached_prompt_tokens",
+        "cached_tokens",
+        "cachedPromptTokens",
+        "prompt_tokens_details.cached_tokens",
+        "cache_read_input_tokens",
+    ),
+    "successful_requests": ("successful_requests", "successfulRequests"),
+}
+"""In a TOKEN_USAGE: the names of CrewAI, and others with the same meaning. Only a number of at least 0 counts."""
 TASKS: Fields = ("tasks", "tasks_output")
 """The results of the tasks, in a result or next to it."""
 CURRENT_TASK: Fields = ("current_task", "last_step")

@@ -1,7 +1,7 @@
 """What the parts of a run share: values that are passed in together. `RunControl` changes two of them in a run."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -59,6 +59,7 @@ class RunContext:
         run_id: the run's id in the ledger; the ids of its attempts begin with it.
         single_pass: True for a tick, which does the work that is due now and returns.
         judging: applies the job file's rules to answers; None: every answer counts.
+        expect: called when the canary has passed, to forecast the rest; None: nothing is forecast.
         webhooks: what crews send about executions; None: kickoffs request no webhooks.
     """
 
@@ -73,6 +74,7 @@ class RunContext:
     paused: bool = False
     """An operator has paused the batch: nothing may start."""
     webhooks: Webhooks | None = None
+    expect: Callable[[], Awaitable[None]] | None = None
 
     @property
     def stop(self) -> Stop:

@@ -74,7 +74,7 @@ class Scheduler:
         self._clock = context.clock
         self._crews = crews
         self._may_start = may_start
-        self._limits = RunLimits(context, kickoffs=limit)
+        self._limits = RunLimits(context, crews, kickoffs=limit)
         self._preflight = Preflight(context.environment, single_pass=context.single_pass)
         self._earlier = EarlierAttempts(context, crews)
         self._changed = asyncio.Event()
@@ -237,7 +237,7 @@ class Scheduler:
             await self._control.apply()
             if self._unprepared and not self._context.paused:
                 await self._prepare_the_rest()
-            await self._limits.record_canary()
+            await self._limits.refresh()
             spent = self._limits.spent()
             if spent is not None and not self._in_progress.on_the_wire():
                 self._stop.request(*spent, leave=False)
@@ -247,7 +247,9 @@ class Scheduler:
             lanes = self._lanes.values()
             retries = None if single_pass else await next_start(lanes, self._context)
             nothing_runs = not self._in_progress and not self._preparing
-            at_end = single_pass or self._context.paused or self._nothing_is_left(retries)
+            at_end = (
+                single_pass or self._context.paused or self._nothing_is_left(retries) or self._limits.over_cost(lanes)
+            )
             if nothing_runs and at_end and not await self._people.busy():
                 if not self._control.stop_if_paused():
                     await stop_for_what_is_left(self._context, self._crews, lanes, self._limits, self._people)
@@ -307,7 +309,7 @@ class Scheduler:
                 lane.spend_budget()
                 continue
             lane.exhausted = len(claim.attempts) < number and lane.pending_version == version
-            self._limits.spend(len(claim.attempts))
+            self._limits.spend(lane.name, len(claim.attempts))
             for attempt, permit in zip(claim.attempts, lane.acquire(claim), strict=True):
                 self._start(AttemptTask(attempt, permit, lane, self._context, self._watchers))
             started = started or bool(claim.attempts)
@@ -362,7 +364,7 @@ class Scheduler:
         if pending_again and attempt.outdated and not self._stop.requested:
             self._start_preparing(lane, again=True)  # its new inputs may miss what the crew requires
         refused = outcome.attempt_state is AttemptState.REJECTED
-        self._limits.count(outcome, refused=refused)
+        self._limits.count(attempt, outcome, refused=refused)
         if refused:
             self._preflight.gave_up(lane, outcome.reason or "")
         lane.attempt_ended(attempt, outcome)

@@ -21,6 +21,9 @@ async def stop_for_what_is_left(
             most = crews.settings[lane.name].max_kickoffs_per_month
             detail = f"crew {lane.name}: max_kickoffs_per_month ({most}) is used up"
             context.stop.request(StopReason.BUDGET, detail, leave=False)
+    over = limits.over_cost(lanes)
+    if over is not None:
+        context.stop.request(*over, leave=False)
     left = None if context.single_pass else await people.left()
     if left is not None:
         context.stop.request(StopReason.WAITING, left, leave=False)

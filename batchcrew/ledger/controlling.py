@@ -221,7 +221,7 @@ async def in_force(connection: aiosqlite.Connection, key: BatchKey, run_id: str 
         version=await version(connection, key),
         pause=given[PAUSE][1] if PAUSE in given else None,
         settings={
-            name.removeprefix(SETTING): SetValue(value=decode_json(text), given=by)
+            name.removeprefix(SETTING): SetValue(value=None if text is None else decode_json(text), given=by)
             for name, (text, by) in given.items()
             if name.startswith(SETTING)
         },

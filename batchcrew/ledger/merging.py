@@ -60,7 +60,7 @@ JOIN jobs AS j ON j.batch_id = ? AND j.job_id = s.job_id JOIN attempts AS a ON a
 JOIN jobs AS g ON g.id = m.job
 """
 _MOVE = """
-UPDATE attempts AS a SET job = t.job, number = t.number,
+UPDATE attempts AS a SET job = t.job, number = t.number, reused = a.reused + 1,
     sent_inputs = CASE WHEN t.same THEN NULL ELSE a.sent_inputs END
 FROM temp.receivers AS t WHERE a.id = t.attempt
 """

@@ -6,9 +6,11 @@ from batchcrew.ledger.reads.batches import BatchReads
 from batchcrew.ledger.reads.comparison import ComparisonReads
 from batchcrew.ledger.reads.controls import ControlReads
 from batchcrew.ledger.reads.failures import FailureReads
+from batchcrew.ledger.reads.history import HistoryReads
 from batchcrew.ledger.reads.job_search import JobSearchReads
 from batchcrew.ledger.reads.job_table import JobTableReads
 from batchcrew.ledger.reads.jobs import JobReads
+from batchcrew.ledger.reads.money import MoneyReads
 from batchcrew.ledger.reads.rechecks import RecheckReads
 from batchcrew.ledger.reads.report import ReportReads
 from batchcrew.ledger.reads.results import ResultReads
@@ -33,6 +35,8 @@ class Reading(
     JobSearchReads,
     ReportReads,
     ComparisonReads,
+    MoneyReads,
+    HistoryReads,
 ):
     """The read methods that `Ledger` and `LedgerReader` share.
 

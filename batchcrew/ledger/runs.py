@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import aiosqlite
 
 from batchcrew.base.clock import Uptime
+from batchcrew.base.costs import PriceList
 from batchcrew.ledger.fetch import rows, value
 
 Kind: TypeAlias = Literal["run", "tick", "attach", "recheck"]
@@ -25,8 +26,8 @@ class NewRun:
     """Of batchcrew."""
     urls: Mapping[str, str]
     """The URL of each of its crews, by the crew's name."""
-    prices: Mapping[str, str]
-    """The price of one kickoff as text, by the crew's name; crews without a known price are missing."""
+    prices: Mapping[str, PriceList]
+    """By the crew's name; crews without a known price are missing."""
 
 
 async def begin(connection: aiosqlite.Connection, run: NewRun, *, now: str, uptime: Uptime | None) -> None:
@@ -38,8 +39,8 @@ async def begin(connection: aiosqlite.Connection, run: NewRun, *, now: str, upti
         (run.run_id, run.batch_id, run.kind, now, run.pid, run.host, run.version, *machine),
     )
     await connection.executemany(
-        "INSERT INTO run_crews (run_id, crew, url, price) VALUES (?, ?, ?, ?)",
-        [(run.run_id, crew, url, run.prices.get(crew)) for crew, url in run.urls.items()],
+        "INSERT INTO run_crews (run_id, crew, url, price, prompt_price, completion_price) VALUES (?, ?, ?, ?, ?, ?)",
+        [(run.run_id, crew, url, *run.prices.get(crew, PriceList()).texts()) for crew, url in run.urls.items()],
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import aiosqlite
 
 from batchcrew.ledger.fetch import value
+from batchcrew.ledger.reads.money import keep_costs
 
 # a month's budget (max_kickoffs_per_month) still counts the kickoffs of a deleted batch
 _KEEP_KICKOFFS = """
@@ -40,6 +41,7 @@ async def delete_batch(connection: aiosqlite.Connection, batch_id: int) -> int:
     """Delete a batch and all that belongs to it, inside the caller's transaction; return how many jobs it had."""
     jobs = int(await value(connection, "SELECT count(*) FROM jobs WHERE batch_id = ?", (batch_id,)))
     await connection.execute_fetchall(_KEEP_KICKOFFS, (batch_id,))
+    await keep_costs(connection, batch_id)
     for deletion in _DELETIONS:
         await connection.execute_fetchall(deletion, (batch_id,))
     return jobs

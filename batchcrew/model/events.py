@@ -169,6 +169,13 @@ class Controlled:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """The canary has passed; `message` says what the rest is expected to cost, to fail and to take."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerChosen:
     """The ledger is not in the current folder."""
 
@@ -198,6 +205,7 @@ Event: TypeAlias = (
     | AttemptEnded
     | Warned
     | Controlled
+    | Expected
     | LedgerChosen
     | Stopping
 )

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from batchcrew.model.failures import FailureGroups
 from batchcrew.model.job import JobState
+from batchcrew.model.money import Spending
 from batchcrew.model.webhook import WebhookCounts
 
 
@@ -151,9 +152,14 @@ class RunResult:
     """True: a tick that stopped for the same reason as the last one and changed nothing."""
     webhooks: WebhookCounts | None = None
     """The webhooks of this run; None if none were requested."""
-    cost: str | None = None
-    """The cost of this run's kickoffs, including retries, if their price is known: `12.50 USD`.
-
-    A range, `12.50 to 13.50 USD`, if kickoffs are in doubt."""
+    spending: Spending = field(default_factory=Spending)
+    """What this run's kickoffs have used and cost, including retries."""
     program: str = "batchcrew"
     """The program name that batchcrew was called with, with which printed commands start."""
+
+    @property
+    def cost(self) -> str | None:
+        """The cost of this run's kickoffs, if their price is known: `12.50 USD`.
+
+        A range, `12.50 to 13.50 USD`, if kickoffs are in doubt."""
+        return self.spending.spent.text

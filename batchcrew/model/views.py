@@ -1,6 +1,6 @@
 """What the ledger returns about a batch for `status`, `list`, `show`, `runs` and exports."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,14 +9,15 @@ from batchcrew.model.control import Control, ControlLine
 from batchcrew.model.execution import Json, TaskResult
 from batchcrew.model.failures import FailureGroups
 from batchcrew.model.job import JobState
+from batchcrew.model.money import Used
 from batchcrew.model.run import Counts, JobLine
 from batchcrew.model.waits import WaitLine
 from batchcrew.model.webhook import WebhookCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResultRow:
-    """One job of an export: the file's columns and the job's result."""
+class ResultRow(Used):
+    """One job of an export: the file's columns, the job's result, and what all its attempts used."""
 
     job_id: str
     crew: str
@@ -58,8 +59,14 @@ class BatchTotals:
     kickoffs: int = 0
     cost: str | None = None
     """The cost of the kickoffs, `12.50 USD`, or a range; None if no price is known."""
+    costs: Sequence[Mapping[str, str]] = field(default_factory=list)
+    """The exact amounts, see `Money.as_list`."""
+    without_tokens: int = 0
+    """Ended executions whose tokens have a price and are not known: `cost` has only their kickoff."""
     tokens: int | None = None
     """As the crew reports them; None if it reports none."""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
     seconds: float = 0.0
     """The time that the runs took; that of a killed run is not known."""
     kickoffs_per_minute: float | None = None
@@ -97,7 +104,15 @@ class RunLine:
     running: bool = False
     kickoffs: int = 0
     cost: str | None = None
-    """The cost of its kickoffs as text (`12.50 USD`); None if no price is known, or it was killed."""
+    """The cost of its kickoffs as text (`12.50 USD`); None if no price is known."""
+    costs: Sequence[Mapping[str, str]] = field(default_factory=list)
+    """The exact amounts, see `Money.as_list`."""
+    without_tokens: int = 0
+    """Ended executions whose tokens have a price and are not known: `cost` has only their kickoff."""
+    prompt_tokens: int | None = None
+    """Of all its kickoffs, as the crew reports them; None if it reports none."""
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
     exit_code: int | None = None
     stopped: str | None = None
     """Why it stopped with work left: a word of `StopReason`."""
@@ -183,7 +198,7 @@ class NextPoll:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptDetail:
+class AttemptDetail(Used):
     """One attempt for `show`."""
 
     number: int
@@ -228,5 +243,7 @@ class JobDetail:
     """file:line of the job."""
     in_file: bool
     attempts: tuple[AttemptDetail, ...] = ()
+    cost: str | None = None
+    """Of all attempts, `0.50 USD`; None if no price is known."""
     waiting: WaitLine | None = None
     """The human input that it waits for."""

@@ -16,6 +16,7 @@ from batchcrew.model.events import (
     ConcurrencyChanged,
     Controlled,
     Event,
+    Expected,
     KickedOff,
     KickoffSent,
     LedgerChosen,
@@ -70,6 +71,8 @@ class JsonLogProgress:
                 self._say("retries_held_back", crew=crew)
             case Controlled(message):
                 self._say("control", message=message)
+            case Expected(message):
+                self._say("forecast", message=message)
             case Stopping(detail, in_flight):
                 self._say("stopping", detail=detail, in_flight=in_flight)
             case KickoffSent() | Polled() | Understood() | Announced():

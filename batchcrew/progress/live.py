@@ -16,7 +16,7 @@ from rich.text import Text
 
 from batchcrew.base.clock import Clock
 from batchcrew.base.text import clean_text
-from batchcrew.model.events import Controlled, Event, LedgerChosen, Warned
+from batchcrew.model.events import Controlled, Event, Expected, LedgerChosen, Warned
 from batchcrew.progress.frame import draw
 from batchcrew.progress.tally import Tally
 
@@ -67,7 +67,7 @@ class LiveProgress:
         self._tally.observe(event)
         if isinstance(event, Warned):
             self._warnings.append(f"warning: {clean_text(event.text)}")
-        elif isinstance(event, Controlled):
+        elif isinstance(event, Controlled | Expected):
             self._warnings.append(clean_text(event.message))
         elif isinstance(event, LedgerChosen):
             self._warnings.append(f"ledger: {clean_text(event.ledger)}")

@@ -15,6 +15,7 @@ from batchcrew.model.events import (
     AttemptEnded,
     Controlled,
     Event,
+    Expected,
     LedgerChosen,
     RunStarted,
     Stopping,
@@ -69,7 +70,7 @@ class PlainProgress:
                 self._ended(event)
             case Warned():
                 self._say_some("warnings", warning_line(event))
-            case Controlled(message) if not self._brief:
+            case Controlled(message) | Expected(message) if not self._brief:
                 self._say(clean_text(message, limit=_LONGEST))
             case WaitStarted(attempt):
                 job = clean_text(attempt.job_id, limit=80)

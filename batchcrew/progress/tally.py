@@ -17,6 +17,7 @@ from batchcrew.model.events import (
     ConcurrencyChanged,
     Controlled,
     Event,
+    Expected,
     KickedOff,
     KickoffSent,
     LedgerChosen,
@@ -164,6 +165,7 @@ class Tally:
                 | ConcurrencyChanged()
                 | RetriesHeldBack()
                 | Controlled()
+                | Expected()
                 | Announced()
             ):
                 pass

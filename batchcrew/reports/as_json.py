@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from batchcrew.base.text import HARMFUL_IN_BLOCK
 from batchcrew.model import exit_codes
+from batchcrew.model.money import MonthLine, Spending, plain_amount
 from batchcrew.model.run import Counts, JobLine, Plan, RunResult
 from batchcrew.model.views import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail, RunLine
 from batchcrew.model.waits import WaitLine
@@ -34,8 +35,9 @@ def json_document(value: object) -> str:
 def list_json(lines: Sequence[BatchLine]) -> list[JsonDict]:
     """Return `[{"batch", "counts", "jobfile", "created_at", "last_run_at", "running", "totals", "without_output"}]`.
 
-    `totals` has every field of `BatchTotals`: `{"runs", "kickoffs", "cost", "tokens", "seconds",
-    "kickoffs_per_minute", "last_exit_code"}`.
+    `totals` has every field of `BatchTotals`: `{"runs", "kickoffs", "cost", "costs", "without_tokens", "tokens",
+    "prompt_tokens", "completion_tokens", "seconds", "kickoffs_per_minute", "last_exit_code"}`; `cost` is rounded for
+    reading, `costs` has the exact amounts: `[{"currency", "least", "most"}]`.
     """
     return [_batch(line) for line in lines]
 
@@ -43,11 +45,17 @@ def list_json(lines: Sequence[BatchLine]) -> list[JsonDict]:
 def runs_json(lines: Sequence[RunLine]) -> list[JsonDict]:
     """Return every field of each `RunLine`, the newest run first.
 
-    `[{"run_id", "batch", "kind", "started_at", "ended_at", "running", "kickoffs", "cost", "exit_code", "stopped",
-    "stop_detail", "commands"}]`; a run that neither runs nor has an `ended_at` was killed. `commands` are those that
+    `[{"run_id", "batch", "kind", "started_at", "ended_at", "running", "kickoffs", "cost", "costs", "without_tokens",
+    "prompt_tokens", "completion_tokens", "total_tokens", "exit_code", "stopped", "stop_detail", "commands"}]`; a run
+    that neither runs nor has an `ended_at` was killed. `commands` are those that
     operators have given since its start (see `command_json`).
     """
     return [{**asdict(line), "commands": [command_json(each) for each in line.commands]} for line in lines]
+
+
+def months_json(lines: Sequence[MonthLine]) -> list[JsonDict]:
+    """Return `[{"month", …}]` with the keys of `spending_json`, the latest month first; `saved` is not counted."""
+    return [{"month": line.month, **spending_json(line.spending)} for line in lines]
 
 
 def status_json(status: BatchStatus) -> JsonDict:
@@ -80,8 +88,8 @@ def wait_json(line: WaitLine) -> JsonDict:
 
 
 def job_json(detail: JobDetail) -> JsonDict:
-    """Return `{"batch", "job_id", "crew", "state", "inputs", "meta", "row", "source", "in_file", "attempts",
-    "waiting"}`.
+    """Return `{"batch", "job_id", "crew", "state", "inputs", "meta", "row", "source", "in_file", "cost",
+    "attempts", "waiting"}`.
 
     Each of `attempts` has every field of `AttemptDetail`, `answer` (the crew's last one as it came) included. `waiting`
     is the human input that the job waits for (see `wait_json`), or null.
@@ -96,6 +104,7 @@ def job_json(detail: JobDetail) -> JsonDict:
         "row": dict(detail.row),
         "source": detail.source,
         "in_file": detail.in_file,
+        "cost": detail.cost,
         "attempts": [_attempt(attempt) for attempt in detail.attempts],
         "waiting": None if detail.waiting is None else wait_json(detail.waiting),
     }
@@ -130,7 +139,7 @@ def summary_json(result: RunResult) -> JsonDict:
     """Return how a run ended.
 
     `{"batch", "run_id", "exit_code", "stopped", "stop_detail", "counts", "wall_seconds", "kickoffs", "cost",
-    "unanswered", "unsure", "slowest", "failing", "failure_groups", "possible_duplicates", "without_output",
+    "money", "unanswered", "unsure", "slowest", "failing", "failure_groups", "possible_duplicates", "without_output",
     "lookalikes", "interrupted", "webhooks", "ledger", "jobfile", "reports", "missing_reports", "warnings", "next"}`;
     `without_output` counts the jobs that succeeded without an output, `lookalikes` those of this run whose answer may
     be none, `interrupted` the executions that ended with an earlier run, `webhooks` those that were received (null if
@@ -147,6 +156,7 @@ def summary_json(result: RunResult) -> JsonDict:
         "wall_seconds": round(result.wall_seconds, 3),
         "kickoffs": result.kickoffs,
         "cost": result.cost,
+        "money": spending_json(result.spending),
         "unanswered": result.unanswered,
         "unsure": result.unsure,
         "slowest": [_job(line) for line in result.slowest],
@@ -168,6 +178,21 @@ def summary_json(result: RunResult) -> JsonDict:
 
 _PUBLIC = {"removed": "gone", "attempts_used": "attempts"}
 """The keys of JSON whose fields have another name."""
+
+
+def spending_json(spending: Spending) -> JsonDict:
+    """`{"spent", "wasted", "saved", "kickoffs", "without_tokens", "prompt_tokens", "completion_tokens",
+    "total_tokens"}`; amounts are lists of `{"currency", "least", "most"}`, exact decimal numbers as text."""
+    return {
+        "spent": spending.spent.as_list(),
+        "wasted": spending.wasted.as_list(),
+        "saved": spending.saved.as_list(),
+        "kickoffs": spending.spent.kickoffs,
+        "without_tokens": spending.spent.without_tokens,
+        "prompt_tokens": spending.tokens.prompt,
+        "completion_tokens": spending.tokens.completion,
+        "total_tokens": spending.tokens.total,
+    }
 
 
 def counts_json(counts: Counts) -> JsonDict:
@@ -214,6 +239,13 @@ def _attempt(attempt: AttemptDetail) -> JsonDict:
         "output": attempt.output,
         "result_json": attempt.result_json,
         "token_usage": None if usage is None else dict(usage),
+        "prompt_tokens": attempt.prompt_tokens,
+        "completion_tokens": attempt.completion_tokens,
+        "total_tokens": attempt.total_tokens,
+        "cached_tokens": attempt.cached_tokens,
+        "successful_requests": attempt.successful_requests,
+        "cost": None if attempt.cost is None else plain_amount(attempt.cost),
+        "currency": attempt.currency,
         "tasks": [asdict(task) for task in attempt.tasks],
         "answer": attempt.answer,
         "status_word": attempt.status_word,

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from batchcrew.base.costs import amount_text
 from batchcrew.base.lookalikes import lookalike
 from batchcrew.base.quantities import format_duration
 from batchcrew.base.text import clean_block, clean_text, display_width
@@ -29,6 +30,8 @@ def render_job(detail: JobDetail, *, width: int = 80) -> str:
         f"  crew: {clean_text(detail.crew)}",
         f"  source: {where}",
     ]
+    if detail.cost is not None:
+        lines.append(f"  cost: {clean_text(detail.cost)}")
     lines += _mapping("inputs", detail.inputs, width)
     if detail.meta:
         lines += _mapping("meta", detail.meta, width)
@@ -104,6 +107,8 @@ def _attempt(attempt: AttemptDetail, width: int) -> Iterator[str]:
     if attempt.token_usage:
         usage = (f"{clean_text(name)} {clean_text(_value(number))}" for name, number in attempt.token_usage.items())
         yield f"    tokens: {', '.join(usage)}"
+    if attempt.cost is not None:
+        yield f"    cost: {clean_text(amount_text(attempt.cost, attempt.currency or ''))}"
     if attempt.reason is not None:
         yield "    reason:"
         yield from _block(attempt.reason, width, 6)

@@ -6,9 +6,10 @@ from datetime import datetime
 from batchcrew.base.clock import from_text
 from batchcrew.base.quantities import format_duration
 from batchcrew.base.text import clean_name, clean_text
+from batchcrew.model.money import MonthLine
 from batchcrew.model.views import RunLine
 from batchcrew.reports.control import command_text
-from batchcrew.reports.tables import table_with_below
+from batchcrew.reports.tables import table, table_with_below
 
 _NAME_COLUMNS = 32
 _WHY_COLUMNS = 500
@@ -24,16 +25,34 @@ def render_runs(lines: Sequence[RunLine], now: datetime, *, with_batch: bool, wi
     """
     if not lines:
         return "no runs yet"
-    header = ["batch", "kind", "started", "duration", "kickoffs", "cost", "exit", "why it stopped"]
+    header = ["batch", "kind", "started", "duration", "kickoffs", "cost", "tokens", "exit", "why it stopped"]
     rows = [row for line in lines for row in _rows(line, now, with_batch=with_batch)]
-    return "\n".join(table_with_below(header, rows, right={3, 4, 5, 6}, width=width))
+    return "\n".join(table_with_below(header, rows, right={3, 4, 5, 6, 7}, width=width))
+
+
+def render_months(lines: Sequence[MonthLine]) -> str:
+    """Render a table of months in their order, without a last newline."""
+    if not lines:
+        return "no runs yet"
+    header = ["month", "kickoffs", "tokens", "cost", "on failures"]
+    rows = [
+        [
+            line.month,
+            str(line.spending.spent.kickoffs),
+            "" if line.spending.tokens.total is None else f"{line.spending.tokens.total:,}",
+            clean_text(line.spending.spent.text or ""),
+            clean_text(line.spending.wasted.text or ""),
+        ]
+        for line in lines
+    ]
+    return "\n".join(table(header, rows, right={1, 2, 3, 4}))
 
 
 def _rows(line: RunLine, now: datetime, *, with_batch: bool) -> Iterator[list[str]]:
     """Yield the commands that were given after the run's start, the latest first, and then the run."""
     batch = clean_name(line.batch, _NAME_COLUMNS) if with_batch else ""
     for each in line.commands:
-        yield [batch, clean_text(each.command), _second(each.given.at), "", "", "", "", command_text(each)]
+        yield [batch, clean_text(each.command), _second(each.given.at), "", "", "", "", "", command_text(each)]
     yield _row(line, now, with_batch=with_batch)
 
 
@@ -54,6 +73,7 @@ def _row(line: RunLine, now: datetime, *, with_batch: bool) -> list[str]:
         duration,
         str(line.kickoffs),
         clean_text(line.cost or ""),
+        "" if line.total_tokens is None else f"{line.total_tokens:,}",
         "" if line.exit_code is None else str(line.exit_code),
         clean_text(why, limit=_WHY_COLUMNS),
     ]

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from batchcrew.base.quantities import format_duration
 from batchcrew.base.text import clean_name, clean_text
 from batchcrew.model.job import JobState
+from batchcrew.model.money import Spending
 from batchcrew.model.run import Counts, JobLine, RunResult, StopReason
 from batchcrew.model.views import JobDetail
 from batchcrew.reports.commands import (
@@ -160,6 +161,7 @@ def _body(result: RunResult) -> Iterator[str]:
         yield f"no longer in the file, kept in the ledger: {_jobs(counts.removed)}"
     if result.run_id is not None:
         yield _time(result)
+    yield from money_lines(result.spending)
     if result.webhooks is not None and (line := webhooks_line(result.webhooks)):
         yield line
     if counts.possible_duplicates or result.duplicates:
@@ -187,7 +189,18 @@ def _time(result: RunResult) -> str:
             text += f" ({result.kickoffs / result.wall_seconds * 60:.1f}/min)"
         if result.cost:
             text += f", {result.cost}"
+        if result.spending.tokens.total is not None:
+            text += f", {result.spending.tokens.total:,} tokens"
     return text
+
+
+def money_lines(spending: Spending) -> Iterator[str]:
+    """Yield what failures have cost, and how many executions are missing in the cost of tokens."""
+    if any(most for _, most in spending.wasted.amounts.values()):
+        yield f"spent on failures: {spending.wasted.text}"
+    if number := spending.spent.without_tokens:
+        executions, their = ("1 execution", "its") if number == 1 else (f"{number} executions", "their")
+        yield f"the tokens of {executions} are not known, so {their} cost is not complete"
 
 
 def _slow(line: JobLine) -> str:
@@ -268,6 +281,8 @@ def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
         yield "unpause", control_command("unpause", batch, ledger, program=program)
     if counts.waiting:
         yield "see what waits", inbox_command(batch, ledger, program)
+    if (result.stop_detail or "").startswith("max_cost of "):
+        yield "raise max_cost", control_command("set", batch, ledger, "max_cost=AMOUNT", program=program)
     if counts.left and run:
         yield "resume", run
     if result.unsure:

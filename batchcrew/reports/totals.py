@@ -16,7 +16,8 @@ def totals_line(totals: BatchTotals) -> str | None:
         time += f" ({totals.kickoffs_per_minute:.1f}/min)"
     facts = [f"total: {kickoffs} in {runs}", time]
     if totals.cost is not None:
-        facts.append(clean_text(totals.cost))
+        unknown = f" (the tokens of {totals.without_tokens} are not known)" if totals.without_tokens else ""
+        facts.append(clean_text(totals.cost) + unknown)
     if totals.tokens is not None:
         facts.append(f"{totals.tokens:,} tokens")
     return ", ".join(facts)

@@ -421,3 +421,35 @@ def test_a_watched_run_continues_when_the_watching_is_interrupted(folder: Path, 
     assert (watch.returncode, len(said.splitlines())) == (3, 1)
     held.release()
     assert ended(run)["exit_code"] == 0
+
+
+@pytest.mark.crash
+def test_max_cost_outlives_a_killed_run_and_is_set_in_a_live_one(folder: Path, held: HeldCrew) -> None:
+    job_file = (folder / "jobs.yaml").read_text(encoding="utf-8")
+    priced = job_file.replace("crew: {", "crew: {price_per_kickoff: 0.50 USD, ").replace(
+        "run: {", "run: {max_cost: 9, "
+    )
+    (folder / "jobs.yaml").write_text(priced, encoding="utf-8")
+    run = running(folder)
+    os.kill(run.pid, signal.SIGKILL)
+    run.communicate()
+    held.finish()
+    give(folder, "set", "jobs", "max_cost={batch: 4 USD}")
+    run = start(folder, "run", "jobs.yaml", "--log-format", "json")
+    held.wait_for_kickoffs(8, run)  # those of the killed run count
+    obeyed(run, folder, "set", "jobs", "max_cost={batch: 5 USD}")
+    held.wait_for_kickoffs(10, run)
+    held.release()
+    found = ended(run)
+    assert (found["exit_code"], found["stopped"], held.kickoffs) == (3, "budget", 10)
+    assert "max_cost of the batch (5.00 USD)" in found["stop_detail"]
+    assert any(each["command"] == "batchcrew set jobs max_cost=AMOUNT" for each in found["next"])
+    refused = call(folder, "set", "jobs", "max_cost=much")
+    assert (refused.returncode, "max_cost" in refused.stderr) == (2, True)
+    give(folder, "set", "jobs", "max_cost={batch: 5 EUR}")  # no crew has a price in it: the run says so
+    warned = summary(folder)
+    assert any("EUR" in line for line in warned["warnings"])
+    give(folder, "set", "jobs", "max_cost=none")
+    done = call(folder, "run", "jobs.yaml", "--json")
+    assert done.returncode == 0, done.stderr
+    all_once(held)

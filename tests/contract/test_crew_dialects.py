@@ -241,6 +241,30 @@ def test_token_usage_that_is_not_an_object_is_none(usage: Any) -> None:
     assert read({"state": "SUCCESS", "token_usage": usage}).token_usage is None
 
 
+@pytest.mark.parametrize(
+    ("answer", "counts"),
+    [
+        ({"usage_metrics": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}}, (3, 4, 7)),
+        ({"usage": {"input_tokens": 3, "output_tokens": 4}}, (3, 4, None)),
+        ({"tokenUsage": {"promptTokens": 3, "completionTokens": 4, "totalTokens": 7}}, (3, 4, 7)),
+        ({"result": {"output": "x", "token_usage": {"input": 3, "output": 4, "total": 7}}}, (3, 4, 7)),
+        ({"token_usage": {"prompt_tokens": "3", "input_tokens": 3, "completion_tokens": -4}}, (3, -4, None)),
+        ({"token_usage": {}, "usage": {"total": 1e308, "prompt": float("nan"), "completion": [1]}}, (None, None, None)),
+    ],
+    ids=str,
+)
+def test_counts_of_tokens_under_other_names(answer: dict[str, Any], counts: tuple[Any, ...]) -> None:
+    usage = read({"status": "completed", "result": "x", **answer}).token_usage or {}
+    assert tuple(usage.get(f"{name}_tokens") for name in ("prompt", "completion", "total")) == counts
+
+
+def test_cached_tokens_and_requests_under_other_names() -> None:
+    details = {"prompt_tokens_details": {"cached_tokens": 2}, "successfulRequests": 5}
+    usage = read({"status": "completed", "result": "x", "usage": details}).token_usage or {}
+    assert (usage["cached_prompt_tokens"], usage["successful_requests"]) == (2, 5)
+    assert usage["prompt_tokens_details"] == {"cached_tokens": 2}  # all of it is kept
+
+
 # Failures
 
 

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from batchcrew.app.webhooks import open_webhooks
 from batchcrew.base.clock import Clock, SystemClock
 from batchcrew.config.crews import CrewSettings, RemoteCrew
+from batchcrew.config.money import price_lists
 from batchcrew.config.settings import PollSettings, RetrySettings, RunSettings
 from batchcrew.config.webhooks import WebhookSettings
 from batchcrew.crew import CrewClient, crew_address
@@ -95,7 +96,9 @@ class Bench:
             environment = RunEnvironment(stop=self.stop, clock=self.clock, rng=random.Random(7), observe=self._observe)
             opening = open_webhooks(self.webhooks, ledger, key, environment, crews={}, single_pass=once)
             webhooks = await stack.enter_async_context(opening)
-            run_id = await ledger.open_run(key.id, pid=1, host="h", version="v", urls=urls)
+            run_id = await ledger.open_run(
+                key.id, pid=1, host="h", version="v", urls=urls, prices=price_lists(self.crews)
+            )
             clients = {}
             for name, crew in self.crews.items():
                 client = CrewClient(

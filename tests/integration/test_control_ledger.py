@@ -27,6 +27,13 @@ async def run_of(ledger: Ledger, key: BatchKey) -> str:
     return await ledger.open_run(key.id, pid=1, host="h", version="v")
 
 
+async def test_a_limit_that_was_lifted_is_read_as_none(tmp_path: Path) -> None:
+    async with Ledger(tmp_path / "l.db", clock=ManualClock()) as ledger:
+        key = await batch_of(ledger, 1)
+        await ledger.change_settings(key, {"max_cost": None, "rate": "1/s"}, ledger.given("a@b", None))
+        assert (await ledger.control(key)).overrides == {"max_cost": None, "rate": "1/s"}
+
+
 async def test_a_job_that_is_cancelled_while_it_waits_for_its_retry_is_not_claimed(tmp_path: Path) -> None:
     async with Ledger(tmp_path / "l.db", clock=ManualClock()) as ledger:
         key = await batch_of(ledger, 2)

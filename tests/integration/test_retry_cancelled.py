@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from manual_clock import ManualClock
 
+from batchcrew.base.costs import PriceList
 from batchcrew.base.errors import NotInLedger, UsageError
 from batchcrew.base.reasons import reason_fingerprint
 from batchcrew.ledger import SHOWN_GROUPS, BatchKey, Ledger, Rechecked, RetrySelection
@@ -68,7 +69,7 @@ async def again(path: Path, clock: ManualClock, *jobs: Job) -> None:
 
 
 async def started(ledger: Ledger, key: BatchKey, price: str | None = "0.50 USD") -> list[Attempt]:
-    prices = {} if price is None else {"default": price}
+    prices = {} if (found := PriceList.read(price)) is None else {"default": found}
     run_id = await ledger.open_run(key.id, pid=1, host="h", version="v", urls={"default": "http://crew"}, prices=prices)
     attempts = (await ledger.claim(key, run_id, crew="default", limit=1000)).attempts
     for attempt in attempts:
@@ -268,7 +269,7 @@ async def test_totals_of_ended_killed_and_running_runs(ledger: Ledger, clock: Ma
     second = await started(ledger, key)  # a run that is killed
     await ledger.ended(second[0], doubt)
     totals = (await ledger.status(key)).line.totals
-    assert (totals.runs, totals.kickoffs, totals.cost) == (2, 7, "3.00 to 3.50 USD")
+    assert (totals.runs, totals.kickoffs, totals.cost) == (2, 7, "2.50 to 3.50 USD")
     assert (totals.tokens, totals.seconds, totals.kickoffs_per_minute) == (900, 60.0, 5.0)
     assert totals.last_exit_code is None
     assert [line.totals for line in await ledger.batches()] == [totals]

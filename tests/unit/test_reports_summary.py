@@ -235,6 +235,16 @@ def test_the_summary_as_json_has_stable_keys() -> None:
         "wall_seconds": 80.0,
         "kickoffs": 24,
         "cost": None,
+        "money": {
+            "spent": [],
+            "wasted": [],
+            "saved": [],
+            "kickoffs": 0,
+            "without_tokens": 0,
+            "prompt_tokens": None,
+            "completion_tokens": None,
+            "total_tokens": None,
+        },
         "unanswered": 0,
         "unsure": 0,
         "slowest": [

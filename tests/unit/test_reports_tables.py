@@ -1,7 +1,7 @@
 """What `list`, `status`, `show` and `check` print, as text and as JSON."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 
 from batchcrew.model.attempt import AttemptState
@@ -343,6 +343,6 @@ def test_json_of_a_job_has_every_field_of_its_attempts() -> None:
     detail = json.loads(json_document(job_json(replace(DETAIL, inputs={"odd": float("nan"), "esc": "\x9b\ud800"}))))
     assert detail["inputs"] == {"odd": None, "esc": "\x9b\ud800"}
     assert detail["state"] == "succeeded"
-    assert set(detail["attempts"][1]) == set(AttemptDetail.__slots__)
+    assert set(detail["attempts"][1]) == {field.name for field in fields(AttemptDetail)}
     assert detail["attempts"][1]["tasks"][0]["agent"] == "Researcher"
     assert detail["attempts"][1]["answer"] == '{"status": "completed"}'

@@ -5,12 +5,12 @@ from decimal import Decimal
 import pytest
 from pydantic import ValidationError
 
+from batchcrew.base.costs import PriceList
 from batchcrew.base.errors import UsageError
 from batchcrew.base.quantities import format_duration, parse_duration, parse_size
 from batchcrew.config.limits import FailureLimit
 from batchcrew.config.money import cost
 from batchcrew.config.settings import PollSettings, RetrySettings, RunSettings, with_overrides
-from batchcrew.config.values import Price
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,11 @@ def test_ten_failures_in_a_row_are_the_default_and_none_turns_it_off() -> None:
 
 
 def test_a_cost_is_a_range_where_more_kickoffs_are_possible() -> None:
-    prices = {"a": Price(amount=Decimal("0.5"), currency="USD"), "b": Price(amount=Decimal(2)), "c": None}
+    prices = {
+        "a": PriceList(per_kickoff=Decimal("0.5"), currency="USD"),
+        "b": PriceList(per_kickoff=Decimal(2)),
+        "c": None,
+    }
     assert cost(prices, {"a": 3, "c": 9}) == "1.50 USD + 0.00"
     assert cost(prices, {"a": 3, "b": 1}, {"a": 4, "b": 1}) == "1.50 to 2.00 USD + 2.00"
     assert cost({"c": None}, {"c": 9}) is None

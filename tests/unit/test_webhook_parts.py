@@ -4,7 +4,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import aiohttp
 import pytest
@@ -19,10 +21,12 @@ from batchcrew.crew.payload import NotUnderstood
 from batchcrew.crew.webhook_bodies import crew_execution, read_webhook
 from batchcrew.crew.webhook_listener import WebhookListener
 from batchcrew.crew.webhook_urls import addressee, webhook_fields, webhook_url
+from batchcrew.engine.observe.announced import AnnouncedWatcher
+from batchcrew.engine.observe.watcher import Observation
 from batchcrew.engine.webhooks import REPEATED_SECONDS, Webhooks
 from batchcrew.model.attempt import Attempt
 from batchcrew.model.events import Announced, Event
-from batchcrew.model.execution import ExecutionState
+from batchcrew.model.execution import Execution, ExecutionState
 from batchcrew.model.webhook import Webhook, WebhookCounts, WebhookUrls
 
 SECRET = b"s" * 32
@@ -64,6 +68,30 @@ class Received:
 
     async def __call__(self, number: int = 1, **webhook: Any) -> None:
         await self.all.receive(Webhook(attempt_id=f"run-{number:06d}", **webhook))
+
+
+async def test_tokens_that_only_a_webhook_names_count() -> None:
+    """The result is that of the status; a webhook without a body, or an answer with tokens, changes nothing."""
+    usage, other = {"total_tokens": 7}, {"total_tokens": 1}
+    for body, in_answer, expected in (("…", None, usage), ("…", other, other), ("", None, None)):
+        received = Received()
+        box = received.all.open(attempt())
+        await received(ended=True, body=body)
+        answer = Execution(state=ExecutionState.SUCCEEDED, word="completed", output="polled", token_usage=in_answer)
+        requests = AsyncMock()
+        requests.send.return_value = Observation(answer, 0.0)
+        requests.ran_until = lambda moment: None
+        watcher = AnnouncedWatcher(
+            requests,
+            box,
+            received.clock,
+            net=lambda: None,
+            on_end=lambda announced: None,
+            reported=lambda body, answer=answer: replace(answer, output="sent", token_usage=usage),  # type: ignore[misc]
+        )
+        found = await watcher.next(within=60)
+        assert isinstance(found, Observation)
+        assert found.answer == replace(answer, token_usage=expected)
 
 
 # Tokens

@@ -3,8 +3,9 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from batchcrew.engine.context import RunContext
+from batchcrew.engine.context import Crews, RunContext
 from batchcrew.engine.limits.budget import KickoffBudget
+from batchcrew.engine.limits.cost_limits import CostLimits
 from batchcrew.engine.limits.crew_limits import CrewLimits
 from batchcrew.engine.limits.failure_streak import CrewLoad, FailureStreaks, failed_jobs
 from batchcrew.engine.limits.rate_limiter import RateLimiter
@@ -22,11 +23,12 @@ class RunLimits:
         kickoffs: most kickoffs of this run; None: any number, 0: only watch executions in progress.
     """
 
-    def __init__(self, context: RunContext, *, kickoffs: int | None = None) -> None:
+    def __init__(self, context: RunContext, crews: Crews, *, kickoffs: int | None = None) -> None:
         settings, self._context = context.settings, context
         self._most = kickoffs
         self._rate_limiter = RateLimiter(settings.rate, context.clock, burst=context.single_pass)
         self._budget = KickoffBudget([], None)
+        self._costs = CostLimits.of(context, crews)
         self._streaks = FailureStreaks(
             settings.stop_after_failures,
             run_id=context.run_id,
@@ -39,10 +41,12 @@ class RunLimits:
         settings = self._context.settings
         self._rate_limiter.change(settings.rate)
         await self._budget.change(settings.max_kickoffs, self._context)
+        await self._costs.change(settings.max_cost)
 
     async def read(self) -> str | None:
         """Read what the batch has spent and how its crews failed. Returns what to report of a probe, if one starts."""
         self._budget = await KickoffBudget.read(self._context, self._most)
+        await self._costs.change(self._context.settings.max_cost)
         return await self._streaks.read(self._context.ledger, self._context.batch)
 
     async def restore(self, crews: Mapping[str, CrewLimits]) -> None:
@@ -70,27 +74,36 @@ class RunLimits:
         """Return the seconds until a kickoff of a crew may leave; None when an attempt must end first."""
         return self._rate_limiter.wait_seconds() if self._without_rate(crew, crews) >= 1 else None
 
-    def spend(self, kickoffs: int) -> None:
-        """Record kickoffs that leave now."""
+    def spend(self, crew: str, kickoffs: int) -> None:
+        """Record kickoffs of a crew that leave now."""
         self._rate_limiter.spend(kickoffs)
         self._budget.spend(kickoffs)
+        self._costs.spend(crew, kickoffs)
 
     def count_failure(self, attempt: Attempt, outcome: Outcome) -> str | None:
         """Count an outcome in the crew's row, before it is durable. Returns all rows as JSON if that changed one."""
         return self._streaks.count(attempt, outcome)
 
-    def count(self, outcome: Outcome, *, refused: bool) -> None:
+    def count(self, attempt: Attempt, outcome: Outcome, *, refused: bool) -> None:
         """Count an outcome that is durable in the budgets (see `KickoffBudget.count`)."""
         self._budget.count(outcome, refused=refused)
+        self._costs.count(attempt, outcome, refused=refused)
 
-    async def record_canary(self) -> None:
-        """Record in the ledger that the canary has passed, once it has."""
+    async def refresh(self) -> None:
+        """Record that the canary has passed, once it has, and forecast the rest; read what other batches have spent."""
+        await self._costs.refresh()
         if self._budget.canary_just_passed():
             await self._context.ledger.pass_canary(self._context.batch)
+            if self._context.expect is not None:
+                await self._context.expect()
 
     def spent(self) -> tuple[StopReason, str] | None:
         """Return why no job may start any more, or None."""
         return self._budget.spent()
+
+    def over_cost(self, crews: Collection[CrewLoad]) -> tuple[StopReason, str] | None:
+        """Return why money keeps every job from starting, while nothing is in progress; else None."""
+        return self._costs.why_stop(crews)
 
     def why_stop(self, crew: str | None, *, failed: int, ended: int) -> str | None:
         """Return why failures stop the run, or None.
@@ -111,4 +124,6 @@ class RunLimits:
         free = self._context.settings.most_in_progress - sum(each.in_use for each in crews)
         if free < 1:
             return 0
-        return min(free, self._budget.available(), self._streaks.available(crew, crews))
+        return min(
+            free, self._budget.available(), self._costs.available(crew.name), self._streaks.available(crew, crews)
+        )

@@ -1,9 +1,9 @@
 """Watching with webhooks: a webhook brings the next poll forward; without one, polls are a slow safety net."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batchcrew.base.clock import Clock, to_text
 from batchcrew.engine.observe.polling import StatusRequests
@@ -26,6 +26,8 @@ class AnnouncedWatcher:
     Args:
         net: returns the seconds until the safety net polls, or None where the schedule decides.
         on_end: receives whether a webhook announced the end that a poll has found.
+        reported: reads the execution that the body of a webhook reports. Only its tokens count, and only where the
+            status has none: some crews name them only there.
     """
 
     def __init__(
@@ -36,12 +38,15 @@ class AnnouncedWatcher:
         *,
         net: Callable[[], float | None],
         on_end: Callable[[bool], None],
+        reported: Callable[[str], Execution | None],
     ) -> None:
         self._requests = requests
         self._box = box
         self._clock = clock
         self._net = net
         self._on_end = on_end
+        self._reported = reported
+        self._token_usage: Mapping[str, Any] | None = None
         self._due_at: float | None = None
         self._polls_after: list[float] = []
 
@@ -49,8 +54,10 @@ class AnnouncedWatcher:
         """Wait for a webhook or for the next poll (see `Watcher.next`)."""
         box, clock = self._box, self._clock
         while True:
-            if box.take_end() is not None:
+            if (end := box.take_end()) is not None:
                 box.counts.used += 1
+                execution = self._reported(end.body) if end.body else None
+                self._token_usage = execution.token_usage if execution else None
                 self._requests.ran_until(box.announced_at)
                 self._polls_after = list(AFTER_WEBHOOK_SECONDS)
                 return await self._poll()
@@ -70,6 +77,8 @@ class AnnouncedWatcher:
         answer = observation.answer
         if isinstance(answer, Execution) and answer.state in ENDED and not observation.settling:
             self._on_end(self._box.announced)
+            if answer.token_usage is None and self._token_usage is not None:
+                return replace(observation, answer=replace(answer, token_usage=self._token_usage))
         return observation
 
     def _due_in(self, within: float) -> float:

@@ -123,6 +123,7 @@ class Watchers:
                     clock,
                     net=lambda: self._net(attempt) if webhooks.proven(address) else None,
                     on_end=lambda announced: webhooks.ended(attempt, address, announced=announced),
+                    reported=client.reported,
                 )
             if box.take_end() is not None:
                 webhooks.counts.used += 1

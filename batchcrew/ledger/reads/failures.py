@@ -4,12 +4,11 @@ from collections.abc import Mapping
 
 import aiosqlite
 
-from batchcrew.base.costs import cost_by_price
 from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.fetch import one, rows
 from batchcrew.ledger.reads.base import Reads
+from batchcrew.ledger.reads.money import SUMS, Tally
 from batchcrew.ledger.retries import RetrySelection, latest_prices, selected
-from batchcrew.model.attempt import AttemptState
 from batchcrew.model.failures import FailureGroup, FailureGroups, GroupDetail
 
 NOT_KICKED_OFF = "not_kicked_off"
@@ -28,13 +27,13 @@ SELECT j.reason_fingerprint, count(*) AS number, sum(j.state = 'held'), min(j.id
 _NUMBERS = f"""
 SELECT count(*), coalesce(sum(jobs), 0) FROM (SELECT count(*) AS jobs {_FAILING} GROUP BY j.reason_fingerprint)
 """
-_ATTEMPTS = """
-SELECT CASE WHEN a.answer_rejected IS NULL THEN a.state ELSE 'answer_rejected' END, a.number = j.attempts, c.price,
-       count(*)
+_ATTEMPTS = f"""
+SELECT CASE WHEN a.answer_rejected IS NULL THEN a.state ELSE 'answer_rejected' END, a.number = j.attempts,
+       a.state, c.price, c.prompt_price, c.completion_price, {SUMS}
 FROM jobs AS j INDEXED BY jobs_failing CROSS JOIN attempts AS a ON a.job = j.id
 LEFT JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)
 WHERE j.batch_id = :batch AND j.present = 1 AND j.state IN ('failed', 'held') AND j.reason_fingerprint IS :fingerprint
-GROUP BY 1, 2, 3
+GROUP BY 1, 2, 3, 4, 5, 6
 """
 
 
@@ -74,21 +73,18 @@ async def failure_groups(
 async def group_detail(connection: aiosqlite.Connection, batch_id: int, group: FailureGroup) -> GroupDetail:
     """Return what the attempts of a group's jobs show."""
     kinds: dict[str, int] = {}
-    by_price: dict[str, tuple[int, int]] = {}
-    kickoffs = 0
-    for state, latest, price, number in await rows(
+    tally = Tally()
+    for kind, latest, state, *prices_and_sums in await rows(
         connection, _ATTEMPTS, {"batch": batch_id, "fingerprint": group.fingerprint}
     ):
+        kickoff, prompt, completion, number, *_ = prices_and_sums
         if latest:
-            kinds[state] = kinds.get(state, 0) + number
-        if state != AttemptState.REJECTED:
-            kickoffs += number
-            if price is not None:
-                least, most = by_price.get(price, (0, 0))
-                by_price[price] = least + number * (state != AttemptState.IN_DOUBT), most + number
+            kinds[kind] = kinds.get(kind, 0) + number
+        tally.add((kickoff, prompt, completion), state, prices_and_sums[3:])
+    money = tally.money()
     if (without := group.jobs - sum(kinds.values())) > 0:
         kinds[NOT_KICKED_OFF] = without
-    return GroupDetail(kinds=kinds, kickoffs=kickoffs, cost=cost_by_price(by_price))
+    return GroupDetail(kinds=kinds, kickoffs=money.kickoffs, cost=money.text)
 
 
 class FailureReads(Reads):

@@ -11,6 +11,7 @@ from batchcrew.base.errors import NotInLedger
 from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.fetch import one, rows
 from batchcrew.ledger.json_text import decode_json, encode_json
+from batchcrew.ledger.reads.attempt_money import FIELDS, AttemptMoney, JobMoney, money_of_jobs
 from batchcrew.ledger.reads.base import Reads
 from batchcrew.ledger.reads.jobs import SECONDS, duplicate_keys
 from batchcrew.ledger.reads.similar import did_you_mean_job
@@ -112,7 +113,8 @@ async def _results_page(
     place = {"batch": batch_id, "present": int(in_file), "position": after[0], "id": after[1]}
     page = await rows(connection, _PAGE.format(conditions=conditions), {**parameters, **place})
     next_key = (page[-1][0], page[-1][1]) if len(page) == PAGE_ROWS else None
-    results = [(row[1], _result(row)) for row in page]
+    money = await money_of_jobs(connection, [row[1] for row in page])
+    results = [(row[1], _result(row, money.get(row[1], JobMoney()))) for row in page]
     match selection.per:
         case RowPer.TASK:
             tasks: dict[str, list[TaskResult]] = {}
@@ -126,8 +128,9 @@ async def _results_page(
             ]
         case RowPer.ATTEMPT:
             attempts: dict[int, list[AttemptDetail]] = {}
+            of_attempt = {one.attempt_id: one for job in money.values() for one in job.attempts}
             for row in await rows(connection, _ATTEMPTS, (encode_json([row[1] for row in page]),)):
-                attempts.setdefault(row[0], []).append(_attempt(row[1:], ()))
+                attempts.setdefault(row[0], []).append(_attempt(row[1:], (), of_attempt.get(row[2])))
             results = [
                 (job, replace(result, attempt=attempt))
                 for job, result in results
@@ -159,7 +162,7 @@ def _conditions(selection: ResultSelection) -> tuple[str, dict[str, Any]]:
     return conditions, parameters
 
 
-def _result(row: Sequence[Any]) -> ResultRow:
+def _result(row: Sequence[Any], money: JobMoney) -> ResultRow:
     state = JobState(row[5])
     stale = state is JobState.STALE  # its row is as in the file now, its answer was made from other inputs
     output, result_json, inputs = row[6], row[7], row[14]
@@ -176,6 +179,7 @@ def _result(row: Sequence[Any]) -> ResultRow:
         kicked_off_at=row[11],
         ended_at=row[12],
         execution_time=row[13],
+        **money.columns(),
         stale_output=(result_json if output is None else output) if stale else None,
         stale_inputs=decode_json(inputs) if inputs and stale else None,
         quoting=row[15],
@@ -199,7 +203,9 @@ async def _job_detail(connection: aiosqlite.Connection, key: BatchKey, job_id: s
         " WHERE job = ? ORDER BY number",
         (job[0],),
     )
-    details = [_attempt(row, await _tasks(connection, row[1])) for row in attempts]
+    money = (await money_of_jobs(connection, [job[0]])).get(job[0], JobMoney())
+    its = {each.attempt_id: each for each in money.attempts}
+    details = [_attempt(row, await _tasks(connection, row[1]), its.get(row[1])) for row in attempts]
     return JobDetail(
         batch=key.batch,
         job_id=job[1],
@@ -211,6 +217,7 @@ async def _job_detail(connection: aiosqlite.Connection, key: BatchKey, job_id: s
         source=job[7],
         in_file=bool(job[8]),
         attempts=tuple(details),
+        cost=money.text,
         waiting=await waiting_line(connection, key.id, job_id) if job[3] == JobState.WAITING else None,
     )
 
@@ -224,7 +231,8 @@ async def _tasks(connection: aiosqlite.Connection, attempt_id: str) -> tuple[Tas
     return tuple(TaskResult(task_id=row[0], output=row[1], agent=row[2], execution_time=row[3]) for row in found)
 
 
-def _attempt(row: Sequence[Any], tasks: tuple[TaskResult, ...]) -> AttemptDetail:
+def _attempt(row: Sequence[Any], tasks: tuple[TaskResult, ...], money: AttemptMoney | None) -> AttemptDetail:
+    used = {} if money is None else {name: getattr(money.tokens, field) for name, field in FIELDS}
     progress = decode_json(row[13]) if row[13] and row[2] == AttemptState.KICKED_OFF else {}
     return AttemptDetail(
         number=row[0],
@@ -239,6 +247,9 @@ def _attempt(row: Sequence[Any], tasks: tuple[TaskResult, ...]) -> AttemptDetail
         output=row[9],
         result_json=decode_json(row[10]) if row[10] else None,
         token_usage=decode_json(row[11]) if row[11] else None,
+        **used,
+        cost=None if money is None else money.cost,
+        currency=None if money is None else money.currency,
         answer=row[12],
         status_word=progress.get("status_word"),
         unclear_answer=progress.get("unclear_answer"),

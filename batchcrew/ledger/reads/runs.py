@@ -4,10 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import aiosqlite
+
 from batchcrew.ledger.batch import BatchKey
+from batchcrew.ledger.fetch import rows
 from batchcrew.ledger.json_text import decode_json
 from batchcrew.ledger.reads.base import Reads
 from batchcrew.ledger.reads.controls import commands_by_run
+from batchcrew.ledger.reads.money import Tally, tallies
 from batchcrew.model.views import RunLine
 
 # the kickoffs of a run that was killed are counted: its row has no number
@@ -21,6 +25,34 @@ WHERE ? IS NULL OR r.batch_id = ? ORDER BY r.started_at DESC, r.rowid DESC LIMIT
 """
 
 
+async def _lines(connection: aiosqlite.Connection, batch_id: int | None, limit: int) -> list[RunLine]:
+    """Return the latest runs with what their kickoffs used and cost."""
+    lines = []
+    for row in await rows(connection, _RUNS, (batch_id, batch_id, limit)):
+        tally = (await tallies(connection, run_id=row[0])).get(row[0], Tally())
+        money, tokens = tally.money(), tally.tokens()
+        lines.append(
+            RunLine(
+                run_id=row[0],
+                batch=row[1],
+                kind=row[2],
+                started_at=row[3],
+                ended_at=row[4],
+                cost=money.text or row[5],  # the run of an earlier version has recorded no prices
+                costs=money.as_list(),
+                without_tokens=money.without_tokens,
+                prompt_tokens=tokens.prompt,
+                completion_tokens=tokens.completion,
+                total_tokens=tokens.total,
+                exit_code=row[6],
+                stopped=row[7],
+                stop_detail=row[8],
+                kickoffs=row[9],
+            )
+        )
+    return lines
+
+
 class RunReads(Reads):
     """Read the runs of a batch, or of all batches."""
 
@@ -32,21 +64,7 @@ class RunReads(Reads):
             limit: most runs to return.
         """
         batch_id = key.id if key else None
-        lines = [
-            RunLine(
-                run_id=row[0],
-                batch=row[1],
-                kind=row[2],
-                started_at=row[3],
-                ended_at=row[4],
-                cost=row[5],
-                exit_code=row[6],
-                stopped=row[7],
-                stop_detail=row[8],
-                kickoffs=row[9],
-            )
-            for row in await self._rows(_RUNS, (batch_id, batch_id, limit))
-        ]
+        lines = await self._query(lambda connection: _lines(connection, batch_id, limit))
         held = {batch: await self._is_held(batch) for batch in {line.batch for line in lines if not line.ended_at}}
         commands = await self._query(lambda connection: commands_by_run(connection, [line.run_id for line in lines]))
         newest: set[str] = set()

@@ -7,6 +7,7 @@ from typing import Any
 import aiosqlite
 
 from batchcrew.base.clock import to_text
+from batchcrew.base.costs import PriceList
 from batchcrew.ledger import runs, transitions
 from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.clock_jumps import carry_over
@@ -47,9 +48,9 @@ class RunWrites(Writes):
         version: str,
         kind: runs.Kind = "run",
         urls: Mapping[str, str] | None = None,
-        prices: Mapping[str, str] | None = None,
+        prices: Mapping[str, PriceList] | None = None,
     ) -> str:
-        """Record that a run begins, with the URL and the price of each of its crews; return its id.
+        """Record that a run begins, with the URL and the prices of each of its crews; return its id.
 
         First, record the kickoff ids in the spill file of an earlier run; and if the machine's clock was set since the
         batch's latest run, move the moments from which waits and ages are measured.

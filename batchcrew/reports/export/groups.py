@@ -1,6 +1,7 @@
 """Groups of columns that an export has on request: tokens, and the task or attempt of a row."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from batchcrew.base import export_columns
@@ -17,10 +18,9 @@ def _column(
 
 
 def _tokens(name: str) -> Callable[[ResultRow], Any]:
-    def value(row: ResultRow) -> int | None:
-        usage = row.attempt.token_usage if row.attempt is not None else row.token_usage
-        found = usage.get(name) if usage else None
-        return found if isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= 10**12 else None
+    def value(row: ResultRow) -> Any:
+        found = getattr(row if row.attempt is None else row.attempt, name)
+        return float(found) if isinstance(found, Decimal) else found
 
     return value
 
@@ -34,8 +34,11 @@ def _attempt(read: Callable[[AttemptDetail], Any]) -> Callable[[ResultRow], Any]
 
 
 _CREW, _NUMBER, _TIME = Origin.CREW, ColumnType.NUMBER, ColumnType.TIME
-TOKEN_COLUMNS = tuple(_column(name, _tokens(name), ColumnType.INTEGER) for name in export_columns.TOKEN_COLUMNS)
-"""`--tokens`: of the latest attempt; of the row's attempt, where each has a row."""
+_TYPES = {"cost": ColumnType.NUMBER, "currency": ColumnType.TEXT}
+TOKEN_COLUMNS = tuple(
+    _column(name, _tokens(name), _TYPES.get(name, ColumnType.INTEGER)) for name in export_columns.TOKEN_COLUMNS
+)
+"""`--tokens`: of all attempts of the job; of the row's attempt, where each has a row."""
 TASK_COLUMNS = (
     _column("task_id", _task(lambda task: task.task_id), origin=_CREW),
     _column("task_agent", _task(lambda task: task.agent), origin=_CREW),

@@ -1,0 +1,40 @@
+"""What a batch is expected to cost, to fail and to take: 90 % intervals."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastJob:
+    """One job of a crew that has ended, with all its kickoffs."""
+
+    failed: bool
+    kickoffs: int
+    """Those that were not refused."""
+    seconds: float | None = None
+    """The time that its executions took together; None: not known."""
+    prompt: int = 0
+    """Tokens of all its executions."""
+    completion: int = 0
+    unsplit: int = 0
+    """Tokens of which only the total is known."""
+    tokens_known: bool = False
+    """Whether the tokens of every execution are known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """Intervals that hold with 90 % probability if the crew works as before; None: not known."""
+
+    jobs: int
+    """Jobs that are left."""
+    learned_from: int
+    """Ended jobs of the crews, over all batches."""
+    failures: tuple[int, int] | None = None
+    """Jobs that will fail."""
+    costs: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """By currency: of the kickoffs that are left."""
+    seconds: tuple[float, float] | None = None
+    """From the start of the run to its end, without pauses and without waiting for people."""
+    not_known: tuple[str, ...] = ()
+    """What the forecast leaves out, and why."""

@@ -1,0 +1,169 @@
+"""Tokens and money: what attempts used and cost, added up by currency."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from batchcrew.base.costs import PriceList, Ranges, add_amount, cost_text
+
+MOST_TOKENS = 10**12
+"""A larger count counts as unknown: it is a defect of the crew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """Counts of one attempt, or added up; None: not known."""
+
+    prompt: int | None = None
+    completion: int | None = None
+    total: int | None = None
+    cached: int | None = None
+    """Prompt tokens that a cache answered."""
+    successful_requests: int | None = None
+    """To the language model."""
+
+    @property
+    def known(self) -> bool:
+        """Whether any count decides what the tokens cost."""
+        return self.prompt is not None or self.completion is not None or self.total is not None
+
+
+def tokens_of(usage: Mapping[str, Any] | None) -> Tokens:
+    """Return the counts in a `token_usage`, as the ledger's columns do: any other value is not known."""
+    if not usage:
+        return Tokens()
+    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    total = _count(usage.get("total_tokens"))
+    if total is None and prompt is not None and completion is not None:
+        total = prompt + completion
+    return Tokens(
+        prompt=prompt,
+        completion=completion,
+        total=total,
+        cached=_count(usage.get("cached_prompt_tokens")),
+        successful_requests=_count(usage.get("successful_requests")),
+    )
+
+
+def _count(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if math.isfinite(value) and 0 <= value <= MOST_TOKENS else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What an attempt, or all attempts of a job, used and cost; None: not known."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    """Prompt tokens that a cache answered."""
+    successful_requests: int | None = None
+    """To the language model."""
+    cost: Decimal | None = None
+    """What is known of it; None without a price, for a kickoff in doubt, and in several currencies."""
+    currency: str | None = None
+    """Of `cost`; several are separated by commas."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Money:
+    """What kickoffs cost, by currency: the least, and the most if all those in doubt were charged."""
+
+    amounts: Ranges = field(default_factory=dict)
+    kickoffs: int = 0
+    """Kickoffs that were not refused, those without a price included."""
+    without_tokens: int = 0
+    """Executions that have ended, whose tokens have a price and are not known: only their kickoff is counted."""
+
+    def __add__(self, other: "Money") -> "Money":
+        amounts = dict(self.amounts)
+        for currency, (least, most) in other.amounts.items():
+            add_amount(amounts, currency, least, most)
+        return Money(
+            amounts=amounts,
+            kickoffs=self.kickoffs + other.kickoffs,
+            without_tokens=self.without_tokens + other.without_tokens,
+        )
+
+    @property
+    def text(self) -> str | None:
+        """The amounts as text, `12.50 USD`; None if no price is known."""
+        return cost_text(self.amounts)
+
+    def as_list(self) -> list[dict[str, str]]:
+        """Return the exact amounts for JSON: `[{"currency", "least", "most"}]`."""
+        return [
+            {"currency": currency, "least": plain_amount(least), "most": plain_amount(most)}
+            for currency, (least, most) in self.amounts.items()
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """What attempts used and cost, of a batch, a run or a month."""
+
+    spent: Money = field(default_factory=Money)
+    """All kickoffs, failed ones included."""
+    wasted: Money = field(default_factory=Money)
+    """Kickoffs that brought no answer that counts: failed, lost, timed out, cancelled, in doubt."""
+    saved: Money = field(default_factory=Money)
+    """What kickoffs would have cost in whose place an earlier answer was taken over."""
+    tokens: Tokens = field(default_factory=Tokens)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonthLine:
+    """What the kickoffs of one month have used and cost."""
+
+    month: str
+    """In local time: `2026-11`."""
+    spending: Spending
+
+
+def plain_amount(amount: Decimal) -> str:
+    """Return a decimal number without an exponent and without zeros at its end: `12.5`."""
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastExecution:
+    """One execution of a crew that has ended."""
+
+    succeeded: bool
+    seconds: float | None = None
+    """From its kickoff to its end, without the time in which it waited for human input; None: not known."""
+    tokens: Tokens = field(default_factory=Tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAndExpected:
+    """What kickoffs have cost as far as it is known, and those whose tokens are not known."""
+
+    known: Mapping[str, Decimal] = field(default_factory=dict)
+    """By currency; kickoffs in doubt count as charged."""
+    without_tokens: tuple[tuple[PriceList, int], ...] = ()
+    """Prices of tokens, and the number of kickoffs whose tokens are not known (yet)."""
+
+    def plus(self, money: Money) -> "KnownAndExpected":
+        """Return the sum with money of which nothing more is expected."""
+        known = dict(self.known)
+        for currency, (_, most) in money.amounts.items():
+            known[currency] = known.get(currency, Decimal(0)) + most
+        return KnownAndExpected(known, self.without_tokens)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostSoFar:
+    """What earlier kickoffs have cost, for the limits of a run."""
+
+    batch: KnownAndExpected
+    month: KnownAndExpected
+    """Of this batch."""
+    others: KnownAndExpected
+    """Of the other batches of the ledger, in the same month."""
