@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from batchcrew.app.export import ExportRequest, export_batch
 from batchcrew.app.report import default_path, export_path, read_report, write_report
 from batchcrew.base.clock import Clock
 from batchcrew.base.errors import UsageError
