@@ -61,6 +61,8 @@ class CrewLane:
         """No job is pending now; a retry may become due, or a job may become pending again."""
         self.budget_spent = False
         """The crew's budget of the month is spent: none of its jobs starts in this run."""
+        self.pause_reason = ""
+        """Why kickoffs were paused the latest time: `is busy (HTTP 429)`."""
         self._not_started = 0
         """The latest kickoffs in a row that were answered with an error in place of a kickoff id."""
         self._places: set[tuple[str, str]] = set()
@@ -257,6 +259,7 @@ class CrewLane:
             self._environment.warn(f"crew {self.name}: {breaker}; kickoffs are paused, next probe in {pause}")
 
     def _warn_of_pause(self, what: str) -> None:
+        self.pause_reason = what
         if self.limits.throttle.should_warn():
             pause = format_duration(self.limits.throttle.pause_seconds())
             self._environment.warn(f"crew {self.name} {what}; next kickoff in {pause}")

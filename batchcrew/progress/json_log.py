@@ -13,12 +13,14 @@ from batchcrew.model.attempt import Attempt
 from batchcrew.model.events import (
     Announced,
     AttemptEnded,
+    CapacityChanged,
     ConcurrencyChanged,
     Controlled,
     Event,
     KickedOff,
     KickoffSent,
     LedgerChosen,
+    PollDue,
     Polled,
     Progressed,
     RetriesHeldBack,
@@ -75,6 +77,8 @@ class JsonLogProgress:
             case KickoffSent() | Polled() | Understood() | Announced():
                 if self._verbose:
                     self._request(event)
+            case CapacityChanged() | PollDue():
+                pass
 
     def _attempt(self, event: KickedOff | Progressed | AttemptEnded | WaitStarted | WaitEnded) -> None:
         match event:

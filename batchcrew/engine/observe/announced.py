@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from batchcrew.base.clock import Clock, to_text
-from batchcrew.engine.observe.polling import StatusRequests
+from batchcrew.engine.observe.polling import OnDue, StatusRequests, ignore_due
 from batchcrew.engine.observe.watcher import NotDue, Observation, Observed, Reported
 from batchcrew.engine.webhooks import Mailbox
 from batchcrew.model.execution import Execution, ExecutionState
@@ -26,6 +26,7 @@ class AnnouncedWatcher:
     Args:
         net: returns the seconds until the safety net polls, or None where the schedule decides.
         on_end: receives whether a webhook announced the end that a poll has found.
+        on_due: receives the monotonic moment of each poll before it.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class AnnouncedWatcher:
         *,
         net: Callable[[], float | None],
         on_end: Callable[[bool], None],
+        on_due: OnDue = ignore_due,
     ) -> None:
         self._requests = requests
         self._box = box
         self._clock = clock
         self._net = net
         self._on_end = on_end
+        self._on_due = on_due
         self._due_at: float | None = None
         self._polls_after: list[float] = []
 
@@ -58,6 +61,7 @@ class AnnouncedWatcher:
                 return Reported(completed_tasks=box.completed_tasks, current_task=box.current_task)
             if self._due_at is None:
                 self._due_at = clock.monotonic() + self._due_in(within)
+                self._on_due(self._due_at)
             wait = self._due_at - clock.monotonic()
             if wait <= 0:
                 return await self._poll()
