@@ -7,8 +7,10 @@ from batchcrew.base.text import clean_name, clean_text
 from batchcrew.model.capacity import Hold, Why
 from batchcrew.progress.tally import Tally
 
+STILL_SECONDS = 3.0
+"""From this time without an end on, the display says when the next poll is due,"""
 QUIET_SECONDS = 30.0
-"""From this time without an end on, the display says when the latest one was."""
+"""and from this time on, how long it is."""
 _NAME_COLUMNS = 16
 _WORDS = {
     Why.SLOTS: "all in use",
@@ -71,10 +73,10 @@ def _waits(tally: Tally, now: float) -> Iterator[str]:
     """Yield what the run waits for: people, the next poll; and since when nothing has ended."""
     if tally.waiting and not tally.in_flight:
         yield "waiting for people to answer"
+    quiet = now - tally.moved_at
     polls = [watched.poll_at for watched in tuple(tally.in_flight.values()) if watched.poll_at is not None]
-    if polls:
+    if polls and quiet >= STILL_SECONDS:
         soonest = min(polls) - now
         yield f"next poll in {format_duration(soonest)}" if soonest >= 1 else "polling"
-    quiet = now - tally.moved_at
     if tally.in_flight and quiet >= QUIET_SECONDS:
         yield f"nothing has ended for {format_duration(quiet)}"

@@ -12,10 +12,11 @@ from batchcrew.model.job import JobState
 from batchcrew.progress.capacity import slots_text
 from batchcrew.progress.tally import Tally, Watched
 
+_ENOUGH_ROWS = 12
 _MOST_FAILURES = 4
 _MOST_EXECUTIONS = 8
 """More of them change too often to be read."""
-_MOST_ID_COLUMNS = 32
+_MOST_ID_COLUMNS = 40
 _MOST_CREW_COLUMNS = 12
 
 
@@ -57,7 +58,7 @@ def draw(tally: Tally, now: float, *, width: int, height: int, unicode: bool = T
     lines = [_bar(tally, numbers, width, unicode=unicode)]
     lines += _facts(tally, numbers, now, width)
     lines += _state(tally, now, width)
-    room = height - len(lines)
+    room = rows_to_use(height) - len(lines)
     failures = list(_failures(tally, width, min(_MOST_FAILURES + 1, room // 3)))
     free = height - sum(rows_if_halved(line.cell_len, width) for line in (*lines, *failures))
     lines += _in_flight(tally, now, width, min(room - len(failures), max(2, free)))
@@ -70,11 +71,17 @@ def draw(tally: Tally, now: float, *, width: int, height: int, unicode: bool = T
     return Text("\n", no_wrap=True, overflow="crop").join(lines)
 
 
-def rows_if_halved(columns: int, width: int) -> int:
-    """Return the rows of a line after the terminal was made half as wide.
+def rows_to_use(height: int) -> int:
+    """Return how many rows of a terminal a frame uses: half of them where that is enough.
 
-    A frame that still fits then leaves nothing in the scrollback, which no program can erase.
+    What leaves the screen when a terminal becomes smaller is in the scrollback, where no program can erase it. So a
+    frame still fits after the terminal was made half as high, or half as wide (see `rows_if_halved`).
     """
+    return min(height, max(_ENOUGH_ROWS, (height + 1) // 2))
+
+
+def rows_if_halved(columns: int, width: int) -> int:
+    """Return the rows of a line after the terminal was made half as wide, and has broken it."""
     return 1 if columns <= width // 2 else 2
 
 
@@ -154,7 +161,7 @@ def _in_flight(tally: Tally, now: float, width: int, rows: int) -> Iterator[Text
     )
     yield Text("in progress" if len(everything) == 1 else "in progress, the longest first", style="bold")
     crews = len({watched.attempt.crew for watched in shown}) > 1 or (tally.run is not None and len(tally.run.crews) > 1)
-    names = [clean_name(watched.attempt.job_id, min(_MOST_ID_COLUMNS, max(6, width // 3))) for watched in shown]
+    names = [clean_name(watched.attempt.job_id, min(_MOST_ID_COLUMNS, max(6, width // 2))) for watched in shown]
     name_columns = max(map(display_width, names))
     for name, watched in zip(names, shown, strict=True):
         yield _execution(name, watched, now, width, name_columns, crews=crews)

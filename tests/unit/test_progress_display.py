@@ -162,9 +162,10 @@ def test_executions_that_do_not_fit_are_counted() -> None:
         assert f"  and {30 - len(shown)} more" in lines
 
 
-def test_nothing_of_a_frame_leaves_the_screen_of_a_terminal_that_is_made_half_as_wide() -> None:
+def test_nothing_of_a_frame_leaves_the_screen_of_a_terminal_that_is_made_half_as_wide_or_half_as_high() -> None:
     for width, height in ((80, 23), (120, 39), (200, 60)):
         lines = lines_of(busy_tally(500), width=width, height=height)
+        assert len(lines) <= height // 2 + 1
         assert sum(-(-cell_len(line) // (width // 2)) for line in lines) <= height
 
 

@@ -417,7 +417,7 @@ def test_memory_is_bounded_by_the_executions_in_progress(clock: ManualClock) -> 
         clock.seconds += 1
         one = attempt(f"j{number}")
         tally.observe(KickedOff(one))
-        tally.observe(ended(one, JobState.FAILED, "no" * (number % 999) + "x" * (5000 if number > 4990 else 0)))
+        tally.observe(ended(one, JobState.FAILED, "no" * (number % 250) + "x" * (5000 if number > 4990 else 0)))
     groups = tally.failures.latest(5000)
     assert len(groups) == MOST_GROUPS
     assert max(len(group.reason) for group in groups) == LONGEST_REASON
