@@ -12,13 +12,14 @@ STILL_SECONDS = 3.0
 QUIET_SECONDS = 30.0
 """and from this time on, how long it is."""
 _NAME_COLUMNS = 16
+_DETAIL_COLUMNS = 60
 _WORDS = {
     Why.SLOTS: "all in use",
     Why.RATE: "limited by the rate",
     Why.THROTTLED: "throttled",
     Why.CUT: "fewer slots, because the crew refused kickoffs",
     Why.BREAKER: "breaker open",
-    Why.AUTO: "concurrency auto finds out how many the crew can run",
+    Why.AUTO: "auto learns how many the crew can run",
     Why.CANARY: "the canary must succeed first",
     Why.PROBE: "after failures in a row, few start at a time",
     Why.BUDGET: "budget spent",
@@ -52,6 +53,9 @@ def slots_text(tally: Tally, now: float) -> str:
 
 def _reasons(tally: Tally, holds: tuple[Hold, ...], now: float) -> Iterator[str]:
     """Yield each reason once, with the names of its crews where not all crews share it."""
+    if not tally.pending:  # the run knows it only once a slot is free
+        yield _WORDS[Why.NOTHING_LEFT]
+        return
     by_words: dict[str, list[str]] = {}
     for hold in holds:
         by_words.setdefault(_hold_words(hold, now), []).append(clean_name(hold.crew, _NAME_COLUMNS))
@@ -61,12 +65,11 @@ def _reasons(tally: Tally, holds: tuple[Hold, ...], now: float) -> Iterator[str]
 
 
 def _hold_words(hold: Hold, now: float) -> str:
-    words = _WORDS[hold.why]
-    if hold.why is Why.PAUSED:
-        return f"{words} {clean_text(hold.detail, limit=60)}".strip()
-    if hold.until is not None:
-        words += f", {_THEN.get(hold.why, 'until')} in {format_duration(max(0.0, hold.until - now))}"
-    return f"{words} ({clean_text(hold.detail, limit=60)})" if hold.detail else words
+    words, detail = _WORDS[hold.why], clean_text(hold.detail, limit=_DETAIL_COLUMNS)
+    if detail:
+        words += f" {detail}" if hold.why in {Why.PAUSED, Why.RATE} else f" ({detail})"
+    wait = 0.0 if hold.until is None else hold.until - now
+    return f"{words}, {_THEN.get(hold.why, 'again')} in {format_duration(wait)}" if wait >= 1 else words
 
 
 def _waits(tally: Tally, now: float) -> Iterator[str]:
