@@ -84,7 +84,7 @@ def drive(
     running = [attempt(next(numbers)) for _ in range(options.executions)]
     for each in running:
         progress.observe(KickedOff(each))
-    drawing = time.pthread_getcpuclockid(progress._painter.ident)  # noqa: SLF001 - the thread that is measured
+    drawing = time.pthread_getcpuclockid(progress._painter.ident or 0)  # noqa: SLF001 - it is measured
     began, cpu, observing = time.monotonic(), time.clock_gettime(drawing), 0.0
     step = 1 / options.per_second
     while (passed := time.monotonic() - began) < options.seconds:

@@ -213,7 +213,7 @@ class Tally:
     def time_left(self, now: float) -> tuple[float, float] | None:
         """Estimate the least and the most seconds until the last job ends, from this run; None if no rate is known.
 
-        Jobs that wait for human input are not counted: nobody knows when they are answered.
+        Jobs that wait for human input are not counted: when they are answered is up to you.
         """
         slots = self.run.concurrency if self.run else 1
         ages = [now - watched.since for watched in tuple(self.in_flight.values())]
