@@ -5,12 +5,10 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from batchcrew.base.estimates import Throughput
+
 _LEAST_SPREAD, _MOST_SPREAD = 0.3, 2.0
 """Bounds of the standard deviation of durations, as a multiple of their mean."""
-_ERROR = 1.3
-"""Standard errors of the rate to each side of the estimate."""
-_LEAST_DRAIN, _MOST_DRAIN = 0.5, 1.7
-"""The last executions end after this multiple of the estimate: stragglers decide, and they are hardly known."""
 
 
 class Pace:
@@ -103,12 +101,7 @@ def seconds_left(
     if pace.ended < 2 * slots and durations.total > 0:
         most_mean = (durations.total + total_age) / durations.number
         fast, slow = max(rate, last / least_mean), last / most_mean
-    error = 1 + _ERROR * durations.spread * math.sqrt(1 / ended + 1 / left)
-    low = (left - last) / fast / error + _LEAST_DRAIN * _drain(least_mean, durations.spread, last)
-    high = (left - last) / slow * error + _MOST_DRAIN * _drain(most_mean, durations.spread, last)
-    return low, high
-
-
-def _drain(mean: float, spread: float, executions: int) -> float:
-    """Estimate the seconds until the last one of these executions has ended, which are in progress now."""
-    return mean * (1 + spread * spread) / 2 * (1 + spread * math.log(executions))
+    throughput = Throughput(
+        ended=ended, slow=slow, fast=fast, least_mean=least_mean, most_mean=most_mean, spread=durations.spread
+    )
+    return throughput.end(left=left, running=last)
