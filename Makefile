@@ -7,7 +7,7 @@ NOT_HERE := -m "not crash and not cron and not crewai and not browser"
 # Without its cache of compiled tests, each of pytest's processes compiles all of them again: seconds each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo demo-reset test coverage crash real browser lint constraints clean
+.PHONY: demo demo-reset test coverage crash real browser pictures lint constraints clean
 
 # Ctrl-C stops the demo in order with exit 3, which make must not report as an error: the shell waits for batchcrew.
 demo: $(VENV)/installed
@@ -38,6 +38,10 @@ real: $(VENV)/installed-real
 # Needs Chromium: Debian's package `chromium`, or CHROMIUM=/path/to/chrome.
 browser: $(VENV)/installed-browser
 	$(BIN)/pytest -n 2 --dist worksteal -m browser
+
+# Writes docs/img/ from a real run. Needs tmux; and Chromium, as `make browser` does, for those of pages.
+pictures: $(VENV)/installed
+	$(BIN)/python docs/pictures.py
 
 lint: $(VENV)/installed-tests
 	$(BIN)/ruff check .

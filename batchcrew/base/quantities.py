@@ -3,6 +3,7 @@
 Separate from `settings.py`, so that the commands that only read the ledger start without pydantic.
 """
 
+import math
 import re
 
 DEFAULT_LEDGER = "results/batchcrew.db"
@@ -49,6 +50,25 @@ def format_duration(seconds: float) -> str:
         return f"{minutes}m {rest:02d}s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h {minutes:02d}m"
+
+
+_RANGES: tuple[tuple[float, str, float, int], ...] = (
+    (100, "s", 1.0, 0),
+    (5400, "min", 60.0, 0),
+    (172_800, "h", 3600.0, 1),
+    (math.inf, "d", 86_400.0, 1),
+)
+"""Below how many seconds an estimate is written in which unit, its seconds, and its decimal digits."""
+
+
+def format_range(low: float, high: float, *, dash: str = "–") -> str:
+    """`12–18 min`, `40–55 s`, `1.5–2.2 h`, `about 12 min`: an estimate of seconds, for people."""
+    unit, size, digits = next((unit, size, digits) for most, unit, size, digits in _RANGES if high < most)
+    step = 5.0 if unit == "s" and high >= 20 else 1.0
+    first, last = (f"{round(seconds / size / step, digits) * step:.{digits}f}" for seconds in (max(0.0, low), high))
+    if first == last:
+        return f"about {last} {unit}" if float(last) else f"less than 1 {unit}"
+    return f"{first}{dash}{last} {unit}" if float(first) else f"up to {last} {unit}"
 
 
 def write_duration(seconds: float) -> str:

@@ -5,8 +5,8 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -14,12 +14,16 @@ from batchcrew import __version__
 from batchcrew.base.errors import BatchcrewError, OutputClosed, StoppedEarly
 from batchcrew.base.similar import did_you_mean
 from batchcrew.base.text import clean_block, one_line
-from batchcrew.cli.commands import COMMANDS
+from batchcrew.cli.commands import COMMANDS, grouped_commands
+from batchcrew.cli.help import HelpfulCommand, SectionedGroup
 from batchcrew.cli.interruption import interruptible, raised, uninterruptible
 from batchcrew.cli.leaving import leave
 from batchcrew.cli.program import NAME, this_program
 from batchcrew.cli.streams import guard_streams
 from batchcrew.model import exit_codes
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["COMMANDS", "batchcrew", "main"]
 
@@ -39,6 +43,13 @@ class _Text(type(click.STRING)):  # type: ignore[misc]  # click does not export 
             self.fail(f"{value!r} is not valid UTF-8", param, ctx)
         return super().convert(value, param, ctx)
 
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem[str]]":
+        from batchcrew.cli.completing import completions  # noqa: PLC0415 - only a shell that completes needs it
+
+        return completions(param.name or "", ctx.params, incomplete)
+
 
 _TEXT = _Text()
 
@@ -54,7 +65,7 @@ def _loaded(name: str) -> click.Command:
         gc.enable()
 
 
-class LazyGroup(click.Group):
+class LazyGroup(SectionedGroup):
     """Lists its commands without importing them; imports one when it is called, so that `--help` is quick."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -63,7 +74,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = _loaded(cmd_name)
+        command = HelpfulCommand.of(cmd_name, _loaded(cmd_name))
         for parameter in command.params:
             if type(parameter.type) is type(click.STRING):
                 parameter.type = _TEXT
@@ -77,9 +88,19 @@ class LazyGroup(click.Group):
             ctx.fail(f"No such command {name!r}{did_you_mean(name, COMMANDS)}.")
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
+        """Return the commands, without importing them, and the options."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only a shell that completes needs it
+
+        if incomplete.startswith("-"):
+            return click.Command.shell_complete(self, ctx, incomplete)
+        fitting = [(name, command) for name, command in COMMANDS.items() if name.startswith(incomplete)]
+        return [CompletionItem(name, help=command.summary) for name, command in fitting]
+
+    def sections(self) -> Mapping[str, Mapping[str, str]]:
+        return {
+            heading: {name: COMMANDS[name].summary for name in names} for heading, names in grouped_commands().items()
+        }
 
 
 @click.group(
@@ -157,7 +178,9 @@ def _show(error: click.ClickException) -> None:
 
 def _invoke(arguments: list[str]) -> Any:
     """Invoke the command as click's own `main` does, but without its handling of signals and broken pipes (exit 1)."""
-    if COMPLETION in os.environ:  # a shell requests completions
-        return batchcrew.main(args=arguments, prog_name="batchcrew", standalone_mode=False)
+    if COMPLETION in os.environ:
+        from batchcrew.cli.completing import answer_shell  # noqa: PLC0415 - only a shell that completes needs it
+
+        return answer_shell(batchcrew, os.environ[COMPLETION])
     with batchcrew.make_context(this_program(), arguments) as context:
         return batchcrew.invoke(context)

@@ -13,10 +13,16 @@ _STYLES = {
     "stale": "33",
     "cancelled": "35",
     "in progress": "36",
+    "running": "36",
+    "waiting for human input": "33",
+    "missing the input": "31",
+    "possible duplicates": "33",
+    "paused by": "33",
     "warning:": "33",
     "stopped:": "33",
 }
-_WORD = re.compile(rf"(?<![\w./\\-])(?:0 )?({'|'.join(map(re.escape, _STYLES))})(?![\w/\\-])")
+_WORD = re.compile(rf"(?<![\w./\\-])(?:\d[\d,]* )?({'|'.join(map(re.escape, _STYLES))})(?![\w/\\-])")
+"""A word for a state, with its number."""
 
 
 def has_colour(stream: TextIO | None, environ: Mapping[str, str] = os.environ) -> bool:

@@ -219,6 +219,18 @@ def _ui() -> click.Command:
     return command
 
 
+def _completion() -> click.Command:
+    from batchcrew.cli.completion import command
+
+    return command
+
+
+def _man() -> click.Command:
+    from batchcrew.cli.man import command
+
+    return command
+
+
 COMMANDS = {
     "run": LazyCommand(_run, "Start or resume a batch; the only command cron needs."),
     "tick": LazyCommand(_tick, "Do the work that is due now, then exit; for cron every minute."),
@@ -254,4 +266,24 @@ COMMANDS = {
     "serve": LazyCommand(_serve, "Serve a CrewAI crew, or a demo crew, on this machine."),
     "listen": LazyCommand(_listen, "Receive webhooks of crews between ticks."),
     "schema": LazyCommand(_schema, "Print the JSON Schema of job files, for editors."),
+    "completion": LazyCommand(_completion, "Print the completion of batch, job and option names for a shell."),
+    "man": LazyCommand(_man, "Print the manual page."),
 }
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Run a batch": ("run", "tick", "check", "pause", "unpause", "set", "cancel", "stop"),
+    "Look at it": ("status", "list", "show", "failures", "runs", "export"),
+    "Repair": ("retry", "recheck", "judge", "keep", "attach", "adopt"),
+    "Answer what crews wait for": ("inbox", "answer"),
+    "Crews": ("doctor", "init", "serve", "listen"),
+    "The ledger": ("backup", "upgrade", "delete", "vacuum"),
+    "Shell and editor": ("completion", "man", "schema"),
+}
+"""The commands under each heading of `batchcrew --help`; those of no group are under `Others`."""
+
+
+def grouped_commands() -> dict[str, list[str]]:
+    """Return every command by its heading."""
+    known = {name for names in GROUPS.values() for name in names}
+    others = [name for name in COMMANDS if name not in known]
+    groups = {heading: [name for name in names if name in COMMANDS] for heading, names in GROUPS.items()}
+    return {**groups, "Others": others} if others else groups

@@ -48,6 +48,11 @@ class RunControl:
         self._overrides: Mapping[str, Any] | None = None
         self._pause: Given | None = None
 
+    @property
+    def paused_by(self) -> str:
+        """Who has paused the batch, and why; empty while it is not paused."""
+        return "" if self._pause is None else str(self._pause)
+
     async def watch(self) -> None:
         """Look for commands until the task is cancelled."""
         context = self._context

@@ -1,6 +1,7 @@
 """What a run knows about one crew, and what the crew's answers mean for it."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,8 @@ class CrewLane:
         """No job is pending now; a retry may become due, or a job may become pending again."""
         self.budget_spent = False
         """The crew's budget of the month is spent: none of its jobs starts in this run."""
+        self.pause_reason = ""
+        """Why kickoffs were paused the latest time: `429`, `cannot be reached`."""
         self._not_started = 0
         """The latest kickoffs in a row that were answered with an error in place of a kickoff id."""
         self._places: set[tuple[str, str]] = set()
@@ -154,6 +157,7 @@ class CrewLane:
 
     def kickoff_refused(self, answer: Busy | NotSent, *, sent_at: float) -> None:
         """Record a kickoff that was refused for now, or that never left."""
+        self.pause_reason = _pause_reason(answer)
         match answer:
             case Busy(reason, retry_after, too_many):
                 self.limits.refused(retry_after, sent_at=sent_at, too_many=too_many)
@@ -263,3 +267,10 @@ class CrewLane:
         if self.limits.throttle.should_warn():
             pause = format_duration(self.limits.throttle.pause_seconds())
             self._environment.warn(f"crew {self.name} {what}; next kickoff in {pause}")
+
+
+def _pause_reason(answer: Busy | NotSent) -> str:
+    if isinstance(answer, NotSent):
+        return "no connection can be opened" if answer.local else "the crew cannot be reached"
+    code = re.search(r"\b[45]\d\d\b", answer.reason)
+    return code[0] if code else "busy"

@@ -85,6 +85,11 @@ async def next_start(lanes: Iterable[CrewLane], context: RunContext) -> float | 
     return min(waits) if waits else None
 
 
+def nothing_is_left(lanes: Iterable[CrewLane], retry_in: float | None) -> bool:
+    """Return whether no job can start any more, given the seconds until the next retry (None: there is none)."""
+    return retry_in is None and all(lane.exhausted for lane in lanes)
+
+
 def _slots(crew: CrewSettings, settings: RunSettings) -> int:
     return min(crew.concurrency or settings.most_in_progress, settings.most_in_progress)
 

@@ -19,6 +19,7 @@ from batchcrew.base.errors import LedgerError, first_error
 from batchcrew.base.quantities import format_duration
 from batchcrew.crew import crew_address
 from batchcrew.engine.attempt import AttemptTask
+from batchcrew.engine.capacity import CapacityReport
 from batchcrew.engine.context import Crews, RunContext
 from batchcrew.engine.control import RunControl
 from batchcrew.engine.crew_lane import CrewLane
@@ -26,7 +27,7 @@ from batchcrew.engine.draining import stop_at_max_runtime
 from batchcrew.engine.earlier_attempts import EarlierAttempts
 from batchcrew.engine.following import AwaitsPerson
 from batchcrew.engine.in_progress import InProgress
-from batchcrew.engine.lanes import make_lanes, next_start, resize_lanes, time_to_wake
+from batchcrew.engine.lanes import make_lanes, next_start, nothing_is_left, resize_lanes, time_to_wake
 from batchcrew.engine.limits.budget import month_budget
 from batchcrew.engine.limits.poll_budget import PollBudget
 from batchcrew.engine.limits.reachability import UNREACHABLE_SECONDS
@@ -86,6 +87,7 @@ class Scheduler:
         self._in_doubt: dict[str, list[Attempt]] = {}
         """Kickoffs in doubt of earlier runs that are not settled yet, by crew."""
         self._control = RunControl(context, self._in_progress, self._in_doubt, self._changed, self._settings_changed)
+        self._capacity = CapacityReport(context, self._lanes.values(), self._limits, self._control)
         self._people = WaitingJobs(context, self._lanes, stay=wait, changed=self._changed, resume=self._watch_again)
         self._preparing: set[asyncio.Task[None]] = set()
         self._unprepared: set[str] = set()
@@ -247,18 +249,15 @@ class Scheduler:
             lanes = self._lanes.values()
             retries = None if single_pass else await next_start(lanes, self._context)
             nothing_runs = not self._in_progress and not self._preparing
-            at_end = (
-                single_pass or self._context.paused or self._nothing_is_left(retries) or self._limits.over_cost(lanes)
-            )
+            nothing_left = nothing_is_left(lanes, retries) or self._limits.over_cost(lanes)
+            at_end = single_pass or self._context.paused or nothing_left
             if nothing_runs and at_end and not await self._people.busy():
                 if not self._control.stop_if_paused():
                     await stop_for_what_is_left(self._context, self._crews, lanes, self._limits, self._people)
                 return
             wake = time_to_wake(lanes, self._context, self._limits, deadline=self._deadline, retry_in=retries)
+            self._capacity.report(retry_in=retries)
             await self._clock.wait(self._changed, wake)
-
-    def _nothing_is_left(self, retries: float | None) -> bool:
-        return retries is None and all(lane.exhausted for lane in self._lanes.values())
 
     def _stop_for_failing_crew(self) -> bool:
         """Stop the run when a crew has failed for too long. Returns whether it does."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from batchcrew.model.attempt import Attempt, Outcome
+from batchcrew.model.capacity import Capacity
 from batchcrew.model.crew_answers import StatusAnswer
 from batchcrew.model.execution import Execution, Question
 from batchcrew.model.run import Counts
@@ -61,6 +62,22 @@ class RetriesHeldBack:
     """Retries of a crew are due and wait, because its new jobs start first. Reported once a minute."""
 
     crew: str
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityChanged:
+    """The number of slots has changed, or what keeps more jobs from starting."""
+
+    capacity: Capacity
+
+
+@dataclass(frozen=True, slots=True)
+class PollDue:
+    """An execution is polled next at this moment, or earlier if a webhook comes."""
+
+    attempt_id: str
+    at: float
+    """Monotonic seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +216,8 @@ Event: TypeAlias = (
     | Understood
     | ConcurrencyChanged
     | RetriesHeldBack
+    | CapacityChanged
+    | PollDue
     | Progressed
     | WaitStarted
     | WaitEnded

@@ -1,18 +1,26 @@
 """One frame of the live display: the tally drawn into a terminal of a given size."""
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.text import Text
 
 from batchcrew.base.quantities import format_duration
-from batchcrew.base.text import clean_text, display_width, pad, shorten
+from batchcrew.base.text import clean_name, clean_text, display_width, pad, shorten
 from batchcrew.model.job import JobState
+from batchcrew.progress.capacity import slots_text
 from batchcrew.progress.tally import Tally, Watched
 
-_MOST_FAILURES = 5
-_MOST_ID_COLUMNS = 32
+_ENOUGH_ROWS = 12
+_MOST_FAILURES = 4
+_MOST_EXECUTIONS = 8
+"""More of them change too often to be read."""
+_MOST_ID_COLUMNS = 40
 _MOST_CREW_COLUMNS = 12
+
+
+_ASCII = str.maketrans("–…×", "-.x")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +57,32 @@ def draw(tally: Tally, now: float, *, width: int, height: int, unicode: bool = T
     numbers = _numbers(tally)
     lines = [_bar(tally, numbers, width, unicode=unicode)]
     lines += _facts(tally, numbers, now, width)
-    if tally.stopping is not None:
-        what = f"stopping: {clean_text(tally.stopping)}; no new jobs will start"
-        lines.append(Text(shorten(what, width), style="yellow"))
-    room = height - len(lines)
+    lines += _state(tally, now, width)
+    room = rows_to_use(height) - len(lines)
     failures = list(_failures(tally, width, min(_MOST_FAILURES + 1, room // 3)))
-    lines += _in_flight(tally, now, width, room - len(failures))
+    free = height - sum(rows_if_halved(line.cell_len, width) for line in (*lines, *failures))
+    lines += _in_flight(tally, now, width, min(room - len(failures), max(2, free)))
     lines += failures
     del lines[height:]
     for line in lines:  # rich's own count of columns decides, because rich would break the line
         line.truncate(width, overflow="crop")
+        if not unicode:
+            line.plain = line.plain.translate(_ASCII)
     return Text("\n", no_wrap=True, overflow="crop").join(lines)
+
+
+def rows_to_use(height: int) -> int:
+    """Return how many rows of a terminal a frame uses: half of them where that is enough.
+
+    What leaves the screen when a terminal becomes smaller is in the scrollback, where no program can erase it. So a
+    frame still fits after the terminal was made half as high, or half as wide (see `rows_if_halved`).
+    """
+    return min(height, max(_ENOUGH_ROWS, (height + 1) // 2))
+
+
+def rows_if_halved(columns: int, width: int) -> int:
+    """Return the rows of a line after the terminal was made half as wide, and has broken it."""
+    return 1 if columns <= width // 2 else 2
 
 
 def _numbers(tally: Tally) -> dict[JobState, int]:
@@ -76,7 +99,7 @@ def _bar(tally: Tally, numbers: dict[JobState, int], width: int, *, unicode: boo
     ended, total = tally.ended_jobs, tally.total
     # Rounded down: 100% is shown only once everything has ended.
     right = f" {ended * 100 // total if total else 100:3d}% {ended}/{total}"
-    name = clean_text(tally.run.batch, limit=max(1, min(24, width // 3)))
+    name = clean_name(tally.run.batch, max(1, min(24, width // 3)))
     room = width - display_width(name) - len(right) - 1
     line = Text(f"{name} ", style="bold")
     for state, columns in _shares(numbers, room):
@@ -117,27 +140,43 @@ def _facts(tally: Tally, numbers: dict[JobState, int], now: float, width: int) -
     yield Text(shorten(said, width))
 
 
+def _state(tally: Tally, now: float, width: int) -> Iterator[Text]:
+    """Yield that the run is stopping, and what keeps more jobs from starting."""
+    if tally.stopping is not None:
+        what = f"stopping: {clean_text(tally.stopping)}; no new jobs will start"
+        yield Text(shorten(what, width), style="yellow")
+    if slots := slots_text(tally, now):
+        yield Text(shorten(slots, width))
+
+
 def _in_flight(tally: Tally, now: float, width: int, rows: int) -> Iterator[Text]:
-    """Yield the executions in progress, the oldest first, in at most `rows` lines with their heading."""
+    """Yield the executions in progress, the longest first, in at most `rows` lines with their heading."""
     # The event loop changes the dict while this thread reads it; a tuple of its values is copied in one step.
     everything = tuple(tally.in_flight.values())
     if not everything or rows < 2:
         return
-    shown = everything if len(everything) <= rows - 1 else everything[: max(1, rows - 2)]
-    yield Text("in progress", style="bold")
+    most = min(rows - 1, _MOST_EXECUTIONS)
+    shown: Sequence[Watched] = heapq.nsmallest(
+        most if len(everything) <= most else max(1, most - (most == rows - 1)), everything, key=_since
+    )
+    yield Text("in progress" if len(everything) == 1 else "in progress, the longest first", style="bold")
     crews = len({watched.attempt.crew for watched in shown}) > 1 or (tally.run is not None and len(tally.run.crews) > 1)
-    names = [clean_text(watched.attempt.job_id, limit=_MOST_ID_COLUMNS) for watched in shown]
-    name_columns = min(max(map(display_width, names)), max(6, width // 3))
+    names = [clean_name(watched.attempt.job_id, min(_MOST_ID_COLUMNS, max(6, width // 2))) for watched in shown]
+    name_columns = max(map(display_width, names))
     for name, watched in zip(names, shown, strict=True):
         yield _execution(name, watched, now, width, name_columns, crews=crews)
     if len(shown) < len(everything) and rows > 2:
         yield Text(f"  and {len(everything) - len(shown)} more", style="dim")
 
 
+def _since(watched: Watched) -> float:
+    return watched.since
+
+
 def _execution(name: str, watched: Watched, now: float, width: int, name_columns: int, *, crews: bool) -> Text:
     line = Text("  ").append(pad(name, name_columns), style="cyan")
     if crews and width >= 60:
-        line.append("  ").append(pad(clean_text(watched.attempt.crew, limit=_MOST_CREW_COLUMNS), _MOST_CREW_COLUMNS))
+        line.append("  ").append(pad(clean_name(watched.attempt.crew, _MOST_CREW_COLUMNS), _MOST_CREW_COLUMNS))
     line.append("  ").append(pad(format_duration(max(0.0, now - watched.since)), 7, right=True))
     if watched.total_tasks is not None:
         line.append(f"  {watched.completed_tasks or 0}/{watched.total_tasks}")
@@ -151,15 +190,16 @@ def _execution(name: str, watched: Watched, now: float, width: int, name_columns
 
 
 def _failures(tally: Tally, width: int, rows: int) -> Iterator[Text]:
-    """Yield the latest failures, the newest first, below their heading."""
-    latest = tuple(tally.failures)[::-1][: max(0, rows - 1)]
-    if not latest:
+    """Yield the groups that failed last, the largest first, below their heading."""
+    groups = tally.failures.latest(rows - 1)
+    if not groups:
         return
-    yield Text("latest failures", style="bold")
-    for failure in latest:
-        name = clean_text(failure.job_id, limit=min(_MOST_ID_COLUMNS, max(6, width // 3)))
-        again = failure.job_state is JobState.PENDING
-        word = "to be retried" if again else failure.job_state.value
-        line = f"  {name}  {word}: "
-        line += clean_text(failure.reason, limit=max(1, width - display_width(line)))
-        yield Text(shorten(line, width), style="yellow" if again or failure.job_state is JobState.HELD else "red")
+    yield Text("latest failures, by kind", style="bold")
+    columns = max(len(str(group.count)) for group in groups)
+    for group in groups:
+        again = group.job_state is JobState.PENDING
+        word = "to be retried: " if again else "held: " if group.job_state is JobState.HELD else ""
+        line = f"  {group.count:>{columns}} × "
+        line += f"{group.fingerprint}  " if width >= 60 else ""
+        line += word + clean_text(group.reason, limit=max(1, width - display_width(line + word)))
+        yield Text(shorten(line, width), style="yellow" if word else "red")

@@ -13,6 +13,7 @@ from batchcrew.model.attempt import Attempt
 from batchcrew.model.events import (
     Announced,
     AttemptEnded,
+    CapacityChanged,
     ConcurrencyChanged,
     Controlled,
     Event,
@@ -20,6 +21,7 @@ from batchcrew.model.events import (
     KickedOff,
     KickoffSent,
     LedgerChosen,
+    PollDue,
     Polled,
     Progressed,
     RetriesHeldBack,
@@ -69,15 +71,15 @@ class JsonLogProgress:
                 self._say("concurrency", crew=crew, before=before, after=after, reason=reason)
             case RetriesHeldBack(crew):
                 self._say("retries_held_back", crew=crew)
-            case Controlled(message):
-                self._say("control", message=message)
-            case Expected(message):
-                self._say("forecast", message=message)
+            case Controlled(message) | Expected(message):
+                self._say("control" if isinstance(event, Controlled) else "forecast", message=message)
             case Stopping(detail, in_flight):
                 self._say("stopping", detail=detail, in_flight=in_flight)
             case KickoffSent() | Polled() | Understood() | Announced():
                 if self._verbose:
                     self._request(event)
+            case CapacityChanged() | PollDue():
+                pass
 
     def _attempt(self, event: KickedOff | Progressed | AttemptEnded | WaitStarted | WaitEnded) -> None:
         match event:

@@ -120,7 +120,7 @@ class PlainProgress:
         line = f"progress: {tally.ended_jobs} of {tally.total} ended ({ended}), {len(tally.in_flight)} in progress"
         if tally.waiting:
             line += f", {tally.waiting} waiting for human input"
-        self._say(", ".join([line, *tally.pace_words(now)]))
+        self._say(", ".join([line, *tally.pace_words(now, dash="-")]))
 
     def _say_some(self, kind: str, text: str) -> None:
         self._said[kind] += 1

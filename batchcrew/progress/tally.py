@@ -4,16 +4,16 @@ Recording an event costs O(1), and memory is bounded by the executions in progre
 do not slow down the event loop.
 """
 
-from bisect import bisect_right
-from collections import deque
 from dataclasses import dataclass, field
 
 from batchcrew.base.clock import Clock, from_text
-from batchcrew.base.quantities import format_duration
+from batchcrew.base.quantities import format_range
 from batchcrew.model.attempt import Attempt, AttemptState
+from batchcrew.model.capacity import Capacity
 from batchcrew.model.events import (
     Announced,
     AttemptEnded,
+    CapacityChanged,
     ConcurrencyChanged,
     Controlled,
     Event,
@@ -21,6 +21,7 @@ from batchcrew.model.events import (
     KickedOff,
     KickoffSent,
     LedgerChosen,
+    PollDue,
     Polled,
     Progressed,
     RetriesHeldBack,
@@ -33,10 +34,10 @@ from batchcrew.model.events import (
 )
 from batchcrew.model.execution import Execution, ExecutionState
 from batchcrew.model.job import JobState
+from batchcrew.progress.failed import FailedGroups
+from batchcrew.progress.pace import Durations, Pace, seconds_left
 
 ENDED_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.HELD, JobState.CANCELLED, JobState.STALE)
-LATEST_FAILURES = 20
-"""Failures that are remembered to be shown."""
 _ENOUGH_ENDED = 3
 _ENOUGH_SECONDS = 60.0
 """A rate is said once this many jobs of the run have ended, or after this time if one has."""
@@ -56,6 +57,8 @@ class Watched:
     completed_tasks: int | None = None
     total_tasks: int | None = None
     waits_for_person: bool = False
+    poll_at: float | None = None
+    """Monotonic seconds at which it is polled next; None: it is not known."""
 
     def update(self, execution: Execution) -> None:
         """Record a status answer."""
@@ -63,51 +66,6 @@ class Watched:
         self.completed_tasks = execution.completed_tasks
         self.total_tasks = execution.total_tasks
         self.waits_for_person = execution.state is ExecutionState.WAITING_FOR_PERSON
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An attempt that did not succeed."""
-
-    job_id: str
-    reason: str
-    job_state: JobState
-    """`pending`: the job is tried again."""
-
-
-class Pace:
-    """Jobs that ended in this run over time, and their recent rate.
-
-    "Recent" is the second half of the run so far, and at least a minute: it follows a crew that slows down and
-    does not jump when long executions end together. Samples are thinned out as they grow: at most 240 are kept.
-    """
-
-    _MOST_SAMPLES = 240
-    _SHORTEST_WINDOW = 60.0
-
-    def __init__(self, started: float) -> None:
-        self.started = started
-        self.ended = 0
-        self._times = [started]
-        self._counts = [0]
-        self._interval = 1.0
-
-    def count_one(self, now: float) -> None:
-        """Count a job that ended at monotonic `now`."""
-        if now - self._times[-1] >= self._interval:
-            self._times.append(now)
-            self._counts.append(self.ended)
-            if len(self._times) > self._MOST_SAMPLES:
-                self._times, self._counts = self._times[::2], self._counts[::2]
-                self._interval *= 2
-        self.ended += 1
-
-    def per_second(self, now: float) -> float:
-        """Return how many jobs ended per second recently."""
-        window = max(self._SHORTEST_WINDOW, (now - self.started) / 2)
-        sample = max(0, bisect_right(self._times, now - window) - 1)
-        seconds = now - self._times[sample]
-        return (self.ended - self._counts[sample]) / seconds if seconds > 0 else 0.0
 
 
 @dataclass(slots=True)
@@ -122,23 +80,26 @@ class Tally:
     """By attempt_id, the oldest first."""
     waiting: int = 0
     """Jobs whose executions wait for human input."""
-    failures: deque[Failure] = field(default_factory=lambda: deque(maxlen=LATEST_FAILURES))
+    failures: FailedGroups = field(default_factory=FailedGroups)
+    """Of this run."""
+    capacity: Capacity | None = None
     stopping: str | None = None
+    moved_at: float = field(init=False)
+    """Monotonic moment at which the latest job ended, or else the run began."""
     pace: Pace = field(init=False)
-    _seconds: float = field(init=False, default=0.0)
-    _attempts: int = field(init=False, default=0)
+    durations: Durations = field(default_factory=Durations)
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.clock.monotonic())
+        self.moved_at = self.pace.started
 
     def observe(self, event: Event) -> None:
         match event:
-            case RunStarted():
-                counts = event.counts
-                numbers = (counts.succeeded, counts.failed, counts.held, counts.cancelled, counts.stale)
-                self.run, self.ended = event, dict(zip(ENDED_STATES, numbers, strict=True))
-                self.waiting = counts.waiting
-                self.pace = Pace(self.clock.monotonic())
+            case RunStarted() | CapacityChanged() | Stopping():
+                self._run(event)
+            case PollDue(attempt_id, at):
+                if attempt_id in self.in_flight:
+                    self.in_flight[attempt_id].poll_at = at
             case KickedOff(attempt, taken_up):
                 self._watch(attempt, taken_up=taken_up)
             case WaitStarted(attempt):
@@ -153,8 +114,6 @@ class Tally:
                     watched.update(execution)
             case AttemptEnded():
                 self._end(event)
-            case Stopping(detail):
-                self.stopping = detail
             case KickoffSent(attempt):  # a crew that answers with the result is busy from now on
                 self.in_flight.setdefault(attempt.attempt_id, Watched(attempt, self.clock.monotonic()))
             case (
@@ -170,6 +129,20 @@ class Tally:
             ):
                 pass
 
+    def _run(self, event: RunStarted | CapacityChanged | Stopping) -> None:
+        match event:
+            case RunStarted():
+                counts = event.counts
+                numbers = (counts.succeeded, counts.failed, counts.held, counts.cancelled, counts.stale)
+                self.run, self.ended = event, dict(zip(ENDED_STATES, numbers, strict=True))
+                self.waiting = counts.waiting
+                self.pace = Pace(self.clock.monotonic())
+                self.moved_at = self.pace.started
+            case CapacityChanged(capacity):
+                self.capacity = capacity
+            case Stopping(detail):
+                self.stopping = detail
+
     def _watch(self, attempt: Attempt, *, taken_up: bool) -> None:
         age = self._age(attempt) if taken_up else 0.0
         self.in_flight[attempt.attempt_id] = Watched(attempt, self.clock.monotonic() - age)
@@ -182,9 +155,9 @@ class Tally:
     def _end(self, event: AttemptEnded) -> None:
         outcome = event.outcome
         self.in_flight.pop(event.attempt.attempt_id, None)
+        self.moved_at = self.clock.monotonic()
         if event.seconds is not None:
-            self._seconds += event.seconds
-            self._attempts += 1
+            self.durations.add(event.seconds)
         if outcome.job_state not in self.ended:
             if outcome.attempt_state is not AttemptState.REJECTED:  # a refused kickoff is not a failure
                 self._fail(event)
@@ -197,7 +170,7 @@ class Tally:
     def _fail(self, event: AttemptEnded) -> None:
         outcome = event.outcome
         reason = outcome.reason or outcome.attempt_state.value
-        self.failures.append(Failure(event.attempt.job_id, reason, outcome.job_state))
+        self.failures.add(event.attempt.job_id, reason, outcome.job_state)
 
     @property
     def total(self) -> int:
@@ -223,31 +196,28 @@ class Tally:
         """Return how many jobs of this run ended per minute recently."""
         return self.pace.per_second(now) * 60
 
-    def pace_words(self, now: float) -> list[str]:
-        """Return the recent rate and the estimated time left: `12.0 jobs/min`, `about 3m 20s left`.
+    def pace_words(self, now: float, *, dash: str = "–") -> list[str]:
+        """Return the recent rate and the estimated time left: `12.0 jobs/min`, `12–18 min left`.
 
         Neither is returned before enough jobs of this run have ended, or where it would say nothing (`0.0 jobs/min`).
         """
         if not self.left or (self.pace.ended < _ENOUGH_ENDED and now - self.pace.started < _ENOUGH_SECONDS):
             return []
-        words, per_minute, left = [], self.per_minute(now), self.seconds_left(now)
+        words, per_minute, left = [], self.per_minute(now), self.time_left(now)
         if per_minute >= 1:
             words.append(f"{per_minute:.1f} jobs/min")
         elif per_minute * 60 >= _LEAST_PER_HOUR:
             words.append(f"{per_minute * 60:.1f} jobs/h")
-        if left is not None and left <= _LONGEST_LEFT:
-            words.append(f"about {format_duration(left)} left")
+        if left is not None and left[1] <= _LONGEST_LEFT:
+            words.append(f"{format_range(*left, dash=dash)} left")
         return words
 
-    def seconds_left(self, now: float) -> float | None:
-        """Estimate the seconds until the last job ends from this run's pace; None if there is no pace yet.
+    def time_left(self, now: float) -> tuple[float, float] | None:
+        """Estimate the least and the most seconds until the last job ends, from this run; None if no rate is known.
 
-        Until a whole round of slots has ended, the jobs that ended are the quick ones and came late: then the
-        guess is the number of executions in progress divided by the mean time of an execution so far.
+        Jobs that wait for human input are not counted: when they are answered is up to you.
         """
-        if self.left == 0 or self.pace.ended == 0:
-            return None
-        per_second = self.pace.per_second(now)
-        if self.run and self.pace.ended < self.run.concurrency and self._attempts and self._seconds > 0:
-            per_second = max(per_second, len(self.in_flight) * self._attempts / self._seconds)
-        return self.left / per_second if per_second > 0 else None
+        slots = self.run.concurrency if self.run else 1
+        ages = [now - watched.since for watched in tuple(self.in_flight.values())]
+        left = max(0, self.left - self.waiting)
+        return seconds_left(self.pace, self.durations, ages, left=left, slots=slots, now=now)

@@ -15,6 +15,7 @@ from batchcrew.reports.crew_check import CrewCheck, SampleJob
 from batchcrew.reports.export.csv_format import writable
 from batchcrew.reports.failures import failure_lines
 from batchcrew.reports.inbox import waiting_lines
+from batchcrew.reports.outlook import outlook_line
 from batchcrew.reports.summary import RETRY_BUDGET, count_words, duplicates_line, without_output_line
 from batchcrew.reports.totals import TOTALS_HEADER, totals_cells, totals_line
 from batchcrew.reports.webhooks import webhooks_line
@@ -96,6 +97,8 @@ def render_status(
         lines.append(f"  last run: {clean_text(line.last_run_at)} ({_ago(line.last_run_at, now)} ago{exit_code})")
     if total := totals_line(line.totals):
         lines.append(f"  {total}")
+    if end := outlook_line(line, now):
+        lines.append(f"  {end}")
     lines += [f"  {text}" for text in control_lines(status.control, line.batch, now, ledger, program)]
     lines += [
         f"  concurrency auto: crew {clean_text(each.crew)} has {each.slots} slots since {_ago(each.since, now)} ago"

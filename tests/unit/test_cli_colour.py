@@ -41,5 +41,5 @@ def test_a_closed_stream_gets_none() -> None:
 def test_only_words_for_states_get_a_colour_and_the_text_stays_the_same() -> None:
     text = "t: 1 succeeded, 0 failed, 3 in progress; batchcrew retry t --held /tmp/failed/x failed-1 unfailed"
     styled = coloured(text, Terminal(), {"TERM": "xterm"})
-    assert re.findall(r"\x1b\[\d+m(.+?)\x1b\[0m", styled) == ["succeeded", "in progress"]
+    assert re.findall(r"\x1b\[\d+m(.+?)\x1b\[0m", styled) == ["1 succeeded", "3 in progress"]
     assert re.sub(r"\x1b\[\d+m", "", styled) == text

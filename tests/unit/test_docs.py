@@ -34,7 +34,11 @@ from batchcrew.reports.export.formats import EXPORT_FORMATS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-HEAD = "# The commands\n\nEvery option has an environment variable. Results go to stdout, everything else to stderr.\n"
+HEAD = """# The commands
+
+Every option has an environment variable. Results go to stdout, everything else to stderr. Shells complete commands,
+options and names, and `batchcrew man` prints this page as a manual page ([results.md](results.md#completion)).
+"""
 
 
 def help_of(*words: str) -> str:

@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from batchcrew.base.clock import SystemClock
+from batchcrew.base.reasons import reason_fingerprint
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome
 from batchcrew.model.events import AttemptEnded, Event, KickedOff, Progressed, RunStarted, Stopping, Warned
 from batchcrew.model.execution import Execution, ExecutionState
@@ -102,13 +103,14 @@ def test_a_frame_shows_bar_counts_rate_eta_executions_and_failures() -> None:
     lines = lines_of(tally, now=clock.seconds, width=100)
     assert lines[0].startswith("travel ██")
     assert lines[0].endswith("  20% 5/24")
-    assert lines[1].startswith("4 succeeded  1 failed  2 in progress  17 pending   1m 00s, 1.0 jobs/min, about ")
+    assert lines[1].startswith("4 succeeded  1 failed  2 in progress  17 pending   1m 00s, 1.0 jobs/min, ")
+    assert lines[1].endswith(" min left")
     assert lines[2:] == [
-        "in progress",
+        "in progress, the longest first",
         "  tokyo   1m 00s  1/2  research_task",
         "  kyoto   1m 00s",
-        "latest failures",
-        "  osaka  failed: the crew said: no flights",
+        "latest failures, by kind",
+        f"  1 × {reason_fingerprint('the crew said: no flights')}  the crew said: no flights",
     ]
 
 
@@ -133,8 +135,9 @@ def test_hostile_ids_are_shown_and_not_obeyed(width: int) -> None:
     text = "\n".join(lines)
     assert "\x1b" not in text
     assert "\u202e" not in text
-    assert "[red]tokyo[/" in text  # markup is text
-    assert "a b\\x1b[2J" in text
+    if width > 40:  # where its row is shown
+        assert "[red]tokyo[/" in text  # markup is text
+        assert "a b\\x1b[2J" in text
     assert max(map(cell_len, lines)) <= width
 
 
@@ -152,10 +155,18 @@ def test_no_text_breaks_the_frame(text: str, width: int, height: int) -> None:
 
 
 def test_executions_that_do_not_fit_are_counted() -> None:
-    lines = lines_of(busy_tally(30), height=15)
-    shown = [line for line in lines if line.startswith("  job-")]
-    assert f"  and {30 - len(shown)} more" in lines
-    assert len(lines) == 15
+    for height in (15, 23, 50):
+        lines = lines_of(busy_tally(30), height=height)
+        shown = [line for line in lines if line.startswith("  job-")]
+        assert 0 < len(shown) <= 8
+        assert f"  and {30 - len(shown)} more" in lines
+
+
+def test_nothing_of_a_frame_leaves_the_screen_of_a_terminal_that_is_made_half_as_wide_or_half_as_high() -> None:
+    for width, height in ((80, 23), (120, 39), (200, 60)):
+        lines = lines_of(busy_tally(500), width=width, height=height)
+        assert len(lines) <= height // 2 + 1
+        assert sum(-(-cell_len(line) // (width // 2)) for line in lines) <= height
 
 
 def test_the_oldest_executions_are_shown_first() -> None:
@@ -195,7 +206,7 @@ def test_stopping_and_waiting_for_human_input_are_shown() -> None:
 
 def test_a_job_that_is_tried_again_is_not_called_failed() -> None:
     tally = tally_of(started(Counts(pending=5)), failed(attempt("a"), "busy", JobState.PENDING))
-    assert "  a  to be retried: busy" in lines_of(tally)
+    assert f"  1 × {reason_fingerprint('busy')}  to be retried: busy" in lines_of(tally)
 
 
 # start and end -------------------------------------------------------------------------------------------------------

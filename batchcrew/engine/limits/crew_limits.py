@@ -17,6 +17,7 @@ from batchcrew.engine.limits.retry_budget import RetryBudget
 from batchcrew.engine.limits.silence import Silence
 from batchcrew.engine.limits.slots import Permit, Slots
 from batchcrew.engine.limits.throttle import Throttle
+from batchcrew.model.capacity import Hold, Why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,27 @@ class CrewLimits:
             return 0
         probes = min(breaker.available() for breaker in self.breakers)
         return max(0, min(self._free_slots(), self.rate_limiter.available(), probes))
+
+    def hold(self, crew: str, pause_reason: str) -> Hold | None:
+        """Return what keeps a kickoff from leaving now; None if this crew's limits allow one.
+
+        Args:
+            pause_reason: why kickoffs were paused the latest time.
+        """
+        now = self._clock.monotonic()
+        if not self.throttle.is_open:
+            return Hold(Why.THROTTLED, crew, now + self.throttle.pause_seconds(), pause_reason)
+        for breaker in self.breakers:
+            if breaker.is_open and (not breaker.available() or (breaker is self.polls and self.slots.in_use)):
+                wait = breaker.opens_in()
+                return Hold(Why.BREAKER, crew, None if wait is None else now + wait, str(breaker))
+        if self._free_slots() <= 0:
+            if self.slots.limit >= self.slots.most and self.slots.available() <= 0:
+                return Hold(Why.SLOTS, crew)
+            return Hold(Why.CUT if self.adaptive is None else Why.AUTO, crew)
+        if self.rate_limiter.available() < 1:
+            return Hold(Why.RATE, crew, now + self.rate_limiter.wait_seconds())
+        return None
 
     def _free_slots(self) -> int:
         return self.slots.available() if self.adaptive is None else self.adaptive.available()

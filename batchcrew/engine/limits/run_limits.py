@@ -10,6 +10,7 @@ from batchcrew.engine.limits.crew_limits import CrewLimits
 from batchcrew.engine.limits.failure_streak import CrewLoad, FailureStreaks, failed_jobs
 from batchcrew.engine.limits.rate_limiter import RateLimiter
 from batchcrew.model.attempt import Attempt, Outcome
+from batchcrew.model.capacity import Hold, Why
 from batchcrew.model.run import StopReason
 
 WHOLE_BATCH = ""
@@ -73,6 +74,23 @@ class RunLimits:
     def opens_in(self, crew: CrewLoad, crews: Collection[CrewLoad]) -> float | None:
         """Return the seconds until a kickoff of a crew may leave; None when an attempt must end first."""
         return self._rate_limiter.wait_seconds() if self._without_rate(crew, crews) >= 1 else None
+
+    def hold(self, crew: CrewLoad, crews: Collection[CrewLoad]) -> Hold | None:
+        """Return what keeps a kickoff of a crew from leaving now; None if the limits of the run allow one."""
+        settings = self._context.settings
+        if sum(each.in_use for each in crews) >= settings.most_in_progress:
+            return Hold(Why.SLOTS, crew.name)
+        if self._budget.available() < 1:
+            spent = self._budget.spent()
+            return Hold(Why.CANARY, crew.name) if spent is None else Hold(Why.BUDGET, crew.name, detail=spent[1])
+        if self._costs.available(crew.name) < 1:
+            return Hold(Why.BUDGET, crew.name, detail="max_cost is reached, or executions in progress may reach it")
+        if self._streaks.available(crew, crews) < 1:
+            return Hold(Why.PROBE, crew.name)
+        if self._rate_limiter.available() < 1:
+            until = self._context.clock.monotonic() + self._rate_limiter.wait_seconds()
+            return Hold(Why.RATE, crew.name, until, f"{settings.rate}")
+        return None
 
     def spend(self, crew: str, kickoffs: int) -> None:
         """Record kickoffs of a crew that leave now."""

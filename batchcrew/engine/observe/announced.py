@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from batchcrew.base.clock import Clock, to_text
-from batchcrew.engine.observe.polling import StatusRequests
+from batchcrew.engine.observe.polling import OnDue, StatusRequests, ignore_due
 from batchcrew.engine.observe.watcher import NotDue, Observation, Observed, Reported
 from batchcrew.engine.webhooks import Mailbox
 from batchcrew.model.execution import Execution, ExecutionState
@@ -28,6 +28,7 @@ class AnnouncedWatcher:
         on_end: receives whether a webhook announced the end that a poll has found.
         reported: reads the execution that the body of a webhook reports. Only its tokens count, and only where the
             status has none: some crews name them only there.
+        on_due: receives the monotonic moment of each poll before it.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class AnnouncedWatcher:
         net: Callable[[], float | None],
         on_end: Callable[[bool], None],
         reported: Callable[[str], Execution | None],
+        on_due: OnDue = ignore_due,
     ) -> None:
         self._requests = requests
         self._box = box
@@ -47,6 +49,7 @@ class AnnouncedWatcher:
         self._on_end = on_end
         self._reported = reported
         self._token_usage: Mapping[str, Any] | None = None
+        self._on_due = on_due
         self._due_at: float | None = None
         self._polls_after: list[float] = []
 
@@ -65,6 +68,7 @@ class AnnouncedWatcher:
                 return Reported(completed_tasks=box.completed_tasks, current_task=box.current_task)
             if self._due_at is None:
                 self._due_at = clock.monotonic() + self._due_in(within)
+                self._on_due(self._due_at)
             wait = self._due_at - clock.monotonic()
             if wait <= 0:
                 return await self._poll()

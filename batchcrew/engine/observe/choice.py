@@ -18,6 +18,7 @@ from batchcrew.engine.observe.single_look import SingleLook
 from batchcrew.engine.observe.watcher import Watcher
 from batchcrew.engine.webhooks import Mailbox
 from batchcrew.model.attempt import Attempt
+from batchcrew.model.events import PollDue
 
 if TYPE_CHECKING:
     from batchcrew.crew import CrewClient
@@ -112,6 +113,10 @@ class Watchers:
             budget=self._budget(attempt),
         )
         webhooks = context.webhooks
+
+        def on_due(at: float) -> None:
+            context.observe(PollDue(attempt.attempt_id, at))
+
         if webhooks is not None and box is not None:
             if webhooks.settings.trust:
                 return TrustingWatcher(requests, box, clock, client, single_pass=context.single_pass)
@@ -124,10 +129,11 @@ class Watchers:
                     net=lambda: self._net(attempt) if webhooks.proven(address) else None,
                     on_end=lambda announced: webhooks.ended(attempt, address, announced=announced),
                     reported=client.reported,
+                    on_due=on_due,
                 )
             if box.take_end() is not None:
                 webhooks.counts.used += 1
-        return SingleLook(requests, clock) if context.single_pass else PollingWatcher(requests, clock)
+        return SingleLook(requests, clock) if context.single_pass else PollingWatcher(requests, clock, on_due)
 
     def _net(self, attempt: Attempt) -> float:
         """Return the seconds until an execution is polled without a webhook, where webhooks arrive."""

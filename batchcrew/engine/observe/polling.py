@@ -1,6 +1,7 @@
 """Polling: status requests, each after a wait."""
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from batchcrew.base.clock import Clock
 from batchcrew.engine.observe.schedule import Schedule
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
 
 _RAN = Execution(state=ExecutionState.RUNNING, word="")
 _RUNS = frozenset({ExecutionState.WAITING, ExecutionState.RUNNING, ExecutionState.WAITING_FOR_PERSON})
+
+
+OnDue: TypeAlias = Callable[[float], None]
+
+
+def ignore_due(at: float) -> None:
+    """Ignore when a poll is due."""
 
 
 class Budget(Protocol):
@@ -98,13 +106,20 @@ class StatusRequests:
 
 
 class PollingWatcher:
-    """Polls an execution until its task stops: how a run watches."""
+    """Polls an execution until its task stops: how a run watches.
 
-    def __init__(self, requests: StatusRequests, clock: Clock) -> None:
+    Args:
+        on_due: receives the monotonic moment of each poll before it.
+    """
+
+    def __init__(self, requests: StatusRequests, clock: Clock, on_due: OnDue = ignore_due) -> None:
         self._requests = requests
         self._clock = clock
+        self._on_due = on_due
 
     async def next(self, *, within: float) -> Observed:
         """Wait, then poll (see `Watcher.next`)."""
-        await self._clock.sleep(self._requests.due_in(within))
+        wait = self._requests.due_in(within)
+        self._on_due(self._clock.monotonic() + wait)
+        await self._clock.sleep(wait)
         return await self._requests.send()

@@ -112,6 +112,15 @@ async def has_job(connection: aiosqlite.Connection, batch_id: int, job_id: str) 
 class JobReads(Reads):
     """Read the jobs of a batch."""
 
+    async def job_names(self, batch: str, prefix: str, limit: int) -> list[str]:
+        """Return the first ids of a batch's jobs that begin with `prefix`, in their order, from the index alone."""
+        found = await self._rows(
+            "SELECT job_id FROM jobs WHERE batch_id = (SELECT id FROM batches WHERE batch = ?)"
+            " AND job_id >= ? AND job_id < ? ORDER BY job_id LIMIT ?",
+            (batch, prefix, prefix + chr(0x10FFFF), limit),
+        )
+        return [job_id for (job_id,) in found]
+
     async def counts(self, key: BatchKey) -> Counts:
         """Return the number of jobs by state."""
         return await self._query(lambda connection: job_counts(connection, key.id))
