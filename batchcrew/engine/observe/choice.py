@@ -55,7 +55,7 @@ class Watchers:
         context = self._context
         context.ledger.polls_by(context.run_id, polled_by(context.settings.poll, context.settings.timeout))
         for address, state in (await self._context.ledger.durations(self._addresses.values())).items():
-            self._crews[address] = CrewDurations(self._context.clock, Durations.restored(state))
+            self._crews[address] = CrewDurations(context.clock, context.settings.poll, Durations.restored(state))
 
     async def save(self) -> None:
         """Save what this run has learned."""
@@ -147,7 +147,7 @@ class Watchers:
     def _crew(self, attempt: Attempt) -> CrewDurations:
         address = self._address(attempt)
         if address not in self._crews:
-            self._crews[address] = CrewDurations(self._context.clock)
+            self._crews[address] = CrewDurations(self._context.clock, self._context.settings.poll)
         return self._crews[address]
 
     def _budget(self, attempt: Attempt) -> Budget:
