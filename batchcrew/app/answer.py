@@ -20,7 +20,6 @@ from batchcrew.base.clock import Clock, to_text
 from batchcrew.base.errors import BatchBusy, CrewUnusable, UsageError, first_error
 from batchcrew.config.crews import ServedCrew
 from batchcrew.crew import CrewClient
-from batchcrew.crew.extras import combined
 from batchcrew.engine import Stop
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
@@ -139,8 +138,9 @@ class _Answering:
                 open_former(jobfile, known, concurrency=AT_ONCE, clock=context.clock, warn=context.warn)
             )
         webhooks = await resume_urls(self.jobfile.webhooks, self.ledger, self.request.batch)
-        for client in (*self.clients.values(), *self.former.values()):
-            client.extras = combined(kickoff_extras(self.jobfile.run), webhooks)
+        named = [*self.clients.items(), *((crew, client) for (crew, _), client in self.former.items())]
+        for name, client in named:
+            client.extras = kickoff_extras(self.jobfile.crews.get(name), self.jobfile.run, webhooks)
 
     async def settle_earlier(self) -> None:
         """Settle the decisions that a killed call may have sent."""

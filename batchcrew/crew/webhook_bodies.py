@@ -49,6 +49,8 @@ def read_webhook(attempt_id: str, kind: Kind, body: bytes) -> list[Webhook]:
             ]
         case "task":
             return [Webhook(attempt_id=attempt_id, kickoff_id=kickoff_id, names=names, task=_task_name(payload))]
+        case "human":
+            return [Webhook(attempt_id=attempt_id, kickoff_id=kickoff_id, names=names, paused=True)]
         case _:
             return [Webhook(attempt_id=attempt_id, kickoff_id=kickoff_id, names=names)]
 

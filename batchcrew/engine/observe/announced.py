@@ -21,7 +21,7 @@ NO_WEBHOOK = "no webhook"
 
 
 class AnnouncedWatcher:
-    """Polls when a webhook reports the end, and otherwise when the schedule or the safety net says so.
+    """Polls when a webhook reports the end or a wait, and otherwise when the schedule or the safety net says so.
 
     Args:
         net: returns the seconds until the safety net polls, or None where the schedule decides.
@@ -52,6 +52,10 @@ class AnnouncedWatcher:
             if box.take_end() is not None:
                 box.counts.used += 1
                 self._requests.ran_until(box.announced_at)
+                self._polls_after = list(AFTER_WEBHOOK_SECONDS)
+                return await self._poll()
+            if box.take_pause():
+                box.counts.used += 1
                 self._polls_after = list(AFTER_WEBHOOK_SECONDS)
                 return await self._poll()
             if box.take_progress():

@@ -93,7 +93,8 @@ class Watchers:
         poll, clock, watch = context.settings.poll, context.clock, attempt.watch
         schedule = self._schedule(attempt, resumed=resumed)
         empty_since = None if watch is None or watch.empty_since is None else _moment(watch.empty_since, clock)
-        announced = box is not None and box.announced and context.single_pass
+        paused = box is not None and context.single_pass and box.take_pause()
+        announced = box is not None and context.single_pass and (box.announced or paused)
         first_wait = 0.0 if announced else _first_wait(attempt, schedule, context, resumed=resumed)
         requests = StatusRequests(
             client,
@@ -117,7 +118,7 @@ class Watchers:
                     net=lambda: self._net(attempt) if webhooks.proven(address) else None,
                     on_end=lambda announced: webhooks.ended(attempt, address, announced=announced),
                 )
-            if box.take_end() is not None:
+            if box.take_end() is not None or paused:
                 webhooks.counts.used += 1
         return SingleLook(requests, clock) if context.single_pass else PollingWatcher(requests, clock)
 
