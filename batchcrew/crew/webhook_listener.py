@@ -52,7 +52,7 @@ class WebhookListener:
         secret: of the batch.
         counts: the counts of refused webhooks are added here.
         receive: receives each webhook that was understood. It must not raise.
-        clock: tells how old a signature is.
+        clock: the age of a signature is measured by it.
         human: decides which webhooks about human input come from the crew; None: they are not received.
     """
 

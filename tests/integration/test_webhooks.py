@@ -196,7 +196,7 @@ async def test_a_webhook_about_human_input_without_a_valid_signature_changes_not
         made = receiving(tmp_path, server, about_people(secret="s3"))
         await made.take_in(jobs(1))
         run = asyncio.create_task(made.run())
-        while not made.received.forged:  # noqa: ASYNC110 - a refused webhook is no event of the run
+        while not made.received.forged:  # noqa: ASYNC110 - the run has no event for a refused webhook
             await asyncio.sleep(0.01)
         made.stop.request(StopReason.SIGNAL, "stopped by a test", leave=True)
         await run
