@@ -95,6 +95,10 @@ class AttemptTask:
         """Whether its kickoff has its answer, and its execution has not ended yet."""
         return self.phase is Phase.WATCHING and not self._ended
 
+    def apply_timeout(self) -> None:
+        """Use a `run.timeout` that was set meanwhile."""
+        self._following.apply_timeout()
+
     def let_go(self, given: Given) -> None:
         """End with the outcome `cancelled` once the task is cancelled, or once the kickoff was answered."""
         self._let_go = given

@@ -38,7 +38,7 @@ class WaitingJobs:
 
     Args:
         stay: the run ends only when no job waits any more (`--wait`).
-        changed: set when the run should look again at what is left.
+        changed: set when the rest of the run's work may be different.
         resume: watches an execution again.
     """
 

@@ -48,6 +48,7 @@ class AnnouncedWatcher:
     async def next(self, *, within: float) -> Observed:
         """Wait for a webhook or for the next poll (see `Watcher.next`)."""
         box, clock = self._box, self._clock
+        deadline = clock.monotonic() + within
         while True:
             if box.take_end() is not None:
                 box.counts.used += 1
@@ -62,6 +63,8 @@ class AnnouncedWatcher:
                 return Reported(completed_tasks=box.completed_tasks, current_task=box.current_task)
             if self._due_at is None:
                 self._due_at = clock.monotonic() + self._due_in(within)
+            elif within > 0:
+                self._due_at = min(self._due_at, deadline)
             wait = self._due_at - clock.monotonic()
             if wait <= 0:
                 return await self._poll()
