@@ -261,7 +261,7 @@ class _Answering:
     @staticmethod
     def _still_waits(seen: Execution, wait: Wait) -> bool:
         """Return whether the execution still waits with this very question."""
-        if seen.state is not ExecutionState.WAITING_FOR_PERSON:
+        if seen.state is not ExecutionState.WAITING_FOR_HUMAN:
             return False
         now = seen.question
         return now is None or (now.task_id, now.output) == (wait.question.task_id, wait.question.output)

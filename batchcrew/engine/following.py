@@ -144,7 +144,7 @@ class Following:
 
     def _awaits_person(self, execution: Execution, observation: Observation) -> AwaitsPerson | None:
         """Return that the execution waits for human input, if its job still needs its answer."""
-        if execution.state is not ExecutionState.WAITING_FOR_PERSON or self._attempt.superseded:
+        if execution.state is not ExecutionState.WAITING_FOR_HUMAN or self._attempt.superseded:
             return None
         ago = timedelta(seconds=self._context.clock.monotonic() - observation.requested_at)
         return AwaitsPerson(execution.question or Question(), self._context.clock.now() - ago)
@@ -184,7 +184,7 @@ class Following:
         if due.polls:
             before = self._attempt.watch
             watch = Watch(
-                asked=due.polls + (0 if before is None else before.asked),
+                polls=due.polls + (0 if before is None else before.polls),
                 absent=self._deadline.absent,
                 unclear=self._deadline.unclear,
                 next_at=due.next_at,

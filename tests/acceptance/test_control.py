@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import sqlite3
@@ -190,11 +191,11 @@ def test_a_timeout_is_set_for_executions_in_progress(folder: Path, held: HeldCre
 
 @pytest.mark.crash
 def test_a_timeout_that_is_set_does_not_wait_for_the_next_poll(folder: Path, held: HeldCrew) -> None:
-    (folder / "jobs.yaml").write_text(
-        f"crew: {{url: '{held.url}', token: '${{CREW_TOKEN}}'}}\nrun: {{concurrency: 6, poll: {{strategy: fixed, initial: 10m, max: 10m}}}}\n"
-        "jobs: [{rows: trips.csv}]\n",
-        encoding="utf-8",
-    )
+    before = (folder / "jobs.yaml").read_text(encoding="utf-8")
+    poll = "poll: {strategy: fixed, initial: 10m, max: 10m}"
+    changed, times = re.subn(r"poll: \{[^}]*\}", poll, before)
+    assert times == 1
+    (folder / "jobs.yaml").write_text(changed, encoding="utf-8")
     run = running(folder)
     give(folder, "set", "jobs", "timeout=1s", f"max_kickoffs={CONCURRENCY}")
     found = ended(run)

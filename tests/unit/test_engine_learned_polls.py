@@ -281,7 +281,7 @@ def test_nothing_is_learned_from_an_execution_that_may_have_ended_long_before(cl
 def test_nothing_is_learned_from_an_execution_that_waited_for_you(clock: ManualClock) -> None:
     crew = CrewDurations(clock, PollSettings())
     made = schedule(clock, crew)
-    asked = Execution(state=ExecutionState.WAITING_FOR_PERSON, word="pending human input")
+    asked = Execution(state=ExecutionState.WAITING_FOR_HUMAN, word="pending human input")
     made.record(asked, clock.monotonic() + 20.0)
     made.record(SUCCEEDED, clock.monotonic() + 9000.0)
     assert crew.durations.count == 0

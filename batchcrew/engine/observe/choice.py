@@ -133,7 +133,7 @@ class Watchers:
         context, watch = self._context, attempt.watch
         poll, clock = context.settings.poll, context.clock
         if not learns(poll):
-            return PollSchedule(poll, context.rng, polls=0 if watch is None else watch.asked)
+            return PollSchedule(poll, context.rng, polls=0 if watch is None else watch.polls)
         kicked_off = clock.monotonic() - age_of(attempt, clock)
         running_at = None if resumed else kicked_off
         if watch is not None and watch.running_at is not None:

@@ -196,7 +196,7 @@ class LearnedSchedule:
             case ExecutionState.SUCCEEDED | ExecutionState.FAILED:
                 self._learns = False
                 self._ended(age, answer.execution_time)
-            case ExecutionState.WAITING_FOR_PERSON:
+            case ExecutionState.WAITING_FOR_HUMAN:
                 self._learns = False  # how long depends on the operator
             case ExecutionState.NOT_FOUND:
                 pass
