@@ -43,6 +43,7 @@ RUNNING = Execution(state=ExecutionState.RUNNING, word="running")
 ENDED = Execution(state=ExecutionState.SUCCEEDED, word="completed", output="text")
 KNOWN = 20_000
 GRID = 200
+LONGEST = PollSettings().max
 
 
 @dataclass(slots=True)
@@ -158,7 +159,10 @@ class Least:
     def __init__(self, draw: Draw, rng: random.Random) -> None:
         draws = sorted(draw(rng) for _ in range(KNOWN))
         first, last = draws[KNOWN // 1000], draws[-1] * 1.0001
-        self._grid = [0.0, *(first * (last / first) ** (step / GRID) for step in range(GRID + 1))]
+        self._grid = [0.0, first]
+        while self._grid[-1] < last:
+            moment = self._grid[-1]
+            self._grid.append(moment + min(moment * ((last / first) ** (1 / GRID) - 1), LONGEST / 8))
         self._mean = statistics.mean(draws)
         sums = [0.0, *itertools.accumulate(draws)]
         ended = [bisect.bisect_right(draws, moment) for moment in self._grid]
@@ -175,12 +179,12 @@ class Least:
 
     def _planned(self, price: float) -> tuple[float, float]:
         """Return the polls of an execution and the loss, where a second of delay costs this many polls."""
-        grid, ended, sums, longest = self._grid, self._ended, self._sums, PollSettings().max
+        grid, ended, sums = self._grid, self._ended, self._sums
         costs, polls, delays = ([0.0] * len(grid) for _ in range(3))
         for now in range(len(grid) - 2, -1, -1):
             best = math.inf
             for then in range(now + 1, len(grid)):
-                if grid[then] - grid[now] > longest and then > now + 1:
+                if grid[then] - grid[now] > LONGEST and then > now + 1:
                     break
                 delay = grid[then] * (ended[then] - ended[now]) - sums[then] + sums[now]
                 cost = 1 - ended[now] + price * delay + costs[then]
