@@ -16,6 +16,8 @@ from batchcrew.engine.observe.durations import BUCKET, MEMORY, RECENT, Durations
 from batchcrew.engine.observe.hazard import Hazard
 from batchcrew.engine.observe.learned import (
     MOST_LOSS,
+    MOST_LOSS_SHORT,
+    SHORT_SECONDS,
     CrewDurations,
     LearnedSchedule,
     Why,
@@ -171,8 +173,9 @@ def test_polls_are_no_more_than_those_of_backoff_unless_much_time_would_be_lost(
     hazard = hazard_of(drawn(mean, deviation, seed), poll)
     learned = hazard.expected(lambda age, polls: wait_at(age, hazard, poll)[0])
     backoff = hazard.expected(lambda age, polls: wait_after(polls, PollSettings(strategy="backoff")))
-    assert learned.polls <= backoff.polls or learned.loss == pytest.approx(MOST_LOSS, abs=0.005)
-    assert learned.loss < min(MOST_LOSS + 0.005, backoff.loss + 0.001)
+    most_loss = MOST_LOSS_SHORT if hazard.median < SHORT_SECONDS else MOST_LOSS
+    assert learned.polls <= backoff.polls or learned.loss == pytest.approx(most_loss, abs=0.005)
+    assert learned.loss < min(most_loss + 0.005, backoff.loss + 0.001)
 
 
 def test_what_is_expected_is_what_happens() -> None:

@@ -19,6 +19,9 @@ LEAST_SHARE = 0.05
 """Without `poll.min`, polls are this share of the median duration apart at least, or `poll.initial` if that is less."""
 MOST_LOSS = 0.08
 """Polls are no more than those of `strategy: backoff`, unless more than this share of the slots' time would be lost."""
+MOST_LOSS_SHORT = 0.06
+SHORT_SECONDS = 5.0
+"""The same for crews whose median duration is shorter than this: what a request takes is lost in addition."""
 _SHARE_OF_BACKOFF = 0.88
 """The rest is for what is not known of the durations."""
 _CHEAPEST = 3.0
@@ -80,7 +83,7 @@ def hazard_of(durations: Durations, poll: PollSettings) -> Hazard:
     """Return the hazard of a crew's executions, with the price of a poll that fits these settings.
 
     It is the lowest price, within bounds, with which polls are expected to be no more than those of `strategy:
-    backoff`; but no price that leads to more than MOST_LOSS.
+    backoff`; but no price that leads to a loss above the most that is allowed.
 
     Args:
         durations: of at least one execution.
@@ -89,10 +92,12 @@ def hazard_of(durations: Durations, poll: PollSettings) -> Hazard:
     backoff = poll.model_copy(update={"strategy": "backoff"})
     most = _SHARE_OF_BACKOFF * hazard.expected(lambda age, polls: wait_after(polls, backoff)).polls
 
+    most_loss = MOST_LOSS_SHORT if hazard.median < SHORT_SECONDS else MOST_LOSS
+
     def is_enough(price: float) -> bool:
         hazard.price = price
         expected = hazard.expected(lambda age, polls: wait_at(age, hazard, poll)[0])
-        return expected.polls <= most or expected.loss >= MOST_LOSS
+        return expected.polls <= most or expected.loss >= most_loss
 
     low, high = hazard.price / _CHEAPEST, hazard.price * _DEAREST
     if is_enough(low):
