@@ -10,15 +10,19 @@ backoff   waits that grow from 2 s by half, up to 30 s
 learned   by the hazard of the executions that have ended so far (see `batchcrew/engine/observe/hazard.py`)
 oracle    the same, if the distribution were known from the start
 
-Slot loss is the share of the slots' time in which an execution had ended and was not noticed yet. The last table is a
-threefold change of the durations, up and down: the loss of the 50 executions before it, and of each 25 after it.
+Slot loss is the share of the slots' time in which an execution had ended and was not noticed yet. `least` is what any
+schedule loses at least that knows the distribution, with as many polls as `backoff` takes, and with as many as
+`learned` takes (dynamic programming). The last table is a threefold change of the durations, up and down: the loss of
+the 50 executions before it, and of each 25 after it.
 
 The rule for the intervals is Keller's (Optimum checking schedules for systems subject to random failure, Management
 Science 21, 1974, pages 256-260).
 """
 
 import argparse
+import bisect
 import heapq
+import itertools
 import math
 import random
 import statistics
@@ -38,6 +42,8 @@ Draw = Callable[[random.Random], float]
 RUNNING = Execution(state=ExecutionState.RUNNING, word="running")
 ENDED = Execution(state=ExecutionState.SUCCEEDED, word="completed", output="text")
 KNOWN = 20_000
+GRID = 200
+LONGEST = PollSettings().max
 
 
 @dataclass(slots=True)
@@ -106,7 +112,7 @@ def learned(rng: random.Random, durations: Durations | None = None) -> Callable[
 
     def made(clock: Any, since: float) -> Schedule:
         if not crews:
-            crews.append(CrewDurations(clock, durations))
+            crews.append(CrewDurations(clock, PollSettings(), durations))
         return LearnedSchedule(crews[0], PollSettings(), clock=clock, rng=rng, since=since, running_at=since)
 
     return made
@@ -143,6 +149,51 @@ def fixed_with(wanted: float, draws: list[float], slots: int, rng: random.Random
     return found
 
 
+class Least:
+    """The least slot loss that is possible, by the number of polls, for a known distribution.
+
+    Polls happen at moments of a fine grid, at most `poll.max` apart. For a price of delay, dynamic programming from the
+    longest duration backwards finds the moments of which the total is least.
+    """
+
+    def __init__(self, draw: Draw, rng: random.Random) -> None:
+        draws = sorted(draw(rng) for _ in range(KNOWN))
+        first, last = draws[KNOWN // 1000], draws[-1] * 1.0001
+        self._grid = [0.0, first]
+        while self._grid[-1] < last:
+            moment = self._grid[-1]
+            self._grid.append(moment + min(moment * ((last / first) ** (1 / GRID) - 1), LONGEST / 8))
+        self._mean = statistics.mean(draws)
+        sums = [0.0, *itertools.accumulate(draws)]
+        ended = [bisect.bisect_right(draws, moment) for moment in self._grid]
+        self._ended = [number / KNOWN for number in ended]
+        self._sums = [sums[number] / KNOWN for number in ended]
+
+    def loss(self, polls: float) -> float:
+        """Return the least loss with this mean number of polls; the least of all if it cannot be as many."""
+        low, high = 0.001 / self._mean, 1000 / self._mean
+        for _ in range(14):
+            price = math.sqrt(low * high)
+            low, high = (low, price) if self._planned(price)[0] > polls else (price, high)
+        return self._planned(low)[1]
+
+    def _planned(self, price: float) -> tuple[float, float]:
+        """Return the polls of an execution and the loss, where a second of delay costs this many polls."""
+        grid, ended, sums = self._grid, self._ended, self._sums
+        costs, polls, delays = ([0.0] * len(grid) for _ in range(3))
+        for now in range(len(grid) - 2, -1, -1):
+            best = math.inf
+            for then in range(now + 1, len(grid)):
+                if grid[then] - grid[now] > LONGEST and then > now + 1:
+                    break
+                delay = grid[then] * (ended[then] - ended[now]) - sums[then] + sums[now]
+                cost = 1 - ended[now] + price * delay + costs[then]
+                if cost < best:
+                    best = costs[now] = cost
+                    polls[now], delays[now] = polls[then] + 1 - ended[now], delays[then] + delay
+        return polls[0], delays[0] / (delays[0] + self._mean)
+
+
 def compare(mean: float, shape: str, executions: int, slots: int, seed: int) -> dict[str, list[Watched]]:
     """Watch the same executions by each strategy."""
     draw, rng = SHAPES[shape](mean), random.Random(seed)
@@ -174,16 +225,19 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"{arguments.executions} executions in {arguments.slots} slots: polls per execution, mean delay, slot loss")
     for mean in (10.0, 30.0, 120.0, 600.0):
-        for shape in SHAPES:
+        for shape, of_mean in SHAPES.items():
             rounds = [
                 compare(mean, shape, arguments.executions, arguments.slots, seed) for seed in range(arguments.rounds)
             ]
-            cells = []
+            cells, watched = [], {}
             for name in rounds[0]:
-                together = [each for one in rounds for each in one[name]]
+                together = watched[name] = [each for one in rounds for each in one[name]]
                 delay = statistics.mean(each.delay for each in together)
                 cells.append(f"{name} {polls(together):5.2f} {delay:6.2f} s {loss(together):6.1%}")
-            print(f"{mean:4.0f} s {shape:8}" + "   ".join(cells))
+            least = Least(of_mean(mean), random.Random(arguments.rounds))
+            bounds = [least.loss(polls(watched[name])) for name in ("backoff", "learned")]
+            cells.append("least " + ", ".join(f"{bound:.1%}" for bound in bounds))
+            print(f"{mean:4.0f} s {shape:8}" + "   ".join(cells), flush=True)
     for factor in (3.0, 1 / 3):
         losses = [shift(factor, arguments.slots, seed) for seed in range(10 * arguments.rounds)]
         means = [statistics.mean(column) for column in zip(*losses, strict=True)]

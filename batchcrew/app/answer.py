@@ -20,7 +20,6 @@ from batchcrew.base.clock import Clock, to_text
 from batchcrew.base.errors import BatchBusy, CrewUnusable, UsageError, first_error
 from batchcrew.config.crews import ServedCrew
 from batchcrew.crew import CrewClient
-from batchcrew.crew.extras import combined
 from batchcrew.engine import Stop
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import BatchKey, BatchLock, Ledger
@@ -143,8 +142,9 @@ class _Answering:
                 open_former(jobfile, known, concurrency=AT_ONCE, clock=context.clock, warn=context.warn)
             )
         webhooks = await resume_urls(self.jobfile.webhooks, self.ledger, self.request.batch)
-        for client in (*self.clients.values(), *self.former.values()):
-            client.extras = combined(kickoff_extras(self.jobfile.run), webhooks)
+        named = [*self.clients.items(), *((crew, client) for (crew, _), client in self.former.items())]
+        for name, client in named:
+            client.extras = kickoff_extras(self.jobfile.crews.get(name), self.jobfile.run, webhooks)
 
     async def settle_earlier(self) -> None:
         """Settle the decisions that a killed call may have sent."""
@@ -265,7 +265,7 @@ class _Answering:
     @staticmethod
     def _still_waits(seen: Execution, wait: Wait) -> bool:
         """Return whether the execution still waits with this very question."""
-        if seen.state is not ExecutionState.WAITING_FOR_PERSON:
+        if seen.state is not ExecutionState.WAITING_FOR_HUMAN:
             return False
         now = seen.question
         return now is None or (now.task_id, now.output) == (wait.question.task_id, wait.question.output)

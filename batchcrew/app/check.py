@@ -366,8 +366,8 @@ def _crew_check(name: str, url: str, answer: InputsAnswer | None, jobs: int, com
         jobs=jobs,
         inputs=inputs,
         problem=None if inputs is answer else getattr(answer, "reason", None),
-        lacking=start.missing_by_input,
-        lacking_jobs=start.first_missing[:_SHOWN_MISSING],
+        missing_inputs=start.missing_by_input,
+        missing_jobs=start.first_missing[:_SHOWN_MISSING],
         sent=tuple(column for column in compared.sending.offered.get(name, ()) if column not in left_out),
         not_sent=left_out,
     )

@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,7 @@ async def reset_settings(request: ControlRequest, names: Sequence[str]) -> Comma
 
 
 async def in_force(request: ControlRequest) -> Control:
-    """Return what is in force for the batch.
+    """Return what applies to the batch: its pause and the values of `set`.
 
     Raises:
         NotInLedger: the batch was not found.
@@ -180,12 +181,22 @@ async def in_force(request: ControlRequest) -> Control:
         return await ledger.control(await known_batch(ledger, request.batch))
 
 
-async def stop(request: ControlRequest) -> bool:
-    """Request the end of the run in progress. Return False if there is none; then nothing is recorded.
+class Stopped(Enum):
+    """What `stop` found."""
+
+    NOTHING = auto()
+    """No run is in progress; nothing was recorded."""
+    NOW = auto()
+    WHEN_IT_HAS_READ = auto()
+    """The run still reads its job file, and ends before its first kickoff."""
+
+
+async def stop(request: ControlRequest) -> Stopped:
+    """Request the end of the run in progress.
 
     Raises:
         NotInLedger: the batch was not found.
-        BatchBusy: the batch is held, but not by a run that has begun.
+        BatchBusy: the batch is held by a process that is not known.
     """
     clock = request.clock
     async with _opened(request) as (ledger, key, given):
@@ -194,14 +205,15 @@ async def stop(request: ControlRequest) -> bool:
             run_id = await ledger.current_run(key)
             if run_id is not None:
                 await ledger.request_stop(key, run_id, given)
-                return True
+                return Stopped.NOW
             if clock.monotonic() >= until:
-                raise BatchBusy(
-                    f"batch {key.batch} is held by a command that is not a run, or by a run that still reads its job"
-                    " file; nothing was stopped: run the same command again"
-                )
+                process = await ledger.holding_process(key)
+                if process is None:
+                    raise BatchBusy(f"batch {key.batch} is held by an unknown process; nothing was stopped: try again")
+                await ledger.request_stop(key, process, given)
+                return Stopped.WHEN_IT_HAS_READ
             await clock.sleep(LOOK_SECONDS)
-        return False
+        return Stopped.NOTHING
 
 
 async def cancel(request: ControlRequest, job_ids: Sequence[str]) -> CancelResult:

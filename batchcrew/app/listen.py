@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchcrew.app.batches import known_batch
+from batchcrew.app.webhooks import human_check
 from batchcrew.base.clock import Clock
 from batchcrew.base.errors import UsageError
 from batchcrew.config.webhooks import WebhookSettings
@@ -56,11 +57,12 @@ async def listen(
         async def store(webhook: Webhook) -> None:
             if webhook.contradicts_itself:
                 counts.mismatched += 1
-            elif webhook.ended or webhook.kickoff_id is not None:
+            elif webhook.ended or webhook.paused or webhook.kickoff_id is not None:
                 counts.used += 1
                 ledger.store_webhook(webhook, with_body=request.settings.trust)
 
-        async with WebhookListener(address, secret, counts, store) as listener:
+        check = human_check(request.settings)
+        async with WebhookListener(address, secret, counts, store, clock=clock, human=check) as listener:
             started(listener.url)
             await stopped.wait()
     return counts

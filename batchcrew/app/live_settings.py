@@ -30,7 +30,7 @@ class LiveSettings:
         return self
 
     async def apply(self, overrides: Mapping[str, Any]) -> RunSettings:
-        """Prepare the crews' clients and the spill file; return the settings that are in force then.
+        """Prepare the crews' clients and the spill file; return the settings that apply then.
 
         Raises:
             UsageError: a value is not valid, or cannot be used on this machine.

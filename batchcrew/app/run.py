@@ -32,6 +32,7 @@ from batchcrew.config.crews import DEFAULT_CREW, ServedCrew
 from batchcrew.config.money import price_lists
 from batchcrew.config.settings import RunSettings
 from batchcrew.crew import crew_address
+from batchcrew.crew.extras import no_extras
 from batchcrew.engine import Crews, EngineResult, Judging, RunContext, RunEnvironment, Scheduler, Webhooks
 from batchcrew.jobfile import JobFile
 from batchcrew.ledger import NEXT_RUN_RESUMES, SHOWN_GROUPS, BatchKey, BatchLock, Ledger
@@ -309,7 +310,7 @@ async def _run_with(
     result: RunResult,
     environment: RunEnvironment,
 ) -> RunResult:
-    await crews.open()
+    await crews.name_webhooks(no_extras if webhooks is None else webhooks.fields)
     jobfile, batch = crews.jobfile, taken.batch
     stopped_before = await ledger.latest_stop(batch)
     run_id = await ledger.open_run(

@@ -14,6 +14,7 @@ from batchcrew.app.set_values import settings_in_force
 from batchcrew.app.webhook_extras import kickoff_extras
 from batchcrew.app.wiring import open_crews, open_former
 from batchcrew.config.settings import RunSettings
+from batchcrew.crew.extras import KickoffExtras
 from batchcrew.engine import TICK_SECONDS, RunEnvironment, request_inputs
 from batchcrew.jobfile import JobFile
 from batchcrew.model.crew_answers import CrewInputs
@@ -72,8 +73,6 @@ class RunCrews:
                 warn=self._environment.warn,
             )
             self._clients = await self._stack.enter_async_context(opening)
-            for client in self._clients.values():
-                client.extras = kickoff_extras(self.settings)
         return self._clients
 
     @property
@@ -81,6 +80,15 @@ class RunCrews:
         """The most executions of all crews together that may be in progress."""
         most = self.settings.most_in_progress
         return min(most, sum(min(crew.concurrency or most, most) for crew in self.jobfile.crews.values()))
+
+    async def name_webhooks(self, received: KickoffExtras) -> None:
+        """Let kickoffs name their webhooks from now on.
+
+        Args:
+            received: the fields of the webhooks that the run receives itself.
+        """
+        for name, client in (await self.open()).items():
+            client.extras = kickoff_extras(self.jobfile.crews[name], self.settings, received)
 
     async def resize(self, settings: RunSettings) -> RunSettings:
         """Prepare the open clients for other settings; return the settings, fitted to the file descriptors.

@@ -14,7 +14,7 @@ from batchcrew.reports.control import written
 
 
 async def control_of(ledger: Reading, batch: str) -> Control:
-    """Return what is in force for the batch of that name, which may be new."""
+    """Return what applies to the batch of that name, which may be new."""
     key = await ledger.batch(batch)
     return Control() if key is None else await ledger.control(key)
 

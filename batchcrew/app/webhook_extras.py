@@ -1,26 +1,28 @@
-"""The webhooks that the kickoffs of a run name: further sources of them are combined here."""
+"""The webhooks that the kickoffs of a run name, for each crew; the one place that decides about them."""
 
-from typing import Any
-
-from batchcrew.config.human import HumanWebhook
+from batchcrew.config.crews import CrewSettings, RemoteCrew
 from batchcrew.config.settings import RunSettings
-from batchcrew.crew.extras import KickoffExtras, no_extras
+from batchcrew.crew.extras import KickoffExtras, combined, no_extras
+from batchcrew.crew.human_webhooks import authentication_field
 
 
-def kickoff_extras(settings: RunSettings) -> KickoffExtras:
-    """Return the further fields of a kickoff's body, which `/resume` repeats as far as it takes them."""
-    if settings.human.webhook is None:
+def kickoff_extras(crew: CrewSettings | None, settings: RunSettings, received: KickoffExtras) -> KickoffExtras:
+    """Return the further fields of a crew's kickoffs, which `/resume` repeats as far as it takes them.
+
+    Args:
+        crew: None: it is not in the job file any more.
+        received: the fields of the webhooks that batchcrew receives itself.
+    """
+    if crew is not None and not crew.webhooks:
         return no_extras
-    fields = {"humanInputWebhook": _receiver(settings.human.webhook)}
+    if isinstance(crew, RemoteCrew) and crew.sync:  # its kickoffs are answered with the result
+        received = no_extras
+    return combined(received, _human_webhook(settings))
+
+
+def _human_webhook(settings: RunSettings) -> KickoffExtras:
+    webhook = settings.human.webhook
+    if webhook is None:
+        return no_extras
+    fields = {"humanInputWebhook": {"url": webhook.url, **authentication_field(webhook.authentication)}}
     return lambda attempt_id: fields
-
-
-def _receiver(webhook: HumanWebhook) -> dict[str, Any]:
-    body: dict[str, Any] = {"url": webhook.url}
-    given = webhook.authentication
-    if given is not None:
-        secrets = {"token": given.token, "password": given.password}
-        known = {name: secret.get_secret_value() for name, secret in secrets.items() if secret is not None}
-        names = {} if given.username is None else {"username": given.username}
-        body["authentication"] = {"strategy": given.strategy, **names, **known}
-    return body

@@ -12,6 +12,7 @@ from batchcrew.base.errors import LedgerError, UsageError
 from batchcrew.config.crews import CrewSettings, RemoteCrew
 from batchcrew.config.webhooks import WebhookSettings
 from batchcrew.crew.extras import KickoffExtras, no_extras
+from batchcrew.crew.human_webhooks import HumanWebhookCheck, authentication_field, check_of
 from batchcrew.crew.webhook_urls import webhook_fields
 from batchcrew.engine import RunEnvironment, Webhooks
 from batchcrew.ledger import BatchKey, Ledger
@@ -68,7 +69,7 @@ async def open_webhooks(
     def store(webhook: Webhook) -> None:
         ledger.store_webhook(webhook, with_body=settings.trust)
 
-    webhooks = Webhooks(settings, secret, clock=environment.clock, store=store, observe=environment.observe)
+    webhooks = Webhooks(settings, clock=environment.clock, store=store, observe=environment.observe)
     inbox = _Inbox(webhooks, ledger, batch)
     async with AsyncExitStack() as stack:
         if single_pass:
@@ -76,11 +77,19 @@ async def open_webhooks(
         elif settings.address is not None:
             from batchcrew.crew.webhook_listener import WebhookListener  # noqa: PLC0415 - it imports aiohttp
 
-            listener = WebhookListener(settings.address, secret, webhooks.counts, webhooks.receive)
+            listener = WebhookListener(
+                settings.address,
+                secret,
+                webhooks.counts,
+                webhooks.receive,
+                clock=environment.clock,
+                human=human_check(settings),
+            )
             await stack.enter_async_context(listener)
             webhooks.base = settings.public_url or listener.url
         else:
             webhooks.base = settings.public_url or ""
+        webhooks.fields = _named_by(settings, webhooks.base, secret)
         for name in _out_of_reach(settings, crews):
             environment.warn(
                 f"crew {name} cannot send webhooks to {webhooks.base}, which only this machine can reach;"
@@ -100,12 +109,25 @@ async def resume_urls(settings: WebhookSettings, ledger: Ledger, batch: BatchKey
     """
     if not settings.named or (settings.public_url is None and (settings.address is None or settings.address.port == 0)):
         return no_extras
+    secret = await ledger.webhook_secret(batch, secrets.token_bytes(SECRET_BYTES))
+    return _named_by(settings, _base_of_ticks(settings), secret)
+
+
+def human_check(settings: WebhookSettings) -> HumanWebhookCheck | None:
+    """Return what a webhook about human input must have; None if they are not received."""
+    return None if settings.human is None else check_of(settings.human)
+
+
+def _named_by(settings: WebhookSettings, base: str, secret: bytes) -> KickoffExtras:
+    """Return the webhook fields of a kickoff, by the id of its attempt."""
+    human = settings.human
     urls = WebhookUrls(
-        base=_base_of_ticks(settings),
-        secret=await ledger.webhook_secret(batch, secrets.token_bytes(SECRET_BYTES)),
+        base=base,
+        secret=secret,
         tasks=settings.tasks,
         steps=settings.steps,
         events=settings.events,
+        human=None if human is None else authentication_field(human.authentication),
     )
     return lambda attempt_id: webhook_fields(urls, attempt_id)
 

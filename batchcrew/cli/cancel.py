@@ -1,5 +1,6 @@
 """`batchcrew cancel`."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -7,9 +8,9 @@ import click
 from batchcrew.app.control import ControlRequest, cancel
 from batchcrew.app.watch import read_status
 from batchcrew.base.errors import UsageError
-from batchcrew.cli.control import control_request, reason_option, shown
+from batchcrew.cli.control import confirm_as_json, control_request, reason_option, shown
 from batchcrew.cli.loop import call, say
-from batchcrew.cli.options import batch_and_jobs, batch_option, ledger_option, option
+from batchcrew.cli.options import batch_and_jobs, batch_option, json_option, ledger_option, option
 from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
 from batchcrew.cli.prompt import agreed, at_a_terminal
@@ -23,8 +24,16 @@ from batchcrew.reports.commands import retry_command, status_command
 @reason_option
 @option("-y", "--yes", is_flag=True, help="Cancel a whole batch without a confirmation prompt.")
 @ledger_option
+@json_option
 def command(
-    batch: str | None, jobs: tuple[str, ...], *, named_batch: str | None, reason: str | None, yes: bool, ledger: Path
+    batch: str | None,
+    jobs: tuple[str, ...],
+    *,
+    named_batch: str | None,
+    reason: str | None,
+    yes: bool,
+    ledger: Path,
+    as_json: bool,
 ) -> None:
     """Cancel JOBS of BATCH (default: all that have not ended), also while a run is in progress.
 
@@ -40,6 +49,9 @@ def command(
     if jobs and not number + done.ended:
         shows = status_command(name, str(ledger), current_program())
         raise UsageError(f"none of these jobs is pending or in progress; see `{shows}`")
+    if as_json:
+        confirm_as_json("cancel", request, changed=number > 0, **asdict(done))
+        return
     confirm(f"{_jobs(number)} of {shown(name)} {'is' if number == 1 else 'are'} cancelled")
     if done.ended:
         say(f"{_jobs(done.ended)} had ended by then")

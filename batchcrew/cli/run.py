@@ -1,5 +1,7 @@
 """`batchcrew run`."""
 
+from dataclasses import replace
+
 import click
 
 from batchcrew.app.run import RunRequest
@@ -7,6 +9,7 @@ from batchcrew.cli.options import option
 from batchcrew.cli.program import current_program
 from batchcrew.cli.running import Reporting, reporting_options, run_and_report
 from batchcrew.cli.sources import Target, jobfile_options
+from batchcrew.reports.commands import quoted
 
 
 @click.command()
@@ -69,8 +72,10 @@ def command(
         return check_and_report(
             target, offline=False, as_json=reporting.as_json, retry_failed=retry_failed, limit=limit
         )
+    webhooks = {"--webhook-listen": webhook_listen, "--webhook-url": webhook_url}
+    given = tuple(f"{name} {quoted(value)}" for name, value in webhooks.items() if value is not None)
     request = RunRequest(
-        source=target.source,
+        source=replace(target.source, given=(*target.source.given, *given)),
         ledger=target.ledger,
         limit=limit,
         retry_failed=retry_failed,

@@ -42,7 +42,7 @@ from batchcrew.server.options import WEBHOOK_RATES
 
 TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name
 RATES = ("fail_rate", "human_rate", "http_error_rate", "drop_rate", *WEBHOOK_RATES)
-OF_DEMO = ("execution_time", "fail_rate", "human_rate", "max_running", "seed", *WEBHOOK_RATES)
+OF_DEMO = ("execution_time", "fail_rate", "human_rate", "max_running", "seed", "webhook_secret", *WEBHOOK_RATES)
 OF_CREWS = (
     "workers",
     "threads",
@@ -149,6 +149,10 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
 @option("--webhook-double-rate", default="0", help="Demo: share of webhooks that are sent twice. Default: 0.")
 @option("--webhook-delay-rate", default="0", help="Demo: share of webhooks that come late and reordered. Default: 0.")
 @option("--webhook-forge-rate", default="0", help="Demo: share of webhooks that forged ones accompany. Default: 0.")
+@option(
+    "--webhook-secret",
+    help="Demo: secret with which webhooks about human input are signed, for rehearsals. Default: they are not signed.",
+)
 @option(
     "--max-running",
     help="Demo: maximum concurrent executions; further kickoffs get 429 with Retry-After. `40,20@60s`: 40, and 20 from"

@@ -5,9 +5,9 @@ from pathlib import Path
 import click
 
 from batchcrew.app.control import unpause
-from batchcrew.cli.control import control_request, reason_option, shown
+from batchcrew.cli.control import confirm_as_json, control_request, reason_option, shown
 from batchcrew.cli.loop import call, say
-from batchcrew.cli.options import batch_option, ledger_option, one_batch
+from batchcrew.cli.options import batch_option, json_option, ledger_option, one_batch
 from batchcrew.cli.output import confirm
 
 
@@ -16,10 +16,14 @@ from batchcrew.cli.output import confirm
 @batch_option
 @reason_option
 @ledger_option
-def command(batch: str | None, *, named_batch: str | None, reason: str | None, ledger: Path) -> None:
+@json_option
+def command(batch: str | None, *, named_batch: str | None, reason: str | None, ledger: Path, as_json: bool) -> None:
     """Start jobs of BATCH again after `pause`, in the run in progress and in later ones."""
     request = control_request(one_batch(batch, named_batch), ledger, reason)
     done = call(unpause(request))
+    if as_json:
+        confirm_as_json("unpause", request, changed=done.before is not None, running=done.running)
+        return
     if done.before is None:
         confirm(f"{shown(request.batch)} is not paused; nothing was changed")
         return

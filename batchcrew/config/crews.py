@@ -89,6 +89,8 @@ class CrewSettings(Settings, ABC):
     Servers close idle connections: gunicorn after 2 s, uvicorn after 5 s."""
     max_answer: Size = 64 * 2**20
     """Maximum size of an answer; a larger one counts as an error."""
+    webhooks: bool = True
+    """Name webhooks in kickoffs, where the job file requests them. Use false for servers that refuse these fields."""
     max_kickoffs_per_month: int | None = Field(default=None, ge=1)
     """Maximum kickoffs of this crew (by its url) in a calendar month (UTC), over all batches of the ledger."""
     price_per_kickoff: PriceText | None = None

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
-from batchcrew.config.declarations import DefaultText, Settings
+from batchcrew.config.declarations import DefaultText, Example, Settings
+from batchcrew.config.human import WebhookAuthentication
 from batchcrew.config.values import PositiveDuration
 
 _ADDRESS = re.compile(r"(?:(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):)?(\d{1,5})")
@@ -59,6 +60,17 @@ def _public_url(value: Any) -> Any:
     return str(value).rstrip("/")
 
 
+class HumanInputWebhook(Settings):
+    """The webhook of an execution that begins to wait for human input (`humanInputWebhook`)."""
+
+    secret: SecretStr | None = None
+    """Secret with which the crew signs it (`X-Signature`); webhooks without a valid signature are ignored.
+
+    Write ${CREW_WEBHOOK_SECRET}, never the secret itself. Default: no signature is needed."""
+    authentication: WebhookAuthentication | None = None
+    """How the crew signs in at batchcrew. Default: only by the token in the URL."""
+
+
 class WebhookSettings(Settings):
     """How crews report to batchcrew that an execution has ended, so that it need not be polled."""
 
@@ -82,6 +94,12 @@ class WebhookSettings(Settings):
     """Also request a webhook at the end of each task, to show progress between polls."""
     steps: bool = False
     """Also request a webhook for each step of an agent."""
+    human: Annotated[HumanInputWebhook | None, DefaultText("none"), Example("{secret: '${CREW_WEBHOOK_SECRET}'}")] = (
+        None
+    )
+    """Also request a webhook when an execution begins to wait for human input, and poll it then; `{}` is enough.
+
+    `run.human.webhook` names another receiver instead."""
     events: Annotated[
         tuple[Annotated[str, Field(pattern=_EVENT)], ...], Field(max_length=100), DefaultText("none")
     ] = ()
@@ -102,6 +120,8 @@ class WebhookSettings(Settings):
         address = self.address
         if address is not None and self.public_url is None and address.host in EVERYWHERE:
             raise ValueError("webhooks.public_url is missing: no crew can send to every address of this machine")
-        if not self.named and (self.trust or self.tasks or self.steps or self.events or self.wait is not None):
+        if not self.named and (
+            self.trust or self.tasks or self.steps or self.events or self.wait is not None or self.human
+        ):
             raise ValueError("webhooks.listen or webhooks.public_url is missing (expected e.g. listen: 127.0.0.1:8787)")
         return self

@@ -29,16 +29,22 @@ def kickoff_refusal(code: int, text: str, *, url: str, retry_after: float | None
         url: where the kickoff was sent.
         retry_after: seconds, as `retry_after_seconds` returns them.
     """
+    common = common_refusal(code, text, url=url, retry_after=retry_after)
+    if common is not None:
+        return common
     status = described(code, text)
-    if code in REFUSED_FOR_NOW:
-        return Busy(f"refused for now: {status}", retry_after, too_many=code == 429)
-    if code in STOPS_EVERYTHING:
-        return Unusable(stopping(code, text, url=url))
     if code in _WRONG_URL:
         return Unusable(f"{url} returned {status}; `url:` must be the crew's base URL, without /kickoff")
     if 400 <= code < 500:
         return BadInputs(f"the crew refused these inputs: {status}")
     return Doubtful(f"the kickoff was answered with {status}")
+
+
+def common_refusal(code: int, text: str, *, url: str, retry_after: float | None) -> Busy | Unusable | None:
+    """Return the meaning of codes that every POST has in common; None for other codes (see `kickoff_refusal`)."""
+    if code in REFUSED_FOR_NOW:
+        return Busy(f"refused for now: {described(code, text)}", retry_after, too_many=code == 429)
+    return Unusable(stopping(code, text, url=url)) if code in STOPS_EVERYTHING else None
 
 
 def stopping(code: int, text: str, *, url: str) -> str:

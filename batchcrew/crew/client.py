@@ -6,7 +6,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -28,7 +28,7 @@ from batchcrew.crew.answers import (
 from batchcrew.crew.connect import STATUS_ROUTES, Endpoints, is_loopback
 from batchcrew.crew.credentials import checked_headers, checked_token
 from batchcrew.crew.exchange import Exchange, NoReply, Reply
-from batchcrew.crew.extras import WEBHOOK_URLS, KickoffExtras, no_extras
+from batchcrew.crew.extras import WEBHOOK_URLS, KickoffExtras, no_extras, refused_extras_hint
 from batchcrew.crew.input_answers import crew_inputs
 from batchcrew.crew.kickoff_answers import accepted, refusal, surely_kickoff_id
 from batchcrew.crew.kickoff_results import expected_result, unexpected_result
@@ -108,6 +108,7 @@ class CrewClient:
     ) -> None:
         self._name = name
         self._endpoints = Endpoints(name, settings.location if url is None else url)
+        self._settings = settings
         self._kickoff_url = self._endpoints.kickoff
         self.extras: KickoffExtras = no_extras
         """Further fields of the bodies of kickoffs: the URLs of webhooks."""
@@ -142,6 +143,11 @@ class CrewClient:
     def answers_with_results(self) -> bool:
         """Whether a kickoff is answered with the result, after as long as the execution takes (`crew.sync`)."""
         return self._http.sync
+
+    @property
+    def requests_webhooks(self) -> bool:
+        """Whether kickoffs name webhooks, if the job file requests them."""
+        return self._settings.webhooks and not self._http.sync
 
     @property
     def status_path(self) -> str | None:
@@ -195,20 +201,18 @@ class CrewClient:
             return Unclear(f"GET {url}: the list of inputs contains the token")
         return found
 
-    async def kickoff(
-        self, attempt: Attempt, *, within: float | None = None, webhooks: Mapping[str, Any] | None = None
-    ) -> KickoffAnswer:
+    async def kickoff(self, attempt: Attempt, *, within: float | None = None) -> KickoffAnswer:
         """Send the kickoff, once. Failures of the network or the server are returned, not raised.
 
         Args:
-            webhooks: the fields that request webhooks; None: none are requested.
             within: seconds that a server may take which answers with the result; None: as for other servers.
         """
         taken = sorted(self._http.reserved_inputs & attempt.inputs.keys())
         if taken:
             return BadInputs(f"`body: flat` reserves the name of the input {taken[0]!r}; use `inputs:` to rename it")
+        extras = self.extras(attempt.attempt_id)
         try:
-            body = request_json({**self._kickoff_body(attempt), **(webhooks or {})})
+            body = request_json({**self._kickoff_body(attempt), **extras})
         except (TypeError, ValueError, RecursionError) as error:
             return BadInputs(f"the inputs cannot be written as JSON: {self._clean(str(error))}")
         url = self._kickoff_url
@@ -217,9 +221,8 @@ class CrewClient:
         if isinstance(reply, NoReply):
             return self._unanswered(reply)
         if not reply.good:
-            return kickoff_refusal(
-                reply.code, self._server_text(reply), url=str(url), retry_after=self._retry_after(reply)
-            )
+            text = self._server_text(reply) + refused_extras_hint(extras, reply.body)
+            return kickoff_refusal(reply.code, text, url=str(url), retry_after=self._retry_after(reply))
         answer = as_utf8(reply.body, reply.charset)
         understood = await self._answer_of(answer, reply.code)
         if reply.moved_to is not None and isinstance(understood, Accepted | Finished):
@@ -231,7 +234,7 @@ class CrewClient:
         if self._http.meta:
             origin = {"batch": attempt.batch, "job": attempt.job_id, "attempt": attempt.attempt_id}
             body["meta"] = {**attempt.meta, "batchcrew": origin}
-        return {**body, **self.extras(attempt.attempt_id)}
+        return body
 
     async def resume(self, attempt: Attempt, task_id: str, decision: Decision) -> ResumeAnswer:
         """Send human input to a paused execution, once. Failures are returned, not raised.

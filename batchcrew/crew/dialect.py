@@ -58,7 +58,7 @@ def execution(body: bytes) -> Execution:
         current_task=next(filter(None, map(_label, spellings.values(payload, spellings.CURRENT_TASK))), None),
         completed_tasks=_count(spellings.first(payload, spellings.COMPLETED_TASKS)),
         total_tasks=_count(spellings.first(payload, spellings.TOTAL_TASKS)),
-        question=_question(payload) if meaning is ExecutionState.WAITING_FOR_PERSON else None,
+        question=_question(payload) if meaning is ExecutionState.WAITING_FOR_HUMAN else None,
         answer=answer,
     )
 

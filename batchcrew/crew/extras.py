@@ -1,7 +1,7 @@
-"""Further fields of the bodies that start and resume an execution: the URLs of webhooks.
+"""Further fields of the bodies that start and resume an execution: the webhooks.
 
-The one place from which they come is `CrewClient.extras`; the guide's API forgets the URLs of a kickoff when an
-execution is resumed, so that `/resume` repeats them.
+They come only from `CrewClient.extras`, which `app/webhook_extras.py` chooses. The guide's API forgets the URLs of a
+kickoff when an execution is resumed, so that `/resume` repeats them.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,3 +26,11 @@ def combined(*sources: KickoffExtras) -> KickoffExtras:
         return {name: value for source in sources for name, value in source(attempt_id).items()}
 
     return extras
+
+
+def refused_extras_hint(extras: Mapping[str, Any], answer: bytes) -> str:
+    """Return what to set if a server refuses a kickoff because of these fields; empty if its answer names none."""
+    named = [name for name in extras if name.encode() in answer]
+    if not named:
+        return ""
+    return f" (the server seems to refuse {' and '.join(named)}; with `webhooks: false`, the crew is polled instead)"

@@ -167,7 +167,7 @@ def _outcome(last: Execution) -> list[Diagnosis]:
         return [problem("result", f"the execution failed: {last.error}", "check the crew with these inputs")]
     if last.state is ExecutionState.NOT_FOUND:
         return [problem("result", "the crew does not know its own kickoff_id", "batchcrew cannot follow executions")]
-    if last.state is ExecutionState.WAITING_FOR_PERSON:
+    if last.state is ExecutionState.WAITING_FOR_HUMAN:
         text = f"the execution waits for human input ({last.word!r})"
         fix = "its executions need answers (`batchcrew inbox`, `batchcrew answer`), or a crew without human input"
         return [warning("result", text, fix)]

@@ -1,10 +1,10 @@
 """The meaning of an answer to `POST /resume`. Pure functions."""
 
 from batchcrew.crew import spellings
-from batchcrew.crew.answers import REFUSED_FOR_NOW, STOPS_EVERYTHING, described, stopping
+from batchcrew.crew.answers import common_refusal, described
 from batchcrew.crew.payload import NotUnderstood, load
 from batchcrew.crew.wrappers import status_word, unwrapped
-from batchcrew.model.crew_answers import Busy, Doubtful, NotResumed, ResumeAnswer, Resumed, Unusable
+from batchcrew.model.crew_answers import Doubtful, NotResumed, ResumeAnswer, Resumed
 
 _TAKEN = frozenset(map(spellings.fold, ("resumed", "retrying", "completed", "resuming", "running", "accepted", "ok")))
 
@@ -29,11 +29,10 @@ def refused(code: int, text: str, *, url: str, retry_after: float | None) -> Res
         url: where the request was sent.
         retry_after: seconds, as `retry_after_seconds` returns them.
     """
+    common = common_refusal(code, text, url=url, retry_after=retry_after)
+    if common is not None:
+        return common
     status = described(code, text)
-    if code in REFUSED_FOR_NOW:
-        return Busy(f"refused for now: {status}", retry_after, too_many=code == 429)
-    if code in STOPS_EVERYTHING:
-        return Unusable(stopping(code, text, url=url))
     if 400 <= code < 500:
         return NotResumed(status)
     return Doubtful(f"/resume was answered with {status}")

@@ -16,7 +16,7 @@ MOST_EVENTS = 500
 """Events of one webhook that are read."""
 _MAX_NAME = 200
 _ENDS = frozenset({"crew_kickoff_completed", "crew_kickoff_failed", "flow_finished"})
-_RUNS = frozenset({ExecutionState.RUNNING, ExecutionState.WAITING, ExecutionState.WAITING_FOR_PERSON})
+_RUNS = frozenset({ExecutionState.RUNNING, ExecutionState.WAITING, ExecutionState.WAITING_FOR_HUMAN})
 
 
 def read_webhook(attempt_id: str, kind: Kind, body: bytes) -> list[Webhook]:
@@ -49,6 +49,8 @@ def read_webhook(attempt_id: str, kind: Kind, body: bytes) -> list[Webhook]:
             ]
         case "task":
             return [Webhook(attempt_id=attempt_id, kickoff_id=kickoff_id, names=names, task=_task_name(payload))]
+        case "human":
+            return [Webhook(attempt_id=attempt_id, kickoff_id=kickoff_id, names=names, paused=True)]
         case _:
             return [Webhook(attempt_id=attempt_id, kickoff_id=kickoff_id, names=names)]
 

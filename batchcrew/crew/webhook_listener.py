@@ -15,8 +15,10 @@ from typing import Self, TypeAlias
 
 from aiohttp import web
 
+from batchcrew.base.clock import Clock
 from batchcrew.base.errors import UsageError
 from batchcrew.config.webhooks import Address
+from batchcrew.crew.human_webhooks import HumanWebhookCheck
 from batchcrew.crew.payload import NotUnderstood
 from batchcrew.crew.webhook_bodies import read_webhook
 from batchcrew.crew.webhook_urls import Kind, addressee
@@ -50,13 +52,26 @@ class WebhookListener:
         secret: of the batch.
         counts: the counts of refused webhooks are added here.
         receive: receives each webhook that was understood. It must not raise.
+        clock: the age of a signature is measured by it.
+        human: decides which webhooks about human input come from the crew; None: they are not received.
     """
 
-    def __init__(self, address: Address, secret: bytes, counts: WebhookCounts, receive: Receive) -> None:
+    def __init__(
+        self,
+        address: Address,
+        secret: bytes,
+        counts: WebhookCounts,
+        receive: Receive,
+        *,
+        clock: Clock,
+        human: HumanWebhookCheck | None = None,
+    ) -> None:
         self._address = address
         self._secret = secret
         self._counts = counts
         self._receive = receive
+        self._clock = clock
+        self._human = human
         self._queue: deque[tuple[str, Kind, bytes | None]] = deque()
         self._queued_bytes = 0
         self._reading = 0
@@ -119,7 +134,7 @@ class WebhookListener:
     async def _answer(self, request: web.Request) -> web.Response:
         """Answer 200 to whatever is not worth sending again, and 503 to what may be sent again later."""
         named = addressee(self._secret, request.path)
-        if named is None or request.method != "POST":
+        if named is None or request.method != "POST" or (named[1] == "human" and self._human is None):
             self._counts.forged += 1
             return _refused(404)
         self._counts.received += 1
@@ -138,6 +153,12 @@ class WebhookListener:
             return _refused(408)
         finally:
             self._reading -= 1
+        if named[1] == "human" and self._human is not None and body is not None:
+            why = self._human.refusal(request.headers, body, self._clock.now())
+            if why is not None:
+                logger.debug("a webhook about human input is ignored: %s", why)
+                self._counts.forged += 1
+                return _refused(401)
         self._queue.append((*named, body))
         self._queued_bytes += len(body or b"")
         self._some.set()

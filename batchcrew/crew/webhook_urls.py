@@ -29,6 +29,8 @@ def webhook_fields(urls: WebhookUrls, attempt_id: str) -> dict[str, Any]:
     if urls.events:
         url = webhook_url(urls, attempt_id, "events")
         fields["webhooks"] = {"events": list(urls.events), "url": url, "realtime": True}
+    if urls.human is not None:
+        fields["humanInputWebhook"] = {"url": webhook_url(urls, attempt_id, "human"), **urls.human}
     return fields
 
 

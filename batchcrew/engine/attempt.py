@@ -5,10 +5,8 @@ it, and the outcome before the slot is free.
 """
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
 from enum import Enum, auto
-from typing import Any
 
 from batchcrew.base.clock import to_text
 from batchcrew.base.errors import NotRecorded
@@ -97,6 +95,10 @@ class AttemptTask:
         """Whether its kickoff has its answer, and its execution has not ended yet."""
         return self.phase is Phase.WATCHING and not self._ended
 
+    def apply_timeout(self) -> None:
+        """Use a `run.timeout` that was set meanwhile."""
+        self._following.apply_timeout()
+
     def let_go(self, given: Given) -> None:
         """End with the outcome `cancelled` once the task is cancelled, or once the kickoff was answered."""
         self._let_go = given
@@ -111,7 +113,7 @@ class AttemptTask:
         Raises:
             LedgerError: the ledger cannot be written.
         """
-        webhooks = None if self.lane.client.answers_with_results else self._context.webhooks
+        webhooks = self._context.webhooks if self.lane.client.requests_webhooks else None
         if webhooks is not None:
             self._box = webhooks.open(self.attempt)
         try:
@@ -132,7 +134,7 @@ class AttemptTask:
     @property
     def may_be_found_again(self) -> bool:
         """Whether the kickoff of an earlier run, which may have been sent, named webhooks that this run receives."""
-        return self.attempt.webhooks and self._context.webhooks is not None
+        return self.attempt.webhooks and self._context.webhooks is not None and self.lane.client.requests_webhooks
 
     def release(self) -> None:
         """Free the slot: the outcome is durable."""
@@ -252,9 +254,7 @@ class AttemptTask:
             self.phase = Phase.KICKING_OFF
             sent_at = clock.monotonic()
             self._context.observe(KickoffSent(self.attempt, reason))
-            answer = await lane.client.kickoff(
-                self.attempt, within=self._context.settings.timeout, webhooks=self._webhook_fields()
-            )
+            answer = await lane.client.kickoff(self.attempt, within=self._context.settings.timeout)
             if isinstance(answer, Doubtful):
                 self._maybe_sent = True
                 self._following.keep(self.attempt, answer.body)
@@ -274,10 +274,6 @@ class AttemptTask:
 
     def _may_not_resend(self) -> bool:
         return self._context.single_pass or self._context.stop.leaving() or self._context.paused
-
-    def _webhook_fields(self) -> Mapping[str, Any]:
-        webhooks = self._context.webhooks
-        return {} if webhooks is None or self._box is None else webhooks.fields(self.attempt)
 
     async def _accept(self, kickoff_id: str) -> None:
         """Make the kickoff_id durable before anything is done with it."""

@@ -1,6 +1,6 @@
 """Apply the commands that other processes give to the batch of a run: pause, set, cancel, stop.
 
-They reach the run through the ledger, where a run looks each second and a tick at its start. What is in force is there
+They reach the run through the ledger, where a run looks each second and a tick at its start. What they change is there
 before this run reads it, so nothing is lost if the run is killed.
 """
 
@@ -21,7 +21,7 @@ CONTROL_SECONDS = 1.0
 
 
 class RunControl:
-    """The commands that are in force for a run.
+    """The commands that apply to a run.
 
     Args:
         in_doubt: kickoffs in doubt of earlier runs that are not settled yet.

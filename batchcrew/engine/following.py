@@ -1,9 +1,10 @@
 """Follow an execution from its kickoff_id to its end: observe it, record its progress, decide what its answers mean."""
 
+import asyncio
 import random
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from batchcrew.base.serving import INTERRUPTED
 from batchcrew.config.settings import RetrySettings
@@ -12,12 +13,15 @@ from batchcrew.engine.context import RunContext
 from batchcrew.engine.crew_lane import CrewLane
 from batchcrew.engine.observe.choice import Watchers, age_of
 from batchcrew.engine.observe.deadline import LASTING_TIMES, ExecutionDeadline
-from batchcrew.engine.observe.watcher import NotDue, Observation, Reported
+from batchcrew.engine.observe.watcher import NotDue, Observation, Observed, Reported, Watcher
 from batchcrew.engine.webhooks import Mailbox
 from batchcrew.model.attempt import Attempt, Outcome, Progress, Watch
 from batchcrew.model.crew_answers import Unclear, Unusable
 from batchcrew.model.events import Polled, Progressed
 from batchcrew.model.execution import Execution, ExecutionState, Question
+
+AT_ONCE_SECONDS = 0.001
+"""Wait before a poll that is due already."""
 
 
 class Decisions(TypedDict):
@@ -59,6 +63,34 @@ class Following:
         self._deadline = ExecutionDeadline(context.settings.timeout, 0.0)
         self._shown = Progress()
         self._kept = False
+        self._observing: asyncio.Task[Any] | None = None
+        """The task while it waits for an observation."""
+        self._timeout_changed = False
+
+    def apply_timeout(self) -> None:
+        """Use a `run.timeout` that was set meanwhile at once, and not at the next poll."""
+        if self._observing is not None and self._deadline.timeout != self._context.settings.timeout:
+            self._timeout_changed = True
+            self._observing.cancel()
+
+    async def _next(self, watcher: Watcher) -> Observed:
+        """Return the next observation; one whose time is over by a timeout that was set meanwhile is polled at once."""
+        while True:
+            within = self._within()
+            self._observing = asyncio.current_task()
+            try:
+                return await watcher.next(within=within)
+            except asyncio.CancelledError:
+                changed, self._timeout_changed = self._timeout_changed, False
+                if not changed or self._observing is None or self._observing.uncancel() > 0:
+                    raise
+            finally:
+                self._observing = None
+
+    def _within(self) -> float:
+        before, self._deadline.timeout = self._deadline.timeout, self._context.settings.timeout
+        remaining = self._deadline.remaining(self._watched_at(self._context.clock.monotonic()))
+        return remaining if before == self._deadline.timeout else max(remaining, AT_ONCE_SECONDS)
 
     async def until_end(self, attempt: Attempt, box: Mailbox | None, *, resumed: bool) -> Outcome | AwaitsPerson | None:
         """Observe the execution until it ends, or waits for human input.
@@ -83,8 +115,7 @@ class Following:
         server = self._lane.server_of(self._attempt)
         watcher = self._watchers.watcher(self._attempt, server.client, resumed=resumed, box=box)
         while True:
-            observed = await watcher.next(within=self._deadline.remaining(self._watched_at(clock.monotonic())))
-            self._deadline.timeout = self._context.settings.timeout  # it may have been set meanwhile
+            observed = await self._next(watcher)
             if isinstance(observed, NotDue):
                 self._leave(observed)
                 return None
@@ -114,7 +145,7 @@ class Following:
 
     def _awaits_person(self, execution: Execution, observation: Observation) -> AwaitsPerson | None:
         """Return that the execution waits for human input, if its job still needs its answer."""
-        if execution.state is not ExecutionState.WAITING_FOR_PERSON or self._attempt.superseded:
+        if execution.state is not ExecutionState.WAITING_FOR_HUMAN or self._attempt.superseded:
             return None
         ago = timedelta(seconds=self._context.clock.monotonic() - observation.requested_at)
         return AwaitsPerson(execution.question or Question(), self._context.clock.now() - ago)
@@ -158,7 +189,7 @@ class Following:
         if due.polls:
             before = self._attempt.watch
             watch = Watch(
-                asked=due.polls + (0 if before is None else before.asked),
+                polls=due.polls + (0 if before is None else before.polls),
                 absent=self._deadline.absent,
                 unclear=self._deadline.unclear,
                 next_at=due.next_at,

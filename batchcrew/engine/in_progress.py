@@ -59,6 +59,11 @@ class InProgress:
         """Return the ledger's row numbers of their jobs."""
         return [attempt.attempt.job_key for attempt in self._tasks.values()]
 
+    def apply_timeout(self) -> None:
+        """Use a `run.timeout` that was set meanwhile for all of them."""
+        for attempt in list(self._tasks.values()):
+            attempt.apply_timeout()
+
     def let_go(self, job: int, given: Given) -> None:
         """Stop watching the execution of a job that an operator has cancelled; a kickoff on the wire is awaited."""
         for task, attempt in self._tasks.items():

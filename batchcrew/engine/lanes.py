@@ -97,7 +97,7 @@ def _slots(crew: CrewSettings, settings: RunSettings) -> int:
 def time_to_wake(
     lanes: Collection[CrewLane], context: RunContext, limits: RunLimits, *, deadline: float, retry_in: float | None
 ) -> float | None:
-    """Return the seconds until the run must look again although nothing has changed; None: no such time.
+    """Return the seconds until something may start although nothing has changed; None: no such time.
 
     Args:
         deadline: monotonic moment at which the run ends; infinity: none.

@@ -38,7 +38,7 @@ class WaitingJobs:
 
     Args:
         stay: the run ends only when no job waits any more (`--wait`).
-        changed: set when the run should look again at what is left.
+        changed: set when the rest of the run's work may be different.
         resume: watches an execution again.
     """
 
@@ -201,7 +201,7 @@ class WaitingJobs:
             case Unclear():
                 server.status_unclear(answer, 1)
                 await self._poll_later(attempt)
-            case Execution(state=ExecutionState.WAITING_FOR_PERSON) if not self._too_long(wait):
+            case Execution(state=ExecutionState.WAITING_FOR_HUMAN) if not self._too_long(wait):
                 server.status_known()
                 await self._record(attempt.attempt_id, answer.question or Question(), requested_at)
             case Execution():
@@ -219,7 +219,7 @@ class WaitingJobs:
     def _timed_out(self, attempt: Attempt, execution: Execution) -> Outcome | None:
         """Return the outcome of an execution that still waits after its time."""
         settings = self._context.settings
-        if execution.state is not ExecutionState.WAITING_FOR_PERSON:
+        if execution.state is not ExecutionState.WAITING_FOR_HUMAN:
             return None
         return waited_too_long(
             settings.human.timeout or 0.0,

@@ -79,7 +79,7 @@ class Scheduler:
         self._preflight = Preflight(context.environment, single_pass=context.single_pass)
         self._earlier = EarlierAttempts(context, crews)
         self._changed = asyncio.Event()
-        """Set when the loop should look again at what may start."""
+        """Set when more jobs may start, or the run may end."""
         self._lanes = make_lanes(context, crews, self._earlier, self._changed, unreachable=unreachable)
         addresses = {name: crew_address(crew) for name, crew in crews.settings.items()}
         self._watchers = Watchers(context, addresses, lambda: PollBudget(context.settings.poll.rate, self._clock))
@@ -226,6 +226,7 @@ class Scheduler:
     async def _settings_changed(self, reason: str) -> None:
         await self._limits.settings_changed()
         resize_lanes(self._lanes, self._crews, self._context.settings, reason)
+        self._in_progress.apply_timeout()
 
     # New work
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from batchcrew.base.clock import Clock
 from batchcrew.config.webhooks import WebhookSettings
-from batchcrew.crew.webhook_urls import webhook_fields
+from batchcrew.crew.extras import KickoffExtras, no_extras
 from batchcrew.model.attempt import Attempt
 from batchcrew.model.events import Announced, Observe
-from batchcrew.model.webhook import Webhook, WebhookCounts, WebhookUrls
+from batchcrew.model.webhook import Webhook, WebhookCounts
 
 REPEATED_SECONDS = 5.0
 """A further webhook about the end of an execution brings a poll forward only after this time."""
@@ -46,6 +46,8 @@ class Mailbox:
         self._end: Webhook | None = None
         self._tasks: set[str] = set()
         self._progressed = False
+        self._paused = False
+        self._paused_at = -REPEATED_SECONDS
         self._clock = clock
 
     @property
@@ -62,9 +64,11 @@ class Mailbox:
             self._reported_id = webhook.kickoff_id
         if webhook.ended:
             self._add_end(webhook)
+        elif webhook.paused:
+            self._add_pause()
         elif webhook.task is not None or webhook.current_task is not None:
             self._add_progress(webhook)
-        if self._kickoff_id is None or self._end is not None or self._progressed:
+        if self._kickoff_id is None or self._end is not None or self._progressed or self._paused:
             self.changed.set()
 
     def _add_end(self, webhook: Webhook) -> None:
@@ -73,6 +77,13 @@ class Mailbox:
             self.counts.repeated += 1
             return
         self._end, self.announced, self.announced_at = webhook, True, now
+
+    def _add_pause(self) -> None:
+        now = self._clock.monotonic()
+        if self.announced or now - self._paused_at < REPEATED_SECONDS:
+            self.counts.repeated += 1
+            return
+        self._paused, self._paused_at = True, now
 
     def _add_progress(self, webhook: Webhook) -> None:
         if webhook.task in self._tasks or len(self._tasks) >= MAX_TASKS or self.announced:
@@ -97,6 +108,11 @@ class Mailbox:
         """Return the webhook that reports the end, once."""
         end, self._end = self._end, None
         return end
+
+    def take_pause(self) -> bool:
+        """Return whether a webhook has reported since the last call that the execution waits for human input."""
+        paused, self._paused = self._paused, False
+        return paused
 
     def take_progress(self) -> bool:
         """Return whether a webhook has shown progress since the last call."""
@@ -137,14 +153,12 @@ class Webhooks:
     """The webhooks of a run.
 
     Args:
-        secret: of the batch.
         store: keeps a webhook for an attempt that this run does not have in progress; the next run reads it.
     """
 
     def __init__(
         self,
         settings: WebhookSettings,
-        secret: bytes,
         *,
         clock: Clock,
         store: Callable[[Webhook], None],
@@ -154,10 +168,11 @@ class Webhooks:
         self.counts = WebhookCounts()
         self.base = ""
         """URL at which crews reach this run, once it listens."""
+        self.fields: KickoffExtras = no_extras
+        """Returns the webhook fields of a kickoff, once the run listens."""
         self.record: Callable[[Mapping[str, int]], None] = _record_nowhere
         """Records the counts, once the run has its id."""
         self._recorded = self.counts.as_dict()
-        self._secret = secret
         self._any_in_doubt = False
         self._observe = observe
         self._clock = clock
@@ -167,14 +182,6 @@ class Webhooks:
         self._unannounced: OrderedDict[str, str] = OrderedDict()
         """Ended attempts without a webhook so far, with their crew's address."""
         self._arrivals: dict[str, _Arrivals] = {}
-
-    def fields(self, attempt: Attempt) -> dict[str, Any]:
-        """Return the webhook fields of an attempt's kickoff; a request to `/resume` must repeat them."""
-        settings = self.settings
-        urls = WebhookUrls(
-            base=self.base, secret=self._secret, tasks=settings.tasks, steps=settings.steps, events=settings.events
-        )
-        return webhook_fields(urls, attempt.attempt_id)
 
     def open(self, attempt: Attempt) -> Mailbox:
         """Return the mailbox of an attempt that begins or is resumed, with what has arrived for it already."""
@@ -252,7 +259,7 @@ class Webhooks:
             self._arrivals[address].announced += 1
         before = self._early.get(webhook.attempt_id)
         kept = webhook if before is None else _merged(before, webhook)
-        if kept != before and (kept.ended or kept.kickoff_id is not None):
+        if kept != before and (kept.ended or kept.paused or kept.kickoff_id is not None):
             _add_bounded(self._early, webhook.attempt_id, kept)
             self._store(kept)
 
@@ -267,6 +274,7 @@ def _merged(before: Webhook, after: Webhook) -> Webhook:
         before,
         kickoff_id=before.kickoff_id or after.kickoff_id,
         ended=before.ended or after.ended,
+        paused=before.paused or after.paused,
         body=before.body or after.body,
     )
 

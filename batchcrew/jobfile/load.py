@@ -132,6 +132,7 @@ class _Reader:
         crews = self._crews(root)
         run = self._section(root, "run", RunSettings)
         webhooks = self._section(root, "webhooks", WebhookSettings)
+        self._check_trust(root, crews, webhooks)
         rules = read_rules(root, self._today.isoformat(), self._findings)
         defaults = self._section(root, "defaults", Defaults)
         _check_default_meta(root, self._problems)
@@ -225,6 +226,19 @@ class _Reader:
         """Return the section `key` as its model; the defaults if the job file does not have it."""
         node = root.items.get(key)
         return model() if node is None else validated(model, node, root.keys[key], key, self._findings)
+
+    def _check_trust(
+        self, root: MapNode, crews: Mapping[str, CrewSettings] | None, webhooks: WebhookSettings | None
+    ) -> None:
+        """Add a mistake for each crew whose results would never come."""
+        if webhooks is None or not webhooks.trust:
+            return
+        for name, crew in (crews or {}).items():
+            if not crew.webhooks:
+                where = root.keys["webhooks"]
+                self._problems.at(
+                    where, f"crew {name} has `webhooks: false`, which excludes `webhooks.trust`; keep one"
+                )
 
     def _ledger(self, root: MapNode) -> Path | None:
         node = root.items.get("ledger")

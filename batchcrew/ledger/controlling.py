@@ -1,6 +1,6 @@
 """Record the commands that operators give to a batch, also while a run of another process holds it.
 
-Each is one short transaction: the row of the command, and what is in force from then on. A run reads it each second.
+Each is one short transaction: the row of the command, and what applies from then on. A run reads it each second.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,8 @@ from batchcrew.ledger.transitions import plain_text
 from batchcrew.model.control import Control, Given, SetValue
 
 PAUSE = "pause"
+_PROCESS = "process "
+"""In place of a run's id: the process that will record one."""
 SETTING = "run."
 """The names of settings in `controls_in_force` begin with this."""
 _NAMED = " AND job_id IN (SELECT value FROM json_each(:jobs))"
@@ -129,9 +131,26 @@ async def reset_settings(
     return reset
 
 
-async def stop(connection: aiosqlite.Connection, key: BatchKey, run_id: str, given: Given) -> None:
-    """Request the end of this run; it has no effect on any other."""
-    await record(connection, key, "stop", given, run_id=run_id)
+async def stop(connection: aiosqlite.Connection, key: BatchKey, run: str | tuple[int, str], given: Given) -> None:
+    """Request the end of a run; it has no effect on any other.
+
+    Args:
+        run: its id; or the process and host of a run that is not recorded yet, because it still reads its job file.
+    """
+    await record(connection, key, "stop", given, run_id=run if isinstance(run, str) else _process_text(*run))
+
+
+async def assign_stop(connection: aiosqlite.Connection, batch_id: int, run_id: str, pid: int, host: str) -> None:
+    """Assign a stop for this process to its run, which begins now; those for other processes have no effect."""
+    await connection.execute_fetchall(
+        "UPDATE controls SET run_id = CASE WHEN run_id = ? THEN ? END"
+        f" WHERE batch_id = ? AND command = 'stop' AND run_id LIKE '{_PROCESS}%'",
+        (_process_text(pid, host), run_id, batch_id),
+    )
+
+
+def _process_text(pid: int, host: str) -> str:
+    return f"{_PROCESS}{pid}@{host}"
 
 
 async def cancel(connection: aiosqlite.Connection, key: BatchKey, job_ids: Sequence[str], given: Given) -> Cancelled:
@@ -199,7 +218,7 @@ async def let_go(
 
 
 async def in_force(connection: aiosqlite.Connection, key: BatchKey, run_id: str | None = None) -> Control:
-    """Return what is in force.
+    """Return what applies.
 
     Args:
         run_id: the run whose end may have been requested; None: no run.

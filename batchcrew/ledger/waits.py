@@ -61,6 +61,8 @@ async def begin(
     else:
         await end(connection, attempt_id, now)
         await _add(connection, attempt_id, asked, now=now, next_poll=next_poll)
+    # the webhook that reported it has been used; one about a later question must be noticed
+    await connection.execute_fetchall("UPDATE webhook_inbox SET paused = 0 WHERE attempt_id = ?", (attempt_id,))
     await connection.execute_fetchall(
         f"UPDATE jobs SET state = 'waiting', updated_at = ? WHERE id = {_JOB_OF} AND state = 'open'", (now, attempt_id)
     )

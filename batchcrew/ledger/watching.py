@@ -12,7 +12,9 @@ _PROGRESS = Statement(
     strict=False,
 )
 _WATCH = Statement("UPDATE attempts SET watch = ? WHERE id = ? AND state = 'kicked_off'", strict=False)
-_WATCH_FIELDS = frozenset(field.name for field in fields(Watch))
+_STORED_NAMES = {"polls": "asked"}
+"""Fields of `Watch` that the ledger stores under another name."""
+_WATCH_FIELDS = {_STORED_NAMES.get(field.name, field.name): field.name for field in fields(Watch)}
 
 
 _FIRST_ANSWER = Statement("UPDATE attempts SET first_answer = coalesce(first_answer, ?) WHERE id = ?", strict=False)
@@ -34,11 +36,13 @@ def progress(attempt: Attempt, seen: Progress) -> Change:
 
 def watch(attempt: Attempt, watch: Watch) -> Change:
     """Return the change that records where the next tick continues to poll."""
-    return (_WATCH, [(encode_json(asdict(watch)), attempt.attempt_id)])
+    stored = {_STORED_NAMES.get(name, name): value for name, value in asdict(watch).items()}
+    return (_WATCH, [(encode_json(stored), attempt.attempt_id)])
 
 
 def watch_of(text: str | None) -> Watch | None:
     """Return the state that an earlier tick recorded, without fields that only another version of batchcrew knows."""
     if text is None:
         return None
-    return Watch(**{name: value for name, value in decode_json(text).items() if name in _WATCH_FIELDS})
+    stored = decode_json(text)
+    return Watch(**{_WATCH_FIELDS[name]: value for name, value in stored.items() if name in _WATCH_FIELDS})

@@ -14,11 +14,13 @@ from batchcrew.model.webhook import Webhook
 
 # what came first counts: a later webhook of the same attempt only adds what is missing
 _STORE = Statement(
-    "INSERT INTO webhook_inbox (attempt_id, kickoff_id, ended, body, received_at)"
-    " SELECT id, ?, ?, ?, ? FROM attempts WHERE id = ? AND state IN ('intended', 'kicked_off', 'in_doubt')"
+    "INSERT INTO webhook_inbox (attempt_id, kickoff_id, ended, paused, body, received_at)"
+    " SELECT id, ?, ?, ?, ?, ? FROM attempts WHERE id = ? AND state IN ('intended', 'kicked_off', 'in_doubt')"
     " ON CONFLICT (attempt_id) DO UPDATE SET kickoff_id = coalesce(kickoff_id, excluded.kickoff_id),"
-    " ended = max(ended, excluded.ended), body = coalesce(body, excluded.body), received_at = excluded.received_at"
-    " WHERE (kickoff_id IS NULL AND excluded.kickoff_id IS NOT NULL) OR ended < excluded.ended",
+    " ended = max(ended, excluded.ended), paused = max(paused, excluded.paused),"
+    " body = coalesce(body, excluded.body), received_at = excluded.received_at"
+    " WHERE (kickoff_id IS NULL AND excluded.kickoff_id IS NOT NULL) OR ended < excluded.ended"
+    " OR paused < excluded.paused",
     strict=False,
 )
 _OF_BATCH = (
@@ -38,15 +40,32 @@ def store(webhook: Webhook, *, with_body: bool, now: str) -> Change:
         with_body: the result in it counts.
     """
     body = transitions.plain_text(webhook.body) if with_body and webhook.ended else None
-    return (_STORE, [(transitions.plain_text(webhook.kickoff_id), int(webhook.ended), body, now, webhook.attempt_id)])
+    return (
+        _STORE,
+        [
+            (
+                transitions.plain_text(webhook.kickoff_id),
+                int(webhook.ended),
+                int(webhook.paused),
+                body,
+                now,
+                webhook.attempt_id,
+            )
+        ],
+    )
 
 
 async def read(connection: aiosqlite.Connection, batch_id: int) -> list[tuple[str, Webhook]]:
     """Return the stored webhooks of a batch, each with the moment at which it was received."""
     return [
-        (row[0], Webhook(attempt_id=row[1], kickoff_id=row[2], ended=bool(row[3]), body=row[4] or ""))
+        (
+            row[0],
+            Webhook(attempt_id=row[1], kickoff_id=row[2], ended=bool(row[3]), paused=bool(row[4]), body=row[5] or ""),
+        )
         for row in await rows(
-            connection, f"SELECT w.received_at, w.attempt_id, w.kickoff_id, w.ended, w.body {_OF_BATCH}", (batch_id,)
+            connection,
+            f"SELECT w.received_at, w.attempt_id, w.kickoff_id, w.ended, w.paused, w.body {_OF_BATCH}",
+            (batch_id,),
         )
     ]
 

@@ -32,8 +32,8 @@ class AttemptState(StrEnum):
 class Watch:
     """What a tick stores about its polls of an execution, for the next tick."""
 
-    asked: int
-    """Polls so far."""
+    polls: int
+    """Those so far."""
     absent: int
     """Latest polls in a row that were answered with `not found`."""
     unclear: int

@@ -40,7 +40,7 @@ class SetValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """What is in force for a batch."""
+    """What applies to a batch: its pause and the values of `set`."""
 
     version: int = 0
     """The number of the latest command; another number means that something may have changed."""

@@ -24,7 +24,7 @@ class ExecutionState(StrEnum):
 
     WAITING = "waiting"
     RUNNING = "running"
-    WAITING_FOR_PERSON = "waiting_for_person"
+    WAITING_FOR_HUMAN = "waiting_for_human"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     NOT_FOUND = "not_found"

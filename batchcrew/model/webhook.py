@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +15,8 @@ class Webhook:
     """The attempt that its `meta` names; None if it has no such `meta`."""
     ended: bool = False
     """It reports that the execution has ended."""
+    paused: bool = False
+    """It reports that the execution waits for human input."""
     task: str | None = None
     """Name of a task that has ended."""
     current_task: str | None = None
@@ -45,7 +48,7 @@ class WebhookCounts:
     malformed: int = 0
     oversized: int = 0
     forged: int = 0
-    """Those without a valid token."""
+    """Those without a valid token, authentication or signature."""
     dropped: int = 0
     """Those that came faster than they could be read."""
     found_again: int = 0
@@ -73,3 +76,5 @@ class WebhookUrls:
     tasks: bool = False
     steps: bool = False
     events: tuple[str, ...] = ()
+    human: Mapping[str, Any] | None = field(default=None, repr=False)
+    """What `humanInputWebhook` has besides its URL: the authentication; None: it is not requested."""

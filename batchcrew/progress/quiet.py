@@ -34,7 +34,7 @@ class QuietProgress:
             case Warned(repeated=False):
                 self._say(warning_line(event))
             case Progressed(attempt, execution):
-                if execution.state is not ExecutionState.WAITING_FOR_PERSON:
+                if execution.state is not ExecutionState.WAITING_FOR_HUMAN:
                     self._waiting.discard(attempt.attempt_id)
                 elif attempt.attempt_id not in self._waiting:
                     self._waiting.add(attempt.attempt_id)

@@ -65,7 +65,7 @@ class Watched:
         self.current_task = execution.current_task
         self.completed_tasks = execution.completed_tasks
         self.total_tasks = execution.total_tasks
-        self.waits_for_person = execution.state is ExecutionState.WAITING_FOR_PERSON
+        self.waits_for_person = execution.state is ExecutionState.WAITING_FOR_HUMAN
 
 
 @dataclass(slots=True)

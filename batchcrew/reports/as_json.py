@@ -263,8 +263,8 @@ def _crew(crew: CrewCheck) -> JsonDict:
         "jobs": crew.jobs,
         "inputs": None if crew.inputs is None else [asdict(entry) for entry in crew.inputs.inputs],
         "problem": crew.problem,
-        "lacking": dict(crew.lacking),
-        "lacking_jobs": list(crew.lacking_jobs),
+        "lacking": dict(crew.missing_inputs),
+        "lacking_jobs": list(crew.missing_jobs),
         "sent": list(crew.sent),
         "not_sent": list(crew.not_sent),
     }

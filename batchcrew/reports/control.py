@@ -79,6 +79,11 @@ def control_json(control: Control) -> dict[str, Any]:
     }
 
 
+def done_json(command: str, batch: str, control: Control, *, changed: bool, **more: Any) -> dict[str, Any]:
+    """Return `{"batch", "command", "changed", …, "control"}`, where `control` is what applies to the batch now."""
+    return {"batch": batch, "command": command, "changed": changed, **more, "control": control_json(control)}
+
+
 def command_json(line: ControlLine) -> dict[str, Any]:
     """Return `{"command", "value", "by", "at", "reason"}`."""
     return {"command": line.command, "value": line.value, **asdict(line.given)}

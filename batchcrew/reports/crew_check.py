@@ -20,9 +20,9 @@ class CrewCheck:
     """The inputs that the crew expects; None when they were not requested (`--offline`) or it gave no answer."""
     problem: str | None = None
     """Why it gave no answer."""
-    lacking: Mapping[str, int] = field(default_factory=dict)
+    missing_inputs: Mapping[str, int] = field(default_factory=dict)
     """Required input -> number of jobs without it."""
-    lacking_jobs: tuple[str, ...] = ()
+    missing_jobs: tuple[str, ...] = ()
     """job_ids with a missing input (the first few)."""
     sent: tuple[str, ...] = ()
     """Columns that it is sent, where the job file leaves that to it."""

@@ -284,9 +284,9 @@ def _crew(crew: CrewCheck) -> Iterator[str]:
     if crew.not_sent:
         names = ", ".join(map(clean_text, crew.not_sent))
         yield f"    columns not sent: {names} (`send:` in the job file changes that)"
-    for wanted, number in crew.lacking.items():
+    for wanted, number in crew.missing_inputs.items():
         are = "is" if number == 1 else "are"
         yield f"    {number} {_jobs(number)} {are} missing the input {clean_text(wanted)}"
-    if crew.lacking_jobs:
-        first = ", ".join(clean_name(job_id, _NAME_COLUMNS) for job_id in crew.lacking_jobs)
+    if crew.missing_jobs:
+        first = ", ".join(clean_name(job_id, _NAME_COLUMNS) for job_id in crew.missing_jobs)
         yield f"    the first of these jobs: {first}"

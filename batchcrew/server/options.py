@@ -126,6 +126,8 @@ class ServeOptions:
     """Share of webhooks that are sent up to two seconds late, and so after later ones."""
     webhook_forge_rate: float = 0.0
     """Share of webhooks that are accompanied by forged ones: with a wrong token, with a false content, cut off."""
+    webhook_secret: str | None = None
+    """Secret with which the demo crew signs webhooks about human input; None: it does not."""
     max_running: int | Phases[int] | None = None
     """Most concurrent executions; further kickoffs are answered with 429 and Retry-After."""
     seed: int | None = None

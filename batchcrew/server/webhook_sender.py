@@ -1,9 +1,11 @@
 """Sends webhooks when they are due, for the demo crew and real crews. Their stores hold the webhooks."""
 
 import asyncio
+import hashlib
 import heapq
+import hmac
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 from typing import Generic, TypeVar
 
@@ -93,19 +95,36 @@ class WebhookSender(Generic[Key]):
 
 
 async def post(
-    session: aiohttp.ClientSession, targets: WebhookTargets, url: str, body: bytes, authorization: str | None = None
+    session: aiohttp.ClientSession,
+    targets: WebhookTargets,
+    url: str,
+    body: bytes,
+    authorization: str | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> str | None:
     """Send one webhook, and return what went wrong; None if the receiver accepted it.
 
     Redirects are not followed: they could lead anywhere.
+
+    Args:
+        headers: further ones.
     """
-    headers = {"Content-Type": "application/json", **({"Authorization": authorization} if authorization else {})}
+    headers = {"Content-Type": "application/json", **(headers or {})}
+    if authorization:
+        headers["Authorization"] = authorization
     try:
         targets.check("the URL", url)  # an earlier server may have accepted it
         async with session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
             return None if answer.status < 300 else f"HTTP {answer.status}"
     except (aiohttp.ClientError, OSError, ValueError, NotAllowed) as error:  # TimeoutError is an OSError
         return str(error) or type(error).__name__
+
+
+def signature_headers(body: bytes, secret: str, now: float) -> dict[str, str]:
+    """Return the headers that sign a webhook about human input, at a moment in seconds since the epoch."""
+    timestamp = str(int(now))
+    digest = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    return {"X-Timestamp": timestamp, "X-Signature": f"sha256={digest}"}
 
 
 def redact_url(url: str) -> str:

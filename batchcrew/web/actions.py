@@ -7,6 +7,7 @@ from aiohttp import web
 
 from batchcrew.app.control import (
     ControlRequest,
+    Stopped,
     cancel,
     change_settings,
     checked_name,
@@ -76,7 +77,7 @@ async def _set(request: ControlRequest, fields: dict[str, str]) -> str:
         raise UsageError("nothing to set: fill in at least one setting")
     done = await change_settings(request, parse_assignments(words))
     now = "in the run in progress and in later ones" if done.running else "in every run"
-    return f"Set {', '.join(words)}: in force {now}, until it is reset."
+    return f"Set {', '.join(words)}: this applies {now}, until it is reset."
 
 
 async def _reset(request: ControlRequest, fields: dict[str, str]) -> str:
@@ -85,9 +86,13 @@ async def _reset(request: ControlRequest, fields: dict[str, str]) -> str:
 
 
 async def _stop(request: ControlRequest, fields: dict[str, str]) -> str:
-    if await stop(request):
-        return "The run ends: it starts nothing more, and leaves executions in progress to the next run."
-    return "No run is in progress."
+    match await stop(request):
+        case Stopped.NOTHING:
+            return "No run is in progress."
+        case Stopped.NOW:
+            return "The run ends: it starts nothing more, and leaves executions in progress to the next run."
+        case Stopped.WHEN_IT_HAS_READ:
+            return "The run still reads its job file; it ends then, and starts nothing."
 
 
 async def _cancel(request: ControlRequest, fields: dict[str, str]) -> str:

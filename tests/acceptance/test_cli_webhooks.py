@@ -89,3 +89,12 @@ def test_listen_receives_while_no_run_does(tmp_path: Path, crew: Crew) -> None:
     assert listening.returncode == 0
     assert re.search(r"webhooks: \d+ received", said), said
     assert TOKEN not in said
+
+
+def test_a_printed_command_repeats_the_options_of_webhooks(folder: Path) -> None:
+    write_trips(folder, 2)
+    (folder / "jobs.yaml").write_text("crew: {url: embedded}\njobs: [{rows: trips.csv}]\n", encoding="utf-8")
+    options = ("--webhook-listen", "127.0.0.1:0", "--webhook-url", "http://127.0.0.1:9/hooks")
+    ended = call(folder, "run", "jobs.yaml", "--limit", "1", *options)
+    assert ended.returncode == 3, ended.stderr
+    assert f"run jobs.yaml {' '.join(options)}" in ended.stderr

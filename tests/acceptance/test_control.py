@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import sqlite3
@@ -41,6 +42,13 @@ def running(folder: Path, *arguments: str, kickoffs: int = CONCURRENCY) -> Proce
     return run
 
 
+@pytest.fixture
+def run(folder: Path, held: HeldCrew) -> Process:
+    """A run whose executions do not end before the test ends them."""
+    assert held.kickoffs == 0
+    return running(folder)
+
+
 def ended(run: Process) -> dict[str, Any]:
     """Wait for the end of a run; returns its summary, with the exit code."""
     _, said = run.communicate()
@@ -76,8 +84,9 @@ def all_once(held: HeldCrew, kickoffs: int = JOBS) -> None:
 
 
 @pytest.mark.crash
-def test_a_paused_run_watches_to_the_end_and_a_later_one_starts_nothing(folder: Path, held: HeldCrew) -> None:
-    run = running(folder)
+def test_a_paused_run_watches_to_the_end_and_a_later_one_starts_nothing(
+    folder: Path, held: HeldCrew, run: Process
+) -> None:
     obeyed(run, folder, "pause", "jobs", "--reason", "quota")
     held.finish()
     first = ended(run)
@@ -94,8 +103,7 @@ def test_a_paused_run_watches_to_the_end_and_a_later_one_starts_nothing(folder: 
 
 
 @pytest.mark.crash
-def test_an_unpaused_run_continues(folder: Path, held: HeldCrew) -> None:
-    run = running(folder)
+def test_an_unpaused_run_continues(folder: Path, held: HeldCrew, run: Process) -> None:
     obeyed(run, folder, "pause", "jobs")
     obeyed(run, folder, "unpause", "jobs")
     held.release()
@@ -117,8 +125,7 @@ def test_a_run_that_began_paused_prepares_its_crew_when_it_is_unpaused(folder: P
 
 
 @pytest.mark.crash
-def test_concurrency_grows_and_shrinks_in_a_live_run(folder: Path, held: HeldCrew) -> None:
-    run = running(folder)
+def test_concurrency_grows_and_shrinks_in_a_live_run(folder: Path, held: HeldCrew, run: Process) -> None:
     give(folder, "set", "jobs", "concurrency=7")
     give(folder, "set", "jobs", "concurrency=15")
     held.wait_for_kickoffs(15, run)
@@ -137,8 +144,7 @@ def test_concurrency_grows_and_shrinks_in_a_live_run(folder: Path, held: HeldCre
 
 
 @pytest.mark.crash
-def test_concurrency_becomes_auto_and_a_number_again(folder: Path, held: HeldCrew) -> None:
-    run = running(folder)
+def test_concurrency_becomes_auto_and_a_number_again(folder: Path, held: HeldCrew, run: Process) -> None:
     give(folder, "set", "jobs", "concurrency=auto", "max_concurrency=12")
     held.wait_for_kickoffs(10, run)  # auto begins with 10
     give(folder, "set", "jobs", "concurrency=13")
@@ -149,8 +155,7 @@ def test_concurrency_becomes_auto_and_a_number_again(folder: Path, held: HeldCre
 
 
 @pytest.mark.crash
-def test_a_rate_is_set_lifted_and_reset_in_a_live_run(folder: Path, held: HeldCrew) -> None:
-    run = running(folder)
+def test_a_rate_is_set_lifted_and_reset_in_a_live_run(folder: Path, held: HeldCrew, run: Process) -> None:
     obeyed(run, folder, "set", "jobs", "rate=2/h")
     held.finish()
     for _ in range(CONCURRENCY):
@@ -164,8 +169,7 @@ def test_a_rate_is_set_lifted_and_reset_in_a_live_run(folder: Path, held: HeldCr
 
 
 @pytest.mark.crash
-def test_max_kickoffs_below_what_was_spent_ends_the_run_in_order(folder: Path, held: HeldCrew) -> None:
-    run = running(folder)
+def test_max_kickoffs_below_what_was_spent_ends_the_run_in_order(folder: Path, held: HeldCrew, run: Process) -> None:
     obeyed(run, folder, "set", "jobs", "max_kickoffs={run: 100, batch: 4}")
     held.finish()
     found = ended(run)
@@ -178,8 +182,7 @@ def test_max_kickoffs_below_what_was_spent_ends_the_run_in_order(folder: Path, h
 
 
 @pytest.mark.crash
-def test_a_timeout_is_set_for_executions_in_progress(folder: Path, held: HeldCrew) -> None:
-    run = running(folder)
+def test_a_timeout_is_set_for_executions_in_progress(folder: Path, held: HeldCrew, run: Process) -> None:
     give(folder, "set", "jobs", "timeout=1s", f"max_kickoffs={CONCURRENCY}")
     found = ended(run)
     assert (found["exit_code"], found["counts"]["failed"], held.kickoffs) == (3, CONCURRENCY, CONCURRENCY)
@@ -187,8 +190,46 @@ def test_a_timeout_is_set_for_executions_in_progress(folder: Path, held: HeldCre
 
 
 @pytest.mark.crash
-def test_jobs_are_cancelled_in_a_live_run_and_their_executions_given_up(folder: Path, held: HeldCrew) -> None:
+def test_a_timeout_that_is_set_does_not_wait_for_the_next_poll(folder: Path, held: HeldCrew) -> None:
+    before = (folder / "jobs.yaml").read_text(encoding="utf-8")
+    poll = "poll: {strategy: fixed, initial: 10m, max: 10m}"
+    changed, times = re.subn(r"poll: \{[^}]*\}", poll, before)
+    assert times == 1
+    (folder / "jobs.yaml").write_text(changed, encoding="utf-8")
     run = running(folder)
+    give(folder, "set", "jobs", "timeout=1s", f"max_kickoffs={CONCURRENCY}")
+    found = ended(run)
+    assert (found["counts"]["failed"], held.stats()["kickoffs"]) == (CONCURRENCY, CONCURRENCY)
+
+
+@pytest.mark.crash
+def test_each_command_has_json(folder: Path, run: Process, held: HeldCrew) -> None:
+    def done(*arguments: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(give(folder, *arguments, "--json").stdout)
+        assert (found["batch"], found["command"]) == ("jobs", arguments[0])
+        return found
+
+    paused = done("pause", "jobs", "--reason", "quota")
+    assert (paused["changed"], paused["running"], paused["control"]["paused"]["reason"]) == (True, True, "quota")
+    assert not done("pause", "jobs")["changed"]
+    assert done("unpause", "jobs")["control"]["paused"] is None
+    assert done("set", "jobs", "rate=1/h")["control"]["settings"]["rate"]["value"] == "1/h"
+    assert not done("set", "jobs")["changed"]
+    reset = json.loads(give(folder, "set", "jobs", "--reset", "--json").stdout)
+    assert (reset["command"], reset["reset"], reset["control"]["settings"]) == ("reset", ["rate"], {})
+    cancelled = done("cancel", "jobs", f"trip-{JOBS - 1}")
+    assert (cancelled["pending"], cancelled["let_go"], cancelled["changed"]) == (1, 0, True)
+    stopped = done("stop", "jobs")
+    assert (stopped["changed"], stopped["reading"]) == (True, False)
+    assert ended(run)["stopped"] == "command"
+    assert not done("stop", "jobs")["changed"]
+    assert held.kickoffs <= CONCURRENCY + 1
+
+
+@pytest.mark.crash
+def test_jobs_are_cancelled_in_a_live_run_and_their_executions_given_up(
+    folder: Path, held: HeldCrew, run: Process
+) -> None:
     first, second = (each["job_id"] for each in status(folder)["in_flight"][:2])
     done = give(folder, "cancel", "jobs", first, second, f"trip-{JOBS - 1}", "--reason", "wrong rows")
     assert "2 executions are not watched any more" in done.stderr
@@ -209,8 +250,7 @@ def test_jobs_are_cancelled_in_a_live_run_and_their_executions_given_up(folder: 
 
 
 @pytest.mark.crash
-def test_a_cancelled_batch_ends_its_run(folder: Path, held: HeldCrew) -> None:
-    run = running(folder)
+def test_a_cancelled_batch_ends_its_run(folder: Path, held: HeldCrew, run: Process) -> None:
     give(folder, "cancel", "jobs")
     found = ended(run)
     assert (found["exit_code"], found["counts"]["cancelled"], held.kickoffs) == (1, JOBS, CONCURRENCY)
@@ -221,8 +261,7 @@ def test_a_cancelled_batch_ends_its_run(folder: Path, held: HeldCrew) -> None:
 
 
 @pytest.mark.crash
-def test_stop_ends_the_run_as_a_signal_does_and_not_the_next_one(folder: Path, held: HeldCrew) -> None:
-    run = running(folder)
+def test_stop_ends_the_run_as_a_signal_does_and_not_the_next_one(folder: Path, held: HeldCrew, run: Process) -> None:
     give(folder, "stop", "jobs", "--reason", "deploy")
     found = ended(run)
     assert (found["exit_code"], found["stopped"], found["counts"]["open"]) == (3, "command", CONCURRENCY)
@@ -250,8 +289,7 @@ def test_stop_waits_for_executions_where_the_run_drains(folder: Path, held: Held
 
 
 @pytest.mark.crash
-def test_what_is_in_force_outlives_a_killed_run(folder: Path, held: HeldCrew) -> None:
-    run = running(folder)
+def test_what_is_in_force_outlives_a_killed_run(folder: Path, held: HeldCrew, run: Process) -> None:
     give(folder, "pause", "jobs")
     give(folder, "set", "jobs", "concurrency=2")
     run.kill()
@@ -265,8 +303,7 @@ def test_what_is_in_force_outlives_a_killed_run(folder: Path, held: HeldCrew) ->
 
 
 @pytest.mark.crash
-def test_a_cancellation_that_no_run_has_read_outlives_it(folder: Path, held: HeldCrew) -> None:
-    run = running(folder)
+def test_a_cancellation_that_no_run_has_read_outlives_it(folder: Path, held: HeldCrew, run: Process) -> None:
     run.send_signal(signal.SIGSTOP)
     job = status(folder)["in_flight"][0]["job_id"]
     done = give(folder, "cancel", "jobs", job)
@@ -380,8 +417,7 @@ def test_check_and_run_say_that_set_wins_over_a_changed_job_file(folder: Path, h
 
 
 @pytest.mark.crash
-def test_a_watched_run_is_shown_until_it_ends(folder: Path, held: HeldCrew) -> None:
-    run = running(folder)
+def test_a_watched_run_is_shown_until_it_ends(folder: Path, held: HeldCrew, run: Process) -> None:
     watch = start(folder, "status", "jobs", "--watch")
     assert f"{CONCURRENCY} in progress" in watch.stdout.readline()
     held.release()
@@ -392,8 +428,7 @@ def test_a_watched_run_is_shown_until_it_ends(folder: Path, held: HeldCrew) -> N
 
 
 @pytest.mark.crash
-def test_a_watched_run_is_redrawn_on_a_terminal(folder: Path, held: HeldCrew) -> None:
-    run = running(folder)
+def test_a_watched_run_is_redrawn_on_a_terminal(folder: Path, held: HeldCrew, run: Process) -> None:
     ours, theirs = pty.openpty()
     watch = start_with(ProcessOptions(stdout=theirs), folder, "status", "jobs", "--watch", TERM="xterm")
     os.close(theirs)
@@ -412,8 +447,7 @@ def test_a_watched_run_is_redrawn_on_a_terminal(folder: Path, held: HeldCrew) ->
 
 
 @pytest.mark.crash
-def test_a_watched_run_continues_when_the_watching_is_interrupted(folder: Path, held: HeldCrew) -> None:
-    run = running(folder)
+def test_a_watched_run_continues_when_the_watching_is_interrupted(folder: Path, held: HeldCrew, run: Process) -> None:
     watch = start(folder, "status", "jobs", "--watch", "--json")
     assert json.loads(watch.stdout.readline())["running"]
     watch.send_signal(signal.SIGINT)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from cli_process import Crew, call
 
+from batchcrew.ledger.migrations import MIGRATIONS
+
 OLD = Path(__file__).parents[1] / "fixtures" / "ledger_v2"
 LEDGER = "results/batchcrew.db"
 
@@ -139,3 +141,56 @@ def test_an_answer_to_inputs_edited_before_the_upgrade_belongs_to_no_row(tmp_pat
     connection.close()
     assert first == ("pending", "null")
     assert all(sent is None for state, sent in others if state == "succeeded")
+
+
+# Schemas 6 and 7
+
+
+@pytest.fixture(params=[6, 7])
+def recent(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """`demo` was killed while executions were in progress, `paid` ended at its `--limit`; 7 was paused and set."""
+    folder = tmp_path / "recent"
+    shutil.copytree(OLD.with_name(f"ledger_v{request.param}"), folder)
+    return folder
+
+
+def schema_of(folder: Path) -> int:
+    with contextlib.closing(sqlite3.connect(folder / LEDGER)) as connection, connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def test_what_a_recent_ledger_has_is_there_after_the_upgrade(recent: Path) -> None:
+    before = schema_of(recent)
+    assert call(recent, "status", "paid").returncode == 2
+    upgraded = call(recent, "upgrade")
+    assert upgraded.returncode == 0, upgraded.stderr
+    assert schema_of(recent) == len(MIGRATIONS) > before
+    assert counts(recent, "paid") == {"succeeded": 6, "failed": 2, "pending": 4}
+    assert counts(recent, "demo") == (
+        {"succeeded": 3, "open": 3, "pending": 2} if before == 6 else {"succeeded": 3, "open": 2, "pending": 3}
+    )
+    control = json.loads(call(recent, "status", "paid", "--json").stdout)["control"]
+    if before == 7:
+        assert control["paused"]["reason"] == "kept by the upgrade"
+        assert control["settings"]["rate"]["value"] == "100/s"
+    else:
+        assert (control["paused"], control["settings"]) == (None, {})
+    assert call(recent, "export", "paid", "-f", "json").returncode == 0
+
+
+@pytest.mark.crash
+def test_a_recent_ledger_is_finished_and_nothing_is_paid_again(recent: Path) -> None:
+    """The executions in progress ended long ago, and those in doubt are found by their key."""
+    ended = call(recent, "run", "demo.yaml")
+    assert ended.returncode == 0, ended.stderr
+    assert counts(recent, "demo") == {"succeeded": 8}
+    assert kickoffs_of_the_embedded_crew(recent) == 8
+    crew = Crew(recent, "--execution-time", "20ms")
+    paused = call(recent, "run", "paid.yaml", CREW_URL=crew.url)
+    if paused.returncode == 3:  # the pause of schema 7
+        assert crew.stats()["kickoffs"] == 0
+        assert call(recent, "unpause", "paid").returncode == 0
+        assert call(recent, "run", "paid.yaml", CREW_URL=crew.url).returncode == 1
+    assert counts(recent, "paid") == {"succeeded": 10, "failed": 2}
+    assert crew.stats()["kickoffs"] == 4
+    crew.stop()

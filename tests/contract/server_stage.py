@@ -95,6 +95,8 @@ class Receiver:
         self._answers = list(answers)
         self.heard: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
         """Path and body, in the order in which they came."""
+        self.signed: list[tuple[str, str, bytes]] = []
+        """X-Timestamp, X-Signature and body of the webhooks that have them."""
         self.authorized: list[str] = []
         """The Authorization headers that came."""
         self.url = ""
@@ -105,6 +107,8 @@ class Receiver:
     async def _take(self, request: web.Request) -> web.Response:
         if "Authorization" in request.headers:
             self.authorized.append(request.headers["Authorization"])
+        if "X-Signature" in request.headers:
+            self.signed.append((request.headers["X-Timestamp"], request.headers["X-Signature"], await request.read()))
         self.heard.put_nowait((request.path, await request.json()))
         status = self._answers.pop(0) if self._answers else 200
         headers = {"Location": "/elsewhere"} if status == 307 else None

@@ -25,13 +25,13 @@ def read(payload: Any) -> Execution:
         ("running", ExecutionState.RUNNING),
         ("started", ExecutionState.RUNNING),
         ("in progress", ExecutionState.RUNNING),
-        ("pending human input", ExecutionState.WAITING_FOR_PERSON),
-        ("pending human feedback", ExecutionState.WAITING_FOR_PERSON),
-        ("awaiting human input", ExecutionState.WAITING_FOR_PERSON),
-        ("awaiting human feedback", ExecutionState.WAITING_FOR_PERSON),
-        ("waiting for human", ExecutionState.WAITING_FOR_PERSON),
-        ("waiting for human input", ExecutionState.WAITING_FOR_PERSON),
-        ("waiting for human feedback", ExecutionState.WAITING_FOR_PERSON),
+        ("pending human input", ExecutionState.WAITING_FOR_HUMAN),
+        ("pending human feedback", ExecutionState.WAITING_FOR_HUMAN),
+        ("awaiting human input", ExecutionState.WAITING_FOR_HUMAN),
+        ("awaiting human feedback", ExecutionState.WAITING_FOR_HUMAN),
+        ("waiting for human", ExecutionState.WAITING_FOR_HUMAN),
+        ("waiting for human input", ExecutionState.WAITING_FOR_HUMAN),
+        ("waiting for human feedback", ExecutionState.WAITING_FOR_HUMAN),
         ("completed", ExecutionState.SUCCEEDED),
         ("complete", ExecutionState.SUCCEEDED),
         ("success", ExecutionState.SUCCEEDED),
@@ -393,4 +393,4 @@ def test_a_large_flat_result_does_not_count_as_deep() -> None:
 )
 def test_what_waits_for_human_input(body: bytes, found: Question) -> None:
     seen = dialect.execution(body)
-    assert (seen.state, seen.question) == (ExecutionState.WAITING_FOR_PERSON, found)
+    assert (seen.state, seen.question) == (ExecutionState.WAITING_FOR_HUMAN, found)

@@ -1,5 +1,7 @@
 """The demo crew's human task: it waits after its first task, and `/resume` continues or repeats that."""
 
+import hashlib
+import hmac
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +84,41 @@ async def test_a_waiting_execution_outlives_the_server(tmp_path: Path) -> None:
         assert (await answered(on, kickoff_id)).status == 200
         on.clock.advance(6)
         assert (await on.get(f"/status/{kickoff_id}")).body["status"] == "completed"
+
+
+async def test_human_input_webhook_as_deployed_crews_send_it() -> None:
+    async with stage(webhook_secret="s3", **ASKS) as on, Receiver(answers=(500,)) as receiver:
+        bearer = {"strategy": "bearer", "token": "t-1"}
+        human = {"url": f"{receiver.url}/human", "authentication": bearer}
+        kickoff_id = await paused(on, humanInputWebhook=human, meta={"row": 1}, crewWebhookUrl=f"{receiver.url}/crew")
+        path, heard = await receiver.heard.get()
+        assert (path, heard.pop("output")[:18]) == ("/human", "Research findings ")
+        assert heard == {
+            "execution_id": kickoff_id,
+            "kickoff_id": kickoff_id,
+            "task_id": "research_task",
+            "status": "Pending Human Input",
+            "agent": "Researcher",
+            "meta": {"row": 1},
+        }
+        [(timestamp, signed, body)] = receiver.signed
+        expected = hmac.new(b"s3", timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+        assert signed == f"sha256={expected}"
+        assert receiver.authorized == ["Bearer t-1"]
+        crew_url = {"crewWebhookUrl": f"{receiver.url}/crew"}
+        assert (await answered(on, kickoff_id, **crew_url)).status == 200
+        on.clock.advance(1000)
+        assert (await receiver.heard.get())[0] == "/crew"  # the refused one was not sent again
+
+
+async def test_without_a_secret_it_is_not_signed_and_a_wrong_receiver_is_refused() -> None:
+    async with stage(**ASKS) as on, Receiver() as receiver:
+        await paused(on, humanInputWebhook={"url": receiver.url})
+        await receiver.heard.get()
+        assert (receiver.signed, receiver.authorized) == ([], [])
+        for wrong in ("text", {"url": "ftp://x"}, {"url": receiver.url, "authentication": {"strategy": "none"}}):
+            body = {
+                "inputs": dict.fromkeys(("budget", "interests", "duration", "age"), "x"),
+                "humanInputWebhook": wrong,
+            }
+            assert (await on.call("POST", "/kickoff", json=body)).status in {400, 422}

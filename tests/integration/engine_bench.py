@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from batchcrew.app.webhook_extras import kickoff_extras
 from batchcrew.app.webhooks import open_webhooks
 from batchcrew.base.clock import Clock, SystemClock
 from batchcrew.config.crews import CrewSettings, RemoteCrew
@@ -17,6 +18,7 @@ from batchcrew.config.money import price_lists
 from batchcrew.config.settings import PollSettings, RetrySettings, RunSettings
 from batchcrew.config.webhooks import WebhookSettings
 from batchcrew.crew import CrewClient, crew_address
+from batchcrew.crew.extras import no_extras
 from batchcrew.engine import Crews, EngineResult, Judging, RunContext, RunEnvironment, Scheduler, Stop
 from batchcrew.ledger import BatchKey, Ledger
 from batchcrew.model.events import Event, KickedOff, Warned
@@ -110,6 +112,8 @@ class Bench:
                     warn=lambda message: self._observe(Warned(message)),
                 )
                 clients[name] = await stack.enter_async_context(client)
+                received = no_extras if webhooks is None else webhooks.fields
+                client.extras = kickoff_extras(crew, self.settings, received)
             context = RunContext(
                 environment=environment,
                 ledger=ledger,

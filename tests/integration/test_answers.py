@@ -172,7 +172,7 @@ async def test_resume_repeats_the_webhook_urls_of_the_kickoff(tmp_path: Path, mo
     kickoff, resume = CrewClient.kickoff, CrewClient.resume
 
     async def kick_off(self: CrewClient, attempt: Attempt, **fields: Any) -> Any:
-        named.append(fields["webhooks"])
+        named.append(self.extras(attempt.attempt_id))
         return await kickoff(self, attempt, **fields)
 
     async def resumed(self: CrewClient, attempt: Attempt, task_id: str, decision: Decision) -> Any:

@@ -1,14 +1,17 @@
 """Commands to a batch in the ledger, while a run writes to it."""
 
 import asyncio
+import os
+import socket
 from datetime import timedelta
 from pathlib import Path
 
 from manual_clock import ManualClock
 
+from batchcrew.app.control import ControlRequest, Stopped, stop
 from batchcrew.base.clock import to_text
 from batchcrew.engine import retry
-from batchcrew.ledger import BatchKey, Ledger
+from batchcrew.ledger import BatchKey, BatchLock, Ledger
 from batchcrew.model.control import Given
 from batchcrew.model.execution import Question
 from batchcrew.model.job import Job, JobState, Location
@@ -62,6 +65,32 @@ async def test_a_request_for_a_job_that_has_ended_does_not_cancel_its_retry(tmp_
         assert await ledger.retry(key, states=[JobState.FAILED]) == 1
         await ledger.let_go(key)
         assert (await ledger.counts(key)).pending == 1
+
+
+async def test_stop_ends_a_run_that_still_reads_its_job_file_and_no_later_one(tmp_path: Path) -> None:
+    path, clock = tmp_path / "l.db", ManualClock(jumps=True)
+    this, host = os.getpid(), socket.gethostname()
+    async with Ledger(path, clock=clock) as ledger:
+        key = await batch_of(ledger, 1)
+        request = ControlRequest(ledger=path, batch="b", clock=clock, reason="deploy")
+        assert await stop(request) is Stopped.NOTHING
+        async with BatchLock(path, "b", since=to_text(clock.now())):
+            assert await stop(request) is Stopped.WHEN_IT_HAS_READ
+            run = await ledger.open_run(key.id, pid=this, host=host, version="v")
+            given = (await ledger.control(key, run)).stop
+            assert given is not None
+            assert given.reason == "deploy"
+        later = await ledger.open_run(key.id, pid=this, host=host, version="v")
+        assert (await ledger.control(key, later)).stop is None
+
+
+async def test_a_stop_for_a_process_that_has_ended_stops_no_other(tmp_path: Path) -> None:
+    async with Ledger(tmp_path / "l.db", clock=ManualClock()) as ledger:
+        key = await batch_of(ledger, 1)
+        await ledger.request_stop(key, (99, "h"), ledger.given("a@b", None))
+        for pid in (1, 99):  # the second has its number by chance
+            run = await ledger.open_run(key.id, pid=pid, host="h", version="v")
+            assert (await ledger.control(key, run)).stop is None
 
 
 async def test_a_waiting_job_is_cancelled_and_leaves_the_inbox(tmp_path: Path) -> None:

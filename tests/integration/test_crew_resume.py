@@ -8,7 +8,8 @@ from crew_wire import WireServer, attempt, crew, http, says
 from batchcrew.app.webhook_extras import kickoff_extras
 from batchcrew.config.human import HumanSettings
 from batchcrew.config.settings import RunSettings
-from batchcrew.model.crew_answers import Accepted, Busy, Doubtful, NotResumed, NotSent, Resumed, Unusable
+from batchcrew.crew.extras import no_extras
+from batchcrew.model.crew_answers import Accepted, BadInputs, Busy, Doubtful, NotResumed, NotSent, Resumed, Unusable
 from batchcrew.model.waits import Decision
 
 REJECT = Decision(approve=False, feedback="cheaper")
@@ -82,7 +83,7 @@ async def test_a_kickoff_has_the_human_input_webhook_of_the_job_file(
     assert "a-token" not in repr(settings)
     assert "a-password" not in repr(settings)
     async with WireServer(says(http(200, b'{"kickoff_id": "k-1"}'))) as server, crew(server.url) as client:
-        client.extras = kickoff_extras(settings)
+        client.extras = kickoff_extras(None, settings, no_extras)
         assert await client.kickoff(attempt()) == Accepted("k-1")
     assert server.requests[0].json["humanInputWebhook"] == {**webhook, "authentication": sent}
 
@@ -99,3 +100,13 @@ async def test_a_kickoff_has_the_human_input_webhook_of_the_job_file(
 def test_an_incomplete_authentication_is_refused(given: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="strategy"):
         HumanSettings.model_validate({"webhook": {"url": "https://example.com", "authentication": given}})
+
+
+@pytest.mark.parametrize(("field", "hinted"), [("crewWebhookUrl", True), ("budget", False)])
+async def test_a_refusal_that_names_a_webhook_field_says_what_to_set(field: str, *, hinted: bool) -> None:
+    said = http(422, b'{"detail": [{"loc": ["body", "%s"], "msg": "Extra inputs are not permitted"}]}' % field.encode())
+    async with WireServer(says(said)) as server, crew(server.url) as client:
+        client.extras = lambda attempt_id: {"crewWebhookUrl": "https://c"}
+        answer = await client.kickoff(attempt())
+    assert isinstance(answer, BadInputs)
+    assert ("webhooks: false" in answer.reason) is hinted

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from engine_bench import Bench, bench, jobs, serving
+from pydantic import SecretStr
 
 from batchcrew.base.serving import INTERRUPTED
 from batchcrew.config.crews import ServedCrew, ServeSettings
@@ -25,7 +26,7 @@ async def interrupted_run(path: Path, *, delivery: Delivery) -> Bench:
     """Kick off three executions of a crew that the run serves, and end the run with its server."""
     async with CrewServer(serving(execution_time=HOURS, token=TOKEN)) as server:
         made = bench(path, server, concurrency=3, delivery=delivery, retry=ONCE)
-        crew = ServedCrew(serve=ServeSettings(target="a:b"), token=server.token)
+        crew = ServedCrew(serve=ServeSettings(target="a:b"), token=SecretStr(server.token))
         made.crews, made.urls = {"default": crew}, {"default": server.url}
         await made.take_in(jobs(5))
         made.stop_after_kickoffs = 3
@@ -72,7 +73,7 @@ async def test_a_deployed_crew_that_forgets_an_execution_is_another_case(tmp_pat
 async def test_max_runtime_waits_for_executions_that_end_with_the_run(tmp_path: Path, drain: float | None) -> None:
     async with CrewServer(serving(execution_time=Spread(0.2), token=TOKEN)) as server:
         made = bench(tmp_path, server, concurrency=2, max_runtime=0.05)
-        crew = ServedCrew(serve=ServeSettings(target="a:b", drain=drain), token=server.token)
+        crew = ServedCrew(serve=ServeSettings(target="a:b", drain=drain), token=SecretStr(server.token))
         made.crews, made.urls = {"default": crew}, {"default": server.url}
         await made.take_in(jobs(200))
         result = await made.run()

@@ -15,6 +15,7 @@ from batchcrew.config.webhooks import WebhookSettings
 from batchcrew.ledger import Ledger
 from batchcrew.model.events import KickedOff, Warned
 from batchcrew.model.job import JobState
+from batchcrew.model.run import StopReason
 from batchcrew.server import CrewServer, Spread
 from batchcrew.server.faults import Fault, Route
 
@@ -163,6 +164,84 @@ async def test_ticks_read_what_listen_has_received(tmp_path: Path, *, trust: boo
     assert (counts_of_listen.received, counts_of_listen.used) == (3, 3)
     await made.run(once=True)  # a later call deletes what is no longer needed
     assert await stored(made) == []
+
+
+def about_people(**human: object) -> WebhookSettings:
+    return WebhookSettings.model_validate({"listen": "127.0.0.1:0", "human": human})
+
+
+BEARER = {"strategy": "bearer", "token": "t-1"}
+BASIC = {"strategy": "basic", "username": "u", "password": "p"}
+
+
+@pytest.mark.parametrize("human", [{}, {"secret": "s3"}, {"authentication": BEARER}, {"authentication": BASIC}])
+async def test_a_webhook_about_human_input_brings_the_poll_forward(tmp_path: Path, human: dict[str, object]) -> None:
+    counted = Counted()
+    async with CrewServer(serving(human_rate=1.0, webhook_secret="s3"), faults=counted) as server:
+        made = receiving(tmp_path, server, about_people(**human))
+        await made.take_in(jobs(3))
+        await made.run()
+        assert server.stats["paused"] == 3
+    assert (await made.counts()).waiting == 3
+    assert counted.status == 3  # one each, after its webhook
+    assert (made.received.used, made.received.forged) == (3, 0)
+
+
+@pytest.mark.parametrize("secret", [None, "another"])
+async def test_a_webhook_about_human_input_without_a_valid_signature_changes_nothing(
+    tmp_path: Path, secret: str | None
+) -> None:
+    counted = Counted()
+    async with CrewServer(serving(human_rate=1.0, webhook_secret=secret), faults=counted) as server:
+        made = receiving(tmp_path, server, about_people(secret="s3"))
+        await made.take_in(jobs(1))
+        run = asyncio.create_task(made.run())
+        while not made.received.forged:  # noqa: ASYNC110 - the run has no event for a refused webhook
+            await asyncio.sleep(0.01)
+        made.stop.request(StopReason.SIGNAL, "stopped by a test", leave=True)
+        await run
+    assert (await made.counts()).open == 1
+    assert (counted.status, made.received.used, made.received.received) == (0, 0, 1)
+
+
+async def paused(made: Bench) -> list[bool]:
+    async with Ledger(made.path, clock=made.clock) as ledger:
+        key = await ledger.batch(made.batch)
+        assert key is not None
+        return [webhook.paused for _, webhook in await ledger.stored_webhooks(key)]
+
+
+async def test_a_tick_polls_what_waits_by_a_webhook_that_listen_has_received(tmp_path: Path) -> None:
+    counted, clock = Counted(), ManualClock()
+    options = serving(human_rate=1.0, webhook_secret="s3", execution_time=Spread(10.0))
+    async with CrewServer(options, faults=counted, now=clock.epoch, sleep=clock.sleep) as server:
+        made = receiving(tmp_path, server, about_people(secret="s3"))
+        await made.take_in(jobs(2))
+        stopped, url = asyncio.Event(), asyncio.get_running_loop().create_future()
+        request = ListenRequest(ledger=made.path, batch="b", settings=made.webhooks)
+        listening = asyncio.create_task(listen(request, stopped, clock=clock, started=url.set_result))
+        made.webhooks = made.webhooks.model_copy(update={"listen": None, "public_url": await url})
+        await made.run(once=True)
+        assert (await made.counts()).open == 2
+        clock.advance(10.0)
+        while await paused(made) != [True, True]:  # noqa: ASYNC110 - it is another program that writes
+            await asyncio.sleep(0.01)
+        await made.run(once=True)
+        assert (await made.counts()).waiting == 2
+        assert counted.status == 2
+        assert await paused(made) == [False, False]  # used
+        stopped.set()
+        assert (await listening).used == 2
+
+
+async def test_a_crew_without_webhooks_is_polled(tmp_path: Path) -> None:
+    async with CrewServer(serving()) as server:
+        made = receiving(tmp_path, server, poll=PollSettings(initial=0.01, max=0.05))
+        made.crews["default"] = made.crews["default"].model_copy(update={"webhooks": False})
+        await made.take_in(jobs(3))
+        await made.run()
+    assert (await made.counts()).succeeded == 3
+    assert made.received.received == 0
 
 
 async def test_a_held_job_is_resumed_when_its_webhook_comes_late(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def polls(schedule: Schedule, clock: ManualClock, number: int = 40) -> list[floa
 def test_a_learned_poll(executions: int, poll: PollSettings) -> None:
     clock, durations = ManualClock(), known(executions)
     schedule = LearnedSchedule(
-        CrewDurations(clock, durations), poll, clock=clock, rng=Middle(), since=clock.monotonic(), running_at=None
+        CrewDurations(clock, poll, durations), poll, clock=clock, rng=Middle(), since=clock.monotonic(), running_at=None
     )
     settings = polled_by(poll, TIMEOUT)
     before = 0.0
@@ -73,7 +73,7 @@ def test_the_reason_names_how_many_end_until_then() -> None:
     [
         (0.0, PollSettings(), 0, "poll.initial is 2.0s"),
         (20.0, PollSettings(), 0, "grow with the age"),
-        (4000.0, PollSettings(), 400, "hardly any"),
+        (4000.0, PollSettings(max=2000), 400, "hardly any"),
         (100.0, PollSettings(max=1), 400, "equal"),
         (150.0, PollSettings(max=3), 400, "longer than poll.max (3.0s)"),
         (30.0, PollSettings(min=20), 400, "shorter than 20s"),

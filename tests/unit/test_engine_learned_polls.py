@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import random
 from itertools import pairwise
 
@@ -13,8 +14,17 @@ from batchcrew.config.values import Rate
 from batchcrew.engine.limits.poll_budget import PollBudget
 from batchcrew.engine.observe.durations import BUCKET, MEMORY, RECENT, Durations, bucket_of, start_of
 from batchcrew.engine.observe.hazard import Hazard
-from batchcrew.engine.observe.learned import CrewDurations, LearnedSchedule
-from batchcrew.engine.observe.schedule import PollSchedule
+from batchcrew.engine.observe.learned import (
+    MOST_LOSS,
+    MOST_LOSS_SHORT,
+    SHORT_SECONDS,
+    CrewDurations,
+    LearnedSchedule,
+    Why,
+    hazard_of,
+    wait_at,
+)
+from batchcrew.engine.observe.schedule import PollSchedule, wait_after
 from batchcrew.model.crew_answers import Unclear
 from batchcrew.model.execution import Execution, ExecutionState
 
@@ -142,6 +152,51 @@ def test_an_execution_of_an_age_that_was_never_seen() -> None:
     assert Hazard(around(1.0, 500)).next_poll(1e7) is None
 
 
+# The price of a poll
+
+
+def drawn(mean: float, deviation: float, seed: int) -> Durations:
+    """Lognormal durations with this standard deviation of the logarithm."""
+    made, rng = Durations(), random.Random(seed)
+    for _ in range(500):
+        made.add(rng.lognormvariate(math.log(mean) - deviation**2 / 2, deviation))
+    return made
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("deviation", [0.2, 0.55, 1.0])
+@pytest.mark.parametrize("mean", [4.0, 30.0, 600.0])
+def test_polls_are_no_more_than_those_of_backoff_unless_much_time_would_be_lost(
+    mean: float, deviation: float, seed: int
+) -> None:
+    poll = PollSettings()
+    hazard = hazard_of(drawn(mean, deviation, seed), poll)
+    learned = hazard.expected(lambda age, polls: wait_at(age, hazard, poll)[0])
+    backoff = hazard.expected(lambda age, polls: wait_after(polls, PollSettings(strategy="backoff")))
+    most_loss = MOST_LOSS_SHORT if hazard.median < SHORT_SECONDS else MOST_LOSS
+    assert learned.polls <= backoff.polls or learned.loss == pytest.approx(most_loss, abs=0.005)
+    assert learned.loss < min(most_loss + 0.005, backoff.loss + 0.001)
+
+
+def test_what_is_expected_is_what_happens() -> None:
+    rng = random.Random(2)
+    seconds = [rng.lognormvariate(3.0, 0.5) for _ in range(3000)]
+    durations = Durations()
+    for each in seconds:
+        durations.add(each)
+    expected = Hazard(durations).expected(lambda age, polls: 5.0)
+    polls = [math.ceil(each / 5.0) for each in seconds]
+    delay = sum(5.0 * number for number in polls) - sum(seconds)
+    assert expected.polls == pytest.approx(sum(polls) / len(polls), rel=0.03)
+    assert expected.loss == pytest.approx(delay / (delay + sum(seconds)), rel=0.03)
+
+
+def test_an_execution_that_takes_longer_than_all_others_is_polled_as_its_age_grows() -> None:
+    hazard = Hazard(around(1.0, 500))
+    assert wait_at(20.0, hazard, PollSettings()) == (5.0, Why.BEYOND)
+    assert wait_at(1e6, hazard, PollSettings()) == (30.0, Why.LONGEST)
+
+
 # The schedule
 
 
@@ -160,7 +215,7 @@ def schedule(
 
 
 def test_while_nothing_is_known_waits_grow_with_the_age(clock: ManualClock) -> None:
-    made, waits = schedule(clock, CrewDurations(clock)), []
+    made, waits = schedule(clock, CrewDurations(clock, PollSettings())), []
     for _ in range(14):
         waits.append(made.next())
         clock.advance(waits[-1])
@@ -169,14 +224,14 @@ def test_while_nothing_is_known_waits_grow_with_the_age(clock: ManualClock) -> N
 
 
 def test_the_first_poll_is_when_the_first_executions_end(clock: ManualClock) -> None:
-    made = schedule(clock, CrewDurations(clock, around(30.0, 500)))
+    made = schedule(clock, CrewDurations(clock, PollSettings(), around(30.0, 500)))
     assert 15.0 < made.first() < 27.0
     assert made.next() == made.first()
 
 
 def test_waits_are_between_min_and_max(clock: ManualClock) -> None:
-    crew = CrewDurations(clock, around(300.0, 500))
-    made = schedule(clock, crew, PollSettings(min=20.0, max=30.0))
+    poll = PollSettings(min=20.0, max=30.0)
+    made = schedule(clock, CrewDurations(clock, poll, around(300.0, 500)), poll)
     for _ in range(20):
         wait = made.next()
         assert 20.0 <= wait <= 30.0
@@ -184,20 +239,20 @@ def test_waits_are_between_min_and_max(clock: ManualClock) -> None:
 
 
 def test_short_executions_are_polled_more_often_than_initial_unless_min_is_set(clock: ManualClock) -> None:
-    crew = CrewDurations(clock, around(4.0, 500))
-    clock_of_both = [schedule(clock, crew), schedule(clock, crew, PollSettings(min=2.0))]
+    polls = (PollSettings(), PollSettings(min=2.0))
+    both = [schedule(clock, CrewDurations(clock, poll, around(4.0, 500)), poll) for poll in polls]
     clock.advance(4.0)
-    often, seldom = (each.next() for each in clock_of_both)
+    often, seldom = (each.next() for each in both)
     assert often < 1.0
     assert seldom == 2.0
 
 
 def test_the_server_may_request_a_longer_wait(clock: ManualClock) -> None:
-    assert schedule(clock, CrewDurations(clock)).next(at_least=90.0) == 90.0
+    assert schedule(clock, CrewDurations(clock, PollSettings())).next(at_least=90.0) == 90.0
 
 
 def test_an_end_is_learned_between_the_latest_two_polls(clock: ManualClock) -> None:
-    crew = CrewDurations(clock)
+    crew = CrewDurations(clock, PollSettings())
     made, began = schedule(clock, crew), clock.monotonic()
     made.record(RUNNING, began + 20.0)
     made.record(SUCCEEDED, began + 24.0)
@@ -210,7 +265,7 @@ def test_an_end_is_learned_between_the_latest_two_polls(clock: ManualClock) -> N
 def test_a_duration_that_the_crew_reports_counts_only_if_it_fits_the_polls(
     clock: ManualClock, reported: float, learned: float | None
 ) -> None:
-    crew = CrewDurations(clock)
+    crew = CrewDurations(clock, PollSettings())
     made, began = schedule(clock, crew), clock.monotonic()
     made.record(RUNNING, began + 20.0)
     made.record(
@@ -221,22 +276,22 @@ def test_a_duration_that_the_crew_reports_counts_only_if_it_fits_the_polls(
 
 
 def test_nothing_is_learned_from_an_execution_that_may_have_ended_long_before(clock: ManualClock) -> None:
-    crew = CrewDurations(clock)
+    crew = CrewDurations(clock, PollSettings())
     schedule(clock, crew, known=False).record(SUCCEEDED, clock.monotonic() + 3000.0)
     assert crew.durations.count == 0
 
 
 def test_nothing_is_learned_from_an_execution_that_waited_for_you(clock: ManualClock) -> None:
-    crew = CrewDurations(clock)
+    crew = CrewDurations(clock, PollSettings())
     made = schedule(clock, crew)
-    asked = Execution(state=ExecutionState.WAITING_FOR_PERSON, word="pending human input")
+    asked = Execution(state=ExecutionState.WAITING_FOR_HUMAN, word="pending human input")
     made.record(asked, clock.monotonic() + 20.0)
     made.record(SUCCEEDED, clock.monotonic() + 9000.0)
     assert crew.durations.count == 0
 
 
 def test_an_answer_without_a_status_teaches_nothing(clock: ManualClock) -> None:
-    crew = CrewDurations(clock)
+    crew = CrewDurations(clock, PollSettings())
     made = schedule(clock, crew)
     made.record(Unclear("502"), clock.monotonic() + 20.0)
     made.record(SUCCEEDED, clock.monotonic() + 30.0)
@@ -244,7 +299,7 @@ def test_an_answer_without_a_status_teaches_nothing(clock: ManualClock) -> None:
 
 
 def test_the_hazard_follows_new_executions(clock: ManualClock) -> None:
-    crew = CrewDurations(clock)
+    crew = CrewDurations(clock, PollSettings())
 
     def executions() -> int:
         return 0 if crew.hazard is None else crew.hazard.executions

@@ -53,6 +53,10 @@ HEAD: dict[str, tuple[str, Expected]] = {
         "x.yaml:1:1: missing key 'crew' (expected `crew: {url: …, token: …}`, or `crew: {url: embedded}` for "
         "the demo crew)",
     ),
+    "trusted webhooks that are not requested": (
+        "crew: {url: embedded, webhooks: false}\nwebhooks: {listen: 8787, trust: true}\n" + JOBS,
+        ("x.yaml:2:1", "crew default", "`webhooks: false`", "`webhooks.trust`"),
+    ),
     "crew and crews": (
         CREW + "crews: {a: {url: embedded}}\n" + JOBS,
         "x.yaml:2:1: `crew` (line 1) and `crews` exclude each other; keep one",

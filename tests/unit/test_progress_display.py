@@ -197,7 +197,7 @@ def test_a_hundred_percent_is_printed_once_all_jobs_have_ended() -> None:
 
 def test_stopping_and_waiting_for_human_input_are_shown() -> None:
     one = attempt("a")
-    waiting = Execution(state=ExecutionState.WAITING_FOR_PERSON, word="pending human input")
+    waiting = Execution(state=ExecutionState.WAITING_FOR_HUMAN, word="pending human input")
     tally = tally_of(started(Counts(pending=5)), KickedOff(one), Progressed(one, waiting), Stopping("SIGTERM came", 1))
     lines = lines_of(tally)
     assert "stopping: SIGTERM came; no new jobs will start" in lines

@@ -359,7 +359,7 @@ def test_the_json_log_has_each_request_with_verbose_only(clock: ManualClock, str
 
 def test_quiet_prints_only_what_needs_the_operator(stream: io.StringIO) -> None:
     one = attempt("a\x1b")
-    waits = running(one, ExecutionState.WAITING_FOR_PERSON)
+    waits = running(one, ExecutionState.WAITING_FOR_HUMAN)
     with QuietProgress(stream) as progress:
         told(
             progress,

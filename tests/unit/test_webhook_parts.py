@@ -13,13 +13,15 @@ import pytest
 from manual_clock import ManualClock
 from pydantic import ValidationError
 
-from batchcrew.app.webhooks import with_options
+from batchcrew.app.webhooks import human_check, with_options
 from batchcrew.base.errors import UsageError
 from batchcrew.config.webhooks import Address, WebhookSettings
 from batchcrew.crew import webhook_listener
+from batchcrew.crew.human_webhooks import HumanWebhookCheck
 from batchcrew.crew.payload import NotUnderstood
 from batchcrew.crew.webhook_bodies import crew_execution, read_webhook
 from batchcrew.crew.webhook_listener import WebhookListener
+from batchcrew.crew.webhook_signature import signature
 from batchcrew.crew.webhook_urls import addressee, webhook_fields, webhook_url
 from batchcrew.engine.observe.announced import AnnouncedWatcher
 from batchcrew.engine.observe.watcher import Observation
@@ -59,7 +61,6 @@ class Received:
         self.events: list[Event] = []
         self.all = Webhooks(
             settings or WebhookSettings(listen="127.0.0.1:0"),
-            SECRET,
             clock=self.clock,
             store=self.stored.append,
             observe=self.events.append,
@@ -257,7 +258,9 @@ async def test_what_is_kept_for_unknown_attempts_is_bounded() -> None:
 
 
 @asynccontextmanager
-async def listening(*, blocked: bool = False) -> AsyncIterator[tuple[str, WebhookCounts, list[Webhook]]]:
+async def listening(
+    *, blocked: bool = False, human: HumanWebhookCheck | None = None
+) -> AsyncIterator[tuple[str, WebhookCounts, list[Webhook]]]:
     counts, received = WebhookCounts(), list[Webhook]()
     over = asyncio.Event()
 
@@ -266,7 +269,9 @@ async def listening(*, blocked: bool = False) -> AsyncIterator[tuple[str, Webhoo
         if blocked:
             await over.wait()
 
-    async with WebhookListener(Address("127.0.0.1", 0), SECRET, counts, receive) as listener:
+    async with WebhookListener(
+        Address("127.0.0.1", 0), SECRET, counts, receive, clock=ManualClock(), human=human
+    ) as listener:
         yield listener.url, counts, received
         over.set()
 
@@ -308,8 +313,77 @@ async def test_an_address_in_use_is_named() -> None:
     async with listening() as (base, counts, _):
         port = int(base.rpartition(":")[2])
         with pytest.raises(UsageError, match=str(port)):
-            async with WebhookListener(Address("127.0.0.1", port), SECRET, counts, lambda _: asyncio.sleep(0)):
+            async with WebhookListener(
+                Address("127.0.0.1", port), SECRET, counts, lambda _: asyncio.sleep(0), clock=ManualClock()
+            ):
                 pass
+
+
+PAUSED = (
+    b'{"execution_id": "k1", "kickoff_id": "k1", "task_id": "research", "status": "pending human input",'
+    b' "agent": "Researcher", "output": "Take the train.", "meta": {"batchcrew": {"attempt": "run-000001"}}}'
+)
+
+
+def test_a_webhook_about_human_input_is_read() -> None:
+    [webhook] = read_webhook("run-000001", "human", PAUSED)
+    assert (webhook.paused, webhook.ended, webhook.kickoff_id, webhook.contradicts_itself) == (True, False, "k1", False)
+
+
+async def test_a_webhook_about_human_input_must_be_signed_and_authorized() -> None:
+    now = ManualClock().now()
+    signed = {"X-Timestamp": str(int(now.timestamp()))}
+    signed["X-Signature"] = signature(PAUSED, signed["X-Timestamp"], "s3")
+    late = {"X-Timestamp": str(int(now.timestamp()) - 301)}
+    late["X-Signature"] = signature(PAUSED, late["X-Timestamp"], "s3")
+    token, basic = {"Authorization": "Bearer t-1"}, {"Authorization": "Basic dTpw"}
+    wrong = signed | {"X-Signature": signed["X-Signature"][:-1] + "x"}
+    tried: list[tuple[dict[str, Any], dict[str, str], int]] = [
+        ({"secret": "s3"}, signed, 200),
+        ({"secret": "s3"}, {}, 401),
+        ({"secret": "s3"}, wrong, 401),
+        ({"secret": "s3"}, late, 401),
+        ({"authentication": {"strategy": "bearer", "token": "t-1"}}, token, 200),
+        ({"authentication": {"strategy": "bearer", "token": "t-1"}}, basic, 401),
+        ({"authentication": {"strategy": "basic", "username": "u", "password": "p"}}, basic, 200),
+        ({"authentication": {"strategy": "basic", "username": "u", "password": "p"}}, {}, 401),
+        ({"secret": "s3", "authentication": {"strategy": "bearer", "token": "t-1"}}, signed, 401),
+        ({"secret": "s3", "authentication": {"strategy": "bearer", "token": "t-1"}}, signed | token, 200),
+    ]
+    for given, headers, status in tried:
+        settings = WebhookSettings.model_validate({"listen": "127.0.0.1:0", "human": given})
+        async with (
+            listening(human=human_check(settings)) as (base, counts, received),
+            aiohttp.ClientSession() as session,
+        ):
+            url = webhook_url(WebhookUrls(base=base, secret=SECRET), "run-000001", "human")
+            async with session.post(url, data=PAUSED, headers=headers) as answer:
+                assert answer.status == status, (given, headers)
+            while status == 200 and not received:  # noqa: ASYNC110 - the listener has no event for tests
+                await asyncio.sleep(0)
+        assert (counts.forged, len(received)) == ((0, 1) if status == 200 else (1, 0))
+
+
+async def test_a_webhook_about_human_input_that_was_not_requested_is_refused() -> None:
+    async with listening() as (base, counts, received), aiohttp.ClientSession() as session:
+        url = webhook_url(WebhookUrls(base=base, secret=SECRET), "run-000001", "human")
+        async with session.post(url, data=PAUSED) as answer:
+            assert answer.status == 404
+    assert (counts.forged, received) == (1, [])
+
+
+async def test_a_repeated_webhook_about_human_input_brings_no_further_poll_forward() -> None:
+    received = Received()
+    box = received.all.open(attempt())
+    await received(paused=True, kickoff_id="k1")
+    await received(paused=True, kickoff_id="k1")
+    assert (box.take_pause(), box.take_pause(), received.counts.repeated) == (True, False, 1)
+    received.clock.advance(REPEATED_SECONDS + 1)
+    await received(paused=True, kickoff_id="k1")
+    assert box.take_pause()
+    await received(paused=True, kickoff_id="another")
+    assert not box.take_pause()
+    assert received.counts.mismatched == 1
 
 
 # Settings
@@ -324,6 +398,8 @@ async def test_an_address_in_use_is_named() -> None:
         {"public_url": "ftp://x"},
         {"public_url": "https://x/?token=1"},
         {"trust": True},
+        {"human": {}},
+        {"listen": "8787", "human": {"authentication": {"strategy": "bearer"}}},
         {"wait": "10s"},
         {"listen": "8787", "events": ["Not A Name"]},
     ],

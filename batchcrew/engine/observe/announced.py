@@ -21,7 +21,7 @@ NO_WEBHOOK = "no webhook"
 
 
 class AnnouncedWatcher:
-    """Polls when a webhook reports the end, and otherwise when the schedule or the safety net says so.
+    """Polls when a webhook reports the end or a wait, and otherwise when the schedule or the safety net says so.
 
     Args:
         net: returns the seconds until the safety net polls, or None where the schedule decides.
@@ -56,6 +56,7 @@ class AnnouncedWatcher:
     async def next(self, *, within: float) -> Observed:
         """Wait for a webhook or for the next poll (see `Watcher.next`)."""
         box, clock = self._box, self._clock
+        deadline = clock.monotonic() + within
         while True:
             if (end := box.take_end()) is not None:
                 box.counts.used += 1
@@ -64,11 +65,17 @@ class AnnouncedWatcher:
                 self._requests.ran_until(box.announced_at)
                 self._polls_after = list(AFTER_WEBHOOK_SECONDS)
                 return await self._poll()
+            if box.take_pause():
+                box.counts.used += 1
+                self._polls_after = list(AFTER_WEBHOOK_SECONDS)
+                return await self._poll()
             if box.take_progress():
                 return Reported(completed_tasks=box.completed_tasks, current_task=box.current_task)
             if self._due_at is None:
                 self._due_at = clock.monotonic() + self._due_in(within)
-                self._on_due(self._due_at)
+            elif within > 0:
+                self._due_at = min(self._due_at, deadline)
+            self._on_due(self._due_at)
             wait = self._due_at - clock.monotonic()
             if wait <= 0:
                 return await self._poll()

@@ -58,7 +58,7 @@ class Watchers:
         context = self._context
         context.ledger.polls_by(context.run_id, polled_by(context.settings.poll, context.settings.timeout))
         for address, state in (await self._context.ledger.durations(self._addresses.values())).items():
-            self._crews[address] = CrewDurations(self._context.clock, Durations.restored(state))
+            self._crews[address] = CrewDurations(context.clock, context.settings.poll, Durations.restored(state))
 
     async def save(self) -> None:
         """Save what this run has learned."""
@@ -101,7 +101,8 @@ class Watchers:
         poll, clock, watch = context.settings.poll, context.clock, attempt.watch
         schedule = self._schedule(attempt, resumed=resumed)
         empty_since = None if watch is None or watch.empty_since is None else _moment(watch.empty_since, clock)
-        announced = box is not None and box.announced and context.single_pass
+        paused = box is not None and context.single_pass and box.take_pause()
+        announced = box is not None and context.single_pass and (box.announced or paused)
         first_wait = 0.0 if announced else _first_wait(attempt, schedule, context, resumed=resumed)
         requests = StatusRequests(
             client,
@@ -131,7 +132,7 @@ class Watchers:
                     reported=client.reported,
                     on_due=on_due,
                 )
-            if box.take_end() is not None:
+            if box.take_end() is not None or paused:
                 webhooks.counts.used += 1
         return SingleLook(requests, clock) if context.single_pass else PollingWatcher(requests, clock, on_due)
 
@@ -146,7 +147,7 @@ class Watchers:
         context, watch = self._context, attempt.watch
         poll, clock = context.settings.poll, context.clock
         if not learns(poll):
-            return PollSchedule(poll, context.rng, polls=0 if watch is None else watch.asked)
+            return PollSchedule(poll, context.rng, polls=0 if watch is None else watch.polls)
         kicked_off = clock.monotonic() - age_of(attempt, clock)
         running_at = None if resumed else kicked_off
         if watch is not None and watch.running_at is not None:
@@ -161,7 +162,7 @@ class Watchers:
     def _crew(self, attempt: Attempt) -> CrewDurations:
         address = self._address(attempt)
         if address not in self._crews:
-            self._crews[address] = CrewDurations(self._context.clock)
+            self._crews[address] = CrewDurations(self._context.clock, self._context.settings.poll)
         return self._crews[address]
 
     def _budget(self, attempt: Attempt) -> Budget:

@@ -83,7 +83,7 @@ class Durations:
             return
         self._since_comparison = 0
         recent = [0.0] * MOST_BUCKETS
-        for first, last in self._recent:
+        for first, last in sorted(self._recent, key=lambda pair: pair[1] - pair[0]):  # the best known come first
             _spread(recent, first, last, 1.0)
         if _distance(self._weights, recent) > SHIFTED:
             self._weights, self._unit, self.count = recent, 1.0, RECENT

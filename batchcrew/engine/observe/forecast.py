@@ -12,7 +12,7 @@ from batchcrew.base.quantities import format_duration
 from batchcrew.config.settings import PollSettings
 from batchcrew.engine.observe.durations import Durations
 from batchcrew.engine.observe.hazard import Hazard
-from batchcrew.engine.observe.learned import Why, learns, shortest_wait, wait_at
+from batchcrew.engine.observe.learned import Why, hazard_of, learns, shortest_wait, wait_at
 from batchcrew.engine.observe.schedule import RECORDED, wait_after
 
 _MOST_POLLS = 10_000
@@ -46,7 +46,7 @@ def forecast(age: float, settings: Mapping[str, Any], durations: Durations | Non
 
 
 def _learned(age: float, poll: PollSettings, durations: Durations | None) -> Forecast:
-    hazard = None if durations is None or not durations.count else Hazard(durations)
+    hazard = None if durations is None or not durations.count else hazard_of(durations, poll)
     at = _first_after(age, lambda at, polls: wait_at(at, hazard, poll)[0])
     before = age if at.polls >= _MOST_POLLS else at.before
     _, why = wait_at(before, hazard, poll)
@@ -93,9 +93,7 @@ def _reason(why: Why, due: float, poll: PollSettings, hazard: Hazard | None, dur
         case Why.LONGEST:
             return f"no wait is longer than poll.max ({format_duration(poll.max)})"
         case Why.BEYOND:
-            return (
-                f"hardly any execution of this crew takes as long: the wait is poll.max ({format_duration(poll.max)})"
-            )
+            return "hardly any execution of this crew takes as long: waits grow with the age of the execution"
         case Why.HAZARD:
             share, known = durations.share_within(due), durations.count
             return f"{share:.0%} of this crew's executions end within {format_duration(due)} (learned from {known})"

@@ -9,11 +9,14 @@ few in the tail.
 
 import math
 from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from batchcrew.engine.observe.durations import MOST_BUCKETS, Durations, moments_of_logs, start_of
 
 PRICE = 0.02
-"""Price of a poll, as a share of the median duration: that delay is as bad as one more poll."""
+"""Price of a poll at first, as a share of the median duration: that delay is as bad as one more poll."""
 PRICE_SECONDS = 30.0
 """Beyond this median, the price grows only with its square root: long executions take about the same polls per minute
 as with `strategy: backoff`, but at better moments."""
@@ -24,6 +27,21 @@ _LEAST_TAIL = 0.02
 """Share of the lognormal, which says how the hazard continues beyond the longest execution that is known."""
 _TAIL_WEIGHT = 3.0
 _LEAST_SURVIVAL = 1e-9
+_FOLLOWED = 5e-3
+"""Share of the executions that are not followed to their end, for what is expected of all."""
+_MOST_POLLS = 200
+
+Wait: TypeAlias = Callable[[float, int], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What a way to poll leads to."""
+
+    polls: float
+    """Of an execution, on average."""
+    loss: float
+    """Share of a slot's time in which its execution has ended and was not noticed yet."""
 
 
 class Hazard:
@@ -43,6 +61,8 @@ class Hazard:
         self.executions = durations.count
         self._ends = [start_of(bucket + 1) for bucket in range(MOST_BUCKETS)]
         self._area = [0.0]  # integral of sqrt(h) from 0 to the end of each bucket
+        self._survivals = [1.0]  # share of the executions that take longer than each bucket
+        self._lived = [0.0]  # integral of that share
         survival, rest = 1.0, 1.0
         for bucket, end in enumerate(self._ends):
             rest -= known[bucket]
@@ -51,16 +71,18 @@ class Hazard:
                 break
             ended = math.log(survival / left) if left < survival else 0.0
             self._area.append(self._area[-1] + math.sqrt(ended * (end - start_of(bucket))))
+            self._survivals.append(left)
+            self._lived.append(self._lived[-1] + (end - start_of(bucket)) * (survival + left) / 2)
             survival = left
-        price = PRICE * min(self.median, math.sqrt(PRICE_SECONDS * self.median))
-        self._step = math.sqrt(2 * price)
+        self.price = PRICE * min(self.median, math.sqrt(PRICE_SECONDS * self.median))
+        """Price of a poll, in seconds of delay."""
 
     def next_poll(self, age: float) -> float | None:
         """Return the age, in seconds, at which an execution that is `age` seconds old is polled next.
 
         None: an execution of this age is so rare that nothing is known about it.
         """
-        wanted = self._area_to(age) + self._step
+        wanted = self._area_to(age) + math.sqrt(2 * self.price)
         index = bisect_right(self._area, wanted)
         if index >= len(self._area):
             return None
@@ -68,13 +90,34 @@ class Hazard:
         below, above = self._area[index - 1], self._area[index]
         return start + (end - start) * (wanted - below) / (above - below)
 
+    def expected(self, wait: Wait) -> Expected:
+        """Return what polls after these waits lead to.
+
+        Args:
+            wait: returns the seconds before the next poll, by the age of the execution and the number of its polls.
+        """
+        age, survival, lived, polls, delay = 0.0, 1.0, 0.0, 0.0, 0.0
+        for number in range(_MOST_POLLS):
+            if survival < _FOLLOWED:
+                break
+            due = age + wait(age, number)
+            polls += survival
+            longer, lived_then = self._between(self._survivals, due), self._between(self._lived, due)
+            delay += (due - age) * survival - (lived_then - lived)
+            age, survival, lived = due, longer, lived_then
+        return Expected(polls=polls, loss=delay / (delay + lived))
+
     def _area_to(self, age: float) -> float:
+        return self._between(self._area, age)
+
+    def _between(self, values: list[float], age: float) -> float:
+        """Return the value at this age, of values at the ends of the buckets."""
         bucket = bisect_right(self._ends, age)
-        if bucket + 1 >= len(self._area):
-            return self._area[-1]
+        if bucket + 1 >= len(values):
+            return values[-1]
         start = self._ends[bucket - 1] if bucket else 0.0
         share = (age - start) / (self._ends[bucket] - start)
-        return self._area[bucket] + share * (self._area[bucket + 1] - self._area[bucket])
+        return values[bucket] + share * (values[bucket + 1] - values[bucket])
 
 
 def _survival(deviations: float) -> float:

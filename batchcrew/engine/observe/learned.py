@@ -8,6 +8,7 @@ from batchcrew.base.clock import Clock
 from batchcrew.config.settings import PollSettings
 from batchcrew.engine.observe.durations import Durations
 from batchcrew.engine.observe.hazard import Hazard
+from batchcrew.engine.observe.schedule import wait_after
 from batchcrew.engine.retry import jittered
 from batchcrew.model.crew_answers import StatusAnswer
 from batchcrew.model.execution import Execution, ExecutionState
@@ -16,9 +17,22 @@ FIRST_GROWTH = 0.25
 """While no execution of a crew is known, one is polled again after this share of its age."""
 LEAST_SHARE = 0.05
 """Without `poll.min`, polls are this share of the median duration apart at least, or `poll.initial` if that is less."""
+MOST_LOSS = 0.08
+"""Polls are no more than those of `strategy: backoff`, unless more than this share of the slots' time would be lost."""
+MOST_LOSS_SHORT = 0.06
+SHORT_SECONDS = 5.0
+"""The same for crews whose median duration is shorter than this: what a request takes is lost in addition."""
+_SHARE_OF_BACKOFF = 0.88
+"""The rest is for what is not known of the durations."""
+_CHEAPEST = 3.0
+_DEAREST = 200.0
+"""Bounds of the price of a poll, relative to that of `Hazard`."""
+_COMPARISONS = 8
 _KICKOFF_SECONDS = 1.0
 """A crew measures an execution from before its answer to the kickoff arrives."""
 _RENEWED_SECONDS = 0.2
+_FEW = 20
+"""Executions from which on the hazard is renewed less often."""
 _RENEWED_SHARE = 0.05
 
 
@@ -36,7 +50,7 @@ class Why(Enum):
     LONGEST = auto()
     """No wait is longer (`poll.max`)."""
     BEYOND = auto()
-    """`poll.max`: hardly any execution of the crew takes as long."""
+    """The execution's age: hardly any execution of the crew takes as long."""
 
 
 def learns(poll: PollSettings) -> bool:
@@ -54,7 +68,7 @@ def wait_at(age: float, hazard: Hazard | None, poll: PollSettings) -> tuple[floa
     else:
         least = shortest_wait(hazard, poll)
         due = hazard.next_poll(age)
-        first, why = (poll.max, Why.BEYOND) if due is None else (due - age, Why.HAZARD)
+        first, why = (age * FIRST_GROWTH, Why.BEYOND) if due is None else (due - age, Why.HAZARD)
     if first > poll.max:
         first, why = poll.max, Why.LONGEST
     return (first, why) if first >= least else (least, Why.SHORTEST)
@@ -65,14 +79,46 @@ def shortest_wait(hazard: Hazard, poll: PollSettings) -> float:
     return poll.min or min(poll.initial, hazard.median * LEAST_SHARE)
 
 
+def hazard_of(durations: Durations, poll: PollSettings) -> Hazard:
+    """Return the hazard of a crew's executions, with the price of a poll that fits these settings.
+
+    It is the lowest price, within bounds, with which polls are expected to be no more than those of `strategy:
+    backoff`; but no price that leads to a loss above the most that is allowed.
+
+    Args:
+        durations: of at least one execution.
+    """
+    hazard = Hazard(durations)
+    backoff = poll.model_copy(update={"strategy": "backoff"})
+    most = _SHARE_OF_BACKOFF * hazard.expected(lambda age, polls: wait_after(polls, backoff)).polls
+
+    most_loss = MOST_LOSS_SHORT if hazard.median < SHORT_SECONDS else MOST_LOSS
+
+    def is_enough(price: float) -> bool:
+        hazard.price = price
+        expected = hazard.expected(lambda age, polls: wait_at(age, hazard, poll)[0])
+        return expected.polls <= most or expected.loss >= most_loss
+
+    low, high = hazard.price / _CHEAPEST, hazard.price * _DEAREST
+    if is_enough(low):
+        return hazard
+    for _ in range(_COMPARISONS):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if is_enough(middle) else (middle, high)
+    hazard.price = low
+    return hazard
+
+
 class CrewDurations:
     """What a run knows about how long the executions of one crew take.
 
     Args:
+        poll: how the run polls.
         durations: of earlier runs.
     """
 
-    def __init__(self, clock: Clock, durations: Durations | None = None) -> None:
+    def __init__(self, clock: Clock, poll: PollSettings, durations: Durations | None = None) -> None:
+        self._poll = poll
         self.durations = durations or Durations()
         self.added = 0
         """Executions that were added in this run and are not saved yet."""
@@ -91,13 +137,14 @@ class CrewDurations:
     def hazard(self) -> Hazard | None:
         """The hazard of the executions; None before the first one has ended."""
         if self.durations.count and (self._hazard is None or self._is_behind()):
-            self._hazard = Hazard(self.durations)
+            self._hazard = hazard_of(self.durations, self._poll)
             self._renewed_at, self._behind = self._clock.monotonic(), 0
         return self._hazard
 
     def _is_behind(self) -> bool:
-        """Return whether the hazard must be computed again, which takes a millisecond."""
-        if not self._behind or self._clock.monotonic() - self._renewed_at < _RENEWED_SECONDS:
+        """Return whether the hazard must be computed again, which takes some milliseconds (30 at most)."""
+        wait = _RENEWED_SECONDS * min(max(self.durations.count / _FEW, 1.0), 5.0)
+        if not self._behind or self._clock.monotonic() - self._renewed_at < wait:
             return False
         return self._behind >= min(self.durations.count, 200) * _RENEWED_SHARE
 
@@ -154,7 +201,7 @@ class LearnedSchedule:
             case ExecutionState.SUCCEEDED | ExecutionState.FAILED:
                 self._learns = False
                 self._ended(age, answer.execution_time)
-            case ExecutionState.WAITING_FOR_PERSON:
+            case ExecutionState.WAITING_FOR_HUMAN:
                 self._learns = False  # how long depends on the operator
             case ExecutionState.NOT_FOUND:
                 pass

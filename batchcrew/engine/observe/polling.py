@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 _RAN = Execution(state=ExecutionState.RUNNING, word="")
-_RUNS = frozenset({ExecutionState.WAITING, ExecutionState.RUNNING, ExecutionState.WAITING_FOR_PERSON})
+_RUNS = frozenset({ExecutionState.WAITING, ExecutionState.RUNNING, ExecutionState.WAITING_FOR_HUMAN})
 
 
 OnDue: TypeAlias = Callable[[float], None]

@@ -148,4 +148,9 @@ FROM attempts AS a JOIN jobs AS j ON j.id = a.job JOIN batches AS b ON b.id = j.
 JOIN attempt_costs AS m ON m.attempt = a.id;
 """
 
-VERSION_8 = _VERSION_8_REPORT + _VERSION_8_EXPORT + _VERSION_8_MONEY
+_VERSION_8_HUMAN_WEBHOOKS = """
+-- 1: a webhook has reported that the execution waits for human input, and no run has noticed it yet
+ALTER TABLE webhook_inbox ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
+"""
+
+VERSION_8 = _VERSION_8_REPORT + _VERSION_8_EXPORT + _VERSION_8_MONEY + _VERSION_8_HUMAN_WEBHOOKS

@@ -19,7 +19,7 @@ MOST_COMMANDS = 20_000
 
 
 class ControlReads(Reads):
-    """Read the commands to a batch, and what is in force."""
+    """Read the commands to a batch, and what applies."""
 
     async def control_version(self, key: BatchKey) -> int:
         """Return the number of the latest command to the batch; 0: none."""
@@ -37,18 +37,20 @@ class ControlReads(Reads):
         )
 
     async def control(self, key: BatchKey, run_id: str | None = None) -> Control:
-        """Return what is in force for the batch, and whether the end of this run was requested."""
+        """Return what applies to the batch, and whether the end of this run was requested."""
         return await self._query(lambda connection: controlling.in_force(connection, key, run_id))
 
     async def is_running(self, key: BatchKey) -> bool:
         """Return whether a run holds the batch now; other commands hold it too, for a moment."""
         return await self._is_held(key.batch)
 
+    async def holding_process(self, key: BatchKey) -> tuple[int, str] | None:
+        """Return the process and the host that hold the batch now; None: none does, or it is not known."""
+        return None if self.path is None else await asyncio.to_thread(holder, self.path, key.batch)
+
     async def current_run(self, key: BatchKey) -> str | None:
         """Return the id of the run or tick that holds the batch; None if none does, or if it is not recorded yet."""
-        if self.path is None:
-            return None
-        process = await asyncio.to_thread(holder, self.path, key.batch)
+        process = await self.holding_process(key)
         row = await self._one(
             "SELECT id, pid, host FROM runs WHERE batch_id = ? AND ended_at IS NULL AND kind IN ('run', 'tick')"
             " ORDER BY rowid DESC LIMIT 1",

@@ -33,9 +33,9 @@ class ControlWrites(Writes):
         """Use the job file's values again; return the names that had been replaced. No names: all."""
         return await self._writing.call(lambda connection: controlling.reset_settings(connection, key, names, given))
 
-    async def request_stop(self, key: BatchKey, run_id: str, given: Given) -> None:
-        """Request the end of this run."""
-        await self._writing.call(lambda connection: controlling.stop(connection, key, run_id, given))
+    async def request_stop(self, key: BatchKey, run: str | tuple[int, str], given: Given) -> None:
+        """Request the end of a run (see `controlling.stop`)."""
+        await self._writing.call(lambda connection: controlling.stop(connection, key, run, given))
 
     async def cancel(self, key: BatchKey, job_ids: Sequence[str], given: Given) -> Cancelled:
         """Cancel pending jobs, and request that those in progress are let go. No ids: all of the batch.

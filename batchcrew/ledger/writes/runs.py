@@ -11,6 +11,7 @@ from batchcrew.base.costs import PriceList
 from batchcrew.ledger import runs, transitions
 from batchcrew.ledger.batch import BatchKey
 from batchcrew.ledger.clock_jumps import carry_over
+from batchcrew.ledger.controlling import assign_stop
 from batchcrew.ledger.json_text import encode_json
 from batchcrew.ledger.reads.batches import WARNINGS_COLUMN, batch_name
 from batchcrew.ledger.spill import SpillFile, read_spilled, spill_path
@@ -77,6 +78,7 @@ class RunWrites(Writes):
                 await carry_over(connection, batch_id, now, uptime)
             await runs.delete_idle_tick(connection, batch_id)
             await runs.begin(connection, run, now=to_text(now), uptime=uptime)
+            await assign_stop(connection, batch_id, run_id, pid, host)
 
         await self._writing.call(work)
         await asyncio.to_thread(spilled.unlink, missing_ok=True)

@@ -229,7 +229,8 @@ def _kickoff_schema(inputs: Sequence[Input], *, real: bool) -> Schema:
             "inputs": given,
             "meta": {"type": ["object", "null"], "description": "Repeated in every webhook."},
             **_URLS,
-            **({"humanInputWebhook": _RECEIVER, "webhooks": _STREAM} if real else {}),
+            "humanInputWebhook": _RECEIVER,
+            **({"webhooks": _STREAM} if real else {}),
         },
     }
 

@@ -1,30 +1,20 @@
 """The webhooks of a real crew's execution: read from its kickoff, checked, and made into calls."""
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self, TypeAlias
 
-from batchcrew.server.api.kickoff import BadBody, Body, read_url
+from batchcrew.server.api.kickoff import BadBody, Body
+from batchcrew.server.api.receivers import Receiver, read_receiver
 from batchcrew.server.dialects.dialect_format import PAUSED, DialectFormat, meta_field
 from batchcrew.server.report import Report, StepReport, TaskReport
 from batchcrew.server.workers.messages import LibraryEvent, Paused
 
 Call: TypeAlias = tuple[str, str | None, bytes]
 """URL, Authorization header, body."""
-MAX_SECRET = 8000
-"""Characters of a token, or of a user and password."""
 MAX_EVENTS = 200
 """Names of events that one kickoff may request."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receiver:
-    """A URL and its authentication."""
-
-    url: str
-    authorization: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,47 +114,13 @@ def read_callbacks(body: Body, *, events: frozenset[str]) -> Callbacks:
     return Callbacks(
         meta=body.meta,
         urls=body.urls,
-        human=_receiver("humanInputWebhook", body.whole.get("humanInputWebhook")),
+        human=read_receiver("humanInputWebhook", body.whole.get("humanInputWebhook")),
         stream=_stream(body.whole.get("webhooks"), events),
     )
 
 
-def _receiver(name: str, value: Any) -> Receiver | None:
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        raise BadBody(f"{name} must be a JSON object with a url")
-    url = read_url(f"{name}.url", value.get("url"))
-    return Receiver(url=url, authorization=_authorization(name, value.get("authentication")))
-
-
-def _authorization(name: str, value: Any) -> str | None:
-    """Return the Authorization header for an `authentication`."""
-    if value is None:
-        return None
-    strategy = value.get("strategy") if isinstance(value, dict) else None
-    if strategy == "bearer":
-        token = _secret(value.get("token"))
-        if token is not None and all("!" <= character <= "~" for character in token):
-            return f"Bearer {token}"
-        raise BadBody(f"{name}.authentication has no token that is valid in a header")
-    if strategy == "basic":
-        user, password = _secret(value.get("username")), _secret(value.get("password"))
-        if user is None or password is None or ":" in user:
-            raise BadBody(f"{name}.authentication has no username and password")
-        try:
-            return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-        except UnicodeEncodeError:
-            raise BadBody(f"{name}.authentication has no username and password") from None
-    raise BadBody(f"{name}.authentication has no strategy bearer or basic")
-
-
-def _secret(value: Any) -> str | None:
-    return value if isinstance(value, str) and 0 < len(value) <= MAX_SECRET else None
-
-
 def _stream(value: Any, events: frozenset[str]) -> Stream | None:
-    receiver = _receiver("webhooks", value)
+    receiver = read_receiver("webhooks", value)
     if receiver is None:
         return None
     names = value.get("events")

@@ -73,6 +73,7 @@ class DemoExecutor:
             self._executions,
             faults=WebhookFaults(options, random.Random(self._seed)),
             targets=targets,
+            secret=options.webhook_secret,
             now=now,
             sleep=sleep,
         )
@@ -125,7 +126,11 @@ class DemoExecutor:
             fails=outcome.fails,
             review=Review(pause_at=pause_at) if outcome.asks else None,
         )
-        callbacks = Callbacks(urls=wanted.urls, meta=wanted.meta, events=wanted.events) if wanted.urls else None
+        callbacks = None
+        if wanted.urls:
+            callbacks = Callbacks(
+                urls=wanted.urls, meta=wanted.meta, events=wanted.events, authorization=wanted.authorization
+            )
         while not self._executions.add(
             record, work=wanted.work, turn=turn, key=key, job=wanted.job, callbacks=callbacks
         ):

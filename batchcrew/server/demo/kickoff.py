@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchcrew.server.api.kickoff import BadBody, Body, parse, read_url, refuse_missing
+from batchcrew.server.api.receivers import read_receiver
 from batchcrew.server.demo import crew
 
 
@@ -21,6 +22,8 @@ class Kickoff:
     urls: Mapping[str, str]
     events: tuple[str, ...]
     """Names of the events that are sent to `urls["webhooks"]`."""
+    authorization: str | None
+    """`Authorization` of the webhook about human input."""
     job: str | None
 
 
@@ -43,8 +46,17 @@ def demand(body: Body) -> Kickoff:
     urls, events = dict(body.urls), _events(body.whole.get("webhooks"))
     if events:
         urls["webhooks"] = read_url("webhooks.url", body.whole["webhooks"].get("url"))
+    human = read_receiver("humanInputWebhook", body.whole.get("humanInputWebhook"))
+    if human is not None:
+        urls["humanInputWebhook"] = human.url
     return Kickoff(
-        trip=crew.trip(body.inputs), work=digest(body.inputs), meta=body.meta, urls=urls, events=events, job=body.job
+        trip=crew.trip(body.inputs),
+        work=digest(body.inputs),
+        meta=body.meta,
+        urls=urls,
+        events=events,
+        authorization=None if human is None else human.authorization,
+        job=body.job,
     )
 
 

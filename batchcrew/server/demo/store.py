@@ -68,6 +68,8 @@ class Callbacks:
     meta: Mapping[str, Any] | None
     events: tuple[str, ...] = ()
     """Names of the events that are sent to `urls["webhooks"]`."""
+    authorization: str | None = None
+    """`Authorization` of the webhook about human input."""
     sent: int = 0
     """How many of the calls were sent or given up, in their order."""
 
@@ -237,8 +239,9 @@ class DemoStore:
 def _callbacks_text(callbacks: Callbacks | None) -> str | None:
     if callbacks is None:
         return None
-    events = {"events": callbacks.events} if callbacks.events else {}  # earlier versions do not know it
-    return json.dumps({"urls": dict(callbacks.urls), "meta": callbacks.meta, "sent": callbacks.sent, **events})
+    given: dict[str, Any] = {"events": callbacks.events, "authorization": callbacks.authorization}
+    known = {name: value for name, value in given.items() if value}  # earlier versions do not know these
+    return json.dumps({"urls": dict(callbacks.urls), "meta": callbacks.meta, "sent": callbacks.sent, **known})
 
 
 def _text(seconds: float) -> str:

@@ -14,8 +14,8 @@ from batchcrew.server.demo import crew
 from batchcrew.server.demo.execution import Record, report, step_report, task_ends, task_report, view
 from batchcrew.server.demo.store import Callbacks, DemoStore
 from batchcrew.server.demo.webhook_faults import Disturbance, Extra, WebhookFaults
-from batchcrew.server.dialects.dialect_format import DialectFormat, meta_field
-from batchcrew.server.webhook_sender import WebhookSender, post, redact_url
+from batchcrew.server.dialects.dialect_format import PAUSED, DialectFormat, meta_field
+from batchcrew.server.webhook_sender import WebhookSender, post, redact_url, signature_headers
 from batchcrew.server.webhook_targets import WebhookTargets
 
 LOG = logging.getLogger("batchcrew.server")
@@ -38,11 +38,14 @@ class Call:
     """True: a step of that task, False: its end."""
     event: str | None = None
     """Name of the event of the library that it reports."""
+    human: bool = False
+    """It reports that the execution waits for human input."""
 
 
 def calls(record: Record, urls: Mapping[str, str], events: Sequence[str] = ()) -> list[Call]:
     """Return the webhooks that an execution sends to these URLs, in their order."""
     step_url, task_url, crew_url = (urls.get(f"{kind}WebhookUrl") for kind in ("step", "task", "crew"))
+    human_url = urls.get("humanInputWebhook")
     ends = task_ends(record)
     found: list[Call] = []
     stream = urls.get("webhooks")
@@ -57,6 +60,8 @@ def calls(record: Record, urls: Mapping[str, str], events: Sequence[str] = ()) -
         if step_url:
             done = record.review.pause_at if record.review is not None and number == 0 else end
             found.append(Call((begins + done) / 2, step_url, number, thought=True))
+        if human_url and record.review is not None and number == 0:
+            found.append(Call(record.review.pause_at, human_url, number, human=True))
         if task_url and number < len(ends):
             found.append(Call(end, task_url, number))
         add_event("task_completed" if number < len(ends) else "task_failed", end, number)
@@ -73,6 +78,7 @@ class Webhooks:
     Args:
         faults: webhooks that go wrong on purpose.
         targets: where webhooks may be sent.
+        secret: signs the webhooks about human input; None: they are not signed.
         now: returns seconds since the epoch.
         sleep: waits until a webhook is due.
     """
@@ -84,11 +90,13 @@ class Webhooks:
         *,
         faults: WebhookFaults,
         targets: WebhookTargets,
+        secret: str | None = None,
         now: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._faults = faults
         self._targets = targets
+        self._secret = secret
         self._format = dialect_format
         self._executions = executions
         self._now = now
@@ -149,6 +157,9 @@ class Webhooks:
             return
         call = left[0]
         body = json.dumps(self._body(record, call, callbacks.meta)).encode()
+        if call.human:  # as deployed crews do, it is sent once
+            await self._send_about_human(session, kickoff_id, call, body, callbacks)
+            return
         disturbed = Disturbance() if tries else self._faults.next(call.url, body)
         for extra in disturbed.extras:
             self._sender.add(extra, self._now() + extra.delay)
@@ -156,6 +167,17 @@ class Webhooks:
         if problem and tries < len(RETRY_WAITS):
             self._sender.add((kickoff_id, tries + 1), self._now() + RETRY_WAITS[tries])
             return
+        self._sent(kickoff_id, call, callbacks, problem)
+
+    async def _send_about_human(
+        self, session: aiohttp.ClientSession, kickoff_id: str, call: Call, body: bytes, callbacks: Callbacks
+    ) -> None:
+        signed = {} if self._secret is None else signature_headers(body, self._secret, self._now())
+        problem = await post(session, self._targets, call.url, body, callbacks.authorization, signed)
+        self._sent(kickoff_id, call, callbacks, problem)
+
+    def _sent(self, kickoff_id: str, call: Call, callbacks: Callbacks, problem: str | None) -> None:
+        """Record that a webhook was sent or given up, and schedule the next one."""
         if problem:
             LOG.warning("a webhook of %s to %s was given up: %s", kickoff_id, redact_url(call.url), problem)
         self._executions.set_callbacks(kickoff_id, replace(callbacks, sent=callbacks.sent + 1))
@@ -166,6 +188,8 @@ class Webhooks:
         shown = report(seen)
         if call.event is not None:
             return self._event(record, call, meta)
+        if call.human:
+            return _about_human(record, meta)
         if call.task is None:
             return self._format.crew_webhook(shown, meta)
         if call.thought:
@@ -184,3 +208,17 @@ class Webhooks:
             **meta_field(meta),
         }
         return {"events": [event]}
+
+
+def _about_human(record: Record, meta: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the webhook of an execution that waits for human input."""
+    assert record.review is not None  # noqa: S101 - only such executions have this call
+    return {
+        "execution_id": record.kickoff_id,
+        "kickoff_id": record.kickoff_id,
+        "task_id": crew.RESEARCH.task_id,
+        "status": PAUSED,
+        "agent": crew.RESEARCH.agent,
+        "output": record.review.revised(crew.research(record.trip)),
+        **meta_field(meta),
+    }
