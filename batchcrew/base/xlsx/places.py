@@ -15,7 +15,7 @@ def column_letters(number: int) -> str:
 
 
 def quoted_sheet(name: str) -> str:
-    """Return the name of a sheet as it stands before a cell's name."""
+    """Return the name of a sheet in quotes, to be followed by `!` and a cell."""
     return "'" + name.replace("'", "''") + "'"
 
 
