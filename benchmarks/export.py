@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("batch")
     parser.add_argument("--only", action="append", choices=VARIANTS)
     given = parser.parse_args()
-    print(f"{'format':<22} {'seconds':>8} {'MB of memory':>13} {'MB written':>11}")
+    print(f"{'format':<22} {'seconds':>8} {'of CPU':>8} {'MB of memory':>13} {'MB written':>11}")
     with tempfile.TemporaryDirectory(dir=given.ledger.parent) as folder:
         out = Path(folder) / "out"
         for name in given.only or VARIANTS:
@@ -44,7 +44,9 @@ def main() -> None:
             seconds = time.perf_counter() - began
             process.returncode = os.waitstatus_to_exitcode(status)
             assert process.returncode == 0, (name, process.returncode)
-            print(f"{name:<22} {seconds:>8.1f} {usage.ru_maxrss / 1024:>13.0f} {out.stat().st_size / 1e6:>11.0f}")
+            cpu = usage.ru_utime + usage.ru_stime
+            memory, written = usage.ru_maxrss / 1024, out.stat().st_size / 1e6
+            print(f"{name:<22} {seconds:>8.1f} {cpu:>8.1f} {memory:>13.0f} {written:>11.0f}")
 
 
 if __name__ == "__main__":

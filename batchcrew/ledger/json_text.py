@@ -1,10 +1,13 @@
 """Encode and decode JSON as the ledger stores it, with integers of any size."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
+
+_LARGE_INTEGER = re.compile(r"\d{18}")
 
 
 def encode_json(value: Any) -> str:
@@ -17,7 +20,11 @@ def encode_json(value: Any) -> str:
 
 def decode_json(text: str) -> Any:
     """Return the value of a text that `encode_json` made."""
-    # not orjson.loads: it turns large integers into floats
+    if _LARGE_INTEGER.search(text) is None:  # orjson turns large integers into floats
+        try:
+            return orjson.loads(text)
+        except ValueError:  # nested too deeply for orjson, or from SQLite
+            pass
     return json.loads(text)
 
 

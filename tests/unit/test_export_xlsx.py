@@ -205,6 +205,7 @@ def test_a_list_of_choices() -> None:
     out = io.BytesIO(b"".join(parts))
     (sheet,) = openpyxl.load_workbook(out)
     (rule,) = sheet.data_validations.dataValidation
+    assert (sheet.auto_filter.ref, "Filter" in str(list(sheet.defined_names))) == ("A1:B3", False)  # it is hidden
     assert (sheet.title, str(rule.sqref), rule.formula1) == ("S & T", "B2:B3", '"yes,no"')
     with zipfile.ZipFile(out) as package:
         assert package.testzip() is None

@@ -152,8 +152,8 @@ def test_the_first_visible_sheet_is_read_unless_one_is_named(tmp_path: Path) -> 
     assert "Empty" not in note
     rows, problems, file = read(path, sheet="more")
     assert (rows[0]["a"], problems, file.found.notes) == ("more", [], ())
-    rows, (problem,), _ = read(path, sheet="Mor")
-    assert (rows, "'Mor'" in problem, "`More`" in problem or "'More'" in problem) == ([], True, True)
+    rows, (problem,), _ = read(path, sheet="Mores")
+    assert (rows, "'Mores'" in problem, "`More`" in problem or "'More'" in problem) == ([], True, True)
     rows, (problem,), _ = read(path, sheet="Empty")
     assert (rows, "empty" in problem) == ([], True)
 

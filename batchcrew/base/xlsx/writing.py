@@ -14,7 +14,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from batchcrew.base.xlsx.cells import number_text, serial
 from batchcrew.base.xlsx.number_formats import BOOLEAN, DATE, DATETIME, DURATION, NUMBER, TIME, Kind
-from batchcrew.base.xlsx.places import column_letters
+from batchcrew.base.xlsx.places import column_letters, quoted_sheet
 from batchcrew.base.xlsx.sheet import MAX_COLUMNS, MAX_ROWS
 
 MAX_TEXT = 32_767
@@ -177,6 +177,8 @@ class WorkbookWriter:
         """
         self._zip = ZipFile(_Sink(write), "w", ZIP_DEFLATED, compresslevel=level)
         self._names: list[str] = []
+        self._filters: list[str] = []
+        """The cells of each sheet that have a filter; LibreOffice finds filters by them."""
         self._open: _Open | None = None
 
     @property
@@ -239,7 +241,7 @@ class WorkbookWriter:
     def close(self) -> None:
         """End the workbook."""
         self._end_sheet()
-        for name, text in _parts(self._names).items():
+        for name, text in _parts(self._names, self._filters).items():
             part = ZipInfo(name, _EARLIEST)
             part.compress_type = ZIP_DEFLATED
             self._zip.writestr(part, text)
@@ -259,6 +261,9 @@ class WorkbookWriter:
         end = "</sheetData>"
         if sheet.columns:
             end += f'<autoFilter ref="A1:{sheet.letters[-1]}{sheet.rows}"/>'
+            self._filters.append(f"{quoted_sheet(sheet.name)}!$A$1:${sheet.letters[-1]}${sheet.rows}")
+        else:
+            self._filters.append("")
         rules = [
             f'<dataValidation type="list" allowBlank="1" showErrorMessage="1" errorTitle="{_attribute(column.header)}"'
             f' error="{_attribute("Choose one of: " + ", ".join(column.choices))}" sqref="{letters}2:{letters}{rows}">'
@@ -307,7 +312,7 @@ def _attribute(text: str) -> str:
     return _SPECIAL.sub(_escaped, text).replace('"', "&quot;")
 
 
-def _parts(names: Sequence[str]) -> dict[str, str]:
+def _parts(names: Sequence[str], filters: Sequence[str]) -> dict[str, str]:
     """Return the parts of a workbook other than its sheets."""
     numbers = range(1, len(names) + 1)
     types = "".join(
@@ -322,6 +327,12 @@ def _parts(names: Sequence[str]) -> dict[str, str]:
         f'<Relationship Id="rId{number}" Type="{_RELATIONS}/worksheet" Target="worksheets/sheet{number}.xml"/>'
         for number in numbers
     )
+    defined = "".join(
+        f'<definedName name="_xlnm._FilterDatabase" localSheetId="{number}" hidden="1">{_attribute(cells)}'
+        "</definedName>"
+        for number, cells in enumerate(filters)
+        if cells
+    )
     return {
         "[Content_Types].xml": f'{_HEAD}<Types xmlns="{_PACKAGE}/content-types">'
         '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
@@ -331,7 +342,8 @@ def _parts(names: Sequence[str]) -> dict[str, str]:
         "_rels/.rels": f'{_HEAD}<Relationships xmlns="{_PACKAGE}/relationships">'
         f'<Relationship Id="rId1" Type="{_RELATIONS}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
         "xl/workbook.xml": f'{_HEAD}<workbook xmlns="{_MAIN}" xmlns:r="{_RELATIONS}">'
-        f"<bookViews><workbookView/></bookViews><sheets>{sheets}</sheets></workbook>",
+        f"<bookViews><workbookView/></bookViews><sheets>{sheets}</sheets>"
+        f"{f'<definedNames>{defined}</definedNames>' if defined else ''}</workbook>",
         "xl/_rels/workbook.xml.rels": f'{_HEAD}<Relationships xmlns="{_PACKAGE}/relationships">{relations}'
         f'<Relationship Id="styles" Type="{_RELATIONS}/styles" Target="styles.xml"/></Relationships>',
         "xl/styles.xml": _styles(),
