@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from chromium import chromium, open_page, picture  # noqa: F401 - fixtures
-from report_ledger import FAILED, HOSTILE, JOBS, write_ledger
+from report_ledger import FAILED, HOSTILE, JOBS, apart, write_ledger
 from report_samples import sample_report, write_page
+
+from batchcrew.model.comparison import ChangedRow, Comparison, RowsCompared, StateChange
+from batchcrew.reports.html.comparison_page import comparison_html
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Any]
@@ -215,3 +218,25 @@ def test_hostile_names_of_batch_and_reasons(tmp_path: Path, open_page: Open) -> 
         == 0
     )
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_comparison_is_accessible_and_fits(
+    tmp_path: Path,
+    open_page: Open,  # noqa: F811
+    picture: Callable[[Any, str], None],  # noqa: F811
+    scheme: str,
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    row = ChangedRow(
+        job_id=HOSTILE[0], before="succeeded", after="failed", outputs_differ=False, same_inputs=True, reason=HOSTILE[1]
+    )
+    change = StateChange(before="succeeded", after="failed", jobs=1, examples=(HOSTILE[3],))
+    rows = RowsCompared(matched=800, same_inputs=790, changes=(change,), rows=(row,), more_rows=2)
+    compared = Comparison(before=sample_report(), after=replace(sample_report(), batch=HOSTILE[7]), rows=rows)
+    apart(lambda: (tmp_path / "comparison.html").write_text(comparison_html(compared), encoding="utf-8"))
+    page = open_page(tmp_path / "comparison.html", color_scheme=scheme, viewport={"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    picture(page, f"comparison-{scheme}-360")
+    assert [one["id"] for one in Axe().run(page).response["violations"]] == []
