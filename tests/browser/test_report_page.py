@@ -46,7 +46,7 @@ def number(page: Any) -> str:
 def test_every_view_is_accessible_and_fits(
     report: Path,
     open_page: Open,  # noqa: F811
-    picture: Callable[[Any, str], None],  # noqa: F811
+    picture: Callable[..., None],  # noqa: F811
     scheme: str,
     width: int,
 ) -> None:
@@ -58,18 +58,19 @@ def test_every_view_is_accessible_and_fits(
         )
     )
 
-    def looks_right(view: str) -> None:
+    def looks_right(view: str, *, whole: bool = True) -> None:
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, view
-        picture(page, f"report-{view}-{scheme}-{width}")
+        picture(page, f"report-{view}-{scheme}-{width}", whole=whole)
         found = Axe().run(page).response["violations"]
         assert [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found] == [], view
 
     looks_right("closed")
     page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
     looks_right("open")
+    page.evaluate("for (const one of document.querySelectorAll('main details')) one.open = false")
     page.locator(ROWS).nth(0).click()
     page.locator("#job-content h3").first.wait_for()
-    looks_right("job")
+    looks_right("job", whole=False)
 
 
 def test_search_filters_and_sorting_work_together(report: Path, open_page: Open) -> None:  # noqa: F811
@@ -224,7 +225,7 @@ def test_hostile_names_of_batch_and_reasons(tmp_path: Path, open_page: Open) -> 
 def test_a_comparison_is_accessible_and_fits(
     tmp_path: Path,
     open_page: Open,  # noqa: F811
-    picture: Callable[[Any, str], None],  # noqa: F811
+    picture: Callable[..., None],  # noqa: F811
     scheme: str,
 ) -> None:
     from axe_playwright_python.sync_playwright import Axe
