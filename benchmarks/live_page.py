@@ -162,7 +162,7 @@ def main() -> None:
         followed, alone = per_second(ledger, found.followed), per_second(ledger, found.alone)
     watched = sum(end - began for began, end in found.followed)
     print(f"ended per second with a browser {statistics.mean(followed):.1f}, without {statistics.mean(alone):.1f}")
-    pairs = statistics.median(one / other for one, other in zip(followed, alone, strict=True))
+    pairs = statistics.median(one / other for one, other in zip(followed, alone, strict=True) if other)
     print(f"ratio {statistics.mean(followed) / statistics.mean(alone):.4f}, median of pairs {pairs:.4f}")
     per_end = [sum(cpu) / sum(ended) for cpu, ended in ((found.cpu_followed, followed), (found.cpu_alone, alone))]
     print(f"CPU of the run for each execution that ended, with a browser / without: {per_end[0] / per_end[1]:.4f}")

@@ -62,9 +62,10 @@ def write(ledger: Path, page: Path) -> None:
     command = [sys.executable, "-m", "batchcrew", "report", "-f", "html", "-o", str(page), "--ledger", str(ledger)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(f"written in        {time.monotonic() - began:.1f} s ({used.ru_utime + used.ru_stime:.1f} s of a processor)")
-    print(f"memory at most    {used.ru_maxrss / 1024:.0f} MiB")
-    print(f"file              {page.stat().st_size / 1e6:.2f} MB")
+    processor = used.ru_utime + used.ru_stime
+    print(f"written in                {time.monotonic() - began:.1f} s ({processor:.1f} s of a processor)")
+    print(f"memory at most            {used.ru_maxrss / 1024:.0f} MiB")
+    print(f"file                      {page.stat().st_size / 1e6:.2f} MB")
 
 
 def measure(page: Path, again: int) -> None:
@@ -85,11 +86,11 @@ def measure(page: Path, again: int) -> None:
             requests = max(requests, len(urls) - 1)
             tab.close()
         show("drawn", drawn)
-        print(f"requests          {requests}, besides the file")
+        print(f"requests                  {requests}, besides the file")
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
         opened(tab, page)
         session = tab.context.new_cdp_session(tab)
-        print(f"heap              {heap(session):.0f} MB")
+        print(f"heap                      {heap(session):.0f} MB")
         show("filter by state", [float(tab.evaluate(_CHANGE, ["jobs-state", "1"])) for _ in range(again)])
         tab.evaluate(_CHANGE, ["jobs-state", ""])
         for query in QUERIES:
@@ -98,7 +99,7 @@ def measure(page: Path, again: int) -> None:
         headings = tab.locator("#jobs-table th[scope=col] button").all_inner_texts()
         for place, heading in enumerate(headings):
             show(f"sort by {heading}", [float(tab.evaluate(_SORT, place)) for _ in range(2)])
-        print(f"heap after that   {heap(session):.0f} MB")
+        print(f"heap after that           {heap(session):.0f} MB")
         browser.close()
 
 
@@ -114,7 +115,7 @@ def heap(session: Any) -> float:
 
 
 def show(name: str, milliseconds: list[float]) -> None:
-    print(f"{name:<18}{min(milliseconds):.0f} ms at best, {statistics.median(milliseconds):.0f} ms median")
+    print(f"{name:<26}{min(milliseconds):.0f} ms at best, {statistics.median(milliseconds):.0f} ms median")
 
 
 if __name__ == "__main__":

@@ -15,9 +15,14 @@ from batchcrew.cli.program import current_program
 from batchcrew.ledger import LedgerReader
 from batchcrew.model.comparison import Comparison
 from batchcrew.reports.as_json import json_document
+from batchcrew.reports.html.comparison_page import comparison_html
 from batchcrew.reports.report.comparison import comparison_json, comparison_markdown, comparison_text
 
-_FORMATS: dict[str, Callable[[Comparison], str]] = {"text": comparison_text, "md": comparison_markdown}
+_FORMATS: dict[str, Callable[[Comparison], str]] = {
+    "text": comparison_text,
+    "md": comparison_markdown,
+    "html": comparison_html,
+}
 
 
 @click.command()

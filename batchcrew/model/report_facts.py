@@ -136,7 +136,8 @@ class ReportFacts:
     """Runs and ticks in the order of time."""
     slots: tuple[SlotChange, ...] = ()
     moments: Mapping[str, AttemptMoments] = field(default_factory=dict)
-    """By the kind of attempt: `succeeded`, `unsuccessful`, `open`, `throttled` (refused for now) or `refused`."""
+    """By the kind of attempt: `succeeded`, `unsuccessful`, `open`, `unanswered` (the kickoff), `throttled` (refused for
+    now) or `refused`."""
     attempts: tuple[AttemptCount, ...] = ()
     tokens: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """By the state of ended attempts: attempts that reported tokens, and their tokens."""

@@ -71,6 +71,7 @@ def test_what_a_crew_says_has_no_effect_in_a_report(tmp_path: Path, crew: PlainC
         assert not {"\x1b", "\u202e"} & set(text)
 
 
+@pytest.mark.crash
 def test_a_text_report_has_80_columns(tmp_path: Path, crew: PlainCrew) -> None:
     write(tmp_path, crew, ["cats", "bad"])
     call(tmp_path, "run", "leads.yaml")
@@ -78,6 +79,7 @@ def test_a_text_report_has_80_columns(tmp_path: Path, crew: PlainCrew) -> None:
     assert [line for line in lines if len(line) > 80 and "batchcrew" not in line] == []
 
 
+@pytest.mark.crash
 def test_a_report_is_written_to_a_file(tmp_path: Path, crew: PlainCrew) -> None:
     write(tmp_path, crew, ["cats"])
     call(tmp_path, "run", "leads.yaml")
@@ -103,6 +105,7 @@ def test_a_run_writes_the_reports_of_its_job_file(tmp_path: Path, crew: PlainCre
     assert len(crew.sent) == 2
 
 
+@pytest.mark.crash
 def test_a_report_that_cannot_be_written_does_not_change_the_exit_code(tmp_path: Path, crew: PlainCrew) -> None:
     write(tmp_path, crew, ["cats"], reports="[md, json]")
     (tmp_path / "results" / "leads-report.md").mkdir(parents=True)
@@ -113,6 +116,7 @@ def test_a_report_that_cannot_be_written_does_not_change_the_exit_code(tmp_path:
     assert any("report md" in line for line in summary["warnings"])
 
 
+@pytest.mark.crash
 def test_ticks_write_the_reports_when_the_batch_has_ended(tmp_path: Path, crew: PlainCrew) -> None:
     write(tmp_path, crew, ["cats"], reports="[json]")
     place = tmp_path / "results" / "leads-report.json"
@@ -132,6 +136,7 @@ def test_an_unknown_report_is_a_mistake_with_its_place(tmp_path: Path, crew: Pla
     assert crew.sent == []
 
 
+@pytest.mark.crash
 def test_two_batches_are_compared_row_by_row(tmp_path: Path, crew: PlainCrew) -> None:
     write(tmp_path, crew, ["cats", "dogs", "birds", "bad"])
     call(tmp_path, "run", "leads.yaml")

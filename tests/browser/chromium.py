@@ -78,11 +78,14 @@ def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def picture() -> Callable[[Any, str], None]:
-    """Return a function that keeps a screenshot of a whole page for people to look at."""
+def picture() -> Callable[..., None]:
+    """Return a function that keeps a screenshot for people to look at.
 
-    def take(page: Any, name: str) -> None:
+    It takes a page, a name, and whether the picture shows the whole page or what is on the screen.
+    """
+
+    def take(page: Any, name: str, *, whole: bool = True) -> None:
         PICTURES.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+        page.screenshot(path=PICTURES / f"{name}.png", full_page=whole)
 
     return take

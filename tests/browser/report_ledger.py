@@ -38,7 +38,7 @@ _ATTEMPT = (
 )
 
 
-def apart(call: Callable[[], None]) -> None:
+def apart(call: Callable[[], object]) -> None:
     """Call in another thread: in this one, Playwright runs an event loop."""
     with ThreadPoolExecutor(1) as pool:
         pool.submit(call).result()

@@ -211,7 +211,11 @@ def test_pause_and_unpause_reach_the_run(held: HeldCrew, folder: Path, serve: Ca
     assert run.wait() == 3
 
 
-def test_waiting_jobs_are_rejected_with_feedback_and_approved(tmp_path: Path, serve: Callable[..., Served]) -> None:
+def test_waiting_jobs_are_rejected_with_feedback_and_approved(
+    tmp_path: Path,
+    serve: Callable[..., Served],
+    picture: Callable[[Any, str], None],  # noqa: F811 - a fixture
+) -> None:
     crew = Crew(tmp_path, "--human-rate", "1", "--execution-time", "20ms")
     (tmp_path / "trips.csv").write_text("id,budget,interests,duration,age\ntrip-0,1,x,1 day,3\ntrip-1,1,y,1 day,3\n")
     (tmp_path / "jobs.yaml").write_text(JOB_FILE.format(url=crew.url).replace("run: {", "run: {human: {poll: 50ms}, "))
@@ -220,6 +224,7 @@ def test_waiting_jobs_are_rejected_with_feedback_and_approved(tmp_path: Path, se
     page.get_by_role("link", name="jobs", exact=True).click()
     page.get_by_role("link", name="Inbox 2").click()
     assert axe_violations(page) == []
+    picture(page, "live-page-inbox-waiting-light-360")
     first = page.get_by_role("region", name="trip-0")
     first.get_by_role("button", name="Reject").click()
     page.get_by_text("a rejection requires feedback").wait_for()

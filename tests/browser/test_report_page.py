@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from chromium import chromium, open_page, picture  # noqa: F401 - fixtures
-from report_ledger import FAILED, HOSTILE, JOBS, write_ledger
+from report_ledger import FAILED, HOSTILE, JOBS, apart, write_ledger
 from report_samples import sample_report, write_page
+
+from batchcrew.model.comparison import ChangedRow, Comparison, RowsCompared, StateChange
+from batchcrew.reports.html.comparison_page import comparison_html
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Any]
@@ -43,7 +46,7 @@ def number(page: Any) -> str:
 def test_every_view_is_accessible_and_fits(
     report: Path,
     open_page: Open,  # noqa: F811
-    picture: Callable[[Any, str], None],  # noqa: F811
+    picture: Callable[..., None],  # noqa: F811
     scheme: str,
     width: int,
 ) -> None:
@@ -55,18 +58,19 @@ def test_every_view_is_accessible_and_fits(
         )
     )
 
-    def looks_right(view: str) -> None:
+    def looks_right(view: str, *, whole: bool = True) -> None:
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, view
-        picture(page, f"report-{view}-{scheme}-{width}")
+        picture(page, f"report-{view}-{scheme}-{width}", whole=whole)
         found = Axe().run(page).response["violations"]
         assert [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found] == [], view
 
     looks_right("closed")
     page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
     looks_right("open")
+    page.evaluate("for (const one of document.querySelectorAll('main details')) one.open = false")
     page.locator(ROWS).nth(0).click()
     page.locator("#job-content h3").first.wait_for()
-    looks_right("job")
+    looks_right("job", whole=False)
 
 
 def test_search_filters_and_sorting_work_together(report: Path, open_page: Open) -> None:  # noqa: F811
@@ -215,3 +219,25 @@ def test_hostile_names_of_batch_and_reasons(tmp_path: Path, open_page: Open) -> 
         == 0
     )
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_comparison_is_accessible_and_fits(
+    tmp_path: Path,
+    open_page: Open,  # noqa: F811
+    picture: Callable[..., None],  # noqa: F811
+    scheme: str,
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    row = ChangedRow(
+        job_id=HOSTILE[0], before="succeeded", after="failed", outputs_differ=False, same_inputs=True, reason=HOSTILE[1]
+    )
+    change = StateChange(before="succeeded", after="failed", jobs=1, examples=(HOSTILE[3],))
+    rows = RowsCompared(matched=800, same_inputs=790, changes=(change,), rows=(row,), more_rows=2)
+    compared = Comparison(before=sample_report(), after=replace(sample_report(), batch=HOSTILE[7]), rows=rows)
+    apart(lambda: (tmp_path / "comparison.html").write_text(comparison_html(compared), encoding="utf-8"))
+    page = open_page(tmp_path / "comparison.html", color_scheme=scheme, viewport={"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    picture(page, f"comparison-{scheme}-360")
+    assert [one["id"] for one in Axe().run(page).response["violations"]] == []

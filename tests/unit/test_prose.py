@@ -47,6 +47,7 @@ SCANNED = (
     "batchcrew/progress/*.py",
     "batchcrew/reports/*.py",
     "batchcrew/reports/export/*.py",
+    "batchcrew/reports/html/*.py",
     "batchcrew/server/**/*.py",
     "batchcrew/web/*.py",
     "batchcrew/web/**/*.html",

@@ -23,7 +23,9 @@ _KINDS = {
     AttemptState.KICKED_OFF.value: "open",
 }
 _THROTTLED = "throttled"
-KINDS = ("succeeded", "unsuccessful", "refused", _THROTTLED, "open")
+UNANSWERED = "unanswered"
+KINDS = ("succeeded", "unsuccessful", "refused", _THROTTLED, UNANSWERED, "open")
+_ACCEPTED = frozenset({"succeeded", "unsuccessful", "open"})
 # the id of an attempt begins with the id of its run, so that other batches are not read
 _OF_RUNS = """
 FROM runs AS r CROSS JOIN attempts AS a ON a.id >= r.id || '-' AND a.id < r.id || '.'
@@ -160,7 +162,10 @@ class AttemptsCounted:
             begin = min(max(kicked_off, start), length)
             end = min(max(seen, begin), length)
             true_end = end if reported is None or reported < 0 else min(end, begin + reported)
-            moments = self.moments[_KINDS.get(state, "unsuccessful")]
+            kind = _KINDS.get(state, "unsuccessful")
+            if not accepted and kind in _ACCEPTED:
+                kind = UNANSWERED
+            moments = self.moments[kind]
             for each, moment in (
                 (moments.started, start),
                 (moments.kicked_off, begin),

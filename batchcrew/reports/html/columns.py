@@ -56,7 +56,7 @@ class Encoded:
     size: int
     """Bytes of its gzip."""
     decoded: int
-    """Bytes that it takes in the browser's memory."""
+    """Bytes of the browser's memory that it occupies."""
 
 
 class Column(Protocol):
