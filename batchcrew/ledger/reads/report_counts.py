@@ -12,7 +12,7 @@ from batchcrew.ledger.fetch import rows as all_rows
 from batchcrew.model.attempt import AttemptState
 from batchcrew.model.report_facts import AttemptCount, AttemptMoments, Axis, DurationCount
 
-_CHUNK = 5000
+_CHUNK = 10_000
 _MOST_NAMES = 500
 """Crews, or tasks, whose durations are counted apart; a crew may name every task differently."""
 MOST_TASK_RESULTS = 200_000
@@ -168,6 +168,10 @@ class AttemptsCounted:
 
     def __init__(self, axis: Axis, now: str) -> None:
         self.moments = {kind: AttemptMoments(axis.steps) for kind in KINDS}
+        self._lists = {
+            kind: tuple((each.numbers, each.seconds) for each in (its.started, its.kicked_off, its.ended, its.seen))
+            for kind, its in self.moments.items()
+        }
         self._axis = axis
         self._now = now
         self._durations = _Durations()
@@ -205,32 +209,36 @@ class AttemptsCounted:
         return {"batch": batch_id, "zero": _julian(self._axis), "now": self._now}
 
     def _add(self, rows: list[Any], crews: "_CrewsOfJobs", prices: Mapping[tuple[str, str], str]) -> None:
+        # it runs for each attempt of the batch: no more calls than are needed
         states, length, step = self._states, self._axis.seconds, self._axis.step
-        last = self._axis.steps - 1
-        for state, job, sent_crew, run_id, started, kicked_off, seen, reported, accepted in rows:
+        last, lists = self._axis.steps - 1, self._lists
+        for state, job, sent_crew, run_id, start, begin, seen, reported, accepted in rows:
             crew = sent_crew or crews.crew_of(job)
             key = (crew, state, prices.get((run_id, crew)))
             states[key] = states.get(key, 0) + 1
-            # a clock that was set may have put them in another order
-            start = min(max(started, 0.0), length)
-            begin = min(max(kicked_off, start), length)
-            end = min(max(seen, begin), length)
-            true_end = end if reported is None or reported < 0 else min(end, begin + reported)
+            end, took = seen, seen - begin
+            if not 0.0 <= start <= begin <= end <= length:  # a clock was set, or the attempt is from before the axis
+                start = min(max(start, 0.0), length)
+                begin = min(max(begin, start), length)
+                end = min(max(seen, begin), length)
+            true_end = end if reported is None or reported < 0 or begin + reported > end else begin + reported
             kind = _KINDS.get(state, "unsuccessful")
             if not accepted and kind in _ACCEPTED:
                 kind = UNANSWERED
-            moments = self.moments[kind]
-            for each, moment in (
-                (moments.started, start),
-                (moments.kicked_off, begin),
-                (moments.ended, true_end),
-                (moments.seen, end),
+            started, kicked_off, ended, observed = lists[kind]
+            for (numbers, seconds), moment in (
+                (started, start),
+                (kicked_off, begin),
+                (ended, true_end),
+                (observed, end),
             ):
-                place = min(int(moment / step), last)
-                each.numbers[place] += 1
-                each.seconds[place] += moment
+                place = int(moment / step)
+                if place > last:
+                    place = last
+                numbers[place] += 1
+                seconds[place] += moment
             if state == "succeeded" and accepted:
-                self._durations.add(crew, max(0.0, seen - kicked_off) if reported is None else max(0.0, reported))
+                self._durations.add(crew, max(0.0, took if reported is None else reported))
 
     def _add_waits(self, rows: list[Any]) -> None:
         length, step, last = self._axis.seconds, self._axis.step, self._axis.steps - 1
