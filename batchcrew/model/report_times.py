@@ -117,8 +117,9 @@ class DurationBin:
 class Distribution:
     """How long the executions of a crew, or the executions of one of its tasks, took.
 
-    Only executions that succeeded count. Their time is that which the crew reports, else the time from the kickoff to
-    the observed end. Percentiles are times that occurred, by nearest rank, at most 1 % above the exact value.
+    Only executions that succeeded count; of tasks, only the latest 200,000 executions. Their time is that which the
+    crew reports, else the time from the kickoff to the observed end. Percentiles are times that occurred, by nearest
+    rank, at most 1 % above the exact value.
     """
 
     crew: str

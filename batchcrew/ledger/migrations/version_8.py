@@ -39,6 +39,10 @@ CREATE TABLE reused_answers (
     answers  INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX reused_answers_of_batch ON reused_answers (batch_id);
+-- the times of a batch, for its report, without touching the pages with answers
+CREATE INDEX attempts_times ON attempts (
+    run_id, state, intended_at, kicked_off_at, ended_at, execution_time, job, sent_crew
+) WHERE state NOT IN ('intended', 'kicked_off');
 """
 
 _VERSION_8_EXPORT = """
