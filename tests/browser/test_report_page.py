@@ -151,6 +151,7 @@ def test_what_crews_and_files_say_does_nothing(report: Path, open_page: Open) ->
         hrefs = content.locator("a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
         assert not [href for href in hrefs if not re.match("https?:|mailto:", href or "https:")]
         page.keyboard.press("Escape")
+        assert not {"\u202e", "\x1b", "\0"} & set(page.locator("body").inner_text())
     assert opened == len(HOSTILE)
     assert page.evaluate("Object.prototype.company") is None
     assert page.locator("#jobs-table thead b").count() == 0
