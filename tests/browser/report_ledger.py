@@ -120,3 +120,15 @@ def write_ledger(
 async def _create(path: Path) -> None:
     async with Ledger(path, clock=SystemClock()):
         pass
+
+
+def add_pending(path: Path, number: int) -> None:
+    """Add jobs that have not been started, `more-000001` and so on."""
+    with sqlite3.connect(path) as ledger:
+        ledger.execute(
+            "INSERT INTO jobs (batch_id, job_id, crew, position, inputs, meta, row, source, updated_at)"
+            " WITH RECURSIVE more (place) AS (SELECT 1 UNION ALL SELECT place + 1 FROM more WHERE place < ?)"
+            " SELECT 1, printf('more-%06d', place), 'research', 10000 + place, '{}', '{}', '{}', 'leads.csv', ''"
+            " FROM more",
+            (number,),
+        )

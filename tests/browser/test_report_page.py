@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from chromium import chromium, open_page, picture  # noqa: F401 - fixtures
-from report_ledger import FAILED, HOSTILE, JOBS, apart, write_ledger
+from report_ledger import FAILED, HOSTILE, JOBS, add_pending, apart, write_ledger
 from report_samples import sample_report, write_page
 
 from batchcrew.model.comparison import ChangedRow, Comparison, RowsCompared, StateChange
@@ -151,6 +151,7 @@ def test_what_crews_and_files_say_does_nothing(report: Path, open_page: Open) ->
         hrefs = content.locator("a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
         assert not [href for href in hrefs if not re.match("https?:|mailto:", href or "https:")]
         page.keyboard.press("Escape")
+        assert not {"\u202e", "\x1b", "\0"} & set(page.locator("body").inner_text())
     assert opened == len(HOSTILE)
     assert page.evaluate("Object.prototype.company") is None
     assert page.locator("#jobs-table thead b").count() == 0
@@ -241,3 +242,22 @@ def test_a_comparison_is_accessible_and_fits(
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     picture(page, f"comparison-{scheme}-360")
     assert [one["id"] for one in Axe().run(page).response["violations"]] == []
+
+
+def test_a_table_higher_than_browsers_allow_scrolls_to_its_end(tmp_path: Path, open_page: Open) -> None:  # noqa: F811
+    write_ledger(tmp_path / "ledger.db")
+    add_pending(tmp_path / "ledger.db", 250_000)
+    write_page(tmp_path / "ledger.db", tmp_path / "report.html")
+    page = drawn(open_page(tmp_path / "report.html"))
+    page.evaluate("document.getElementById('jobs-scroller').scrollTop = 1e9")
+    page.locator(ROWS, has_text="more-250000").wait_for()
+    page.focus("#jobs-scroller")
+    page.keyboard.press("Home")
+    page.keyboard.press("PageDown")
+    visible = int(page.evaluate("Math.floor((document.getElementById('jobs-scroller').clientHeight - 36) / 36)"))
+    assert page.evaluate("document.activeElement.textContent") == f"job-{visible - 1:04d}"
+    page.keyboard.press("End")
+    assert page.evaluate("document.activeElement.textContent") == "more-250000"
+    page.select_option("#jobs-state", label="pending (250,000)")
+    assert ids(page)[0] == "more-000"
+    assert page.evaluate("document.getElementById('jobs-scroller').scrollHeight") <= 8_000_100

@@ -19,8 +19,9 @@ _LONGEST_VALUE = 400
 # a file's row may be megabytes long: of such a row, only the beginning of each value is read
 _PAGE = f"""
 SELECT j.position, j.id, j.job_id, j.state, j.crew,
-       iif(j.state IN ('failed', 'held'), coalesce(j.reason_fingerprint, ''), ''),
-       iif(j.state IN ('succeeded', 'stale'), '', coalesce(substr(j.reason, 1, {_LONGEST_REASON}), '')),
+       CASE WHEN j.state IN ('failed', 'held') THEN coalesce(j.reason_fingerprint, '') ELSE '' END,
+       CASE WHEN j.state IN ('succeeded', 'stale') THEN ''
+            ELSE coalesce(substr(j.reason, 1, {_LONGEST_REASON}), '') END,
        j.charged, (julianday(a.kicked_off_at) - julianday(:epoch)) * 86400.0, coalesce(a.execution_time, {SECONDS}),
        a.total_tokens,
        CASE WHEN length(j.row) <= {_LONGEST_ROW} THEN j.row ELSE (

@@ -6,7 +6,7 @@
   const ROW = 36; // pixels of a row, as in report.css
   const MOST_PIXELS = 8e6; // browsers limit the height of an element; taller tables scroll in proportion
   const PRINTED_ROWS = 100, MOST_DRAWN = 200;
-  const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
+  const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g; // they act, or turn text
   const byId = (id) => document.getElementById(id);
 
   function element(name, attributes = {}, ...children) {
@@ -258,7 +258,10 @@
   let epoch = 0; // milliseconds: the moment from which the table's moments are counted
   const moment = (seconds) => new Date(epoch + 1000 * seconds).toISOString().slice(0, 19).replace("T", " ");
   const plural = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
-  const clean = (text) => text.replace(CONTROLS, "\u2423");
+  const clean = (text) => text.replace(CONTROLS, (character) => { // as words.py writes them
+    const number = character.charCodeAt(0).toString(16);
+    return number.length < 3 ? `\\x${number.padStart(2, "0")}` : `\\u${number}`;
+  });
 
   /* ---- the table ---- */
 
