@@ -21,7 +21,6 @@ VARIANTS = {
     "csv, every task": ["-f", "csv", "--tasks"],
     "jsonl": ["-f", "jsonl"],
     "md": ["-f", "md"],
-    "xlsx": ["-f", "xlsx"],
     "parquet": ["-f", "parquet"],
     "parquet, flattened": ["-f", "parquet", "--flatten"],
 }
@@ -45,8 +44,8 @@ def main() -> None:
             process.returncode = os.waitstatus_to_exitcode(status)
             assert process.returncode == 0, (name, process.returncode)
             cpu = usage.ru_utime + usage.ru_stime
-            memory, written = usage.ru_maxrss / 1024, out.stat().st_size / 1e6
-            print(f"{name:<22} {seconds:>8.1f} {cpu:>8.1f} {memory:>13.0f} {written:>11.0f}")
+            memory, size = usage.ru_maxrss / 1024, out.stat().st_size / 1e6
+            print(f"{name:<22} {seconds:>8.1f} {cpu:>8.1f} {memory:>13.0f} {size:>11.0f}")
 
 
 if __name__ == "__main__":

@@ -49,6 +49,10 @@ RIGHT: dict[str, tuple[str | bytes, list[tuple[int, dict[str, str]]]]] = {
     "semicolon": ("id;name, first\n1;a, b\n", [(2, {"id": "1", "name, first": "a, b"})]),
     "tab": ("id\ta\n1\t2,3\n", [(2, {"id": "1", "a": "2,3"})]),
     "bar": ("id|a\n1|2\n", [(2, {"id": "1", "a": "2"})]),
+    "names again, and none": (
+        "a,a, a ,,a_2,\n1,2,3,4,5,6\n",
+        [(2, {"a": "1", "a_3": "2", "a_4": "3", "column_4": "4", "a_2": "5", "column_6": "6"})],
+    ),
     "Excel's sep line": ("sep=;\r\nid;a\r\n1;2\r\n", [(3, {"id": "1", "a": "2"})]),
 }
 
@@ -56,6 +60,17 @@ RIGHT: dict[str, tuple[str | bytes, list[tuple[int, dict[str, str]]]]] = {
 @pytest.mark.parametrize(("content", "rows"), RIGHT.values(), ids=RIGHT)
 def test_right(path: Path, content: str | bytes, rows: list[tuple[int, dict[str, str]]]) -> None:
     assert read(path, content) == (rows, [])
+
+
+def test_columns_without_a_name_or_with_the_same_are_noted(path: Path) -> None:
+    path.write_text("a,a,,\n1,2,3,4\n")
+    file = RowsFile(path=path, name=path.name)
+    list(file.read(Problems()))
+    unnamed, again = file.found.notes
+    assert unnamed.startswith("r.csv:1: ")
+    assert "`column_3`, `column_4`" in unnamed
+    assert "'a' (columns 1, 2)" in again
+    assert "`a_2`" in again
 
 
 WRONG: dict[str, tuple[str | bytes, int, list[Expected]]] = {
