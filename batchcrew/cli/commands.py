@@ -271,7 +271,8 @@ COMMANDS = {
 }
 GROUPS: dict[str, tuple[str, ...]] = {
     "Run a batch": ("run", "tick", "check", "pause", "unpause", "set", "cancel", "stop"),
-    "Look at it": ("status", "list", "show", "failures", "runs", "export"),
+    "Look at it": ("status", "list", "show", "failures", "runs", "ui"),
+    "Results": ("report", "compare", "export"),
     "Repair": ("retry", "recheck", "judge", "keep", "attach", "adopt"),
     "Answer what crews wait for": ("inbox", "answer"),
     "Crews": ("doctor", "init", "serve", "listen"),

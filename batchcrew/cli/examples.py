@@ -24,6 +24,15 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("status", "Show the batch that ran last."),
         ("status leads --watch", "Follow a run in another terminal until it ends."),
     ),
+    "ui": (
+        ("ui --open", "Open the live page of all batches in this machine's browser."),
+        ("ui --port 8765", "Serve it on a fixed port, to forward over ssh."),
+    ),
+    "report": (
+        ("report leads", "Write the report as leads.html, next to the ledger."),
+        ("report leads -f md", "Print it for a chat or a pull request."),
+    ),
+    "compare": (("compare leads-2026-11-27 leads-2026-11-28", "Show what differs between two batches."),),
     "pause": (
         ("pause leads --reason 'the crew is being deployed'", "Start no more jobs; a run watches those in progress."),
     ),

@@ -14,6 +14,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "token_file",
         "encoding",
         "delimiter",
+        "sheet",
         "date",
         "allow_outside",
         "take_over",
@@ -28,6 +29,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "stop_after_failures",
         "canary",
         "max_kickoffs",
+        "max_cost",
         "limit",
     ),
     "Paying again": ("on_change", "rerun_changed", "accept_changes", "retry_failed"),
@@ -55,7 +57,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Faults on purpose": ("http_error_rate", "drop_rate", "no_idempotency"),
     "Ledger and batch": ("ledger", "named_batch"),
-    "Output": ("monitor", "quiet", "verbose", "log_format", "as_json"),
+    "Output": ("with_page", "monitor", "quiet", "verbose", "log_format", "as_json"),
 }
 """The options under each heading, by the name of their parameter. Those of no group are under `Options`."""
 FEW_OPTIONS = 6

@@ -19,6 +19,7 @@ from batchcrew.reports.report.formats import DEFAULT_FORMAT, REPORT_FORMATS
 from batchcrew.reports.report.report_format import ReportFormat, ReportSource
 
 _STDOUT = Path("-")
+_SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".markdown": "md", ".txt": "text", ".json": "json"}
 
 
 @click.command()
@@ -29,10 +30,8 @@ _STDOUT = Path("-")
     "--format",
     "format_",
     type=click.Choice(tuple(REPORT_FORMATS)),
-    default=DEFAULT_FORMAT,
-    show_default=True,
     envvar="BATCHCREW_REPORT_FORMAT",
-    help="Format of the report.",
+    help=f"Format of the report. Default: by the suffix of --output, else {DEFAULT_FORMAT}.",
 )
 @option(
     "-o",
@@ -55,17 +54,18 @@ def command(
     batch: str | None,
     *,
     named_batch: str | None,
-    format_: str,
+    format_: str | None,
     output: Path | None,
     outputs_limit: int | None,
     ledger: Path,
 ) -> None:
     """Report on BATCH (default: the one that ran last): what came of it, its money, its time and its failures.
 
-    The text is for mail, Markdown for chat and pull requests, JSON (with every figure) for programs. HTML is one file
-    with charts and a table of all jobs, which opens without a network.
+    HTML is one file with charts and a table of all jobs, which opens without a network. Markdown is for chat and pull
+    requests, the text for mail, JSON (with every figure) for programs.
     """
-    chosen = REPORT_FORMATS[format_]
+    by_suffix = _SUFFIXES.get("" if output is None else output.suffix.lower(), DEFAULT_FORMAT)
+    chosen = REPORT_FORMATS[format_ or by_suffix]
     if output is not None and is_database_file(output, ledger):
         raise UsageError(f"invalid --output: {output} belongs to the ledger; name another file")
     path = call(_report(existing(ledger), batch_if_named(batch, named_batch), chosen, output, outputs_limit))

@@ -14,7 +14,6 @@ from typing import Any
 
 import orjson
 
-from batchcrew.base.errors import BatchcrewError
 from batchcrew.model.sheets import Header
 from batchcrew.model.views import ResultRow
 from batchcrew.reports.export.export_format import ExportFormat
@@ -103,7 +102,7 @@ def writable(value: Any, depth: int = 0) -> Any:
     return str(value)
 
 
-class NotEncodable(BatchcrewError):
+class NotEncodable(Exception):
     """A text has a character that the encoding of the export does not have."""
 
 

@@ -7,10 +7,10 @@ from batchcrew.reports.report.report_format import ReportFormat
 from batchcrew.reports.report.text_report import TEXT_REPORT
 
 _FORMATS: tuple[ReportFormat, ...] = (
-    TEXT_REPORT,
-    MARKDOWN_REPORT,
-    JSON_REPORT,
     HTML_REPORT,
+    MARKDOWN_REPORT,
+    TEXT_REPORT,
+    JSON_REPORT,
 )
 REPORT_FORMATS: dict[str, ReportFormat] = {one.name: one for one in _FORMATS}
 """By the value of `--format`, the default first."""
