@@ -70,12 +70,6 @@ UPDATE jobs AS j SET attempts = t.number, charged = max(1, t.charged), state = {
     reason_fingerprint = CASE WHEN t.state IN ('in_doubt', 'lost') THEN a.reason_fingerprint END
 FROM temp.receivers AS t JOIN attempts AS a ON a.id = t.attempt WHERE j.id = t.job
 """
-# answers that jobs took over, or got back with their former inputs: reports show what this saved
-_REUSED = """
-INSERT INTO reused_answers (batch_id, at, crew, answers)
-SELECT :batch, :now, j.crew, count(*) FROM temp.receivers AS t JOIN jobs AS j ON j.id = t.job
-WHERE t.state = 'succeeded' GROUP BY j.crew
-"""
 _GAVE = "SELECT giver FROM temp.receivers WHERE giver NOT IN (SELECT job FROM temp.receivers)"
 
 
@@ -114,7 +108,6 @@ async def _move_answers(connection: aiosqlite.Connection, batch_id: int, now: st
     await connection.execute_fetchall(_MOVE)
     await connection.execute_fetchall(OPEN_INDEX)
     await connection.execute_fetchall(_RECEIVE)
-    await connection.execute_fetchall(_REUSED, {"batch": batch_id, "now": now})
     # jobs that gave their answer away keep the rest of their history; without any, a job that was removed is deleted
     await connection.execute_fetchall(
         "UPDATE jobs AS j SET before_retry = NULL,"

@@ -28,7 +28,6 @@ _DELETIONS = (
     "DELETE FROM run_crews WHERE run_id IN (SELECT id FROM runs WHERE batch_id = ?)",
     "DELETE FROM concurrency_changes WHERE run_id IN (SELECT id FROM runs WHERE batch_id = ?)",
     "DELETE FROM run_slots WHERE run_id IN (SELECT id FROM runs WHERE batch_id = ?)",
-    "DELETE FROM reused_answers WHERE batch_id = ?",
     "DELETE FROM runs WHERE batch_id = ?",
     "DELETE FROM controls_in_force WHERE batch_id = ?",
     "DELETE FROM controls WHERE batch_id = ?",

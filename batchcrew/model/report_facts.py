@@ -9,6 +9,7 @@ from datetime import datetime
 
 from batchcrew.model.control import ControlLine
 from batchcrew.model.failures import FailureGroups, GroupDetail
+from batchcrew.model.money import Spending
 from batchcrew.model.run import Counts
 from batchcrew.model.views import BatchTotals, RunLine
 
@@ -142,8 +143,7 @@ class ReportFacts:
     tokens: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """By the state of ended attempts: attempts that reported tokens, and their tokens."""
     durations: tuple[DurationCount, ...] = ()
-    reused: Mapping[str, int] = field(default_factory=dict)
-    """Answers that were used again, by crew."""
+    spending: Spending = field(default_factory=Spending)
     crews: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Jobs by state, by crew."""
     addresses: Mapping[str, str] = field(default_factory=dict)

@@ -7,6 +7,7 @@ import math
 import sqlite3
 import tempfile
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from manual_clock import ManualClock
 
+from batchcrew.app.export import ExportRequest, export_batch
 from batchcrew.app.report import read_report
-from batchcrew.base.costs import cost_by_price
+from batchcrew.base.costs import PriceList, cost_by_price
 from batchcrew.base.export_columns import MARK
 from batchcrew.ledger import BatchKey, Ledger, LedgerReader
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome
@@ -24,13 +26,15 @@ from batchcrew.model.execution import Execution, ExecutionState, TaskResult
 from batchcrew.model.job import Job, JobState, Location
 from batchcrew.model.report import Report
 from batchcrew.reports.as_json import status_json
-from batchcrew.reports.export.rows import export
 from batchcrew.reports.report.json_report import report_json
 from batchcrew.reports.report.markdown_report import markdown_report
 from batchcrew.reports.report.text_report import text_report
 
 CREWS = ("planner", "writer")
-PRICES = {"planner": "0.50 USD", "writer": "0.20 EUR"}
+PRICES = {
+    "planner": PriceList(currency="USD", per_kickoff=Decimal("0.50"), per_1k_prompt_tokens=Decimal("0.25")),
+    "writer": PriceList(currency="EUR", per_kickoff=Decimal("0.20")),
+}
 REASONS = ("no luck", "RateLimitError: retry in {n}s", "timed out after {n}s", "\x1b[31m<b>|`{n}`")
 
 endings = st.sampled_from(["succeeded", "failed", "retry", "refused", "throttled", "held", "timed_out", "left"])
@@ -49,7 +53,7 @@ def succeeded(number: int, seconds: float, *, tokens: bool) -> Outcome:
             output=f"answer {number}",
             tasks=(TaskResult(task_id="t", output="o", agent="a", execution_time=seconds),),
             execution_time=seconds if tokens else None,
-            token_usage={"total_tokens": number} if tokens else None,
+            token_usage={"prompt_tokens": number, "total_tokens": 2 * number} if tokens else None,
         ),
     )
 
@@ -123,7 +127,8 @@ class Batch:
                 self.clock.advance(0.2)
                 kickoffs[crew] += await self.end(ledger, claimed.attempts, its_endings, seconds, tokens=tokens)
         if end == "closed":
-            cost = cost_by_price({PRICES[crew]: (number, number) for crew, number in kickoffs.items() if number})
+            texts = {crew: price.texts()[0] or "" for crew, price in PRICES.items()}
+            cost = cost_by_price({texts[crew]: (number, number) for crew, number in kickoffs.items() if number})
             await ledger.close_run(
                 run_id,
                 kickoffs=sum(kickoffs.values()),
@@ -161,7 +166,8 @@ async def read(path: Path, clock: ManualClock) -> tuple[Report, dict[str, Any], 
         key = await known(ledger)
         report = await read_report(ledger, key, program="batchcrew")
         stream = io.BytesIO()
-        await export(ledger.results(key), key.columns, format="jsonl", path=None, stdout=stream)
+        request = ExportRequest(format="jsonl", tokens=True)
+        await export_batch(ledger, key, request, path=None, stdout=stream)
         rows = [json.loads(line) for line in stream.getvalue().splitlines()]
         return report, status_json(await ledger.status(key)), rows
 
@@ -208,8 +214,35 @@ def agrees(report: Report, status: dict[str, Any], rows: list[dict[str, Any]], v
     failed = count("SELECT count(*) FROM failures")
     assert sum(each["jobs"] for each in found["failures"]) == failed == states.get("failed", 0) + states.get("held", 0)
     assert len(found["runs"]) == status["totals"]["runs"]
+    agrees_on_money(found, status, rows, views)
     agrees_on_time(found, count)
     assert not {"\x1b", "\u202e"} & set(text_report(report) + markdown_report(report))
+
+
+def agrees_on_money(
+    found: dict[str, Any], status: dict[str, Any], rows: list[dict[str, Any]], views: sqlite3.Connection
+) -> None:
+    """The rows of the export, of the views and the totals add up to the same, in each currency."""
+    exported: dict[str, float] = {}
+    for row in rows:
+        seen = views.execute(
+            "SELECT total_tokens, prompt_tokens, cost, currency FROM results WHERE job_id = ?", (row["job_id"],)
+        ).fetchone()
+        assert [row["total_tokens"], row["prompt_tokens"], row["currency"]] == [seen[0], seen[1], seen[3]]
+        assert (row["cost"] is None) == (seen[2] is None)
+        if row["cost"] is not None:
+            assert math.isclose(row["cost"], seen[2], abs_tol=1e-6)
+            exported[row["currency"]] = exported.get(row["currency"], 0.0) + row["cost"]
+    spent = {
+        currency: cost
+        for currency, cost in views.execute("SELECT currency, sum(cost) FROM spending GROUP BY 1")
+        if cost is not None
+    }
+    exact = {each["currency"]: float(each["least"]) for each in status["totals"]["costs"]}
+    for currency, cost in exact.items():
+        assert math.isclose(cost, spent.get(currency, 0.0), abs_tol=1e-6)
+        assert math.isclose(cost, exported.get(currency, 0.0), abs_tol=1e-6)
+    assert found["money"]["spent"] == status["totals"]["cost"]
 
 
 def agrees_on_time(found: dict[str, Any], count: Any) -> None:

@@ -281,17 +281,19 @@ def _spending(tally: Tally, saved: Money | None = None) -> Spending:
     return Spending(spent=tally.money(), wasted=wasted, saved=saved or Money(), tokens=tally.tokens())
 
 
+async def batch_spending(connection: aiosqlite.Connection, batch_id: int) -> Spending:
+    """Return what a batch has spent, wasted on failures and saved by reuse, and its tokens."""
+    every = merged((await tallies(connection, batch_id=batch_id)).values())
+    return _spending(every, await saved_by_reuse(connection, batch_id))
+
+
 class MoneyReads(Reads):
     """Read what batches, runs and months have used and cost."""
 
     async def spending(self, key: BatchKey) -> Spending:
         """Return what a batch has spent, wasted on failures and saved by reuse, and its tokens."""
 
-        async def query(connection: aiosqlite.Connection) -> Spending:
-            every = merged((await tallies(connection, batch_id=key.id)).values())
-            return _spending(every, await saved_by_reuse(connection, key.id))
-
-        return await self._query(query)
+        return await self._query(lambda connection: batch_spending(connection, key.id))
 
     async def run_spending(self, run_id: str) -> Spending:
         """Return what the kickoffs of one run have used and cost so far."""

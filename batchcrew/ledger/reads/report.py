@@ -13,6 +13,7 @@ from batchcrew.ledger.reads.base import Reads
 from batchcrew.ledger.reads.controls import all_commands
 from batchcrew.ledger.reads.failures import failure_groups, group_detail
 from batchcrew.ledger.reads.jobs import job_counts, without_output_counts
+from batchcrew.ledger.reads.money import batch_spending
 from batchcrew.ledger.reads.report_counts import AttemptsCounted, task_durations
 from batchcrew.ledger.reads.totals import batch_totals, token_counts
 from batchcrew.ledger.retries import latest_prices
@@ -94,11 +95,7 @@ async def _facts(
         "controls": await all_commands(connection, key.id),
         "groups": groups,
         "details": tuple([await group_detail(connection, key.id, group) for group in groups.groups]),
-        "reused": dict(
-            await rows(
-                connection, "SELECT crew, sum(answers) FROM reused_answers WHERE batch_id = ? GROUP BY 1", (key.id,)
-            )
-        ),
+        "spending": await batch_spending(connection, key.id),
     }
     crews: dict[str, dict[str, int]] = {}
     for crew, state, number in await rows(connection, _CREWS, batch):
