@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import chromium, picture  # noqa: F401 - fixtures
 from cli_process import JOB_FILE, Crew, Process, call, start, wait_until
 from held_crew import HeldCrew
 from plain_crew import PlainCrew
@@ -75,7 +74,7 @@ class Served:
 
 
 @pytest.fixture
-def serve(chromium: Any) -> Iterator[Callable[..., Served]]:  # noqa: F811 - a fixture
+def serve(chromium: Any) -> Iterator[Callable[..., Served]]:
     """Return a function that serves the ledger of a folder; in the end, no page may have reported an error."""
     served: list[Served] = []
 
@@ -214,7 +213,7 @@ def test_pause_and_unpause_reach_the_run(held: HeldCrew, folder: Path, serve: Ca
 def test_waiting_jobs_are_rejected_with_feedback_and_approved(
     tmp_path: Path,
     serve: Callable[..., Served],
-    picture: Callable[[Any, str], None],  # noqa: F811 - a fixture
+    picture: Callable[[Any, str], None],
 ) -> None:
     crew = Crew(tmp_path, "--human-rate", "1", "--execution-time", "20ms")
     (tmp_path / "trips.csv").write_text("id,budget,interests,duration,age\ntrip-0,1,x,1 day,3\ntrip-1,1,y,1 day,3\n")
@@ -260,7 +259,7 @@ def test_every_view_is_accessible_and_fits_a_telephone(
     leads: PlainCrew,
     tmp_path: Path,
     serve: Callable[..., Served],
-    picture: Callable[[Any, str], None],  # noqa: F811 - a fixture
+    picture: Callable[[Any, str], None],
 ) -> None:
     served = serve(tmp_path)
     found: dict[str, list[str]] = {}

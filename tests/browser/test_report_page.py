@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import chromium, open_page, picture  # noqa: F401 - fixtures
 from report_ledger import FAILED, HOSTILE, JOBS, add_pending, apart, write_ledger
 from report_samples import sample_report, write_page
 
@@ -45,8 +44,8 @@ def number(page: Any) -> str:
 @pytest.mark.parametrize("width", SIZES)
 def test_every_view_is_accessible_and_fits(
     report: Path,
-    open_page: Open,  # noqa: F811
-    picture: Callable[..., None],  # noqa: F811
+    open_page: Open,
+    picture: Callable[..., None],
     scheme: str,
     width: int,
 ) -> None:
@@ -73,7 +72,7 @@ def test_every_view_is_accessible_and_fits(
     looks_right("job", whole=False)
 
 
-def test_search_filters_and_sorting_work_together(report: Path, open_page: Open) -> None:  # noqa: F811
+def test_search_filters_and_sorting_work_together(report: Path, open_page: Open) -> None:
     page = drawn(open_page(report))
     assert number(page) == f"{JOBS} jobs"
     page.select_option("#jobs-state", label=f"failed ({len(FAILED)})")
@@ -93,7 +92,7 @@ def test_search_filters_and_sorting_work_together(report: Path, open_page: Open)
     assert number(page) == f"0 of {JOBS} jobs"
 
 
-def test_numbers_are_sorted_as_numbers(report: Path, open_page: Open) -> None:  # noqa: F811
+def test_numbers_are_sorted_as_numbers(report: Path, open_page: Open) -> None:
     page = drawn(open_page(report))
     page.get_by_role("button", name="age", exact=True).click()
     assert ids(page)[:3] == ["job-0599", "job-0598", "job-0597"]
@@ -105,14 +104,14 @@ def test_numbers_are_sorted_as_numbers(report: Path, open_page: Open) -> None:  
     assert durations == sorted(durations)
 
 
-def test_a_failure_group_leads_to_its_jobs(report: Path, open_page: Open) -> None:  # noqa: F811
+def test_a_failure_group_leads_to_its_jobs(report: Path, open_page: Open) -> None:
     page = drawn(open_page(report))
     page.locator(".failure").nth(0).get_by_role("link", name="Show these jobs").click()
     assert number(page) == f"8 of {JOBS} jobs"
     assert set(page.locator("#jobs-body .state").all_inner_texts()) == {"failed"}
 
 
-def test_a_row_opens_and_the_keyboard_is_enough(report: Path, open_page: Open) -> None:  # noqa: F811
+def test_a_row_opens_and_the_keyboard_is_enough(report: Path, open_page: Open) -> None:
     page = drawn(open_page(report))
     page.focus("#jobs-scroller")
     page.keyboard.press("ArrowUp")
@@ -136,7 +135,7 @@ def test_a_row_opens_and_the_keyboard_is_enough(report: Path, open_page: Open) -
     assert page.locator("#jobs-body tr").count() < 60
 
 
-def test_what_crews_and_files_say_does_nothing(report: Path, open_page: Open) -> None:  # noqa: F811
+def test_what_crews_and_files_say_does_nothing(report: Path, open_page: Open) -> None:
     """The fixture fails the test if a dialog opens, the page reports an error, or something is requested."""
     page = drawn(open_page(report))
     opened = 0
@@ -157,7 +156,7 @@ def test_what_crews_and_files_say_does_nothing(report: Path, open_page: Open) ->
     assert page.locator("#jobs-table thead b").count() == 0
 
 
-def test_an_answer_of_five_megabytes_is_cut(tmp_path: Path, open_page: Open) -> None:  # noqa: F811
+def test_an_answer_of_five_megabytes_is_cut(tmp_path: Path, open_page: Open) -> None:
     write_ledger(tmp_path / "ledger.db", huge="<p>[" * 2**20 + "\x00" * 2**20)
     write_page(tmp_path / "ledger.db", tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size < 2**20
@@ -166,7 +165,7 @@ def test_an_answer_of_five_megabytes_is_cut(tmp_path: Path, open_page: Open) -> 
     assert "more characters" in page.locator("#job-content .markdown").first.inner_text()
 
 
-def test_jobs_beyond_the_limit_are_left_to_the_export(tmp_path: Path, open_page: Open) -> None:  # noqa: F811
+def test_jobs_beyond_the_limit_are_left_to_the_export(tmp_path: Path, open_page: Open) -> None:
     write_ledger(tmp_path / "ledger.db")
     write_page(tmp_path / "ledger.db", tmp_path / "report.html", outputs_limit=3000)
     page = drawn(open_page(tmp_path / "report.html"))
@@ -179,7 +178,7 @@ def test_jobs_beyond_the_limit_are_left_to_the_export(tmp_path: Path, open_page:
     assert page.get_by_text(f"of {JOBS} jobs are in this file").count() == 1
 
 
-def test_paper_has_every_section_and_the_first_jobs(report: Path, open_page: Open) -> None:  # noqa: F811
+def test_paper_has_every_section_and_the_first_jobs(report: Path, open_page: Open) -> None:
     page = drawn(open_page(report))
     page.emulate_media(media="print")
     assert len(page.pdf()) > 10_000
@@ -192,14 +191,14 @@ def test_paper_has_every_section_and_the_first_jobs(report: Path, open_page: Ope
     assert page.locator("#jobs-body tr[data-position]").count() < 60
 
 
-def test_without_a_script_everything_but_the_table_is_there(report: Path, open_page: Open) -> None:  # noqa: F811
+def test_without_a_script_everything_but_the_table_is_there(report: Path, open_page: Open) -> None:
     page = open_page(report, java_script_enabled=False)
     assert page.get_by_role("heading", name="Failures", exact=True).is_visible()
     assert page.locator("svg.chart").count() > 2
     assert "needs a browser that runs scripts" in page.locator("#jobs-loading").inner_text()
 
 
-def test_hostile_names_of_batch_and_reasons(tmp_path: Path, open_page: Open) -> None:  # noqa: F811
+def test_hostile_names_of_batch_and_reasons(tmp_path: Path, open_page: Open) -> None:
     write_ledger(tmp_path / "ledger.db")
     text = " ".join(HOSTILE[:-1])
     group = sample_report().failures[0]
@@ -225,8 +224,8 @@ def test_hostile_names_of_batch_and_reasons(tmp_path: Path, open_page: Open) -> 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_comparison_is_accessible_and_fits(
     tmp_path: Path,
-    open_page: Open,  # noqa: F811
-    picture: Callable[..., None],  # noqa: F811
+    open_page: Open,
+    picture: Callable[..., None],
     scheme: str,
 ) -> None:
     from axe_playwright_python.sync_playwright import Axe
@@ -244,7 +243,7 @@ def test_a_comparison_is_accessible_and_fits(
     assert [one["id"] for one in Axe().run(page).response["violations"]] == []
 
 
-def test_a_table_higher_than_browsers_allow_scrolls_to_its_end(tmp_path: Path, open_page: Open) -> None:  # noqa: F811
+def test_a_table_higher_than_browsers_allow_scrolls_to_its_end(tmp_path: Path, open_page: Open) -> None:
     write_ledger(tmp_path / "ledger.db")
     add_pending(tmp_path / "ledger.db", 250_000)
     write_page(tmp_path / "ledger.db", tmp_path / "report.html")

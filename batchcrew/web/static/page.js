@@ -67,12 +67,14 @@
     }
   };
 
+  const RETRY_MILLISECONDS = 2000;
+
   // Returns a function that fetches parts of the page. The longer that takes, the less often it is done, so that the
   // run keeps the machine.
   const fetcher = (url, parts, least, factor) => {
     let busy = false;
     let again = false;
-    return async () => {
+    const refetch = async () => {
       again = true;
       if (busy) return;
       busy = true;
@@ -82,6 +84,8 @@
         try {
           const answer = await fetch(url, { headers: { "X-Refresh": "1" }, cache: "no-store" });
           update(await answer.text(), answer.ok, parts);
+          // what was wrong may be over before the server has noticed a change
+          if (!answer.ok) setTimeout(refetch, RETRY_MILLISECONDS);
         } catch {
           explain("batchcrew ui has ended, so this page is not live any more. Start it again.");
         }
@@ -89,6 +93,7 @@
       }
       busy = false;
     };
+    return refetch;
   };
 
   const fetchers = [];
