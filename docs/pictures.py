@@ -194,7 +194,7 @@ def report(stage: Stage) -> Path:
     said = stage.call("report", "leads", "-f", "html", "-o", "report.html")
     if not (stage.folder / "report.html").exists():
         raise Skipped(f"there is no report: {said.strip().splitlines()[-1:]}")
-    return save_page("report", (stage.folder / "report.html").as_uri())
+    return save_page("report", (stage.folder / "report.html").as_uri(), height=1500)
 
 
 def ui(stage: Stage) -> Path:
@@ -214,15 +214,19 @@ def ui(stage: Stage) -> Path:
         for line in page.stdout:
             said += line
             if found := re.search(r"http://\S+", line):
-                return save_page("ui", found[0])
+                return save_page("ui", found[0], link="leads")
         raise Skipped(f"there is no live page: {said.strip().splitlines()[-1:]}")
     finally:
         page.terminate()
         page.wait()
 
 
-def save_page(name: str, url: str) -> Path:
-    """Write what Chromium shows of a page as PNG."""
+def save_page(name: str, url: str, *, link: str | None = None, height: int = 700) -> Path:
+    """Write what Chromium shows of a page, or of the page that a link on it leads to, as PNG.
+
+    Args:
+        height: of the picture, in pixels.
+    """
     try:
         from playwright.sync_api import sync_playwright  # noqa: PLC0415 - it may not be installed
     except ImportError:
@@ -233,9 +237,12 @@ def save_page(name: str, url: str) -> Path:
     path = IMAGES / f"{name}.png"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM))
-        page = browser.new_page(viewport={"width": 1000, "height": 700})
+        page = browser.new_page(viewport={"width": 1000, "height": height})
         page.goto(url)
         page.wait_for_load_state("load")
+        if link is not None:
+            page.get_by_role("link", name=link).first.click()
+            page.get_by_text("Why jobs failed").wait_for()
         page.screenshot(path=path)
         browser.close()
     return path
