@@ -1,6 +1,6 @@
-"""Tell people and programs how a run goes: `notify:`, `on_end:`, `--ping` and `--metrics-file`.
+"""Notify people and programs of a run: `notify:`, `on_end:`, `--ping` and `--metrics-file`.
 
-Nothing here changes what a run does or its exit code: what cannot be told is a warning.
+Nothing here changes what a run does or its exit code: what cannot be sent is a warning.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from batchcrew.crew.ping import Moment
 
 STUCK_TIMES = 3
-"""Nothing has ended for this many times the usual duration of an execution: people are told."""
+"""Nothing has ended for this many times the usual duration of an execution: the run counts as stuck."""
 LEAST_STUCK_SECONDS = 60.0
 ENOUGH_EXECUTIONS = 10
 """Executions that must be known before anything counts as usual."""
@@ -49,7 +49,7 @@ _MOST_AT_ONCE = 50
 
 
 class Teller:
-    """Follows one run by its events, and tells about it.
+    """Follow one run by its events, and send the notifications.
 
     Args:
         environment: that of the run; the run uses `self.environment` instead.
@@ -83,7 +83,7 @@ class Teller:
             self._watch = None
 
     async def failed(self, error: BatchcrewError) -> None:
-        """Tell that the run ended with an error."""
+        """Notify of a run that ended with an error."""
         await self._ping("failure", str(error))
         if self._jobfile is not None and not self._request.once:  # ticks would repeat it each minute
             result = RunResult(batch=self._jobfile.batch, run_id=None, counts=self._counts(), ledger=str(self._ledger))
@@ -92,7 +92,7 @@ class Teller:
         await self._wait_for_sends()
 
     async def ended(self, result: RunResult) -> None:
-        """Tell how the run ended."""
+        """Notify of the end of the run."""
         event, reason = event_of(result), why(result)
         if event is not None:
             self._tell(Notice(event=event, result=result, reason=reason))
@@ -180,7 +180,7 @@ class Teller:
                 written_at = clock.monotonic()
 
     def _look(self, now: float) -> None:
-        """Tell people if nothing has ended for too long; once until something ends."""
+        """Notify people if nothing has ended for too long; once until something ends."""
         tally, usual = self._tally, self._usual or 0.0
         if not usual and tally.durations.number >= ENOUGH_EXECUTIONS:
             usual = tally.durations.mean
@@ -202,7 +202,7 @@ class Teller:
         usual = [0.0]
         jobfile = self._jobfile
         assert jobfile is not None  # noqa: S101 - `begin` has set it
-        with suppress(BatchcrewError, OSError):  # the run itself reports what is wrong with the ledger
+        with suppress(BatchcrewError, OSError):  # the run itself reports mistakes of the ledger
             async with LedgerReader(self._ledger, clock=self._outer.clock) as ledger:
                 for crew in jobfile.crews.values():
                     past = await ledger.past_executions(crew_address(crew))

@@ -1,4 +1,4 @@
-"""The key `notify:` of a job file: who is told about a batch, and about what."""
+"""The key `notify:` of a job file: who is notified of a batch, and of which events."""
 
 from typing import Annotated, Literal, TypeAlias, get_args
 
@@ -8,7 +8,7 @@ from batchcrew.config.declarations import DefaultText, Example, Settings
 from batchcrew.config.reports import ReportName
 
 EventName: TypeAlias = Literal["finished", "failed", "waiting", "stuck", "stopped", "over_budget"]
-"""What people are told about."""
+"""An event to notify people of."""
 EVENT_NAMES: tuple[EventName, ...] = get_args(EventName)
 
 
@@ -18,7 +18,7 @@ class NotifyTarget(Settings):
     url: Annotated[SecretStr, Field(min_length=1), Example('"${NOTIFY_URL}"')]
     """URL of apprise, such as `mailtos://…`, `slack://…` or `json://…`. It is a secret: write ${NOTIFY_URL}."""
     on: Annotated[tuple[EventName, ...], Field(min_length=1), DefaultText("all")] = EVENT_NAMES
-    """What to tell: finished, failed, waiting, stuck, stopped, over_budget."""
+    """Events to notify of: finished, failed, waiting, stuck, stopped, over_budget."""
     attach: Annotated[tuple[ReportName, ...], DefaultText("none")] = ()
     """Reports and exports to write at the end of the run and to attach, such as `[html]`."""
     title: Annotated[str | None, DefaultText("by the event")] = None

@@ -54,7 +54,7 @@ class JobFile:
     reports: tuple[str, ...] = ()
     """The reports and exports that are written at the end of a run."""
     telling: Telling = field(default_factory=Telling, compare=False)
-    """Who is told about the batch."""
+    """Who is notified of the batch."""
 
     @property
     def dated(self) -> bool:

@@ -30,7 +30,7 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telling:
-    """Who is told about a batch, and the command that runs at the end."""
+    """Who is notified of a batch, and the command that runs at the end."""
 
     receivers: tuple[Receiver, ...] = ()
     on_end: tuple[str, ...] = ()
@@ -100,7 +100,7 @@ def _on_end(root: MapNode, findings: Findings) -> tuple[str, ...]:
     node = root.items.get("on_end")
     if node is None or (isinstance(node, ScalarNode) and node.value is None):
         return ()
-    expected = "a list of texts such as [./tell.sh, finished]"
+    expected = "a list of texts such as [./notify.sh, leads]"
     if not isinstance(node, ListNode) or not node.items:
         findings.problems.at(node.where, f"invalid on_end: {found(node)} (expected {expected})")
         return ()

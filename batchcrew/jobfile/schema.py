@@ -139,7 +139,7 @@ class Document(Settings):
     reports: list[ReportName] = Field(default_factory=list)
     """Reports and exports to write next to the ledger at the end of each run; see docs/results.md."""
     notify: str | NotifyTarget | list[str | NotifyTarget] | None = None
-    """Whom to tell when the batch ends, stops, waits or is stuck: URLs of apprise; see docs/results.md."""
+    """Whom to notify when the batch ends, stops, waits or is stuck: URLs of apprise; see docs/results.md."""
     on_end: Annotated[list[Text], Field(min_length=1)] | None = None
     """Command to run at the end of each run, without a shell; its stdin is the summary as JSON."""
     defaults: Defaults = Defaults()

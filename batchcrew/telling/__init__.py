@@ -1,1 +1,1 @@
-"""Tell people and programs how a run goes: notifications, the command of `on_end:`, and the file of metrics."""
+"""Report a run to people and programs: notifications, the command of `on_end:`, and the file of metrics."""

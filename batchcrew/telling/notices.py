@@ -1,4 +1,7 @@
-"""What notifications say. All that a crew or a file wrote is made harmless here, before a template can use it."""
+"""Write the texts of notifications.
+
+All that a crew or a file wrote is made harmless here, before a template can use it.
+"""
 
 import re
 from collections.abc import Mapping
@@ -29,7 +32,7 @@ _TITLES: dict[EventName, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """One event to tell people about."""
+    """One event to notify people of."""
 
     event: EventName
     result: RunResult
@@ -105,7 +108,7 @@ def facts(notice: Notice) -> Mapping[str, Any]:
             }
             for group in result.failures.groups[:SHOWN_GROUPS]
         ],
-        "next": [{"purpose": purpose, "command": command} for purpose, command in next_commands(result)],
+        "next": [{"purpose": purpose, "command": command} for purpose, command in _commands(result)],
         "reports": [clean_text(path) for path in result.reports],
         "ledger": clean_text(result.ledger),
         "text": _default_text(notice),
@@ -132,7 +135,7 @@ def _default_text(notice: Notice) -> str:
             jobs = "1 job" if group.jobs == 1 else f"{group.jobs} jobs"
             name = _harmless(group.example_job, 60)
             lines.append(f"- {jobs}, such as {name}: {_harmless(group.reason or 'no reason')}")
-    commands = list(next_commands(result))
+    commands = _commands(result)
     if commands:
         lines += ["", "Next:", *(f"- {purpose}: {command}" for purpose, command in commands)]
     if result.reports:
@@ -140,12 +143,17 @@ def _default_text(notice: Notice) -> str:
     return "\n".join(lines)
 
 
+def _commands(result: RunResult) -> list[tuple[str, str]]:
+    """Return the next commands, without those that would mention people and are useless if changed."""
+    return [(purpose, command) for purpose, command in next_commands(result) if not _MENTION.search(command)]
+
+
 def _harmless(text: str, limit: int = 200) -> str:
     return _quiet(clean_text(text, limit=limit))
 
 
 def _quiet(text: str) -> str:
-    """Return a text that calls nobody in a chat (`@everyone`, `<!channel>`)."""
+    """Return a text that mentions no person and no group of a chat (`@everyone`, `<!channel>`)."""
     return _MENTION.sub(lambda match: f"{match[0]} ", text)
 
 

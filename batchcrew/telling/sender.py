@@ -1,27 +1,33 @@
 """Send notifications through apprise, the only module that imports it.
 
-Each receiver has a thread of its own that ends with the process: one that does not answer delays nobody, and neither
+Each receiver has a separate thread, which ends with the process: one that does not answer delays no other, and neither
 the event loop nor the end of the run waits for it longer than `SEND_SECONDS`.
 """
 
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
+from batchcrew.jobfile.notify import Receiver
+
 SEND_SECONDS = 10.0
 MOST_ATTACHED = 20 * 2**20
 """Largest attachment, in bytes; a larger file is only named in the text."""
 
 
-def unusable(url: SecretStr) -> bool:
-    """Return whether apprise does not understand a URL. Blocks: it imports apprise."""
-    return not _apprise(url)
+def unusable_receivers(receivers: Sequence[Receiver]) -> list[str]:
+    """Return a warning for each receiver whose URL apprise does not understand. Blocks: it imports apprise."""
+    return [
+        f"receiver {number} of notify: apprise does not understand the URL"
+        for number, receiver in enumerate(receivers, start=1)
+        if not _apprise(receiver.url)
+    ]
 
 
 async def send(url: SecretStr, title: str, text: str, attached: tuple[Path, ...] = ()) -> str | None:
@@ -51,13 +57,13 @@ def _apprise(url: SecretStr) -> Any:
     if not log.handlers:
         log.addHandler(logging.NullHandler())
     service = apprise.Apprise()
-    with suppress(Exception):  # what is wrong with the URL may be in the exception's text
+    with suppress(Exception):  # its text may hold the URL
         service.add(url.get_secret_value())
     return service
 
 
 async def _in_thread(call: Callable[[], str | None]) -> str | None:
-    """Run a blocking call in a thread that nobody waits for once this is cancelled."""
+    """Run a blocking call in a thread, which is left alone once this is cancelled."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[str | None] = loop.create_future()
 
