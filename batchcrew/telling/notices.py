@@ -153,7 +153,7 @@ def _harmless(text: str, limit: int = 200) -> str:
 
 
 def _quiet(text: str) -> str:
-    """Return a text that mentions no person and no group of a chat (`@everyone`, `<!channel>`)."""
+    """Return a text without mentions in a chat (`@everyone`, `<!channel>`)."""
     return _MENTION.sub(lambda match: f"{match[0]} ", text)
 
 

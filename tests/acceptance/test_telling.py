@@ -160,6 +160,19 @@ def test_a_dead_receiver_is_a_warning(tmp_path: Path, crew: PlainCrew) -> None:
     assert len(crew.sent) == 1
 
 
+@pytest.mark.crash
+def test_a_receiver_that_never_answers_delays_the_end_by_ten_seconds_at_most(tmp_path: Path, crew: PlainCrew) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"json://127.0.0.1:{silent.getsockname()[1]}/s3cret?rto=300"
+        write(tmp_path, crew, f"notify: ['{url}']", ["cats"])
+        ended = call(tmp_path, "run", "leads.yaml")
+    assert ended.returncode == 0
+    assert "to receiver 1 of notify was not sent: no answer within 10 s" in ended.stderr
+    assert len(crew.sent) == 1
+
+
 def test_the_command_of_on_end_gets_the_summary(tmp_path: Path, crew: PlainCrew) -> None:
     code = "import sys; open('got.json', 'w').write(sys.stdin.read()); print('\\\\x1b[31mdone'); sys.exit(3)"
     command = json.dumps([sys.executable, "-c", code])

@@ -123,7 +123,7 @@ async def test_a_run_is_stuck_once_until_something_ends(tmp_path: Path, monkeypa
         RunRequest(source=Source(path=tmp_path / "leads.yaml", environ={}, today=date(2026, 11, 28)), ledger=None),
         environment,
     )
-    teller._jobfile = loaded(tmp_path, "notify: ['${HOOK}']")
+    teller._jobfile = await asyncio.to_thread(loaded, tmp_path, "notify: ['${HOOK}']")
     teller._usual = 30.0
     teller.environment.observe(
         RunStarted(batch="leads", run_id="r", jobfile="", ledger="", crews=(), concurrency=1, counts=Counts(pending=1))
