@@ -37,6 +37,7 @@ from batchcrew.model.forecast import Forecast, PastJob
 from batchcrew.model.job import Job
 from batchcrew.model.run import Counts, Plan
 from batchcrew.reports.crew_check import CrewCheck, SampleJob
+from batchcrew.telling.sender import unusable_receivers
 
 _SHOWN_MISSING = 5
 _SHOWN_SAMPLES = 3
@@ -198,7 +199,7 @@ async def check_batch(
         LedgerError: the ledger cannot be read.
     """
     jobfile, settings = await asyncio.to_thread(source.load)
-    warnings = list(jobfile.warnings)
+    warnings = [*jobfile.warnings, *await asyncio.to_thread(unusable_receivers, jobfile.telling.receivers)]
     path = await ledger_of(jobfile, ledger, clock=clock, warn=warnings.append)
     is_there = await asyncio.to_thread(exists, path)
     batch = _Batch(

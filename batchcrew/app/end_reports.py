@@ -35,7 +35,7 @@ async def write_end_reports(
     missing: list[str] = []
     # exports come first, so that a report may link to them
     for name in sorted(names, key=lambda each: each in REPORT_FORMATS):
-        path = _path(result, name)
+        path = path_of(result, name)
         try:
             await _write(result, names, name, path, clock=environment.clock, program=result.program)
         except Exception as error:  # noqa: BLE001 - a defect of a report must not hide what the run has done
@@ -52,11 +52,12 @@ async def _is_due(result: RunResult, names: tuple[str, ...], *, single_pass: boo
         return False
     if result.run_id is not None:
         return True
-    paths = [_path(result, name) for name in names]  # nothing has changed since they were written
+    paths = [path_of(result, name) for name in names]  # nothing has changed since they were written
     return not await asyncio.to_thread(lambda: all(path.exists() for path in paths))
 
 
-def _path(result: RunResult, name: str) -> Path:
+def path_of(result: RunResult, name: str) -> Path:
+    """Return the file of a report or an export next to the ledger."""
     ledger = Path(result.ledger)
     if name in REPORT_FORMATS:
         return default_path(ledger, result.batch, REPORT_FORMATS[name].suffix)
@@ -71,7 +72,7 @@ async def _write(
         if key is None:
             raise UsageError(f"batch {result.batch!r} not found in {result.ledger}")
         if name in REPORT_FORMATS:
-            others = tuple((each, _path(result, each).name) for each in names if each != name)
+            others = tuple((each, path_of(result, each).name) for each in names if each != name)
             source = ReportSource(ledger=ledger, key=key, program=program, links=others)
             report = await read_report(ledger, key, program=program)
             await write_report(report, REPORT_FORMATS[name], source, path=path, stdout=sys.stdout)

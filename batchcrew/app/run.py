@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from batchcrew import __version__
 from batchcrew.app.consent import moved_crews, settle_stale
@@ -23,6 +23,7 @@ from batchcrew.app.live_settings import LiveSettings
 from batchcrew.app.run_crews import RunCrews
 from batchcrew.app.run_result import run_ended, run_started
 from batchcrew.app.set_values import control_of, set_lines
+from batchcrew.app.telling import Teller
 from batchcrew.app.warning_history import RunWarnings, WarningHistory
 from batchcrew.app.webhooks import open_webhooks, with_options
 from batchcrew.app.wiring import Source, ledger_of
@@ -42,10 +43,6 @@ from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, RunResult, StopReason
 from batchcrew.model.webhook import WebhookCounts
 from batchcrew.reports.commands import CREW_OPTIONS, attach_command, quoted, run_command
-from batchcrew.reports.summary import went_well
-
-if TYPE_CHECKING:
-    from batchcrew.crew.ping import Moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +67,8 @@ class RunRequest:
     """Overrides `webhooks.public_url` of the job file."""
     monitor: str | None = None
     """URL that receives a request when the run begins and ends (`--ping`)."""
+    metrics_file: Path | None = None
+    """File of figures for node_exporter (`--metrics-file`)."""
 
 
 async def run_batch(request: RunRequest, environment: RunEnvironment) -> RunResult:
@@ -82,6 +81,8 @@ async def run_batch(request: RunRequest, environment: RunEnvironment) -> RunResu
     """
     warnings = RunWarnings()
     environment = replace(environment, observe=_collect(environment.observe, warnings))
+    teller = Teller(request, environment)
+    environment = teller.environment
     try:
         jobfile, settings = await asyncio.to_thread(request.source.load)
         if request.once:
@@ -90,7 +91,7 @@ async def run_batch(request: RunRequest, environment: RunEnvironment) -> RunResu
         if not await asyncio.to_thread(is_here, ledger):
             environment.observe(LedgerChosen(str(ledger)))
         async with BatchLock(ledger, jobfile.batch, since=to_text(environment.clock.now())):
-            await _notify_monitor(request, environment, "start")
+            await teller.begin(jobfile, ledger)
             result = await _continue(request, jobfile, settings, ledger, environment, warnings)
         if jobfile.reports:
             from batchcrew.app.end_reports import write_end_reports  # noqa: PLC0415 - few runs write reports
@@ -98,10 +99,12 @@ async def run_batch(request: RunRequest, environment: RunEnvironment) -> RunResu
             result = await write_end_reports(result, jobfile.reports, single_pass=request.once, environment=environment)
     except BatchBusy:  # the other run notifies the monitor
         raise
-    except BatchcrewError:
-        await _notify_monitor(request, environment, "failure")
+    except BatchcrewError as error:
+        await teller.failed(error)
         raise
-    await _notify_monitor(request, environment, "success" if went_well(result) else "failure")
+    finally:
+        teller.close()
+    await teller.ended(result)
     return replace(result, warnings=warnings.lines)
 
 
@@ -128,13 +131,6 @@ def _refuse_served(request: RunRequest, jobfile: JobFile) -> None:
             f"crew {served[0]} is served for a run only (`serve:`), but executions must outlast a tick;"
             f" use `{run}`, or start `{request.program} serve` separately and give its `url`"
         )
-
-
-async def _notify_monitor(request: RunRequest, environment: RunEnvironment, moment: "Moment") -> None:
-    if request.monitor:
-        from batchcrew.crew.ping import ping  # noqa: PLC0415 - it imports aiohttp, and few runs need it
-
-        await ping(request.monitor, moment, warn=environment.warn)
 
 
 async def _continue(

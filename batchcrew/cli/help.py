@@ -57,7 +57,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Faults on purpose": ("http_error_rate", "drop_rate", "no_idempotency"),
     "Ledger and batch": ("ledger", "named_batch"),
-    "Output": ("with_page", "monitor", "quiet", "verbose", "log_format", "as_json"),
+    "Output": ("with_page", "monitor", "metrics_file", "quiet", "verbose", "log_format", "as_json"),
 }
 """The options under each heading, by the name of their parameter. Those of no group are under `Options`."""
 FEW_OPTIONS = 6

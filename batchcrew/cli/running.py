@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -35,6 +36,11 @@ _REPORTING = [
         "monitor",
         envvar="BATCHCREW_PING",
         help="URL of a monitor, such as a healthchecks.io check, to notify of start, success and failure.",
+    ),
+    option(
+        "--metrics-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="File to keep figures of the run in, as OpenMetrics text for node_exporter's textfile collector.",
     ),
     option("-q", "--quiet", is_flag=True, help="Print only what needs your attention, so that cron mails only then."),
     option(
@@ -63,6 +69,7 @@ class Reporting:
     log_format: str = "text"
     as_json: bool = False
     monitor: str | None = None
+    metrics_file: Path | None = None
 
     def kind(self, *, tick: bool) -> ProgressKind:
         if self.quiet:
@@ -91,11 +98,25 @@ def reporting_options(command: Callable[..., int]) -> Callable[..., int]:
 
     @wraps(command)
     def with_reporting(
-        *, monitor: str | None, quiet: bool, verbose: bool, log_format: str, as_json: bool, **options: Any
+        *,
+        monitor: str | None,
+        metrics_file: Path | None,
+        quiet: bool,
+        verbose: bool,
+        log_format: str,
+        as_json: bool,
+        **options: Any,
     ) -> int:
         if quiet and verbose:
             raise UsageError("--quiet and --verbose exclude each other; use one of them")
-        reporting = Reporting(quiet=quiet, verbose=verbose, log_format=log_format, as_json=as_json, monitor=monitor)
+        reporting = Reporting(
+            quiet=quiet,
+            verbose=verbose,
+            log_format=log_format,
+            as_json=as_json,
+            monitor=monitor,
+            metrics_file=metrics_file,
+        )
         return command(reporting=reporting, **options)
 
     decorated: Callable[..., int] = with_reporting
@@ -141,12 +162,11 @@ def _tell(kind: ProgressKind) -> Callable[[str], None]:
 
 async def _run(request: RunRequest, kind: ProgressKind, reporting: Reporting, *, drain: bool) -> RunResult:
     clock, stop = SystemClock(), Stop(drains=drain)
+    request = replace(request, monitor=reporting.monitor, metrics_file=reporting.metrics_file)
     stream = sys.stderr if kind != "auto" or reporting.verbose else drawing(sys.stderr)
     shown = open_progress(stream, clock=clock, environ=os.environ, kind=kind, verbose=reporting.verbose)
     with shown as progress:
         environment = RunEnvironment(
             stop=stop, clock=clock, rng=random.Random(), observe=progress.observe, verbose=reporting.verbose
         )
-        return await with_signals(
-            run_batch(replace(request, monitor=reporting.monitor), environment), stop, drain=drain, tell=_tell(kind)
-        )
+        return await with_signals(run_batch(request, environment), stop, drain=drain, tell=_tell(kind))

@@ -12,6 +12,7 @@ from batchcrew.config.webhooks import WebhookSettings
 from batchcrew.jobfile.answer_rules import JobFileRules
 from batchcrew.jobfile.description import RowsDescription, describe
 from batchcrew.jobfile.entries import Entry, Rows
+from batchcrew.jobfile.notify import Telling
 from batchcrew.jobfile.problems import Problems, listed, named
 from batchcrew.jobfile.rows.questions import Question, questions_about
 from batchcrew.jobfile.rows.rows_file import RowsFile
@@ -52,6 +53,8 @@ class JobFile:
     """When an answer counts."""
     reports: tuple[str, ...] = ()
     """The reports and exports that are written at the end of a run."""
+    telling: Telling = field(default_factory=Telling, compare=False)
+    """Who is notified of the batch."""
 
     @property
     def dated(self) -> bool:

@@ -20,6 +20,7 @@ from batchcrew.jobfile.hashing import FORMAT_VERSION, canonical
 from batchcrew.jobfile.ids import WrongName, batch_name
 from batchcrew.jobfile.jobfile import Content, JobFile
 from batchcrew.jobfile.nodes import ListNode, MapNode, Node, ScalarNode, plain_data, scalars
+from batchcrew.jobfile.notify import read_telling
 from batchcrew.jobfile.options import JobFileOptions
 from batchcrew.jobfile.problems import Problems, listed, nearest, shown
 from batchcrew.jobfile.reports import read_reports
@@ -137,6 +138,7 @@ class _Reader:
         defaults = self._section(root, "defaults", Defaults)
         _check_default_meta(root, self._problems)
         batch, ledger, reports = self._batch(root), self._ledger(root), read_reports(root, self._findings)
+        telling = read_telling(root, self._findings)
         reader = EntryReader(
             path=self._path,
             today=self._today,
@@ -167,7 +169,8 @@ class _Reader:
             ledger=ledger,
             webhooks=webhooks,
             rules=rules,
-            reports=reports,
+            reports=tuple(dict.fromkeys((*reports, *telling.attached))),
+            telling=telling,
         )
 
     @cached_property

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from batchcrew.config.accept import AcceptSettings
 from batchcrew.config.crews import Crew
 from batchcrew.config.declarations import Settings, summary
+from batchcrew.config.notify import NotifyTarget
 from batchcrew.config.reports import ReportName
 from batchcrew.config.settings import RunSettings
 from batchcrew.config.webhooks import WebhookSettings
@@ -137,6 +138,10 @@ class Document(Settings):
     """How crews report that an execution has ended, so that it need not be polled."""
     reports: list[ReportName] = Field(default_factory=list)
     """Reports and exports to write next to the ledger at the end of each run; see docs/results.md."""
+    notify: str | NotifyTarget | list[str | NotifyTarget] | None = None
+    """Whom to notify when the batch ends, stops, waits or is stuck: URLs of apprise; see docs/results.md."""
+    on_end: Annotated[list[Text], Field(min_length=1)] | None = None
+    """Command to run at the end of each run, without a shell; its stdin is the summary as JSON."""
     defaults: Defaults = Defaults()
     """Inputs and meta of every job; a job's own values take precedence."""
     jobs: Annotated[list[Entry], Field(min_length=1)]

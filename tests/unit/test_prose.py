@@ -49,6 +49,7 @@ SCANNED = (
     "batchcrew/reports/export/*.py",
     "batchcrew/reports/html/*.py",
     "batchcrew/server/**/*.py",
+    "batchcrew/telling/*.py",
     "batchcrew/web/*.py",
     "batchcrew/web/**/*.html",
     "batchcrew/web/**/*.js",
