@@ -7,7 +7,7 @@
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import import_module
@@ -214,7 +214,7 @@ class WorkbookWriter:
                 sheet.data_validation(1, number, max(1, self._rows - 1), number, rule)
 
     @contextlib.contextmanager
-    def _translated(self) -> Any:
+    def _translated(self) -> Iterator[None]:
         try:
             yield
         except self._errors as error:
