@@ -12,6 +12,7 @@ from batchcrew.app.doctor import crew_at
 from batchcrew.app.wiring import Crews, open_clients
 from batchcrew.base.clock import Clock
 from batchcrew.base.errors import CrewUnusable, UsageError
+from batchcrew.base.xlsx.writing import xlsxwriter
 from batchcrew.config.crews import DEFAULT_CREW, CrewSettings, DemoCrew, RemoteCrew, ServedCrew, ServeSettings
 from batchcrew.model.crew_answers import CrewInput, CrewInputs, Unclear
 from batchcrew.reports.export.output import FileTarget
@@ -70,10 +71,12 @@ async def init(request: InitRequest, *, clock: Clock, warn: Callable[[str], None
     """Request the crew's inputs, and write the job file and the rows file. Both or none.
 
     Raises:
-        UsageError: the target is not valid, or a file exists or cannot be written.
+        UsageError: the target is not valid, or a file exists or cannot be written; or XlsxWriter is not installed.
         CrewUnusable: the crew does not list its inputs, and none were named.
         OutputError: the disk is full.
     """
+    if request.workbook:
+        xlsxwriter()  # before the crew is requested
     written = request.folder / JOBFILE_NAME, request.folder / request.rows_name
     await asyncio.to_thread(_require_free, request, written)
     crew = _crew(request)

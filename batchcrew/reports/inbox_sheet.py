@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
-from batchcrew.base.xlsx.writing import SheetColumn, Style, WorkbookWriter, fitting, text_cell, typed_cell
+from batchcrew.base.xlsx.new_cells import Cell, Style, fitting, text_cell, typed_cell
+from batchcrew.base.xlsx.writing import SheetColumn, WorkbookWriter
 from batchcrew.model.waits import WaitLine
 from batchcrew.reports.export.csv_format import csv_cell, csv_line
 from batchcrew.reports.export.output import Target
@@ -69,7 +70,7 @@ class _CsvSheet:
 
 class _XlsxSheet:
     def __init__(self, target: Target) -> None:
-        self._book = WorkbookWriter(target.write)
+        self._book = WorkbookWriter(target)
 
     def begin(self) -> None:
         self._book.begin_sheet(
@@ -86,7 +87,7 @@ class _XlsxSheet:
         self._book.close()
 
 
-def _cell(name: str, text: str) -> str:
+def _cell(name: str, text: str) -> Cell:
     if name in {"decision", "feedback"}:
         return text_cell("", Style.INPUT)
     if name == "since":

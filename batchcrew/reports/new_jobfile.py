@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batchcrew.base.text import clean_text
-from batchcrew.base.xlsx.writing import SheetColumn, WorkbookWriter, text_cell
+from batchcrew.base.xlsx.new_cells import text_cell
+from batchcrew.base.xlsx.writing import SheetColumn, WorkbookWriter
 from batchcrew.model.crew_answers import CrewInput
+from batchcrew.reports.export.output import StreamTarget
 
 ROWS_NAME, ROWS_WORKBOOK = "rows.csv", "rows.xlsx"
 _NUMBERS = frozenset({"int", "integer", "number", "float"})
@@ -85,13 +87,17 @@ def rows_text(inputs: Sequence[CrewInput]) -> str:
 
 def rows_workbook(inputs: Sequence[CrewInput]) -> bytes:
     """Return a workbook like the file of `rows_text`; its cells are text, so that leading zeros are kept."""
-    parts: list[bytes] = []
-    book = WorkbookWriter(parts.append)
-    header, example = _template(inputs)
-    book.begin_sheet("Rows", [SheetColumn(name, max(12, min(len(name) + 8, 40))) for name in header])
-    book.row([text_cell(text) for text in example])
-    book.close()
-    return b"".join(parts)
+    out = io.BytesIO()
+    target = StreamTarget(out)
+    try:
+        book = WorkbookWriter(target)
+        header, example = _template(inputs)
+        book.begin_sheet("Rows", [SheetColumn(name, max(12, min(len(name) + 8, 40))) for name in header])
+        book.row([text_cell(text) for text in example])
+        book.close()
+    finally:
+        target.close()
+    return out.getvalue()
 
 
 def _template(inputs: Sequence[CrewInput]) -> tuple[list[str], list[str]]:

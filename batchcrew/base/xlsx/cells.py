@@ -152,25 +152,3 @@ def _iso(text: str) -> Value:
             continue
         return value.isoformat(), kind
     return unescaped(text), TEXT
-
-
-def serial(text: str, kind: Kind) -> str | None:
-    """Return the number by which Excel stores a date, time or duration of this kind; None if it has none."""
-    try:
-        if kind == DURATION:
-            hours, minutes, seconds = text.split(":")
-            return repr((int(hours) * 3600 + int(minutes) * 60 + float(seconds)) / 86_400)
-        if kind == TIME:
-            moment = datetime.combine(_EPOCH.date(), time.fromisoformat(text))
-        elif kind == DATE:
-            moment = datetime.combine(date.fromisoformat(text), time())
-        else:
-            moment = datetime.fromisoformat(text).replace(tzinfo=None)
-    except ValueError:
-        return None
-    after = moment - _EPOCH
-    days = after.days - (1 if 0 < after.days <= _LEAP_DAY else 0)
-    if days < 0 or (kind != TIME and days == 0):
-        return None
-    part = after.seconds * 1000 + after.microseconds // 1000
-    return str(days) if not part else repr(days + part / _MILLISECONDS)

@@ -1,141 +1,54 @@
-"""Write a workbook as a stream. Text is always written as text: nothing in it is a formula, a link or XML.
+"""Write a workbook with XlsxWriter, the extra `excel`.
 
-Cells are made by `text_cell`, `number_cell` …, without their place, and rows are written at once.
+`new_cells.py` makes the cells, without their place. XlsxWriter writes rows to a temporary file at once
+(`constant_memory`) and packs the sheets when the workbook is closed, so memory does not grow with their number.
 """
 
-import math
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import import_module
 from itertools import count
-from typing import IO
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from pathlib import Path
+from typing import Any, Protocol
 
-from batchcrew.base.xlsx.cells import number_text, serial
-from batchcrew.base.xlsx.number_formats import BOOLEAN, DATE, DATETIME, DURATION, NUMBER, TIME, Kind
-from batchcrew.base.xlsx.places import column_letters, quoted_sheet
+from batchcrew.base.errors import OutputError, UsageError
+from batchcrew.base.xlsx.new_cells import Cell, Style, cut, text_cell
 from batchcrew.base.xlsx.sheet import MAX_COLUMNS, MAX_ROWS
 
-MAX_TEXT = 32_767
-"""Maximum length of a cell's text, in UTF-16 code units."""
-_LEVEL = 4
 _MOST_NAME = 31
+"""Maximum length of a sheet's name, in UTF-16 code units."""
 _MOST_BYTES = 1_900_000_000
 """Size of an unpacked sheet after which the next one begins: beyond 2 GiB, Excel does not open it."""
-_PENDING = 2**20
-"""Number of characters that are kept before they are compressed."""
-_EARLIEST = (1980, 1, 1, 0, 0, 0)
-_MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-_RELATIONS = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-_PACKAGE = "http://schemas.openxmlformats.org/package/2006"
-_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml"
-_HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
-_SPECIAL = re.compile("[&<>\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]|_x[0-9A-Fa-f]{4}_")
-_RARE = re.compile(_SPECIAL.pattern.replace("&<>", "", 1))
-_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?", re.IGNORECASE)
-_MOST_DIGITS = 15
-"""Digits of a number that spreadsheet programs keep: a longer one is written as text."""
-
-
-class Style(IntEnum):
-    """The formats of cells that a workbook of ours has."""
-
-    GENERAL = 0
-    TEXT = 1
-    WRAPPED = 2
-    HEADER = 3
-    DATE = 4
-    DATETIME = 5
-    TIME = 6
-    DURATION = 7
-    INPUT = 8
-
-
-# (number format, font, fill, alignment)
-_STYLES: Mapping[Style, tuple[int, int, int, str]] = {
-    Style.GENERAL: (0, 0, 0, ""),
-    Style.TEXT: (49, 0, 0, ""),
-    Style.WRAPPED: (49, 0, 0, ' wrapText="1"'),
-    Style.HEADER: (49, 1, 2, ""),
-    Style.DATE: (164, 0, 0, ""),
-    Style.DATETIME: (165, 0, 0, ""),
-    Style.TIME: (166, 0, 0, ""),
-    Style.DURATION: (46, 0, 0, ""),
-    Style.INPUT: (49, 0, 3, ' wrapText="1"'),
+_LOOK = 2**20
+"""Number of characters after which the size of a sheet is looked up."""
+_OPTIONS: Mapping[str, bool] = {
+    "constant_memory": True,
+    "nan_inf_to_errors": True,
+    "remove_timezone": True,
+    "strings_to_formulas": False,
+    "strings_to_numbers": False,
+    "strings_to_urls": False,
+    "use_zip64": True,  # only used by workbooks beyond 2 GiB
 }
-_FORMATS = {164: "yyyy\\-mm\\-dd", 165: "yyyy\\-mm\\-dd\\ hh:mm:ss", 166: "hh:mm:ss"}
-_OF_KIND = {DATE: Style.DATE, DATETIME: Style.DATETIME, TIME: Style.TIME, DURATION: Style.DURATION}
-_TEXT_HEADS = {style: f'" s="{style.value}" t="inlineStr"><is><t' for style in Style}
-EMPTY = ""
-"""A cell without content."""
+_CREATED = datetime(1980, 1, 1, tzinfo=UTC)
+"""The time that a workbook names as its creation, as its zip file does: the same export gives the same file."""
 
 
-def text_cell(text: str, style: Style = Style.TEXT) -> str:
-    """Return a cell with text, without characters that XML does not have. `fitting` cuts longer texts before."""
-    if not text:
-        return EMPTY if style is not Style.INPUT else f'" s="{style.value}"/>'
-    if _SPECIAL.search(text):
-        if _RARE.search(text):
-            text = _SPECIAL.sub(_escaped, text)
-            if not text:
-                return EMPTY
-        else:
-            text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    space = ' xml:space="preserve"' if text[0].isspace() or text[-1].isspace() else ""
-    return f"{_TEXT_HEADS[style]}{space}>{text}</t></is></c>"
-
-
-def _escaped(match: re.Match[str]) -> str:
-    found = match[0]
-    if found.startswith("_x"):  # Excel would read `_x0041_` as `A`
-        return f"_x005F{found}"
-    return _ESCAPES.get(found, "\ufffd" if "\ud800" <= found <= "\udfff" else "")
-
-
-def fitting(text: str, note: str) -> str:
-    """Return a text that fits into a cell: cut, with a note at its end.
-
-    Args:
-        note: what to write at the end of a text that is cut; `{length}` is the number of its characters.
-    """
-    if len(text) <= MAX_TEXT // 2 or (len(text) <= MAX_TEXT and _units(text) <= MAX_TEXT):
-        return text
-    end = note.format(length=f"{len(text):,}")
-    kept = text[: MAX_TEXT - len(end)]
-    while (over := _units(kept) + len(end) - MAX_TEXT) > 0:
-        kept = kept[: -max(1, over // 2)]
-    return kept + end
-
-
-def _units(text: str) -> int:
-    return len(text) + sum(1 for character in text if character > "\uffff") if not text.isascii() else len(text)
-
-
-def number_cell(text: str) -> str:
-    """Return a cell with a number; with text, if it is not one or has more digits than spreadsheet programs keep."""
-    if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
-        return text_cell(text)
-    if len(text) > _MOST_DIGITS and len(text.lstrip("-")) > _MOST_DIGITS and text.lstrip("-").isdecimal():
-        return text_cell(text)
-    return f'"><v>{text}</v></c>'
-
-
-def typed_cell(text: str, kind: Kind) -> str:
-    """Return a cell with a value of this kind; with text, if the value is not of the kind."""
-    if not text:
-        return EMPTY
-    if kind == NUMBER:
-        same = _NUMBER.fullmatch(text) and math.isfinite(float(text)) and number_text(repr(float(text))) == text
-        return f'"><v>{text}</v></c>' if same else text_cell(text)
-    if kind == BOOLEAN and text in {"true", "false"}:
-        return f'" t="b"><v>{int(text == "true")}</v></c>'
-    style = _OF_KIND.get(kind)
-    number = None if style is None else serial(text, kind)
-    if style is None or number is None:
-        return text_cell(text)
-    return f'" s="{style.value}"><v>{number}</v></c>'
+_FORMATS: Mapping[Style, Mapping[str, Any]] = {
+    Style.GENERAL: {},
+    Style.TEXT: {"num_format": "@"},
+    Style.WRAPPED: {"num_format": "@", "text_wrap": True},
+    Style.HEADER: {"num_format": "@", "bold": True, "bg_color": "#E7ECF3"},
+    Style.DATE: {"num_format": "yyyy\\-mm\\-dd"},
+    Style.DATETIME: {"num_format": "yyyy\\-mm\\-dd\\ hh:mm:ss"},
+    Style.TIME: {"num_format": "hh:mm:ss"},
+    Style.DURATION: {"num_format": "[h]:mm:ss"},
+    Style.INPUT: {"num_format": "@", "text_wrap": True, "bg_color": "#FFF8DC"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,43 +62,49 @@ class SheetColumn:
     """Values that the cells below the header offer as a list; others are refused."""
 
 
-@dataclass(slots=True)
-class _Open:
-    """The sheet that is being written."""
+class BookTarget(Protocol):
+    """Where a workbook is written."""
 
-    stream: IO[bytes]
-    name: str
-    columns: Sequence[SheetColumn]
-    letters: list[str]
-    rows: int = 0
-    pending: list[str] = field(default_factory=list)
-    characters: int = 0
-    """Of `pending`."""
-    size: int = 0
-    """Number of bytes that are written."""
+    def write(self, data: bytes) -> None:
+        """Take the next bytes of the file."""
+        ...
+
+    def temporary_folder(self, closing: Callable[[], None]) -> Path:
+        """Return a private folder that is removed, after a call of `closing`, whatever happens."""
+        ...
 
 
 class WorkbookWriter:
     """Writes sheets one after the other."""
 
-    def __init__(self, write: Callable[[bytes], None], *, level: int = _LEVEL) -> None:
+    def __init__(self, target: BookTarget) -> None:
         """Begin a workbook.
 
-        Args:
-            write: takes the bytes of the file in order.
-            level: compression, from 1 to 9.
+        Raises:
+            UsageError: XlsxWriter is not installed.
         """
-        self._zip = ZipFile(_Sink(write), "w", ZIP_DEFLATED, compresslevel=level)
+        library = xlsxwriter()
+        self._lock = threading.Lock()
+        self._discarded = False
+        self._sink = _Sink(target.write)
+        self._folder = target.temporary_folder(self.discard)
+        self._book = library.Workbook(self._sink, {**_OPTIONS, "tmpdir": str(self._folder)})
+        self._book.set_properties({"created": _CREATED})
+        self._errors: tuple[type[Exception], ...] = (OSError, library.exceptions.XlsxWriterException)
+        self._formats = {style: self._book.add_format({"valign": "top", **given}) for style, given in _FORMATS.items()}
         self._names: list[str] = []
-        self._filters: list[str] = []
-        """The cells of each sheet that have a filter; LibreOffice finds filters by them."""
-        self._open: _Open | None = None
+        self._sheet: Any = None
+        self._columns: Sequence[SheetColumn] = ()
+        self._rows = 0
+        self._characters = 0
+        """Number of characters since the size of the sheet was looked up."""
+        self._size = 0
+        """Number of bytes of the sheet."""
 
     @property
     def full(self) -> bool:
         """Whether no further row fits into the sheet."""
-        sheet = self._open
-        return sheet is not None and (sheet.rows >= MAX_ROWS or sheet.size >= _MOST_BYTES)
+        return self._sheet is not None and (self._rows >= MAX_ROWS or self._size >= _MOST_BYTES)
 
     def begin_sheet(self, name: str, columns: Sequence[SheetColumn]) -> None:
         """Begin a sheet, after the end of the one before, and write its header.
@@ -196,179 +115,178 @@ class WorkbookWriter:
 
         Raises:
             ValueError: there are too many columns.
+            OutputError: the temporary files cannot be written.
         """
         if len(columns) > MAX_COLUMNS:
             raise ValueError(f"{len(columns):,} columns (a sheet has at most {MAX_COLUMNS:,})")
         self._end_sheet()
-        name = _free_name(name, self._names)
-        self._names.append(name)
-        part = ZipInfo(f"xl/worksheets/sheet{len(self._names)}.xml", _EARLIEST)
-        part.compress_type = ZIP_DEFLATED
-        letters = [column_letters(number) for number in range(1, len(columns) + 1)]
-        # without zip64, which Excel does not read in parts whose size comes after them
-        self._open = _Open(self._zip.open(part, "w"), name, columns, letters)
-        widths = "".join(
-            f'<col min="{number}" max="{number}" width="{column.width}" customWidth="1"/>'
-            for number, column in enumerate(columns, start=1)
-        )
-        selected = ' tabSelected="1"' if len(self._names) == 1 else ""
-        self._open.pending.append(
-            f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetViews><sheetView{selected} workbookViewId="0">'
-            '<pane ySplit="1" topLeftCell="A2" activePane="bottomLeft" state="frozen"/></sheetView></sheetViews>'
-            f'<sheetFormatPr defaultRowHeight="15"/>{f"<cols>{widths}</cols>" if widths else ""}<sheetData>'
-        )
+        self._names.append(_free_name(name, self._names))
+        with self._lock, self._translated():
+            if self._discarded:
+                return
+            self._sheet = sheet = self._book.add_worksheet(self._names[-1])
+            self._columns, self._rows, self._characters, self._size = columns, 0, 0, 0
+            sheet.freeze_panes(1, 0)
+            for number, column in enumerate(columns):
+                sheet.set_column(number, number, column.width)
         self.row([text_cell(column.header, Style.HEADER) for column in columns])
 
-    def row(self, cells: Sequence[str], *, height: float | None = None) -> None:
+    def row(self, cells: Sequence[Cell], *, height: float | None = None) -> None:
         """Write a row.
 
         Args:
             cells: made by `text_cell` and the like.
             height: in points; None: one line.
+
+        Raises:
+            OutputError: the temporary files cannot be written.
         """
-        sheet = self._open
-        assert sheet is not None  # noqa: S101 - a sheet was begun
-        sheet.rows = number = sheet.rows + 1
-        tall = "" if height is None else f' ht="{height}" customHeight="1"'
-        content = "".join(
-            [f'<c r="{letters}{number}{cell}' for letters, cell in zip(sheet.letters, cells, strict=False) if cell]
-        )
-        sheet.pending.append(f'<row r="{number}"{tall}>{content}</row>')
-        sheet.characters += len(content) + len(tall) + 20
-        if sheet.characters >= _PENDING:
-            self._flush(sheet)
+        with self._lock, self._translated():
+            if self._discarded:
+                return
+            sheet, formats, number = self._sheet, self._formats, self._rows
+            if height is not None:
+                sheet.set_row(number, height)
+            for column, cell in enumerate(cells):
+                if cell is None:
+                    continue
+                value, style = cell
+                if isinstance(value, str):
+                    self._characters += len(value)
+                    _write_text(sheet, number, column, value, formats[style])
+                elif isinstance(value, bool):
+                    sheet.write_boolean(number, column, value, formats[style])
+                elif isinstance(value, float):
+                    sheet.write_number(number, column, value, formats[style])
+                else:
+                    sheet.write_datetime(number, column, value, formats[style])
+            # XlsxWriter would keep the height of each row; the row before is written by now
+            sheet.row_info.pop(number - 1, None)
+            sheet.row_sizes.pop(number - 1, None)
+            self._rows = number + 1
+            self._characters += 60 * len(cells)  # tags
+            if self._characters >= _LOOK:
+                self._characters = 0
+                self._size = os.fstat(sheet.row_data_fh.fileno()).st_size
 
     def close(self) -> None:
-        """End the workbook."""
-        self._end_sheet()
-        for name, text in _parts(self._names, self._filters).items():
-            part = ZipInfo(name, _EARLIEST)
-            part.compress_type = ZIP_DEFLATED
-            self._zip.writestr(part, text)
-        self._zip.close()
+        """End the workbook, and write it to the target.
 
-    def _flush(self, sheet: _Open) -> None:
-        data = "".join(sheet.pending).encode()
-        sheet.stream.write(data)
-        sheet.size += len(data)
-        sheet.pending.clear()
-        sheet.characters = 0
+        Raises:
+            OutputError: the temporary files, or the target, cannot be written.
+            OSError: the target cannot be written.
+        """
+        self._end_sheet()
+        with self._lock:
+            if self._discarded:
+                return
+            try:
+                with self._translated():
+                    self._book.close()
+            except OutputError as error:
+                raise self._sink.error or error from None
+            finally:
+                self._sink.end()
+
+    def discard(self) -> None:
+        """Write nothing from now on, and close the temporary files; another thread may be writing."""
+        self._sink.stop()
+        with self._lock:
+            self._discarded = True
+            self._sink.end()
+            for sheet in self._book.worksheets():
+                with contextlib.suppress(OSError):  # of a full disk
+                    sheet.row_data_fh.close()
 
     def _end_sheet(self) -> None:
-        sheet, self._open = self._open, None
-        if sheet is None:
+        sheet, self._sheet = self._sheet, None
+        if sheet is None or not self._columns:
             return
-        end = "</sheetData>"
-        if sheet.columns:
-            end += f'<autoFilter ref="A1:{sheet.letters[-1]}{sheet.rows}"/>'
-            self._filters.append(f"{quoted_sheet(sheet.name)}!$A$1:${sheet.letters[-1]}${sheet.rows}")
-        else:
-            self._filters.append("")
-        rules = [
-            f'<dataValidation type="list" allowBlank="1" showErrorMessage="1" errorTitle="{_attribute(column.header)}"'
-            f' error="{_attribute("Choose one of: " + ", ".join(column.choices))}" sqref="{letters}2:{letters}{rows}">'
-            f'<formula1>"{_attribute(",".join(column.choices))}"</formula1></dataValidation>'
-            for letters, column in zip(sheet.letters, sheet.columns, strict=True)
-            if column.choices and (rows := max(2, sheet.rows))
-        ]
-        if rules:
-            end += f'<dataValidations count="{len(rules)}">{"".join(rules)}</dataValidations>'
-        sheet.pending.append(f"{end}</worksheet>")
-        self._flush(sheet)
-        sheet.stream.close()
+        sheet.autofilter(0, 0, self._rows - 1, len(self._columns) - 1)
+        for number, column in enumerate(self._columns):
+            if column.choices:
+                rule = {
+                    "validate": "list",
+                    "source": list(column.choices),
+                    "error_title": column.header,
+                    "error_message": "Choose one of: " + ", ".join(column.choices),
+                }
+                sheet.data_validation(1, number, max(1, self._rows - 1), number, rule)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except self._errors as error:
+            cause = error.args[0] if error.args and isinstance(error.args[0], OSError) else error
+            reason = getattr(cause, "strerror", None) or cause
+            raise OutputError(f"the workbook cannot be written: {reason} ({self._folder.parent})") from error
+
+
+def xlsxwriter() -> Any:
+    """Return the module of XlsxWriter.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        import_module("xlsxwriter.exceptions")
+        return import_module("xlsxwriter")
+    except ImportError as error:
+        raise UsageError("Excel workbooks require XlsxWriter: pip install 'batchcrew[excel]'") from error
+
+
+def _write_text(sheet: Any, row: int, column: int, text: str, format_: Any) -> None:
+    if not text:
+        sheet.write_blank(row, column, None, format_)
+    elif text.startswith("<r>") and text.endswith("</r>"):
+        # XlsxWriter would take this for a rich text that it has made itself, and write it as XML, whatever is in it
+        sheet.write_rich_string(row, column, "<", "r", text[2:], format_)
+    else:
+        sheet.write_string(row, column, text, format_)
 
 
 class _Sink:
-    """The file that zipfile writes to: it is only appended to."""
+    """The file that XlsxWriter writes to: it is only appended to. After an error, it drops what is written."""
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
         self._write = write
+        self._ended = False
+        self.error: BaseException | None = None
 
     def write(self, data: bytes) -> int:
-        self._write(bytes(data))
+        if not self._ended:
+            try:
+                self._write(bytes(data))
+            except BaseException as error:
+                self.error, self._ended = error, True
+                raise
         return len(data)
+
+    def stop(self) -> None:
+        """Make the next write fail, which ends the thread that packs a workbook."""
+        self._write = _refuse
+
+    def end(self) -> None:
+        """Drop what follows: a zip file that is not closed writes its end when it is collected."""
+        self._ended = True
 
     def flush(self) -> None:
         pass
 
-    def close(self) -> None:
-        pass
+
+def _refuse(_: bytes) -> None:
+    raise OutputError("the workbook is not finished")
 
 
 def _free_name(name: str, taken: Sequence[str]) -> str:
     """Return a name that a sheet next to these can have; programs compare names in any case."""
     plain = "".join(character for character in name if character.isprintable() and character not in "[]:*?/\\")
-    plain = plain.strip("' ") or "Sheet"
+    plain = cut(plain.strip("' "), _MOST_NAME).strip("' ") or "Sheet"
     known = {other.casefold() for other in taken}
     for number in count(1):
         end = "" if number == 1 else f" {number}"
-        found = plain[: _MOST_NAME - len(end)] + end
+        found = cut(plain, _MOST_NAME - len(end)) + end
         if found.casefold() not in known:
             return found
     raise AssertionError("numbers do not end")
-
-
-def _attribute(text: str) -> str:
-    return _SPECIAL.sub(_escaped, text).replace('"', "&quot;")
-
-
-def _parts(names: Sequence[str], filters: Sequence[str]) -> dict[str, str]:
-    """Return the parts of a workbook other than its sheets."""
-    numbers = range(1, len(names) + 1)
-    types = "".join(
-        f'<Override PartName="/xl/worksheets/sheet{number}.xml" ContentType="{_TYPE}.worksheet+xml"/>'
-        for number in numbers
-    )
-    sheets = "".join(
-        f'<sheet name="{_attribute(name)}" sheetId="{number}" r:id="rId{number}"/>'
-        for number, name in enumerate(names, start=1)
-    )
-    relations = "".join(
-        f'<Relationship Id="rId{number}" Type="{_RELATIONS}/worksheet" Target="worksheets/sheet{number}.xml"/>'
-        for number in numbers
-    )
-    defined = "".join(
-        f'<definedName name="_xlnm._FilterDatabase" localSheetId="{number}" hidden="1">{_attribute(cells)}'
-        "</definedName>"
-        for number, cells in enumerate(filters)
-        if cells
-    )
-    return {
-        "[Content_Types].xml": f'{_HEAD}<Types xmlns="{_PACKAGE}/content-types">'
-        '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-        '<Default Extension="xml" ContentType="application/xml"/>'
-        f'<Override PartName="/xl/workbook.xml" ContentType="{_TYPE}.sheet.main+xml"/>'
-        f'<Override PartName="/xl/styles.xml" ContentType="{_TYPE}.styles+xml"/>{types}</Types>',
-        "_rels/.rels": f'{_HEAD}<Relationships xmlns="{_PACKAGE}/relationships">'
-        f'<Relationship Id="rId1" Type="{_RELATIONS}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
-        "xl/workbook.xml": f'{_HEAD}<workbook xmlns="{_MAIN}" xmlns:r="{_RELATIONS}">'
-        f"<bookViews><workbookView/></bookViews><sheets>{sheets}</sheets>"
-        f"{f'<definedNames>{defined}</definedNames>' if defined else ''}</workbook>",
-        "xl/_rels/workbook.xml.rels": f'{_HEAD}<Relationships xmlns="{_PACKAGE}/relationships">{relations}'
-        f'<Relationship Id="styles" Type="{_RELATIONS}/styles" Target="styles.xml"/></Relationships>',
-        "xl/styles.xml": _styles(),
-    }
-
-
-def _styles() -> str:
-    formats = "".join(f'<numFmt numFmtId="{key}" formatCode="{code}"/>' for key, code in _FORMATS.items())
-    fills = "".join(
-        f'<fill><patternFill patternType="solid"><fgColor rgb="{colour}"/></patternFill></fill>'
-        for colour in ("FFE7ECF3", "FFFFF8DC")
-    )
-    xfs = "".join(
-        f'<xf numFmtId="{number}" fontId="{font}" fillId="{fill}" borderId="0" xfId="0" applyNumberFormat="1"'
-        f' applyFont="1" applyFill="1" applyAlignment="1"><alignment vertical="top"{alignment}/></xf>'
-        for _, (number, font, fill, alignment) in sorted(_STYLES.items())
-    )
-    font = '<sz val="11"/><name val="Calibri"/><family val="2"/>'
-    return (
-        f'{_HEAD}<styleSheet xmlns="{_MAIN}"><numFmts count="{len(_FORMATS)}">{formats}</numFmts>'
-        f'<fonts count="2"><font>{font}</font><font><b/>{font}</font></fonts>'
-        '<fills count="4"><fill><patternFill patternType="none"/></fill><fill><patternFill patternType="gray125"/>'
-        f"</fill>{fills}</fills>"
-        '<borders count="1"><border><left/><right/><top/><bottom/><diagonal/></border></borders>'
-        '<cellStyleXfs count="1"><xf numFmtId="0" fontId="0" fillId="0" borderId="0"/></cellStyleXfs>'
-        f'<cellXfs count="{len(_STYLES)}">{xfs}</cellXfs>'
-        '<cellStyles count="1"><cellStyle name="Normal" xfId="0" builtinId="0"/></cellStyles></styleSheet>'
-    )

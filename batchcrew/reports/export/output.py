@@ -4,10 +4,11 @@ import contextlib
 import errno
 import io
 import os
+import shutil
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol, TextIO, cast
 
@@ -28,6 +29,10 @@ class Target(Protocol):
         """Write text as UTF-8, or bytes."""
         ...
 
+    def temporary_folder(self, closing: Callable[[], None]) -> Path:
+        """Return a new private folder for temporary files; `close` removes it, after a call of `closing`."""
+        ...
+
     def finish(self) -> None:
         """Publish the output, after everything is written."""
         ...
@@ -37,12 +42,45 @@ class Target(Protocol):
         ...
 
 
+class _TemporaryFolder:
+    """The private folder of a target that needs one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._removed = False
+        self._made: tuple[Path, Callable[[], None]] | None = None
+
+    def make(self, parent: Path | None, closing: Callable[[], None], *, prefix: str = "batchcrew.") -> Path:
+        """Create the folder, readable by its owner only.
+
+        Args:
+            parent: None: the system's folder for temporary files.
+            closing: ends the use of the folder, also by another thread.
+        """
+        with self._lock:
+            if self._removed:
+                raise OutputError("the output is closed")
+            folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix, suffix=".part"))
+            self._made = folder, closing
+            return folder
+
+    def remove(self) -> None:
+        with self._lock:
+            self._removed = True
+            made, self._made = self._made, None
+        if made is not None:
+            folder, closing = made
+            closing()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 class StreamTarget:
     """An open stream that is not ours to close. A terminal is shown escapes instead of sent them."""
 
     def __init__(self, stream: BinaryIO | TextIO) -> None:
         self._stream = stream
         self._terminal = False
+        self._folder = _TemporaryFolder()
 
     def open(self) -> None:
         self._terminal = self._stream.isatty()
@@ -59,11 +97,18 @@ class StreamTarget:
         else:
             self._stream.write(_encoded(data))  # type: ignore[arg-type]  # io's classes and typing's are not kin
 
+    def temporary_folder(self, closing: Callable[[], None]) -> Path:
+        try:
+            return self._folder.make(None, closing)
+        except OSError as error:
+            reason = error.strerror or error
+            raise OutputError(f"no temporary folder: {reason}; set TMPDIR to a folder that can be written") from error
+
     def finish(self) -> None:
         self._stream.flush()
 
     def close(self) -> None:
-        return None
+        self._folder.remove()
 
 
 class _Null(io.BufferedIOBase):
@@ -91,6 +136,7 @@ class FileTarget:
         self._temporary: Path | None = None
         self._closed = False
         self._lock = threading.Lock()
+        self._folder = _TemporaryFolder()
 
     def open(self) -> None:
         with self._lock:
@@ -123,6 +169,13 @@ class FileTarget:
             if self._file is not None:
                 self._file.write(_encoded(data))
 
+    def temporary_folder(self, closing: Callable[[], None]) -> Path:
+        """Return a new private folder next to the file, where there is space for it."""
+        with self._translated():
+            if self._temporary is None:
+                return self._folder.make(None, closing)
+            return self._folder.make(self._path.parent, closing, prefix=f".{self._path.name[:40]}.")
+
     def finish(self) -> None:
         with self._lock, self._translated():
             if self._file is None:
@@ -141,6 +194,7 @@ class FileTarget:
             sync_folder(self._path.parent)
 
     def close(self) -> None:
+        self._folder.remove()  # without the lock: a thread that writes may have to end first
         with self._lock, self._translated():
             self._closed = True
             file, self._file = self._file, None

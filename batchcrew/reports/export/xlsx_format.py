@@ -10,18 +10,10 @@ from math import ceil
 from typing import Any
 
 from batchcrew.base.export_columns import FLAT_PREFIX
+from batchcrew.base.xlsx.new_cells import EMPTY, Cell, Style, fitting, number_cell, text_cell, typed_cell
 from batchcrew.base.xlsx.number_formats import BOOLEAN, DATE, DATETIME, TEXT
 from batchcrew.base.xlsx.sheet import MAX_ROWS
-from batchcrew.base.xlsx.writing import (
-    EMPTY,
-    SheetColumn,
-    Style,
-    WorkbookWriter,
-    fitting,
-    number_cell,
-    text_cell,
-    typed_cell,
-)
+from batchcrew.base.xlsx.writing import SheetColumn, WorkbookWriter, xlsxwriter
 from batchcrew.model.views import ResultRow
 from batchcrew.reports.export.csv_format import json_text
 from batchcrew.reports.export.export_format import ExportFormat
@@ -36,11 +28,12 @@ _LINE, _MOST_LINES = 15.0, 6
 """Height of a line in points, and lines of a row that are shown at once."""
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?")
-_CellMaker = Callable[[ResultRow], str]
+_CellMaker = Callable[[ResultRow], Cell]
 
 
 class _Writer:
     def __init__(self, table: Table) -> None:
+        xlsxwriter()  # before anything is written
         self._table = table
         self._columns = table.fixed
         self._makers: list[_CellMaker] = [_maker(column) for column in table.fixed]
@@ -51,7 +44,7 @@ class _Writer:
         self._begun = False
 
     def begin(self, target: Target) -> None:
-        self._book = WorkbookWriter(target.write)
+        self._book = WorkbookWriter(target)
 
     def add(self, target: Target, rows: Sequence[ResultRow]) -> None:
         del target
@@ -92,7 +85,7 @@ class _Writer:
         ]
         book.begin_sheet(self._table.sheet_name, columns)
 
-    def _retype(self, row: ResultRow, kinds: str, cells: list[str]) -> None:
+    def _retype(self, row: ResultRow, kinds: str, cells: list[Cell]) -> None:
         """Give the file's own cells the types that they had in a workbook."""
         by_name = dict(zip(row.row, kinds, strict=False))
         for number in self._own:
@@ -123,11 +116,13 @@ def _is_long(column: Column) -> bool:
     return column.origin is Origin.CREW and column.type in {ColumnType.TEXT, ColumnType.JSON}
 
 
-def _value_cell(value: Any, style: Style = Style.TEXT) -> str:
+def _value_cell(value: Any, style: Style = Style.TEXT) -> Cell:
     """Return a cell with a value of JSON; lists and objects are their JSON."""
     if value is None or value == "":
         return EMPTY
     if isinstance(value, str):
+        if style is Style.WRAPPED:  # a cell's lines end with \n; a workbook has _x000D_ for \r, which pandas shows
+            value = value.replace("\r\n", "\n")
         return text_cell(fitting(value, CUT), style)
     if isinstance(value, bool):
         return typed_cell("true" if value else "false", BOOLEAN)
@@ -136,7 +131,7 @@ def _value_cell(value: Any, style: Style = Style.TEXT) -> str:
     return text_cell(fitting(json_text(value), CUT), style)
 
 
-def _answer_cell(value: Any) -> str:
+def _answer_cell(value: Any) -> Cell:
     """Return a cell with a value of a JSON answer; a text that is a date becomes one."""
     if isinstance(value, str) and value[:1].isdecimal():
         if _DAY.fullmatch(value):
@@ -146,7 +141,7 @@ def _answer_cell(value: Any) -> str:
     return _value_cell(value, Style.WRAPPED)
 
 
-def _time_cell(value: Any) -> str:
+def _time_cell(value: Any) -> Cell:
     """Return a cell with a time in UTC, which is written without its time zone: a cell cannot have one."""
     return _value_cell(value) if not isinstance(value, str) else typed_cell(value.removesuffix("Z"), DATETIME)
 
@@ -182,4 +177,4 @@ def _extra_columns(sheet: ExtraSheet) -> list[SheetColumn]:
     return found
 
 
-XLSX = ExportFormat(name="xlsx", suffixes=(".xlsx",), writer=_Writer, binary=True, has_sheets=True)
+XLSX = ExportFormat(name="xlsx", suffixes=(".xlsx",), writer=_Writer, binary=True, has_sheets=True, extra="excel")
