@@ -99,6 +99,9 @@ def _prepare(target: Target, storage: str) -> Path | None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     sys.path[:0] = target.paths
+    installed = (at for at, path in enumerate(sys.path) if path.endswith(("site-packages", "dist-packages")))
+    at = next(installed, len(sys.path))
+    sys.path[at:at] = target.siblings
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no dump of prompts and keys
     if os.environ.setdefault("CREWAI_STORAGE_DIR", storage) != storage:
         return None
