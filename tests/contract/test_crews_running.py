@@ -28,10 +28,40 @@ async def test_a_kickoff_and_its_end(tmp_path: Path) -> None:
         assert seconds >= 0
         assert found == {
             "status": "completed",
+            "state": "SUCCESS",
             "result": {"output": "food", "tasks": []},
             "result_json": {"topic": "food"},
             "token_usage": {"total_tokens": 3, "prompt_tokens": 2, "completion_tokens": 1},
         }
+
+
+async def test_semantic_kernel_gets_the_words_that_it_accepts(tmp_path: Path) -> None:
+    gate = Gate(tmp_path)
+    headers = {"user_agent": "semantic-kernel-python/1.36.0"}
+    async with crew_stage(tmp_path) as on:
+
+        async def state(kickoff_id: str) -> Any:
+            body = (await on.get(f"/status/{kickoff_id}", headers=headers)).body
+            assert body["result"] is None or isinstance(body["result"], str)
+            assert body["last_step"] is None or isinstance(body["last_step"], dict)
+            return body["state"], body["result"]
+
+        assert (await on.get("/inputs", headers=headers)).body["inputs"] == {"do": "string"}
+        held = await on.start("tasks", pipe=str(gate.path))
+        await gate.waited_at()
+        assert await state(held) == ("STARTED", None)
+        gate.open()
+        await on.ended(held)
+        ended = await on.start("echo", topic="food")
+        failed = await on.start("fail")
+        await on.ended(ended, failed)
+        assert await state(ended) == ("SUCCESS", "food")
+        assert (await state(failed))[0] == "FAILED"
+        assert await state("nobody") == ("NOT FOUND", None)
+        asking = await on.start("ask", body={"humanInputWebhook": {"url": f"{on.receiver.url}/ask"}})
+        while (await on.receiver.heard.get())[0] != "/ask":
+            pass
+        assert await state(asking) == ("STARTED", None)
 
 
 async def test_missing_inputs_are_named(tmp_path: Path) -> None:
@@ -55,6 +85,7 @@ async def test_progress_is_live(tmp_path: Path) -> None:
         await gate.waited_at()
         assert await on.status(kickoff_id) == {
             "status": "running",
+            "state": "STARTED",
             "current_task": "planning",
             "progress": {"completed_tasks": 1, "total_tasks": 2},
         }
