@@ -145,8 +145,8 @@ def test_the_guides_answers_with_a_state_in_addition() -> None:
         ExecutionState.SUCCEEDED, "a plan", {"a": 1},
     )  # fmt: skip
     assert execution.tasks == (TaskResult(task_id="plan", output="a plan", agent="Planner", execution_time=1.5),)
-    failed = read({"status": "error", "state": "FAILED", "error": "no way", "execution_time": 2.5})
-    assert (failed.state, failed.error) == (ExecutionState.FAILED, "no way")
+    failed = read({"status": "error", "state": "FAILED", "error": "no way", "execution_time": 2.5, "tasks": tasks})
+    assert (failed.state, failed.error, failed.tasks) == (ExecutionState.FAILED, "no way", execution.tasks)
     progress = {"current_task": "plan", "progress": {"completed_tasks": 1, "total_tasks": 2}}
     assert read({"status": "pending", "state": "PENDING", **progress}).state is ExecutionState.WAITING
     assert read({"status": "running", "state": "STARTED", **progress}).current_task == "plan"

@@ -47,7 +47,9 @@ class Guide:
     def guide_status(self, seen: Report) -> Json:
         """Return the status of the guide, in every dialect."""
         if seen.failed:
-            return {"status": "error", "error": seen.error, "execution_time": seen.execution_time, **_extras(seen)}
+            tasks = {"tasks": [_task(task) for task in seen.tasks]} if seen.real and seen.tasks else {}
+            body = {"status": "error", "error": seen.error, "execution_time": seen.execution_time}
+            return {**body, **tasks, **_extras(seen)}
         if seen.ended:
             return {
                 "status": "completed",
@@ -126,7 +128,8 @@ class Guide:
                         "execution_time": NUMBER,
                         **extras,
                         **state("failed"),
-                    }
+                    },
+                    {"tasks": list_schema(_TASK)} if real else {},
                 ),
             ]
         }
