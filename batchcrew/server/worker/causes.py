@@ -24,6 +24,13 @@ class NeedsTerminal(BaseException):
     """
 
 
+class MissingPackage(BaseException):
+    """A tool needs a package that is not installed; the cause is the ImportError.
+
+    It is not an Exception, for the same reason as NeedsTerminal.
+    """
+
+
 def refuse_input() -> None:
     """From now on, `input()` raises NeedsTerminal."""
     builtins.input = _refused
@@ -39,6 +46,8 @@ def described(error: BaseException, folder: str) -> str:
     Args:
         folder: the target's.
     """
+    if isinstance(error, MissingPackage) and error.__cause__ is not None:
+        error = error.__cause__
     text = str(error) if isinstance(error, NeedsTerminal) else describe_error(error)
     place = place_of(error, folder)
     return f"{text}; at {place}" if place else text

@@ -37,9 +37,10 @@ def load(target: Target, storage: Path | None = None) -> "Loaded":
     """
     if importlib.util.find_spec("crewai") is None:
         raise TargetError(MISSING)
-    from batchcrew.server.worker.crewai_patches import lock_within, omit_log
+    from batchcrew.server.worker.crewai_patches import end_at_missing_packages, lock_within, omit_log
 
     omit_log()
+    end_at_missing_packages()
     if storage is not None:
         lock_within(storage)
     if target.definition:

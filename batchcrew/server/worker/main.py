@@ -18,7 +18,7 @@ from pathlib import Path
 
 from batchcrew.base.edge import FRAMES, Edge
 from batchcrew.server.targets import Target
-from batchcrew.server.worker.causes import LoadWatch, NeedsTerminal, described, place_of, refuse_input
+from batchcrew.server.worker.causes import LoadWatch, MissingPackage, NeedsTerminal, described, place_of, refuse_input
 from batchcrew.server.worker.ends import send_end
 from batchcrew.server.worker.running import Running, Served, TargetError, describe_error
 from batchcrew.server.workers.frames import Line
@@ -168,7 +168,7 @@ def _run(running: Running, served: Served, executions: dict[str, Running], first
         ended = replace(ended, output=result.output, result_json=result.result_json)
     except MemoryError:
         ended = replace(ended, error="it ran out of memory (MemoryError)")
-    except (NeedsTerminal, ImportError) as error:  # every row would fail like this
+    except (NeedsTerminal, MissingPackage, ImportError) as error:  # every row would fail like this
         traceback.print_exc()
         ended = replace(ended, error=_with_log(described(error, first.target.folder), first))
     except BaseException as error:  # noqa: BLE001 - SystemExit too: a crew never ends its worker
