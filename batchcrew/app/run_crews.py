@@ -71,6 +71,7 @@ class RunCrews:
                 ledger=self._ledger,
                 clock=self._environment.clock,
                 warn=self._environment.warn,
+                stop=self._environment.stop,
             )
             self._clients = await self._stack.enter_async_context(opening)
         return self._clients

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
 
 from batchcrew.app.ledger_location import Search, locate
 from batchcrew.base.clock import Clock
-from batchcrew.base.errors import UsageError
+from batchcrew.base.errors import StoppedEarly, UsageError
 from batchcrew.config.crews import CrewSettings, DemoCrew, RemoteCrew, ServedCrew, ServeSettings
 from batchcrew.config.money import check_max_cost
 from batchcrew.config.settings import RunSettings, with_overrides
@@ -27,6 +27,7 @@ from batchcrew.progress.quiet import QuietProgress
 
 if TYPE_CHECKING:
     from batchcrew.crew import CrewClient
+    from batchcrew.engine import Stop
     from batchcrew.server import CrewServer
 
 EMBEDDED_STATE = "embedded-crew.db"
@@ -107,15 +108,20 @@ async def open_crews(
     clock: Clock,
     warn: Callable[[str], None],
     keep: bool = True,
+    stop: "Stop | None" = None,
 ) -> "AsyncIterator[dict[str, CrewClient]]":
     """Open a client for each crew of the job file, and start a server for each crew that runs on this machine.
 
     Args:
         concurrency: maximum executions in progress, over all crews.
         keep: store the executions of such a crew beyond this run, and write its output to a file next to the ledger.
+        stop: ends the loading of such a crew, which may take long.
+
+    Raises:
+        StoppedEarly: a stop was requested before a crew was loaded.
     """
     crews = Crews(jobfile.crews, jobfile.path.parent, ledger if keep else None)
-    async with open_clients(crews, concurrency=concurrency, clock=clock, warn=warn) as clients:
+    async with open_clients(crews, concurrency=concurrency, clock=clock, warn=warn, stop=stop) as clients:
         yield clients
 
 
@@ -132,7 +138,7 @@ class Crews:
 
 @asynccontextmanager
 async def open_clients(
-    crews: Crews, *, concurrency: int, clock: Clock, warn: Callable[[str], None]
+    crews: Crews, *, concurrency: int, clock: Clock, warn: Callable[[str], None], stop: "Stop | None" = None
 ) -> "AsyncIterator[dict[str, CrewClient]]":
     """Open a client for each crew, and start a server for each one that runs on this machine; see `open_crews`."""
     from batchcrew.crew import CrewClient
@@ -149,7 +155,8 @@ async def open_clients(
                 log = None if ledger is None else ledger.with_name(f"served-{name}.log")
                 # in a thread: it looks at the target's files
                 server = await asyncio.to_thread(_served_crew, crew.serve, crews.folder, log=log, keep=keep)
-                await stack.enter_async_context(server)
+                await _start(server, name, stop)
+                stack.push_async_callback(server.stop)
                 stack.callback(_warn_of_interrupted, name, server, warn)
             client = CrewClient(
                 name,
@@ -220,6 +227,24 @@ def _served_crew(serve: ServeSettings, folder: Path, *, log: Path | None, keep: 
     return CrewServer(
         ServeOptions(state=folder / serve.state if serve.state and keep else None, crew=crew, private=True)
     )
+
+
+async def _start(server: "CrewServer", name: str, stop: "Stop | None") -> None:
+    """Load the crew, unless a stop is requested meanwhile."""
+    if stop is None:
+        await server.start()
+        return
+    starting, stopping = asyncio.ensure_future(server.start()), asyncio.ensure_future(stop.changed.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+    if starting.cancelled():
+        raise StoppedEarly(f"stopped {stop.detail} while crew {name} was being loaded; nothing was started")
+    await starting
 
 
 def _warn_of_interrupted(name: str, server: "CrewServer", warn: Callable[[str], None]) -> None:

@@ -82,6 +82,7 @@ class CrewOptions:
     """Age at which ended executions are deleted."""
     keep_count: int = 100_000
     """Most ended executions that are stored."""
+    load_timeout: float = 300.0
     log: Path | None = None
     """The file for what crews print; None: stderr."""
     command: tuple[str, ...] = WORKER

@@ -1,9 +1,11 @@
 """A worker whose crew does what its inputs request, so that tests do not need CrewAI; run as a script."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -123,6 +125,10 @@ class Obedient:
     def do_fail(self, running: Running, wanted: Any) -> Result:
         raise ValueError("no luck")
 
+    def do_fail_late(self, running: Running, wanted: Any) -> Result:
+        running.send(TaskEnded(kickoff_id=running.kickoff_id, task=TASK))
+        raise ValueError("no luck")
+
     def do_leave(self, running: Running, wanted: Any) -> Result:
         sys.exit("enough")
 
@@ -147,6 +153,24 @@ class Obedient:
 
     def do_huge(self, running: Running, wanted: Any) -> Result:
         return Result(output="x" * 9_000_000)
+
+    def do_huge_json(self, running: Running, wanted: Any) -> Result:
+        return Result(output="short", result_json=["x" * 9_000_000])
+
+    def do_huge_task(self, running: Running, wanted: Any) -> Result:
+        running.send(TaskEnded(kickoff_id=running.kickoff_id, task=replace(TASK, output="y" * 9_000_000)))
+        return Result(output="done")
+
+    def do_input(self, running: Running, wanted: Any) -> Result:
+        """Call `input()` as a tool does, whose exceptions an agent takes for a failed tool."""
+        with contextlib.suppress(Exception):
+            input("name? ")
+        return Result(output="paid")
+
+    def do_import(self, running: Running, wanted: Any) -> Result:
+        import no_such_package  # type: ignore[import-not-found]  # noqa: F401
+
+        raise AssertionError
 
     def do_print(self, running: Running, wanted: Any) -> Result:
         print("said by a crew", flush=True)
@@ -196,6 +220,9 @@ def load(target: Target, storage: Path | None) -> Obedient:
             raise TargetError("the stage is closed; open it")
         case "raises":
             raise KeyError("missing")
+        case "hangs":
+            threading.Event().wait()
+            raise AssertionError
         case "exits":
             os._exit(3)
         case "once":

@@ -137,6 +137,28 @@ def test_the_guides_result() -> None:
     )
 
 
+def test_the_guides_answers_with_a_state_in_addition() -> None:
+    ended = {"status": "completed", "state": "SUCCESS", "execution_time": 2.5, "result_json": {"a": 1}}
+    tasks = [{"task_id": "plan", "output": "a plan", "agent": "Planner", "execution_time": 1.5}]
+    execution = read({**ended, "result": {"output": "a plan", "tasks": tasks}, "token_usage": {"total_tokens": 3}})
+    assert (execution.state, execution.output, execution.result_json) == (
+        ExecutionState.SUCCEEDED, "a plan", {"a": 1},
+    )  # fmt: skip
+    assert execution.tasks == (TaskResult(task_id="plan", output="a plan", agent="Planner", execution_time=1.5),)
+    failed = read({"status": "error", "state": "FAILED", "error": "no way", "execution_time": 2.5, "tasks": tasks})
+    assert (failed.state, failed.error, failed.tasks) == (ExecutionState.FAILED, "no way", execution.tasks)
+    progress = {"current_task": "plan", "progress": {"completed_tasks": 1, "total_tasks": 2}}
+    assert read({"status": "pending", "state": "PENDING", **progress}).state is ExecutionState.WAITING
+    assert read({"status": "running", "state": "STARTED", **progress}).current_task == "plan"
+    question = {"task_id": "plan", "agent": "Planner", "output": "a plan"}
+    paused = read(
+        {"status": "Pending Human Input", "state": "Pending Human Input", **progress, "human_input": question}
+    )
+    assert paused.state is ExecutionState.WAITING_FOR_HUMAN
+    assert paused.question is not None
+    assert paused.question.output == "a plan"
+
+
 def test_a_live_deployments_result() -> None:
     execution = read(
         {

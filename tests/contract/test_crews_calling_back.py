@@ -302,6 +302,7 @@ async def test_human_input_rejects_then_approves(tmp_path: Path) -> None:
         assert on.receiver.authorized == ["Bearer h"]
         assert await on.status(kickoff_id) == {
             "status": "Pending Human Input",
+            "state": "Pending Human Input",
             "current_task": "planning",
             "progress": {"completed_tasks": 0, "total_tasks": 2},
             "human_input": {"task_id": "planning", "agent": "Planner", "output": "draft 1"},

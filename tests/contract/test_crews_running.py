@@ -1,6 +1,7 @@
 """Executions in worker processes: their results, their failures, and that a failure does not affect the others."""
 
 import asyncio
+import json
 import os
 import select
 import signal
@@ -28,10 +29,40 @@ async def test_a_kickoff_and_its_end(tmp_path: Path) -> None:
         assert seconds >= 0
         assert found == {
             "status": "completed",
+            "state": "SUCCESS",
             "result": {"output": "food", "tasks": []},
             "result_json": {"topic": "food"},
             "token_usage": {"total_tokens": 3, "prompt_tokens": 2, "completion_tokens": 1},
         }
+
+
+async def test_semantic_kernel_gets_the_words_that_it_accepts(tmp_path: Path) -> None:
+    gate = Gate(tmp_path)
+    headers = {"user_agent": "semantic-kernel-python/1.36.0"}
+    async with crew_stage(tmp_path) as on:
+
+        async def state(kickoff_id: str) -> Any:
+            body = (await on.get(f"/status/{kickoff_id}", headers=headers)).body
+            assert body["result"] is None or isinstance(body["result"], str)
+            assert body["last_step"] is None or isinstance(body["last_step"], dict)
+            return body["state"], body["result"]
+
+        assert (await on.get("/inputs", headers=headers)).body["inputs"] == {"do": "string"}
+        held = await on.start("tasks", pipe=str(gate.path))
+        await gate.waited_at()
+        assert await state(held) == ("STARTED", None)
+        gate.open()
+        await on.ended(held)
+        ended = await on.start("echo", topic="food")
+        failed = await on.start("fail")
+        await on.ended(ended, failed)
+        assert await state(ended) == ("SUCCESS", "food")
+        assert (await state(failed))[0] == "FAILED"
+        assert await state("nobody") == ("NOT FOUND", None)
+        asking = await on.start("ask", body={"humanInputWebhook": {"url": f"{on.receiver.url}/ask"}})
+        while (await on.receiver.heard.get())[0] != "/ask":
+            pass
+        assert await state(asking) == ("STARTED", None)
 
 
 async def test_missing_inputs_are_named(tmp_path: Path) -> None:
@@ -55,6 +86,7 @@ async def test_progress_is_live(tmp_path: Path) -> None:
         await gate.waited_at()
         assert await on.status(kickoff_id) == {
             "status": "running",
+            "state": "STARTED",
             "current_task": "planning",
             "progress": {"completed_tasks": 1, "total_tasks": 2},
         }
@@ -86,8 +118,8 @@ async def test_a_flow_progresses_by_its_methods(tmp_path: Path) -> None:
         ("starve", "it ran out of memory (MemoryError)"),
         ("exit", "its worker process exited with code 7"),
         ("die", "its worker process was killed by SIGKILL (the machine may have run out of memory)"),
-        ("huge", "its output is too large: MessageTooLarge: 9000"),
-        ("circular", "its output cannot be written as JSON: ValueError: Circular reference detected"),
+        ("input", "input() was called, and a worker has no terminal; take the value from"),
+        ("import", "ModuleNotFoundError: No module named 'no_such_package'"),
     ],
 )
 async def test_a_failure_says_why_and_the_next_one_runs(tmp_path: Path, do: str, error: str) -> None:
@@ -172,7 +204,7 @@ async def test_a_second_pause_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("levels", [300, 100_000])
-async def test_a_deeply_nested_result_is_stored_or_refused(tmp_path: Path, levels: int) -> None:
+async def test_a_deeply_nested_result_is_stored_or_left_out(tmp_path: Path, levels: int) -> None:
     async with crew_stage(tmp_path, state=tmp_path / "s.db") as on:
         found = await on.run("deep", levels=levels)
         if levels == 300:
@@ -181,7 +213,7 @@ async def test_a_deeply_nested_result_is_stored_or_refused(tmp_path: Path, level
                 (value,) = value
             assert value == "deep"
         else:
-            assert found["error"].startswith("its output cannot be written as JSON: RecursionError")
+            assert (found["result"]["output"], found["result_json"]) == ("x", None)
 
 
 async def test_output_that_json_has_no_form_for(tmp_path: Path) -> None:
@@ -405,3 +437,54 @@ def test_options_of_the_demo_crew_are_refused_for_real_crews(tmp_path: Path, of_
 def test_options_out_of_range(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         CrewOptions(target=target(tmp_path), **wrong)
+
+
+async def test_finished_tasks_of_a_failed_execution_are_answered(tmp_path: Path) -> None:
+    async with crew_stage(tmp_path) as on:
+        found = await on.run("fail_late")
+        task = {"task_id": "research", "agent": "Researcher", "output": "found", "execution_time": 1.5}
+        assert (found["status"], found["state"], found["error"]) == ("error", "FAILED", "ValueError: no luck")
+        assert found["tasks"] == [task]
+
+
+async def test_an_output_that_is_too_large_is_cut_and_kept_in_a_file(tmp_path: Path) -> None:
+    async with crew_stage(tmp_path, state=tmp_path / "state.db") as on:
+        kickoff_id = await on.start("huge")
+        (found,) = await on.ended(kickoff_id)
+        kept = tmp_path / f"state.db.crewai-outputs/{kickoff_id}.txt"
+        cut = "This output was cut: it has 9,000,000 characters, and 500,000 can be stored."
+        assert found["status"] == "completed"
+        assert found["result"]["output"] == f"{'x' * 500_000}\n\n[batchcrew: {cut} The complete text is in {kept}.]"
+        assert kept.read_text() == "x" * 9_000_000
+        assert kept.stat().st_mode & 0o777 == 0o600
+
+
+async def test_json_that_is_too_large_is_left_out_and_kept_next_to_the_log(tmp_path: Path) -> None:
+    async with crew_stage(tmp_path, log=tmp_path / "crew.log") as on:
+        kickoff_id = await on.start("huge_json")
+        (found,) = await on.ended(kickoff_id)
+        kept = tmp_path / f"crew.outputs/{kickoff_id}.json"
+        assert found["result"]["output"].startswith(
+            "short\n\n[batchcrew: Its JSON was left out, because it has 9,000,004"
+        )
+        assert found["result"]["output"].endswith(f"The complete text is in {kept}.]")
+        assert json.loads(kept.read_text()) == ["x" * 9_000_000]
+
+
+async def test_an_output_is_kept_if_its_json_cannot_be_written(tmp_path: Path) -> None:
+    async with crew_stage(tmp_path) as on:
+        found = await on.run("circular")
+        assert (found["result"]["output"], found["result_json"]) == ("x", None)
+
+
+async def test_a_task_output_that_is_too_large_is_cut(tmp_path: Path) -> None:
+    async with crew_stage(tmp_path) as on:
+        (task,) = (await on.run("huge_task"))["result"]["tasks"]
+        assert task["output"] == f"{'y' * 500_000}\n\n[batchcrew: This output was cut: it has 9,000,000 characters.]"
+
+
+async def test_loading_that_takes_too_long_ends_with_the_line_that_it_is_at(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"has not been loaded after 0.5 s; it is at .*\.py:\d+") as caught:
+        async with crew_stage(tmp_path, attribute="hangs", load_timeout=0.5, log=tmp_path / "crew.log"):
+            pass
+    assert str(caught.value).endswith(f"; log: {tmp_path}/crew.log")

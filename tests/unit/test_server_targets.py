@@ -41,7 +41,107 @@ def test_a_file(tmp_path: Path) -> None:
 def test_a_file_of_a_package_is_imported_as_part_of_it(tmp_path: Path) -> None:
     write(tmp_path, {"src/trips/__init__.py": "", "src/trips/inner/__init__.py": "", "src/trips/inner/crew.py": ""})
     found = parse_target("src/trips/inner/crew.py:Crew", tmp_path)
-    assert (found.file, found.modules, found.paths) == ("", ("trips.inner.crew",), (str(tmp_path / "src"),))
+    assert (found.file, found.modules) == ("", ("trips.inner.crew",))
+    assert (found.folder, found.paths) == (str(tmp_path), (str(tmp_path / "src"), str(tmp_path)))
+    assert found.siblings == (str(tmp_path / "src/trips/inner"),)
+
+
+@pytest.mark.parametrize("mark", ["pyproject.toml", ".git/HEAD", "src/x"])
+def test_a_file_runs_in_the_root_of_its_project(tmp_path: Path, mark: str) -> None:
+    write(tmp_path, {mark: "", "a/b/trips.py": ""})
+    found = parse_target("a/b/trips.py:crew", tmp_path)
+    assert found.folder == str(tmp_path)
+    assert found.paths[0] == str(tmp_path / "a/b")
+    assert str(tmp_path) in found.paths
+
+
+def test_a_file_below_src_is_a_module_of_its_package_without_an_init_file(tmp_path: Path) -> None:
+    write(tmp_path, {"src/trips/main.py": ""})
+    found = parse_target("src/trips/main.py:Trips", tmp_path)
+    assert (found.modules, found.file, found.paths[0]) == (("trips.main",), "", str(tmp_path / "src"))
+    assert found.siblings == (str(tmp_path / "src/trips"),)
+
+
+def test_a_home_folder_is_not_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {".git/HEAD": "", "trips/crew.py": ""})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parse_target("trips/crew.py", tmp_path).folder == str(tmp_path / "trips")
+
+
+CREW_BASE = "from crewai.project import CrewBase\n@CrewBase\nclass {}:\n    pass\n"
+CREW = "import crewai\n{}: crewai.Crew = crewai.Crew(agents=[], tasks=[])\n"
+FLOW = "from crewai.flow import Flow\nclass _Base(Flow[dict]):\n    pass\nclass {}(_Base):\n    pass\n"
+FACTORY = "from crewai import Crew\ndef build():\n    made = Crew(agents=[], tasks=[])\n    return made\n"
+OTHERS = {
+    "src/trips/test_crew.py": CREW_BASE.format("Tested"),
+    ".venv/lib/crew.py": CREW_BASE.format("Installed"),
+    "my_env/pyvenv.cfg": "",
+    "my_env/lib/crew.py": CREW_BASE.format("Installed"),
+    "src/trips/old.py": "print 'Crew'\n",
+    "src/trips/nul.py": "Crew = '\0'\n",
+    "src/trips/escapes.py": "Crew = '\\d'\n",
+    "src/trips/script.py": "from crewai import Crew\nif __name__ == '__main__':\n    crew = Crew()\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "name"),
+    [
+        ("src/trips/crew.py", CREW_BASE.format("Trips"), "Trips"),
+        ("src/trips/crew.py", CREW.format("trips"), "trips"),
+        ("trips/agents.py", CREW.format("trips"), "trips"),
+        ("main.py", FLOW.format("Trips"), "Trips"),
+        ("main.py", FACTORY, "build"),
+    ],
+)
+@pytest.mark.parametrize("pyproject", ["", '[project]\nname = "x"\n', PROJECT.format("{kind}")])
+def test_the_only_crew_of_a_folder_is_found_without_importing_it(
+    tmp_path: Path, pyproject: str, file: str, text: str, name: str
+) -> None:
+    files = {**OTHERS, file: f"raise SystemExit\n{text}"}
+    if pyproject:
+        files["pyproject.toml"] = pyproject.replace("{kind}", "flow" if "Flow" in text else "crew")
+    write(tmp_path, files)
+    found = parse_target(".", tmp_path)
+    assert found.folder == str(tmp_path)
+    if file != "src/trips/crew.py" or "[tool.crewai]" not in pyproject:  # else the convention names the module
+        assert (found.attribute, found.modules[0].rpartition(".")[2]) == (name, Path(file).stem)
+
+
+def test_a_folder_of_a_larger_repository_is_the_working_folder(tmp_path: Path) -> None:
+    write(tmp_path, {".git/HEAD": "", "trips/crew.py": CREW_BASE.format("Trips")})
+    found = parse_target("trips", tmp_path)
+    assert (found.folder, found.paths) == (str(tmp_path / "trips"), (str(tmp_path / "trips"),))
+
+
+def test_several_crews_are_listed_as_targets(tmp_path: Path) -> None:
+    write(tmp_path, {"p/crews/a.py": CREW_BASE.format("A"), "p/main.py": FLOW.format("F"), "p/b.py": CREW.format("b")})
+    with pytest.raises(UsageError, match=r"3 crews and flows found: 'p' \(p/main.py:F, p/b.py:b, p/crews/a.py:A\)"):
+        parse_target("p", tmp_path)
+    assert parse_target("p/crews/a.py:A", tmp_path).attribute == "A"
+
+
+@pytest.mark.parametrize(("kind", "file"), [("crew", "crew.jsonc"), ("flow", "src/my_trips/flow.yaml")])
+def test_a_project_that_a_file_describes(tmp_path: Path, kind: str, file: str) -> None:
+    write(tmp_path, {"pyproject.toml": f"{PROJECT.format(kind)}definition = '{file}'\n", file: "{}"})
+    found = parse_target(".", tmp_path)
+    assert (found.definition, found.kind, found.modules) == (str(tmp_path / file), kind, ())
+    assert (found.folder, found.paths[0]) == (str(tmp_path), str(tmp_path))
+
+
+def test_a_folder_with_a_crew_file_needs_no_pyproject(tmp_path: Path) -> None:
+    write(tmp_path, {"crew.jsonc": "{}"})
+    assert parse_target(".", tmp_path).definition == str(tmp_path / "crew.jsonc")
+
+
+@pytest.mark.parametrize(
+    ("definition", "message"),
+    [("3", "expected the path of a file"), ("'../x'", "must be in the project's folder"), ("'x'", "file not found")],
+)
+def test_a_definition_outside_the_project_is_refused(tmp_path: Path, definition: str, message: str) -> None:
+    write(tmp_path, {"p/pyproject.toml": f"{PROJECT.format('crew')}definition = {definition}\n", "x": ""})
+    with pytest.raises(UsageError, match=message):
+        parse_target("p", tmp_path)
 
 
 @pytest.mark.parametrize("place", [".", "src", "src/my_trips"])
@@ -72,11 +172,11 @@ def test_a_project_whose_package_has_another_name(tmp_path: Path) -> None:
         ("a:b-c", "'b-c'"),
         ("my.module", "folder not found; a module needs its crew, as in my.module:crew"),
         ("absent.py:crew", "file not found"),
-        ("empty", "no pyproject.toml with [tool.crewai] in"),
+        ("empty", "empty has no [tool.crewai], and no Python file with a @CrewBase class, Crew object or Flow class"),
         ("empty:crew", "empty is a folder); name the folder alone, or a file in it"),
         ("broken", "pyproject.toml cannot be read: "),
         ("tool", "invalid [tool.crewai] type: 'tool' (expected crew or flow)"),
-        ("bare", "has no package src/my_trips; name its crew"),
+        ("bare", "has no package src/my_trips, and no Python file with"),
     ],
 )
 def test_a_target_that_names_nothing_is_refused(tmp_path: Path, text: str, message: str) -> None:

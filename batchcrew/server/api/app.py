@@ -16,8 +16,9 @@ from batchcrew.server.api.connections import connection_of
 from batchcrew.server.api.executor import Accepted, Busy, Executor, KeyReused, NoExecution, NotPaused
 from batchcrew.server.api.kickoff import BadBody
 from batchcrew.server.api.openapi import describe
-from batchcrew.server.dialects import DIALECTS
+from batchcrew.server.dialects import DEFAULT_DIALECT, DIALECTS
 from batchcrew.server.dialects.dialect_format import DialectFormat
+from batchcrew.server.dialects.semantic_kernel import SemanticKernel, is_semantic_kernel
 from batchcrew.server.faults import Fault, Route
 from batchcrew.server.options import MAX_BODY_BYTES, ServeOptions
 from batchcrew.server.webhook_targets import NotAllowed, WebhookTargets
@@ -116,6 +117,7 @@ class CrewApi:
         self._targets = targets
         self._faults = faults
         self._format: DialectFormat = DIALECTS[options.dialect]
+        self._semantic_kernel: DialectFormat = SemanticKernel()
         self._requests = 0
 
     def application(self) -> web.Application:
@@ -187,6 +189,11 @@ class CrewApi:
         if scheme.lower() != "bearer" or not hmac.compare_digest(given, self._token):
             raise Refused(401, "the bearer token is missing or wrong", headers={"WWW-Authenticate": "Bearer"})
 
+    def _format_for(self, request: web.Request) -> DialectFormat:
+        """Return the dialect of an answer: one client refuses the default one, and says its name."""
+        other = self._options.dialect == DEFAULT_DIALECT and is_semantic_kernel(request.headers)
+        return self._semantic_kernel if other else self._format
+
     async def _health(self, request: web.Request) -> web.Response:
         return web.Response(text="Healthy")
 
@@ -199,7 +206,7 @@ class CrewApi:
     async def _inputs(self, request: web.Request) -> web.Response:
         headers = {"Idempotency-Key": "supported"} if self._options.idempotency else None
         optional = [entry.name for entry in self._executor.inputs if not entry.required]
-        body = {"inputs": self._format.inputs(self._executor.inputs), "optional_inputs": optional}
+        body = {"inputs": self._format_for(request).inputs(self._executor.inputs), "optional_inputs": optional}
         return _json(body, headers=headers)
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
@@ -208,9 +215,10 @@ class CrewApi:
             return self._disturb(request, fault)
         kickoff_id = request.match_info["kickoff_id"]
         seen = self._executor.report(kickoff_id)
+        wording = self._format_for(request)
         if seen is None:
-            return _json(self._format.unknown(kickoff_id), status=404 if self._format.unknown_is_404 else 200)
-        return _json(self._format.status(seen))
+            return _json(wording.unknown(kickoff_id), status=404 if wording.unknown_is_404 else 200)
+        return _json(wording.status(seen))
 
     async def _metrics(self, request: web.Request) -> web.Response:
         text = self._executor.metrics().encode()

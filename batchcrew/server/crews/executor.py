@@ -83,7 +83,10 @@ class CrewExecutor:
         self._store = ExecutionStore(serve.state, now=now())
         self._temporary = None if serve.state else tempfile.mkdtemp(prefix="batchcrew-")
         storage = Path(self._temporary) if self._temporary else Path(f"{serve.state}.crewai").resolve()
-        self._pool: Pool = pool or ProcessPool(options, storage=storage, sleep=sleep)
+        outputs = storage.parent / f"{storage.name}-outputs" if serve.state else None
+        if outputs is None and options.log is not None:
+            outputs = options.log.resolve().with_suffix(".outputs")
+        self._pool: Pool = pool or ProcessPool(options, storage=storage, sleep=sleep, outputs=outputs)
         self._outbox = Outbox(self._store, targets=targets, now=now, sleep=sleep)
         self._stream = EventStream(self._send_events, sleep=sleep)
         self._deadlines = Deadlines(self._overdue, now=now, sleep=sleep)

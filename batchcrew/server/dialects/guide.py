@@ -1,6 +1,6 @@
 """The dialect of the public guide, to the letter; fields that only real crews have are added at the end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchcrew.server.dialects.dialect_format import MAX_SHOWN, PAUSED, Json, Meta, meta_field, question_field
@@ -16,12 +16,20 @@ from batchcrew.server.dialects.schemas import (
     object_schema,
     word_schema,
 )
-from batchcrew.server.report import Input, Report, StepReport, TaskReport
+from batchcrew.server.report import Input, Phase, Report, StepReport, TaskReport
 
 _PROGRESS = object_schema({"completed_tasks": COUNT, "total_tasks": COUNT})
 _TASK = object_schema({"task_id": TEXT, "output": TEXT, "agent": TEXT, "execution_time": NUMBER})
 REAL_USAGE: Schema = {"type": "object", "additionalProperties": COUNT}
 """Counts of tokens, as the libraries of language models name them."""
+STATES: Mapping[Phase, str] = {
+    "waiting": "PENDING",
+    "running": "STARTED",
+    "paused": PAUSED,
+    "succeeded": "SUCCESS",
+    "failed": "FAILED",
+}
+"""The words of `state`, which CrewAI's own tools read."""
 
 
 class Guide:
@@ -34,8 +42,14 @@ class Guide:
         return [entry.name for entry in inputs if entry.required]
 
     def status(self, seen: Report) -> Json:
+        return {**self.guide_status(seen), **({"state": STATES[seen.phase]} if seen.real else {})}
+
+    def guide_status(self, seen: Report) -> Json:
+        """Return the status of the guide, in every dialect."""
         if seen.failed:
-            return {"status": "error", "error": seen.error, "execution_time": seen.execution_time, **_extras(seen)}
+            tasks = {"tasks": [_task(task) for task in seen.tasks]} if seen.real and seen.tasks else {}
+            body = {"status": "error", "error": seen.error, "execution_time": seen.execution_time}
+            return {**body, **tasks, **_extras(seen)}
         if seen.ended:
             return {
                 "status": "completed",
@@ -74,7 +88,7 @@ class Guide:
 
     def crew_webhook(self, seen: Report, meta: Meta) -> Json:
         # The guide's status also in dialects that have another one.
-        return {"kickoff_id": seen.kickoff_id, **Guide.status(self, seen), **meta_field(meta)}
+        return {"kickoff_id": seen.kickoff_id, **self.guide_status(seen), **meta_field(meta)}
 
     def inputs_schema(self) -> Schema:
         return list_schema(TEXT)
@@ -82,17 +96,41 @@ class Guide:
     def status_schema(self, *, real: bool) -> Schema:
         extras: Schema = {"result_json": ANYTHING, "token_usage": nullable(REAL_USAGE)} if real else {}
         words = ["pending", "running", PAUSED] if real else ["running", PAUSED]
+
+        def state(*phases: Phase) -> Schema:
+            return {"state": word_schema(*(STATES[phase] for phase in phases))} if real else {}
+
         result = object_schema({"output": TEXT, "tasks": list_schema(_TASK)})
         return {
             "oneOf": [
                 object_schema(
-                    {"status": word_schema(*words), "current_task": TEXT, "progress": _PROGRESS},
+                    {
+                        "status": word_schema(*words),
+                        "current_task": TEXT,
+                        "progress": _PROGRESS,
+                        **state("waiting", "running", "paused"),
+                    },
                     {"human_input": QUESTION},
                 ),
                 object_schema(
-                    {"status": word_schema("completed"), "result": result, "execution_time": NUMBER, **extras}
+                    {
+                        "status": word_schema("completed"),
+                        "result": result,
+                        "execution_time": NUMBER,
+                        **extras,
+                        **state("succeeded"),
+                    }
                 ),
-                object_schema({"status": word_schema("error"), "error": TEXT, "execution_time": NUMBER, **extras}),
+                object_schema(
+                    {
+                        "status": word_schema("error"),
+                        "error": TEXT,
+                        "execution_time": NUMBER,
+                        **extras,
+                        **state("failed"),
+                    },
+                    {"tasks": list_schema(_TASK)} if real else {},
+                ),
             ]
         }
 

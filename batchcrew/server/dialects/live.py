@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batchcrew.server.dialects.dialect_format import PAUSED, Json, Meta, meta_field, question_field
-from batchcrew.server.dialects.guide import REAL_USAGE, Guide
+from batchcrew.server.dialects.guide import REAL_USAGE, STATES, Guide
 from batchcrew.server.dialects.schemas import (
     ANYTHING,
     COUNT,
@@ -32,13 +32,7 @@ class Live(Guide):
     """Implements `DialectFormat`."""
 
     unknown_is_404 = False
-    _words: Mapping[Phase, str] = {
-        "waiting": "PENDING",
-        "running": "STARTED",
-        "paused": PAUSED,
-        "succeeded": "SUCCESS",
-        "failed": "FAILED",
-    }
+    _words: Mapping[Phase, str] = STATES
 
     def inputs(self, inputs: Sequence[Input]) -> Any:
         return {entry.name: entry.type for entry in inputs if entry.required}

@@ -4,18 +4,24 @@ The library guards its files with lock files that it polls every quarter of a se
 uses, a lock of that process is as safe and costs nothing.
 """
 
+import functools
 import hashlib
 import os
 import tempfile
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import portalocker
+from crewai.tools.base_tool import BaseTool, Tool
+from crewai.tools.structured_tool import CrewStructuredTool
 from crewai.utilities.task_output_storage_handler import TaskOutputStorageHandler
 from crewai_core.lock_store import set_lock_backend
+
+from batchcrew.server.worker.causes import MissingPackage
 
 
 def lock_within(folder: Path) -> None:
@@ -56,3 +62,37 @@ def omit_log() -> None:
     """
     TaskOutputStorageHandler.reset = lambda self: None
     TaskOutputStorageHandler.update = lambda self, task_index, log: None
+
+
+def end_at_missing_packages() -> None:
+    """Fail an execution when one of its tools needs a package that is not installed.
+
+    An agent would take it for a failed call, and call its model and the tool again up to its limit, for each row.
+    """
+    for kind in (BaseTool, Tool):
+        kind.run = _ending(kind.run)
+        kind.arun = _ending_async(kind.arun)
+    CrewStructuredTool.invoke = _ending(CrewStructuredTool.invoke)
+    CrewStructuredTool.ainvoke = _ending_async(CrewStructuredTool.ainvoke)
+
+
+def _ending(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def call(*arguments: Any, **named: Any) -> Any:
+        try:
+            return original(*arguments, **named)
+        except ImportError as error:
+            raise MissingPackage from error
+
+    return call
+
+
+def _ending_async(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    async def call(*arguments: Any, **named: Any) -> Any:
+        try:
+            return await original(*arguments, **named)
+        except ImportError as error:
+            raise MissingPackage from error
+
+    return call

@@ -35,8 +35,6 @@ def _import(target: Target) -> ModuleType:
         sys.modules[name] = module
         spec.loader.exec_module(module)
         return module
-    if not target.modules:
-        raise TargetError(f"{target.name}: the project has neither crew.py nor main.py in its package")
     for number, name in enumerate(target.modules):
         try:
             module = importlib.import_module(name)

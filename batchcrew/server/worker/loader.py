@@ -7,12 +7,13 @@ functions. Only worker processes import them.
 import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from batchcrew.server.report import Input
 from batchcrew.server.targets import Target
+from batchcrew.server.worker.declarations import declared
 from batchcrew.server.worker.factories import Factory
 from batchcrew.server.worker.importing import CURE, find
 from batchcrew.server.worker.inputs import crew_inputs, flow_inputs
@@ -36,11 +37,16 @@ def load(target: Target, storage: Path | None = None) -> "Loaded":
     """
     if importlib.util.find_spec("crewai") is None:
         raise TargetError(MISSING)
-    from batchcrew.server.worker.crewai_patches import lock_within, omit_log
+    from batchcrew.server.worker.crewai_patches import end_at_missing_packages, lock_within, omit_log
 
     omit_log()
+    end_at_missing_packages()
     if storage is not None:
         lock_within(storage)
+    if target.definition:
+        with starts_nothing(target.name, cure=CURE, whole_process=True):
+            make, defaults = declared(target)
+        return Loaded(target.name, lambda _: make(), defaults=defaults)
     return _loaded(find(target), target.name)
 
 
@@ -55,6 +61,8 @@ class Loaded:
     """The inputs that the function which makes it uses itself."""
     trial: Mapping[str, Any] | None = None
     """Values for the required ones of them."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Values of inputs that a kickoff does not name, from a file that describes the crew or flow."""
 
     def description(self) -> Ready:
         """Return what is served, and which events there are."""
@@ -68,6 +76,9 @@ class Loaded:
             flow = isinstance(made, Flow)
             own = flow_inputs(made) if flow else crew_inputs(made)
         known = {one.name for one in self.parameters}
+        given = {one.name for one in own}
+        own = [replace(one, required=False) if one.name in self.defaults else one for one in own]
+        own += [Input(name=name, required=False) for name in self.defaults if name not in given]
         return Ready(
             name=self.name,
             what="flow" if flow else "crew",
@@ -87,7 +98,7 @@ class Loaded:
         if getattr(made, "stream", False):
             made.stream = False  # a stream runs only while it is read, and here it is not
         with listening(running, made):
-            found = made.kickoff(inputs=dict(running.inputs))
+            found = made.kickoff(inputs={**self.defaults, **running.inputs})
         return result(found, made if isinstance(made, Flow) else None, running.inputs)
 
 

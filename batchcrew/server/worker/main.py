@@ -18,8 +18,10 @@ from pathlib import Path
 
 from batchcrew.base.edge import FRAMES, Edge
 from batchcrew.server.targets import Target
+from batchcrew.server.worker.causes import LoadWatch, MissingPackage, NeedsTerminal, described, place_of, refuse_input
+from batchcrew.server.worker.ends import send_end
 from batchcrew.server.worker.running import Running, Served, TargetError, describe_error
-from batchcrew.server.workers.frames import Line, MessageTooLarge
+from batchcrew.server.workers.frames import Line
 from batchcrew.server.workers.messages import (
     Ended,
     HumanAnswer,
@@ -60,19 +62,41 @@ def work(load: Callable[[Target, Path | None], Served]) -> None:
     if not isinstance(first, Load):
         return
     target = first.target
+    refuse_input()
+
+    def late(place: str) -> None:
+        message = f"{target.name} has not been loaded after {first.seconds:g} s; it is at {place}"
+        line.send(LoadFailed(message=_with_log(message, first)))
+        os._exit(1)
+
+    watch = LoadWatch(first.seconds, target.folder, late)
     try:
         storage = _prepare(target, first.storage)
         served = load(target, storage)
         description = served.description()
-    except TargetError as error:
-        line.send(LoadFailed(message=str(error)))
-        return
     except BaseException as error:  # noqa: BLE001 - any exception of the target's import is reported
-        traceback.print_exc()
-        line.send(LoadFailed(message=f"{target.name} cannot be loaded: {describe_error(error)}"))
+        watch.loaded()
+        line.send(LoadFailed(message=_load_failure(error, first)))
         return
+    watch.loaded()
     line.send(description)
-    _serve(line, served)
+    _serve(line, served, first)
+
+
+def _load_failure(error: BaseException, first: Load) -> str:
+    """Return why the target cannot be loaded, with its line and the log if there is a traceback in it."""
+    if isinstance(error, TargetError) and error.__cause__ is None:
+        return str(error)
+    traceback.print_exception(error)
+    if isinstance(error, TargetError):
+        assert error.__cause__ is not None  # noqa: S101 - for mypy
+        place = place_of(error.__cause__, first.target.folder)
+        return _with_log(f"{error}; at {place}" if place else str(error), first)
+    return _with_log(f"{first.target.name} cannot be loaded: {described(error, first.target.folder)}", first)
+
+
+def _with_log(message: str, first: Load) -> str:
+    return f"{message}; log: {first.log}" if first.log else message
 
 
 def _take_streams() -> Line:
@@ -99,6 +123,9 @@ def _prepare(target: Target, storage: str) -> Path | None:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     sys.path[:0] = target.paths
+    installed = (at for at, path in enumerate(sys.path) if path.endswith(("site-packages", "dist-packages")))
+    at = next(installed, len(sys.path))
+    sys.path[at:at] = target.siblings
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no dump of prompts and keys
     if os.environ.setdefault("CREWAI_STORAGE_DIR", storage) != storage:
         return None
@@ -113,7 +140,7 @@ def _read_env(file: Path) -> None:
         load_dotenv(file, override=False)
 
 
-def _serve(line: Line, served: Served) -> None:
+def _serve(line: Line, served: Served, first: Load) -> None:
     executions: dict[str, Running] = {}
     while (message := line.receive()) is not None:
         match message:
@@ -122,7 +149,7 @@ def _serve(line: Line, served: Served) -> None:
                     kickoff_id=message.kickoff_id, inputs=message.inputs, events=frozenset(message.events), line=line
                 )
                 executions[running.kickoff_id] = running
-                arguments = (running, served, executions)
+                arguments = (running, served, executions, first)
                 threading.Thread(target=_run, args=arguments, name=running.kickoff_id, daemon=True).start()
             case HumanAnswer() if message.kickoff_id in executions:
                 executions[message.kickoff_id].answers.put(message)
@@ -133,7 +160,7 @@ def _serve(line: Line, served: Served) -> None:
     os._exit(1)
 
 
-def _run(running: Running, served: Served, executions: dict[str, Running]) -> None:
+def _run(running: Running, served: Served, executions: dict[str, Running], first: Load) -> None:
     started = time.monotonic()
     ended = Ended(kickoff_id=running.kickoff_id)
     try:
@@ -141,14 +168,12 @@ def _run(running: Running, served: Served, executions: dict[str, Running]) -> No
         ended = replace(ended, output=result.output, result_json=result.result_json)
     except MemoryError:
         ended = replace(ended, error="it ran out of memory (MemoryError)")
+    except (NeedsTerminal, MissingPackage, ImportError) as error:  # every row would fail like this
+        traceback.print_exc()
+        ended = replace(ended, error=_with_log(described(error, first.target.folder), first))
     except BaseException as error:  # noqa: BLE001 - SystemExit too: a crew never ends its worker
         traceback.print_exc()
         ended = replace(ended, error=describe_error(error))
     ended = replace(ended, usage=dict(running.usage), execution_time=round(time.monotonic() - started, 3))
     executions.pop(running.kickoff_id, None)
-    try:
-        running.line.send(ended)
-    except Exception as error:  # noqa: BLE001 - too large, circular, or a __str__ that raises: the end is always sent
-        why = "is too large" if isinstance(error, MessageTooLarge) else "cannot be written as JSON"
-        problem = f"its output {why}: {describe_error(error)}"
-        running.line.send(replace(ended, output="", result_json=None, error=problem))
+    send_end(running.line, ended, Path(first.outputs) if first.outputs else None)

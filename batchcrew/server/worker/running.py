@@ -3,12 +3,15 @@
 import queue
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from batchcrew.server.report import TaskReport
 from batchcrew.server.workers.frames import Line, MessageTooLarge
-from batchcrew.server.workers.messages import AboutExecution, HumanAnswer, Note, Paused, Ready
+from batchcrew.server.workers.messages import AboutExecution, HumanAnswer, Note, Paused, Ready, TaskEnded
 
+KEPT = 500_000
+"""Characters of an output that is cut. As JSON, a character takes 12 bytes at most, so they fit into a message."""
 MAX_ERROR = 4000
 """Characters of an error that are sent."""
 
@@ -43,10 +46,18 @@ class Running:
     def send(self, message: AboutExecution) -> None:
         """Send a message about this execution. A message that cannot be sent is replaced by a note."""
         try:
-            self.line.send(message)
+            self._send(message)
         except (MessageTooLarge, ValueError, RecursionError) as error:
             text = f"a message {type(message).__name__} was omitted: {error}"
             self.line.send(Note(kickoff_id=self.kickoff_id, text=text[:MAX_ERROR]))
+
+    def _send(self, message: AboutExecution) -> None:
+        try:
+            self.line.send(message)
+        except MessageTooLarge:
+            if not isinstance(message, TaskEnded):
+                raise
+            self.line.send(replace(message, task=shortened(message.task)))
 
     def wait_for_human(self, *, task_id: str, agent: str, output: str) -> HumanAnswer:
         """Pause the execution until there is human input about a task's output."""
@@ -65,6 +76,12 @@ class Served(Protocol):
     def run(self, running: Running) -> Result:
         """Run a crew that has never run. It may raise any exception: the execution fails."""
         ...
+
+
+def shortened(task: TaskReport) -> TaskReport:
+    """Return the report of a task whose output is too large for a message, with its beginning."""
+    note = f"\n\n[batchcrew: This output was cut: it has {len(task.output):,} characters.]"
+    return replace(task, output=task.output[:KEPT] + note, output_json=None)
 
 
 def describe_error(error: BaseException) -> str:

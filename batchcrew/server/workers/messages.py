@@ -27,6 +27,12 @@ class Load:
     target: Target
     storage: str
     """The folder for the files of the crew's library, which no other worker uses."""
+    outputs: str = ""
+    """The folder for outputs that are too large for a message; empty: there is none."""
+    log: str = ""
+    """The file that the worker's stderr is written to, for errors; empty: there is none."""
+    seconds: float = 300.0
+    """How long loading may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,12 +91,21 @@ class ProcessPool:
 
     Args:
         storage: an absolute folder, in which each worker has one for the files of the crew's library.
+        outputs: an absolute folder for outputs that are too large to be stored; None: they are lost.
         sleep: waits before a worker that cannot start is started again.
     """
 
-    def __init__(self, options: CrewOptions, *, storage: Path, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        options: CrewOptions,
+        *,
+        storage: Path,
+        sleep: Callable[[float], Awaitable[None]],
+        outputs: Path | None = None,
+    ) -> None:
         self._options = options
         self._storage = storage
+        self._outputs = outputs
         self._sleep = sleep
         self._workers: list[Worker] = []
         self._worker_of: dict[str, Worker] = {}
@@ -190,7 +199,15 @@ class ProcessPool:
         )
         worker = Worker(process, self._free_number())
         storage = self._storage / f"worker-{worker.number}"
-        worker.send(Load(target=self._options.target, storage=str(storage)))
+        worker.send(
+            Load(
+                target=self._options.target,
+                storage=str(storage),
+                outputs="" if self._outputs is None else str(self._outputs),
+                log="" if self._options.log is None else str(self._options.log),
+                seconds=self._options.load_timeout,
+            )
+        )
         return worker
 
     def _free_number(self) -> int:
