@@ -18,6 +18,7 @@ from cli_process import INPUTS, TOKEN, Crew, ProcessOptions, call, call_with
 from plain_crew import PlainCrew
 from spreadsheets import SHEETS, records
 
+from batchcrew.base.export_columns import TOKEN_COLUMNS
 from batchcrew.base.text import HARMFUL_IN_BLOCK
 
 pytestmark = pytest.mark.crash  # starts many processes
@@ -92,8 +93,7 @@ def test_an_export_with_every_group_of_columns_saved_over_the_file_costs_nothing
     assert len(crew.sent) == 2
     header, first, _ = (tmp_path / "r.csv").read_text().splitlines()
     assert header.startswith('task_id,"note",batchcrew_state,')
-    assert header.endswith(",total_tokens,prompt_tokens,completion_tokens,cached_prompt_tokens,successful_requests,"
-                           "output.score,output.tags")  # fmt: skip
+    assert header.endswith(f",{','.join(TOKEN_COLUMNS)},output.score,output.tags")
     assert first.startswith('a,"x",succeeded,')
 
 

@@ -72,5 +72,6 @@ def test_the_state_is_named_after_the_target(given: Any, tmp_path: Path, target:
     folder = tmp_path / target.partition("/b.py")[0]
     (folder / "p").mkdir(parents=True, exist_ok=True)
     (folder / "pyproject.toml").write_text('[project]\nname = "p"\n[tool.crewai]\n')
+    (folder / "p" / "crew.py").write_text("@CrewBase\nclass Planner:\n    pass\n")
     (folder / "b.py").touch()
     assert given(target).state == Path(f"results/served-{name}.db")
