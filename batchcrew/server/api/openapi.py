@@ -119,7 +119,7 @@ def _kickoff(operation: str) -> Schema:
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {
             "200": _answer("The execution has started.", "Started"),
-            **_refer("400", "401", "408", "413", "422", "429", "500", "502", "503"),
+            **_refer("400", "401", "408", "409", "413", "422", "429", "500", "502", "503"),
         },
     }
 
@@ -130,6 +130,7 @@ def _refusals(*, real: bool) -> Schema:
         "401": "The bearer token is missing or wrong.",
         "404": "There is no such execution.",
         "408": "The body did not arrive in time.",
+        "409": "This Idempotency-Key was sent with other inputs before.",
         "413": "The body is too large.",
         "429": "The limit of running executions is reached (--max-running).",
         "500": "An error on purpose (--http-error-rate), or a defect of the server.",
