@@ -300,7 +300,7 @@ def next_commands(result: RunResult) -> Iterator[tuple[str, str]]:
         yield "explain the failures", failures_command(batch, ledger, program)
     if result.failing:
         yield "show a failing job", show_command(batch, result.failing[0].job_id, ledger, program)
-    if result.run_id is not None and counts.ended:
+    if result.run_id is not None and counts.ended and not result.reports:
         yield "report", report_command(batch, ledger, program)
     if counts.succeeded:
         yield "export the results", export_command(batch, ledger, program)
