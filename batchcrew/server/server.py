@@ -126,6 +126,7 @@ class CrewServer:
             raise UsageError(
                 f"cannot listen on {host}:{port}: {error.strerror or error}; give another --host or --port"
             ) from error
+        stack.callback(connections.close)
         stack.callback(listening.close)  # before the runner's clean-up: no connection comes while requests end
         for one in listening.sockets:
             with socket.socket(fileno=os.dup(one.fileno())) as twin:

@@ -154,6 +154,10 @@ def arguments_of(command: click.Command, rng: random.Random, known: list[str]) -
         yield f"--{hostile(rng)}"
 
 
+SERVERS = {"serve", "ui"}
+"""They end only with a mistake in their options."""
+
+
 def test_every_command_with_hostile_arguments(call: Caller, ledger: Path) -> None:
     rng = random.Random(11)
     here = Path("results/batchcrew.db")
@@ -163,11 +167,11 @@ def test_every_command_with_hostile_arguments(call: Caller, ledger: Path) -> Non
         for number in range(CALLS):
             shutil.copy(ledger, here)
             arguments = [*arguments_of(command.load(), rng, [BATCH, JOB])]
-            if name == "serve":
+            if name in SERVERS:
                 arguments = ["--port", hostile(rng), *arguments]
             if name == "delete":
                 arguments = ["--yes", *arguments]
-            code, output = call(name, *([] if number == 0 and name != "serve" else arguments))
+            code, output = call(name, *([] if number == 0 and name not in SERVERS else arguments))
             if (name, code) != ("export", 0):  # an export has the values as they are
                 check(output, (name, arguments))
             codes.add(code)

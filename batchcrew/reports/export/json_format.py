@@ -8,19 +8,19 @@ stale job, are omitted where there is nothing to say.
 from collections.abc import Sequence
 from typing import Any
 
-from batchcrew.base.export_columns import free_name
+from batchcrew.base.export_columns import WHERE_NEEDED, free_name
 from batchcrew.model.views import ResultRow
 from batchcrew.reports.export.csv_format import json_text
 from batchcrew.reports.export.export_format import ExportFormat
 from batchcrew.reports.export.output import Target
-from batchcrew.reports.export.table import Origin, Table
+from batchcrew.reports.export.table import Column, Origin, Table
 
 
 class _LinesWriter:
     def __init__(self, table: Table) -> None:
         self._table = table
         self._own = frozenset(column.name for column in table.own)
-        self._ours = [(column.name, column.value, column.where_needed) for column in table.ours]
+        self._ours = [(column.name, column.value, column.base in WHERE_NEEDED) for column in table.ours]
 
     def begin(self, target: Target) -> None:
         pass
@@ -42,7 +42,7 @@ class _LinesWriter:
             for column in self._table.ours:
                 name = free_name(column.base, taken)
                 taken.add(name)
-                ours.append((name, column.value, column.where_needed))
+                ours.append((name, column.value, column.base in WHERE_NEEDED))
         values: dict[str, Any] = dict(row.row)
         for name, value, where_needed in ours:
             found = value(row)
@@ -54,10 +54,14 @@ class _LinesWriter:
         values: dict[str, Any] = {}
         for column in self._table.columns:
             found = column.value(row)
-            if found is None and (column.where_needed or (column.origin is Origin.FILE and column.name not in row.row)):
+            if found is None and _may_be_omitted(column, row):
                 continue
             values[column.name] = found
         return values
+
+
+def _may_be_omitted(column: Column, row: ResultRow) -> bool:
+    return column.base in WHERE_NEEDED or (column.origin is Origin.FILE and column.name not in row.row)
 
 
 class _ListWriter(_LinesWriter):

@@ -49,12 +49,17 @@ class Connections:
         self._strangers: dict[Connection, str] = {}
         """Their addresses, the oldest connection first."""
         self._of_address: Counter[str] = Counter()
+        self.is_closed = False
         self.closed = 0
         """Connections that were closed because there were too many, or because a request took too long."""
 
     def __call__(self) -> "Connection":
         """Return the protocol of a new connection."""
         return Connection(self, self._make())
+
+    def close(self) -> None:
+        """Close each further connection at once: it was accepted before the server closed, and nothing answers it."""
+        self.is_closed = True
 
     def add(self, connection: "Connection", address: str) -> None:
         """Count a new connection, and close the oldest stranger if there are too many."""
@@ -88,6 +93,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._answering = 0
+        self._refused = False
 
     def close(self) -> None:
         """Close the connection at once."""
@@ -109,6 +115,10 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's transports are not subclasses of it
+        self._refused = self._connections.is_closed
+        if self._refused:
+            self._transport.abort()
+            return
         self._start_timer()
         self._inner.connection_made(transport)
         peer: Any = transport.get_extra_info("peername")
@@ -123,6 +133,8 @@ class Connection(asyncio.Protocol):
         return self._inner.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._refused:
+            return
         self._stop_timer()
         self._connections.forget(self)
         self._inner.connection_lost(exc)
