@@ -152,6 +152,7 @@ def test_the_status_of_one_execution_as_its_tasks_end(tmp_path: Path, receiver: 
             pass  # it has ended, and the next has not begun yet
         assert now == {
             "status": "running",
+            "state": "STARTED",
             "current_task": "planning_task",
             "progress": {"completed_tasks": 1, "total_tasks": 2},
         }

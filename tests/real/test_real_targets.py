@@ -76,7 +76,7 @@ def test_flows(found: dict[str, Any]) -> None:
         {"name": "topic", "type": "string", "required": False},
         {"name": "times", "type": "integer", "required": False},
     ]
-    assert [run["json"] for run in typed["runs"]] == [{"said": ["salt"] * 2}, {"said": ["pepper"] * 2}]
+    assert [run["json"] for run in typed["runs"]] == [{"said": ["salt"] * 3}, {"said": ["pepper"] * 3}]
     for run in typed["runs"]:
         assert run["usage"] == USAGE
         # crewai calls listeners in its own threads: a method's end may be reported after the next method's start
