@@ -192,8 +192,8 @@ class Teller:
         if quiet >= max(STUCK_TIMES * usual, LEAST_STUCK_SECONDS):
             self._stuck_since = tally.moved_at
             reason = (
-                f"nothing has ended for {format_duration(quiet)} (an execution usually takes {format_duration(usual)});"
-                f" {len(tally.in_flight)} in progress"
+                f"nothing has ended for {format_duration(quiet)}, and executions usually end after"
+                f" {format_duration(usual)}; {len(tally.in_flight)} in progress"
             )
             self._tell(Notice(event="stuck", result=self._now(), reason=reason))
 
