@@ -12,7 +12,6 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from batchcrew import __version__
-from batchcrew.app.end_reports import path_of
 from batchcrew.base.errors import BatchcrewError
 from batchcrew.base.quantities import format_duration
 from batchcrew.config.notify import EventName
@@ -149,7 +148,8 @@ class Teller:
         task.add_done_callback(self._sends.discard)
 
     async def _send(self, number: int, receiver: Receiver, notice: Notice) -> None:
-        from batchcrew.telling.sender import send  # noqa: PLC0415 - few runs notify
+        from batchcrew.app.end_reports import path_of  # noqa: PLC0415 - few runs notify
+        from batchcrew.telling.sender import send  # noqa: PLC0415
 
         today = self._outer.clock.now().astimezone().date().isoformat()
         try:
