@@ -11,7 +11,8 @@ from batchcrew.base.errors import OutputError
 
 def leave(code: int) -> NoReturn:
     """End the process, also where a thread is stuck in a call of the system."""
-    if any(thread is not threading.main_thread() and not thread.daemon for thread in threading.enumerate()):
+    # daemon threads count too: the interpreter joins those of an executor, which inherit that flag
+    if any(thread is not threading.main_thread() for thread in threading.enumerate()):
         end_now(code)
     # the interpreter, as it ends, puts the default action in the place of every handler but of this one
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
