@@ -87,7 +87,7 @@ def _columns_options(command: Command) -> Command:
             ),
             option(
                 "--tokens", is_flag=True, envvar="BATCHCREW_EXPORT_TOKENS",
-                help="Add columns with the tokens that the crew reported.",
+                help="Add columns with the tokens and the cost of each job.",
             ),
             option(
                 "--delimiter", metavar="D", envvar="BATCHCREW_EXPORT_DELIMITER",

@@ -42,8 +42,6 @@ class ResultRow(Used):
     """Of a stale job: the inputs that were sent, where they differ from the file's now."""
     quoting: str | None = None
     """Which cells of the row were quoted in its file, `1` or `0` for each; None: as the file's style says."""
-    token_usage: Mapping[str, Any] | None = None
-    """Of the latest attempt, as the crew reported it."""
     task: TaskResult | None = None
     """One of the latest attempt's tasks, in an export with a row for each."""
     attempt: "AttemptDetail | None" = None

@@ -32,7 +32,7 @@ _PAGE = f"""
 SELECT j.position, j.id, j.job_id, j.crew, j.row, j.state, a.output, a.result_json,
        coalesce(j.reason, a.reason), j.charged, a.kickoff_id, a.kicked_off_at, a.ended_at,
        coalesce(a.execution_time, round({SECONDS}, 3)),
-       CASE WHEN a.state = 'succeeded' THEN coalesce(a.sent_inputs, j.inputs) END, j.row_quoting, a.token_usage, a.id
+       CASE WHEN a.state = 'succeeded' THEN coalesce(a.sent_inputs, j.inputs) END, j.row_quoting, a.id
 FROM jobs AS j LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
 WHERE j.batch_id = :batch AND j.present = :present AND (j.position, j.id) > (:position, :id) {{conditions}}
 ORDER BY j.position, j.id LIMIT {PAGE_ROWS}
@@ -118,13 +118,13 @@ async def _results_page(
     match selection.per:
         case RowPer.TASK:
             tasks: dict[str, list[TaskResult]] = {}
-            for row in await rows(connection, _TASKS, (encode_json([row[17] for row in page]),)):
+            for row in await rows(connection, _TASKS, (encode_json([row[16] for row in page]),)):
                 found = TaskResult(task_id=row[1], output=row[2], agent=row[3], execution_time=row[4])
                 tasks.setdefault(row[0], []).append(found)
             results = [
                 (job, replace(result, task=task))
                 for row, (job, result) in zip(page, results, strict=True)
-                for task in tasks.get(row[17], [None])
+                for task in tasks.get(row[16], [None])
             ]
         case RowPer.ATTEMPT:
             attempts: dict[int, list[AttemptDetail]] = {}
@@ -183,7 +183,6 @@ def _result(row: Sequence[Any], money: JobMoney) -> ResultRow:
         stale_output=(result_json if output is None else output) if stale else None,
         stale_inputs=decode_json(inputs) if inputs and stale else None,
         quoting=row[15],
-        token_usage=decode_json(row[16]) if row[16] else None,
     )
 
 
