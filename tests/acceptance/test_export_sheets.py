@@ -103,9 +103,10 @@ HOSTILE = '=HYPERLINK("http://x")|<script>alert(1)</script>\x1b[2J\u202e\0](java
 @pytest.fixture
 def hostile(tmp_path: Path, crew: PlainCrew) -> Path:
     """A folder with a batch whose answers are hostile: one of them has 5 MB."""
-    crew.output = lambda kickoff_id: HOSTILE + "x" * (5_000_000 if kickoff_id == "k-1" else 0)  # type: ignore[method-assign]
+    # by the inputs: kickoffs of different jobs arrive in any order
+    crew.output = lambda kickoff_id: HOSTILE + "x" * (5_000_000 if crew.inputs_of(kickoff_id)["n"] == "long" else 0)  # type: ignore[method-assign]
     crew.error_of = lambda inputs: HOSTILE if inputs["n"] == "fails" else None
-    run(tmp_path, crew, b"id,n\n1,works\n2,works\n3,fails\n")
+    run(tmp_path, crew, b"id,n\n1,long\n2,short\n3,fails\n")
     return tmp_path
 
 
