@@ -11,9 +11,13 @@ USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 
 class ModelServer:
-    """Answers each chat with its own last message, so that an answer shows the inputs of its row."""
+    """Answers each chat with its own last message, so that an answer shows the inputs of its row.
 
-    def __init__(self) -> None:
+    Args:
+        prefix: put before each answer; early versions of crewai demand `Final Answer:`.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
         self.chats: list[str] = []
         chats = self.chats
 
@@ -26,7 +30,7 @@ class ModelServer:
                     answer: Any = {"object": "list", "data": data, "model": body["model"], "usage": USAGE}
                 else:
                     chats.append(str(body["messages"][-1]["content"]))
-                    message = {"role": "assistant", "content": f"Said: {chats[-1][:300]}"}
+                    message = {"role": "assistant", "content": f"{prefix}Said: {chats[-1][:300]}"}
                     choice = {"index": 0, "finish_reason": "stop", "message": message}
                     answer = {
                         "id": "1", "object": "chat.completion", "created": 1, "model": body["model"],

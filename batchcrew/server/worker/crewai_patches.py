@@ -25,7 +25,7 @@ def lock_within(folder: Path) -> None:
         return
     set_lock_backend = found("crewai_core.lock_store:set_lock_backend")
     other_lock = found("portalocker:Lock")
-    if set_lock_backend is None or other_lock is None:  # before 1.10, there is no lock to replace
+    if set_lock_backend is None or other_lock is None:  # before 1.14, there is no lock to replace
         return
     own = os.path.realpath(folder) + os.sep
     locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
