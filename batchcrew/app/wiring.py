@@ -34,6 +34,10 @@ EMBEDDED_STATE = "embedded-crew.db"
 """File next to the ledger that stores the demo crew's executions, so that an interrupted demo resumes."""
 
 
+ARTIFACTS = "artifacts"
+"""Folder next to the ledger for the files that tasks of served crews write."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOptions:
     """The command-line options about the batch of a job file."""
@@ -143,7 +147,7 @@ async def open_clients(
     """Open a client for each crew, and start a server for each one that runs on this machine; see `open_crews`."""
     from batchcrew.crew import CrewClient
 
-    keep, ledger = crews.ledger is not None, crews.ledger
+    ledger = crews.ledger
     async with AsyncExitStack() as stack:
         demo: CrewServer | None = None
         if any(isinstance(crew, DemoCrew) for crew in crews.settings.values()):
@@ -152,9 +156,8 @@ async def open_clients(
         for name, crew in crews.settings.items():
             server = demo if isinstance(crew, DemoCrew) else None
             if isinstance(crew, ServedCrew):
-                log = None if ledger is None else ledger.with_name(f"served-{name}.log")
                 # in a thread: it looks at the target's files
-                server = await asyncio.to_thread(_served_crew, crew.serve, crews.folder, log=log, keep=keep)
+                server = await asyncio.to_thread(_served_crew, name, crew.serve, crews.folder, ledger)
                 await _start(server, name, stop)
                 stack.push_async_callback(server.stop)
                 stack.callback(_warn_of_interrupted, name, server, warn)
@@ -209,20 +212,29 @@ def _demo_server(ledger: Path | None) -> "CrewServer":
     return CrewServer(ServeOptions(state=None if ledger is None else ledger.with_name(EMBEDDED_STATE), private=True))
 
 
-def _served_crew(serve: ServeSettings, folder: Path, *, log: Path | None, keep: bool) -> "CrewServer":
+def _served_crew(name: str, serve: ServeSettings, folder: Path, ledger: Path | None) -> "CrewServer":
     """Return the server of a crew on this machine.
+
+    Args:
+        ledger: its files are written next to this; None: nothing is kept.
 
     Raises:
         UsageError: the target is not valid.
     """
     from batchcrew.server import CrewOptions, CrewServer, ServeOptions, parse_target
 
+    keep, artifacts = ledger is not None, None
+    if ledger is not None:
+        artifacts = (folder / serve.artifacts if serve.artifacts else ledger.with_name(ARTIFACTS)).absolute()
     crew = CrewOptions(
         target=parse_target(serve.target, folder),
         workers=serve.workers if keep else 1,
         threads=serve.threads,
         execution_timeout=serve.timeout,
-        log=log,
+        log=None if ledger is None else ledger.with_name(f"served-{name}.log"),
+        memory=serve.memory,
+        isolation=serve.isolation,
+        artifacts=artifacts,
     )
     return CrewServer(
         ServeOptions(state=folder / serve.state if serve.state and keep else None, crew=crew, private=True)

@@ -235,4 +235,4 @@ def load(target: Target, storage: Path | None) -> Obedient:
 
 
 if __name__ == "__main__":
-    work(load)
+    work(lambda first, storage, warn: load(first.target, storage))

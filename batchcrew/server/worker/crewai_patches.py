@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import portalocker
+from crewai.flow.persistence import sqlite
 from crewai.tools.base_tool import BaseTool, Tool
 from crewai.tools.structured_tool import CrewStructuredTool
 from crewai.utilities.task_output_storage_handler import TaskOutputStorageHandler
@@ -52,6 +53,20 @@ def _file(name: str) -> Path:
     """Return the library's own lock file for this name, which its other processes use too."""
     digest = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
     return Path(tempfile.gettempdir()) / f"crewai:{digest}.lock"
+
+
+def keep_flows_in(folder: Path) -> None:
+    """Keep the states of flows (`@persist`) in this folder, unless a flow names a file.
+
+    All workers use it, so that a flow with a known id continues in any of them. The library locks the file, also
+    between processes, because it is not in the folder of `lock_within`.
+    """
+
+    def here() -> str:
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(folder)
+
+    sqlite.db_storage_path = here
 
 
 def omit_log() -> None:

@@ -35,6 +35,7 @@ from batchcrew.server.workers.messages import (
     Ready,
     Start,
     ToWorker,
+    Warned,
 )
 from batchcrew.server.workers.pool import PoolListener
 
@@ -45,6 +46,8 @@ MAX_LOG = 10 * 2**20
 """Size in bytes from which a log is started again."""
 MAX_SHOWN = 500
 """Characters of a worker's text in the server's log."""
+MAX_WARNINGS = 200
+"""Warnings about the target in the server's log."""
 YIELD_EVERY = 100
 """Messages of a worker after which the server's other tasks run, also if the worker sends without a pause."""
 RESTART_WAITS = (1.0, 2.0, 5.0, 15.0, 30.0)
@@ -116,6 +119,7 @@ class ProcessPool:
         self._described: asyncio.Future[Ready] | None = None
         self._log: IO[bytes] | None = None
         self._lost = 0
+        self._warned: set[str] = set()
 
     async def open(self, listener: PoolListener) -> Ready:
         """Start the workers, and return the description of the first one that is ready."""
@@ -154,12 +158,12 @@ class ProcessPool:
         ready = sum(worker.ready and not worker.retired for worker in self._workers)
         return {"workers": self._options.workers, "workers_ready": ready, "workers_lost": self._lost}
 
-    def start(self, kickoff_id: str, inputs: Mapping[str, Any], events: frozenset[str]) -> None:
+    def start(self, kickoff_id: str, inputs: Mapping[str, Any], events: frozenset[str], *, artifacts: str = "") -> None:
         """Start an execution in the worker with the most free threads."""
         worker = max(self._workers, key=lambda one: one.free(self._options.threads))
         self._worker_of[kickoff_id] = worker
         worker.running.add(kickoff_id)
-        worker.send(Start(kickoff_id=kickoff_id, inputs=inputs, events=tuple(sorted(events))))
+        worker.send(Start(kickoff_id=kickoff_id, inputs=inputs, events=tuple(sorted(events)), artifacts=artifacts))
 
     def answer(self, kickoff_id: str, *, approved: bool, text: str) -> None:
         """Pass the human input to the execution's worker."""
@@ -198,17 +202,20 @@ class ProcessPool:
             start_new_session=True,  # Ctrl-C on the terminal is for the server
         )
         worker = Worker(process, self._free_number())
-        storage = self._storage / f"worker-{worker.number}"
-        worker.send(
-            Load(
-                target=self._options.target,
-                storage=str(storage),
-                outputs="" if self._outputs is None else str(self._outputs),
-                log="" if self._options.log is None else str(self._options.log),
-                seconds=self._options.load_timeout,
-            )
-        )
+        worker.send(self._load(worker.number))
         return worker
+
+    def _load(self, number: int) -> Load:
+        options = self._options
+        return Load(
+            target=options.target,
+            storage=str(self._storage / f"worker-{number}"),
+            outputs="" if self._outputs is None else str(self._outputs),
+            log="" if options.log is None else str(options.log),
+            seconds=options.load_timeout,
+            flows=str(self._storage / "flows"),
+            memory=options.memory,
+        )
 
     def _free_number(self) -> int:
         taken = {worker.number for worker in self._workers}
@@ -237,7 +244,9 @@ class ProcessPool:
         self._gone(worker, worker.fault or describe_exit(code))
 
     def _handle(self, worker: Worker, message: FromWorker) -> None:
-        if isinstance(message, Ready | LoadFailed):
+        if isinstance(message, Warned):
+            self._warn(message.text)
+        elif isinstance(message, Ready | LoadFailed):
             if worker.ready:
                 raise MalformedMessage(f"{type(message).__name__} is only valid before a worker is ready")
             if isinstance(message, LoadFailed):
@@ -256,6 +265,12 @@ class ProcessPool:
             self._notify(message)
             if isinstance(message, Paused):
                 self._notify_free()
+
+    def _warn(self, text: str) -> None:
+        """Write a worker's warning to the log, unless another worker has sent the same one."""
+        if text not in self._warned and len(self._warned) < MAX_WARNINGS:
+            self._warned.add(text)
+            LOG.warning("%s: %s", self._options.target.name, clean_text(text, limit=MAX_SHOWN))
 
     def _end(self, message: Ended) -> None:
         worker = self._worker_of.pop(message.kickoff_id)
