@@ -22,6 +22,7 @@ from batchcrew.server.worker.artifacts import Artifacts
 from batchcrew.server.worker.causes import LoadWatch, MissingPackage, NeedsTerminal, described, place_of, refuse_input
 from batchcrew.server.worker.ends import send_end
 from batchcrew.server.worker.running import MAX_ERROR, Running, Served, TargetError, describe_error
+from batchcrew.server.worker.side_effects import SideEffects
 from batchcrew.server.worker.workspace import EXECUTIONS, Workspace, clear, working_in
 from batchcrew.server.workers.frames import Line
 from batchcrew.server.workers.messages import (
@@ -89,7 +90,9 @@ def work(load: Callable[[Load, Path | None, Callable[[str], None]], Served]) -> 
         return
     watch.loaded()
     line.send(description)
-    _serve(line, served, first)
+    effects = SideEffects(target.folder, first.own, shared=not first.single_use, warn=warn)
+    effects.watch()
+    _serve(line, served, first, effects)
 
 
 class Warnings:
@@ -167,7 +170,7 @@ def _read_env(file: Path) -> None:
         load_dotenv(file, override=False)
 
 
-def _serve(line: Line, served: Served, first: Load) -> None:
+def _serve(line: Line, served: Served, first: Load, effects: SideEffects) -> None:
     executions: dict[str, Running] = {}
     while (message := line.receive()) is not None:
         match message:
@@ -176,7 +179,7 @@ def _serve(line: Line, served: Served, first: Load) -> None:
                     kickoff_id=message.kickoff_id, inputs=message.inputs, events=frozenset(message.events), line=line
                 )
                 executions[running.kickoff_id] = running
-                arguments = (running, served, executions, first, _workspace(message, first))
+                arguments = (running, served, executions, first, _workspace(message, first, effects))
                 threading.Thread(target=_run, args=arguments, name=running.kickoff_id, daemon=True).start()
             case HumanAnswer() if message.kickoff_id in executions:
                 executions[message.kickoff_id].answers.put(message)
@@ -187,9 +190,12 @@ def _serve(line: Line, served: Served, first: Load) -> None:
     os._exit(1)
 
 
-def _workspace(start: Start, first: Load) -> Workspace:
+def _workspace(start: Start, first: Load, effects: SideEffects) -> Workspace:
     artifacts = Artifacts(Path(start.artifacts) if start.artifacts else None, first.target.folder)
-    return Workspace(start.kickoff_id, Path(first.storage) / EXECUTIONS / start.kickoff_id, artifacts)
+    workspace = Workspace(start.kickoff_id, Path(first.storage) / EXECUTIONS / start.kickoff_id, artifacts)
+    effects.began(workspace)
+    workspace.at_end(lambda: effects.ended(workspace))
+    return workspace
 
 
 def _run(running: Running, served: Served, executions: dict[str, Running], first: Load, workspace: Workspace) -> None:

@@ -33,6 +33,11 @@ class Workspace:
         self._lock = threading.RLock()
         self._made: dict[str, Any] = {}
         self._ended = False
+        self._at_end: list[Callable[[], None]] = []
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Call this when the execution has ended."""
+        self._at_end.append(call)
 
     def once(self, key: str, make: Callable[[Path], Any]) -> Any:
         """Return what `make` made for this key the first time. It gets a folder that exists and is empty.
@@ -59,6 +64,8 @@ class Workspace:
                     with contextlib.suppress(Exception):  # the library's: its files are deleted anyway
                         close()
             self._made.clear()
+        for call in self._at_end:
+            call()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

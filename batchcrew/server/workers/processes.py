@@ -119,6 +119,7 @@ class ProcessPool:
         self._described: asyncio.Future[Ready] | None = None
         self._log: IO[bytes] | None = None
         self._lost = 0
+        self._own = tuple(str(path) for path in (storage, outputs, options.artifacts, options.log) if path is not None)
         self._warned: set[str] = set()
 
     async def open(self, listener: PoolListener) -> Ready:
@@ -215,6 +216,7 @@ class ProcessPool:
             seconds=options.load_timeout,
             flows=str(self._storage / "flows"),
             memory=options.memory,
+            own=self._own,
         )
 
     def _free_number(self) -> int:
