@@ -96,6 +96,11 @@ class CrewOptions:
     command: tuple[str, ...] = WORKER
     """The command that starts a worker."""
 
+    @property
+    def places(self) -> int:
+        """Most concurrent executions."""
+        return self.workers if self.isolation == "process" else self.workers * self.threads
+
     def __post_init__(self) -> None:
         for name, most in _MOST.items():
             if not 1 <= getattr(self, name) <= most:

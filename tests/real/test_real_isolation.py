@@ -166,3 +166,55 @@ def test_files_that_tasks_write(tmp_path: Path, model: ModelServer) -> None:
     assert (tmp_path / "p" / "report.md").read_text() == "not this one"
     assert not (tmp_path / "secret.md").exists()
     assert {path.name for path in (tmp_path / "p").rglob("*.md")} == {"report.md"}
+
+
+SHARING = """
+import os
+from crewai.flow.flow import Flow, start
+from crewai.flow.persistence import persist
+
+SEEN = []
+
+class Sharing(Flow):
+    @start()
+    def look(self):
+        SEEN.append(self.state["topic"])
+        found = {"folder": os.getcwd(), "seen": list(SEEN), "variable": os.environ.get("TOPIC")}
+        os.environ["TOPIC"] = self.state["topic"]
+        os.chdir("/")
+        with open(os.path.join(os.path.dirname(__file__), "notes.txt"), "a") as file:
+            file.write("x")
+        return found
+
+@persist()
+class Counting(Flow):
+    @start()
+    def count(self):
+        self.state["count"] = self.state.get("count", 0) + 1
+        return f"{self.state['count']} {os.getpid()}"
+"""
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+def test_folder_environment_and_modules(tmp_path: Path, model: ModelServer, isolation: str) -> None:
+    write(tmp_path, {"p/sharing.py": SHARING, "p/pyproject.toml": ""})
+    with served(tmp_path, "p/sharing.py:Sharing", "--workers", "1", "--isolation", isolation,
+                HOME=str(tmp_path)) as server:  # fmt: skip
+        found = [until(server, server.kickoff(row), "completed")["result_json"] for row in ROWS[:2]]
+    assert [one["folder"] for one in found] == [str(tmp_path / "p")] * 2
+    assert [one["variable"] for one in found] == [None, None]
+    shared = isolation == "thread"
+    assert len(found[1]["seen"]) == (2 if shared else 1)
+    log = (tmp_path / "serve.err").read_text()
+    assert log.count("the file notes.txt") == 1
+    assert log.count("current folder") == log.count("variable TOPIC") == (1 if shared else 0)
+
+
+def test_a_flow_continues_on_any_worker(tmp_path: Path, model: ModelServer) -> None:
+    write(tmp_path, {"p/sharing.py": SHARING, "p/pyproject.toml": ""})
+    with served(tmp_path, "p/sharing.py:Counting", "--workers", "2", "--isolation", "process",
+                HOME=str(tmp_path)) as server:  # fmt: skip
+        ended = [until(server, server.kickoff({"id": "one"}), "completed") for _ in range(3)]
+    counts, processes = zip(*(one["result"]["output"].split() for one in ended), strict=True)
+    assert counts == ("1", "2", "3")
+    assert len(set(processes)) == 3

@@ -243,7 +243,7 @@ class CrewExecutor:
         if len(self._queue) < self._options.max_queue or (self._pool.free() and not self._queue):
             return
         least, most = RETRY_AFTER
-        places = self._options.workers * self._options.threads
+        places = self._options.places
         wait = min(max(least, round(self._ended.mean_seconds() / places)), most)
         raise Busy(f"{len(self._queue)} executions wait for a free thread, which is the limit (--max-queue)", wait)
 
@@ -306,7 +306,9 @@ class CrewExecutor:
 
     def _own(self, artifacts: Sequence[str]) -> tuple[str, ...]:
         """Return those of the paths that are in the folder for artifacts: a crew's code can name any others."""
-        return tuple(path for path in artifacts if ".." not in path and Path(path).is_relative_to(self._artifacts))
+        return tuple(
+            path for path in artifacts if ".." not in Path(path).parts and Path(path).is_relative_to(self._artifacts)
+        )
 
     def _set_deadline(self, kickoff_id: str, seconds: float | None) -> None:
         if seconds is not None:

@@ -69,11 +69,16 @@ def current_place(thread: int, folder: str) -> str:
     """Return the line of the target's own code that a thread is at; of other code if it is at none."""
     frame: FrameType | None = sys._current_frames().get(thread)  # noqa: SLF001 - the documented way to a thread's frame
     innermost = "" if frame is None else _shown(frame.f_code.co_filename, frame.f_lineno)
+    return own_place(frame, folder) or innermost
+
+
+def own_place(frame: FrameType | None, folder: str) -> str:
+    """Return the innermost line of the target's own code in this frame and those that called it; empty: it has none."""
     while frame is not None:
         if is_own(frame.f_code.co_filename, folder):
             return _shown(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
-    return innermost
+    return ""
 
 
 def is_own(file: str, folder: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from batchcrew.server.worker.causes import current_place, is_own
+from batchcrew.server.worker.causes import is_own, own_place
 from batchcrew.server.worker.workspace import Workspace, current_workspace
 
 _WRITING = os.O_WRONLY | os.O_RDWR
@@ -19,8 +19,8 @@ _NOT_OURS = frozenset({"__pycache__", "site-packages", ".venv", "venv", ".git", 
 """Folders in a project whose files no row is answered from."""
 _PASSED_ON = ("/os.py", "<frozen os>", "/_collections_abc.py", "/contextlib.py", "/dotenv/main.py", "/mock.py")
 """Files whose code changes the environment for its caller."""
-_FILE = "write it as the `output_file` of a task, which each execution has in a folder alone"
-_PROCESS = "`isolation: process` gives each execution one alone"
+_FILE = "all rows write the same one; as the `output_file` of a task, each job keeps one"
+_PROCESS = "`isolation: process` gives each execution a process alone"
 
 
 class SideEffects:
@@ -134,7 +134,7 @@ class SideEffects:
         return False
 
     def _where(self) -> str:
-        place = current_place(threading.get_ident(), self._folder)
+        place = own_place(sys._getframe(1), self._folder)  # noqa: SLF001 - as above
         return f" (at {place})" if place else ""
 
 
