@@ -17,9 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from batchcrew.base.edge import FRAMES, Edge
-from batchcrew.server.targets import Target
+from batchcrew.server.target import Target
 from batchcrew.server.worker.causes import LoadWatch, MissingPackage, NeedsTerminal, described, place_of, refuse_input
 from batchcrew.server.worker.ends import send_end
+from batchcrew.server.worker.env_file import read_env
 from batchcrew.server.worker.running import Running, Served, TargetError, describe_error
 from batchcrew.server.workers.frames import Line
 from batchcrew.server.workers.messages import (
@@ -119,7 +120,7 @@ def _prepare(target: Target, storage: str) -> Path | None:
         The storage folder; None if you have set another one.
     """
     os.chdir(target.folder)
-    _read_env(Path(target.folder) / ".env")
+    read_env(Path(target.folder) / ".env")
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     sys.path[:0] = target.paths
@@ -130,14 +131,6 @@ def _prepare(target: Target, storage: str) -> Path | None:
     if os.environ.setdefault("CREWAI_STORAGE_DIR", storage) != storage:
         return None
     return Path(storage)
-
-
-def _read_env(file: Path) -> None:
-    """Read a project's `.env`, which contains its keys; the environment takes precedence."""
-    if file.is_file():
-        from dotenv import load_dotenv
-
-        load_dotenv(file, override=False)
 
 
 def _serve(line: Line, served: Served, first: Load) -> None:
