@@ -67,7 +67,8 @@ def make(kind: str) -> Crew:
         tasks = [task(agent, "plan", "Plan {topic}")]
     else:
         tasks = [task(agent, "say", f"Say: {{topic}} from {WHO}")]
-    return Crew(agents=list({id(one.agent): one.agent for one in tasks}.values()), tasks=tasks)
+    more = {"memory": True} if kind == "memory" else {}
+    return Crew(**more, agents=list({id(one.agent): one.agent for one in tasks}.values()), tasks=tasks)
 
 
 class Talk(Flow):
