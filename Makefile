@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# What runs in a project's own interpreter.
+OF_WORKERS := batchcrew/server/worker $(patsubst %,batchcrew/%.py,\
+  server/workers/messages server/workers/frames server/report server/target base/edge base/text)
 NOT_HERE := -m "not crash and not cron and not crewai and not browser"
 
 # Without its cache of compiled tests, each of pytest's processes compiles all of them again: seconds each.
@@ -48,6 +51,7 @@ lint: $(VENV)/installed-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 --follow-imports silent $(OF_WORKERS)
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
