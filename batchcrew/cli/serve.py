@@ -16,6 +16,7 @@ from batchcrew.base.descriptors import raise_to_most
 from batchcrew.base.errors import UsageError
 from batchcrew.base.quantities import parse_duration, write_duration
 from batchcrew.base.secrecy import exposed
+from batchcrew.base.serving import ISOLATION_MODES, MEMORY_MODES
 from batchcrew.base.text import one_line
 from batchcrew.cli.interruption import uninterruptible
 from batchcrew.cli.leaving import end_now
@@ -48,12 +49,16 @@ OF_CREWS = (
     "python",
     "workers",
     "threads",
+    "isolation",
+    "memory",
+    "artifacts",
     "max_queue",
     "execution_timeout",
     "stop_timeout",
     "keep",
     "keep_count",
 )
+DEFAULT_FOLDER = Path("results")
 IN_MEMORY = Path(":memory:")
 _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOptions)}
 """The server's defaults for real crews."""
@@ -94,6 +99,25 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
     default=_CREWS["threads"],
     show_default=True,
     help="Crews: concurrent executions per worker process.",
+)
+@option(
+    "--isolation",
+    type=click.Choice(ISOLATION_MODES),
+    default=_CREWS["isolation"],
+    show_default=True,
+    help="Crews: whether concurrent executions share a worker's process, or each has a process alone.",
+)
+@option(
+    "--memory",
+    type=click.Choice(MEMORY_MODES),
+    default=_CREWS["memory"],
+    show_default=True,
+    help="Crews: memory that is empty for each execution, shared by those of a worker, or off.",
+)
+@option(
+    "--artifacts",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Crews: folder for the files that tasks write (output_file). Default: artifacts, next to the state file.",
 )
 @option(
     "--max-queue",
@@ -194,7 +218,7 @@ def command(
         _refuse_given(context, OF_DEMO, f"applies to the demo crew only, and TARGET is {target}")
         crew = _crew(target, options)
     if crew and options["state"] is None:
-        options["state"] = Path("results") / f"served-{re.sub(r'[^A-Za-z0-9.]+', '-', target).strip('-.') or 'crew'}.db"
+        options["state"] = DEFAULT_FOLDER / f"served-{re.sub(r'[^A-Za-z0-9.]+', '-', target).strip('-.') or 'crew'}.db"
     if options["state"] == IN_MEMORY:
         options["state"] = None
     shares = {name: _share(name, options.pop(name)) for name in RATES}
@@ -239,7 +263,17 @@ def _crew(target: str, options: dict[str, Any]) -> CrewOptions:
         stop_timeout=_duration("stop_timeout", options),
         keep_seconds=_duration("keep", options),
         keep_count=options["keep_count"],
+        isolation=options["isolation"],
+        memory=options["memory"],
+        artifacts=_artifacts(options),
     )
+
+
+def _artifacts(options: dict[str, Any]) -> Path:
+    if options["artifacts"] is not None:
+        return Path(options["artifacts"]).absolute()
+    kept = options["state"] not in {None, IN_MEMORY}
+    return (options["state"].parent if kept else DEFAULT_FOLDER).absolute() / "artifacts"
 
 
 def _duration(name: str, options: dict[str, Any]) -> float:
