@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TextIO, TypeAlias
 
 from batchcrew.app.ledger_location import Search, locate
 from batchcrew.base.clock import Clock
@@ -157,7 +157,10 @@ async def open_clients(
             server = demo if isinstance(crew, DemoCrew) else None
             if isinstance(crew, ServedCrew):
                 # in a thread: it looks at the target's files
-                server = await asyncio.to_thread(_served_crew, name, crew.serve, crews.folder, ledger)
+                made = await asyncio.to_thread(_served_crew, name, crew.serve, crews.folder, ledger)
+                server = made.server
+                if made.warning:
+                    warn(f"crew {name}: {made.warning}")
                 await _start(server, name, stop)
                 stack.push_async_callback(server.stop)
                 stack.callback(_warn_of_interrupted, name, server, warn)
@@ -212,22 +215,33 @@ def _demo_server(ledger: Path | None) -> "CrewServer":
     return CrewServer(ServeOptions(state=None if ledger is None else ledger.with_name(EMBEDDED_STATE), private=True))
 
 
-def _served_crew(name: str, serve: ServeSettings, folder: Path, ledger: Path | None) -> "CrewServer":
+class _Served(NamedTuple):
+    server: "CrewServer"
+    warning: str
+    """About the interpreter of its workers; empty: there is none."""
+
+
+def _served_crew(name: str, serve: ServeSettings, folder: Path, ledger: Path | None) -> _Served:
     """Return the server of a crew on this machine.
 
     Args:
         ledger: its files are written next to this; None: nothing is kept.
 
     Raises:
-        UsageError: the target is not valid.
+        UsageError: the target or its interpreter is not valid.
     """
     from batchcrew.server import CrewOptions, CrewServer, ServeOptions, parse_target
+    from batchcrew.server.interpreters import interpreter
 
     keep, artifacts = ledger is not None, None
     if ledger is not None:
         artifacts = (folder / serve.artifacts if serve.artifacts else ledger.with_name(ARTIFACTS)).absolute()
+    target = parse_target(serve.target, folder)
+    python = interpreter(Path(target.folder), folder / Path(serve.python).expanduser() if serve.python else None)
     crew = CrewOptions(
-        target=parse_target(serve.target, folder),
+        target=target,
+        command=python.command,
+        environment=python.environment,
         workers=serve.workers if keep else 1,
         threads=serve.threads,
         execution_timeout=serve.timeout,
@@ -236,9 +250,8 @@ def _served_crew(name: str, serve: ServeSettings, folder: Path, ledger: Path | N
         isolation=serve.isolation,
         artifacts=artifacts,
     )
-    return CrewServer(
-        ServeOptions(state=folder / serve.state if serve.state and keep else None, crew=crew, private=True)
-    )
+    state = folder / serve.state if serve.state and keep else None
+    return _Served(CrewServer(ServeOptions(state=state, crew=crew, private=True)), python.warning)
 
 
 async def _start(server: "CrewServer", name: str, stop: "Stop | None") -> None:

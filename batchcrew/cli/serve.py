@@ -39,12 +39,14 @@ from batchcrew.server import (
     parse_share,
     parse_target,
 )
+from batchcrew.server.interpreters import interpreter
 from batchcrew.server.options import WEBHOOK_RATES
 
 TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name
 RATES = ("fail_rate", "human_rate", "http_error_rate", "drop_rate", *WEBHOOK_RATES)
 OF_DEMO = ("execution_time", "fail_rate", "human_rate", "max_running", "seed", "webhook_secret", *WEBHOOK_RATES)
 OF_CREWS = (
+    "python",
     "workers",
     "threads",
     "isolation",
@@ -83,6 +85,12 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
     default=DEFAULT_DIALECT,
     show_default=True,
     help="Format of the answers; deployed crews use different ones.",
+)
+@option(
+    "--python",
+    type=click.Path(path_type=Path),
+    help="Crews: Python interpreter of the workers, or the folder of its environment. Default: the project's .venv, or"
+    " that of its uv.lock or poetry.lock, else batchcrew's own Python.",
 )
 @option("--workers", type=int, default=_CREWS["workers"], show_default=True, help="Crews: number of worker processes.")
 @option(
@@ -239,8 +247,15 @@ def _refuse_given(context: click.Context, names: tuple[str, ...], why: str) -> N
 
 
 def _crew(target: str, options: dict[str, Any]) -> CrewOptions:
+    found = parse_target(target, Path.cwd())
+    named: Path | None = options["python"]
+    python = interpreter(Path(found.folder), None if named is None else Path.cwd() / named)
+    if python.warning:
+        click.echo(f"warning: {one_line(python.warning)}", err=True)
     return CrewOptions(
-        target=parse_target(target, Path.cwd()),
+        target=found,
+        command=python.command,
+        environment=python.environment,
         workers=options["workers"],
         threads=options["threads"],
         max_queue=options["max_queue"],

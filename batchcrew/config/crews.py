@@ -202,6 +202,11 @@ class ServeSettings(Settings):
 
     target: str
     """`module:Crew`, `path/file.py:Crew` or the folder of a CrewAI project, relative to the job file."""
+    python: Annotated[str | None, DefaultText("the project's `.venv`, else batchcrew's own Python")] = None
+    """Python interpreter of the workers, or the folder of its environment, relative to the job file.
+
+    It needs crewai 0.100 or later. Default: the environment of the project (`.venv`, or that of `uv.lock` or
+    `poetry.lock`), else batchcrew's own."""
     workers: int = Field(default=DEFAULT_WORKERS, ge=1, le=MAX_WORKERS)
     """Number of worker processes."""
     threads: int = Field(default=DEFAULT_THREADS, ge=1, le=MAX_THREADS)

@@ -4,13 +4,14 @@ import json
 from collections.abc import Iterator, Mapping
 
 from batchcrew.config.http_headers import is_credential
-from batchcrew.crew.server_text import MAX_WORDS, REDACTED, clean
+from batchcrew.crew.server_text import MAX_WORDS, clean
 
+REDACTED = "[token]"
 REDACTED_HEADER = "[secret]"
 MIN_SECRET = 8
 """A shorter secret is not looked for in a crew's results: ordinary text may contain it."""
-MIN_HEADER = 4
-"""The value of a header that is shorter than this is not looked for in messages either: `1` is in most of them."""
+MIN_IN_MESSAGES = 4
+"""A shorter secret is not looked for in messages either: `1` is in most of them."""
 
 _OPEN = frozenset({"accept", "accept-language", "cache-control", "user-agent"})
 """Headers whose values are not secret: `application/json` may be in any result."""
@@ -27,7 +28,7 @@ class Secrets:
     def __init__(self, token: str, headers: Mapping[str, str]) -> None:
         secret = [value for name, value in headers.items() if name.casefold() not in _OPEN]
         found = {form: REDACTED_HEADER for value in secret for form in _header_forms(value)}
-        found |= {form: REDACTED for form in _forms(token) if token}
+        found |= {form: REDACTED for form in _forms(token) if len(token) >= MIN_IN_MESSAGES}
         # the longest first: one secret may contain another
         self._all = sorted(found.items(), key=lambda item: -len(item[0]))
         self._in_answers = [(form.encode(), name.encode()) for form, name in self._all if len(form) >= MIN_SECRET]
@@ -64,7 +65,7 @@ class Secrets:
 def _header_forms(value: str) -> Iterator[str]:
     """Yield the value, and what follows its scheme: `Basic dXNlcjpwYXNz` is a secret of one word."""
     for part in (value, *(word for word in value.split() if len(word) >= MIN_SECRET)):
-        if len(part) >= MIN_HEADER:
+        if len(part) >= MIN_IN_MESSAGES:
             yield from _forms(part)
 
 

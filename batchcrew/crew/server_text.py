@@ -1,4 +1,4 @@
-"""Cleans the text of a server for messages: one line without control characters and token, of limited length."""
+"""Cleans the text of a server for messages: one line of limited length, without control characters."""
 
 import codecs
 import html
@@ -9,7 +9,6 @@ import orjson
 
 MAX_WORDS = 500
 """Longest text of a server in a reason or a warning, in characters."""
-REDACTED = "[token]"
 
 # CSI, OSC, the other string sequences, and two-character escapes; both the 7-bit and the 8-bit introducers.
 _ESCAPES = re.compile(
@@ -26,20 +25,12 @@ _LOOKS_LIKE_HTML = re.compile(r"<(?:!doctype|html|head|body|title|h1)\b", re.IGN
 _MESSAGE_KEYS = ("message", "msg", "detail", "error", "error_message", "reason", "description", "title")
 
 
-def redact(text: str, secret: str) -> str:
-    """Return `text` without `secret`."""
-    return text.replace(secret, REDACTED) if secret else text
-
-
-def clean(text: str, limit: int = MAX_WORDS, *, secret: str = "") -> str:
-    """Return one printable line of at most `limit` characters, without terminal escapes and without `secret`."""
-    if len(text) <= limit and text.isprintable() and not secret:
+def clean(text: str, limit: int = MAX_WORDS) -> str:
+    """Return one printable line of at most `limit` characters, without terminal escapes."""
+    if len(text) <= limit and text.isprintable():
         return text
-    # Before the cut, so that no part of a secret remains at its end; and after, when no escapes divide it.
-    text = redact(text, secret)[: limit * 8]
-    text = _ESCAPES.sub("", text)
-    text = "".join(sign if sign.isprintable() else " " for sign in text)
-    text = redact(" ".join(text.split()), secret)
+    text = _ESCAPES.sub("", text[: limit * 8])
+    text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 

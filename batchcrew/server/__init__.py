@@ -11,7 +11,8 @@
 | `workers/` | the processes of real crews as the server sees them, and the messages to and from them |
 | `worker/` | the program of such a process; only `loader.py`, `listeners.py` and `crewai_patches.py` import CrewAI |
 | `report.py`, `state_file.py`, `webhook_sender.py`, `waiting.py` | what the demo crew and real crews have in common |
-| `options.py`, `targets.py`, `faults.py` | what is served, and what fails on purpose |
+| `options.py`, `target.py`, `targets.py`, `faults.py` | what is served, and what fails on purpose |
+| `interpreters.py` | the Python that a project's workers run under |
 | `execution_times.py`, `phases.py` | how long the demo crew's executions take, and values that change while it runs |
 
 It imports only `batchcrew.base`: client and server share no parsing, so that they cannot share a mistake.
@@ -24,7 +25,8 @@ from batchcrew.server.execution_times import Spread
 from batchcrew.server.faults import Fault, Faults
 from batchcrew.server.options import CrewOptions, ServeOptions, parse_max_running, parse_share
 from batchcrew.server.phases import Phases
-from batchcrew.server.targets import Target, parse_target
+from batchcrew.server.target import Target
+from batchcrew.server.targets import parse_target
 
 if TYPE_CHECKING:
     from batchcrew.server.server import CrewServer

@@ -3,6 +3,7 @@
 import math
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +20,13 @@ from batchcrew.base.serving import (
 from batchcrew.server.dialects import DEFAULT_DIALECT, DIALECTS
 from batchcrew.server.execution_times import Spread
 from batchcrew.server.phases import Phases
-from batchcrew.server.targets import Target
+from batchcrew.server.target import Target
 
 MAX_BODY_BYTES = 2**20
 """Largest kickoff body; a larger one is answered with 413."""
-WORKER = (sys.executable, "-P", "-c", "from batchcrew.server.worker.main import main; main()")
-"""`-P`: modules in the server's folder do not hide libraries; the worker adds the target's folder."""
+ENTRY = str(Path(__file__).with_name("worker") / "entry.py")
+"""The program of a worker, for any interpreter."""
+WORKER = (sys.executable, ENTRY)
 DEFAULT_EXECUTION_TIME = Spread(2.0, 0.5)
 _MOST = {"workers": MAX_WORKERS, "threads": MAX_THREADS, "max_queue": 10**7, "keep_count": 10**9}
 WEBHOOK_RATES = ("webhook_drop_rate", "webhook_double_rate", "webhook_delay_rate", "webhook_forge_rate")
@@ -95,6 +97,8 @@ class CrewOptions:
     """The folder for files that tasks write (`output_file`); None: they are written where the tasks say."""
     command: tuple[str, ...] = WORKER
     """The command that starts a worker."""
+    environment: Mapping[str, str] | None = None
+    """The variables of the workers; None: those of this process."""
 
     @property
     def places(self) -> int:

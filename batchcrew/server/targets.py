@@ -6,12 +6,13 @@ Nothing of the target is imported here; only worker processes do that.
 import os
 import re
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from batchcrew.base.errors import UsageError
 from batchcrew.server.crew_search import Found, search
+from batchcrew.server.target import Target
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _ATTRIBUTE = _MODULE
@@ -21,31 +22,6 @@ _CREW_FILES = ("crew.jsonc", "crew.json")
 _MAX_LISTED = 20
 """Crews and flows that an error names."""
 _HINT = "write my_project.crew:TravelCrew, path/to/file.py:crew, or a CrewAI project folder"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """Where the crew is found."""
-
-    name: str
-    """As you wrote it."""
-    folder: str
-    """The working folder of the workers, absolute; its `.env` is read."""
-    paths: tuple[str, ...]
-    """Put in front of `sys.path`, absolute."""
-    siblings: tuple[str, ...] = ()
-    """Put in `sys.path` after the standard library: a package's own folder, for modules that import the others in
-    it by bare names, as in `from tools.search import …`."""
-    modules: tuple[str, ...] = ()
-    """Modules to import: the first one that contains the crew is used."""
-    file: str = ""
-    """A file to import as the module, if it is not part of a package."""
-    attribute: str = ""
-    """The name in the module; empty: its only crew class or flow class."""
-    kind: str = ""
-    """`crew` or `flow`, if the project specifies it; only that kind is looked for."""
-    definition: str = ""
-    """A file that describes the crew or flow (`kind`) without Python, absolute. There is no module then."""
 
 
 def parse_target(text: str, base: Path) -> Target:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from batchcrew.server.report import Input, StepReport, TaskReport
-from batchcrew.server.targets import Target
+from batchcrew.server.target import Target
 from batchcrew.server.worker.main import work
 from batchcrew.server.worker.running import Result, Running, TargetError
 from batchcrew.server.worker.workspace import current_workspace

@@ -16,9 +16,14 @@ def repeat(said: str) -> str:
 
 
 class ModelServer:
-    """Answers each chat from its last message."""
+    """Answers each chat from its last message.
 
-    def __init__(self, answer_to: Callable[[str], str] = repeat) -> None:
+    Args:
+        answer_to: makes the answer.
+        prefix: put before each answer; early versions of crewai demand `Final Answer:`.
+    """
+
+    def __init__(self, answer_to: Callable[[str], str] = repeat, prefix: str = "") -> None:
         self.chats: list[str] = []
         chats = self.chats
 
@@ -31,7 +36,7 @@ class ModelServer:
                     answer: Any = {"object": "list", "data": data, "model": body["model"], "usage": USAGE}
                 else:
                     chats.append(str(body["messages"][-1]["content"]))
-                    message = {"role": "assistant", "content": answer_to(chats[-1])}
+                    message = {"role": "assistant", "content": prefix + answer_to(chats[-1])}
                     choice = {"index": 0, "finish_reason": "stop", "message": message}
                     answer = {
                         "id": "1", "object": "chat.completion", "created": 1, "model": body["model"],

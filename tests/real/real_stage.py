@@ -56,7 +56,7 @@ def workers_of(pid: int) -> list[int]:
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
             parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == pid and b"batchcrew.server.worker" in (entry / "cmdline").read_bytes():
+            if parent == pid and b"/server/worker/entry.py" in (entry / "cmdline").read_bytes():
                 found.append(int(entry.name))
     return sorted(found)
 

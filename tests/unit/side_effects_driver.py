@@ -16,7 +16,7 @@ def main(folder: Path, shared: bool) -> None:
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     os.environ.update({"KEPT": "as it was", "GONE": "as it was"})
-    import crew
+    import crew  # type: ignore[import-not-found]  # the test writes it into the folder
 
     noticed: list[str] = []
     effects = SideEffects(str(folder), (str(folder / "results"),), shared=shared, warn=noticed.append)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchcrew.crew.server_text import REDACTED, clean, server_words
+from batchcrew.crew.secrets import REDACTED, Secrets
+from batchcrew.crew.server_text import clean, server_words
 
 
 @pytest.mark.parametrize(
@@ -35,13 +36,22 @@ def test_whatever_comes_the_line_is_printable_and_bounded(text: str, limit: int)
 
 @given(st.text(alphabet="\x1b[31m]P;\\\x9babc secret\x07", max_size=200))
 def test_no_escape_hides_a_secret(text: str) -> None:
-    assert "secret" not in clean(text, secret="secret")
+    assert "secret" not in Secrets("secret", {}).clean(text)
 
 
 def test_a_secret_at_the_edge_of_the_cut_leaves_no_half() -> None:
     for length in range(440, 520):
-        assert "hunter" not in clean("x" * length + "hunter2-token", 500, secret="hunter2-token")
-    assert clean("said: hunter2-token", secret="hunter2-token") == f"said: {REDACTED}"
+        assert "hunter" not in Secrets("hunter2-token", {}).clean("x" * length + "hunter2-token", 500)
+    assert Secrets("hunter2-token", {}).clean("said: hunter2-token") == f"said: {REDACTED}"
+
+
+@pytest.mark.parametrize("token", ["t", "abc"])
+def test_a_token_that_is_in_ordinary_words_leaves_them_readable(token: str) -> None:
+    assert Secrets(token, {}).clean("no connection to abc:8123") == "no connection to abc:8123"
+
+
+def test_a_longer_token_is_removed_from_messages() -> None:
+    assert Secrets("abcd", {}).clean("Bearer abcd") == f"Bearer {REDACTED}"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from batchcrew.server.report import Input, StepReport, TaskReport
-from batchcrew.server.targets import Target
+from batchcrew.server.target import Target
 from batchcrew.server.workers.messages import (
     Ended,
     FromWorker,

@@ -84,10 +84,14 @@ def _taken(wanted: Path) -> Path:
     """Create the folder, or one next to it with a number: an execution never writes into the folder of another one."""
     wanted.parent.mkdir(parents=True, exist_ok=True)
     number, folder = 2, wanted
-    while True:
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            number, folder = number + 1, wanted.with_name(f"{wanted.name}-{number}")
-        else:
-            return folder
+    while not _is_new(folder):
+        number, folder = number + 1, wanted.with_name(f"{wanted.name}-{number}")
+    return folder
+
+
+def _is_new(folder: Path) -> bool:
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True

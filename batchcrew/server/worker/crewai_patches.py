@@ -1,4 +1,4 @@
-"""Changes to how CrewAI stores its files in a worker: faster locks, and no log of task outputs.
+"""Changes to how CrewAI stores its files in a worker: faster locks, one place for the states of flows, no log.
 
 The library guards its files with lock files that it polls every quarter of a second. In a folder that only one process
 uses, a lock of that process is as safe and costs nothing.
@@ -15,19 +15,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import portalocker
-from crewai.flow.persistence import sqlite
-from crewai.tools.base_tool import BaseTool, Tool
-from crewai.tools.structured_tool import CrewStructuredTool
-from crewai.utilities.task_output_storage_handler import TaskOutputStorageHandler
-from crewai_core.lock_store import set_lock_backend
-
 from batchcrew.server.worker.causes import MissingPackage
+from batchcrew.server.worker.crewai_versions import found
 
 
 def lock_within(folder: Path) -> None:
     """Use locks of this process for the files in this folder: those whose lock has the folder's path in its name."""
     if os.environ.get("REDIS_URL"):  # the locks are in Redis, shared with other machines
+        return
+    set_lock_backend = found("crewai_core.lock_store:set_lock_backend")
+    other_lock = found("portalocker:Lock")
+    if set_lock_backend is None or other_lock is None:  # before 1.14, there is no lock to replace
         return
     own = os.path.realpath(folder) + os.sep
     locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -43,7 +41,7 @@ def lock_within(folder: Path) -> None:
             finally:
                 lock.release()
         else:
-            with portalocker.Lock(_file(name), timeout=timeout):
+            with other_lock(_file(name), timeout=timeout):
                 yield
 
     set_lock_backend(backend)
@@ -66,7 +64,9 @@ def keep_flows_in(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         return str(folder)
 
-    sqlite.db_storage_path = here
+    persistence = found("crewai.flow.persistence:sqlite")
+    if persistence is not None:
+        persistence.db_storage_path = here
 
 
 def omit_log() -> None:
@@ -75,8 +75,10 @@ def omit_log() -> None:
     Each kickoff deletes the previous log. Of several concurrent kickoffs it would contain parts of each, and writing it
     takes half of a kickoff's time.
     """
-    TaskOutputStorageHandler.reset = lambda self: None
-    TaskOutputStorageHandler.update = lambda self, task_index, log: None
+    handler = found("crewai.utilities.task_output_storage_handler:TaskOutputStorageHandler")
+    if handler is not None:
+        handler.reset = lambda self: None
+        handler.update = lambda self, task_index, log: None
 
 
 def end_at_missing_packages() -> None:
@@ -84,11 +86,13 @@ def end_at_missing_packages() -> None:
 
     An agent would take it for a failed call, and call its model and the tool again up to its limit, for each row.
     """
-    for kind in (BaseTool, Tool):
-        kind.run = _ending(kind.run)
-        kind.arun = _ending_async(kind.arun)
-    CrewStructuredTool.invoke = _ending(CrewStructuredTool.invoke)
-    CrewStructuredTool.ainvoke = _ending_async(CrewStructuredTool.ainvoke)
+    tools = (found("crewai.tools.base_tool:BaseTool"), found("crewai.tools.base_tool:Tool"))
+    structured = found("crewai.tools.structured_tool:CrewStructuredTool")
+    for kind, names in ((tools[0], ("run", "arun")), (tools[1], ("run", "arun")), (structured, ("invoke", "ainvoke"))):
+        for name, wrap in zip(names, (_ending, _ending_async), strict=True):
+            original = getattr(kind, name, None)
+            if original is not None:  # tools are not async before 1.0
+                setattr(kind, name, wrap(original))
 
 
 def _ending(original: Callable[..., Any]) -> Callable[..., Any]:

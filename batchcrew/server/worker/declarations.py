@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from batchcrew.server.targets import Target
+from batchcrew.server.target import Target
 from batchcrew.server.worker.running import TargetError, describe_error
 
 

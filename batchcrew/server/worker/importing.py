@@ -7,7 +7,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from batchcrew.server.targets import Target
+from batchcrew.server.target import Target
 from batchcrew.server.worker.running import TargetError
 from batchcrew.server.worker.starts_nothing import starts_nothing
 

@@ -7,24 +7,16 @@ each event belongs to one execution, also an event of a crew inside a flow.
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from crewai import Flow
-from crewai.core.providers.human_input import SyncHumanInputProvider, set_provider
-from crewai.events.base_events import BaseEvent
-from crewai.events.event_bus import crewai_event_bus
-from crewai.events.types.agent_events import AgentExecutionCompletedEvent
-from crewai.events.types.flow_events import MethodExecutionFinishedEvent, MethodExecutionStartedEvent
-from crewai.events.types.llm_events import LLMCallCompletedEvent
-from crewai.events.types.task_events import TaskCompletedEvent, TaskStartedEvent
-from crewai.events.types.tool_usage_events import ToolUsageErrorEvent, ToolUsageFinishedEvent
-from crewai.events.utils.console_formatter import set_suppress_console_output
-from crewai.flow.flow_config import flow_config
 
 from batchcrew.server.report import StepReport, TaskReport
+from batchcrew.server.worker import crewai_versions as library
 from batchcrew.server.worker.running import Running
 from batchcrew.server.workers.messages import (
     HumanAnswer,
@@ -48,7 +40,7 @@ _USAGE = {
 }
 """Our names of counts, and those that providers use."""
 _current: ContextVar["EventContext | None"] = ContextVar("batchcrew_execution", default=None)
-_registered: set[type[BaseEvent]] = set()
+_registered: set[object] = set()
 _registering = threading.Lock()
 
 
@@ -85,10 +77,10 @@ def _count(value: Any) -> int:
     return int(value) if isinstance(value, int | float) and value > 0 else 0
 
 
-def event_types() -> dict[str, type[BaseEvent]]:
+def event_types() -> dict[str, type[Any]]:
     """Return the library's events by their names."""
-    found: dict[str, type[BaseEvent]] = {}
-    left = list(BaseEvent.__subclasses__())
+    found: dict[str, type[Any]] = {}
+    left = [] if library.BaseEvent is None else list(library.BaseEvent.__subclasses__())
     while left:
         kind = left.pop()
         left.extend(kind.__subclasses__())
@@ -98,23 +90,17 @@ def event_types() -> dict[str, type[BaseEvent]]:
     return found
 
 
-def suppress_panels() -> None:
-    """Keep the library from printing its panels: a worker has no terminal."""
-    set_suppress_console_output(True)
-
-
 @contextmanager
 def listening(running: Running, made: Any) -> Iterator[None]:
     """Send the server what happens in this context, and get human input through it."""
     _register(running.events)
-    suppress_panels()  # the setting is part of the context, and each execution has its own
+    library.suppress_panels()  # the setting is part of the context, and each execution has its own
     token = _current.set(EventContext(running, made))
-    set_provider(CrewHumanInput())
-    flow_config.hitl_provider = flow_config.input_provider = FlowHumanInput()
+    library.provide_human_input(CrewHumanInput(), FlowHumanInput(), _wait_for_feedback)
     try:
         yield
     finally:
-        crewai_event_bus.flush(timeout=FLUSH_SECONDS)
+        library.flush(FLUSH_SECONDS)
         _current.reset(token)
 
 
@@ -123,39 +109,40 @@ def _register(events: frozenset[str]) -> None:
     kinds = event_types() if events else {}
     with _registering:
         if not _registered:
-            for kind, handler in _HANDLERS.items():
-                crewai_event_bus.register_handler(kind, handler)
+            library.allow_threads()
+            for name, handler in _HANDLERS.items():
+                library.listen(name, handler)
         for name in events:
             if kinds[name] not in _registered:
-                crewai_event_bus.register_handler(kinds[name], _send_event)
+                library.listen_to(kinds[name], _send_event)
                 _registered.add(kinds[name])
-        _registered.add(BaseEvent)
+        _registered.add("always")
 
 
-def _send_event(source: Any, event: BaseEvent) -> None:
+def _send_event(source: Any, event: Any) -> None:
     context = _current.get()
     if context is None or event.type not in context.running.events:
         return
     context.running.send(
         LibraryEvent(
             kickoff_id=context.kickoff_id,
-            event_id=event.event_id,
+            event_id=getattr(event, "event_id", None) or uuid.uuid4().hex,  # it has none before 1.0
             timestamp=event.timestamp.isoformat(),
             type=event.type,
-            data=event.to_json(),
+            data=event.to_json() if hasattr(event, "to_json") else event.model_dump(),
         )
     )
 
 
-def _task_started(source: Any, event: TaskStartedEvent) -> None:
-    context = _current.get()
-    if context is not None and event.task is not None:
-        context.begun[str(event.task.id)] = time.monotonic()
-        context.running.send(TaskStarted(kickoff_id=context.kickoff_id, task_id=context.name(event.task)))
+def _task_started(source: Any, event: Any) -> None:
+    context, task = _current.get(), getattr(event, "task", None) or source
+    if context is not None and task is not None:
+        context.begun[str(task.id)] = time.monotonic()
+        context.running.send(TaskStarted(kickoff_id=context.kickoff_id, task_id=context.name(task)))
 
 
-def _task_completed(source: Any, event: TaskCompletedEvent) -> None:
-    context, task = _current.get(), event.task
+def _task_completed(source: Any, event: Any) -> None:
+    context, task = _current.get(), getattr(event, "task", None) or source
     if context is None or task is None:
         return
     seconds = task.execution_duration
@@ -176,32 +163,32 @@ def _task_completed(source: Any, event: TaskCompletedEvent) -> None:
     context.running.send(TaskEnded(kickoff_id=context.kickoff_id, task=report))
 
 
-def _llm_call_completed(source: Any, event: LLMCallCompletedEvent) -> None:
-    context = _current.get()
-    if context is not None and event.usage:
-        context.add_usage(event.usage)
+def _llm_call_completed(source: Any, event: Any) -> None:
+    context, usage = _current.get(), getattr(event, "usage", None)
+    if context is not None and usage:
+        context.add_usage(usage)
 
 
-def _tool_used(source: Any, event: ToolUsageFinishedEvent | ToolUsageErrorEvent) -> None:
+def _tool_used(source: Any, event: Any) -> None:
     context = _current.get()
     if context is None:
         return
-    result = event.error if isinstance(event, ToolUsageErrorEvent) else event.output
+    task = getattr(event, "task_id", None) or ""  # before 1.0, these events do not name their task
     step = StepReport(
-        task_id=context.names.get(event.task_id or "", event.task_name or ""),
+        task_id=context.names.get(task, getattr(event, "task_name", None) or ""),
         agent=(event.agent_role or "").strip(),
         prompt="",
         thought="",
         tool=event.tool_name,
         tool_input=_cut(event.tool_args),
-        result=_cut(result),
+        result=_cut(getattr(event, "error", None) or getattr(event, "output", "")),
     )
     context.running.send(Step(kickoff_id=context.kickoff_id, step=step))
 
 
-def _agent_ended(source: Any, event: AgentExecutionCompletedEvent) -> None:
+def _agent_ended(source: Any, event: Any) -> None:
     context = _current.get()
-    if context is None or event.task is None:
+    if context is None or getattr(event, "task", None) is None:
         return
     step = StepReport(
         task_id=context.name(event.task),
@@ -212,27 +199,27 @@ def _agent_ended(source: Any, event: AgentExecutionCompletedEvent) -> None:
     context.running.send(Step(kickoff_id=context.kickoff_id, step=step))
 
 
-def _method_started(source: Any, event: MethodExecutionStartedEvent) -> None:
+def _method_started(source: Any, event: Any) -> None:
     context = _current.get()
     if context is not None and source is context.flow:
         context.running.send(MethodStarted(kickoff_id=context.kickoff_id, method=str(event.method_name)))
 
 
-def _method_finished(source: Any, event: MethodExecutionFinishedEvent) -> None:
+def _method_finished(source: Any, event: Any) -> None:
     context = _current.get()
     if context is not None and source is context.flow:
         context.running.send(MethodEnded(kickoff_id=context.kickoff_id, method=str(event.method_name)))
 
 
-_HANDLERS: dict[type[BaseEvent], Any] = {
-    TaskStartedEvent: _task_started,
-    TaskCompletedEvent: _task_completed,
-    LLMCallCompletedEvent: _llm_call_completed,
-    ToolUsageFinishedEvent: _tool_used,
-    ToolUsageErrorEvent: _tool_used,
-    AgentExecutionCompletedEvent: _agent_ended,
-    MethodExecutionStartedEvent: _method_started,
-    MethodExecutionFinishedEvent: _method_finished,
+_HANDLERS: dict[str, Callable[[Any, Any], None]] = {
+    "TaskStartedEvent": _task_started,
+    "TaskCompletedEvent": _task_completed,
+    "LLMCallCompletedEvent": _llm_call_completed,
+    "ToolUsageFinishedEvent": _tool_used,
+    "ToolUsageErrorEvent": _tool_used,
+    "AgentExecutionCompletedEvent": _agent_ended,
+    "MethodExecutionStartedEvent": _method_started,
+    "MethodExecutionFinishedEvent": _method_finished,
 }
 
 
@@ -241,7 +228,7 @@ def _cut(value: Any) -> str:
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
-class CrewHumanInput(SyncHumanInputProvider):
+class CrewHumanInput(library.HumanInputProvider):
     """Gets the human input of a crew from `POST /resume` in place of a terminal.
 
     It repeats the library's own loop, except that each round shows the latest answer, not the first one.

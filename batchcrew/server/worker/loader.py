@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from batchcrew.server.report import Input
-from batchcrew.server.targets import Target
+from batchcrew.server.target import Target
 from batchcrew.server.worker.declarations import declared
 from batchcrew.server.worker.factories import Factory
 from batchcrew.server.worker.importing import CURE, find
@@ -25,7 +25,10 @@ from batchcrew.server.worker.running import Result, Running, TargetError, descri
 from batchcrew.server.worker.starts_nothing import starts_nothing
 from batchcrew.server.workers.messages import Ready
 
-MISSING = "crewai is not installed in batchcrew's environment; pip install 'batchcrew[crewai]'"
+MISSING = (
+    "crewai is not installed in batchcrew's environment; pip install 'batchcrew[crewai]', or name the Python of the"
+    " project's own environment with serve.python (or --python)"
+)
 FACTORY_CURE = "name a function that returns the crew without running it"
 
 
@@ -86,7 +89,8 @@ class Loaded:
         """Return what is served, and which events there are."""
         from crewai import Flow
 
-        from batchcrew.server.worker.listeners import event_types, suppress_panels
+        from batchcrew.server.worker.crewai_versions import suppress_panels
+        from batchcrew.server.worker.listeners import event_types
 
         suppress_panels()
         with starts_nothing(self.name, cure=FACTORY_CURE):
@@ -109,6 +113,7 @@ class Loaded:
         """Run a crew that has never run, and send its events."""
         from crewai import Flow
 
+        from batchcrew.server.worker.crewai_versions import usage_of
         from batchcrew.server.worker.listeners import listening
 
         with starts_nothing(self.name, cure=FACTORY_CURE):
@@ -117,6 +122,8 @@ class Loaded:
             made.stream = False  # a stream runs only while it is read, and here it is not
         with listening(running, made):
             found = made.kickoff(inputs={**self.defaults, **running.inputs})
+        if not running.usage:
+            running.usage.update(usage_of(found))
         return result(found, made if isinstance(made, Flow) else None, running.inputs)
 
 

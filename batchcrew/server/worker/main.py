@@ -17,10 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from batchcrew.base.edge import FRAMES, Edge
-from batchcrew.server.targets import Target
+from batchcrew.server.target import Target
 from batchcrew.server.worker.artifacts import Artifacts
 from batchcrew.server.worker.causes import LoadWatch, MissingPackage, NeedsTerminal, described, place_of, refuse_input
 from batchcrew.server.worker.ends import send_end
+from batchcrew.server.worker.env_file import read_env
 from batchcrew.server.worker.running import MAX_ERROR, Running, Served, TargetError, describe_error
 from batchcrew.server.worker.side_effects import SideEffects
 from batchcrew.server.worker.workspace import EXECUTIONS, Workspace, clear, working_in
@@ -149,7 +150,7 @@ def _prepare(target: Target, storage: str) -> Path | None:
         The storage folder; None if you have set another one.
     """
     os.chdir(target.folder)
-    _read_env(Path(target.folder) / ".env")
+    read_env(Path(target.folder) / ".env")
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     sys.path[:0] = target.paths
@@ -160,14 +161,6 @@ def _prepare(target: Target, storage: str) -> Path | None:
     if os.environ.setdefault("CREWAI_STORAGE_DIR", storage) != storage:
         return None
     return Path(storage)
-
-
-def _read_env(file: Path) -> None:
-    """Read a project's `.env`, which contains its keys; the environment takes precedence."""
-    if file.is_file():
-        from dotenv import load_dotenv
-
-        load_dotenv(file, override=False)
 
 
 def _serve(line: Line, served: Served, first: Load, effects: SideEffects) -> None:

@@ -21,13 +21,10 @@ def result(found: Any, flow: Any = None, inputs: Mapping[str, Any] | None = None
         flow: the flow that returned it; None for a crew.
         inputs: the inputs of the execution; what is equal to them in the state is not an answer.
     """
-    from crewai.crews.crew_output import CrewOutput
-    from pydantic import BaseModel
-
-    if isinstance(found, CrewOutput):
+    if hasattr(found, "raw") and hasattr(found, "tasks_output"):  # the library's CrewOutput
         typed = found.pydantic.model_dump(mode="json") if found.pydantic is not None else found.json_dict
         return Result(output=found.raw, result_json=typed)
-    if isinstance(found, BaseModel):
+    if callable(getattr(found, "model_dump_json", None)):  # a model of pydantic
         return Result(output=found.model_dump_json(), result_json=found.model_dump(mode="json"))
     if isinstance(found, dict | list):
         return Result(output=plain_json(found), result_json=found)

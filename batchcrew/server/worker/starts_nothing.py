@@ -23,6 +23,14 @@ _CREW = (
 _FLOW = ("kickoff", "kickoff_async", "akickoff", "resume", "resume_async")
 _AGENT = ("kickoff", "kickoff_async", "execute_task", "aexecute_task")
 _TASK = ("execute_sync", "execute_async", "aexecute_sync")
+_GUARDED = {
+    "Crew": _CREW,
+    "Flow": _FLOW,
+    "Agent": _AGENT,
+    "Task": _TASK,
+    "BaseLLM": ("_emit_call_started_event",),
+    "LLM": ("call", "acall"),
+}
 _MAX_LINE = 80
 """Characters of the line that started something, in the error."""
 
@@ -85,21 +93,14 @@ def _told(name: str, started: StartedWhileLoading, cure: str) -> str:
 
 
 def _install() -> None:
-    from crewai import LLM, Agent, BaseLLM, Crew, Flow, Task
+    import crewai
 
-    guarded: list[tuple[type[Any], tuple[str, ...]]] = [
-        (Crew, _CREW),
-        (Flow, _FLOW),
-        (Agent, _AGENT),
-        (Task, _TASK),
-        (BaseLLM, ("_emit_call_started_event",)),
-        (LLM, ("call", "acall")),
-    ]
     with _installed:
-        for kind, names in guarded:
+        for class_name, names in _GUARDED.items():
+            kind = getattr(crewai, class_name, None)  # BaseLLM came with 0.117
             for name in names:
                 original = getattr(kind, name, None)
-                if callable(original) and (kind, name) not in _guarded:
+                if kind is not None and callable(original) and (kind, name) not in _guarded:
                     setattr(kind, name, _checked(original))
                     _guarded.add((kind, name))
 

@@ -34,7 +34,7 @@ def frame(message: Message) -> bytes:
     body = encode(message)
     if len(body) > MAX_MESSAGE:
         raise MessageTooLarge(f"{len(body)} bytes; {MAX_MESSAGE} may be sent")
-    return len(body).to_bytes(_LENGTH) + body
+    return len(body).to_bytes(_LENGTH, "big") + body
 
 
 async def receive(reader: asyncio.StreamReader) -> FromWorker | None:
@@ -44,7 +44,7 @@ async def receive(reader: asyncio.StreamReader) -> FromWorker | None:
         MalformedMessage: the worker sent something else.
     """
     try:
-        length = int.from_bytes(await reader.readexactly(_LENGTH))
+        length = int.from_bytes(await reader.readexactly(_LENGTH), "big")
         if length > MAX_MESSAGE:
             raise MalformedMessage(f"it is larger than {MAX_MESSAGE} bytes")
         body = await reader.readexactly(length)
@@ -84,7 +84,7 @@ class Line:
 
     def _body(self) -> bytes | None:
         head = self._exactly(_LENGTH)
-        return None if head is None else self._exactly(int.from_bytes(head))
+        return None if head is None else self._exactly(int.from_bytes(head, "big"))
 
     def _exactly(self, count: int) -> bytes | None:
         parts = bytearray()

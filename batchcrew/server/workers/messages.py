@@ -10,7 +10,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 
 from batchcrew.server.report import Input, StepReport, TaskReport
-from batchcrew.server.targets import Target
+from batchcrew.server.target import Target
 
 SPARE_DEPTH = 100
 """Levels of nesting that can be put around any value of a message: answers and webhooks wrap it in other JSON."""

@@ -227,6 +227,7 @@ class ProcessPool:
             stdout=PIPE,
             stderr=self._log,
             limit=2 * MAX_MESSAGE,
+            env=None if self._options.environment is None else dict(self._options.environment),
             start_new_session=True,  # Ctrl-C on the terminal is for the server
         )
         worker = Worker(process, self._free_number())
