@@ -218,3 +218,26 @@ def test_a_flow_continues_on_any_worker(tmp_path: Path, model: ModelServer) -> N
     counts, processes = zip(*(one["result"]["output"].split() for one in ended), strict=True)
     assert counts == ("1", "2", "3")
     assert len(set(processes)) == 3
+
+
+KNOWING = """
+from crewai import Agent, Crew, Task
+from crewai.knowledge.source.string_knowledge_source import StringKnowledgeSource
+
+OPENAI = {"provider": "openai", "config": {"model": "text-embedding-3-small"}}
+
+def knowing(topic):
+    of = Agent(role="Guide", goal="Help", backstory="Local", llm="openai/gpt-4o")
+    work = Task(description="Tell of {topic}", expected_output="A word", agent=of)
+    known = StringKnowledgeSource(content=f"Notes on {topic}")
+    return Crew(agents=[of], tasks=[work], knowledge_sources=[known], embedder=OPENAI)
+"""
+
+
+def test_knowledge_of_one_row(tmp_path: Path, model: ModelServer) -> None:
+    """A function that makes a crew may give it knowledge about its row."""
+    write(tmp_path, {"knowing.py": KNOWING})
+    rows = ROWS[:6]
+    ended = run(tmp_path, "knowing.py:knowing", model, rows)
+    assert foreign(rows, ended) == 0
+    assert sum("Notes on" in chat for chat in model.chats) >= len(rows)

@@ -17,6 +17,7 @@ from batchcrew.server.worker.declarations import declared
 from batchcrew.server.worker.factories import Factory
 from batchcrew.server.worker.importing import CURE, find
 from batchcrew.server.worker.inputs import crew_inputs, flow_inputs
+from batchcrew.server.worker.knowledge import separate_knowledge
 from batchcrew.server.worker.memory import set_up_memory
 from batchcrew.server.worker.output_files import redirect_output_files
 from batchcrew.server.worker.results import result
@@ -63,6 +64,7 @@ def load(
     if flows is not None:
         keep_flows_in(flows)
     redirect_output_files()
+    separate_knowledge()
     set_up_memory(memory, warn, alone=alone)
     if target.definition:
         with starts_nothing(target.name, cure=CURE, whole_process=True):
