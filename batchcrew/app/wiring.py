@@ -236,6 +236,7 @@ def _served_crew(serve: ServeSettings, folder: Path, *, log: Path | None, keep: 
         workers=serve.workers if keep else 1,
         threads=serve.threads,
         execution_timeout=serve.timeout,
+        inputs=serve.inputs,
         log=log,
     )
     state = folder / serve.state if serve.state and keep else None

@@ -16,6 +16,7 @@ from batchcrew.base.descriptors import raise_to_most
 from batchcrew.base.errors import UsageError
 from batchcrew.base.quantities import parse_duration, write_duration
 from batchcrew.base.secrecy import exposed
+from batchcrew.base.serving import check_input_name
 from batchcrew.base.text import one_line
 from batchcrew.cli.interruption import uninterruptible
 from batchcrew.cli.leaving import end_now
@@ -48,6 +49,7 @@ OF_CREWS = (
     "python",
     "workers",
     "threads",
+    "input",
     "max_queue",
     "execution_timeout",
     "stop_timeout",
@@ -94,6 +96,13 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
     default=_CREWS["threads"],
     show_default=True,
     help="Crews: concurrent executions per worker process.",
+)
+@option(
+    "--input",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Crews: value of an input for kickoffs that do not name it, or NAME alone for an input that the crew supplies"
+    " itself; can be repeated.",
 )
 @option(
     "--max-queue",
@@ -234,12 +243,25 @@ def _crew(target: str, options: dict[str, Any]) -> CrewOptions:
         environment=python.environment,
         workers=options["workers"],
         threads=options["threads"],
+        inputs=_inputs(options["input"]),
         max_queue=options["max_queue"],
         execution_timeout=_duration("execution_timeout", options),
         stop_timeout=_duration("stop_timeout", options),
         keep_seconds=_duration("keep", options),
         keep_count=options["keep_count"],
     )
+
+
+def _inputs(texts: tuple[str, ...]) -> dict[str, str | None]:
+    """Return the values of `--input`; None for a name without `=`."""
+    parts = [text.partition("=") for text in texts]
+    found = {name.strip(): value if equals else None for name, equals, value in parts}
+    if len(found) < len(parts):
+        raise UsageError("--input names an input twice; keep one")
+    try:
+        return {check_input_name(name): value for name, value in found.items()}
+    except ValueError as error:
+        raise UsageError(f"--input: {error}") from error
 
 
 def _duration(name: str, options: dict[str, Any]) -> float:

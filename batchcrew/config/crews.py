@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
 
 from batchcrew.base.costs import PriceList
 from batchcrew.base.serving import (
@@ -13,6 +13,7 @@ from batchcrew.base.serving import (
     DEFAULT_WORKERS,
     MAX_THREADS,
     MAX_WORKERS,
+    check_input_name,
 )
 from batchcrew.config.declarations import DefaultText, Settings
 from batchcrew.config.values import (
@@ -195,6 +196,9 @@ class DemoCrew(CrewSettings):
         return EMBEDDED
 
 
+InputName = Annotated[str, AfterValidator(check_input_name)]
+
+
 class ServeSettings(Settings):
     """A CrewAI crew on this machine, served for the run."""
 
@@ -213,6 +217,10 @@ class ServeSettings(Settings):
     """Maximum time of one execution; after it, the execution is ended as an error."""
     drain: Annotated[NonNegativeDuration | None, DefaultText("the usual duration of this crew")] = None
     """How long a run waits at `max_runtime` for executions in progress, which end with the run; 0 is not at all."""
+    inputs: Annotated[dict[InputName, Any], DefaultText("none")] = Field(default_factory=dict)
+    """Inputs that rows need not name: `{tone: formal}` is the value for rows without it.
+
+    An input without a value, as in `{current_year: }`, is one that the crew supplies itself."""
     state: Annotated[str | None, DefaultText("memory")] = None
     """SQLite file, relative to the job file, that stores executions beyond the run. Default: in memory.
 

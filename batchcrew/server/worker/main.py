@@ -19,6 +19,7 @@ from pathlib import Path
 from batchcrew.base.edge import FRAMES, Edge
 from batchcrew.server.target import Target
 from batchcrew.server.worker.causes import LoadWatch, MissingPackage, NeedsTerminal, described, place_of, refuse_input
+from batchcrew.server.worker.declared_inputs import WithDeclaredInputs
 from batchcrew.server.worker.ends import send_end
 from batchcrew.server.worker.env_file import read_env
 from batchcrew.server.worker.running import Running, Served, TargetError, describe_error
@@ -73,7 +74,7 @@ def work(load: Callable[[Target, Path | None], Served]) -> None:
     watch = LoadWatch(first.seconds, target.folder, late)
     try:
         storage = _prepare(target, first.storage)
-        served = load(target, storage)
+        served: Served = WithDeclaredInputs(load(target, storage), first.inputs)
         description = served.description()
     except BaseException as error:  # noqa: BLE001 - any exception of the target's import is reported
         watch.loaded()

@@ -33,6 +33,8 @@ class Load:
     """The file that the worker's stderr is written to, for errors; empty: there is none."""
     seconds: float = 300.0
     """How long loading may take."""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    """Values of inputs that executions need not name; None for an input that the target supplies itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

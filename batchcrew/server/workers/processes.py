@@ -207,6 +207,7 @@ class ProcessPool:
                 outputs="" if self._outputs is None else str(self._outputs),
                 log="" if self._options.log is None else str(self._options.log),
                 seconds=self._options.load_timeout,
+                inputs=self._options.inputs,
             )
         )
         return worker
