@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
 
 from batchcrew.base.costs import PriceList
 from batchcrew.base.serving import (
@@ -15,6 +15,7 @@ from batchcrew.base.serving import (
     MAX_WORKERS,
     Isolation,
     Memory,
+    check_input_name,
 )
 from batchcrew.config.declarations import DefaultText, Settings
 from batchcrew.config.values import (
@@ -197,6 +198,9 @@ class DemoCrew(CrewSettings):
         return EMBEDDED
 
 
+InputName = Annotated[str, AfterValidator(check_input_name)]
+
+
 class ServeSettings(Settings):
     """A CrewAI crew on this machine, served for the run."""
 
@@ -226,6 +230,10 @@ class ServeSettings(Settings):
     artifacts: Annotated[str | None, DefaultText("artifacts/, next to the ledger")] = None
     """Folder, relative to the job file, for the files that tasks write (`output_file`): DIR/BATCH/JOB/FILE. Default:
     artifacts/, next to the ledger."""
+    inputs: Annotated[dict[InputName, Any], DefaultText("none")] = Field(default_factory=dict)
+    """Inputs that rows need not name: `{tone: formal}` is the value for rows without it.
+
+    An input without a value, as in `{current_year: }`, is one that the crew supplies itself."""
     state: Annotated[str | None, DefaultText("memory")] = None
     """SQLite file, relative to the job file, that stores executions beyond the run. Default: in memory.
 
