@@ -28,7 +28,7 @@ def set_up_memory(mode: str, warn: Callable[[str], None], *, alone: bool = False
     Args:
         mode: `isolated`, `shared` (as the library does it) or `off`.
         warn: reports a storage that cannot be used in isolated executions.
-        alone: the worker runs one execution, with a storage folder of its own.
+        alone: the worker runs one execution, and no other worker uses its storage folder.
     """
     if mode == "shared":
         return
@@ -53,12 +53,12 @@ def _set_up_memories_of_crews(*, off: bool) -> None:
     original = Crew.__init__
 
     @functools.wraps(original)
-    def __init__(self: Any, /, **named: Any) -> None:  # noqa: N807 - it replaces the library's
+    def __init__(self: Any, /, *arguments: Any, **named: Any) -> None:  # noqa: N807 - it replaces the library's
         if any(named.get(name) for name in _OLDER_MEMORIES):
             if not off:
                 raise TargetError(NOT_ISOLATED)
             named = {name: value for name, value in named.items() if name not in _OLDER_MEMORIES}
-        original(self, **named)
+        original(self, *arguments, **named)
 
     Crew.__init__ = __init__
 
