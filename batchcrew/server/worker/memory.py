@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from batchcrew.server.worker.older_memory import separate_memories, switch_off_memories
 from batchcrew.server.worker.workspace import current_workspace
 
 _LANCE = "lancedb"
@@ -26,7 +27,8 @@ def set_up_memory(mode: str, warn: Callable[[str], None]) -> None:
         return
     try:
         from crewai.memory.unified_memory import Memory
-    except ImportError:  # an older version
+    except ImportError:  # before 1.10
+        (switch_off_memories if mode == "off" else separate_memories)()
         return
     _replace_storage(Memory, warn)
     if mode == "off":
