@@ -92,6 +92,15 @@ def test_human_input(server: Served) -> None:
     assert until(server, kickoff_id, "completed")["result"]["output"] == "a better word"
 
 
+@pytest.mark.parametrize("version", [OLDEST, BETWEEN])
+def test_a_memory_that_executions_would_share_is_refused_or_off(version: str, tmp_path: Path) -> None:
+    options = ("--python", str(python(version)), "--workers", "1")
+    for mode, status in (("isolated", "error"), ("off", "completed")):
+        with served(tmp_path, f"{CREWS}:make", *options, "--memory", mode, HOME=str(tmp_path)) as running:
+            end = until(running, running.kickoff({"kind": "memory object", "topic": "salt"}), status)
+        assert ("--isolation process" in json.dumps(end)) == (mode == "isolated")
+
+
 def test_one_batch_with_a_crew_of_each_version(tmp_path: Path) -> None:
     """Named, found as `.venv`, and batchcrew's own; one of the crews is a flow."""
     crews: dict[str, Any] = {}

@@ -38,6 +38,7 @@ def load(
     *,
     flows: Path | None = None,
     memory: str = "shared",
+    alone: bool = False,
     warn: Callable[[str], None] = lambda text: None,
 ) -> "Loaded":
     """Import the target.
@@ -46,6 +47,7 @@ def load(
         storage: the folder for the library's files, if no other process uses it.
         flows: the folder for the states of flows; None: where the library puts them.
         memory: `isolated`, `shared` or `off`.
+        alone: the worker runs one execution.
         warn: reports what the operator should know.
 
     Raises:
@@ -63,7 +65,7 @@ def load(
         keep_flows_in(flows)
     redirect_output_files()
     separate_knowledge()
-    set_up_memory(memory, warn)
+    set_up_memory(memory, warn, alone=alone)
     if target.definition:
         with starts_nothing(target.name, cure=CURE, whole_process=True):
             make, defaults = declared(target)

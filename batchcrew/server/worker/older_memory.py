@@ -10,14 +10,38 @@ from collections.abc import Callable
 from typing import Any
 
 from batchcrew.server.worker.crewai_versions import found
+from batchcrew.server.worker.running import TargetError
 from batchcrew.server.worker.workspace import current_workspace
 
-_OF_CREW = ("_short_term_memory", "_long_term_memory", "_entity_memory", "_external_memory", "_user_memory")
-_STARTS = ("kickoff", "kickoff_async", "akickoff")
+NOT_ISOLATED = (
+    "the crew names memory objects, which this version of crewai shares between the executions of a process; use"
+    " memory=True, isolation: process (--isolation process), memory: off or memory: shared (--memory)"
+)
+_OBJECTS = ("short_term_memory", "long_term_memory", "entity_memory", "external_memory")
 
 
-def separate_memories() -> None:
-    """Give the memories that are made in an execution files and collections which are deleted at its end."""
+def set_up_older_memory(*, off: bool) -> None:
+    """Switch the memory of crews off, or isolate it: `memory=True` gets files and collections of the execution.
+
+    A crew with memory objects is refused, because others may use them.
+    """
+    crew = found("crewai:Crew")
+    original = crew.__init__
+
+    @functools.wraps(original)
+    def make(self: Any, /, **named: Any) -> None:
+        if off:
+            named = {name: value for name, value in named.items() if name not in {"memory", *_OBJECTS}}
+        elif any(named.get(name) for name in _OBJECTS):
+            raise TargetError(NOT_ISOLATED)
+        original(self, **named)
+
+    crew.__init__ = make
+    if not off:
+        _separate_memories()
+
+
+def _separate_memories() -> None:
     for name, module in list(sys.modules.items()):
         if name.startswith("crewai.memory.") and callable(getattr(module, "db_storage_path", None)):
             setattr(module, "db_storage_path", _of_execution(module.db_storage_path))  # noqa: B010 - of any module
@@ -55,24 +79,3 @@ class _Collection:
     def close(self) -> None:
         """Delete it."""
         self._storage.reset()
-
-
-def switch_off_memories() -> None:
-    """Run every crew as if it had no memory."""
-    crew = found("crewai:Crew")
-    for name in _STARTS:
-        original = getattr(crew, name, None)
-        if original is not None:
-            setattr(crew, name, _without_memory(original))
-
-
-def _without_memory(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def start(self: Any, *arguments: Any, **named: Any) -> Any:
-        self.memory = False
-        for name in _OF_CREW:
-            if getattr(self, name, None) is not None:
-                setattr(self, name, None)
-        return original(self, *arguments, **named)
-
-    return start
