@@ -67,7 +67,11 @@ def make(kind: str) -> Crew:
         tasks = [task(agent, "plan", "Plan {topic}")]
     else:
         tasks = [task(agent, "say", f"Say: {{topic}} from {WHO}")]
-    more = {"memory": True} if kind == "memory" else {}
+    more: Any = {"memory": True} if kind == "memory" else {}
+    if kind == "memory object":
+        from crewai.memory.long_term.long_term_memory import LongTermMemory
+
+        more = {"long_term_memory": LongTermMemory()}
     return Crew(**more, agents=list({id(one.agent): one.agent for one in tasks}.values()), tasks=tasks)
 
 

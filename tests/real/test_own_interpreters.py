@@ -97,7 +97,7 @@ def test_a_memory_that_executions_would_share_is_refused_or_off(version: str, tm
     options = ("--python", str(python(version)), "--workers", "1")
     for mode, status in (("isolated", "error"), ("off", "completed")):
         with served(tmp_path, f"{CREWS}:make", *options, "--memory", mode, HOME=str(tmp_path)) as running:
-            end = until(running, running.kickoff({"kind": "memory", "topic": "salt"}), status)
+            end = until(running, running.kickoff({"kind": "memory object", "topic": "salt"}), status)
         assert ("--isolation process" in json.dumps(end)) == (mode == "isolated")
 
 
