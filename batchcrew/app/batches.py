@@ -54,7 +54,7 @@ async def _held(ledger: Path, batch: str, clock: Clock) -> AsyncIterator[tuple[L
 
 @dataclass(frozen=True, slots=True)
 class RetryPlan:
-    """What a retry would put back, before it does."""
+    """The jobs that a retry would reset, and their price."""
 
     selection: RetrySelection
     jobs: int

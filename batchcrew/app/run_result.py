@@ -1,4 +1,4 @@
-"""What a run reports when it starts, and what it returns at its end."""
+"""Make the event of a run's start, and the result of its end."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Text that strangers wrote, made fit for a terminal: job ids, reasons, answers of a crew.
+"""Clean text of files and crews for a terminal: job ids, reasons, answers.
 
-Everything a file or a crew says is hostile until it went through here: an escape sequence in a job id
-could rewrite the lines above it, a bidi override could turn a reason around.
+Such text is hostile until this module has cleaned it: an escape sequence in a job id could rewrite the lines above it,
+and a bidi override could reverse a reason.
 """
 
 import re
@@ -36,11 +36,11 @@ def clean_text(text: str, *, limit: int | None = None) -> str:
     """`text` as one harmless line.
 
     Runs of blanks and line breaks become one space, control characters and terminal escapes are shown
-    as `\\x1b`. With `limit`, at most that many terminal columns, the last one `…` where something is cut.
+    as `\\x1b`. If it is longer than `limit` terminal columns, it is cut and ends with `…`.
     """
     cut = False
     if limit is not None and len(text) > limit * _ROOM_PER_COLUMN:
-        # A reason may be megabytes long; only its beginning is worth the work.
+        # a reason may be megabytes long; only its beginning is shown
         text, cut = text[: limit * _ROOM_PER_COLUMN], True
     if _HARMFUL_OR_BLANKS.search(text):
         text = _BLANKS.sub(" ", text)
