@@ -65,7 +65,7 @@ class RetryPlan:
 
 
 async def plan_retry(ledger: Path, batch: str, selection: RetrySelection, *, clock: Clock) -> RetryPlan:
-    """Count the jobs that a retry would put back, and what their kickoffs cost; change nothing.
+    """Count the jobs that a retry would reset, and what their kickoffs cost; change nothing.
 
     Args:
         selection: its `fingerprint` may be the beginning of one.

@@ -99,7 +99,7 @@ class _Batch:
 
     @property
     def put_back(self) -> tuple[str, ...]:
-        """Return the states of jobs that the run puts back to pending first."""
+        """Return the states of jobs that the run resets to pending first."""
         return (*(["stale"] if self.rerun else []), *(["failed"] if self.retry_failed else []))
 
 

@@ -182,7 +182,7 @@ async def in_force(request: ControlRequest) -> Control:
 
 
 class Stopped(Enum):
-    """What `stop` has requested, and of which run."""
+    """The result of `stop`."""
 
     NOTHING = auto()
     """No run is in progress; nothing was recorded."""

@@ -37,7 +37,7 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportRequest:
-    """What to export, and how."""
+    """The request of an export."""
 
     format: str
     """A name from EXPORT_FORMATS."""

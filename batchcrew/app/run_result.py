@@ -30,7 +30,7 @@ def run_started(result: RunResult, run_id: str, path: Path, jobfile: JobFile, se
 
 
 def run_ended(result: RunResult, run_id: str, engine: EngineResult, counts: Counts, stop: Stop) -> RunResult:
-    """Return the result with what the engine did, and why the run stopped."""
+    """Return the result with the figures of the engine, and the reason why the run stopped."""
     # a stop that was requested when no job was left stopped nothing
     stopped = stop.reason if counts.left else None
     return replace(

@@ -14,8 +14,8 @@ _STYLE = r"[0-4]|2[1-4]|3[0-79]|9[0-7]|38;5;\d{1,3}|38;2;\d{1,3};\d{1,3};\d{1,3}
 STYLES = rf"\x1b\[(?:(?:{_STYLE})(?:;(?:{_STYLE}))*)?m"
 """Colours, bold, dim, italic and underlined text. batchcrew does not use blinking, reversed and concealed text."""
 FRAMES = rf"{STYLES}|\x1b\[\d*[A-DGHJK]|\x1b\[\?(?:25|1049)[lh]|\r"
-"""What a display that is redrawn in place needs as well: moving the cursor, erasing lines, hiding the cursor, and the
-terminal's other screen."""
+"""Further sequences that a display needs which is redrawn in place: moving the cursor, erasing lines, hiding the
+cursor, and the terminal's other screen."""
 _SUSPICIOUS = re.compile(rb"[^\t\n\x20-\x7e]")
 
 

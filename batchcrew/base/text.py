@@ -33,7 +33,7 @@ def escaped(character: str) -> str:
 
 
 def clean_text(text: str, *, limit: int | None = None) -> str:
-    """`text` as one harmless line.
+    """`text` as one clean line.
 
     Runs of blanks and line breaks become one space, control characters and terminal escapes are shown
     as `\\x1b`. If it is longer than `limit` terminal columns, it is cut and ends with `…`.
@@ -93,7 +93,7 @@ def shorten(text: str, columns: int) -> str:
 
 
 def clean_name(name: str, limit: int) -> str:
-    """Return an id or a name as one harmless line of at most `limit` terminal columns, `…` in its middle if it is cut.
+    """Return an id or a name as one clean line of at most `limit` terminal columns, `…` in its middle if it is cut.
 
     The names of one file often begin alike and differ at their end.
     """
