@@ -16,6 +16,7 @@ from batchcrew.base.descriptors import raise_to_most
 from batchcrew.base.errors import UsageError
 from batchcrew.base.quantities import parse_duration, write_duration
 from batchcrew.base.secrecy import exposed
+from batchcrew.base.serving import ISOLATION_MODES, MEMORY_MODES, check_input_name
 from batchcrew.base.text import one_line
 from batchcrew.cli.interruption import uninterruptible
 from batchcrew.cli.leaving import end_now
@@ -48,12 +49,17 @@ OF_CREWS = (
     "python",
     "workers",
     "threads",
+    "isolation",
+    "memory",
+    "artifacts",
+    "input",
     "max_queue",
     "execution_timeout",
     "stop_timeout",
     "keep",
     "keep_count",
 )
+DEFAULT_FOLDER = Path("results")
 IN_MEMORY = Path(":memory:")
 _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOptions)}
 """The server's defaults for real crews."""
@@ -94,6 +100,32 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
     default=_CREWS["threads"],
     show_default=True,
     help="Crews: concurrent executions per worker process.",
+)
+@option(
+    "--isolation",
+    type=click.Choice(ISOLATION_MODES),
+    default=_CREWS["isolation"],
+    show_default=True,
+    help="Crews: whether concurrent executions share a worker's process, or each has a process alone.",
+)
+@option(
+    "--memory",
+    type=click.Choice(MEMORY_MODES),
+    default=_CREWS["memory"],
+    show_default=True,
+    help="Crews: memory that is empty for each execution, shared by those of a worker, or off.",
+)
+@option(
+    "--artifacts",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Crews: folder for the files that tasks write (output_file). Default: artifacts, next to the state file.",
+)
+@option(
+    "--input",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Crews: value of an input for kickoffs that do not name it, or NAME alone for an input that the crew supplies"
+    " itself; can be repeated.",
 )
 @option(
     "--max-queue",
@@ -194,7 +226,7 @@ def command(
         _refuse_given(context, OF_DEMO, f"applies to the demo crew only, and TARGET is {target}")
         crew = _crew(target, options)
     if crew and options["state"] is None:
-        options["state"] = Path("results") / f"served-{re.sub(r'[^A-Za-z0-9.]+', '-', target).strip('-.') or 'crew'}.db"
+        options["state"] = DEFAULT_FOLDER / f"served-{re.sub(r'[^A-Za-z0-9.]+', '-', target).strip('-.') or 'crew'}.db"
     if options["state"] == IN_MEMORY:
         options["state"] = None
     shares = {name: _share(name, options.pop(name)) for name in RATES}
@@ -234,12 +266,35 @@ def _crew(target: str, options: dict[str, Any]) -> CrewOptions:
         environment=python.environment,
         workers=options["workers"],
         threads=options["threads"],
+        inputs=_inputs(options["input"]),
         max_queue=options["max_queue"],
         execution_timeout=_duration("execution_timeout", options),
         stop_timeout=_duration("stop_timeout", options),
         keep_seconds=_duration("keep", options),
         keep_count=options["keep_count"],
+        isolation=options["isolation"],
+        memory=options["memory"],
+        artifacts=_artifacts(options),
     )
+
+
+def _artifacts(options: dict[str, Any]) -> Path:
+    if options["artifacts"] is not None:
+        return Path(options["artifacts"]).absolute()
+    kept = options["state"] not in {None, IN_MEMORY}
+    return (options["state"].parent if kept else DEFAULT_FOLDER).absolute() / "artifacts"
+
+
+def _inputs(texts: tuple[str, ...]) -> dict[str, str | None]:
+    """Return the values of `--input`; None for a name without `=`."""
+    parts = [text.partition("=") for text in texts]
+    found = {name.strip(): value if equals else None for name, equals, value in parts}
+    if len(found) < len(parts):
+        raise UsageError("--input names an input twice; keep one")
+    try:
+        return {check_input_name(name): value for name, value in found.items()}
+    except ValueError as error:
+        raise UsageError(f"--input: {error}") from error
 
 
 def _duration(name: str, options: dict[str, Any]) -> float:

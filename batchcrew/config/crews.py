@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
 
 from batchcrew.base.costs import PriceList
 from batchcrew.base.serving import (
@@ -13,6 +13,9 @@ from batchcrew.base.serving import (
     DEFAULT_WORKERS,
     MAX_THREADS,
     MAX_WORKERS,
+    Isolation,
+    Memory,
+    check_input_name,
 )
 from batchcrew.config.declarations import DefaultText, Settings
 from batchcrew.config.values import (
@@ -195,6 +198,9 @@ class DemoCrew(CrewSettings):
         return EMBEDDED
 
 
+InputName = Annotated[str, AfterValidator(check_input_name)]
+
+
 class ServeSettings(Settings):
     """A CrewAI crew on this machine, served for the run."""
 
@@ -213,10 +219,31 @@ class ServeSettings(Settings):
     """Maximum time of one execution; after it, the execution is ended as an error."""
     drain: Annotated[NonNegativeDuration | None, DefaultText("the usual duration of this crew")] = None
     """How long a run waits at `max_runtime` for executions in progress, which end with the run; 0 is not at all."""
+    isolation: Isolation = "thread"
+    """What concurrent executions share: `thread` shares the worker's process, its folder and environment; `process`
+    gives each execution a process alone, at most `workers` at once.
+
+    See [what each costs](real-crews.md#executions-do-not-reach-each-other)."""
+    memory: Annotated[Memory, BeforeValidator(lambda value: "off" if value is False else value)] = "isolated"
+    """Memory of crews, flows and agents: `isolated` is empty for each execution, `shared` is one for all of a worker,
+    `off` is none."""
+    artifacts: Annotated[str | None, DefaultText("artifacts/, next to the ledger")] = None
+    """Folder, relative to the job file, for the files that tasks write (`output_file`): DIR/BATCH/JOB/FILE. Default:
+    artifacts/, next to the ledger."""
+    inputs: Annotated[dict[InputName, Any], DefaultText("none")] = Field(default_factory=dict)
+    """Inputs that rows need not name: `{tone: formal}` is the value for rows without it.
+
+    An input without a value, as in `{current_year: }`, is one that the crew supplies itself."""
     state: Annotated[str | None, DefaultText("memory")] = None
     """SQLite file, relative to the job file, that stores executions beyond the run. Default: in memory.
 
     Set it if executions cost money."""
+
+    @model_validator(mode="after")
+    def _shares_nothing(self) -> Self:
+        if self.memory == "shared" and self.isolation == "process":
+            raise ValueError("`memory: shared` and `isolation: process` exclude each other; keep one")
+        return self
 
 
 def parse_serve(value: object) -> Any:

@@ -69,7 +69,7 @@ def interpreter(folder: Path, named: Path | None = None) -> Interpreter:
 
     Args:
         folder: the project's root.
-        named: the interpreter that you named, absolute, or the folder of its environment.
+        named: the interpreter that you named, or the folder of its environment.
 
     Raises:
         UsageError: the named one cannot be used, or nothing that was found has crewai.
@@ -124,7 +124,7 @@ def _of_poetry(folder: Path) -> Path:
 
 def _program(path: Path) -> Path:
     """Return the interpreter that a path names: the file, or `bin/python` of an environment."""
-    path = Path(os.path.normpath(path))
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - a link is not resolved
     if path.is_dir():
         path = path / "bin" / "python"
     if not path.exists():

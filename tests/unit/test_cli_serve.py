@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from batchcrew.base.errors import UsageError
 from batchcrew.cli import batchcrew, serve
 from batchcrew.server import ServeOptions
 
@@ -52,6 +53,18 @@ def test_each_option_of_crews(given: Any) -> None:
     assert options.state is None
     assert (options.host, options.port, options.dialect, options.idempotency) == ("::1", 1, "live", False)
     assert (options.http_error_rate, options.drop_rate) == (0.1, 0.2)
+
+
+def test_inputs_that_kickoffs_need_not_name(given: Any) -> None:
+    options = given("a.b:c", "--input", "tone=a=b c", "--input", "current_year", "--input", "empty=")
+    assert options.crew.inputs == {"tone": "a=b c", "current_year": None, "empty": ""}
+
+
+@pytest.mark.parametrize("wrong", [("bad name=1",), ("=1",), ("a=1", "a=2")])
+def test_an_input_that_is_not_valid_is_refused(given: Any, wrong: tuple[str, ...]) -> None:
+    options = [part for text in wrong for part in ("--input", text)]
+    with pytest.raises(UsageError, match="--input"):
+        given("a.b:c", *options)
 
 
 def test_variables(given: Any) -> None:

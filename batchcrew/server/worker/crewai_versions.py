@@ -8,11 +8,12 @@
 | 1.0 | a bus that calls handlers in threads without the context of the emitter; `_track_token_usage_internal` |
 | 1.9 | a bus that carries the context, and `flush`; `flow_config` |
 | 1.10 | providers of human input (`crewai.core.providers`); before, the executors call `input()` |
-| 1.15 | events of model calls with `usage`; `crewai_core`, whose locks can be replaced |
+| 1.14 | events of model calls with `usage`; `crewai_core`, whose locks can be replaced |
 
 Names are looked up, and version numbers are never compared.
 """
 
+import contextlib
 import contextvars
 import functools
 import importlib
@@ -52,7 +53,11 @@ def _module(name: str) -> ModuleType | None:
 
 
 bus: Any = found("crewai.events.event_bus:crewai_event_bus", "crewai.utilities.events:crewai_event_bus")
-BaseEvent: Any = found("crewai.events.base_events:BaseEvent", "crewai.utilities.events.base_events:BaseEvent")
+BaseEvent: Any = found(
+    "crewai.events.base_events:BaseEvent",
+    "crewai.utilities.events.base_events:BaseEvent",
+    "crewai.utilities.events.base_events:CrewEvent",  # 0.105 and 0.108
+)
 HumanInputProvider: Any = found("crewai.core.providers.human_input:SyncHumanInputProvider") or object
 """The class to derive a provider of human input from."""
 _carries_context = hasattr(bus, "flush")
@@ -137,12 +142,16 @@ def usage_of(output: Any) -> dict[str, int]:
     return {name: int(named[name]) for name in names if isinstance(named.get(name), int)}
 
 
-def carry_context() -> None:
-    """Carry the context into the threads of tasks with `async_execution`, and report their errors.
+def allow_threads() -> None:
+    """Make what a version does wrong in threads safe for concurrent executions.
 
-    Before 1.0, a task that raises in its thread never ends its future, and the crew waits forever.
+    Before 1.0, the context is not carried into the threads of tasks with `async_execution`, and a task that raises
+    there never ends its future: the crew waits forever. Before 0.150, each model call replaces `sys.stdout` for its
+    duration, which concurrent calls undo in the wrong order; the streams grow until the process crashes.
     """
     _once("threads", _carry_into_threads)
+    if not _carries_context and found("crewai.llm:FilteredStream", "crewai.llm:suppress_warnings") is not None:
+        importlib.import_module("crewai.llm").suppress_warnings = contextlib.nullcontext  # type: ignore[attr-defined]
 
 
 def _once(what: str, install: Callable[[], None]) -> None:
@@ -234,7 +243,7 @@ def _count_tokens() -> None:
     """Emit an event with the tokens of each model call, for versions whose events do not have them."""
     base = found("crewai:BaseLLM", "crewai.llms.base_llm:BaseLLM")
     track = getattr(base, "_track_token_usage_internal", None)
-    if track is not None:  # 1.0 to 1.14
+    if track is not None:  # since 1.0
 
         def counted(self: Any, usage_data: Any) -> None:
             usage = usage_data if isinstance(usage_data, dict) else dict(usage_data)

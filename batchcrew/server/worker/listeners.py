@@ -109,7 +109,7 @@ def _register(events: frozenset[str]) -> None:
     kinds = event_types() if events else {}
     with _registering:
         if not _registered:
-            library.carry_context()
+            library.allow_threads()
             for name, handler in _HANDLERS.items():
                 library.listen(name, handler)
         for name in events:
@@ -129,20 +129,20 @@ def _send_event(source: Any, event: Any) -> None:
             event_id=getattr(event, "event_id", None) or uuid.uuid4().hex,  # it has none before 1.0
             timestamp=event.timestamp.isoformat(),
             type=event.type,
-            data=event.to_json(),
+            data=event.to_json() if hasattr(event, "to_json") else event.model_dump(),
         )
     )
 
 
 def _task_started(source: Any, event: Any) -> None:
-    context, task = _current.get(), event.task or source
+    context, task = _current.get(), getattr(event, "task", None) or source
     if context is not None and task is not None:
         context.begun[str(task.id)] = time.monotonic()
         context.running.send(TaskStarted(kickoff_id=context.kickoff_id, task_id=context.name(task)))
 
 
 def _task_completed(source: Any, event: Any) -> None:
-    context, task = _current.get(), event.task or source
+    context, task = _current.get(), getattr(event, "task", None) or source
     if context is None or task is None:
         return
     seconds = task.execution_duration

@@ -17,6 +17,9 @@ from batchcrew.server.worker.declarations import declared
 from batchcrew.server.worker.factories import Factory
 from batchcrew.server.worker.importing import CURE, find
 from batchcrew.server.worker.inputs import crew_inputs, flow_inputs
+from batchcrew.server.worker.knowledge import separate_knowledge
+from batchcrew.server.worker.memory import set_up_memory
+from batchcrew.server.worker.output_files import redirect_output_files
 from batchcrew.server.worker.results import result
 from batchcrew.server.worker.running import Result, Running, TargetError, describe_error
 from batchcrew.server.worker.starts_nothing import starts_nothing
@@ -29,23 +32,40 @@ MISSING = (
 FACTORY_CURE = "name a function that returns the crew without running it"
 
 
-def load(target: Target, storage: Path | None = None) -> "Loaded":
+def load(
+    target: Target,
+    storage: Path | None = None,
+    *,
+    flows: Path | None = None,
+    memory: str = "shared",
+    alone: bool = False,
+    warn: Callable[[str], None] = lambda text: None,
+) -> "Loaded":
     """Import the target.
 
     Args:
         storage: the folder for the library's files, if no other process uses it.
+        flows: the folder for the states of flows; None: where the library puts them.
+        memory: `isolated`, `shared` or `off`.
+        alone: the worker runs one execution.
+        warn: reports what the operator should know.
 
     Raises:
         TargetError: it is not a crew that can be served.
     """
     if importlib.util.find_spec("crewai") is None:
         raise TargetError(MISSING)
-    from batchcrew.server.worker.crewai_patches import end_at_missing_packages, lock_within, omit_log
+    from batchcrew.server.worker.crewai_patches import end_at_missing_packages, keep_flows_in, lock_within, omit_log
 
     omit_log()
     end_at_missing_packages()
     if storage is not None:
         lock_within(storage)
+    if flows is not None:
+        keep_flows_in(flows)
+    redirect_output_files()
+    separate_knowledge()
+    set_up_memory(memory, warn, alone=alone)
     if target.definition:
         with starts_nothing(target.name, cure=CURE, whole_process=True):
             make, defaults = declared(target)
