@@ -37,6 +37,7 @@ def load(
     *,
     flows: Path | None = None,
     memory: str = "shared",
+    alone: bool = False,
     warn: Callable[[str], None] = lambda text: None,
 ) -> "Loaded":
     """Import the target.
@@ -45,6 +46,7 @@ def load(
         storage: the folder for the library's files, if no other process uses it.
         flows: the folder for the states of flows; None: where the library puts them.
         memory: `isolated`, `shared` or `off`.
+        alone: this process runs one execution only.
         warn: reports what the operator should know.
 
     Raises:
@@ -61,7 +63,7 @@ def load(
     if flows is not None:
         keep_flows_in(flows)
     redirect_output_files()
-    set_up_memory(memory, warn)
+    set_up_memory(memory, warn, alone=alone and storage is not None)
     if target.definition:
         with starts_nothing(target.name, cure=CURE, whole_process=True):
             make, defaults = declared(target)

@@ -55,7 +55,8 @@ def _load_crewai(first: Load, storage: Path | None, warn: Callable[[str], None])
     from batchcrew.server.worker import loader
 
     flows = Path(first.flows) if first.flows and storage else None  # if you have set a folder, it is for them too
-    return loader.load(first.target, storage, flows=flows, memory=first.memory, warn=warn)
+    alone = first.single_use
+    return loader.load(first.target, storage, flows=flows, memory=first.memory, alone=alone, warn=warn)
 
 
 def work(load: Callable[[Load, Path | None, Callable[[str], None]], Served]) -> None:

@@ -4,29 +4,40 @@ One memory object may serve many executions, such as that of a template that is 
 one that passes each call to the storage of the current execution.
 """
 
+import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from batchcrew.server.worker.running import TargetError
 from batchcrew.server.worker.workspace import current_workspace
 
+NOT_ISOLATED = (
+    "this version of crewai has one memory for all executions of a process; set `isolation: process` in `serve` so"
+    " that each execution has its own, or `memory: off`, or `memory: shared`"
+)
+_EARLY = ("_short_term_memory", "_long_term_memory", "_entity_memory", "_user_memory", "_external_memory")
+"""The memories of a crew before 1.10."""
 _LANCE = "lancedb"
 _QDRANT = "qdrant-edge"
 
 
-def set_up_memory(mode: str, warn: Callable[[str], None]) -> None:
+def set_up_memory(mode: str, warn: Callable[[str], None], *, alone: bool = False) -> None:
     """Change how the library stores memories from now on.
 
     Args:
         mode: `isolated`, `shared` (as the library does it) or `off`.
         warn: reports a storage that cannot be used in isolated executions.
+        alone: this process runs one execution only, with an empty storage.
     """
     if mode == "shared":
         return
     try:
         from crewai.memory.unified_memory import Memory
-    except ImportError:  # an older version
+    except ImportError:  # before 1.10
+        if mode == "off" or not alone:
+            _limit_early_memory(mode)
         return
     _replace_storage(Memory, warn)
     if mode == "off":
@@ -105,6 +116,43 @@ def _made(spec: Any, folder: Path) -> Any:
     from crewai.memory.storage.lancedb_storage import LanceDBStorage
 
     return LanceDBStorage(path=folder)
+
+
+def _limit_early_memory(mode: str) -> None:
+    """Switch the memory off, or fail crews that have one, before they call a model.
+
+    Before 1.10, the storage is opened when a crew is made, in one place for the process, so that it cannot be replaced
+    for each execution: rows would be answered from other rows' data.
+    """
+    from crewai import Crew
+
+    kind: Any = Crew
+
+    def limit(crew: Any) -> None:
+        if mode == "off":
+            crew.memory = False
+            for name in set(_EARLY) & crew.__private_attributes__.keys():
+                setattr(crew, name, None)
+        elif crew.memory or any(getattr(crew, name, None) is not None for name in _EARLY):
+            raise TargetError(NOT_ISOLATED)
+
+    kickoff, akickoff = kind.kickoff, getattr(kind, "akickoff", None)
+
+    @functools.wraps(kickoff)
+    def limited(self: Any, *arguments: Any, **named: Any) -> Any:
+        limit(self)
+        return kickoff(self, *arguments, **named)
+
+    kind.kickoff = limited
+    if akickoff is None:
+        return
+
+    @functools.wraps(akickoff)
+    async def alimited(self: Any, *arguments: Any, **named: Any) -> Any:
+        limit(self)
+        return await akickoff(self, *arguments, **named)
+
+    kind.akickoff = alimited
 
 
 def _switch_off(memory: Any) -> None:
