@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from model_stage import ModelServer
 from real_stage import served
+from test_own_interpreters import python
 from test_real_projects import write
 from test_real_targets import until
 
@@ -55,10 +56,11 @@ def test_memory(tmp_path: Path, model: ModelServer) -> None:
 
 
 REMEMBERING = """
-from crewai import Agent, Crew, Flow, Memory, Task
-from crewai.flow.flow import listen, start
+import crewai
+from crewai import Agent, Crew, Task
+from crewai.flow.flow import Flow, listen, start
 
-SHARED = Memory()  # one object for all executions
+SHARED = crewai.Memory() if hasattr(crewai, "Memory") else None  # one object for all executions
 
 def agent(**more):
     return Agent(role="Guide", goal="Help", backstory="Local", llm="openai/gpt-4o", **more)
@@ -125,6 +127,19 @@ def test_memory_that_is_shared(tmp_path: Path, model: ModelServer) -> None:
         until(server, server.kickoff(first), "completed")
         ended = until(server, server.kickoff(second), "completed")
     assert "topic-00" in ended["result"]["tasks"][0]["output"]
+
+
+@pytest.mark.parametrize(("mode", "remembering"), [("isolated", 4), ("off", 0)])
+def test_memory_of_an_older_version(tmp_path: Path, mode: str, remembering: int) -> None:
+    write(tmp_path, {"memories.py": REMEMBERING})
+    options = ("--memory", mode, "--python", str(python("0.203")))
+    with ModelServer(lambda said: f"Thought: I know\nFinal Answer: {topics(said)}").running() as model:
+        rows = ROWS[:4]
+        ended = run(tmp_path, "memories.py:with_memory", model, rows, *options)
+    outputs = [[task["output"] for task in one["result"]["tasks"]] for one in ended]
+    for row, (first, second) in zip(rows, outputs, strict=True):
+        assert set(re.findall(r"topic-[0-9]+", first + second)) == {row["topic"]}
+    assert sum("topic" in second for _, second in outputs) == remembering
 
 
 FILES = """

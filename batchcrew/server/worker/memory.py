@@ -4,20 +4,14 @@ One memory object may serve many executions, such as that of a template that is 
 one that passes each call to the storage of the current execution.
 """
 
-import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from batchcrew.server.worker.running import TargetError
+from batchcrew.server.worker.older_memory import set_up_older_memory
 from batchcrew.server.worker.workspace import current_workspace
 
-NOT_ISOLATED = (
-    "the crew has memory, which this version of crewai keeps in one place for all executions of a process; use"
-    " isolation: process (--isolation process), memory: off or memory: shared (--memory)"
-)
-_OLDER_MEMORIES = ("memory", "short_term_memory", "long_term_memory", "entity_memory", "external_memory")
 _LANCE = "lancedb"
 _QDRANT = "qdrant-edge"
 
@@ -28,7 +22,7 @@ def set_up_memory(mode: str, warn: Callable[[str], None], *, alone: bool = False
     Args:
         mode: `isolated`, `shared` (as the library does it) or `off`.
         warn: reports a storage that cannot be used in isolated executions.
-        alone: the worker runs one execution, with a storage folder of its own.
+        alone: the worker runs one execution, and no other worker uses its storage folder.
     """
     if mode == "shared":
         return
@@ -36,31 +30,11 @@ def set_up_memory(mode: str, warn: Callable[[str], None], *, alone: bool = False
         from crewai.memory.unified_memory import Memory
     except ImportError:
         if mode == "off" or not alone:
-            _set_up_memories_of_crews(off=mode == "off")
+            set_up_older_memory(off=mode == "off")
         return
     _replace_storage(Memory, warn)
     if mode == "off":
         _switch_off(Memory)
-
-
-def _set_up_memories_of_crews(*, off: bool) -> None:
-    """Switch memories off, or refuse crews that have them, for versions without `Memory` (before 1.10).
-
-    There, the memories of all crews of a process are in one folder.
-    """
-    from crewai import Crew
-
-    original = Crew.__init__
-
-    @functools.wraps(original)
-    def __init__(self: Any, /, **named: Any) -> None:  # noqa: N807 - it replaces the library's
-        if any(named.get(name) for name in _OLDER_MEMORIES):
-            if not off:
-                raise TargetError(NOT_ISOLATED)
-            named = {name: value for name, value in named.items() if name not in _OLDER_MEMORIES}
-        original(self, **named)
-
-    Crew.__init__ = __init__
 
 
 class ExecutionStorage:
