@@ -41,8 +41,7 @@ class ResultRow(Used):
     stale_inputs: Mapping[str, Any] | None = None
     """The inputs that were sent for a stale job, if they differ from those in the file."""
     quoting: str | None = None
-    """Marks of the cells of the row that were quoted in its file, `1` or `0` for each; None: as the file's style
-    says."""
+    """Marks of the row's cells that were quoted in its file, `1` or `0` each; None: as the file's style says."""
     artifacts: tuple[str, ...] = ()
     """Paths of the files that the tasks of the latest attempt have written, if the selection requests them."""
     task: TaskResult | None = None
