@@ -20,6 +20,7 @@ CREWS = HERE / "crews_of_any_version.py"
 ENVIRONMENTS = Path(os.environ.get("BATCHCREW_ENVIRONMENTS", HERE.parents[1]))
 OLDEST, BETWEEN = "0.100", "0.203"
 VERSIONS = (OLDEST, BETWEEN, "own")
+FINAL = "Thought: I know\nFinal Answer: "
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 
@@ -39,7 +40,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("any")
     options = ("--python", str(python(request.param)), "--workers", "1", "--threads", "8")
     with (
-        ModelServer(prefix="Thought: I know\nFinal Answer: ").running() as model,
+        ModelServer(prefix=FINAL).running() as model,
         served(folder, f"{CREWS}:make", *options, **model.variables(), HOME=str(folder)) as running,
     ):
         yield running
@@ -88,13 +89,18 @@ def test_files_of_tasks_are_kept_for_each_execution(server: Served) -> None:
         assert file.read_text() == topic
 
 
-def test_memory_is_not_shared_without_a_word(server: Served, request: pytest.FixtureRequest) -> None:
-    """An early crewai has one memory for a process: an execution that uses it fails before it calls a model."""
-    kickoff_id = server.kickoff({"kind": "memory", "topic": "salt"})
-    if "own" in request.node.name:
-        until(server, kickoff_id, "completed")
-    else:
-        assert "isolation: process" in json.dumps(until(server, kickoff_id, "error"))
+@pytest.mark.parametrize("version", [OLDEST, BETWEEN])
+def test_memory_is_not_shared_without_a_word(tmp_path: Path, version: str) -> None:
+    """An early crewai has one memory for a process: a crew that uses it is refused before it calls a model."""
+    early = str(python(version))
+    with ModelServer(prefix=FINAL).running() as model:
+        with served(tmp_path, f"{CREWS}:make", "--python", early, **model.variables(), HOME=str(tmp_path)) as server:
+            kickoff_id = server.kickoff({"kind": "memory", "topic": "salt"})
+            assert "isolation: process" in json.dumps(until(server, kickoff_id, "error"))
+        options = ("--python", early, "--workers", "1", "--memory", "off")
+        with served(tmp_path, f"{CREWS}:make", *options, **model.variables(), HOME=str(tmp_path)) as server:
+            assert len(ended(server, "memory")) == 2
+    assert model.chats == []
 
 
 def test_human_input(server: Served) -> None:

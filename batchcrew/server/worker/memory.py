@@ -6,6 +6,7 @@ one that passes each call to the storage of the current execution.
 
 import functools
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ NOT_ISOLATED = (
     "this version of crewai has one memory for all executions of a process; set `isolation: process` in `serve` so"
     " that each execution has its own, or `memory: off`, or `memory: shared`"
 )
-_EARLY = ("_short_term_memory", "_long_term_memory", "_entity_memory", "_user_memory", "_external_memory")
-"""The memories of a crew before 1.10."""
+_EARLY = ("memory", "short_term_memory", "long_term_memory", "entity_memory", "user_memory", "external_memory")
+"""The fields of a crew that give it a memory before 1.10."""
 _LANCE = "lancedb"
 _QDRANT = "qdrant-edge"
 
@@ -31,13 +32,12 @@ def set_up_memory(mode: str, warn: Callable[[str], None], *, alone: bool = False
         warn: reports a storage that cannot be used in isolated executions.
         alone: this process runs one execution only, with an empty storage.
     """
-    if mode == "shared":
-        return
     try:
         from crewai.memory.unified_memory import Memory
     except ImportError:  # before 1.10
-        if mode == "off" or not alone:
-            _limit_early_memory(mode)
+        _limit_early_memory("shared" if alone and mode == "isolated" else mode)
+        return
+    if mode == "shared":
         return
     _replace_storage(Memory, warn)
     if mode == "off":
@@ -119,40 +119,27 @@ def _made(spec: Any, folder: Path) -> Any:
 
 
 def _limit_early_memory(mode: str) -> None:
-    """Switch the memory off, or fail crews that have one, before they call a model.
+    """Make crews without their memory, or refuse those that have one, or make one crew after the other.
 
     Before 1.10, the storage is opened when a crew is made, in one place for the process, so that it cannot be replaced
-    for each execution: rows would be answered from other rows' data.
+    for each execution: rows would be answered from other rows' data. Opening it fails in concurrent threads.
     """
     from crewai import Crew
 
     kind: Any = Crew
+    original = kind.__init__
+    making = threading.RLock()
 
-    def limit(crew: Any) -> None:
+    @functools.wraps(original)
+    def init(self: Any, **fields: Any) -> None:
         if mode == "off":
-            crew.memory = False
-            for name in set(_EARLY) & crew.__private_attributes__.keys():
-                setattr(crew, name, None)
-        elif crew.memory or any(getattr(crew, name, None) is not None for name in _EARLY):
+            fields = {name: value for name, value in fields.items() if name not in _EARLY}
+        elif mode == "isolated" and any(fields.get(name) for name in _EARLY):
             raise TargetError(NOT_ISOLATED)
+        with making:
+            original(self, **fields)
 
-    kickoff, akickoff = kind.kickoff, getattr(kind, "akickoff", None)
-
-    @functools.wraps(kickoff)
-    def limited(self: Any, *arguments: Any, **named: Any) -> Any:
-        limit(self)
-        return kickoff(self, *arguments, **named)
-
-    kind.kickoff = limited
-    if akickoff is None:
-        return
-
-    @functools.wraps(akickoff)
-    async def alimited(self: Any, *arguments: Any, **named: Any) -> Any:
-        limit(self)
-        return await akickoff(self, *arguments, **named)
-
-    kind.akickoff = alimited
+    kind.__init__ = init
 
 
 def _switch_off(memory: Any) -> None:
