@@ -131,13 +131,13 @@ def _limit_early_memory(mode: str) -> None:
     making = threading.RLock()
 
     @functools.wraps(original)
-    def init(self: Any, **fields: Any) -> None:
+    def init(self: Any, *arguments: Any, **fields: Any) -> None:
         if mode == "off":
             fields = {name: value for name, value in fields.items() if name not in _EARLY}
         elif mode == "isolated" and any(fields.get(name) for name in _EARLY):
             raise TargetError(NOT_ISOLATED)
         with making:
-            original(self, **fields)
+            original(self, *arguments, **fields)
 
     kind.__init__ = init
 
