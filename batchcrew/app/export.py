@@ -16,7 +16,7 @@ from batchcrew.reports.export.csv_format import NotEncodable
 from batchcrew.reports.export.export_format import ExportFormat
 from batchcrew.reports.export.flatten import MOST_COLUMNS, FlatAnswers
 from batchcrew.reports.export.formats import EXPORT_FORMATS
-from batchcrew.reports.export.groups import DETAIL_COLUMNS, TOKEN_COLUMNS
+from batchcrew.reports.export.groups import ARTIFACT_COLUMNS, DETAIL_COLUMNS, TOKEN_COLUMNS
 from batchcrew.reports.export.output import null_stream
 from batchcrew.reports.export.rows import export
 from batchcrew.reports.export.sheet_options import (
@@ -87,6 +87,12 @@ async def export_batch(
     return await _Export(ledger, key, request).run(path, stdout, progress)
 
 
+def _names_artifacts(request: ExportRequest) -> bool:
+    """Return whether the export has the column of files: they are read from the crews' answers only then."""
+    known = {column.base for column in ARTIFACT_COLUMNS}
+    return request.selection.artifacts or not known.isdisjoint(request.columns or ())
+
+
 @dataclass(slots=True)
 class _Export:
     ledger: Reading
@@ -95,7 +101,7 @@ class _Export:
 
     async def run(self, path: Path | None, stdout: BinaryIO | TextIO, progress: Progress | None) -> Exported:
         request, notes = self.request, list[str]()
-        selection = request.selection
+        selection = replace(request.selection, artifacts=_names_artifacts(request))
         if selection.fingerprint is not None:
             fingerprint = await one_fingerprint(self.ledger, self.key, selection.fingerprint)
             selection = replace(selection, fingerprint=fingerprint)
@@ -129,6 +135,7 @@ class _Export:
         own, flat = await self._read_first(rows, layouts)
         groups: list[Column] = [*DETAIL_COLUMNS[request.selection.per]]
         groups += TOKEN_COLUMNS if request.tokens else ()
+        groups += ARTIFACT_COLUMNS if _names_artifacts(request) else ()
         groups += flat.columns() if flat is not None else ()
         stale = bool((await self.ledger.counts(self.key)).stale)
         table = build_table(own, stale=stale, groups=groups)

@@ -34,6 +34,10 @@ EMBEDDED_STATE = "embedded-crew.db"
 """File next to the ledger that stores the demo crew's executions, so that an interrupted demo resumes."""
 
 
+ARTIFACTS = "artifacts"
+"""Folder next to the ledger for the files that tasks of served crews write."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOptions:
     """The command-line options about the batch of a job file."""
@@ -143,7 +147,7 @@ async def open_clients(
     """Open a client for each crew, and start a server for each one that runs on this machine; see `open_crews`."""
     from batchcrew.crew import CrewClient
 
-    keep, ledger = crews.ledger is not None, crews.ledger
+    ledger = crews.ledger
     async with AsyncExitStack() as stack:
         demo: CrewServer | None = None
         if any(isinstance(crew, DemoCrew) for crew in crews.settings.values()):
@@ -152,9 +156,8 @@ async def open_clients(
         for name, crew in crews.settings.items():
             server = demo if isinstance(crew, DemoCrew) else None
             if isinstance(crew, ServedCrew):
-                log = None if ledger is None else ledger.with_name(f"served-{name}.log")
                 # in a thread: it looks at the target's files
-                made = await asyncio.to_thread(_served_crew, crew.serve, crews.folder, log=log, keep=keep)
+                made = await asyncio.to_thread(_served_crew, name, crew.serve, crews.folder, ledger)
                 server = made.server
                 if made.warning:
                     warn(f"crew {name}: {made.warning}")
@@ -218,8 +221,11 @@ class _Served(NamedTuple):
     """About the interpreter of its workers; empty: there is none."""
 
 
-def _served_crew(serve: ServeSettings, folder: Path, *, log: Path | None, keep: bool) -> _Served:
+def _served_crew(name: str, serve: ServeSettings, folder: Path, ledger: Path | None) -> _Served:
     """Return the server of a crew on this machine.
+
+    Args:
+        ledger: its files are written next to this; None: nothing is kept.
 
     Raises:
         UsageError: the target or its interpreter is not valid.
@@ -227,6 +233,9 @@ def _served_crew(serve: ServeSettings, folder: Path, *, log: Path | None, keep: 
     from batchcrew.server import CrewOptions, CrewServer, ServeOptions, parse_target
     from batchcrew.server.interpreters import interpreter
 
+    keep, artifacts = ledger is not None, None
+    if ledger is not None:
+        artifacts = (folder / serve.artifacts if serve.artifacts else ledger.with_name(ARTIFACTS)).absolute()
     target = parse_target(serve.target, folder)
     python = interpreter(Path(target.folder), folder / Path(serve.python).expanduser() if serve.python else None)
     crew = CrewOptions(
@@ -237,7 +246,10 @@ def _served_crew(serve: ServeSettings, folder: Path, *, log: Path | None, keep: 
         threads=serve.threads,
         execution_timeout=serve.timeout,
         inputs=serve.inputs,
-        log=log,
+        log=None if ledger is None else ledger.with_name(f"served-{name}.log"),
+        memory=serve.memory,
+        isolation=serve.isolation,
+        artifacts=artifacts,
     )
     state = folder / serve.state if serve.state and keep else None
     return _Served(CrewServer(ServeOptions(state=state, crew=crew, private=True)), python.warning)

@@ -44,6 +44,8 @@ ATTEMPT_COLUMNS = (
     "attempt_execution_time",
 )
 """With `--attempts`."""
+ARTIFACT_COLUMNS = ("batchcrew_artifacts",)
+"""With `--artifacts`."""
 FLAT_PREFIX = "output."
 """With `--flatten`: the beginning of the names of the columns of JSON answers."""
 
@@ -84,7 +86,7 @@ def _requested(order: list[str]) -> set[str]:
     place = order.index(MARK)
     before, after = set(order[:place]), set(order[place:])
     found = {column for column in after if column.removeprefix("batchcrew_").startswith(FLAT_PREFIX)}
-    for group in (TOKEN_COLUMNS, TASK_COLUMNS, ATTEMPT_COLUMNS):
+    for group in (TOKEN_COLUMNS, ARTIFACT_COLUMNS, TASK_COLUMNS, ATTEMPT_COLUMNS):
         names = [free_name(column, before) for column in group]
         if after.issuperset(names):
             found.update(names)

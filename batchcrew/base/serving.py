@@ -1,6 +1,7 @@
 """Defaults and limits of served crews, for job files (`serve:`), `batchcrew serve` and the server itself."""
 
 import re
+from typing import Literal, TypeAlias, get_args
 
 DEFAULT_WORKERS = 2
 """Worker processes of a served crew."""
@@ -10,6 +11,12 @@ DEFAULT_THREADS = 4
 MAX_THREADS = 256
 DEFAULT_EXECUTION_SECONDS = 1800.0
 """Maximum time of one execution."""
+Memory: TypeAlias = Literal["isolated", "shared", "off"]
+MEMORY_MODES: tuple[Memory, ...] = get_args(Memory)
+"""`isolated`: each execution has an empty memory. `shared`: those of one worker have one. `off`: there is none."""
+Isolation: TypeAlias = Literal["thread", "process"]
+ISOLATION_MODES: tuple[Isolation, ...] = get_args(Isolation)
+"""`thread`: the executions of one worker share its process. `process`: each execution has a process alone."""
 INTERRUPTED = "interrupted by a restart"
 """The error of an execution that ended with its server. A run that serves the crew itself knows what it means."""
 MAX_INPUT_NAME = 200

@@ -90,6 +90,10 @@ def _columns_options(command: Command) -> Command:
                 help="Add columns with the tokens and the cost of each job.",
             ),
             option(
+                "--artifacts", is_flag=True, envvar="BATCHCREW_EXPORT_ARTIFACTS",
+                help="Add a column with the files that the tasks of a served crew have written.",
+            ),
+            option(
                 "--delimiter", metavar="D", envvar="BATCHCREW_EXPORT_DELIMITER",
                 help="Delimiter of csv: one character, or tab. Default: that of the rows file.",
             ),
@@ -177,6 +181,7 @@ def _request(format_: str, clock: Clock, *, tasks: bool, attempts: bool, **optio
             fingerprint=options["fingerprint"],
             since=None if options["since"] is None else _since(options["since"], clock),
             with_removed=options["with_removed"],
+            artifacts=options["artifacts"],
             per=RowPer.TASK if tasks else RowPer.ATTEMPT if attempts else RowPer.JOB,
         ),
         columns=None if options["columns"] is None else _names(options["columns"]),

@@ -16,7 +16,7 @@ from batchcrew.base.descriptors import raise_to_most
 from batchcrew.base.errors import UsageError
 from batchcrew.base.quantities import parse_duration, write_duration
 from batchcrew.base.secrecy import exposed
-from batchcrew.base.serving import check_input_name
+from batchcrew.base.serving import ISOLATION_MODES, MEMORY_MODES, check_input_name
 from batchcrew.base.text import one_line
 from batchcrew.cli.interruption import uninterruptible
 from batchcrew.cli.leaving import end_now
@@ -50,12 +50,16 @@ OF_CREWS = (
     "workers",
     "threads",
     "input",
+    "isolation",
+    "memory",
+    "artifacts",
     "max_queue",
     "execution_timeout",
     "stop_timeout",
     "keep",
     "keep_count",
 )
+DEFAULT_FOLDER = Path("results")
 IN_MEMORY = Path(":memory:")
 _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOptions)}
 """The server's defaults for real crews."""
@@ -103,6 +107,25 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
     metavar="NAME=VALUE",
     help="Crews: value of an input for kickoffs that do not name it, or NAME alone for an input that the crew supplies"
     " itself; can be repeated.",
+)
+@option(
+    "--isolation",
+    type=click.Choice(ISOLATION_MODES),
+    default=_CREWS["isolation"],
+    show_default=True,
+    help="Crews: whether concurrent executions share a worker's process, or each has a process alone.",
+)
+@option(
+    "--memory",
+    type=click.Choice(MEMORY_MODES),
+    default=_CREWS["memory"],
+    show_default=True,
+    help="Crews: memory that is empty for each execution, shared by those of a worker, or off.",
+)
+@option(
+    "--artifacts",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Crews: folder for the files that tasks write (output_file). Default: artifacts, next to the state file.",
 )
 @option(
     "--max-queue",
@@ -203,7 +226,7 @@ def command(
         _refuse_given(context, OF_DEMO, f"applies to the demo crew only, and TARGET is {target}")
         crew = _crew(target, options)
     if crew and options["state"] is None:
-        options["state"] = Path("results") / f"served-{re.sub(r'[^A-Za-z0-9.]+', '-', target).strip('-.') or 'crew'}.db"
+        options["state"] = DEFAULT_FOLDER / f"served-{re.sub(r'[^A-Za-z0-9.]+', '-', target).strip('-.') or 'crew'}.db"
     if options["state"] == IN_MEMORY:
         options["state"] = None
     shares = {name: _share(name, options.pop(name)) for name in RATES}
@@ -249,6 +272,9 @@ def _crew(target: str, options: dict[str, Any]) -> CrewOptions:
         stop_timeout=_duration("stop_timeout", options),
         keep_seconds=_duration("keep", options),
         keep_count=options["keep_count"],
+        isolation=options["isolation"],
+        memory=options["memory"],
+        artifacts=_artifacts(options),
     )
 
 
@@ -262,6 +288,13 @@ def _inputs(texts: tuple[str, ...]) -> dict[str, str | None]:
         return {check_input_name(name): value for name, value in found.items()}
     except ValueError as error:
         raise UsageError(f"--input: {error}") from error
+
+
+def _artifacts(options: dict[str, Any]) -> Path:
+    if options["artifacts"] is not None:
+        return Path(options["artifacts"]).absolute()
+    kept = options["state"] not in {None, IN_MEMORY}
+    return (options["state"].parent if kept else DEFAULT_FOLDER).absolute() / "artifacts"
 
 
 def _duration(name: str, options: dict[str, Any]) -> float:

@@ -13,6 +13,8 @@ from batchcrew.base.serving import (
     DEFAULT_WORKERS,
     MAX_THREADS,
     MAX_WORKERS,
+    Isolation,
+    Memory,
     check_input_name,
 )
 from batchcrew.config.declarations import DefaultText, Settings
@@ -217,6 +219,17 @@ class ServeSettings(Settings):
     """Maximum time of one execution; after it, the execution is ended as an error."""
     drain: Annotated[NonNegativeDuration | None, DefaultText("the usual duration of this crew")] = None
     """How long a run waits at `max_runtime` for executions in progress, which end with the run; 0 is not at all."""
+    isolation: Isolation = "thread"
+    """What concurrent executions share: `thread` shares the worker's process, its folder and environment; `process`
+    gives each execution a process alone, at most `workers` at once.
+
+    See [what each costs](real-crews.md#executions-do-not-reach-each-other)."""
+    memory: Annotated[Memory, BeforeValidator(lambda value: "off" if value is False else value)] = "isolated"
+    """Memory of crews, flows and agents: `isolated` is empty for each execution, `shared` is one for all of a worker,
+    `off` is none."""
+    artifacts: Annotated[str | None, DefaultText("artifacts/, next to the ledger")] = None
+    """Folder, relative to the job file, for the files that tasks write (`output_file`): DIR/BATCH/JOB/FILE. Default:
+    artifacts/, next to the ledger."""
     inputs: Annotated[dict[InputName, Any], DefaultText("none")] = Field(default_factory=dict)
     """Inputs that rows need not name: `{tone: formal}` is the value for rows without it.
 
@@ -225,6 +238,12 @@ class ServeSettings(Settings):
     """SQLite file, relative to the job file, that stores executions beyond the run. Default: in memory.
 
     Set it if executions cost money."""
+
+    @model_validator(mode="after")
+    def _shares_nothing(self) -> Self:
+        if self.memory == "shared" and self.isolation == "process":
+            raise ValueError("`memory: shared` and `isolation: process` exclude each other; keep one")
+        return self
 
 
 def parse_serve(value: object) -> Any:

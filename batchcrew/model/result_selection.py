@@ -30,5 +30,7 @@ class ResultSelection:
     """UTC text: only jobs whose latest attempt has ended since; None: any."""
     with_removed: bool = False
     """Also the jobs that are no longer in the file, at the end."""
+    artifacts: bool = False
+    """Whether to read the files that tasks have written."""
     per: RowPer = RowPer.JOB
     """A job without tasks, or without attempts, has one row."""

@@ -42,6 +42,8 @@ class ResultRow(Used):
     """Of a stale job: the inputs that were sent, where they differ from the file's now."""
     quoting: str | None = None
     """Which cells of the row were quoted in its file, `1` or `0` for each; None: as the file's style says."""
+    artifacts: tuple[str, ...] = ()
+    """Paths of the files that the tasks of the latest attempt have written, if the selection requests them."""
     task: TaskResult | None = None
     """One of the latest attempt's tasks, in an export with a row for each."""
     attempt: "AttemptDetail | None" = None
@@ -224,6 +226,7 @@ class AttemptDetail(Used):
     """The inputs that it was started with, if its job has other inputs now."""
     next_poll: NextPoll | None = None
     """Of an execution in progress."""
+    artifacts: tuple[str, ...] = ()  # paths of the files that its tasks have written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -252,6 +252,7 @@ def _attempt(attempt: AttemptDetail) -> JsonDict:
         "unclear_answer": attempt.unclear_answer,
         "first_answer": attempt.first_answer,
         "next_poll": None if attempt.next_poll is None else asdict(attempt.next_poll),
+        "artifacts": list(attempt.artifacts),
         "sent_inputs": None if attempt.sent_inputs is None else dict(attempt.sent_inputs),
     }
 

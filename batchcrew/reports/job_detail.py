@@ -120,7 +120,15 @@ def _attempt(attempt: AttemptDetail, width: int) -> Iterator[str]:
         yield f"    task {clean_text(task.task_id)}{about}:"
         if task.output is not None:
             yield from _block(task.output, width, 6)
+    yield from _artifacts(attempt)
     yield from _output(attempt, width)
+
+
+def _artifacts(attempt: AttemptDetail) -> Iterator[str]:
+    if attempt.artifacts:
+        yield "    files:"
+    for path in attempt.artifacts:
+        yield f"      {clean_text(path)}"
 
 
 def _output(attempt: AttemptDetail, width: int) -> Iterator[str]:

@@ -13,8 +13,10 @@ from batchcrew.base.serving import (
     DEFAULT_EXECUTION_SECONDS,
     DEFAULT_THREADS,
     DEFAULT_WORKERS,
+    ISOLATION_MODES,
     MAX_THREADS,
     MAX_WORKERS,
+    MEMORY_MODES,
 )
 from batchcrew.server.dialects import DEFAULT_DIALECT, DIALECTS
 from batchcrew.server.execution_times import Spread
@@ -88,6 +90,12 @@ class CrewOptions:
     load_timeout: float = 300.0
     log: Path | None = None
     """The file for what crews print; None: stderr."""
+    memory: str = "isolated"
+    """One of MEMORY_MODES."""
+    isolation: str = "thread"
+    """One of ISOLATION_MODES. With `process`, each worker runs one execution at a time, and only one."""
+    artifacts: Path | None = None
+    """The folder for files that tasks write (`output_file`); None: they are written where the tasks say."""
     command: tuple[str, ...] = WORKER
     """The command that starts a worker."""
     environment: Mapping[str, str] | None = None
@@ -95,10 +103,20 @@ class CrewOptions:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     """Values of inputs that kickoffs need not name; None for an input that the crew supplies itself."""
 
+    @property
+    def places(self) -> int:
+        """Most concurrent executions."""
+        return self.workers if self.isolation == "process" else self.workers * self.threads
+
     def __post_init__(self) -> None:
         for name, most in _MOST.items():
             if not 1 <= getattr(self, name) <= most:
                 raise UsageError(f"invalid {name}: {getattr(self, name)} (expected 1 to {most})")
+        for name, known in (("memory", MEMORY_MODES), ("isolation", ISOLATION_MODES)):
+            if getattr(self, name) not in known:
+                raise UsageError(f"invalid {name}: {getattr(self, name)!r} (expected one of {', '.join(known)})")
+        if self.memory == "shared" and self.isolation == "process":
+            raise UsageError("memory `shared` and isolation `process` exclude each other; keep one")
         if self.execution_timeout is not None and self.execution_timeout <= 0:
             raise UsageError("invalid execution timeout: 0 (expected a duration above 0)")
 

@@ -67,6 +67,8 @@ class Report:
     last_step: StepReport | None = None
     question: dict[str, str] | None = None
     """The human input that a paused execution requires: `{"task_id", "agent", "output"}`."""
+    artifacts: tuple[str, ...] = ()
+    """Paths of the files that its tasks have written."""
     real: bool = True
     """False: of the demo crew, whose answers contain exactly the fields of each dialect."""
 

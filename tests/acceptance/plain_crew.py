@@ -24,6 +24,8 @@ class PlainCrew:
         """Executions that are polled from now on have failed."""
         self.error_of: Callable[[dict[str, Any]], str | None] = lambda inputs: None
         """Returns the error of an execution with these inputs; None: it succeeds."""
+        self.extras: dict[str, Any] = {}
+        """Further fields of the answer about an execution that succeeded."""
         self._lock = threading.Lock()
         crew = self
 
@@ -37,7 +39,8 @@ class PlainCrew:
                 elif error := crew.error_of(crew.inputs_of(self.path.rsplit("/", 1)[1])):
                     self.answer({"status": "error", "error": error})
                 else:
-                    self.answer({"status": "completed", "result": {"output": crew.output(self.path.rsplit("/", 1)[1])}})
+                    result = {"output": crew.output(self.path.rsplit("/", 1)[1])}
+                    self.answer({"status": "completed", "result": result, **crew.extras})
 
             def do_POST(self) -> None:
                 crew.requests += 1

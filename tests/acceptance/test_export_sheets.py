@@ -97,6 +97,26 @@ def test_an_export_with_every_group_of_columns_saved_over_the_file_costs_nothing
     assert first.startswith('a,"x",succeeded,')
 
 
+def test_files_of_tasks_are_listed_on_request(tmp_path: Path, crew: PlainCrew) -> None:
+    crew.extras = {"artifacts": ["/a/report.md", "/a/\x1b[2Jx", 3]}
+    run(tmp_path, crew, b"id,n\na,1\nb,2\n")
+    crew.extras = {"artifacts": "no list"}
+    run(tmp_path, crew, b"id,n\na,1\nb,2\nc,3\n")
+    wanted = ["/a/report.md", "/a/\x1b[2Jx"]
+    for arguments in (["--artifacts"], ["--attempts", "--artifacts"], ["--columns", "id,batchcrew_artifacts"]):
+        lines = call(tmp_path, "export", "jobs", "-f", "jsonl", *arguments).stdout.splitlines()
+        rows = {row["id"]: row for row in map(json.loads, lines)}
+        assert [rows[name].get("batchcrew_artifacts") for name in "abc"] == [wanted, wanted, None]
+    assert "batchcrew_artifacts" not in call(tmp_path, "export", "jobs", "-f", "jsonl").stdout
+    shown = call(tmp_path, "show", "jobs", "a").stdout
+    assert "/a/report.md" in shown
+    assert "\x1b[2J" not in shown
+    assert json.loads(call(tmp_path, "show", "jobs", "a", "--json").stdout)["attempts"][0]["artifacts"] == wanted
+    assert call(tmp_path, "export", "jobs", "--artifacts", "-o", "r.csv").returncode == 0
+    assert call(tmp_path, "run", "jobs.yaml").returncode == 0
+    assert len(crew.sent) == 3
+
+
 HOSTILE = '=HYPERLINK("http://x")|<script>alert(1)</script>\x1b[2J\u202e\0](javascript:x) @all #1 `a` www.x.y'
 
 

@@ -14,6 +14,7 @@ from batchcrew.server.report import Input, StepReport, TaskReport
 from batchcrew.server.target import Target
 from batchcrew.server.worker.main import work
 from batchcrew.server.worker.running import Result, Running, TargetError
+from batchcrew.server.worker.workspace import current_workspace
 from batchcrew.server.workers.messages import (
     LibraryEvent,
     MethodEnded,
@@ -172,6 +173,23 @@ class Obedient:
 
         raise AssertionError
 
+    def do_seen(self, running: Running, wanted: Any) -> Result:
+        """Return what an execution sees of others, and change it, with code of the project."""
+        project = Path("seen.py").resolve()
+        code: dict[str, Any] = {}
+        exec(compile(project.read_text(), project, "exec"), code)  # noqa: S102 - the test's own file
+        return Result(output="", result_json=code["seen"](running.kickoff_id))
+
+    def do_write(self, running: Running, wanted: Any) -> Result:
+        """Write into the project, and an artifact."""
+        Path("notes.txt").write_text("x")
+        workspace = current_workspace()
+        assert workspace is not None
+        file = workspace.artifacts.path(wanted["topic"])
+        assert file is not None
+        file.write_text(running.kickoff_id)
+        return Result(output="")
+
     def do_print(self, running: Running, wanted: Any) -> Result:
         print("said by a crew", flush=True)
         read = sys.stdin.read()
@@ -235,4 +253,4 @@ def load(target: Target, storage: Path | None) -> Obedient:
 
 
 if __name__ == "__main__":
-    work(load)
+    work(lambda first, storage, warn: load(first.target, storage))

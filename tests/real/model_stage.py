@@ -3,21 +3,27 @@
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 
+def repeat(said: str) -> str:
+    """Answer with the message, so that an answer shows the inputs of its row."""
+    return f"Said: {said[:300]}"
+
+
 class ModelServer:
-    """Answers each chat with its own last message, so that an answer shows the inputs of its row.
+    """Answers each chat from its last message.
 
     Args:
+        answer_to: makes the answer.
         prefix: put before each answer; early versions of crewai demand `Final Answer:`.
     """
 
-    def __init__(self, prefix: str = "") -> None:
+    def __init__(self, answer_to: Callable[[str], str] = repeat, prefix: str = "") -> None:
         self.chats: list[str] = []
         chats = self.chats
 
@@ -30,7 +36,7 @@ class ModelServer:
                     answer: Any = {"object": "list", "data": data, "model": body["model"], "usage": USAGE}
                 else:
                     chats.append(str(body["messages"][-1]["content"]))
-                    message = {"role": "assistant", "content": f"{prefix}Said: {chats[-1][:300]}"}
+                    message = {"role": "assistant", "content": prefix + answer_to(chats[-1])}
                     choice = {"index": 0, "finish_reason": "stop", "message": message}
                     answer = {
                         "id": "1", "object": "chat.completion", "created": 1, "model": body["model"],

@@ -39,7 +39,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("any")
     options = ("--python", str(python(request.param)), "--workers", "1", "--threads", "8")
     with (
-        ModelServer("Thought: I know\nFinal Answer: ").running() as model,
+        ModelServer(prefix="Thought: I know\nFinal Answer: ").running() as model,
         served(folder, f"{CREWS}:make", *options, **model.variables(), HOME=str(folder)) as running,
     ):
         yield running

@@ -17,6 +17,7 @@ from batchcrew.ledger.reads.jobs import SECONDS, duplicate_keys
 from batchcrew.ledger.reads.similar import did_you_mean_job
 from batchcrew.ledger.reads.waits import waiting_line
 from batchcrew.ledger.retries import require_jobs
+from batchcrew.model.artifacts import FIELD, artifacts_in
 from batchcrew.model.attempt import AttemptState
 from batchcrew.model.execution import TaskResult
 from batchcrew.model.job import JobState
@@ -32,11 +33,13 @@ _PAGE = f"""
 SELECT j.position, j.id, j.job_id, j.crew, j.row, j.state, a.output, a.result_json,
        coalesce(j.reason, a.reason), j.charged, a.kickoff_id, a.kicked_off_at, a.ended_at,
        coalesce(a.execution_time, round({SECONDS}, 3)),
-       CASE WHEN a.state = 'succeeded' THEN coalesce(a.sent_inputs, j.inputs) END, j.row_quoting, a.id
+       CASE WHEN a.state = 'succeeded' THEN coalesce(a.sent_inputs, j.inputs) END, j.row_quoting, a.id, {{artifacts}}
 FROM jobs AS j LEFT JOIN attempts AS a ON a.job = j.id AND a.number = j.attempts
 WHERE j.batch_id = :batch AND j.present = :present AND (j.position, j.id) > (:position, :id) {{conditions}}
 ORDER BY j.position, j.id LIMIT {PAGE_ROWS}
 """
+_ARTIFACTS = f"""CASE WHEN instr(a.answer, '"{FIELD}"') > 0 THEN
+    CASE WHEN json_valid(a.answer) THEN json_extract(a.answer, '$.{FIELD}') END END"""
 _TASKS = """
 SELECT attempt_id, task_id, output, agent, execution_time FROM task_results
 WHERE attempt_id IN (SELECT value FROM json_each(?)) ORDER BY attempt_id, position
@@ -111,7 +114,8 @@ async def _results_page(
     """
     conditions, parameters = _conditions(selection)
     place = {"batch": batch_id, "present": int(in_file), "position": after[0], "id": after[1]}
-    page = await rows(connection, _PAGE.format(conditions=conditions), {**parameters, **place})
+    query = _PAGE.format(conditions=conditions, artifacts=_ARTIFACTS if selection.artifacts else "NULL")
+    page = await rows(connection, query, {**parameters, **place})
     next_key = (page[-1][0], page[-1][1]) if len(page) == PAGE_ROWS else None
     money = await money_of_jobs(connection, [row[1] for row in page])
     results = [(row[1], _result(row, money.get(row[1], JobMoney()))) for row in page]
@@ -183,7 +187,13 @@ def _result(row: Sequence[Any], money: JobMoney) -> ResultRow:
         stale_output=(result_json if output is None else output) if stale else None,
         stale_inputs=decode_json(inputs) if inputs and stale else None,
         quoting=row[15],
+        artifacts=_paths(row[17]),
     )
+
+
+def _paths(extracted: Any) -> tuple[str, ...]:
+    """Return the paths in a list that SQLite has extracted; it returns a list as JSON text."""
+    return artifacts_in(f'{{"{FIELD}":{extracted}}}') if isinstance(extracted, str) else ()
 
 
 async def _job_detail(connection: aiosqlite.Connection, key: BatchKey, job_id: str) -> JobDetail | None:
@@ -255,4 +265,5 @@ def _attempt(row: Sequence[Any], tasks: tuple[TaskResult, ...], money: AttemptMo
         sent_inputs=decode_json(row[14]) if row[14] else None,
         first_answer=row[15],
         tasks=tasks,
+        artifacts=artifacts_in(row[12]),
     )

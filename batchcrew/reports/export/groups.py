@@ -1,4 +1,4 @@
-"""Groups of columns that an export has on request: tokens, and the task or attempt of a row."""
+"""Groups of columns that an export has on request: tokens, files, and the task or attempt of a row."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -25,6 +25,10 @@ def _tokens(name: str) -> Callable[[ResultRow], Any]:
     return value
 
 
+def _artifacts(row: ResultRow) -> tuple[str, ...]:
+    return row.artifacts if row.attempt is None else row.attempt.artifacts
+
+
 def _task(read: Callable[[TaskResult], Any]) -> Callable[[ResultRow], Any]:
     return lambda row: None if row.task is None else read(row.task)
 
@@ -39,6 +43,11 @@ TOKEN_COLUMNS = tuple(
     _column(name, _tokens(name), _TYPES.get(name, ColumnType.INTEGER)) for name in export_columns.TOKEN_COLUMNS
 )
 """`--tokens`: of all attempts of the job; of the row's attempt, where each has a row."""
+ARTIFACT_COLUMNS = tuple(
+    _column(name, lambda row: list(_artifacts(row)) or None, ColumnType.JSON, Origin.CREW)
+    for name in export_columns.ARTIFACT_COLUMNS
+)
+"""`--artifacts`: of the latest attempt; of the row's attempt, where each has a row."""
 TASK_COLUMNS = (
     _column("task_id", _task(lambda task: task.task_id), origin=_CREW),
     _column("task_agent", _task(lambda task: task.agent), origin=_CREW),

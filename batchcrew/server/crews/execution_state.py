@@ -88,6 +88,7 @@ def _ended(active: ActiveExecution, message: Ended, dialect_format: DialectForma
         "current_task": "",
         "execution_time": report.execution_time if message.execution_time is None else message.execution_time,
         "token_usage": dict(message.usage) or None,
+        "artifacts": message.artifacts,
     }
     if message.error is None:
         total = max(report.done, report.total) if active.methods_done == 0 else report.done

@@ -35,6 +35,7 @@ from batchcrew.server.crews.execution_state import ActiveExecution, apply
 from batchcrew.server.crews.outbox import Outbox
 from batchcrew.server.crews.store import ExecutionStore, Order
 from batchcrew.server.dialects import DIALECTS
+from batchcrew.server.file_names import job_folder
 from batchcrew.server.options import CrewOptions, ServeOptions
 from batchcrew.server.report import Input, Report
 from batchcrew.server.webhook_targets import WebhookTargets
@@ -86,6 +87,7 @@ class CrewExecutor:
         outputs = storage.parent / f"{storage.name}-outputs" if serve.state else None
         if outputs is None and options.log is not None:
             outputs = options.log.resolve().with_suffix(".outputs")
+        self._artifacts = options.artifacts or storage / "artifacts"
         self._pool: Pool = pool or ProcessPool(options, storage=storage, sleep=sleep, outputs=outputs)
         self._outbox = Outbox(self._store, targets=targets, now=now, sleep=sleep)
         self._stream = EventStream(self._send_events, sleep=sleep)
@@ -241,7 +243,7 @@ class CrewExecutor:
         if len(self._queue) < self._options.max_queue or (self._pool.free() and not self._queue):
             return
         least, most = RETRY_AFTER
-        places = self._options.workers * self._options.threads
+        places = self._options.places
         wait = min(max(least, round(self._ended.mean_seconds() / places)), most)
         raise Busy(f"{len(self._queue)} executions wait for a free thread, which is the limit (--max-queue)", wait)
 
@@ -257,7 +259,8 @@ class CrewExecutor:
             self._peak = max(self._peak, self._running)
             self._set_deadline(kickoff_id, self._options.execution_timeout)
             events = frozenset(active.callbacks.stream.events) if active.callbacks.stream else frozenset[str]()
-            self._pool.start(kickoff_id, order.inputs, events)
+            folder = job_folder(self._artifacts, self._store.job(kickoff_id), kickoff_id)
+            self._pool.start(kickoff_id, order.inputs, events, artifacts=str(folder))
 
     def on_message(self, message: AboutExecution) -> None:
         """Apply a worker's message about an execution, and send its webhooks."""
@@ -277,6 +280,8 @@ class CrewExecutor:
         if was_paused and isinstance(message, Paused):
             LOG.warning("%s: a second pause was ignored; the execution already waits for human input", kickoff_id)
             return
+        if isinstance(message, Ended):
+            message = replace(message, artifacts=self._own(message.artifacts))
         calls = apply(active, message, self._format)
         if isinstance(message, Paused):
             active.seconds_left = self._deadlines.clear(kickoff_id)
@@ -298,6 +303,12 @@ class CrewExecutor:
         self._ended.add(active.report)
         del self._active[kickoff_id]
         self._update_idle()
+
+    def _own(self, artifacts: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the paths that are in the folder for artifacts: a crew's code can name any others."""
+        return tuple(
+            path for path in artifacts if ".." not in Path(path).parts and Path(path).is_relative_to(self._artifacts)
+        )
 
     def _set_deadline(self, kickoff_id: str, seconds: float | None) -> None:
         if seconds is not None:

@@ -204,6 +204,11 @@ class ExecutionStore:
                 (report.phase, _report_text(report), report.kickoff_id),
             )
 
+    def job(self, kickoff_id: str) -> str | None:
+        """Return the job of an execution, a JSON list of its batch and itself; None if it has none."""
+        row = self._connection.execute("SELECT job FROM executions WHERE kickoff_id = ?", (kickoff_id,)).fetchone()
+        return None if row is None else row[0]
+
     def active(self) -> list[tuple[str, Phase]]:
         """Return the executions that have not ended, oldest first."""
         rows = self._connection.execute(
@@ -300,5 +305,6 @@ def _shallow(value: Report | TaskReport | StepReport) -> dict[str, Any]:
 def _report(kickoff_id: str, text: str) -> Report:
     values = json.loads(text)
     values["tasks"] = tuple(TaskReport(**task) for task in values["tasks"])
+    values["artifacts"] = tuple(values.get("artifacts", ()))
     values["last_step"] = None if values["last_step"] is None else StepReport(**values["last_step"])
     return Report(kickoff_id=kickoff_id, **values)

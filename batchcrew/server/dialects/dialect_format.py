@@ -84,6 +84,11 @@ def question_field(seen: Report) -> Json:
     return {} if seen.question is None else {"human_input": seen.question}
 
 
+def artifacts_field(seen: Report) -> Json:
+    """Return the part of a status that lists the files which the tasks have written."""
+    return {"artifacts": list(seen.artifacts)} if seen.artifacts else {}
+
+
 def meta_field(meta: Meta) -> Json:
     """Return the part of a webhook that repeats the kickoff's `meta`."""
     return {} if meta is None else {"meta": meta}

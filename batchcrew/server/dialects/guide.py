@@ -3,7 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from batchcrew.server.dialects.dialect_format import MAX_SHOWN, PAUSED, Json, Meta, meta_field, question_field
+from batchcrew.server.dialects.dialect_format import (
+    MAX_SHOWN,
+    PAUSED,
+    Json,
+    Meta,
+    artifacts_field,
+    meta_field,
+    question_field,
+)
 from batchcrew.server.dialects.schemas import (
     ANYTHING,
     COUNT,
@@ -95,6 +103,7 @@ class Guide:
 
     def status_schema(self, *, real: bool) -> Schema:
         extras: Schema = {"result_json": ANYTHING, "token_usage": nullable(REAL_USAGE)} if real else {}
+        files: Schema = {"artifacts": list_schema(TEXT)} if real else {}
         words = ["pending", "running", PAUSED] if real else ["running", PAUSED]
 
         def state(*phases: Phase) -> Schema:
@@ -119,7 +128,8 @@ class Guide:
                         "execution_time": NUMBER,
                         **extras,
                         **state("succeeded"),
-                    }
+                    },
+                    files,
                 ),
                 object_schema(
                     {
@@ -129,7 +139,7 @@ class Guide:
                         **extras,
                         **state("failed"),
                     },
-                    {"tasks": list_schema(_TASK)} if real else {},
+                    {"tasks": list_schema(_TASK), **files} if real else {},
                 ),
             ]
         }
@@ -155,4 +165,4 @@ def _extras(seen: Report) -> Json:
     """Return the fields that the guide has no place for."""
     if not seen.real:
         return {}
-    return {"result_json": seen.result_json, "token_usage": seen.token_usage}
+    return {"result_json": seen.result_json, "token_usage": seen.token_usage, **artifacts_field(seen)}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from batchcrew.server.dialects.dialect_format import PAUSED, Json, Meta, meta_field, question_field
+from batchcrew.server.dialects.dialect_format import PAUSED, Json, Meta, artifacts_field, meta_field, question_field
 from batchcrew.server.dialects.guide import REAL_USAGE, STATES, Guide
 from batchcrew.server.dialects.schemas import (
     ANYTHING,
@@ -11,6 +11,7 @@ from batchcrew.server.dialects.schemas import (
     QUESTION,
     TEXT,
     Schema,
+    list_schema,
     nullable,
     object_schema,
     word_schema,
@@ -54,6 +55,7 @@ class Live(Guide):
         if seen.real:
             body["current_task"] = seen.current_task or None
             body["progress"] = {"completed_tasks": seen.done, "total_tasks": seen.total}
+            body |= artifacts_field(seen)
         return body
 
     def unknown(self, kickoff_id: str) -> Json:
@@ -82,6 +84,7 @@ class Live(Guide):
             "result": None if seen.failed else seen.output,
             "result_json": seen.result_json,
             "token_usage": seen.token_usage,
+            **artifacts_field(seen),
             **meta_field(meta),
         }
         return {**body, "state": "FAILED", "error": seen.error} if seen.failed else body
@@ -94,7 +97,7 @@ class Live(Guide):
         word = word_schema(*words, PAUSED)
         optional: Schema = {"human_input": QUESTION, "token_usage": nullable(REAL_USAGE if real else _DEMO_USAGE)}
         if real:
-            optional |= {"current_task": nullable(TEXT), "progress": _PROGRESS}
+            optional |= {"current_task": nullable(TEXT), "progress": _PROGRESS, "artifacts": list_schema(TEXT)}
         return object_schema(
             {
                 "state": word,

@@ -59,7 +59,7 @@ def place_of(error: BaseException, folder: str) -> str:
         return _shown(error.filename, error.lineno)
     found, trace = "", error.__traceback__
     while trace is not None:
-        if _is_own(trace.tb_frame.f_code.co_filename, folder):
+        if is_own(trace.tb_frame.f_code.co_filename, folder):
             found = _shown(trace.tb_frame.f_code.co_filename, trace.tb_lineno)
         trace = trace.tb_next
     return found
@@ -69,14 +69,20 @@ def current_place(thread: int, folder: str) -> str:
     """Return the line of the target's own code that a thread is at; of other code if it is at none."""
     frame: FrameType | None = sys._current_frames().get(thread)  # noqa: SLF001 - the documented way to a thread's frame
     innermost = "" if frame is None else _shown(frame.f_code.co_filename, frame.f_lineno)
+    return own_place(frame, folder) or innermost
+
+
+def own_place(frame: FrameType | None, folder: str) -> str:
+    """Return the innermost line of the target's own code in this frame and those that called it; empty: it has none."""
     while frame is not None:
-        if _is_own(frame.f_code.co_filename, folder):
+        if is_own(frame.f_code.co_filename, folder):
             return _shown(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
-    return innermost
+    return ""
 
 
-def _is_own(file: str, folder: str) -> bool:
+def is_own(file: str, folder: str) -> bool:
+    """Return whether a file of code is the target's own."""
     return Path(file).is_relative_to(folder) and "site-packages" not in file and not file.startswith(_OWN)
 
 

@@ -1,4 +1,4 @@
-"""Changes to how CrewAI stores its files in a worker: faster locks, and no log of task outputs.
+"""Changes to how CrewAI stores its files in a worker: faster locks, one place for the states of flows, no log.
 
 The library guards its files with lock files that it polls every quarter of a second. In a folder that only one process
 uses, a lock of that process is as safe and costs nothing.
@@ -51,6 +51,22 @@ def _file(name: str) -> Path:
     """Return the library's own lock file for this name, which its other processes use too."""
     digest = hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
     return Path(tempfile.gettempdir()) / f"crewai:{digest}.lock"
+
+
+def keep_flows_in(folder: Path) -> None:
+    """Keep the states of flows (`@persist`) in this folder, unless a flow names a file.
+
+    All workers use it, so that a flow with a known id continues in any of them. The library locks the file, also
+    between processes, because it is not in the folder of `lock_within`.
+    """
+
+    def here() -> str:
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(folder)
+
+    persistence = found("crewai.flow.persistence:sqlite")
+    if persistence is not None:
+        persistence.db_storage_path = here
 
 
 def omit_log() -> None:

@@ -70,9 +70,10 @@ class Factory:
             given[WHOLE] = dict(inputs)
         return self._make(**given)
 
-    def trial(self) -> dict[str, Any]:
-        """Return a value for each required parameter, to find out what the crew needs."""
-        return {one.name: _trial(one) for one in self._parameters.values() if one.default is one.empty}
+    def trial(self, declared: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a value for each required parameter, to find out what the crew needs: the declared one, if any."""
+        given = {name: value for name, value in declared.items() if value is not None and name in self._parameters}
+        return {**{one.name: _trial(one) for one in self._parameters.values() if one.default is one.empty}, **given}
 
 
 def _parameters(make: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -17,6 +17,8 @@ from batchcrew.server.worker.declarations import declared
 from batchcrew.server.worker.factories import Factory
 from batchcrew.server.worker.importing import CURE, find
 from batchcrew.server.worker.inputs import crew_inputs, flow_inputs
+from batchcrew.server.worker.memory import set_up_memory
+from batchcrew.server.worker.output_files import redirect_output_files
 from batchcrew.server.worker.results import result
 from batchcrew.server.worker.running import Result, Running, TargetError, describe_error
 from batchcrew.server.worker.starts_nothing import starts_nothing
@@ -29,28 +31,44 @@ MISSING = (
 FACTORY_CURE = "name a function that returns the crew without running it"
 
 
-def load(target: Target, storage: Path | None = None) -> "Loaded":
+def load(
+    target: Target,
+    storage: Path | None = None,
+    *,
+    flows: Path | None = None,
+    memory: str = "shared",
+    inputs: Mapping[str, Any] | None = None,
+    warn: Callable[[str], None] = lambda text: None,
+) -> "Loaded":
     """Import the target.
 
     Args:
         storage: the folder for the library's files, if no other process uses it.
+        flows: the folder for the states of flows; None: where the library puts them.
+        memory: `isolated`, `shared` or `off`.
+        inputs: values that the operator declares, for a function that is called to find out what the crew needs.
+        warn: reports what the operator should know.
 
     Raises:
         TargetError: it is not a crew that can be served.
     """
     if importlib.util.find_spec("crewai") is None:
         raise TargetError(MISSING)
-    from batchcrew.server.worker.crewai_patches import end_at_missing_packages, lock_within, omit_log
+    from batchcrew.server.worker.crewai_patches import end_at_missing_packages, keep_flows_in, lock_within, omit_log
 
     omit_log()
     end_at_missing_packages()
     if storage is not None:
         lock_within(storage)
+    if flows is not None:
+        keep_flows_in(flows)
+    redirect_output_files()
+    set_up_memory(memory, warn)
     if target.definition:
         with starts_nothing(target.name, cure=CURE, whole_process=True):
             make, defaults = declared(target)
         return Loaded(target.name, lambda _: make(), defaults=defaults)
-    return _loaded(find(target), target.name)
+    return _loaded(find(target), target.name, inputs or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +127,7 @@ class Loaded:
         return result(found, made if isinstance(made, Flow) else None, running.inputs)
 
 
-def _loaded(found: Any, name: str) -> Loaded:
+def _loaded(found: Any, name: str, inputs: Mapping[str, Any]) -> Loaded:
     from crewai import Crew, Flow
 
     if isinstance(found, Crew):
@@ -121,7 +139,7 @@ def _loaded(found: Any, name: str) -> Loaded:
     if not callable(found):
         raise TargetError(f"{name} is {type(found).__name__}, not a crew, a flow class, or a function that makes one")
     factory = Factory(found, name)
-    about = (tuple(factory.inputs), factory.trial())
+    about = (tuple(factory.inputs), factory.trial(inputs))
     with starts_nothing(name, cure=FACTORY_CURE):
         first = _tried(factory, about[1], name)
         again = first if inspect.isclass(found) else _made(factory, about[1], name)

@@ -18,11 +18,14 @@ from pathlib import Path
 
 from batchcrew.base.edge import FRAMES, Edge
 from batchcrew.server.target import Target
+from batchcrew.server.worker.artifacts import Artifacts
 from batchcrew.server.worker.causes import LoadWatch, MissingPackage, NeedsTerminal, described, place_of, refuse_input
 from batchcrew.server.worker.declared_inputs import WithDeclaredInputs
 from batchcrew.server.worker.ends import send_end
 from batchcrew.server.worker.env_file import read_env
-from batchcrew.server.worker.running import Running, Served, TargetError, describe_error
+from batchcrew.server.worker.running import MAX_ERROR, Running, Served, TargetError, describe_error
+from batchcrew.server.worker.side_effects import SideEffects
+from batchcrew.server.worker.workspace import EXECUTIONS, Workspace, clear, working_in
 from batchcrew.server.workers.frames import Line
 from batchcrew.server.workers.messages import (
     Ended,
@@ -30,8 +33,11 @@ from batchcrew.server.workers.messages import (
     Load,
     LoadFailed,
     Start,
+    Warned,
 )
 
+MAX_WARNINGS = 100
+"""Warnings of one worker."""
 ENVIRONMENT = {
     "CREWAI_DISABLE_TELEMETRY": "true",  # telemetry looks up a host, and replaces the handlers of SIGINT and SIGTERM
     "CREWAI_TRACING_ENABLED": "false",  # tracing prompts for consent
@@ -46,17 +52,19 @@ def main() -> None:
     work(_load_crewai)
 
 
-def _load_crewai(target: Target, storage: Path | None) -> Served:
+def _load_crewai(first: Load, storage: Path | None, warn: Callable[[str], None]) -> Served:
     from batchcrew.server.worker import loader
 
-    return loader.load(target, storage)
+    flows = Path(first.flows) if first.flows and storage else None  # if you have set a folder, it is for them too
+    return loader.load(first.target, storage, flows=flows, memory=first.memory, inputs=first.inputs, warn=warn)
 
 
-def work(load: Callable[[Target, Path | None], Served]) -> None:
+def work(load: Callable[[Load, Path | None, Callable[[str], None]], Served]) -> None:
     """Run executions until the server has ended.
 
     Args:
-        load: loads the target. Its second argument is the folder for the library's files, if only this worker uses it.
+        load: loads the target. Its second argument is the folder for the library's files, if only this worker uses it;
+            its third one sends a warning.
     """
     line = _take_streams()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -71,10 +79,12 @@ def work(load: Callable[[Target, Path | None], Served]) -> None:
         line.send(LoadFailed(message=_with_log(message, first)))
         os._exit(1)
 
+    warn = Warnings(line)
     watch = LoadWatch(first.seconds, target.folder, late)
     try:
+        clear(Path(first.storage), everything=first.single_use)
         storage = _prepare(target, first.storage)
-        served: Served = WithDeclaredInputs(load(target, storage), first.inputs)
+        served: Served = WithDeclaredInputs(load(first, storage, warn), first.inputs)
         description = served.description()
     except BaseException as error:  # noqa: BLE001 - any exception of the target's import is reported
         watch.loaded()
@@ -82,7 +92,27 @@ def work(load: Callable[[Target, Path | None], Served]) -> None:
         return
     watch.loaded()
     line.send(description)
-    _serve(line, served, first)
+    effects = SideEffects(target.folder, first.own, shared=not first.single_use, warn=warn)
+    effects.watch()
+    _serve(line, served, first, effects)
+
+
+class Warnings:
+    """Sends each warning to the server once.
+
+    Args:
+        line: the server's pipes.
+    """
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._sent: set[str] = set()
+
+    def __call__(self, text: str) -> None:
+        """Send the warning, unless it was sent before."""
+        if text not in self._sent and len(self._sent) < MAX_WARNINGS:
+            self._sent.add(text)
+            self._line.send(Warned(text=text[:MAX_ERROR]))
 
 
 def _load_failure(error: BaseException, first: Load) -> str:
@@ -134,7 +164,7 @@ def _prepare(target: Target, storage: str) -> Path | None:
     return Path(storage)
 
 
-def _serve(line: Line, served: Served, first: Load) -> None:
+def _serve(line: Line, served: Served, first: Load, effects: SideEffects) -> None:
     executions: dict[str, Running] = {}
     while (message := line.receive()) is not None:
         match message:
@@ -143,7 +173,7 @@ def _serve(line: Line, served: Served, first: Load) -> None:
                     kickoff_id=message.kickoff_id, inputs=message.inputs, events=frozenset(message.events), line=line
                 )
                 executions[running.kickoff_id] = running
-                arguments = (running, served, executions, first)
+                arguments = (running, served, executions, first, _workspace(message, first, effects))
                 threading.Thread(target=_run, args=arguments, name=running.kickoff_id, daemon=True).start()
             case HumanAnswer() if message.kickoff_id in executions:
                 executions[message.kickoff_id].answers.put(message)
@@ -154,11 +184,20 @@ def _serve(line: Line, served: Served, first: Load) -> None:
     os._exit(1)
 
 
-def _run(running: Running, served: Served, executions: dict[str, Running], first: Load) -> None:
+def _workspace(start: Start, first: Load, effects: SideEffects) -> Workspace:
+    artifacts = Artifacts(Path(start.artifacts) if start.artifacts else None, first.target.folder)
+    workspace = Workspace(start.kickoff_id, Path(first.storage) / EXECUTIONS / start.kickoff_id, artifacts)
+    effects.began(workspace)
+    workspace.at_end(lambda: effects.ended(workspace))
+    return workspace
+
+
+def _run(running: Running, served: Served, executions: dict[str, Running], first: Load, workspace: Workspace) -> None:
     started = time.monotonic()
     ended = Ended(kickoff_id=running.kickoff_id)
     try:
-        result = served.run(running)
+        with working_in(workspace):
+            result = served.run(running)
         ended = replace(ended, output=result.output, result_json=result.result_json)
     except MemoryError:
         ended = replace(ended, error="it ran out of memory (MemoryError)")
@@ -168,6 +207,11 @@ def _run(running: Running, served: Served, executions: dict[str, Running], first
     except BaseException as error:  # noqa: BLE001 - SystemExit too: a crew never ends its worker
         traceback.print_exc()
         ended = replace(ended, error=describe_error(error))
-    ended = replace(ended, usage=dict(running.usage), execution_time=round(time.monotonic() - started, 3))
+    ended = replace(
+        ended,
+        usage=dict(running.usage),
+        execution_time=round(time.monotonic() - started, 3),
+        artifacts=workspace.artifacts.files(),
+    )
     executions.pop(running.kickoff_id, None)
     send_end(running.line, ended, Path(first.outputs) if first.outputs else None)

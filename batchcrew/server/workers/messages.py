@@ -35,6 +35,14 @@ class Load:
     """How long loading may take."""
     inputs: Mapping[str, Any] = field(default_factory=dict)
     """Values of inputs that executions need not name; None for an input that the target supplies itself."""
+    flows: str = ""
+    """The folder for the states of flows (`@persist`), which all workers use; empty: `storage`."""
+    memory: str = "isolated"
+    """`isolated`, `shared` or `off`; see `batchcrew/base/serving.py`."""
+    own: tuple[str, ...] = ()
+    """Folders and files that batchcrew writes itself: what is written there is not the crew's."""
+    single_use: bool = False
+    """The worker runs one execution."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +53,8 @@ class Start:
     inputs: Mapping[str, Any]
     events: tuple[str, ...]
     """Names of the library's events to send."""
+    artifacts: str = ""
+    """The folder for files that its tasks write, which need not exist; empty: they are written where they say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +90,13 @@ class LoadFailed:
 
     message: str
     """Why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """Something that the operator should know about the target; may be sent at any time."""
+
+    text: str
 
 
 # From a worker to the server, about an execution.
@@ -169,13 +186,15 @@ class Ended:
     """Counts of tokens."""
     execution_time: float | None = None
     """Seconds; None if it did not run to its end."""
+    artifacts: tuple[str, ...] = ()
+    """Paths of the files that its tasks have written."""
 
 
 ToWorker: TypeAlias = Load | Start | HumanAnswer
 AboutExecution: TypeAlias = (
     TaskStarted | TaskEnded | Step | MethodStarted | MethodEnded | Paused | LibraryEvent | Note | Ended
 )
-FromWorker: TypeAlias = Ready | LoadFailed | AboutExecution
+FromWorker: TypeAlias = Ready | LoadFailed | Warned | AboutExecution
 Message: TypeAlias = ToWorker | FromWorker
 
 

@@ -37,8 +37,12 @@ class Pool(Protocol):
         """Return how many executions could be started now."""
         ...
 
-    def start(self, kickoff_id: str, inputs: Mapping[str, Any], events: frozenset[str]) -> None:
-        """Start an execution; `free` must be at least 1."""
+    def start(self, kickoff_id: str, inputs: Mapping[str, Any], events: frozenset[str], *, artifacts: str = "") -> None:
+        """Start an execution; `free` must be at least 1.
+
+        Args:
+            artifacts: the folder for the files that its tasks write.
+        """
         ...
 
     def answer(self, kickoff_id: str, *, approved: bool, text: str) -> None:

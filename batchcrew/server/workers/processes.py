@@ -7,12 +7,14 @@ Invariants:
   (a thread cannot be ended); its replacement starts immediately.
 - A worker that sends a malformed message is killed: a crew's code wrote to its pipe.
 - An execution that waits for human input does not count as one of its worker's threads, up to MAX_PAUSED of them.
+- With isolation `process`, a worker runs one execution and is killed; others are loaded in advance.
 """
 
 import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import signal
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Awaitable, Callable, Mapping
@@ -35,18 +37,27 @@ from batchcrew.server.workers.messages import (
     Ready,
     Start,
     ToWorker,
+    Warned,
 )
 from batchcrew.server.workers.pool import PoolListener
 
 LOG = logging.getLogger("batchcrew.server")
 MAX_PAUSED = 100
 """Executions of one worker that may wait for human input in addition to those that run: each keeps a thread."""
+MAX_PAUSED_ALONE = 10
+"""The same with isolation `process`, where each keeps a process."""
+MAX_SPARE = 2
+"""Workers that are loaded in advance with isolation `process`, in addition to those that run executions."""
 MAX_LOG = 10 * 2**20
 """Size in bytes from which a log is started again."""
 MAX_SHOWN = 500
 """Characters of a worker's text in the server's log."""
+MAX_WARNINGS = 200
+"""Warnings about the target in the server's log."""
 YIELD_EVERY = 100
 """Messages of a worker after which the server's other tasks run, also if the worker sends without a pause."""
+_ALONE = "alone-"
+"""Beginning of the folder of a worker that runs one execution."""
 RESTART_WAITS = (1.0, 2.0, 5.0, 15.0, 30.0)
 """Seconds before the replacement of a worker that ended before it was ready; the last value repeats."""
 
@@ -58,6 +69,8 @@ class Worker:
         self.process = process
         self.number = number
         """Unique among the workers that exist now: each number has a folder."""
+        self.used = False
+        """True: an execution has been started in it."""
         self.ready = False
         self.retired = False
         """True: it starts nothing more."""
@@ -116,6 +129,11 @@ class ProcessPool:
         self._described: asyncio.Future[Ready] | None = None
         self._log: IO[bytes] | None = None
         self._lost = 0
+        self._alone = options.isolation == "process"
+        self._threads = 1 if self._alone else options.threads
+        self._started_workers = 0
+        self._own = tuple(str(path) for path in (storage, outputs, options.artifacts, options.log) if path is not None)
+        self._warned: set[str] = set()
 
     async def open(self, listener: PoolListener) -> Ready:
         """Start the workers, and return the description of the first one that is ready."""
@@ -123,9 +141,9 @@ class ProcessPool:
         self._described = asyncio.get_running_loop().create_future()
         if self._options.log is not None:
             self._log = _open_log(self._options.log)
-        self._places = [
-            asyncio.create_task(self._keep_worker(), name=f"worker-{number}") for number in range(self._options.workers)
-        ]
+        if self._alone:  # what an earlier server has left
+            await asyncio.to_thread(_remove_all, self._storage, f"{_ALONE}*")
+        self._keep_workers(self._options.workers)
         try:
             return await self._described
         except BaseException:
@@ -147,19 +165,27 @@ class ProcessPool:
 
     def free(self) -> int:
         """Return how many executions could be started now."""
-        return sum(worker.free(self._options.threads) for worker in self._workers)
+        free = sum(worker.free(self._threads) for worker in self._workers if not (self._alone and worker.used))
+        if not self._alone:
+            return free
+        paused = sum(len(worker.paused) for worker in self._workers)
+        return max(0, min(free, self._options.workers - len(self._worker_of) + min(paused, MAX_PAUSED_ALONE)))
 
     def gauges(self) -> Mapping[str, int]:
         """Return counts of workers."""
         ready = sum(worker.ready and not worker.retired for worker in self._workers)
-        return {"workers": self._options.workers, "workers_ready": ready, "workers_lost": self._lost}
+        return {"workers": len(self._places), "workers_ready": ready, "workers_lost": self._lost}
 
-    def start(self, kickoff_id: str, inputs: Mapping[str, Any], events: frozenset[str]) -> None:
+    def start(self, kickoff_id: str, inputs: Mapping[str, Any], events: frozenset[str], *, artifacts: str = "") -> None:
         """Start an execution in the worker with the most free threads."""
-        worker = max(self._workers, key=lambda one: one.free(self._options.threads))
+        fresh = (worker for worker in self._workers if not (self._alone and worker.used))
+        worker = max(fresh, key=lambda one: one.free(self._threads))
+        if self._alone and len(self._places) == self._options.workers:  # none before: `check` starts no execution
+            self._keep_workers(min(self._options.workers, MAX_SPARE))
+        worker.used = True
         self._worker_of[kickoff_id] = worker
         worker.running.add(kickoff_id)
-        worker.send(Start(kickoff_id=kickoff_id, inputs=inputs, events=tuple(sorted(events))))
+        worker.send(Start(kickoff_id=kickoff_id, inputs=inputs, events=tuple(sorted(events)), artifacts=artifacts))
 
     def answer(self, kickoff_id: str, *, approved: bool, text: str) -> None:
         """Pass the human input to the execution's worker."""
@@ -173,6 +199,12 @@ class ProcessPool:
         worker.retired = True
         worker.replaceable.set()
         self._end(Ended(kickoff_id=kickoff_id, error=reason))
+
+    def _keep_workers(self, count: int) -> None:
+        begin = len(self._places)
+        self._places += [
+            asyncio.create_task(self._keep_worker(), name=f"worker-{begin + number}") for number in range(count)
+        ]
 
     async def _keep_worker(self) -> None:
         """Keep one worker running: start it, and replace it when it ends or is retired."""
@@ -199,20 +231,31 @@ class ProcessPool:
             start_new_session=True,  # Ctrl-C on the terminal is for the server
         )
         worker = Worker(process, self._free_number())
-        storage = self._storage / f"worker-{worker.number}"
-        worker.send(
-            Load(
-                target=self._options.target,
-                storage=str(storage),
-                outputs="" if self._outputs is None else str(self._outputs),
-                log="" if self._options.log is None else str(self._options.log),
-                seconds=self._options.load_timeout,
-                inputs=self._options.inputs,
-            )
-        )
+        worker.send(self._load(worker.number))
         return worker
 
+    def _load(self, number: int) -> Load:
+        options = self._options
+        return Load(
+            target=options.target,
+            storage=str(self._folder(number)),
+            outputs="" if self._outputs is None else str(self._outputs),
+            log="" if options.log is None else str(options.log),
+            seconds=options.load_timeout,
+            inputs=options.inputs,
+            flows=str(self._storage / "flows"),
+            memory=options.memory,
+            own=self._own,
+            single_use=self._alone,
+        )
+
+    def _folder(self, number: int) -> Path:
+        return self._storage / f"{_ALONE if self._alone else 'worker-'}{number}"
+
     def _free_number(self) -> int:
+        if self._alone:
+            self._started_workers += 1
+            return self._started_workers
         taken = {worker.number for worker in self._workers}
         return next(number for number in range(1, len(taken) + 2) if number not in taken)
 
@@ -237,9 +280,13 @@ class ProcessPool:
             worker.replaceable.set()
         code = await worker.process.wait()
         self._gone(worker, worker.fault or describe_exit(code))
+        if self._alone:
+            await asyncio.to_thread(shutil.rmtree, self._folder(worker.number), ignore_errors=True)
 
     def _handle(self, worker: Worker, message: FromWorker) -> None:
-        if isinstance(message, Ready | LoadFailed):
+        if isinstance(message, Warned):
+            self._warn(message.text)
+        elif isinstance(message, Ready | LoadFailed):
             if worker.ready:
                 raise MalformedMessage(f"{type(message).__name__} is only valid before a worker is ready")
             if isinstance(message, LoadFailed):
@@ -255,14 +302,25 @@ class ProcessPool:
                 return
             if isinstance(message, Paused):
                 worker.paused.add(message.kickoff_id)
+                if self._alone and sum(len(one.paused) for one in self._workers) <= MAX_PAUSED_ALONE:
+                    worker.replaceable.set()
             self._notify(message)
             if isinstance(message, Paused):
                 self._notify_free()
+
+    def _warn(self, text: str) -> None:
+        """Write a worker's warning to the log, unless another worker has sent the same one."""
+        if text not in self._warned and len(self._warned) < MAX_WARNINGS:
+            self._warned.add(text)
+            LOG.warning("%s: %s", self._options.target.name, clean_text(text, limit=MAX_SHOWN))
 
     def _end(self, message: Ended) -> None:
         worker = self._worker_of.pop(message.kickoff_id)
         worker.running.discard(message.kickoff_id)
         worker.paused.discard(message.kickoff_id)
+        if self._alone:
+            worker.retired = True
+            worker.replaceable.set()
         if worker.retired and not worker.running:
             worker.kill()
         self._notify(message)
@@ -296,6 +354,11 @@ class ProcessPool:
             self._described.set_exception(UsageError(reason))
         else:
             LOG.warning("%s; trying again", clean_text(reason, limit=MAX_SHOWN))
+
+
+def _remove_all(folder: Path, pattern: str) -> None:
+    for found in folder.glob(pattern):
+        shutil.rmtree(found, ignore_errors=True)
 
 
 def _open_log(path: Path) -> IO[bytes]:
