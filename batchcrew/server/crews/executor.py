@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from batchcrew.base.crew_details import CrewDetails, sanitized
 from batchcrew.base.serving import INTERRUPTED
 from batchcrew.base.text import clean_text
 from batchcrew.server.api.executor import (
@@ -104,6 +105,7 @@ class CrewExecutor:
         self._events: frozenset[str] = frozenset()
         self.name = options.target.name
         self.inputs: Sequence[Input] = ()
+        self.details: CrewDetails | None = None
 
     async def open(self) -> None:
         """Load the crew; continue with the executions that an earlier server left in the state."""
@@ -111,6 +113,7 @@ class CrewExecutor:
         self._events = frozenset(self._described.events)
         self.name = f"the {self._described.what} {self._described.name}"
         self.inputs = self._described.inputs
+        self.details = sanitized(self._described.details)
         self._restore()
         self._clean()
         self._outbox.start()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from batchcrew.base.crew_details import CrewDetails
 from batchcrew.server.report import Input
 from batchcrew.server.target import Target
 from batchcrew.server.worker.declarations import declared
@@ -67,8 +68,8 @@ def load(
     if target.definition:
         with starts_nothing(target.name, cure=CURE, whole_process=True):
             make, defaults = declared(target)
-        return Loaded(target.name, lambda _: make(), defaults=defaults)
-    return _loaded(find(target), target.name, inputs or {})
+        return Loaded(target.name, lambda _: make(), defaults=defaults, folder=target.folder)
+    return replace(_loaded(find(target), target.name, inputs or {}), folder=target.folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,10 @@ class Loaded:
     """Values for the required ones of them."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Values of inputs that a kickoff does not name, from a file that describes the crew or flow."""
+    folder: str = ""
+    """The root of the project."""
 
-    def description(self) -> Ready:
+    def description(self, *, details: bool = False) -> Ready:
         """Return what is served, and which events there are."""
         from crewai import Flow
 
@@ -107,6 +110,19 @@ class Loaded:
             inputs=(*self.parameters, *(one for one in own if one.name not in known)),
             total=len(getattr(made, "_methods", ())) if flow else len(made.tasks),
             events=tuple(sorted(event_types())),
+            details=self._details(made, "flow" if flow else "crew") if details else CrewDetails(),
+        )
+
+    def _details(self, made: Any, what: str) -> CrewDetails:
+        from batchcrew.server.worker.describing import describe
+
+        return describe(
+            made,
+            what=what,
+            folder=self.folder,
+            parameters=self.parameters,
+            defaults=self.defaults,
+            guard=lambda: starts_nothing(self.name, cure=FACTORY_CURE),
         )
 
     def run(self, running: Running) -> Result:
