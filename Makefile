@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# What runs in a project's own interpreter.
+OF_WORKERS := batchcrew/server/worker $(patsubst %,batchcrew/%.py,\
+  server/workers/messages server/workers/frames server/report server/target base/edge base/text)
 NOT_HERE := -m "not crash and not cron and not crewai and not browser"
 
 # Without its cache of compiled tests, each of pytest's processes compiles all of them again: seconds each.
@@ -31,8 +34,9 @@ coverage: $(VENV)/installed-tests
 crash: $(VENV)/installed-tests
 	$(BIN)/pytest -n 4 --dist worksteal -m "crash or cron"
 
-# Installs the extra `crewai` and other clients of the crew API: more than a gigabyte.
-real: $(VENV)/installed-real
+# Installs the extra `crewai`, an early crewai and other clients of the crew API: more than two gigabytes. A crewai in
+# between is tested as well if `make .venv-crewai-0.203/installed` has installed it.
+real: $(VENV)/installed-real .venv-crewai-0.100/installed
 	$(BIN)/pytest -n 2 -m crewai
 
 # Needs Chromium: Debian's package `chromium`, or CHROMIUM=/path/to/chrome.
@@ -47,6 +51,7 @@ lint: $(VENV)/installed-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 --follow-imports silent $(OF_WORKERS)
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
@@ -71,6 +76,12 @@ $(VENV)/installed-real: $(VENV)/installed-tests tests/real/requirements.txt test
 	$(BIN)/pip check
 	$(PYTHON) -m venv $(VENV)/semantic-kernel
 	$(VENV)/semantic-kernel/bin/pip install --quiet -r tests/real/requirements-semantic-kernel.txt
+	@touch $@
+
+# The interpreters of projects with other versions of crewai; each file names the Pythons that its version runs with.
+.venv-crewai-%/installed: tests/real/requirements-crewai-%.txt
+	$$(.ci/find-python $$(sed -n 's/^# python: //p' $<)) -m venv .venv-crewai-$*
+	.venv-crewai-$*/bin/pip install --quiet -r $<
 	@touch $@
 
 constraints: $(VENV)/installed-real $(VENV)/installed-browser

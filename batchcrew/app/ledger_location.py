@@ -100,7 +100,7 @@ def is_here(ledger: Path) -> bool:
 def find_ledger(search: Search) -> Path | None:
     """Return the nearest ledger from the current folder upward; None if there is none.
 
-    The ledger of the current folder itself is used whoever owns it.
+    The ledger of the current folder itself is used even if another user owns it.
     """
     for folder in search.upward(search.folder):
         ledger = folder / DEFAULT_LEDGER

@@ -49,10 +49,10 @@ OF_CREWS = (
     "python",
     "workers",
     "threads",
-    "input",
     "isolation",
     "memory",
     "artifacts",
+    "input",
     "max_queue",
     "execution_timeout",
     "stop_timeout",
@@ -102,13 +102,6 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
     help="Crews: concurrent executions per worker process.",
 )
 @option(
-    "--input",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Crews: value of an input for kickoffs that do not name it, or NAME alone for an input that the crew supplies"
-    " itself; can be repeated.",
-)
-@option(
     "--isolation",
     type=click.Choice(ISOLATION_MODES),
     default=_CREWS["isolation"],
@@ -126,6 +119,13 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
     "--artifacts",
     type=click.Path(file_okay=False, path_type=Path),
     help="Crews: folder for the files that tasks write (output_file). Default: artifacts, next to the state file.",
+)
+@option(
+    "--input",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Crews: value of an input for kickoffs that do not name it, or NAME alone for an input that the crew supplies"
+    " itself; can be repeated.",
 )
 @option(
     "--max-queue",
@@ -278,6 +278,13 @@ def _crew(target: str, options: dict[str, Any]) -> CrewOptions:
     )
 
 
+def _artifacts(options: dict[str, Any]) -> Path:
+    if options["artifacts"] is not None:
+        return Path(options["artifacts"]).absolute()
+    kept = options["state"] not in {None, IN_MEMORY}
+    return (options["state"].parent if kept else DEFAULT_FOLDER).absolute() / "artifacts"
+
+
 def _inputs(texts: tuple[str, ...]) -> dict[str, str | None]:
     """Return the values of `--input`; None for a name without `=`."""
     parts = [text.partition("=") for text in texts]
@@ -288,13 +295,6 @@ def _inputs(texts: tuple[str, ...]) -> dict[str, str | None]:
         return {check_input_name(name): value for name, value in found.items()}
     except ValueError as error:
         raise UsageError(f"--input: {error}") from error
-
-
-def _artifacts(options: dict[str, Any]) -> Path:
-    if options["artifacts"] is not None:
-        return Path(options["artifacts"]).absolute()
-    kept = options["state"] not in {None, IN_MEMORY}
-    return (options["state"].parent if kept else DEFAULT_FOLDER).absolute() / "artifacts"
 
 
 def _duration(name: str, options: dict[str, Any]) -> float:

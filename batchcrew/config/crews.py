@@ -51,7 +51,7 @@ def _texts(value: object) -> object:
 
 
 class PriceSettings(Settings):
-    """What a crew's executions cost."""
+    """Prices of a crew's executions."""
 
     per_kickoff: Amount | None = None
     """Price of one kickoff. Refused kickoffs cost nothing."""
@@ -113,7 +113,7 @@ class CrewSettings(Settings, ABC):
 
     @property
     def price_list(self) -> PriceList | None:
-        """What its executions cost; None: not known."""
+        """Prices of its executions; None: unknown."""
         prices, single = self.prices, self.price_per_kickoff
         if single is not None:
             return PriceList(currency=single.currency, per_kickoff=single.amount)
@@ -164,7 +164,7 @@ class RemoteCrew(CrewSettings):
     sync: bool = False
     """The server answers a kickoff with the result itself, after up to `run.timeout`; it is never polled.
 
-    A run that stops, and a tick, wait for these answers; quit them with a second Ctrl-C. A kickoff whose answer is
+    A run that stops, and a tick, wait for these answers; press Ctrl-C again to abandon them. A kickoff whose answer is
     lost or too late is in doubt, see `run.delivery`."""
 
     @classmethod
@@ -263,7 +263,7 @@ class ServedCrew(CrewSettings):
 
 
 REMOTE_ONLY = tuple(name for name in RemoteCrew.model_fields if name not in {"url", *CrewSettings.model_fields})
-"""Settings that only a crew at a URL has: batchcrew knows how its own servers are called."""
+"""Settings that only a crew at a URL has; batchcrew knows these values for its own servers."""
 
 
 def crew_type(keys: Mapping[str, object]) -> type[RemoteCrew | DemoCrew | ServedCrew]:

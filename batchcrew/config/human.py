@@ -41,7 +41,7 @@ class HumanWebhook(Settings):
 
 
 class HumanSettings(Settings):
-    """What happens while an execution waits for human input."""
+    """Behaviour while an execution waits for human input."""
 
     hold_slot: bool = False
     """Keep the slot of a waiting execution, so that no other job starts in its place."""

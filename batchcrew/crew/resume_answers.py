@@ -10,7 +10,8 @@ _TAKEN = frozenset(map(spellings.fold, ("resumed", "retrying", "completed", "res
 
 
 def resumed(body: bytes) -> Resumed | Doubtful:
-    """Read an answer with a success code. A page of a gateway is one as well, and says nothing."""
+    """Read an answer with a success code. A gateway's page may have such a code, too, and decides nothing about the
+    execution."""
     try:
         payload = load(body)
     except NotUnderstood as error:

@@ -11,7 +11,7 @@ from batchcrew.engine.observe.choice import Watchers
 from batchcrew.model.run import StopReason
 
 UNKNOWN_SECONDS = 60.0
-"""The usual duration of a crew of which nothing is known."""
+"""The assumed duration of a crew without known executions."""
 
 
 def stop_at_max_runtime(

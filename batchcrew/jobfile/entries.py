@@ -81,7 +81,7 @@ def _filler(value: Any, today: str) -> Callable[[Values], Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How a row becomes a job, for rows files and grids."""
+    """Makes jobs from rows, for rows files and grids."""
 
     crew: str
     today: str

@@ -15,7 +15,7 @@ Kind: TypeAlias = Literal["run", "tick", "attach", "recheck"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """A run that begins, and the process that it is."""
+    """A run that begins, and its process."""
 
     run_id: str
     batch_id: int

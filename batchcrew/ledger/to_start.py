@@ -60,7 +60,7 @@ class ToStart:
     """Jobs of one crew that a run would start."""
 
     pending: int = 0
-    """Jobs that are pending once the file is merged, and those that the run puts back."""
+    """Jobs that are pending once the file is merged, and those that the run resets."""
     missing: int = 0
     """Of these, jobs that miss an input which the crew requires."""
     missing_by_input: Counter[str] = field(default_factory=Counter)
@@ -68,7 +68,7 @@ class ToStart:
     first_missing: tuple[str, ...] = ()
     """The ids of jobs that miss any (the first few)."""
     stale: int = 0
-    """Jobs that are stale, and that the run does not put back."""
+    """Jobs that are stale, and that the run does not reset."""
     open: int = 0
     """Jobs whose execution is in progress."""
     outdated: int = 0

@@ -17,7 +17,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The kickoff was answered with the result of the execution: it has ended, and is never polled."""
+    """The answer to the kickoff is the result of the execution, which has ended and is never polled."""
 
     execution: Execution
     kickoff_id: str | None = None

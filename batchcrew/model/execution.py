@@ -1,4 +1,4 @@
-"""An execution as one answer of the crew describes it."""
+"""An execution as described by one answer of the crew."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

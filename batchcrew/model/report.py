@@ -1,10 +1,10 @@
-"""The report of a batch: its figures, without a form.
+"""The figures of the report of a batch, independent of the format.
 
 `batchcrew/app/report.py` reads a `Report`; `batchcrew/reports/report/` writes it as text, Markdown, JSON or HTML.
 Nothing here grows with the number of jobs: lists are bounded, and a field next to them counts what is not listed.
 
-Moments are UTC ISO-8601 text, as in the ledger. Texts of crews and files (names, reasons) are as they came: whoever
-writes them must escape them.
+Moments are UTC ISO-8601 text, as in the ledger. Texts of crews and files (names, reasons) are not cleaned: code that
+prints them must escape them.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from batchcrew.model.views import RunLine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
-    """What the kickoffs of a batch cost.
+    """The cost of the kickoffs of a batch.
 
     Costs are texts: `12.50 USD`, a range, or several currencies; None if no price is known.
     """
@@ -96,7 +96,7 @@ class Report:
     running: bool
     """True: a run is working, so the figures are not final."""
     verdict: str
-    """One plain sentence: what came of the batch."""
+    """The result of the batch in one plain sentence."""
     good: bool
     """Whether every job has succeeded."""
     counts: Counts
@@ -120,4 +120,4 @@ class Report:
     """The latest runs, the newest first."""
     more_runs: int = 0
     next: tuple[NextCommand, ...] = ()
-    """What you may do, the likeliest first."""
+    """Possible next steps, the likeliest first."""

@@ -1,4 +1,4 @@
-"""What the ledger knows about a batch for its report: counts and sums, from which the report's figures are computed.
+"""The ledger's facts about a batch for its report: counts and sums, from which the report's figures are computed.
 
 Moments of a batch are seconds from the start of its `Axis`, so that they can be summed.
 """

@@ -1,4 +1,4 @@
-"""Which rows an export has."""
+"""Select the rows of an export."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from batchcrew.model.job import JobState
 
 
 class RowPer(StrEnum):
-    """What an export has one row for."""
+    """The unit of an export's rows: job, task or attempt."""
 
     JOB = "job"
     TASK = "task"

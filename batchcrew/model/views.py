@@ -1,4 +1,4 @@
-"""What the ledger returns about a batch for `status`, `list`, `show`, `runs` and exports."""
+"""The results of the ledger's queries for `status`, `list`, `show`, `runs` and exports."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class ResultRow(Used):
     output: str | None = None
     result_json: Json = None
     reason: str | None = None
-    """Why the job has not succeeded; exports call it `error`."""
+    """The reason why the job has not succeeded; exports call it `error`."""
     attempts_used: int = 0
     """Attempts that were kicked off, or are in doubt; exports call it `attempts`."""
     kickoff_id: str | None = None
@@ -52,7 +52,7 @@ class ResultRow(Used):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchTotals:
-    """What all runs of a batch have done so far."""
+    """The totals of all runs of a batch so far."""
 
     runs: int = 0
     """Runs, ticks and other calls that worked on the batch."""
@@ -115,7 +115,7 @@ class RunLine:
     total_tokens: int | None = None
     exit_code: int | None = None
     stopped: str | None = None
-    """Why it stopped with work left: a word of `StopReason`."""
+    """The reason why it stopped with work left: a word of `StopReason`."""
     stop_detail: str | None = None
     """The same as a sentence."""
     commands: tuple[ControlLine, ...] = ()
@@ -179,14 +179,14 @@ class BatchStatus:
     failures: FailureGroups = field(default_factory=FailureGroups)
     duplicates: tuple[str, ...] = ()
     control: Control = field(default_factory=Control)
-    """What operators have requested."""
+    """The commands of operators in force."""
     without_output_jobs: tuple[str, ...] = ()
     """The ids of jobs that succeeded without an output (the first few)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NextPoll:
-    """When an execution in progress is polled next, and why then."""
+    """The time of the next poll of an execution in progress, and the reason for it."""
 
     at: str | None
     """UTC text, approximate; None while no run watches the execution."""

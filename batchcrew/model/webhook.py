@@ -1,4 +1,4 @@
-"""A webhook of a crew, as far as it was understood, and how many of them came."""
+"""A webhook of a crew, as far as it was understood, and the counts of a run's webhooks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """What a webhook reports about an attempt whose token it carries."""
+    """The report of a webhook about the attempt whose token it carries."""
 
     attempt_id: str
     kickoff_id: str | None = None
@@ -32,10 +32,10 @@ class Webhook:
 
 @dataclass(slots=True)
 class WebhookCounts:
-    """The number of webhooks of a run, by what became of them."""
+    """The number of webhooks of a run, by the way in which they were treated."""
 
     received: int = 0
-    """All with a valid token."""
+    """Number of webhooks with a valid token."""
     used: int = 0
     """Those that brought a poll forward, or whose result counted."""
     progress: int = 0
@@ -67,7 +67,7 @@ class WebhookCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookUrls:
-    """What the URLs of webhooks are made of, for one batch."""
+    """The parts of the URLs of webhooks, for one batch."""
 
     base: str
     """URL at which crews reach batchcrew, without a slash at its end."""
@@ -77,4 +77,4 @@ class WebhookUrls:
     steps: bool = False
     events: tuple[str, ...] = ()
     human: Mapping[str, Any] | None = field(default=None, repr=False)
-    """What `humanInputWebhook` has besides its URL: the authentication; None: it is not requested."""
+    """The fields of `humanInputWebhook` besides its URL: the authentication; None: it is not requested."""

@@ -1,4 +1,4 @@
-"""The JSON twins of what the commands print: dicts with stable keys, for `--json`.
+"""The JSON form of the output of commands: dicts with stable keys, for `--json`.
 
 Moments are UTC ISO-8601 text, durations float seconds, what is unknown is null and no key is ever missing.
 `counts` is always `{"total", "pending", "open", "waiting", "succeeded", "failed", "held", "cancelled", "gone",

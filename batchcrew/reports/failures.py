@@ -26,7 +26,7 @@ _PIPE_COLUMNS = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailuresView:
-    """The batch whose failures are shown, and how its commands begin."""
+    """The batch whose failures are shown, and the beginning of its commands."""
 
     batch: str
     ledger: str

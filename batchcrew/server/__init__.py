@@ -9,7 +9,7 @@
 | `demo/` | the demo crew: `execution.py` is one execution as a function of time, `crew.py` has its texts |
 | `crews/` | real crews: `executor.py` follows their executions, `outbox.py` sends their webhooks |
 | `workers/` | the processes of real crews as the server sees them, and the messages to and from them |
-| `worker/` | the program of such a process; only `loader.py`, `listeners.py` and `crewai_patches.py` import CrewAI |
+| `worker/` | the program of such a process, in the project's own interpreter; only it imports CrewAI |
 | `report.py`, `state_file.py`, `webhook_sender.py`, `waiting.py` | what the demo crew and real crews have in common |
 | `options.py`, `target.py`, `targets.py`, `faults.py` | what is served, and what fails on purpose |
 | `interpreters.py` | the Python that a project's workers run under |

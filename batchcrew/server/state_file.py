@@ -17,7 +17,7 @@ class StateKind:
     """A kind of state file."""
 
     name: str
-    """What messages call it."""
+    """Its name in messages."""
     application_id: int
     """In the file's header: a file with another id is left alone."""
     version: int

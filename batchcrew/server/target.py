@@ -1,4 +1,4 @@
-"""What a target of `batchcrew serve` is, for the server and for its workers. `targets.py` finds it."""
+"""A target of `batchcrew serve`, for the server and for its workers. `targets.py` finds it."""
 
 from dataclasses import dataclass
 

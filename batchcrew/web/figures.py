@@ -1,7 +1,7 @@
 """The figures of the report on the live page: money, time, durations.
 
-They are read from all attempts of the batch, which takes seconds for a large one. So the page loads them after the
-rest, one report is read at a time, and it is read again only after ten times as long as that took.
+They are read from all attempts of the batch, which takes seconds for a large one. So the page loads them last, reads
+one report at a time, and reads it again only after ten times the seconds that this took.
 """
 
 import asyncio

@@ -6,11 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
-import venv
 from pathlib import Path
 from typing import Any
 
 import pytest
+from project_environment import install_crewai, make_environment
 
 from batchcrew.base.errors import UsageError
 from batchcrew.server import interpreters
@@ -20,7 +20,6 @@ from batchcrew.server.target import Target
 from batchcrew.server.workers.frames import frame, receive
 from batchcrew.server.workers.messages import Ended, FromWorker, Load, LoadFailed, Message, Ready, Start, TaskEnded
 
-FAKE = Path(__file__).with_name("fake_crewai.py")
 CREW = """
 from crewai import LLM, Agent, Crew, Task
 
@@ -35,21 +34,6 @@ def make(topic):
 def environment(tmp_path: Path) -> Path:
     """A project's environment: no site-packages of batchcrew, and a crewai that needs none."""
     return make_environment(tmp_path / "project" / ".venv")
-
-
-def make_environment(folder: Path, version: str | None = "0.100.0") -> Path:
-    venv.create(folder, with_pip=False, symlinks=True)
-    packages = next(folder.glob("lib/python3*/site-packages"))
-    if version is not None:
-        install(packages)
-        (packages / f"crewai-{version}.dist-info").mkdir()
-        (packages / f"crewai-{version}.dist-info" / "METADATA").write_text(f"Name: crewai\nVersion: {version}\n")
-    return folder
-
-
-def install(folder: Path) -> None:
-    (folder / "crewai").mkdir()
-    shutil.copy(FAKE, folder / "crewai" / "__init__.py")
 
 
 async def talk(command: tuple[str, ...], folder: Path, *messages: Message, **variables: str) -> list[FromWorker]:
@@ -94,7 +78,7 @@ async def check_worker(command: tuple[str, ...], project: Path) -> str:
 async def test_a_worker_needs_only_the_standard_library(environment: Path) -> None:
     """`-S` and `-I`: no site-packages, no variables, no folder of the script."""
     project = environment.parent
-    install(project)
+    install_crewai(project)
     output = await check_worker((sys.executable, "-I", "-S", ENTRY), project)
     assert output.startswith("said: Rome a word")
 
@@ -104,7 +88,7 @@ async def test_a_worker_in_another_python(tmp_path: Path, version: str) -> None:
     python = next(iter(others(version)), None)
     if python is None:
         pytest.skip(f"Python {version} is not installed here")
-    install(tmp_path)
+    install_crewai(tmp_path)
     assert await check_worker((python, "-S", ENTRY), tmp_path) == f"said: Rome a word {version}"
 
 
@@ -132,6 +116,11 @@ def test_a_named_interpreter_takes_precedence(environment: Path, tmp_path: Path)
     for named in (other, other / "bin" / "python", other / "bin" / ".." / "bin" / "python"):
         found = interpreter(environment.parent, named)
         assert (found.path, found.crewai) == (str(other / "bin" / "python"), "1.2.3")
+
+
+def test_a_relative_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert interpreter(tmp_path, make_environment(Path("other"))).path == str(tmp_path / "other" / "bin" / "python")
 
 
 def test_without_a_trace_of_an_environment(tmp_path: Path) -> None:

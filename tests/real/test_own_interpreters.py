@@ -82,6 +82,12 @@ def test_tokens(server: Served) -> None:
         assert {name: one["token_usage"][name] for name in USAGE} == USAGE
 
 
+def test_files_of_tasks_are_kept_for_each_execution(server: Served) -> None:
+    for topic, one in zip(("salt", "pepper"), ended(server, "file"), strict=True):
+        (file,) = map(Path, one["artifacts"])
+        assert file.read_text() == topic
+
+
 def test_human_input(server: Served) -> None:
     kickoff_id = server.kickoff({"kind": "human", "topic": "salt"})
     until(server, kickoff_id, "Pending Human Input")
@@ -90,6 +96,15 @@ def test_human_input(server: Served) -> None:
     until(server, kickoff_id, "Pending Human Input")
     assert server.call("/resume", {**word, "is_approve": True})[0] == 200
     assert until(server, kickoff_id, "completed")["result"]["output"] == "a better word"
+
+
+@pytest.mark.parametrize("version", [OLDEST, BETWEEN])
+def test_a_memory_that_executions_would_share_is_refused_or_off(version: str, tmp_path: Path) -> None:
+    options = ("--python", str(python(version)), "--workers", "1")
+    for mode, status in (("isolated", "error"), ("off", "completed")):
+        with served(tmp_path, f"{CREWS}:make", *options, "--memory", mode, HOME=str(tmp_path)) as running:
+            end = until(running, running.kickoff({"kind": "memory object", "topic": "salt"}), status)
+        assert ("--isolation process" in json.dumps(end)) == (mode == "isolated")
 
 
 def test_one_batch_with_a_crew_of_each_version(tmp_path: Path) -> None:

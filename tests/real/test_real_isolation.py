@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from model_stage import ModelServer
 from real_stage import served
+from test_own_interpreters import python
 from test_real_projects import write
 from test_real_targets import until
 
@@ -55,10 +56,11 @@ def test_memory(tmp_path: Path, model: ModelServer) -> None:
 
 
 REMEMBERING = """
-from crewai import Agent, Crew, Flow, Memory, Task
-from crewai.flow.flow import listen, start
+import crewai
+from crewai import Agent, Crew, Task
+from crewai.flow.flow import Flow, listen, start
 
-SHARED = Memory()  # one object for all executions
+SHARED = crewai.Memory() if hasattr(crewai, "Memory") else None  # one object for all executions
 
 def agent(**more):
     return Agent(role="Guide", goal="Help", backstory="Local", llm="openai/gpt-4o", **more)
@@ -125,6 +127,19 @@ def test_memory_that_is_shared(tmp_path: Path, model: ModelServer) -> None:
         until(server, server.kickoff(first), "completed")
         ended = until(server, server.kickoff(second), "completed")
     assert "topic-00" in ended["result"]["tasks"][0]["output"]
+
+
+@pytest.mark.parametrize(("mode", "remembering"), [("isolated", 4), ("off", 0)])
+def test_memory_of_an_older_version(tmp_path: Path, mode: str, remembering: int) -> None:
+    write(tmp_path, {"memories.py": REMEMBERING})
+    options = ("--memory", mode, "--python", str(python("0.203")))
+    with ModelServer(lambda said: f"Thought: I know\nFinal Answer: {topics(said)}").running() as model:
+        rows = ROWS[:4]
+        ended = run(tmp_path, "memories.py:with_memory", model, rows, *options)
+    outputs = [[task["output"] for task in one["result"]["tasks"]] for one in ended]
+    for row, (first, second) in zip(rows, outputs, strict=True):
+        assert set(re.findall(r"topic-[0-9]+", first + second)) == {row["topic"]}
+    assert sum("topic" in second for _, second in outputs) == remembering
 
 
 FILES = """
@@ -218,3 +233,26 @@ def test_a_flow_continues_on_any_worker(tmp_path: Path, model: ModelServer) -> N
     counts, processes = zip(*(one["result"]["output"].split() for one in ended), strict=True)
     assert counts == ("1", "2", "3")
     assert len(set(processes)) == 3
+
+
+KNOWING = """
+from crewai import Agent, Crew, Task
+from crewai.knowledge.source.string_knowledge_source import StringKnowledgeSource
+
+OPENAI = {"provider": "openai", "config": {"model": "text-embedding-3-small"}}
+
+def knowing(topic):
+    of = Agent(role="Guide", goal="Help", backstory="Local", llm="openai/gpt-4o")
+    work = Task(description="Tell of {topic}", expected_output="A word", agent=of)
+    known = StringKnowledgeSource(content=f"Notes on {topic}")
+    return Crew(agents=[of], tasks=[work], knowledge_sources=[known], embedder=OPENAI)
+"""
+
+
+def test_knowledge_of_one_row(tmp_path: Path, model: ModelServer) -> None:
+    """A function that makes a crew may give it knowledge about its row."""
+    write(tmp_path, {"knowing.py": KNOWING})
+    rows = ROWS[:6]
+    ended = run(tmp_path, "knowing.py:knowing", model, rows)
+    assert foreign(rows, ended) == 0
+    assert sum("Notes on" in chat for chat in model.chats) >= len(rows)

@@ -66,7 +66,7 @@ class BookTarget(Protocol):
     """Where a workbook is written."""
 
     def write(self, data: bytes) -> None:
-        """Take the next bytes of the file."""
+        """Receive the next bytes of the file."""
         ...
 
     def temporary_folder(self, closing: Callable[[], None]) -> Path:

@@ -1,4 +1,4 @@
-"""When an execution is polled next, and why: for a reader of the ledger, while a run watches.
+"""Estimate when a run polls an execution next, and why, for a reader of the ledger.
 
 The waits are those that the run chooses, by the same functions, without their jitter. The reader has the durations as
 the run saved them last, so the moment is about right.

@@ -1,4 +1,4 @@
-"""Attempts that timed out or were lost: their executions may have succeeded since."""
+"""Read attempts that timed out or were lost, whose executions may have succeeded since."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Where the time of a batch's slots went, step by step of its axis.
+"""Compute where the time of a batch's slots went, step by step of its axis.
 
 Every second of every slot is counted once: `Duration` (`batchcrew/model/report_times.py`) says what the parts mean.
 """
@@ -48,7 +48,7 @@ def steps_of(facts: ReportFacts, axis: Axis) -> Iterator[Step]:
         total = sum(in_use.values())
         free = max(0.0, allowed[number] - total)
         pause, gap = (each[number] / length if length else 0.0 for each in (paused, idle))
-        # what ended in a gap is late because no run was there to see it
+        # an execution that ended in a gap was noticed late because no run was working
         late = in_use["late_detection"]
         parts = {
             "gaps": free * gap + late * gap,

@@ -18,6 +18,7 @@ from batchcrew.server.worker.declarations import declared
 from batchcrew.server.worker.factories import Factory
 from batchcrew.server.worker.importing import CURE, find
 from batchcrew.server.worker.inputs import crew_inputs, flow_inputs
+from batchcrew.server.worker.knowledge import separate_knowledge
 from batchcrew.server.worker.memory import set_up_memory
 from batchcrew.server.worker.output_files import redirect_output_files
 from batchcrew.server.worker.results import result
@@ -39,6 +40,7 @@ def load(
     flows: Path | None = None,
     memory: str = "shared",
     inputs: Mapping[str, Any] | None = None,
+    alone: bool = False,
     warn: Callable[[str], None] = lambda text: None,
 ) -> "Loaded":
     """Import the target.
@@ -48,6 +50,7 @@ def load(
         flows: the folder for the states of flows; None: where the library puts them.
         memory: `isolated`, `shared` or `off`.
         inputs: values that the operator declares, for a function that is called to find out what the crew needs.
+        alone: the worker runs one execution.
         warn: reports what the operator should know.
 
     Raises:
@@ -64,7 +67,8 @@ def load(
     if flows is not None:
         keep_flows_in(flows)
     redirect_output_files()
-    set_up_memory(memory, warn)
+    separate_knowledge()
+    set_up_memory(memory, warn, alone=alone)
     if target.definition:
         with starts_nothing(target.name, cure=CURE, whole_process=True):
             make, defaults = declared(target)

@@ -56,7 +56,10 @@ def _load_crewai(first: Load, storage: Path | None, warn: Callable[[str], None])
     from batchcrew.server.worker import loader
 
     flows = Path(first.flows) if first.flows and storage else None  # if you have set a folder, it is for them too
-    return loader.load(first.target, storage, flows=flows, memory=first.memory, inputs=first.inputs, warn=warn)
+    alone = first.single_use and storage is not None
+    return loader.load(
+        first.target, storage, flows=flows, memory=first.memory, alone=alone, inputs=first.inputs, warn=warn
+    )
 
 
 def work(load: Callable[[Load, Path | None, Callable[[str], None]], Served]) -> None:
@@ -85,7 +88,7 @@ def work(load: Callable[[Load, Path | None, Callable[[str], None]], Served]) -> 
         clear(Path(first.storage), everything=first.single_use)
         storage = _prepare(target, first.storage)
         served: Served = WithDeclaredInputs(load(first, storage, warn), first.inputs)
-        description = served.description(details=first.describe)
+        description = served.description()
     except BaseException as error:  # noqa: BLE001 - any exception of the target's import is reported
         watch.loaded()
         line.send(LoadFailed(message=_load_failure(error, first)))

@@ -9,24 +9,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from batchcrew.server.worker.older_memory import set_up_older_memory
 from batchcrew.server.worker.workspace import current_workspace
 
 _LANCE = "lancedb"
 _QDRANT = "qdrant-edge"
 
 
-def set_up_memory(mode: str, warn: Callable[[str], None]) -> None:
+def set_up_memory(mode: str, warn: Callable[[str], None], *, alone: bool = False) -> None:
     """Change how the library stores memories from now on.
 
     Args:
         mode: `isolated`, `shared` (as the library does it) or `off`.
         warn: reports a storage that cannot be used in isolated executions.
+        alone: the worker runs one execution, and no other worker uses its storage folder.
     """
     if mode == "shared":
         return
     try:
         from crewai.memory.unified_memory import Memory
-    except ImportError:  # an older version
+    except ImportError:
+        if mode == "off" or not alone:
+            set_up_older_memory(off=mode == "off")
         return
     _replace_storage(Memory, warn)
     if mode == "off":
