@@ -88,7 +88,7 @@ def work(load: Callable[[Load, Path | None, Callable[[str], None]], Served]) -> 
         clear(Path(first.storage), everything=first.single_use)
         storage = _prepare(target, first.storage)
         served: Served = WithDeclaredInputs(load(first, storage, warn), first.inputs)
-        description = served.description()
+        description = served.description(details=first.describe)
     except BaseException as error:  # noqa: BLE001 - any exception of the target's import is reported
         watch.loaded()
         line.send(LoadFailed(message=_load_failure(error, first)))
