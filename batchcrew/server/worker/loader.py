@@ -189,7 +189,8 @@ def _made(factory: Factory, inputs: Mapping[str, Any], name: str) -> Any:
     if not isinstance(made, Crew | Flow) and callable(getattr(made, "crew", None)):
         made = made.crew()
     if not isinstance(made, Crew | Flow):
-        raise TargetError(f"{name} makes {type(made).__name__}, which is not a crew or a flow")
+        cure = "; give it a method crew() that returns its Crew" if type(made).__module__ != "builtins" else ""
+        raise TargetError(f"{name} makes {type(made).__name__}, which is not a crew or a flow{cure}")
     if isinstance(made, Crew):
         _refuse_run(made, name)
     return made
