@@ -76,7 +76,7 @@ class CheckResult:
     forecast: Forecast
     """The expected cost, failures and duration of the rest of the batch."""
     rows_files: tuple[RowsDescription, ...] = ()
-    """How each rows file is read."""
+    """Descriptions of how each rows file is read."""
     questions: tuple[Question, ...] = ()
     """Questions about values in the rows files that may be wrong."""
 

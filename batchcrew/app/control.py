@@ -59,9 +59,9 @@ class CancelResult:
     let_go: int
     """Jobs whose execution was in progress, and is not watched any more."""
     requested: int
-    """Those that the run in progress still watches."""
+    """Jobs whose execution the run in progress still watches."""
     ended: int
-    """Those whose execution had ended by then."""
+    """Jobs whose execution had ended by then."""
 
 
 def operator() -> str:

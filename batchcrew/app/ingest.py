@@ -40,9 +40,9 @@ class IngestRequest:
     jobfile: JobFile
     source: Source
     settings: RunSettings
-    """Of this run."""
+    """Settings of this run."""
     program: str = "batchcrew"
-    """How this batchcrew was called: commands in messages start with it."""
+    """The program name that batchcrew was called with, with which commands in messages start."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ _SHOWN_CHARACTERS = 80
 
 
 class Owner(enum.Enum):
-    """How a batch's recorded job file relates to the one that is given."""
+    """The relation of a batch's recorded job file to the one that is given."""
 
     SAME = enum.auto()
     """The same path, as given or relative to the ledger."""
@@ -30,7 +30,7 @@ class Owner(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Where a search for the ledger starts and ends."""
+    """The folders in which the search for a ledger starts and ends."""
 
     folder: Path
     """The current folder, absolute."""

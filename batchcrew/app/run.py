@@ -51,7 +51,7 @@ class RunRequest:
 
     source: Source
     ledger: Path | None
-    """As the command line names it; None: see docs/identity.md."""
+    """The ledger that the command line names; None: see docs/identity.md."""
     limit: int | None = None
     """Most kickoffs of this run."""
     retry_failed: bool = False

@@ -69,7 +69,7 @@ class PriceList:
         """Return what tokens cost.
 
         Args:
-            unsplit: tokens of which only the total is known; they cost something only if both prices are equal.
+            unsplit: tokens of which only the total is known; they have a cost only if both prices are equal.
         """
         with localcontext(prec=_DIGITS):
             of_prompt, of_completion = self.per_1k_prompt_tokens, self.per_1k_completion_tokens

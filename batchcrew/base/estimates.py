@@ -12,7 +12,7 @@ end."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throughput:
-    """How fast executions end, as far as it is known."""
+    """The estimated rate at which executions end."""
 
     ended: int
     """Executions from which the rate is known."""

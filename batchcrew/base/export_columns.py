@@ -19,7 +19,7 @@ EXPORT_COLUMNS = (
     "execution_time",
 )
 WHERE_NEEDED = ("result_json", "possible_duplicate", "stale_output", "stale_inputs")
-"""In CSV only where a batch has stale jobs (the last two), in JSON where there is something to say."""
+"""Further columns: in CSV only if a batch has stale jobs (the last two), in JSON only if they apply."""
 
 TOKEN_COLUMNS = (
     "total_tokens",

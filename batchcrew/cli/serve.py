@@ -260,6 +260,8 @@ def _crew(target: str, options: dict[str, Any]) -> CrewOptions:
     python = interpreter(Path(found.folder), None if named is None else Path.cwd() / named)
     if python.warning:
         click.echo(f"warning: {one_line(python.warning)}", err=True)
+    elif python.python:
+        click.echo(f"workers run under {one_line(str(python))}", err=True)
     return CrewOptions(
         target=found,
         command=python.command,

@@ -220,7 +220,7 @@ class ServeSettings(Settings):
     drain: Annotated[NonNegativeDuration | None, DefaultText("the usual duration of this crew")] = None
     """How long a run waits at `max_runtime` for executions in progress, which end with the run; 0 is not at all."""
     isolation: Isolation = "thread"
-    """What concurrent executions share: `thread` shares the worker's process, its folder and environment; `process`
+    """Isolation of executions: `thread` shares the worker's process, its folder and environment; `process`
     gives each execution a process alone, at most `workers` at once.
 
     See [what each costs](real-crews.md#executions-do-not-reach-each-other)."""

@@ -9,7 +9,7 @@ from batchcrew.config.values import PositiveDuration
 
 
 class WebhookAuthentication(Settings):
-    """How the crew signs in at the receiver of a webhook."""
+    """Authentication of the crew at the receiver of a webhook."""
 
     strategy: Literal["bearer", "basic"]
     """`bearer` sends `token`, `basic` sends `username` and `password`."""
@@ -37,7 +37,7 @@ class HumanWebhook(Settings):
     url: str = Field(pattern=r"^https?://[^\s/]", max_length=2000)
     """Its http or https URL."""
     authentication: WebhookAuthentication | None = None
-    """How the crew signs in there."""
+    """Authentication of the crew at that URL."""
 
 
 class HumanSettings(Settings):

@@ -1,4 +1,4 @@
-"""How to reach a crew's server: its URLs, proxies, TLS, connections, and the redirects to follow."""
+"""Connect to a crew's server: its URLs, proxies, TLS, connections, and the redirects to follow."""
 
 import asyncio
 import ipaddress

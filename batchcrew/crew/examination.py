@@ -32,7 +32,7 @@ class _Times:
 
     seconds: list[float] = field(default_factory=list)
     offsets: list[float] = field(default_factory=list)
-    """By how many seconds the server's clock was ahead."""
+    """Seconds by which the server's clock was ahead."""
     reused: bool = False
     closes: bool = False
     idle_limit: float | None = None

@@ -19,7 +19,7 @@ OUT_OF_DESCRIPTORS = "this machine has no file descriptor left for a connection;
 
 
 class FailureKind(StrEnum):
-    """At which step a request failed."""
+    """The step at which a request failed."""
 
     DNS = "dns"
     CONNECTION = "connection"

@@ -1,4 +1,5 @@
-"""How long a run waits at `max_runtime` for executions that would end with it: those of the crews that it serves."""
+"""Decide how long a run waits at `max_runtime` for executions that would end with it: those of the crews that it
+serves."""
 
 import math
 from collections.abc import Iterable, Mapping

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TRIES = 3
 """Number of requests for a crew's inputs if the answers are not understood."""
 LOCAL_TRIES = 10
-"""How often, one second apart, while this machine has no file descriptor left."""
+"""Number of requests, one second apart, if this machine has no file descriptor left."""
 
 
 class Preflight:

@@ -97,7 +97,7 @@ class Recipe:
     default_inputs: Values = field(default_factory=dict)
     default_meta: Values = field(default_factory=dict)
     duplicates: Duplicates = "error"
-    """How to treat a row without an id that is identical to an earlier one."""
+    """Treatment of a row without an id that is identical to an earlier one."""
 
     def jobs(
         self,

@@ -57,7 +57,7 @@ Stamp: TypeAlias = tuple[int, int, int] | None
 
 
 class Access(enum.Enum):
-    """How the ledger's file is opened."""
+    """The ways in which the ledger's file is opened."""
 
     SHARED = enum.auto()
     """`mode=ro`, with SQLite's locks."""

@@ -59,7 +59,7 @@ class RetrySelection:
     reason: str | None = None
     """A pattern for a job's reason, see `matches_reason`; None: any. The empty pattern: no reason."""
     fingerprint: str | None = None
-    """Of a job's reason; None: any."""
+    """Fingerprint of a job's reason; None: any."""
 
 
 async def require_jobs(connection: aiosqlite.Connection, key: BatchKey, job_ids: Sequence[str], undone: str) -> None:

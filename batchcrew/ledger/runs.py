@@ -23,7 +23,7 @@ class NewRun:
     pid: int
     host: str
     version: str
-    """Of batchcrew."""
+    """Version of batchcrew."""
     urls: Mapping[str, str]
     """The URL of each of its crews, by the crew's name."""
     prices: Mapping[str, PriceList]

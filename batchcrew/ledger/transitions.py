@@ -122,7 +122,7 @@ class Claim:
     spent: bool = False
     """There are none because the month's budget is spent."""
     retries: int = 0
-    """How many of the jobs are retries."""
+    """Number of these jobs that are retries."""
     retries_held_back: bool = False
     """Due retries wait although new jobs were opened."""
 

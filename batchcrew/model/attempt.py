@@ -101,7 +101,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How an attempt ended, and its job's new state. A failure is a value, not an exception."""
+    """The end of an attempt, and its job's new state. A failure is a value, not an exception."""
 
     attempt_state: AttemptState
     job_state: JobState

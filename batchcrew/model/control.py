@@ -34,7 +34,7 @@ class SetValue:
     """A setting that replaces the job file's until it is reset."""
 
     value: Any
-    """As a job file writes it: `10/m`."""
+    """The value as a job file writes it: `10/m`."""
     given: Given
 
 
@@ -67,4 +67,4 @@ class ControlLine:
     """pause, unpause, set, reset, cancel or stop."""
     given: Given
     value: Any = None
-    """Of set: the settings by name. Of reset: their names. Of cancel: `{"pending": 3, "in_progress": 1}`."""
+    """For set, the settings by name; for reset, their names; for cancel, `{"pending": 3, "in_progress": 1}`."""

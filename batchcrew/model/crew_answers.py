@@ -12,7 +12,7 @@ class Accepted:
 
     kickoff_id: str
     place: str = field(default="", compare=False)
-    """Where the answer has the id: `data.kickoff_id`."""
+    """The place of the id in the answer: `data.kickoff_id`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class CrewExamination:
 
     name: str
     url: str
-    """Where the crew is, without its token."""
+    """Address of the crew, without its token."""
     diagnoses: tuple[Diagnosis, ...]
     inputs: CrewInputs | None = None
     """None: the crew was not reached, or lists none."""

@@ -12,7 +12,7 @@ class FailureGroup:
     """None: these jobs have no reason."""
     jobs: int
     held: int = 0
-    """Of these, jobs that are on hold."""
+    """The number of these jobs that are on hold."""
     example_job: str
     reason: str | None = None
     """The reason of the example."""

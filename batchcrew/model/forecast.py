@@ -33,7 +33,7 @@ class Forecast:
     failures: tuple[int, int] | None = None
     """Jobs that will fail."""
     costs: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """By currency: of the kickoffs that are left."""
+    """The cost of the kickoffs that are left, by currency."""
     seconds: tuple[float, float] | None = None
     """From the start of the run to its end, without pauses and without waiting for people."""
     not_known: tuple[str, ...] = ()

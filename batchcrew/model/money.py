@@ -67,7 +67,7 @@ class Used:
     cost: Decimal | None = None
     """The known part of the cost; None without a price, for a kickoff in doubt, and in several currencies."""
     currency: str | None = None
-    """Of `cost`; several are separated by commas."""
+    """The currency of `cost`; several are separated by commas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ class MonthLine:
     """Tokens and cost of the kickoffs of one month."""
 
     month: str
-    """In local time: `2026-11`."""
+    """The month in local time: `2026-11`."""
     spending: Spending
 
 
@@ -164,6 +164,6 @@ class CostSoFar:
 
     batch: KnownAndExpected
     month: KnownAndExpected
-    """Of this batch."""
+    """Spending of this batch."""
     others: KnownAndExpected
-    """Of the other batches of the ledger, in the same month."""
+    """Spending of the other batches of the ledger, in the same month."""

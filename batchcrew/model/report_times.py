@@ -123,7 +123,7 @@ class Distribution:
     """
 
     crew: str
-    """Of a task: empty if it is a task of several crews."""
+    """The crew; empty for a task of several crews."""
     task: str | None = None
     """None: the whole executions."""
     number: int = 0

@@ -31,7 +31,7 @@ class Plan:
     removed: int = 0
     """Jobs of the ledger that are no longer in the file; they do not change."""
     removed_succeeded: int = 0
-    """Those of `removed` that succeeded, were in the file until now, and whose answer no other job gets."""
+    """The `removed` jobs that have succeeded, were in the file until now, and whose answer no other job reuses."""
     stale_jobs: tuple[str, ...] = ()
     """The ids of jobs that become stale (the first few)."""
     columns: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """How a run ended, for the summary and the exit code."""
+    """The result of a run, for the summary and the exit code."""
 
     batch: str
     run_id: str | None

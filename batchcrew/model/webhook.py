@@ -22,7 +22,7 @@ class Webhook:
     current_task: str | None = None
     """Name of a task that has begun."""
     body: str = ""
-    """As it came; only that of an execution's end. Its result counts only where webhooks are trusted."""
+    """The unchanged body of a webhook about an execution's end. Its result counts only if webhooks are trusted."""
 
     @property
     def contradicts_itself(self) -> bool:
@@ -37,20 +37,20 @@ class WebhookCounts:
     received: int = 0
     """Number of webhooks with a valid token."""
     used: int = 0
-    """Those that brought a poll forward, or whose result counted."""
+    """Number of webhooks that brought a poll forward, or whose result counted."""
     progress: int = 0
-    """Those that showed progress."""
+    """Number of webhooks that showed progress."""
     repeated: int = 0
     late: int = 0
-    """Those for attempts that had ended, or that this run does not have."""
+    """Number of webhooks for attempts that had ended, or that this run does not have."""
     mismatched: int = 0
-    """Those that name another attempt or execution than their token."""
+    """Number of webhooks that name another attempt or execution than their token."""
     malformed: int = 0
     oversized: int = 0
     forged: int = 0
-    """Those without a valid token, authentication or signature."""
+    """Number of webhooks without a valid token, authentication or signature."""
     dropped: int = 0
-    """Those that came faster than they could be read."""
+    """Number of webhooks that came faster than they could be read."""
     found_again: int = 0
     """Kickoffs in doubt that a webhook has found again."""
 
@@ -72,7 +72,7 @@ class WebhookUrls:
     base: str
     """URL at which crews reach batchcrew, without a slash at its end."""
     secret: bytes = field(repr=False)
-    """Of the batch; the tokens are derived from it."""
+    """The batch's secret; the tokens are derived from it."""
     tasks: bool = False
     steps: bool = False
     events: tuple[str, ...] = ()

@@ -33,7 +33,7 @@ class FailuresView:
     program: str
     counts: Counts
     width: int | None = None
-    """Of the terminal: reasons are cut there. None: not a terminal."""
+    """Width of the terminal, at which reasons are cut; None: not a terminal."""
 
 
 def failure_lines(groups: FailureGroups, *, width: int | None, indent: int) -> Iterator[str]:

@@ -39,7 +39,7 @@ class Look:
 
 @dataclass(slots=True, kw_only=True)
 class RecheckResult:
-    """How a recheck ended."""
+    """The result of a recheck."""
 
     batch: str
     jobfile: str

@@ -19,7 +19,7 @@ class StateKind:
     name: str
     """Its name in messages."""
     application_id: int
-    """In the file's header: a file with another id is left alone."""
+    """Id in the file's header; a file with another id is not used."""
     version: int
     """Version of the schema."""
     schema: str

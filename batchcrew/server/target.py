@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where the crew is found."""
+    """The place of a crew."""
 
     name: str
-    """As you wrote it."""
+    """The target as you wrote it."""
     folder: str
     """The working folder of the workers, absolute; its `.env` is read."""
     paths: tuple[str, ...]

@@ -16,7 +16,7 @@ from batchcrew.web.pages import frame
 from batchcrew.web.site import SITE, Site, batch_of, page
 
 AGE_FACTOR = 10.0
-"""How old figures may be, compared with the time that it took to read them."""
+"""Maximum age of figures, as a multiple of the time that it took to read them."""
 MOST_STORED = 4
 """Batches whose figures are stored."""
 
@@ -25,7 +25,7 @@ MOST_STORED = 4
 class _Stored:
     report: Report
     stamp: object
-    """Of the ledger when they were read."""
+    """Version of the ledger when they were read."""
     until: float
     """When they are too old, by the monotonic clock."""
 

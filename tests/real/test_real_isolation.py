@@ -2,13 +2,15 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from model_stage import ModelServer
-from real_stage import served
+from real_stage import environment, served
 from test_own_interpreters import python
 from test_real_projects import write
 from test_real_targets import until
@@ -256,3 +258,28 @@ def test_knowledge_of_one_row(tmp_path: Path, model: ModelServer) -> None:
     ended = run(tmp_path, "knowing.py:knowing", model, rows)
     assert foreign(rows, ended) == 0
     assert sum("Notes on" in chat for chat in model.chats) >= len(rows)
+
+
+def test_a_run_keeps_files_and_lists_them(tmp_path: Path, model: ModelServer) -> None:
+    write(tmp_path, {
+        "p/files.py": FILES,
+        "p/pyproject.toml": "",
+        "jobs.yaml": "ledger: results/l.db\ncrew: {serve: {target: 'p/files.py:writing', workers: 1}}\n"
+                     "jobs: [{rows: r.csv, id: '{{ topic }}'}]\n",
+        "r.csv": "topic\ntopic-01\ntopic-02\n",
+    })  # fmt: skip
+
+    def call(*arguments: str) -> str:
+        command = [sys.executable, "-m", "batchcrew", *arguments]
+        variables = environment(BATCHCREW_LEDGER="results/l.db", **model.variables(), HOME=str(tmp_path))
+        done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    call("run", "jobs.yaml")
+    rows = map(json.loads, call("export", "jobs", "-f", "jsonl", "--artifacts").splitlines())
+    for row in rows:
+        (file,) = row["batchcrew_artifacts"]
+        assert file == str(tmp_path / "results" / "artifacts" / "jobs" / row["topic"] / "report.md")
+        assert Path(file).read_text() == row["output"] == f"I know {row['topic']}."
+        assert file in call("show", "jobs", row["topic"])

@@ -17,7 +17,7 @@ BOOLEAN: Kind = "b"
 
 @dataclass(frozen=True, slots=True)
 class NumberFormat:
-    """How numbers in a cell are shown."""
+    """The way in which numbers in a cell are shown."""
 
     kind: Kind
     digits: int = 0

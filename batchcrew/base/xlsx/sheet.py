@@ -12,7 +12,7 @@ MAX_COLUMNS = 16_384
 
 
 class RawCell(NamedTuple):
-    """A cell as the sheet has it."""
+    """A cell as it is in the sheet."""
 
     column: int
     """From 1."""

@@ -57,7 +57,7 @@ class CrewLimits:
         self.polls = Breaker("status requests", breaker, clock=clock, rng=rng)
         self.executions = Breaker("executions", breaker, clock=clock, rng=rng, kind="crew_error")
         self.silence = Silence(clock, give_up=breaker.give_up)
-        """Of the status requests; it decides while their breaker is closed."""
+        """Silence of status requests, which counts while their breaker is closed."""
         self.reachability = Reachability(clock, unreachable=settings.unreachable, give_up=breaker.give_up)
 
     def resize(self, slots: int, *, adaptive: bool, reason: str) -> None:

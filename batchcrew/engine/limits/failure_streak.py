@@ -36,7 +36,7 @@ class Streak:
     """One crew's failures in a row."""
 
     failed: int = 0
-    """For whatever reason."""
+    """Number of failures in a row for any reason."""
     alike: int = 0
     """The latest of them, as far back as their reasons are the same."""
     probes: int = 0

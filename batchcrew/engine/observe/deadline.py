@@ -12,7 +12,7 @@ LASTING_TIMES = 2
 
 @dataclass(slots=True)
 class ExecutionDeadline:
-    """How long an execution may take, and how often it may be unknown.
+    """The limits of an execution's duration, and of polls in a row that do not find it.
 
     Args:
         timeout: seconds from its kickoff.

@@ -41,7 +41,7 @@ def forecast(age: float, settings: Mapping[str, Any], durations: Durations | Non
     due = _learned(age, poll, durations) if learns(poll) else _by_number(age, poll)
     timeout = settings.get("timeout")
     if timeout is not None and age < timeout < due.age:
-        return Forecast(age=timeout, reason=f"its time is over then (run.timeout: {format_duration(timeout)})")
+        return Forecast(age=timeout, reason=f"its time ends then (run.timeout: {format_duration(timeout)})")
     return due
 
 

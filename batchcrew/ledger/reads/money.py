@@ -82,7 +82,7 @@ class Sums:
 
     number: int = 0
     known: int = 0
-    """Of these, attempts whose tokens are known."""
+    """Number of these attempts whose tokens are known."""
     prompt: int = 0
     completion: int = 0
     unsplit: int = 0

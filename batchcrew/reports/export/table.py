@@ -78,7 +78,7 @@ class Table:
     selected: bool = False
     """True: `--columns` chose them. False: a row of JSON also has those of its keys that are not columns."""
     style: SheetStyle = field(default_factory=SheetStyle)
-    """How a format of text is written that has delimiters."""
+    """The style of a text format with delimiters."""
     formulas: Formulas = "escape"
     """Whether text of crews that a spreadsheet would run is escaped in these formats."""
     sheet_name: str = "Results"

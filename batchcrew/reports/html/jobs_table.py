@@ -74,7 +74,7 @@ class _Collector:
         self.attempts, self.started, self.seconds, self.tokens = (NumberColumn(spools) for _ in range(4))
         self.own = {name: TextColumn(spools) for name in columns[:MOST_COLUMNS]}
         self.different = dict.fromkeys(self.own, False)
-        """By the file's column: whether it differs from the job's id."""
+        """Whether each column of the file differs from the job's id."""
 
     def add(self, page: JobPage) -> None:
         if not self._wanted.isdisjoint(page.job_ids):

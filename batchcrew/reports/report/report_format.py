@@ -31,7 +31,7 @@ class ReportFormat:
     name: str
     """The value of `--format`."""
     suffix: str
-    """Of its files, with the dot."""
+    """Suffix of its files, with the dot."""
     write: Callable[[Report, ReportSource], Pieces]
     """Returns the report in pieces, so that a format which lists every job can be streamed."""
     to_file: bool = False

@@ -23,7 +23,7 @@ class Step:
     used: dict[str, float]
     """Seconds by part, of slots in use."""
     in_progress: float
-    """Of executions in progress; those whose kickoff is being sent are not among them."""
+    """Seconds of executions in progress, without those whose kickoff is being sent."""
     allowed: float
     """Seconds that slots were allowed: all of the step, or the part in which a run was working."""
     free: dict[str, float]

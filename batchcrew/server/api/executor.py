@@ -128,7 +128,7 @@ class ExecutorContext:
     sleep: Callable[[float], Awaitable[None]]
     rng: random.Random
     targets: WebhookTargets
-    """Where webhooks may be sent."""
+    """The rules for the targets of webhooks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

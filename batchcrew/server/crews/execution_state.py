@@ -1,4 +1,4 @@
-"""How a worker's message changes an execution: its report, and the webhooks to send. No I/O."""
+"""Apply a worker's message to an execution: update its report, and return the webhooks to send. No I/O."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias

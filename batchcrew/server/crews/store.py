@@ -81,7 +81,7 @@ class Order:
     kickoff_id: str
     inputs: Mapping[str, Any]
     callbacks: Mapping[str, Any]
-    """As `Callbacks.to_json` returns them."""
+    """The callbacks as `Callbacks.to_json` returns them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

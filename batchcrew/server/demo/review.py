@@ -24,9 +24,9 @@ class Review:
 
     pause_at: float
     rejected: int = 0
-    """How often its output was rejected."""
+    """Number of rejections of its output."""
     answers: int = 0
-    """How often it was answered: approvals and rejections."""
+    """Number of answers: approvals and rejections."""
     feedback: str = ""
     approved_at: float | None = None
 
