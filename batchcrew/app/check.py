@@ -42,7 +42,7 @@ from batchcrew.telling.sender import unusable_receivers
 _SHOWN_MISSING = 5
 _SHOWN_SAMPLES = 3
 SEED = 1
-"""Of the simulated batches of a forecast: the same plan has the same forecast."""
+"""Random seed of the simulated batches of a forecast, so that the same plan has the same forecast."""
 _Starts: TypeAlias = Mapping[str, ToStart]
 """The jobs that a run would start, by crew."""
 
@@ -72,11 +72,11 @@ class CheckResult:
     needs_consent: str | None = None
     """Why a run would stop before its first kickoff (`run.plan_guard`)."""
     forecast: Forecast
-    """What the rest of the batch is expected to cost, to fail and to take."""
+    """The expected cost, failures and duration of the rest of the batch."""
     rows_files: tuple[RowsDescription, ...] = ()
-    """How each rows file is read."""
+    """Descriptions of how each rows file is read."""
     questions: tuple[Question, ...] = ()
-    """What may be wrong in them."""
+    """Questions about values in the rows files that may be wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +99,7 @@ class _Batch:
 
     @property
     def put_back(self) -> tuple[str, ...]:
-        """Return the states of jobs that the run puts back to pending first."""
+        """Return the states of jobs that the run resets to pending first."""
         return (*(["stale"] if self.rerun else []), *(["failed"] if self.retry_failed else []))
 
 
@@ -286,7 +286,7 @@ async def _stage(
 
 @contextmanager
 def _questions_first(questions: tuple[Question, ...]) -> Iterator[None]:
-    """Put the questions before the mistakes of a rows file: a wrong delimiter explains many of them.
+    """Put the questions before the mistakes of a rows file, because a wrong delimiter explains many of them.
 
     Raises:
         JobFileError: a rows file is wrong.

@@ -51,14 +51,14 @@ class RunRequest:
 
     source: Source
     ledger: Path | None
-    """As the command line names it; None: see docs/identity.md."""
+    """The ledger that the command line names; None: see docs/identity.md."""
     limit: int | None = None
     """Most kickoffs of this run."""
     retry_failed: bool = False
     once: bool = False
     """True for a tick: do the work that is due now, then end."""
     wait: bool = False
-    """Stay until no job waits for human input any more."""
+    """Continue until no job waits for human input any more."""
     program: str = "batchcrew"
     """The program with which printed commands begin."""
     webhook_listen: str | None = None
@@ -189,7 +189,7 @@ async def _continue(
 
 
 async def _with_findings(result: RunResult, ledger: Ledger, batch: BatchKey, *, seconds: float) -> RunResult:
-    """Return the result with what the ledger says about the jobs; the run took this many seconds."""
+    """Return the result with the ledger's facts about the jobs; the run took this many seconds."""
     return replace(
         result,
         failing=await ledger.failing(batch),
@@ -256,7 +256,7 @@ async def _prepare_jobs(
     batch: BatchKey,
     environment: RunEnvironment,
 ) -> WebhookCounts | None:
-    """Report what must be known before money is spent, and put back the jobs that are to run again.
+    """Report what you must know before money is spent, and reset the jobs that are to run again.
 
     Return the number of kickoffs in doubt that stored webhooks have found again; None if there is none.
     """

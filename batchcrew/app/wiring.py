@@ -245,6 +245,7 @@ def _served_crew(name: str, serve: ServeSettings, folder: Path, ledger: Path | N
         workers=serve.workers if keep else 1,
         threads=serve.threads,
         execution_timeout=serve.timeout,
+        inputs=serve.inputs,
         log=None if ledger is None else ledger.with_name(f"served-{name}.log"),
         memory=serve.memory,
         isolation=serve.isolation,

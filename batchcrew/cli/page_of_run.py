@@ -1,7 +1,7 @@
 """Serve the live page next to a run, for `run --ui`.
 
-The page has its own process: what it renders takes nothing of the run's interpreter, and a defect in it cannot end the
-run. Its stdin is a pipe from the run, so that it ends with the run, however that ends.
+The page has its own process, so that rendering does not slow the run down and a defect in it cannot end the run. Its
+stdin is a pipe from the run, so that it ends with the run in any case.
 """
 
 import asyncio

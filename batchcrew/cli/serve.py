@@ -16,7 +16,7 @@ from batchcrew.base.descriptors import raise_to_most
 from batchcrew.base.errors import UsageError
 from batchcrew.base.quantities import parse_duration, write_duration
 from batchcrew.base.secrecy import exposed
-from batchcrew.base.serving import ISOLATION_MODES, MEMORY_MODES
+from batchcrew.base.serving import ISOLATION_MODES, MEMORY_MODES, check_input_name
 from batchcrew.base.text import one_line
 from batchcrew.cli.interruption import uninterruptible
 from batchcrew.cli.leaving import end_now
@@ -52,6 +52,7 @@ OF_CREWS = (
     "isolation",
     "memory",
     "artifacts",
+    "input",
     "max_queue",
     "execution_timeout",
     "stop_timeout",
@@ -118,6 +119,13 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
     "--artifacts",
     type=click.Path(file_okay=False, path_type=Path),
     help="Crews: folder for the files that tasks write (output_file). Default: artifacts, next to the state file.",
+)
+@option(
+    "--input",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Crews: value of an input for kickoffs that do not name it, or NAME alone for an input that the crew supplies"
+    " itself; can be repeated.",
 )
 @option(
     "--max-queue",
@@ -252,12 +260,15 @@ def _crew(target: str, options: dict[str, Any]) -> CrewOptions:
     python = interpreter(Path(found.folder), None if named is None else Path.cwd() / named)
     if python.warning:
         click.echo(f"warning: {one_line(python.warning)}", err=True)
+    elif python.python:
+        click.echo(f"workers run under {one_line(str(python))}", err=True)
     return CrewOptions(
         target=found,
         command=python.command,
         environment=python.environment,
         workers=options["workers"],
         threads=options["threads"],
+        inputs=_inputs(options["input"]),
         max_queue=options["max_queue"],
         execution_timeout=_duration("execution_timeout", options),
         stop_timeout=_duration("stop_timeout", options),
@@ -274,6 +285,18 @@ def _artifacts(options: dict[str, Any]) -> Path:
         return Path(options["artifacts"]).absolute()
     kept = options["state"] not in {None, IN_MEMORY}
     return (options["state"].parent if kept else DEFAULT_FOLDER).absolute() / "artifacts"
+
+
+def _inputs(texts: tuple[str, ...]) -> dict[str, str | None]:
+    """Return the values of `--input`; None for a name without `=`."""
+    parts = [text.partition("=") for text in texts]
+    found = {name.strip(): value if equals else None for name, equals, value in parts}
+    if len(found) < len(parts):
+        raise UsageError("--input names an input twice; keep one")
+    try:
+        return {check_input_name(name): value for name, value in found.items()}
+    except ValueError as error:
+        raise UsageError(f"--input: {error}") from error
 
 
 def _duration(name: str, options: dict[str, Any]) -> float:

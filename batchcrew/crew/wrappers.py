@@ -1,4 +1,4 @@
-"""Unwraps the answers of wrappers: programs that put a crew behind their own API, and dump what CrewAI returns."""
+"""Unwraps the answers of wrappers: programs that put a crew behind their own API, and dump CrewAI's results."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The JSON twins of what the commands print: dicts with stable keys, for `--json`.
+"""The JSON form of the output of commands: dicts with stable keys, for `--json`.
 
 Moments are UTC ISO-8601 text, durations float seconds, what is unknown is null and no key is ever missing.
 `counts` is always `{"total", "pending", "open", "waiting", "succeeded", "failed", "held", "cancelled", "gone",
@@ -142,8 +142,8 @@ def summary_json(result: RunResult) -> JsonDict:
     "money", "unanswered", "unsure", "slowest", "failing", "failure_groups", "possible_duplicates", "without_output",
     "lookalikes", "interrupted", "webhooks", "ledger", "jobfile", "reports", "missing_reports", "warnings", "next"}`;
     `without_output` counts the jobs that succeeded without an output, `lookalikes` those of this run whose answer may
-    be none, `interrupted` the executions that ended with an earlier run, `webhooks` those that were received (null if
-    none were requested), `reports` are the files of `reports:` that were written and `missing_reports` the names of
+    be useless, `interrupted` the executions that ended with an earlier run, `webhooks` those that were received (null
+    if none were requested), `reports` are the files of `reports:` that were written and `missing_reports` the names of
     those that were not, `warnings` has each warning of the run once, and `next` is a list of `{"purpose", "command"}`.
     """
     return {

@@ -1,4 +1,5 @@
-"""What `list`, `status`, `show` and `check` print: plain text, cleaned, without colour and without a last newline."""
+"""Render the output of `list`, `status`, `show` and `check`: plain text, cleaned, without colour and without a last
+newline."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -142,7 +143,7 @@ def render_plan(
     samples: Sequence[SampleJob] = (),
     width: int | None = None,
 ) -> str:
-    """Render what a run would do, before money is spent.
+    """Render the plan of a run, before money is spent.
 
     Args:
         samples: jobs as their crew would receive them.

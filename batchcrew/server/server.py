@@ -37,7 +37,8 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - known, not l
 
 
 def _most_strangers() -> int:
-    """Return how many connections may be without a token: half of the descriptors are for other things."""
+    """Return how many connections may be without a token: half of the descriptors, because the others are needed
+    elsewhere."""
     limit = soft_limit()
     return MOST_STRANGERS if limit is None else max(16, min(MOST_STRANGERS, limit // 2 - ACCEPTED_AT_ONCE))
 

@@ -65,6 +65,8 @@ def make(kind: str) -> Crew:
     elif kind == "model":
         agent = Agent(role="Guide", goal="Help.", backstory="None.", llm="openai/gpt-4o")
         tasks = [task(agent, "plan", "Plan {topic}")]
+    elif kind == "file":
+        tasks = [task(agent, "say", "Say: {topic}", output_file="said.txt")]
     else:
         tasks = [task(agent, "say", f"Say: {{topic}} from {WHO}")]
     more: Any = {"memory": True} if kind == "memory" else {}

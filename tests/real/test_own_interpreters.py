@@ -82,6 +82,12 @@ def test_tokens(server: Served) -> None:
         assert {name: one["token_usage"][name] for name in USAGE} == USAGE
 
 
+def test_files_of_tasks_are_kept_for_each_execution(server: Served) -> None:
+    for topic, one in zip(("salt", "pepper"), ended(server, "file"), strict=True):
+        (file,) = map(Path, one["artifacts"])
+        assert file.read_text() == topic
+
+
 def test_human_input(server: Served) -> None:
     kickoff_id = server.kickoff({"kind": "human", "topic": "salt"})
     until(server, kickoff_id, "Pending Human Input")

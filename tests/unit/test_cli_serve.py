@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from batchcrew.base.errors import UsageError
 from batchcrew.cli import batchcrew, serve
 from batchcrew.server import ServeOptions
 
@@ -60,6 +61,18 @@ def test_what_executions_share(given: Any, tmp_path: Path) -> None:
     assert (crew.isolation, crew.memory, crew.artifacts, crew.places) == ("process", "off", tmp_path / "kept", 2)
     assert given("a.b:c", "--state", "s/x.db").crew.artifacts == tmp_path / "s" / "artifacts"
     assert given("a.b:c", "--state", ":memory:").crew.artifacts == tmp_path / "results" / "artifacts"
+
+
+def test_inputs_that_kickoffs_need_not_name(given: Any) -> None:
+    options = given("a.b:c", "--input", "tone=a=b c", "--input", "current_year", "--input", "empty=")
+    assert options.crew.inputs == {"tone": "a=b c", "current_year": None, "empty": ""}
+
+
+@pytest.mark.parametrize("wrong", [("bad name=1",), ("=1",), ("a=1", "a=2")])
+def test_an_input_that_is_not_valid_is_refused(given: Any, wrong: tuple[str, ...]) -> None:
+    options = [part for text in wrong for part in ("--input", text)]
+    with pytest.raises(UsageError, match="--input"):
+        given("a.b:c", *options)
 
 
 def test_variables(given: Any) -> None:

@@ -1,4 +1,4 @@
-"""How a run finds out what an execution does.
+"""Find out what an execution does.
 
 `watcher.py` defines a watcher: it returns one observation after another. `Watchers` (`choice.py`) chooses it:
 `polling.py` for a run, `single_look.py` for a tick. `schedule.py` decides when to poll,

@@ -1,4 +1,4 @@
-"""Find a first line that looks like a row and not like the names of columns."""
+"""Find out whether the first line looks like a row instead of the names of columns."""
 
 import re
 from collections.abc import Iterator, Sequence

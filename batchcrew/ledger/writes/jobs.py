@@ -24,7 +24,7 @@ class JobWrites(Writes):
         """Put ended jobs back to pending, with no attempts used. Return how many.
 
         Args:
-            states: the states of the jobs to put back.
+            states: the states of the jobs to reset.
             job_ids: only these jobs; empty: all jobs.
             from_url: only jobs whose latest attempt was started at that address.
 
@@ -48,7 +48,7 @@ class JobWrites(Writes):
         return await self._writing.call(lambda connection: retries.put_back(connection, key, selection, now, most=most))
 
     async def cancel_retry(self, key: BatchKey, job_ids: Sequence[str] = ()) -> int:
-        """Give jobs that were put back, and not kicked off since, their former state. Return how many.
+        """Give jobs that were reset, and not kicked off since, their former state. Return how many.
 
         Args:
             job_ids: only these jobs; empty: all of the batch.

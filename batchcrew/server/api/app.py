@@ -164,7 +164,7 @@ class CrewApi:
             except web.HTTPException as error:  # unknown paths, wrong methods, bodies above the limit
                 headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
                 return self._error(error.status, _MESSAGES.get(error.status, error.reason), headers=headers)
-            except Exception:  # a defect: the client gets JSON, and the log the traceback
+            except Exception:  # a defect: the client gets JSON, and the log gets the traceback
                 LOG.exception("the embedded crew server failed on %s %r", request.method, request.path)
                 return self._error(500, "a defect of the embedded crew server; see its log")
             finally:

@@ -1,4 +1,4 @@
-"""What the routes know of the crews behind them: the Protocol `Executor`.
+"""Define the interface between the routes and the crews: the Protocol `Executor`.
 
 `demo/executor.py` implements it with the clock alone, `crews/executor.py` with real crews in worker processes.
 `executors.py` lists them.
@@ -51,9 +51,9 @@ class Executor(Protocol):
     real: bool
     """True: real crews, so that `/metrics` is served."""
     name: str
-    """What is served, for messages."""
+    """A description of the crew, for messages."""
     description: str
-    """What runs the crews, for the OpenAPI description. It is public, so it contains no secrets."""
+    """A description of the executor, for the OpenAPI description. It is public, so it contains no secrets."""
     inputs: Sequence[Input]
 
     async def open(self) -> None:
@@ -125,7 +125,7 @@ class ExecutorContext:
     sleep: Callable[[float], Awaitable[None]]
     rng: random.Random
     targets: WebhookTargets
-    """Where webhooks may be sent."""
+    """The rules for the targets of webhooks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from batchcrew.base.edge import FRAMES, Edge
 from batchcrew.server.target import Target
 from batchcrew.server.worker.artifacts import Artifacts
 from batchcrew.server.worker.causes import LoadWatch, MissingPackage, NeedsTerminal, described, place_of, refuse_input
+from batchcrew.server.worker.declared_inputs import WithDeclaredInputs
 from batchcrew.server.worker.ends import send_end
 from batchcrew.server.worker.env_file import read_env
 from batchcrew.server.worker.running import MAX_ERROR, Running, Served, TargetError, describe_error
@@ -84,7 +85,7 @@ def work(load: Callable[[Load, Path | None, Callable[[str], None]], Served]) -> 
     try:
         clear(Path(first.storage), everything=first.single_use)
         storage = _prepare(target, first.storage)
-        served = load(first, storage, warn)
+        served: Served = WithDeclaredInputs(load(first, storage, warn), first.inputs)
         description = served.description()
     except BaseException as error:  # noqa: BLE001 - any exception of the target's import is reported
         watch.loaded()

@@ -22,7 +22,7 @@ def set_up_memory(mode: str, warn: Callable[[str], None], *, alone: bool = False
     Args:
         mode: `isolated`, `shared` (as the library does it) or `off`.
         warn: reports a storage that cannot be used in isolated executions.
-        alone: the worker runs one execution, with its own storage folder.
+        alone: the worker runs one execution, and no other worker uses its storage folder.
     """
     if mode == "shared":
         return

@@ -29,12 +29,12 @@ def set_up_older_memory(*, off: bool) -> None:
     original = crew.__init__
 
     @functools.wraps(original)
-    def make(self: Any, /, **named: Any) -> None:
+    def make(self: Any, /, *arguments: Any, **named: Any) -> None:
         if off:
             named = {name: value for name, value in named.items() if name not in {"memory", *_OBJECTS}}
         elif any(named.get(name) for name in _OBJECTS):
             raise TargetError(NOT_ISOLATED)
-        original(self, **named)
+        original(self, *arguments, **named)
 
     crew.__init__ = make
     if not off:

@@ -41,6 +41,8 @@ class Load:
     """Folders and files that batchcrew writes itself: what is written there is not the crew's."""
     single_use: bool = False
     """The worker runs one execution."""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    """Values of inputs that executions need not name; None for an input that the target supplies itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -242,6 +242,7 @@ class ProcessPool:
             outputs="" if self._outputs is None else str(self._outputs),
             log="" if options.log is None else str(options.log),
             seconds=options.load_timeout,
+            inputs=options.inputs,
             flows=str(self._storage / "flows"),
             memory=options.memory,
             own=self._own,
