@@ -157,7 +157,7 @@ async def open_clients(
             server = demo if isinstance(crew, DemoCrew) else None
             if isinstance(crew, ServedCrew):
                 # in a thread: it looks at the target's files
-                made = await asyncio.to_thread(_served_crew, name, crew.serve, crews.folder, ledger)
+                made = await asyncio.to_thread(_served_crew, name, crew.serve, crews.folder, ledger, warn)
                 server = made.server
                 if made.warning:
                     warn(f"crew {name}: {made.warning}")
@@ -221,11 +221,14 @@ class _Served(NamedTuple):
     """About the interpreter of its workers; empty: there is none."""
 
 
-def _served_crew(name: str, serve: ServeSettings, folder: Path, ledger: Path | None) -> _Served:
+def _served_crew(
+    name: str, serve: ServeSettings, folder: Path, ledger: Path | None, warn: Callable[[str], None]
+) -> _Served:
     """Return the server of a crew on this machine.
 
     Args:
         ledger: its files are written next to this; None: nothing is kept.
+        warn: reports what its executions do to each other.
 
     Raises:
         UsageError: the target or its interpreter is not valid.
@@ -252,7 +255,8 @@ def _served_crew(name: str, serve: ServeSettings, folder: Path, ledger: Path | N
         artifacts=artifacts,
     )
     state = folder / serve.state if serve.state and keep else None
-    return _Served(CrewServer(ServeOptions(state=state, crew=crew, private=True)), python.warning)
+    options = ServeOptions(state=state, crew=crew, private=True)
+    return _Served(CrewServer(options, warn=lambda text: warn(f"crew {name}: {text}")), python.warning)
 
 
 async def _start(server: "CrewServer", name: str, stop: "Stop | None") -> None:

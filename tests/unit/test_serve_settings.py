@@ -13,7 +13,7 @@ from batchcrew.server import CrewOptions
 
 def served(folder: Path, ledger: Path | None, **settings: Any) -> CrewOptions:
     (folder / "crew.py").write_text("")
-    server = _served_crew("c", ServeSettings(target="crew.py:crew", **settings), folder, ledger).server
+    server = _served_crew("c", ServeSettings(target="crew.py:crew", **settings), folder, ledger, print).server
     assert server.options.crew is not None
     return server.options.crew
 
