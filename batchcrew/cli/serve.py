@@ -24,7 +24,7 @@ from batchcrew.cli.loop import call
 from batchcrew.cli.options import option
 from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
-from batchcrew.cli.serve_crews import DEFAULT_FOLDER, IN_MEMORY, crew_options
+from batchcrew.cli.serve_crew import DEFAULT_FOLDER, IN_MEMORY, crew_options
 from batchcrew.cli.signals import SAME_SIGNAL_SECONDS, handle_in_loop
 from batchcrew.cli.sources import read_token
 from batchcrew.model import exit_codes

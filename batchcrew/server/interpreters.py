@@ -82,7 +82,7 @@ def interpreter(folder: Path, named: Path | None = None) -> Interpreter:
             raise UsageError(f"invalid python: {named} ({error}); name another one with {NAMED}") from error
     try:
         found = _found(folder)
-        return OWN if found is None else _examined(found)
+        return OWN if found is None or _is_own(found) else _examined(found)
     except _Unusable as error:
         if find_spec("crewai") is None:
             raise UsageError(
@@ -93,6 +93,11 @@ def interpreter(folder: Path, named: Path | None = None) -> Interpreter:
             path=sys.executable,
             warning=f"{error}; the crew runs in batchcrew's own environment. Name the project's with {NAMED}.",
         )
+
+
+def _is_own(path: Path) -> bool:
+    """Return whether it is in the environment that this process runs in."""
+    return path.parent.parent.resolve() == Path(sys.prefix).resolve()
 
 
 def _found(folder: Path) -> Path | None:

@@ -123,6 +123,12 @@ def test_a_relative_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.Mo
     assert interpreter(tmp_path, make_environment(Path("other"))).path == str(tmp_path / "other" / "bin" / "python")
 
 
+def test_the_environment_of_batchcrew_itself_is_no_other_one(tmp_path: Path) -> None:
+    """So a crew without an environment, in the folder that batchcrew is installed in, gets the usual messages."""
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    assert interpreter(tmp_path) is OWN
+
+
 def test_without_a_trace_of_an_environment(tmp_path: Path) -> None:
     assert interpreter(tmp_path) is OWN
     assert OWN.command == (sys.executable, ENTRY)

@@ -1,5 +1,6 @@
-"""The options of `batchcrew serve` for real crews."""
+"""The options of `batchcrew serve` for crews."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +13,18 @@ from batchcrew.base.text import one_line
 from batchcrew.server import CrewOptions, parse_target
 from batchcrew.server.interpreters import interpreter
 
-IN_MEMORY = Path(":memory:")
 DEFAULT_FOLDER = Path("results")
+IN_MEMORY = Path(":memory:")
 
 
 def crew_options(target: str, options: dict[str, Any]) -> CrewOptions:
-    """Return what is served for a target, and print which Python its workers run under.
-
-    Args:
-        options: the values of the command's options, by name.
+    """Return what to serve, and print which interpreter the workers run under.
 
     Raises:
-        UsageError: the target, its interpreter or an option is not valid.
+        UsageError: the target, an option or the interpreter is not valid.
     """
-    found = parse_target(target, Path.cwd())
-    named: Path | None = options["python"]
-    python = interpreter(Path(found.folder), None if named is None else Path.cwd() / named)
-    if python.warning:
-        click.echo(f"warning: {one_line(python.warning)}", err=True)
-    elif python.python:
-        click.echo(f"workers run under {one_line(str(python))}", err=True)
-    return CrewOptions(
-        target=found,
-        command=python.command,
-        environment=python.environment,
+    made = CrewOptions(
+        target=parse_target(target, Path.cwd()),
         workers=options["workers"],
         threads=options["threads"],
         inputs=_inputs(options["input"]),
@@ -48,6 +37,13 @@ def crew_options(target: str, options: dict[str, Any]) -> CrewOptions:
         memory=options["memory"],
         artifacts=_artifacts(options),
     )
+    named: Path | None = options["python"]
+    python = interpreter(Path(made.target.folder), None if named is None else Path.cwd() / named)
+    if python.warning:
+        click.echo(f"warning: {one_line(python.warning)}", err=True)
+    elif python.python:
+        click.echo(f"workers run under {one_line(str(python))}", err=True)
+    return replace(made, command=python.command, environment=python.environment)
 
 
 def _artifacts(options: dict[str, Any]) -> Path:
