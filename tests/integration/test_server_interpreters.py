@@ -231,6 +231,17 @@ def test_the_folder_that_uv_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert interpreter(tmp_path / "project").path == str(tmp_path / "project" / "elsewhere" / "bin" / "python")
 
 
+def test_the_environment_of_a_uv_workspace(tmp_path: Path) -> None:
+    member = tmp_path / "packages" / "trips"
+    member.mkdir(parents=True)
+    made = make_environment(tmp_path / ".venv")
+    assert interpreter(member) is OWN
+    (tmp_path / "uv.lock").touch()
+    assert interpreter(member) is OWN
+    (tmp_path / "pyproject.toml").write_text('[tool.uv.workspace]\nmembers = ["packages/*"]\n')
+    assert interpreter(member).path == str(made / "bin" / "python")
+
+
 async def test_an_import_that_fails_is_reported(environment: Path) -> None:
     project = environment.parent
     loading = load(project)
