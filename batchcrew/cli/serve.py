@@ -14,9 +14,9 @@ from click.core import ParameterSource
 
 from batchcrew.base.descriptors import raise_to_most
 from batchcrew.base.errors import UsageError
-from batchcrew.base.quantities import parse_duration, write_duration
+from batchcrew.base.quantities import write_duration
 from batchcrew.base.secrecy import exposed
-from batchcrew.base.serving import ISOLATION_MODES, MEMORY_MODES, check_input_name
+from batchcrew.base.serving import ISOLATION_MODES, MEMORY_MODES
 from batchcrew.base.text import one_line
 from batchcrew.cli.interruption import uninterruptible
 from batchcrew.cli.leaving import end_now
@@ -24,6 +24,7 @@ from batchcrew.cli.loop import call
 from batchcrew.cli.options import option
 from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
+from batchcrew.cli.serve_crew import DEFAULT_FOLDER, IN_MEMORY, crew_options
 from batchcrew.cli.signals import SAME_SIGNAL_SECONDS, handle_in_loop
 from batchcrew.cli.sources import read_token
 from batchcrew.model import exit_codes
@@ -37,9 +38,7 @@ from batchcrew.server import (
     Spread,
     parse_max_running,
     parse_share,
-    parse_target,
 )
-from batchcrew.server.interpreters import interpreter
 from batchcrew.server.options import WEBHOOK_RATES
 
 TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name
@@ -49,8 +48,6 @@ OF_CREWS = (
     "python", "workers", "threads", "isolation", "memory", "artifacts", "input", "max_queue",
     "execution_timeout", "stop_timeout", "keep", "keep_count",
 )  # fmt: skip
-DEFAULT_FOLDER = Path("results")
-IN_MEMORY = Path(":memory:")
 _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOptions)}
 """The server's defaults for real crews."""
 
@@ -214,7 +211,7 @@ def command(
         _refuse_given(context, OF_CREWS, "applies to real crews only, and TARGET is the demo crew")
     else:
         _refuse_given(context, OF_DEMO, f"applies to the demo crew only, and TARGET is {target}")
-        crew = _crew(target, options)
+        crew = crew_options(target, options)
     if crew and options["state"] is None:
         options["state"] = DEFAULT_FOLDER / f"served-{re.sub(r'[^A-Za-z0-9.]+', '-', target).strip('-.') or 'crew'}.db"
     if options["state"] == IN_MEMORY:
@@ -242,58 +239,6 @@ def _refuse_given(context: click.Context, names: tuple[str, ...], why: str) -> N
     for name in names:
         if context.get_parameter_source(name) not in {ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP}:
             raise UsageError(f"--{name.replace('_', '-')} {why}")
-
-
-def _crew(target: str, options: dict[str, Any]) -> CrewOptions:
-    found = parse_target(target, Path.cwd())
-    named: Path | None = options["python"]
-    python = interpreter(Path(found.folder), None if named is None else Path.cwd() / named)
-    if python.warning:
-        click.echo(f"warning: {one_line(python.warning)}", err=True)
-    elif python.python:
-        click.echo(f"workers run under {one_line(str(python))}", err=True)
-    return CrewOptions(
-        target=found,
-        command=python.command,
-        environment=python.environment,
-        workers=options["workers"],
-        threads=options["threads"],
-        inputs=_inputs(options["input"]),
-        max_queue=options["max_queue"],
-        execution_timeout=_duration("execution_timeout", options),
-        stop_timeout=_duration("stop_timeout", options),
-        keep_seconds=_duration("keep", options),
-        keep_count=options["keep_count"],
-        isolation=options["isolation"],
-        memory=options["memory"],
-        artifacts=_artifacts(options),
-    )
-
-
-def _artifacts(options: dict[str, Any]) -> Path:
-    if options["artifacts"] is not None:
-        return Path(options["artifacts"]).absolute()
-    kept = options["state"] not in {None, IN_MEMORY}
-    return (options["state"].parent if kept else DEFAULT_FOLDER).absolute() / "artifacts"
-
-
-def _inputs(texts: tuple[str, ...]) -> dict[str, str | None]:
-    """Return the values of `--input`; None for a name without `=`."""
-    parts = [text.partition("=") for text in texts]
-    found = {name.strip(): value if equals else None for name, equals, value in parts}
-    if len(found) < len(parts):
-        raise UsageError("--input names an input twice; keep one")
-    try:
-        return {check_input_name(name): value for name, value in found.items()}
-    except ValueError as error:
-        raise UsageError(f"--input: {error}") from error
-
-
-def _duration(name: str, options: dict[str, Any]) -> float:
-    try:
-        return parse_duration(options[name])
-    except ValueError as error:
-        raise UsageError(f"--{name.replace('_', '-')}: {error}") from error
 
 
 def _share(name: str, text: str) -> Any:

@@ -14,6 +14,7 @@ from typing import Self
 
 from aiohttp import web
 
+from batchcrew.base.crew_details import CrewDetails
 from batchcrew.base.descriptors import soft_limit
 from batchcrew.base.errors import UsageError
 from batchcrew.server.api.app import CrewApi, FaultSource
@@ -143,6 +144,11 @@ class CrewServer:
     def name(self) -> str:
         """Return what is served, for messages."""
         return self._executor.name if self._executor else ""
+
+    @property
+    def details(self) -> CrewDetails | None:
+        """Return what else is known about a real crew, if the options request it."""
+        return self._executor.details if self._executor else None
 
     async def drain(self) -> None:
         """Accept no more kickoffs; return when no execution runs, or after the options' time to stop."""

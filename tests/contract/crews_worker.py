@@ -44,7 +44,7 @@ TOOL = replace(STEP, prompt="", thought="", tool="search", tool_input="{'q': 'it
 class Obedient:
     """Implements `Served`."""
 
-    def description(self) -> Ready:
+    def description(self, *, details: bool = False) -> Ready:
         return Ready(
             name="the stage",
             what="crew",

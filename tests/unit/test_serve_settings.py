@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from batchcrew.app.wiring import _served_crew
+from batchcrew.app.wiring import Crews, _served_crew
 from batchcrew.config.crews import ServeSettings
 from batchcrew.server import CrewOptions
 
 
 def served(folder: Path, ledger: Path | None, **settings: Any) -> CrewOptions:
     (folder / "crew.py").write_text("")
-    server = _served_crew("c", ServeSettings(target="crew.py:crew", **settings), folder, ledger, print).server
+    crews = Crews(settings={}, folder=folder, ledger=ledger)
+    server = _served_crew("c", ServeSettings(target="crew.py:crew", **settings), crews, print).server
     assert server.options.crew is not None
     return server.options.crew
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from batchcrew.base.crew_details import CrewDetails
 from batchcrew.server.api.kickoff import Body
 from batchcrew.server.api.resume import Resume
 from batchcrew.server.options import ServeOptions
@@ -55,6 +56,8 @@ class Executor(Protocol):
     description: str
     """A description of the executor, for the OpenAPI description. It is public, so it contains no secrets."""
     inputs: Sequence[Input]
+    details: CrewDetails | None
+    """What else is known about a real crew that has been loaded, if the options request it."""
 
     async def open(self) -> None:
         """Prepare to run executions.

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from batchcrew.base.crew_details import CrewDetails, sanitized
 from batchcrew.base.serving import INTERRUPTED
 from batchcrew.base.text import clean_text
 from batchcrew.server.api.executor import (
@@ -33,6 +34,7 @@ from batchcrew.server.crews.deadlines import Deadlines
 from batchcrew.server.crews.event_stream import EventStream
 from batchcrew.server.crews.execution_state import ActiveExecution, apply
 from batchcrew.server.crews.outbox import Outbox
+from batchcrew.server.crews.outputs import delete_outputs
 from batchcrew.server.crews.store import ExecutionStore, Order
 from batchcrew.server.dialects import DIALECTS
 from batchcrew.server.file_names import job_folder
@@ -86,7 +88,8 @@ class CrewExecutor:
         self._store = ExecutionStore(serve.state, now=now())
         self._temporary = None if serve.state else tempfile.mkdtemp(prefix="batchcrew-")
         storage = Path(self._temporary) if self._temporary else Path(f"{serve.state}.crewai").resolve()
-        outputs = storage.parent / f"{storage.name}-outputs" if serve.state else None
+        self._outputs = storage.parent / f"{storage.name}-outputs" if serve.state else None
+        outputs = self._outputs
         if outputs is None and options.log is not None:
             outputs = options.log.resolve().with_suffix(".outputs")
         self._artifacts = options.artifacts or storage / "artifacts"
@@ -106,6 +109,7 @@ class CrewExecutor:
         self._events: frozenset[str] = frozenset()
         self.name = options.target.name
         self.inputs: Sequence[Input] = ()
+        self.details: CrewDetails | None = None
 
     async def open(self) -> None:
         """Load the crew; continue with the executions that an earlier server left in the state."""
@@ -113,6 +117,7 @@ class CrewExecutor:
         self._events = frozenset(self._described.events)
         self.name = f"the {self._described.what} {self._described.name}"
         self.inputs = self._described.inputs
+        self.details = sanitized(self._described.details)
         self._restore()
         self._clean()
         self._outbox.start()
@@ -349,6 +354,11 @@ class CrewExecutor:
     def _clean(self) -> None:
         self._store.save_unwritten()
         self._store.delete(ended_before=self._now() - self._options.keep_seconds, kept=self._options.keep_count)
+        if self._outputs is not None:
+            try:
+                delete_outputs(self._outputs, self._store.has)
+            except OSError as error:
+                LOG.warning("outputs in %s cannot be deleted: %s", self._outputs, error.strerror or error)
 
     async def _clean_repeatedly(self) -> None:
         while True:

@@ -24,13 +24,12 @@ def set_up_memory(mode: str, warn: Callable[[str], None], *, alone: bool = False
         warn: reports a storage that cannot be used in isolated executions.
         alone: the worker runs one execution, and no other worker uses its storage folder.
     """
-    if mode == "shared":
-        return
     try:
         from crewai.memory.unified_memory import Memory
     except ImportError:
-        if mode == "off" or not alone:
-            set_up_older_memory(off=mode == "off")
+        set_up_older_memory("shared" if mode == "isolated" and alone else mode)
+        return
+    if mode == "shared":
         return
     _replace_storage(Memory, warn)
     if mode == "off":

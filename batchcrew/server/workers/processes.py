@@ -246,6 +246,7 @@ class ProcessPool:
             log="" if options.log is None else str(options.log),
             seconds=options.load_timeout,
             inputs=options.inputs,
+            describe=options.describe,
             flows=str(self._storage / "flows"),
             memory=options.memory,
             own=self._own,
