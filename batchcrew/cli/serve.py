@@ -14,9 +14,9 @@ from click.core import ParameterSource
 
 from batchcrew.base.descriptors import raise_to_most
 from batchcrew.base.errors import UsageError
-from batchcrew.base.quantities import parse_duration, write_duration
+from batchcrew.base.quantities import write_duration
 from batchcrew.base.secrecy import exposed
-from batchcrew.base.serving import ISOLATION_MODES, MEMORY_MODES, check_input_name
+from batchcrew.base.serving import ISOLATION_MODES, MEMORY_MODES
 from batchcrew.base.text import one_line
 from batchcrew.cli.interruption import uninterruptible
 from batchcrew.cli.leaving import end_now
@@ -24,6 +24,7 @@ from batchcrew.cli.loop import call
 from batchcrew.cli.options import option
 from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
+from batchcrew.cli.serve_values import duration, inputs, max_running, share
 from batchcrew.cli.signals import SAME_SIGNAL_SECONDS, handle_in_loop
 from batchcrew.cli.sources import read_token
 from batchcrew.model import exit_codes
@@ -35,8 +36,6 @@ from batchcrew.server import (
     Phases,
     ServeOptions,
     Spread,
-    parse_max_running,
-    parse_share,
     parse_target,
 )
 from batchcrew.server.interpreters import interpreter
@@ -229,9 +228,9 @@ def command(
         options["state"] = DEFAULT_FOLDER / f"served-{re.sub(r'[^A-Za-z0-9.]+', '-', target).strip('-.') or 'crew'}.db"
     if options["state"] == IN_MEMORY:
         options["state"] = None
-    shares = {name: _share(name, options.pop(name)) for name in RATES}
+    shares = {name: share(name, options.pop(name)) for name in RATES}
     spread = Phases.parse(options.pop("execution_time"), Spread.parse)
-    options["max_running"] = _max_running(options["max_running"])
+    options["max_running"] = max_running(options["max_running"])
     options["webhook_allow"] = tuple(options["webhook_allow"])
     _warn_of_readers(token_file, None if crew is None else Path(crew.target.folder) / ".env")
     token = read_token(token_file) or os.environ.get(TOKEN_VARIABLE) or None
@@ -268,11 +267,11 @@ def _crew(target: str, options: dict[str, Any]) -> CrewOptions:
         environment=python.environment,
         workers=options["workers"],
         threads=options["threads"],
-        inputs=_inputs(options["input"]),
+        inputs=inputs(options["input"]),
         max_queue=options["max_queue"],
-        execution_timeout=_duration("execution_timeout", options),
-        stop_timeout=_duration("stop_timeout", options),
-        keep_seconds=_duration("keep", options),
+        execution_timeout=duration("execution_timeout", options),
+        stop_timeout=duration("stop_timeout", options),
+        keep_seconds=duration("keep", options),
         keep_count=options["keep_count"],
         isolation=options["isolation"],
         memory=options["memory"],
@@ -285,39 +284,6 @@ def _artifacts(options: dict[str, Any]) -> Path:
         return Path(options["artifacts"]).absolute()
     kept = options["state"] not in {None, IN_MEMORY}
     return (options["state"].parent if kept else DEFAULT_FOLDER).absolute() / "artifacts"
-
-
-def _inputs(texts: tuple[str, ...]) -> dict[str, str | None]:
-    """Return the values of `--input`; None for a name without `=`."""
-    parts = [text.partition("=") for text in texts]
-    found = {name.strip(): value if equals else None for name, equals, value in parts}
-    if len(found) < len(parts):
-        raise UsageError("--input names an input twice; keep one")
-    try:
-        return {check_input_name(name): value for name, value in found.items()}
-    except ValueError as error:
-        raise UsageError(f"--input: {error}") from error
-
-
-def _duration(name: str, options: dict[str, Any]) -> float:
-    try:
-        return parse_duration(options[name])
-    except ValueError as error:
-        raise UsageError(f"--{name.replace('_', '-')}: {error}") from error
-
-
-def _share(name: str, text: str) -> Any:
-    try:
-        return parse_share(text)
-    except UsageError as error:
-        raise UsageError(f"--{name.replace('_', '-')}: {error}") from error
-
-
-def _max_running(text: str | None) -> Phases[int] | None:
-    try:
-        return None if text is None else parse_max_running(text)
-    except UsageError as error:
-        raise UsageError(f"--max-running: {error}") from error
 
 
 async def _serve(options: ServeOptions) -> None:
