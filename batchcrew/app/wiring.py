@@ -160,7 +160,7 @@ async def open_clients(
             server = demo if isinstance(crew, DemoCrew) else None
             if isinstance(crew, ServedCrew):
                 # in a thread: it looks at the target's files
-                made = await asyncio.to_thread(_served_crew, name, crew.serve, crews)
+                made = await asyncio.to_thread(_served_crew, name, crew.serve, crews, warn)
                 server = made.server
                 if made.warning:
                     warn(f"crew {name}: {made.warning}")
@@ -226,8 +226,11 @@ class _Served(NamedTuple):
     """About the interpreter of its workers; empty: there is none."""
 
 
-def _served_crew(name: str, serve: ServeSettings, crews: Crews) -> _Served:
+def _served_crew(name: str, serve: ServeSettings, crews: Crews, warn: Callable[[str], None]) -> _Served:
     """Return the server of a crew on this machine.
+
+    Args:
+        warn: reports what its executions do to each other.
 
     Raises:
         UsageError: the target or its interpreter is not valid.
@@ -256,7 +259,8 @@ def _served_crew(name: str, serve: ServeSettings, crews: Crews) -> _Served:
         artifacts=artifacts,
     )
     state = folder / serve.state if serve.state and keep else None
-    return _Served(CrewServer(ServeOptions(state=state, crew=crew, private=True)), python.warning)
+    options = ServeOptions(state=state, crew=crew, private=True)
+    return _Served(CrewServer(options, warn=lambda text: warn(f"crew {name}: {text}")), python.warning)
 
 
 async def _start(server: "CrewServer", name: str, stop: "Stop | None") -> None:

@@ -24,7 +24,7 @@ from batchcrew.cli.loop import call
 from batchcrew.cli.options import option
 from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
-from batchcrew.cli.serve_values import duration, inputs, max_running, share
+from batchcrew.cli.serve_crew import DEFAULT_FOLDER, IN_MEMORY, crew_options
 from batchcrew.cli.signals import SAME_SIGNAL_SECONDS, handle_in_loop
 from batchcrew.cli.sources import read_token
 from batchcrew.model import exit_codes
@@ -36,30 +36,18 @@ from batchcrew.server import (
     Phases,
     ServeOptions,
     Spread,
-    parse_target,
+    parse_max_running,
+    parse_share,
 )
-from batchcrew.server.interpreters import interpreter
 from batchcrew.server.options import WEBHOOK_RATES
 
 TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name
 RATES = ("fail_rate", "human_rate", "http_error_rate", "drop_rate", *WEBHOOK_RATES)
 OF_DEMO = ("execution_time", "fail_rate", "human_rate", "max_running", "seed", "webhook_secret", *WEBHOOK_RATES)
 OF_CREWS = (
-    "python",
-    "workers",
-    "threads",
-    "isolation",
-    "memory",
-    "artifacts",
-    "input",
-    "max_queue",
-    "execution_timeout",
-    "stop_timeout",
-    "keep",
-    "keep_count",
-)
-DEFAULT_FOLDER = Path("results")
-IN_MEMORY = Path(":memory:")
+    "python", "workers", "threads", "isolation", "memory", "artifacts", "input", "max_queue",
+    "execution_timeout", "stop_timeout", "keep", "keep_count",
+)  # fmt: skip
 _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOptions)}
 """The server's defaults for real crews."""
 
@@ -223,14 +211,14 @@ def command(
         _refuse_given(context, OF_CREWS, "applies to real crews only, and TARGET is the demo crew")
     else:
         _refuse_given(context, OF_DEMO, f"applies to the demo crew only, and TARGET is {target}")
-        crew = _crew(target, options)
+        crew = crew_options(target, options)
     if crew and options["state"] is None:
         options["state"] = DEFAULT_FOLDER / f"served-{re.sub(r'[^A-Za-z0-9.]+', '-', target).strip('-.') or 'crew'}.db"
     if options["state"] == IN_MEMORY:
         options["state"] = None
-    shares = {name: share(name, options.pop(name)) for name in RATES}
+    shares = {name: _share(name, options.pop(name)) for name in RATES}
     spread = Phases.parse(options.pop("execution_time"), Spread.parse)
-    options["max_running"] = max_running(options["max_running"])
+    options["max_running"] = _max_running(options["max_running"])
     options["webhook_allow"] = tuple(options["webhook_allow"])
     _warn_of_readers(token_file, None if crew is None else Path(crew.target.folder) / ".env")
     token = read_token(token_file) or os.environ.get(TOKEN_VARIABLE) or None
@@ -253,37 +241,18 @@ def _refuse_given(context: click.Context, names: tuple[str, ...], why: str) -> N
             raise UsageError(f"--{name.replace('_', '-')} {why}")
 
 
-def _crew(target: str, options: dict[str, Any]) -> CrewOptions:
-    found = parse_target(target, Path.cwd())
-    named: Path | None = options["python"]
-    python = interpreter(Path(found.folder), None if named is None else Path.cwd() / named)
-    if python.warning:
-        click.echo(f"warning: {one_line(python.warning)}", err=True)
-    elif python.python:
-        click.echo(f"workers run under {one_line(str(python))}", err=True)
-    return CrewOptions(
-        target=found,
-        command=python.command,
-        environment=python.environment,
-        workers=options["workers"],
-        threads=options["threads"],
-        inputs=inputs(options["input"]),
-        max_queue=options["max_queue"],
-        execution_timeout=duration("execution_timeout", options),
-        stop_timeout=duration("stop_timeout", options),
-        keep_seconds=duration("keep", options),
-        keep_count=options["keep_count"],
-        isolation=options["isolation"],
-        memory=options["memory"],
-        artifacts=_artifacts(options),
-    )
+def _share(name: str, text: str) -> Any:
+    try:
+        return parse_share(text)
+    except UsageError as error:
+        raise UsageError(f"--{name.replace('_', '-')}: {error}") from error
 
 
-def _artifacts(options: dict[str, Any]) -> Path:
-    if options["artifacts"] is not None:
-        return Path(options["artifacts"]).absolute()
-    kept = options["state"] not in {None, IN_MEMORY}
-    return (options["state"].parent if kept else DEFAULT_FOLDER).absolute() / "artifacts"
+def _max_running(text: str | None) -> Phases[int] | None:
+    try:
+        return None if text is None else parse_max_running(text)
+    except UsageError as error:
+        raise UsageError(f"--max-running: {error}") from error
 
 
 async def _serve(options: ServeOptions) -> None:

@@ -185,9 +185,7 @@ class Obedient:
         Path("notes.txt").write_text("x")
         workspace = current_workspace()
         assert workspace is not None
-        file = workspace.artifacts.path(wanted["topic"])
-        assert file is not None
-        file.write_text(running.kickoff_id)
+        workspace.artifacts.path(wanted["topic"]).write_text(running.kickoff_id)
         return Result(output="")
 
     def do_print(self, running: Running, wanted: Any) -> Result:

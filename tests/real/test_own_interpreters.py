@@ -20,6 +20,7 @@ CREWS = HERE / "crews_of_any_version.py"
 ENVIRONMENTS = Path(os.environ.get("BATCHCREW_ENVIRONMENTS", HERE.parents[1]))
 OLDEST, BETWEEN = "0.100", "0.203"
 VERSIONS = (OLDEST, BETWEEN, "own")
+FINAL = "Thought: I know\nFinal Answer: "
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 
@@ -39,7 +40,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("any")
     options = ("--python", str(python(request.param)), "--workers", "1", "--threads", "8")
     with (
-        ModelServer(prefix="Thought: I know\nFinal Answer: ").running() as model,
+        ModelServer(prefix=FINAL).running() as model,
         served(folder, f"{CREWS}:make", *options, **model.variables(), HOME=str(folder)) as running,
     ):
         yield running
@@ -105,6 +106,15 @@ def test_a_memory_that_executions_would_share_is_refused_or_off(version: str, tm
         with served(tmp_path, f"{CREWS}:make", *options, "--memory", mode, HOME=str(tmp_path)) as running:
             end = until(running, running.kickoff({"kind": "memory object", "topic": "salt"}), status)
         assert ("--isolation process" in json.dumps(end)) == (mode == "isolated")
+
+
+def test_a_shared_memory_is_opened_in_concurrent_executions(tmp_path: Path) -> None:
+    options = ("--python", str(python(OLDEST)), "--workers", "1", "--memory", "shared")
+    with (
+        ModelServer(prefix=FINAL).running() as model,
+        served(tmp_path, f"{CREWS}:make", *options, **model.variables(), HOME=str(tmp_path)) as server,
+    ):
+        assert len(ended(server, "memory")) == 2
 
 
 def test_one_batch_with_a_crew_of_each_version(tmp_path: Path) -> None:

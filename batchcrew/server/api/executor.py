@@ -129,6 +129,8 @@ class ExecutorContext:
     rng: random.Random
     targets: WebhookTargets
     """The rules for the targets of webhooks."""
+    warn: Callable[[str], None] | None = None
+    """Reports what crews do to each other; None: in the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

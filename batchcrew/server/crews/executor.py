@@ -64,6 +64,7 @@ class CrewExecutor:
         now: returns seconds since the epoch.
         sleep: waits for webhooks, time limits and new workers.
         pool: where executions run; default: worker processes.
+        warn: reports what crews do to each other; default: the log.
     """
 
     real = True
@@ -78,6 +79,7 @@ class CrewExecutor:
         now: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         pool: Pool | None = None,
+        warn: Callable[[str], None] | None = None,
     ) -> None:
         self._options = options
         self._format = DIALECTS[serve.dialect]
@@ -91,7 +93,7 @@ class CrewExecutor:
         if outputs is None and options.log is not None:
             outputs = options.log.resolve().with_suffix(".outputs")
         self._artifacts = options.artifacts or storage / "artifacts"
-        self._pool: Pool = pool or ProcessPool(options, storage=storage, sleep=sleep, outputs=outputs)
+        self._pool: Pool = pool or ProcessPool(options, storage=storage, sleep=sleep, outputs=outputs, warn=warn)
         self._outbox = Outbox(self._store, targets=targets, now=now, sleep=sleep)
         self._stream = EventStream(self._send_events, sleep=sleep)
         self._deadlines = Deadlines(self._overdue, now=now, sleep=sleep)
@@ -366,7 +368,9 @@ class CrewExecutor:
 
 def _make(options: ServeOptions, context: ExecutorContext) -> CrewExecutor:
     assert options.crew is not None  # noqa: S101 - CREWS serves no other options
-    return CrewExecutor(options, options.crew, targets=context.targets, now=context.now, sleep=context.sleep)
+    return CrewExecutor(
+        options, options.crew, targets=context.targets, now=context.now, sleep=context.sleep, warn=context.warn
+    )
 
 
 CREWS = ExecutorKind(serves=lambda options: options.crew is not None, make=_make)

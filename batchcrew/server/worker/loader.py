@@ -66,7 +66,7 @@ def load(
         lock_within(storage)
     if flows is not None:
         keep_flows_in(flows)
-    redirect_output_files()
+    redirect_output_files(warn)
     separate_knowledge()
     set_up_memory(memory, warn, alone=alone)
     if target.definition:

@@ -95,7 +95,8 @@ def work(load: Callable[[Load, Path | None, Callable[[str], None]], Served]) -> 
         return
     watch.loaded()
     line.send(description)
-    effects = SideEffects(target.folder, first.own, shared=not first.single_use, warn=warn)
+    own = (*first.own, os.environ.get("CREWAI_STORAGE_DIR", first.storage))
+    effects = SideEffects(target.folder, own, shared=not first.single_use, warn=warn)
     effects.watch()
     _serve(line, served, first, effects)
 

@@ -6,7 +6,9 @@ those of an execution are made in it.
 
 import functools
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from batchcrew.server.worker.crewai_versions import found
@@ -20,24 +22,31 @@ NOT_ISOLATED = (
 _OBJECTS = ("short_term_memory", "long_term_memory", "entity_memory", "external_memory")
 
 
-def set_up_older_memory(*, off: bool) -> None:
+def set_up_older_memory(mode: str) -> None:
     """Switch the memory of crews off, or isolate it: `memory=True` gets files and collections of the execution.
 
-    A crew with memory objects is refused, because others may use them.
+    A crew with memory objects is not isolated but refused, because others may use them. Crews with a memory are made
+    one at a time, because the library opens its database then, which fails in concurrent threads.
+
+    Args:
+        mode: `isolated`, `shared` or `off`.
     """
     crew = found("crewai:Crew")
     original = crew.__init__
+    opening = threading.RLock()
 
     @functools.wraps(original)
     def make(self: Any, /, *arguments: Any, **named: Any) -> None:
-        if off:
+        if mode == "off":
             named = {name: value for name, value in named.items() if name not in {"memory", *_OBJECTS}}
-        elif any(named.get(name) for name in _OBJECTS):
+        elif mode == "isolated" and any(named.get(name) for name in _OBJECTS):
             raise TargetError(NOT_ISOLATED)
-        original(self, *arguments, **named)
+        remembers = any(named.get(name) for name in ("memory", *_OBJECTS))
+        with opening if remembers else nullcontext():
+            original(self, *arguments, **named)
 
     crew.__init__ = make
-    if not off:
+    if mode == "isolated":
         _separate_memories()
 
 
