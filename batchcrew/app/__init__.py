@@ -1,1 +1,1 @@
-"""The use cases: run, check, adopt, recheck, and what else can be done with a batch or a ledger. `cli` calls them."""
+"""The use cases, which `cli` calls: run, check, adopt, recheck, and the other operations on a batch or a ledger."""

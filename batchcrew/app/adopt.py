@@ -70,7 +70,8 @@ async def adopt(
     observe: Observe,
     program: str = "batchcrew",
 ) -> int:
-    """Ingest the job file, and record the executions of `ids`; return how many. All of them or none.
+    """Ingest the job file, and record the executions of `ids`; return how many. Either all of them are recorded, or
+    none.
 
     Raises:
         JobFileError: the job file, or a row of `ids`, is wrong.
@@ -118,7 +119,7 @@ async def _request_inputs(
 
 
 async def attach(batch: BatchKey, job_id: str, kickoff_id: str, *, ledger: Ledger, clock: Clock) -> None:
-    """Record under which kickoff_id a job runs; the next run watches it.
+    """Record that a job runs under this kickoff_id; the next run watches it.
 
     Raises:
         JobFileError, UsageError: the job cannot be attached to, or the id is invalid.

@@ -55,12 +55,12 @@ class AnswerRequest:
 
 @dataclass(frozen=True, slots=True)
 class AnswerContext:
-    """What answering does not make itself."""
+    """The services that answering needs from its caller."""
 
     stop: Stop
     clock: Clock
     report: Callable[[Answered], None]
-    """Called with what became of each decision, once it is durable."""
+    """Called with the result of each decision, once it is durable."""
     warn: Callable[[str], None]
 
 
@@ -107,7 +107,7 @@ async def _entries(request: AnswerRequest, ledger: Ledger) -> tuple[Sequence[Ent
         state = (await ledger.job(request.batch, request.job_id)).state
         raise UsageError(f"job {request.job_id!r} does not wait for human input: it is {state}")
     if request.wait_id and request.wait_id != wait.wait_id:
-        raise UsageError(f"job {request.job_id!r} waits with another question by now; nothing was sent")
+        raise UsageError(f"job {request.job_id!r} now waits with another question; nothing was sent")
     task_id = request.task_id or wait.question.task_id
     if not task_id:
         raise UsageError(f"job {request.job_id!r}: the crew does not name the task; name it with --task")
@@ -226,7 +226,7 @@ class _Answering:
     async def _settle(
         self, client: CrewClient, wait: Wait, decision: Decision, task_id: str, *, again: bool = True
     ) -> None:
-        """Find out by the status what became of a decision that may have arrived.
+        """Find out from the status whether a decision that may have arrived took effect.
 
         Args:
             again: an approval that still waits is sent again.
@@ -264,7 +264,7 @@ class _Answering:
 
     @staticmethod
     def _still_waits(seen: Execution, wait: Wait) -> bool:
-        """Return whether the execution still waits with this very question."""
+        """Return whether the execution still waits with the same question."""
         if seen.state is not ExecutionState.WAITING_FOR_HUMAN:
             return False
         now = seen.question

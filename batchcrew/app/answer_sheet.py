@@ -24,9 +24,9 @@ class Entry:
     wait_id: str
     decision: Decision
     job_id: str = ""
-    """As the row names it; empty: it does not."""
+    """The job_id in the row; empty: the row has none."""
     task_id: str = ""
-    """The task, where the crew does not name it."""
+    """The task, if the crew does not name it."""
     line: int = 0
     """Line of the sheet, from 1; 0: there is no sheet."""
     sheet: str = ""
@@ -84,7 +84,7 @@ def check_known(path: Path, sheet: Sheet, waits: Mapping[str, Wait]) -> None:
         if wait is None:
             message = f"wait_id {entry.wait_id!r} not found in the batch"
         elif entry.job_id and entry.job_id != wait.attempt.job_id:
-            message = f"wait_id {entry.wait_id!r} is of job {wait.attempt.job_id!r}, not of {entry.job_id!r}"
+            message = f"wait_id {entry.wait_id!r} belongs to job {wait.attempt.job_id!r}, not to {entry.job_id!r}"
         elif not (wait.question.task_id or entry.task_id):
             message = "the crew does not name the task (expected its id in the column task_id)"
         else:

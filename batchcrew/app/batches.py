@@ -54,7 +54,7 @@ async def _held(ledger: Path, batch: str, clock: Clock) -> AsyncIterator[tuple[L
 
 @dataclass(frozen=True, slots=True)
 class RetryPlan:
-    """What a retry would put back, before it does."""
+    """The jobs that a retry would reset, and their price."""
 
     selection: RetrySelection
     jobs: int
@@ -65,7 +65,7 @@ class RetryPlan:
 
 
 async def plan_retry(ledger: Path, batch: str, selection: RetrySelection, *, clock: Clock) -> RetryPlan:
-    """Count the jobs that a retry would put back, and what their kickoffs cost; change nothing.
+    """Count the jobs that a retry would reset, and what their kickoffs cost; change nothing.
 
     Args:
         selection: its `fingerprint` may be the beginning of one.

@@ -25,13 +25,13 @@ from batchcrew.ledger import BatchKey, BatchLock, Ledger, LedgerReader
 from batchcrew.model.control import Control, Given
 
 WAIT_SECONDS = 5.0
-"""How long a command waits for a run to start, or to let executions go."""
+"""How long a command waits for a run to start, or to stop watching executions."""
 LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlRequest:
-    """Which batch is controlled, and why."""
+    """The batch that is controlled, and the reason for the command."""
 
     ledger: Path
     batch: str
@@ -41,27 +41,27 @@ class ControlRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandResult:
-    """What a command found."""
+    """The state of the batch before and after a command."""
 
     running: bool
     """Whether a run holds the batch."""
     before: Given | None = None
-    """Of pause and unpause: who had paused it."""
+    """After pause and unpause: who had paused it."""
     reset: tuple[str, ...] = ()
-    """Of `set --reset`: the settings that had been replaced."""
+    """After `set --reset`: the settings that had been replaced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelResult:
-    """What `cancel` did, in numbers of jobs."""
+    """The numbers of jobs that `cancel` changed."""
 
     pending: int
     let_go: int
     """Jobs whose execution was in progress, and is not watched any more."""
     requested: int
-    """Those that the run in progress has not let go yet."""
+    """Jobs whose execution the run in progress still watches."""
     ended: int
-    """Those whose execution had ended by then."""
+    """Jobs whose execution had ended by then."""
 
 
 def operator() -> str:
@@ -161,7 +161,7 @@ async def change_settings(request: ControlRequest, values: Mapping[str, Any]) ->
 
 
 async def reset_settings(request: ControlRequest, names: Sequence[str]) -> CommandResult:
-    """Use the job file's values again. No names: all of them.
+    """Use the job file's values again; without names, all of them.
 
     Raises:
         NotInLedger: the batch was not found.
@@ -182,7 +182,7 @@ async def in_force(request: ControlRequest) -> Control:
 
 
 class Stopped(Enum):
-    """What `stop` found."""
+    """The result of `stop`."""
 
     NOTHING = auto()
     """No run is in progress; nothing was recorded."""
@@ -217,7 +217,7 @@ async def stop(request: ControlRequest) -> Stopped:
 
 
 async def cancel(request: ControlRequest, job_ids: Sequence[str]) -> CancelResult:
-    """Cancel pending jobs, and let go of the executions of jobs in progress. No ids: all jobs of the batch.
+    """Cancel pending jobs, and stop watching the executions of jobs in progress; without ids, of all jobs of the batch.
 
     Raises:
         NotInLedger: the batch was not found, or it does not have one of the jobs; nothing was cancelled.
@@ -232,14 +232,15 @@ async def cancel(request: ControlRequest, job_ids: Sequence[str]) -> CancelResul
 
 
 async def _let_go(ledger: Ledger, key: BatchKey, clock: Clock) -> int:
-    """Let executions go here if no run watches them, else wait until the run does. Return how many are left."""
+    """Stop watching the cancelled executions, or wait until the run in progress has done so. Return how many are
+    left."""
     until = clock.monotonic() + WAIT_SECONDS
     while left := await ledger.letting_go(key):
         if not await ledger.is_running(key):
             try:
                 async with BatchLock(ledger.path, key.batch, since=to_text(clock.now())):
                     await ledger.let_go(key)
-            except BatchBusy:  # a run has just begun, and does it
+            except BatchBusy:  # a run has just begun, and will cancel them
                 pass
         elif clock.monotonic() >= until:
             return left

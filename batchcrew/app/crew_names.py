@@ -8,7 +8,7 @@ from batchcrew.ledger import Reading
 
 
 async def crew_groups(ledger: Reading, jobfile: JobFile) -> dict[str, str]:
-    """Return a common name for the names of one crew: those that share an address, now or earlier.
+    """Map the names of each crew to a common one; names belong to one crew if they share an address, now or earlier.
 
     A name that the job file no longer has may have changed more than once, and its address in between.
     """
@@ -54,7 +54,7 @@ async def renamed_crews(
 ) -> dict[tuple[str, str], str]:
     """Return the present names of crews whose former names the job file no longer has.
 
-    Only a crew that was itself at that address qualifies: its token goes to no host that was never named for it.
+    Only a crew that has had that address qualifies, so that a token is never sent to a host that was not named for it.
 
     Args:
         addresses: (former name, address) of executions in progress.

@@ -196,13 +196,13 @@ class KickoffLimits:
     request: float
     """Longest time of one status request."""
     execution: float
-    """Time after which the execution is left alone."""
+    """Time after which the execution is no longer watched."""
 
 
 async def kick_off(
     target: DoctorTarget, job: FirstJob, limits: KickoffLimits, *, clock: Clock, report: Callable[[str], None]
 ) -> KickoffExamination:
-    """Kick off exactly one execution, and return what it shows. The caller has got consent.
+    """Kick off exactly one execution, and return its results. The caller has obtained consent.
 
     Args:
         report: receives the attempt's id before the request is sent, and the kickoff_id as soon as it is known.

@@ -57,7 +57,7 @@ def _limited(
         left = max(0, settings.max_kickoffs.batch - kickoffs_used)
         if totals[1] > left:
             totals = min(totals[0], left), left
-            if len(prices) > 1 and left:  # it is not known which crews they go to
+            if len(prices) > 1 and left:  # it is not known which crews receive them
                 return totals, None
             least, most = (Counter(dict.fromkeys(prices, number)) for number in totals)
     return totals, cost(prices, least, most)

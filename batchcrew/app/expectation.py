@@ -1,4 +1,4 @@
-"""Forecast the rest of a batch from what its crews have done so far."""
+"""Forecast the rest of a batch from the ended jobs of its crews."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ from batchcrew.reports.forecast import forecast_lines
 
 
 async def report_rest(run: RunContext, crews: Mapping[str, CrewSettings]) -> None:
-    """Report what the rest of a batch is expected to cost, to fail and to take, once its canary has passed."""
+    """Report the expected cost, failures and duration of the rest of a batch, once its canary has passed."""
     starts = {name: ToStart(pending=number) for name, number in (await run.ledger.pending_crews(run.batch)).items()}
     history = await histories(run.ledger, crews)
     found = await asyncio.to_thread(expect, starts, history, crews, run.settings, random.Random(run.rng.random()))

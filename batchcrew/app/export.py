@@ -37,7 +37,7 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportRequest:
-    """What to export, and how."""
+    """The request of an export."""
 
     format: str
     """A name from EXPORT_FORMATS."""
@@ -55,11 +55,11 @@ class ExportRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """What was written."""
+    """The result of an export."""
 
     rows: int
     notes: tuple[str, ...] = ()
-    """Sentences about what differs from what one would expect."""
+    """Sentences about anything unexpected in the export."""
 
 
 async def export_batch(
@@ -185,7 +185,7 @@ class _Export:
 
 
 def _has_types(chosen: ExportFormat, layouts: Sequence[RowsLayout]) -> bool:
-    """Return whether the format needs the types of the file's own columns, and they may be other than text."""
+    """Return whether the format needs the types of the file's own columns, and they may differ from text."""
     return chosen.typed and not (layouts and all(one.format in SHEETS for one in layouts))
 
 

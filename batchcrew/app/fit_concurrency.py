@@ -20,8 +20,7 @@ WORKER = 6
 def require_descriptors(crews: Mapping[str, CrewSettings]) -> None:
     """Check that there are descriptors for the ledger and one execution at a time. It blocks: call it in a thread.
 
-    Raises:
-        UsageError: there are not; the message says how many descriptors a run needs.
+    Raises: UsageError: there are too few; the message says how many descriptors a run needs.
     """
     least = descriptors.in_use() + LEDGER + needed(1, crews)
     limit = descriptors.raise_limit(least)
@@ -47,7 +46,7 @@ def fit_concurrency(settings: RunSettings, crews: Mapping[str, CrewSettings]) ->
     all_of_it = used + needed(most, crews)
     warning = (
         f"concurrency is lowered from {most} to {fits[-1]}: this process may open only {limit} file"
-        f" descriptors; raise the hard limit of `ulimit -n` to {all_of_it} to use all of it"
+        f" descriptors; raise the hard limit of `ulimit -n` to {all_of_it} to use the full concurrency"
     )
     key = "max_concurrency" if settings.adaptive else "concurrency"
     return settings.model_copy(update={key: fits[-1]}), warning

@@ -40,9 +40,9 @@ class IngestRequest:
     jobfile: JobFile
     source: Source
     settings: RunSettings
-    """Of this run."""
+    """Settings of this run."""
     program: str = "batchcrew"
-    """How this batchcrew was called: commands in messages start with it."""
+    """The program name that batchcrew was called with, with which commands in messages start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ async def check_owner(ledger: Reading, jobfile: JobFile, *, take_over: bool) -> 
 
 @dataclass(frozen=True, slots=True)
 class _Ingestion:
-    """One job file on its way into the ledger."""
+    """Merges one job file into the ledger."""
 
     ledger: Ledger
     request: IngestRequest
@@ -125,7 +125,7 @@ class _Ingestion:
     observe: Observe
 
     async def run(self, request_inputs: RequestInputs) -> Ingested:
-        """Merge the job file unless it has not changed."""
+        """Merge the job file if it has changed."""
         ledger, jobfile, settings = self.ledger, self.request.jobfile, self.request.settings
         before = await asyncio.to_thread(jobfile.stamps)
         digest = await asyncio.to_thread(jobfile.digest)
@@ -212,7 +212,7 @@ def commands_of(jobfile: JobFile, source: Source, ledger: str, program: str) -> 
 
 
 def _notes_on_columns(jobfile: JobFile, sending: Sending) -> Iterator[str]:
-    """Yield which columns are not sent."""
+    """Yield a sentence about the columns that are not sent to a crew."""
     for crew in sorted(jobfile.undecided_crews):
         left_out = sending.left_out(crew)
         if left_out:
@@ -242,7 +242,7 @@ def _notes_on_changes(staged: Staged) -> Iterator[str]:
 async def report_earlier_days(
     ledger: Ledger, batch: BatchKey, observe: Observe, *, source: Source, program: str
 ) -> None:
-    """Report the jobs that earlier days' batches of the same job file (`batch: leads-{date}`) have left."""
+    """Report the jobs that earlier days' batches of the same job file (`batch: leads-{date}`) have not finished."""
     for name, counts in (await ledger.left_behind(batch)).items():
         day = _DAY.search(name)
         if day is not None and _DAY.sub("", name) == _DAY.sub("", batch.batch):

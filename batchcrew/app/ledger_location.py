@@ -18,7 +18,7 @@ _SHOWN_CHARACTERS = 80
 
 
 class Owner(enum.Enum):
-    """How a batch's recorded job file relates to the one that is given."""
+    """The relation of a batch's recorded job file to the one that is given."""
 
     SAME = enum.auto()
     """The same path, as given or relative to the ledger."""
@@ -30,7 +30,7 @@ class Owner(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Where a search for the ledger starts and ends."""
+    """The folders in which the search for a ledger starts and ends."""
 
     folder: Path
     """The current folder, absolute."""
@@ -100,7 +100,7 @@ def is_here(ledger: Path) -> bool:
 def find_ledger(search: Search) -> Path | None:
     """Return the nearest ledger from the current folder upward; None if there is none.
 
-    The ledger of the current folder itself is used whoever owns it.
+    The ledger of the current folder itself is used even if another user owns it.
     """
     for folder in search.upward(search.folder):
         ledger = folder / DEFAULT_LEDGER

@@ -34,7 +34,7 @@ async def listen(
 ) -> WebhookCounts:
     """Store webhooks of the batch until `stopped` is set, and return their counts.
 
-    The batch is not locked: runs and ticks work as if nothing listened, and read what was stored.
+    The batch is not locked, so runs and ticks work as usual, and read the stored webhooks.
 
     Args:
         started: receives the URL on this machine.

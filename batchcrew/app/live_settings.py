@@ -11,7 +11,7 @@ from batchcrew.ledger import Ledger
 
 
 class LiveSettings:
-    """The changer of a run's settings (see `SettingsChanger`).
+    """Changes the settings of a run (see `SettingsChanger`).
 
     Args:
         crews: the run's crews, which have its settings.

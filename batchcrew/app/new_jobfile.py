@@ -35,7 +35,7 @@ SERVED_URL = "${CREW_URL:-http://127.0.0.1:8000}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitRequest:
-    """What to write, and where."""
+    """The request of `init`: the files to write, and their folder."""
 
     target: str
     """A URL, or what `batchcrew serve` takes: a crew, or `demo`."""

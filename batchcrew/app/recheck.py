@@ -51,7 +51,7 @@ class RecheckRequest:
 
 @dataclass(frozen=True, slots=True)
 class RecheckContext:
-    """What a recheck does not make itself: its stop, its clock, its rng, and its observers."""
+    """The services that a recheck needs from its caller: its stop, its clock, its rng, and its observers."""
 
     stop: Stop
     clock: Clock

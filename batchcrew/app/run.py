@@ -51,14 +51,14 @@ class RunRequest:
 
     source: Source
     ledger: Path | None
-    """As the command line names it; None: see docs/identity.md."""
+    """The ledger that the command line names; None: see docs/identity.md."""
     limit: int | None = None
     """Most kickoffs of this run."""
     retry_failed: bool = False
     once: bool = False
     """True for a tick: do the work that is due now, then end."""
     wait: bool = False
-    """Stay until no job waits for human input any more."""
+    """Continue until no job waits for human input any more."""
     program: str = "batchcrew"
     """The program with which printed commands begin."""
     webhook_listen: str | None = None
@@ -128,8 +128,9 @@ def _refuse_served(request: RunRequest, jobfile: JobFile) -> None:
         options = request.source.hints(jobfile)
         run = run_command(str(request.source.path), ledger, *options, program=request.program)
         raise UsageError(
-            f"crew {served[0]} is served for a run only (`serve:`), but executions must outlast a tick;"
-            f" use `{run}`, or start `{request.program} serve` separately and give its `url`"
+            f"crew {served[0]} is served for a run only (`serve:`): each tick would load it again, and end its"
+            f" executions; from cron, use `{run} --max-runtime 9m` every ten minutes, or start"
+            f" `{request.program} serve` separately and give its `url`"
         )
 
 
@@ -189,7 +190,7 @@ async def _continue(
 
 
 async def _with_findings(result: RunResult, ledger: Ledger, batch: BatchKey, *, seconds: float) -> RunResult:
-    """Return the result with what the ledger says about the jobs; the run took this many seconds."""
+    """Return the result with the ledger's facts about the jobs; the run took this many seconds."""
     return replace(
         result,
         failing=await ledger.failing(batch),
@@ -256,7 +257,7 @@ async def _prepare_jobs(
     batch: BatchKey,
     environment: RunEnvironment,
 ) -> WebhookCounts | None:
-    """Report what must be known before money is spent, and put back the jobs that are to run again.
+    """Report what you must know before money is spent, and reset the jobs that are to run again.
 
     Return the number of kickoffs in doubt that stored webhooks have found again; None if there is none.
     """

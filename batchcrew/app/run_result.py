@@ -1,4 +1,4 @@
-"""What a run reports when it starts, and what it returns at its end."""
+"""Make the event of a run's start, and the result of its end."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,7 @@ def run_started(result: RunResult, run_id: str, path: Path, jobfile: JobFile, se
 
 
 def run_ended(result: RunResult, run_id: str, engine: EngineResult, counts: Counts, stop: Stop) -> RunResult:
-    """Return the result with what the engine did, and why the run stopped."""
+    """Return the result with the figures of the engine, and the reason why the run stopped."""
     # a stop that was requested when no job was left stopped nothing
     stopped = stop.reason if counts.left else None
     return replace(

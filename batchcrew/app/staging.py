@@ -150,5 +150,5 @@ def _duplicate_message(found: Duplicate) -> str:
 
 
 def skipped_note(number: int) -> str:
-    """Return how many rows `duplicates: skip` left out, as a sentence."""
+    """Return how many rows `duplicates: skip` has omitted, as a sentence."""
     return f"{number} {'row is' if number == 1 else 'rows are'} skipped: identical to an earlier row"

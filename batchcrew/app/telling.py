@@ -1,6 +1,6 @@
 """Notify people and programs of a run: `notify:`, `on_end:`, `--ping` and `--metrics-file`.
 
-Nothing here changes what a run does or its exit code: what cannot be sent is a warning.
+Nothing here changes a run or its exit code: a notification that cannot be sent is a warning.
 """
 
 import asyncio
@@ -41,10 +41,10 @@ STUCK_TIMES = 3
 """Nothing has ended for this many times the usual duration of an execution: the run counts as stuck."""
 LEAST_STUCK_SECONDS = 60.0
 ENOUGH_EXECUTIONS = 10
-"""Executions that must be known before anything counts as usual."""
+"""Number of known executions from which on there is a usual duration."""
 _LOOK_SECONDS = 1.0
 _MOST_AT_ONCE = 50
-"""Notifications that may be on their way; more would be a defect."""
+"""Maximum number of notifications that are being sent; more would be a defect."""
 
 
 class Teller:
@@ -69,7 +69,7 @@ class Teller:
         self._stuck_since: float | None = None
 
     async def begin(self, jobfile: JobFile, ledger: Path) -> None:
-        """Begin to follow the run."""
+        """Start following the run."""
         self._jobfile, self._ledger = jobfile, ledger
         await self._ping("start", "")
         if self._receivers("stuck") or self._request.metrics_file is not None:
@@ -134,7 +134,7 @@ class Teller:
         return [(number, each) for number, each in enumerate(receivers, start=1) if event in each.on]
 
     def _tell(self, notice: Notice) -> None:
-        """Begin to send; each event is sent once in a run, except that a run may be stuck again."""
+        """Start sending the event. Each event is sent once in a run, except `stuck`, which may occur again."""
         if notice.event in self._told or len(self._sends) >= _MOST_AT_ONCE:
             return
         if notice.event != "stuck":
@@ -225,7 +225,7 @@ class Teller:
         )
 
     def _now(self) -> RunResult:
-        """Return the run as it is now, without what only its end shows."""
+        """Return the state of the run, without the figures that are known only at its end."""
         run = self._tally.run
         return RunResult(
             batch=self._jobfile.batch if self._jobfile else "",

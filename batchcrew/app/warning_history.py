@@ -1,4 +1,4 @@
-"""Recognize the warnings that the batch's last run reported already, and collect those of this run for its result."""
+"""Recognize warnings that the batch's last run has already reported, and collect those of this run for its result."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ _NUMBER = re.compile(r"\d+")
 
 
 class RunWarnings:
-    """The warnings of one run as harmless lines: each once, at most `MOST_KEPT`."""
+    """The warnings of one run as clean lines: each once, at most `MOST_KEPT`."""
 
     def __init__(self) -> None:
         self._lines: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""Watch the run of another process, by what it has written to the ledger."""
+"""Watch the run of another process through its records in the ledger."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

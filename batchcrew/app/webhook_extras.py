@@ -1,4 +1,4 @@
-"""The webhooks that the kickoffs of a run name, for each crew; the one place that decides about them."""
+"""Decide which webhooks the kickoffs of a run name, for each crew."""
 
 from batchcrew.config.crews import CrewSettings, RemoteCrew
 from batchcrew.config.settings import RunSettings
@@ -7,7 +7,7 @@ from batchcrew.crew.human_webhooks import authentication_field
 
 
 def kickoff_extras(crew: CrewSettings | None, settings: RunSettings, received: KickoffExtras) -> KickoffExtras:
-    """Return the further fields of a crew's kickoffs, which `/resume` repeats as far as it takes them.
+    """Return the further fields of a crew's kickoffs; `/resume` repeats those that it accepts.
 
     Args:
         crew: None: it is not in the job file any more.

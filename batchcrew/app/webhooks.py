@@ -53,7 +53,7 @@ async def open_webhooks(
     single_pass: bool,
     new_secret: Callable[[int], bytes] = secrets.token_bytes,
 ) -> AsyncIterator[Webhooks | None]:
-    """Listen for webhooks, if the job file or an option says so. A tick listens to nothing: `batchcrew listen` does.
+    """Listen for webhooks, if the job file or an option says so. A tick does not listen; `batchcrew listen` does.
 
     Args:
         new_secret: returns this many random bytes.
@@ -114,7 +114,7 @@ async def resume_urls(settings: WebhookSettings, ledger: Ledger, batch: BatchKey
 
 
 def human_check(settings: WebhookSettings) -> HumanWebhookCheck | None:
-    """Return what a webhook about human input must have; None if they are not received."""
+    """Return the requirements for a webhook about human input; None if such webhooks are not received."""
     return None if settings.human is None else check_of(settings.human)
 
 

@@ -1,1 +1,2 @@
-"""What every package may use: errors, the clock, units, text for terminals, files. It imports no other package."""
+"""Helpers that every package may use: errors, the clock, units, text for terminals, files. It imports no other
+package."""

@@ -7,7 +7,7 @@ import orjson
 
 NOT_JSON = object()
 """Returned in place of a value, because null is a JSON value."""
-# nothing in it is given back once it has matched, so that it takes linear time
+# possessive, without backtracking, so that it takes linear time
 _FENCE = re.compile(r"^[ \t]*+(`{3,}+|~{3,}+)[ \t]*+(?:json[c5]?|javascript)?[ \t]*+$", re.IGNORECASE | re.MULTILINE)
 _MOST_FENCES = 20
 _SURELY_FLAT = 100
@@ -17,7 +17,7 @@ _SURELY_FLAT = 100
 def json_in(result_json: Any, output: str | None) -> Any:
     """Return the JSON value of an answer with this JSON (None: it has none) and text, or NOT_JSON.
 
-    The text is JSON as a whole, or contains a Markdown fence (with `json` or without a language) around JSON.
+    The complete text is JSON, or it contains a Markdown fence (with `json` or without a language) around JSON.
     """
     if result_json is not None:
         return result_json

@@ -1,7 +1,7 @@
-"""Time, passed in and never reached for.
+"""Provide the time by clocks that callers pass in.
 
-A run's clock reads the wall once, at its start, and then goes by the monotonic clock: setting the
-machine's time back or forward in the middle changes no decision.
+A run's clock reads the wall clock once, at its start, and then follows the monotonic clock, so that setting the
+machine's time during a run changes no decision.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ class Clock(Protocol):
         ...
 
     def monotonic(self) -> float:
-        """Seconds that only go forward; their zero means nothing."""
+        """Monotonic seconds, from an arbitrary zero."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -33,7 +33,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock, held steady for one process."""
+    """The machine's clock; within one process, it never jumps."""
 
     def __init__(self) -> None:
         self._wall = datetime.now(UTC)
@@ -61,7 +61,7 @@ class Uptime:
     """How long the machine has been up: a time that cannot be set, and that continues from process to process."""
 
     boot_id: str
-    """Of this start of the machine; another id, and nothing can be compared."""
+    """Identifies this start of the machine; uptimes with different ids cannot be compared."""
     seconds: float
 
 

@@ -20,7 +20,7 @@ _DIGITS = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceList:
-    """What a crew charges: for a kickoff, and for 1,000 tokens. None: nothing that is known."""
+    """The prices of a crew: of a kickoff, and of 1,000 tokens; None: unknown."""
 
     currency: str = ""
     per_kickoff: Decimal | None = None
@@ -52,12 +52,12 @@ class PriceList:
 
     @property
     def has_token_prices(self) -> bool:
-        """Whether tokens cost anything that is known."""
+        """Whether a price of tokens is known."""
         return self.per_1k_prompt_tokens is not None or self.per_1k_completion_tokens is not None
 
     @property
     def has_one_token_price(self) -> bool:
-        """Whether all tokens cost the same, so that their total is enough."""
+        """Whether prompt and completion tokens have the same price, so that their total is sufficient."""
         return self.per_1k_prompt_tokens is not None and self.per_1k_prompt_tokens == self.per_1k_completion_tokens
 
     def of_kickoffs(self, number: int) -> Decimal:
@@ -69,7 +69,7 @@ class PriceList:
         """Return what tokens cost.
 
         Args:
-            unsplit: tokens of which only the total is known; they cost something only if both prices are equal.
+            unsplit: tokens of which only the total is known; they have a cost only if both prices are equal.
         """
         with localcontext(prec=_DIGITS):
             of_prompt, of_completion = self.per_1k_prompt_tokens, self.per_1k_completion_tokens
@@ -104,7 +104,7 @@ def cost_by_price(kickoffs: Mapping[str, tuple[int, int]]) -> str | None:
 
 
 def read_cost(text: str) -> Ranges:
-    """Return the amounts of a cost that is a text; what is not understood is left out."""
+    """Return the amounts in the text of a cost; parts that cannot be parsed are omitted."""
     ranges: Ranges = {}
     for part in text.split(" + "):
         if match := _COST.fullmatch(part):
@@ -113,7 +113,7 @@ def read_cost(text: str) -> Ranges:
 
 
 def sum_of_costs(costs: Iterable[str]) -> str | None:
-    """Return the sum of costs, by currency; None of nothing."""
+    """Return the sum of costs, by currency; None if there are none."""
     ranges: Ranges = {}
     for text in costs:
         for currency, amounts in read_cost(text).items():

@@ -7,7 +7,8 @@ if sys.platform != "win32":  # Windows has no such limit
     import resource
 
 MOST = 65_536
-"""No limit is raised beyond it: some programs that a process starts walk through all that they may have."""
+"""The limit is never raised above this, because some child processes iterate over all descriptors that they may
+have."""
 
 
 def soft_limit() -> int | None:
@@ -35,7 +36,7 @@ def raise_limit(wanted: int) -> int | None:
     raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-    except (OSError, ValueError):  # some systems refuse what they say is allowed
+    except (OSError, ValueError):  # some systems refuse a value that they report as allowed
         return soft
     return raised
 
@@ -46,7 +47,8 @@ def raise_to_most() -> None:
 
 
 def in_use() -> int:
-    """Descriptors that are open now; an estimate where the system does not list them. Belongs in a thread."""
+    """Return the number of open descriptors, estimated if the system does not list them. Blocks: call it in a
+    thread."""
     for folder in ("/proc/self/fd", "/dev/fd"):
         try:
             return sum(1 for _ in Path(folder).iterdir()) - 1  # one of them is the listing itself

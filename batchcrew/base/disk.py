@@ -1,4 +1,4 @@
-"""What the disk must have before something is said to be done."""
+"""Sync folders, so that a new or renamed file survives power loss."""
 
 import os
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""The edge of the output: every byte for stdout and stderr passes `harmless`, whoever wrote it. Imports nothing heavy.
+"""Clean the output: every byte for stdout and stderr passes `harmless`. Imports no large module.
 
-Texts are made readable where they are rendered (`clean_text`); the edge is for those that were forgotten, and for those
-of libraries. Styles are added to clean texts, so the edge keeps the sequences that only change colours.
+Texts are cleaned where they are rendered (`clean_text`); this module is a safety net for the others, such as those of
+libraries. It keeps the sequences that only change colours, because styles are added to clean texts.
 """
 
 import io
@@ -12,10 +12,10 @@ from batchcrew.base.text import HARMFUL_IN_BLOCK, escaped
 
 _STYLE = r"[0-4]|2[1-4]|3[0-79]|9[0-7]|38;5;\d{1,3}|38;2;\d{1,3};\d{1,3};\d{1,3}"
 STYLES = rf"\x1b\[(?:(?:{_STYLE})(?:;(?:{_STYLE}))*)?m"
-"""Colours, bold, dim, italic and underlined text. Blinking, reversed and concealed text is not ours."""
+"""Colours, bold, dim, italic and underlined text. batchcrew does not use blinking, reversed and concealed text."""
 FRAMES = rf"{STYLES}|\x1b\[\d*[A-DGHJK]|\x1b\[\?(?:25|1049)[lh]|\r"
-"""What a display that is redrawn in place needs as well: moving the cursor, erasing lines, hiding the cursor, and the
-terminal's other screen."""
+"""Further sequences that a display needs which is redrawn in place: moving the cursor, erasing lines, hiding the
+cursor, and the terminal's other screen."""
 _SUSPICIOUS = re.compile(rb"[^\t\n\x20-\x7e]")
 
 
@@ -34,7 +34,7 @@ def harmless(text: str, *, kept: str | None = None) -> str:
 
 
 class Edge(io.BufferedWriter):
-    """The buffer below a text stream, which makes everything harmless that is written to it.
+    """The buffer below a text stream; it cleans everything that is written to it.
 
     Args:
         raw: the stream of a descriptor.
@@ -56,5 +56,5 @@ class Edge(io.BufferedWriter):
         return len(data)
 
     def write_data(self, data: bytes) -> int:
-        """Write bytes that are data and not for reading, such as an export in a pipe, unaltered."""
+        """Write data for programs, such as an export in a pipe, unaltered."""
         return super().write(data)

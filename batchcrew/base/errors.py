@@ -53,7 +53,7 @@ class Problem:
     line: int = 0
     column: int = 0
     message: str
-    """What was found and what would be right, in one sentence."""
+    """The problem and what is expected, in one sentence."""
     sheet: str = ""
     """The sheet of a workbook, whose rows and columns `line` and `column` are then."""
 
@@ -86,7 +86,7 @@ class JobFileError(BatchcrewError):
 
 
 class NeedsConsent(BatchcrewError):
-    """The plan would pay again for much that has succeeded; nothing was started or changed."""
+    """The plan would pay again for many jobs that have succeeded; nothing was started or changed."""
 
 
 class StoppedEarly(BatchcrewError):
@@ -106,7 +106,7 @@ class OutputError(BatchcrewError):
 
 
 class OutputClosed(OutputError):
-    """The program that reads standard output (`head`, `less`) has ended: it has what it wanted."""
+    """The program that reads standard output (`head`, `less`) has ended, which is not an error."""
 
 
 class LedgerError(BatchcrewError):

@@ -6,21 +6,22 @@ from dataclasses import dataclass
 _ERROR = 1.3
 """Standard errors of the rate to each side of the estimate."""
 _LEAST_DRAIN, _MOST_DRAIN = 0.5, 1.7
-"""The last executions end after these multiples of the estimate: stragglers decide, and they are hardly known."""
+"""The last executions end after these multiples of the estimate. The range is wide because stragglers determine the
+end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Throughput:
-    """How fast executions end, as far as it is known."""
+    """The estimated rate at which executions end."""
 
     ended: int
     """Executions from which the rate is known."""
     slow: float
-    """The least that end in a second."""
+    """Lowest plausible number of ends per second."""
     fast: float
     """The most."""
     least_mean: float
-    """The least mean seconds of an execution."""
+    """Lowest plausible mean duration of an execution, in seconds."""
     most_mean: float
     spread: float = 1.0
     """The standard deviation of their durations, as a multiple of the mean."""

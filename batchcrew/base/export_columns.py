@@ -19,7 +19,7 @@ EXPORT_COLUMNS = (
     "execution_time",
 )
 WHERE_NEEDED = ("result_json", "possible_duplicate", "stale_output", "stale_inputs")
-"""In CSV only where a batch has stale jobs (the last two), in JSON where there is something to say."""
+"""Further columns: in CSV only if a batch has stale jobs (the last two), in JSON only if they apply."""
 
 TOKEN_COLUMNS = (
     "total_tokens",
@@ -51,19 +51,19 @@ FLAT_PREFIX = "output."
 
 
 def names_of(column: str) -> Iterator[str]:
-    """Yield the names that one of our columns may have next to the file's own: the first that is free is taken."""
+    """Yield candidate names for one of batchcrew's columns next to the file's own; the first free one is used."""
     prefixed = column if column.startswith("batchcrew_") else f"batchcrew_{column}"
     numbered = (f"{prefixed}_{number}" for number in count(2))
     return chain([column], [] if prefixed == column else [prefixed], numbered)
 
 
 def free_name(column: str, taken: Collection[str]) -> str:
-    """Return the name that one of our columns gets next to those that are taken."""
+    """Return the name of one of batchcrew's columns, given the names that are in use."""
     return next(name for name in names_of(column) if name not in taken)
 
 
 def exported(columns: Collection[str]) -> frozenset[str]:
-    """Return which columns of a file an export of ours has added to it."""
+    """Return the columns of a file that an export of batchcrew has added."""
     if MARK not in columns:
         return frozenset()
     order = list(columns)

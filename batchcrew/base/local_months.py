@@ -1,4 +1,4 @@
-"""Calendar months in local time: a month of money begins where the date of `{date}` does."""
+"""Compute calendar months in local time, as `{date}` is: costs are counted by these months."""
 
 from datetime import datetime
 

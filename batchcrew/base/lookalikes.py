@@ -1,7 +1,7 @@
-"""Recognize answers that may be none: `null`, an apology, or the error text of a provider. They are only counted."""
+"""Recognize answers that may be useless: `null`, an apology, or the error text of a provider. They are only counted."""
 
 LONGEST_HEAD = 300
-"""Characters of an answer that are compared: a longer one costs no more time, and is not an error text."""
+"""Number of characters of an answer that are compared. A longer answer is not an error text."""
 _ERROR_HEAD = 120
 """Characters in which the words of an error text are searched for."""
 _LONGEST_EMPTY = 20
@@ -58,7 +58,7 @@ _ERRORS = (
 
 
 def lookalike(text: str) -> str | None:
-    """Return what an answer looks like if it may be none: `no answer`, `an apology` or `an error text`; else None.
+    """Return why an answer may be useless: `no answer`, `an apology` or `an error text`; else None.
 
     An error text is searched for in short answers only, because a long one may be about errors.
     """

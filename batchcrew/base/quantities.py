@@ -58,7 +58,7 @@ _RANGES: tuple[tuple[float, str, float, int], ...] = (
     (172_800, "h", 3600.0, 1),
     (math.inf, "d", 86_400.0, 1),
 )
-"""Below how many seconds an estimate is written in which unit, its seconds, and its decimal digits."""
+"""The units of an estimate: the seconds below which a unit is used, its length in seconds, and its decimal digits."""
 
 
 def format_range(low: float, high: float, *, dash: str = "–") -> str:

@@ -1,4 +1,4 @@
-"""Why attempts fail: group reasons that differ only in what varies from job to job, and find the permanent ones.
+"""Group the reasons of failures by their fixed parts, and recognize permanent reasons.
 
 Everything here takes linear time in the length of a reason: crews may answer with megabytes.
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 LONGEST_READ = 10_000
 """Characters of a reason that the fingerprint is made from."""
 LONGEST_PATTERN = 1_000
-"""Characters of the pattern that are compared. Less than what is read, so that the end of what is read hardly shows."""
+"""Number of characters of the pattern that are compared. It is less than are read, so that the cut hardly matters."""
 LONGEST_WORD = 200
 """Most characters that `*` stands for in a pattern of `retry.never`."""
 _SEARCHED = 10_000
@@ -68,7 +68,7 @@ PERMANENT_REASONS = (
     "!try again in",
     "!per minute",
 )
-"""Default of `retry.never`: a new attempt would cost as much and fail alike."""
+"""Default of `retry.never`: a new attempt would cost as much and fail in the same way."""
 OVERLOAD_REASONS = (
     "rate limit",
     "ratelimit",
@@ -136,7 +136,7 @@ _VARYING: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 def reason_pattern(reason: str) -> str:
     """Return the part of a reason that is the same from job to job, case-folded and on one line.
 
-    What varies becomes `<number>`, `<amount>`, `<time>`, `<id>`, `<text>`, `<path>`, `<url>` or `<address>`. The text
+    Variable parts become `<number>`, `<amount>`, `<time>`, `<id>`, `<text>`, `<path>`, `<url>` or `<address>`. The text
     of an error object's `message`, `type`, `code` and the like is kept; other quoted text is not.
     """
     text = reason[:LONGEST_READ]

@@ -1,5 +1,6 @@
 """Defaults and limits of served crews, for job files (`serve:`), `batchcrew serve` and the server itself."""
 
+import re
 from typing import Literal, TypeAlias, get_args
 
 DEFAULT_WORKERS = 2
@@ -18,3 +19,16 @@ ISOLATION_MODES: tuple[Isolation, ...] = get_args(Isolation)
 """`thread`: the executions of one worker share its process. `process`: each execution has a process alone."""
 INTERRUPTED = "interrupted by a restart"
 """The error of an execution that ended with its server. A run that serves the crew itself knows what it means."""
+MAX_INPUT_NAME = 200
+_INPUT_NAME = re.compile(r"[^\W\d][\w\-]*")
+
+
+def check_input_name(name: str) -> str:
+    """Return the name of an input that the operator declares for a served crew.
+
+    Raises:
+        ValueError: no input can have this name.
+    """
+    if len(name) > MAX_INPUT_NAME or not _INPUT_NAME.fullmatch(name):
+        raise ValueError(f"invalid input name: {name[:MAX_INPUT_NAME]!r} (expected a name such as current_year)")
+    return name

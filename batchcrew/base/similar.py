@@ -1,10 +1,10 @@
-"""Find what was probably meant by a word that nothing is called by."""
+"""Suggest a known word for a misspelled one."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 _LONGEST = 200
-"""Comparing two words takes the product of their lengths; longer words get no suggestion."""
+"""Longest word that gets a suggestion; comparing two words takes time in the product of their lengths."""
 
 
 def most_similar(word: str, known: Iterable[str]) -> str | None:

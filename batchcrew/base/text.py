@@ -1,7 +1,7 @@
-"""Text that strangers wrote, made fit for a terminal: job ids, reasons, answers of a crew.
+"""Clean text of files and crews for a terminal: job ids, reasons, answers.
 
-Everything a file or a crew says is hostile until it went through here: an escape sequence in a job id
-could rewrite the lines above it, a bidi override could turn a reason around.
+Such text is hostile until this module has cleaned it: an escape sequence in a job id could rewrite the lines above it,
+and a bidi override could reverse a reason.
 """
 
 import re
@@ -33,14 +33,14 @@ def escaped(character: str) -> str:
 
 
 def clean_text(text: str, *, limit: int | None = None) -> str:
-    """`text` as one harmless line.
+    """`text` as one clean line.
 
     Runs of blanks and line breaks become one space, control characters and terminal escapes are shown
-    as `\\x1b`. With `limit`, at most that many terminal columns, the last one `…` where something is cut.
+    as `\\x1b`. If it is longer than `limit` terminal columns, it is cut and ends with `…`.
     """
     cut = False
     if limit is not None and len(text) > limit * _ROOM_PER_COLUMN:
-        # A reason may be megabytes long; only its beginning is worth the work.
+        # a reason may be megabytes long; only its beginning is shown
         text, cut = text[: limit * _ROOM_PER_COLUMN], True
     if _HARMFUL_OR_BLANKS.search(text):
         text = _BLANKS.sub(" ", text)
@@ -93,7 +93,7 @@ def shorten(text: str, columns: int) -> str:
 
 
 def clean_name(name: str, limit: int) -> str:
-    """Return an id or a name as one harmless line of at most `limit` terminal columns, `…` in its middle if it is cut.
+    """Return an id or a name as one clean line of at most `limit` terminal columns, `…` in its middle if it is cut.
 
     The names of one file often begin alike and differ at their end.
     """

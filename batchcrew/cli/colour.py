@@ -38,11 +38,11 @@ def has_colour(stream: TextIO | None, environ: Mapping[str, str] = os.environ) -
 
 
 def coloured(text: str, stream: TextIO | None, environ: Mapping[str, str] = os.environ) -> str:
-    """Return `text`, which must be harmless already, with colours if the stream gets them."""
+    """Return `text`, which must already be clean, with colours if the stream gets them."""
     return _WORD.sub(_style, text) if has_colour(stream, environ) else text
 
 
 def _style(match: re.Match[str]) -> str:
-    if match[0].startswith("0 "):  # nothing to look at
+    if match[0].startswith("0 "):  # no word to colour
         return match[0]
     return f"\x1b[{_STYLES[match[1]]}m{match[0]}\x1b[0m"

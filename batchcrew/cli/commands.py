@@ -256,7 +256,7 @@ COMMANDS = {
     "attach": LazyCommand(_attach, "Assign an execution to a job by its kickoff_id."),
     "adopt": LazyCommand(_adopt, "Record and watch executions that another script started."),
     "runs": LazyCommand(_runs, "List past runs: what each one did and why it stopped."),
-    "report": LazyCommand(_report, "Report on a batch: verdict, money, time, failures, as text, Markdown or JSON."),
+    "report": LazyCommand(_report, "Report on a batch: verdict, money, time, failures; HTML, text, Markdown or JSON."),
     "compare": LazyCommand(_compare, "Compare two batches: states, time, money, and the rows that differ."),
     "export": LazyCommand(_export, "Export each row of the file with its answer."),
     "backup": LazyCommand(_backup, "Copy the ledger, even while runs use it."),

@@ -26,9 +26,9 @@ from batchcrew.cli.program import NAME
 
 SHELLS = ("bash", "zsh", "fish")
 MOST_NAMES = 200
-"""Jobs that a shell is offered; more of them need another letter first."""
+"""Maximum number of jobs that are offered to a shell; type more letters to see others."""
 MOST_SECONDS = 1.0
-"""A ledger that does not answer within this time is given up."""
+"""Time after which a ledger that does not answer is ignored."""
 VARIABLE = "_BATCHCREW_COMPLETE"
 _BATCHES = frozenset({"batch", "named_batch", "other"})
 _JOBS = frozenset({"job", "jobs", "job_id"})
@@ -100,7 +100,8 @@ def script(shell: str) -> str:
 
 
 def answer_shell(group: click.Group, instruction: str) -> int:
-    """Print what a shell requests: its script, or completions of the line that it passes in the environment."""
+    """Print the answer to a shell's request: its script, or completions of the line that it passes in the
+    environment."""
     shell, _, what = instruction.partition("_")
     if shell not in _CLASSES:
         return 0

@@ -1,4 +1,4 @@
-"""What the commands `pause`, `unpause`, `set`, `cancel` and `stop` share."""
+"""Shared code of the commands `pause`, `unpause`, `set`, `cancel` and `stop`."""
 
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def control_request(batch: str, ledger: Path, reason: str | None = None) -> Cont
 
 
 def shown(batch: str) -> str:
-    """Return the name of a batch as a harmless part of a line."""
+    """Return the name of a batch as a clean part of a line."""
     return clean_name(batch, _NAME_COLUMNS)
 
 
@@ -34,6 +34,6 @@ def command_of(name: str, request: ControlRequest, *options: str) -> str:
 
 
 def confirm_as_json(command: str, request: ControlRequest, *, changed: bool, **more: Any) -> None:
-    """Print what a command did, and what applies to the batch now (see `done_json`)."""
+    """Print the result of a command, and the commands in force for the batch (see `done_json`)."""
     control = call(in_force(request))
     confirm(json_document(done_json(command, request.batch, control, changed=changed, **more)))

@@ -1,4 +1,4 @@
-"""The examples in the help of each command: what is typed, and what it does. Imports nothing."""
+"""The examples in the help of each command, with their effects. Imports nothing."""
 
 EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "run": (

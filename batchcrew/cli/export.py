@@ -48,7 +48,7 @@ def _rows_options(command: Command) -> Command:
             ),
             option(
                 "--reason", metavar="PATTERN", envvar="BATCHCREW_EXPORT_REASON",
-                help="Only jobs whose whole reason matches, such as 'RateLimit*': * is any text.",
+                help="Only jobs whose complete reason matches, such as 'RateLimit*': * is any text.",
             ),
             option(
                 "--fingerprint", metavar="F", envvar="BATCHCREW_EXPORT_FINGERPRINT",

@@ -131,7 +131,7 @@ class HelpfulCommand(click.Command):
         self.format_examples(ctx, formatter)
 
     def format_examples(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write each example with what it does; its command is not broken, so that it can be copied."""
+        """Write each example with its effect; its command is not broken, so that it can be copied."""
         program = ctx.find_root().info_name or NAME
         examples = EXAMPLES.get(self.name or "", ())
         if not examples:

@@ -1,4 +1,4 @@
-"""What a signal does before and after a command handles signals itself. Imports nothing heavy, for `--help`.
+"""Handle signals before and after a command handles them itself. Imports no large module, for `--help`.
 
 A process passes through three phases, and each change of phase replaces one handler by the next without a gap:
 
@@ -23,7 +23,7 @@ from batchcrew.model import exit_codes
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 CLEANUP_SECONDS = 3.0
 """How long an interrupted command may clean up. The exception can hit the event loop between two of its steps, and then
-what the command waits for never comes."""
+the command would wait forever."""
 Handler: TypeAlias = Callable[[int, FrameType | None], Any]
 
 
@@ -44,7 +44,8 @@ class _Raised:
 def raised() -> Interrupted | None:
     """Return the interruption that a signal has raised, if one has.
 
-    Whatever else fails after it is its consequence: it may have cut the event loop or a thread's hand-over in two.
+    Any later failure is a consequence of it, because it may have interrupted the event loop or a hand-over between
+    threads.
     """
     return _Raised.error
 
@@ -74,7 +75,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     sys.unraisablehook = _where_nothing_can_be_raised
     warnings.simplefilter("ignore", RuntimeWarning)  # about a coroutine that was made and will never begin
     threading.excepthook = lambda arguments: None  # for a thread whose loop is closed
-    if "logging" in sys.modules:  # asyncio reports the generators and tasks that the exception has cut in two
+    if "logging" in sys.modules:  # asyncio reports the generators and tasks that the exception has interrupted
         sys.modules["logging"].disable()
     _Raised.error = error = Interrupted(signal.Signals(number))
     signal.signal(signal.SIGALRM, lambda number, frame: _print_and_end(error))
@@ -83,9 +84,9 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _where_nothing_can_be_raised(unraisable: "sys.UnraisableHookArgs") -> None:
-    """End at once where Python swallows the exception: in a generator that is being closed, or an object's end.
+    """End at once if Python swallows the exception: in a generator that is being closed, or in a finalizer.
 
-    Whatever else cannot be raised from then on is of something that was cut off half made, and says nothing.
+    Other exceptions that cannot be raised from then on are consequences of the interruption, and are ignored.
     """
     if not isinstance(unraisable.exc_value, Interrupted):
         return

@@ -35,8 +35,8 @@ SUFFIXES = frozenset({".yaml", ".yml", ".json", ".csv", ".tsv", ".jsonl", ".ndjs
 def command(jobfile_or_batch: str, *, webhook_listen: str | None, ledger: Path | None) -> None:
     """Receive webhooks of a batch between its ticks, or while its run does not listen.
 
-    They are stored in the ledger, where the next tick, or the run in progress, reads them. Nothing is started and
-    nothing is polled. Stop it with Ctrl-C or SIGTERM.
+    They are stored in the ledger, where the next tick, or the run in progress, reads them. It starts nothing and polls
+    nothing. Stop it with Ctrl-C or SIGTERM.
     """
     counts = call(_listen(jobfile_or_batch, ledger, webhook_listen))
     say(webhooks_line(counts) or "webhooks: none received")

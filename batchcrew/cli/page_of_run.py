@@ -1,7 +1,7 @@
 """Serve the live page next to a run, for `run --ui`.
 
-The page has its own process: what it renders takes nothing of the run's interpreter, and a defect in it cannot end the
-run. Its stdin is a pipe from the run, so that it ends with the run, however that ends.
+The page has its own process, so that rendering does not slow the run down and a defect in it cannot end the run. Its
+stdin is a pipe from the run, so that it ends with the run in any case.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ def page_of_run(target: Target, started: Callable[[str], None], warn: Callable[[
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        process_group=0,  # Ctrl-C is for the run
+        process_group=0,  # Ctrl-C must stop only the run
     ) as page:
         assert page.stdout is not None  # noqa: S101 - they are pipes
         assert page.stdin is not None  # noqa: S101

@@ -1,6 +1,7 @@
 """The process of the live page next to a run: `python -m batchcrew.cli.page_process LEDGER PORT PROGRAM`.
 
-It prints the link that signs in one browser, and serves until its stdin ends: with the run, however that ends.
+It prints the link that signs in one browser, and serves until its stdin ends, which happens at the end of the run in
+any case.
 """
 
 import asyncio

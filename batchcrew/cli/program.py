@@ -1,4 +1,4 @@
-"""The name by which this program was called: the commands that it prints work as they are printed."""
+"""Find the name by which this program was called, so that the commands that it prints work as they are printed."""
 
 import shlex
 import shutil
@@ -31,7 +31,7 @@ def program_name(
     try:
         if found is not None and path.samefile(found):
             return NAME
-    except OSError:  # one of the two is gone
+    except OSError:  # one of the two no longer exists
         return NAME
     return shlex.quote(called)
 

@@ -10,8 +10,7 @@ from batchcrew.base.errors import StoppedEarly, UsageError
 def agreed(question: str, undone: str) -> bool:
     """Return whether the question was answered with yes.
 
-    Args:
-        undone: what has not happened: `nothing was deleted`.
+    Args: undone: the end of the error's message: `nothing was deleted`.
 
     Raises:
         StoppedEarly: Ctrl-C.

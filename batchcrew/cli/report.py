@@ -59,7 +59,7 @@ def command(
     outputs_limit: int | None,
     ledger: Path,
 ) -> None:
-    """Report on BATCH (default: the one that ran last): what came of it, its money, its time and its failures.
+    """Report on BATCH (default: the one that ran last): its results, cost, times and failures.
 
     HTML is one file with charts and a table of all jobs, which opens without a network. Markdown is for chat and pull
     requests, the text for mail, JSON (with every figure) for programs.

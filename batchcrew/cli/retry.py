@@ -43,7 +43,7 @@ _WITH_A_REASON = ENDED_JOB_STATES - {JobState.SUCCEEDED, JobState.STALE}
 @option("--from-url", help="Only jobs whose answer came from the crew at this URL (default state: succeeded).")
 @option(
     "--reason", metavar="PATTERN",
-    help="Only jobs whose whole reason matches, such as 'RateLimit*': * is any text, and case does not matter.",
+    help="Only jobs whose complete reason matches, such as 'RateLimit*': * is any text, and case does not matter.",
 )  # fmt: skip
 @option("--fingerprint", metavar="F", help="Only jobs of the failure group with this fingerprint, or its beginning.")
 @option(

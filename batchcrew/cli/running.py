@@ -62,7 +62,7 @@ _REPORTING = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reporting:
-    """How a run is shown and reported."""
+    """The options for how a run is shown and reported."""
 
     quiet: bool = False
     verbose: bool = False

@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from batchcrew.base.descriptors import raise_to_most
 from batchcrew.base.errors import UsageError
-from batchcrew.base.quantities import parse_duration, write_duration
+from batchcrew.base.quantities import write_duration
 from batchcrew.base.secrecy import exposed
 from batchcrew.base.serving import ISOLATION_MODES, MEMORY_MODES
 from batchcrew.base.text import one_line
@@ -24,6 +24,7 @@ from batchcrew.cli.loop import call
 from batchcrew.cli.options import option
 from batchcrew.cli.output import confirm
 from batchcrew.cli.program import current_program
+from batchcrew.cli.serve_crew import DEFAULT_FOLDER, IN_MEMORY, crew_options
 from batchcrew.cli.signals import SAME_SIGNAL_SECONDS, handle_in_loop
 from batchcrew.cli.sources import read_token
 from batchcrew.model import exit_codes
@@ -37,29 +38,16 @@ from batchcrew.server import (
     Spread,
     parse_max_running,
     parse_share,
-    parse_target,
 )
-from batchcrew.server.interpreters import interpreter
 from batchcrew.server.options import WEBHOOK_RATES
 
 TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name
 RATES = ("fail_rate", "human_rate", "http_error_rate", "drop_rate", *WEBHOOK_RATES)
 OF_DEMO = ("execution_time", "fail_rate", "human_rate", "max_running", "seed", "webhook_secret", *WEBHOOK_RATES)
 OF_CREWS = (
-    "python",
-    "workers",
-    "threads",
-    "isolation",
-    "memory",
-    "artifacts",
-    "max_queue",
-    "execution_timeout",
-    "stop_timeout",
-    "keep",
-    "keep_count",
-)
-DEFAULT_FOLDER = Path("results")
-IN_MEMORY = Path(":memory:")
+    "python", "workers", "threads", "isolation", "memory", "artifacts", "input", "max_queue",
+    "execution_timeout", "stop_timeout", "keep", "keep_count",
+)  # fmt: skip
 _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOptions)}
 """The server's defaults for real crews."""
 
@@ -118,6 +106,13 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
     "--artifacts",
     type=click.Path(file_okay=False, path_type=Path),
     help="Crews: folder for the files that tasks write (output_file). Default: artifacts, next to the state file.",
+)
+@option(
+    "--input",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Crews: value of an input for kickoffs that do not name it, or NAME alone for an input that the crew supplies"
+    " itself; can be repeated.",
 )
 @option(
     "--max-queue",
@@ -216,7 +211,7 @@ def command(
         _refuse_given(context, OF_CREWS, "applies to real crews only, and TARGET is the demo crew")
     else:
         _refuse_given(context, OF_DEMO, f"applies to the demo crew only, and TARGET is {target}")
-        crew = _crew(target, options)
+        crew = crew_options(target, options)
     if crew and options["state"] is None:
         options["state"] = DEFAULT_FOLDER / f"served-{re.sub(r'[^A-Za-z0-9.]+', '-', target).strip('-.') or 'crew'}.db"
     if options["state"] == IN_MEMORY:
@@ -244,43 +239,6 @@ def _refuse_given(context: click.Context, names: tuple[str, ...], why: str) -> N
     for name in names:
         if context.get_parameter_source(name) not in {ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP}:
             raise UsageError(f"--{name.replace('_', '-')} {why}")
-
-
-def _crew(target: str, options: dict[str, Any]) -> CrewOptions:
-    found = parse_target(target, Path.cwd())
-    named: Path | None = options["python"]
-    python = interpreter(Path(found.folder), None if named is None else Path.cwd() / named)
-    if python.warning:
-        click.echo(f"warning: {one_line(python.warning)}", err=True)
-    return CrewOptions(
-        target=found,
-        command=python.command,
-        environment=python.environment,
-        workers=options["workers"],
-        threads=options["threads"],
-        max_queue=options["max_queue"],
-        execution_timeout=_duration("execution_timeout", options),
-        stop_timeout=_duration("stop_timeout", options),
-        keep_seconds=_duration("keep", options),
-        keep_count=options["keep_count"],
-        isolation=options["isolation"],
-        memory=options["memory"],
-        artifacts=_artifacts(options),
-    )
-
-
-def _artifacts(options: dict[str, Any]) -> Path:
-    if options["artifacts"] is not None:
-        return Path(options["artifacts"]).absolute()
-    kept = options["state"] not in {None, IN_MEMORY}
-    return (options["state"].parent if kept else DEFAULT_FOLDER).absolute() / "artifacts"
-
-
-def _duration(name: str, options: dict[str, Any]) -> float:
-    try:
-        return parse_duration(options[name])
-    except ValueError as error:
-        raise UsageError(f"--{name.replace('_', '-')}: {error}") from error
 
 
 def _share(name: str, text: str) -> Any:

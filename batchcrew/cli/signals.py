@@ -16,7 +16,8 @@ from batchcrew.model.run import StopReason
 
 T = TypeVar("T")
 SAME_SIGNAL_SECONDS = 0.5
-"""`timeout`, make and terminals may send one signal to a process and to its group: that is one."""
+"""Signals within this time count as one, because `timeout`, make and terminals may send a signal to a process and to
+its group."""
 CUT_OFF_SECONDS = 2.0
 """How long a run that was cut off may take to close its ledger; killed after that, it is consistent as well."""
 ENDED_AT_ONCE = "batchcrew: stopped immediately; run the same command again to resume"

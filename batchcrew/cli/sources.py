@@ -146,7 +146,7 @@ def _given(ledger: Path | None, options: dict[str, Any]) -> Iterator[str]:
             yield f"--{name.replace('_', '-')} {quoted(str(options[name]))}"
     if options["allow_outside"]:
         yield "--allow-outside"
-    if ledger == Path(DEFAULT_LEDGER):  # any other one is part of every command
+    if ledger == Path(DEFAULT_LEDGER):  # all other options are part of every command
         yield f"--ledger {DEFAULT_LEDGER}"
 
 

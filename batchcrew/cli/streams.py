@@ -14,7 +14,7 @@ from batchcrew.base.errors import OutputClosed, OutputError
 
 
 class _Stdout(io.FileIO):
-    """Standard output; raises `OutputError` the first time that it cannot be written, then drops what comes."""
+    """Standard output; raises `OutputError` the first time that it cannot be written, then drops all further output."""
 
     _failed = False
 
@@ -42,7 +42,7 @@ class _Stderr(io.FileIO):
 
 
 def guard_streams() -> None:
-    """Replace stdout and stderr by streams that fail plainly, or not at all; occupy those that are closed.
+    """Replace stdout and stderr by streams that raise a plain error, or none; open a substitute for closed ones.
 
     A file that this process opens must never become descriptor 1 or 2, or a message would be written into it.
     """
@@ -71,7 +71,7 @@ def data_stdout() -> BinaryIO | TextIO:
 
 
 class _Data(io.BufferedIOBase):
-    """Passes data by the edge. It does not own the stream."""
+    """Writes data without cleaning it. It does not own the stream."""
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge

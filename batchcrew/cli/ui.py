@@ -19,7 +19,7 @@ from batchcrew.web.server import LivePage
 
 PORT_VARIABLE = "BATCHCREW_UI_PORT"
 NICE = 10
-"""How much the page gives way to a run that needs the processor."""
+"""The page's nice value: a run that needs the processor comes first."""
 
 
 @click.command()

@@ -1,1 +1,1 @@
-"""What can be set, with every default once; and what kickoffs cost."""
+"""All settings with their defaults, each declared once; and the prices of kickoffs."""

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
 
 from batchcrew.base.costs import PriceList
 from batchcrew.base.serving import (
@@ -15,6 +15,7 @@ from batchcrew.base.serving import (
     MAX_WORKERS,
     Isolation,
     Memory,
+    check_input_name,
 )
 from batchcrew.config.declarations import DefaultText, Settings
 from batchcrew.config.values import (
@@ -50,7 +51,7 @@ def _texts(value: object) -> object:
 
 
 class PriceSettings(Settings):
-    """What a crew's executions cost."""
+    """Prices of a crew's executions."""
 
     per_kickoff: Amount | None = None
     """Price of one kickoff. Refused kickoffs cost nothing."""
@@ -112,7 +113,7 @@ class CrewSettings(Settings, ABC):
 
     @property
     def price_list(self) -> PriceList | None:
-        """What its executions cost; None: not known."""
+        """Prices of its executions; None: unknown."""
         prices, single = self.prices, self.price_per_kickoff
         if single is not None:
             return PriceList(currency=single.currency, per_kickoff=single.amount)
@@ -163,7 +164,7 @@ class RemoteCrew(CrewSettings):
     sync: bool = False
     """The server answers a kickoff with the result itself, after up to `run.timeout`; it is never polled.
 
-    A run that stops, and a tick, wait for these answers; quit them with a second Ctrl-C. A kickoff whose answer is
+    A run that stops, and a tick, wait for these answers; press Ctrl-C again to abandon them. A kickoff whose answer is
     lost or too late is in doubt, see `run.delivery`."""
 
     @classmethod
@@ -197,6 +198,9 @@ class DemoCrew(CrewSettings):
         return EMBEDDED
 
 
+InputName = Annotated[str, AfterValidator(check_input_name)]
+
+
 class ServeSettings(Settings):
     """A CrewAI crew on this machine, served for the run."""
 
@@ -216,7 +220,7 @@ class ServeSettings(Settings):
     drain: Annotated[NonNegativeDuration | None, DefaultText("the usual duration of this crew")] = None
     """How long a run waits at `max_runtime` for executions in progress, which end with the run; 0 is not at all."""
     isolation: Isolation = "thread"
-    """What concurrent executions share: `thread` shares the worker's process, its folder and environment; `process`
+    """Isolation of executions: `thread` shares the worker's process, its folder and environment; `process`
     gives each execution a process alone, at most `workers` at once.
 
     See [what each costs](real-crews.md#executions-do-not-reach-each-other)."""
@@ -226,6 +230,10 @@ class ServeSettings(Settings):
     artifacts: Annotated[str | None, DefaultText("artifacts/, next to the ledger")] = None
     """Folder, relative to the job file, for the files that tasks write (`output_file`): DIR/BATCH/JOB/FILE. Default:
     artifacts/, next to the ledger."""
+    inputs: Annotated[dict[InputName, Any], DefaultText("none")] = Field(default_factory=dict)
+    """Inputs that rows need not name: `{tone: formal}` is the value for rows without it.
+
+    An input without a value, as in `{current_year: }`, is one that the crew supplies itself."""
     state: Annotated[str | None, DefaultText("memory")] = None
     """SQLite file, relative to the job file, that stores executions beyond the run. Default: in memory.
 
@@ -255,7 +263,7 @@ class ServedCrew(CrewSettings):
 
 
 REMOTE_ONLY = tuple(name for name in RemoteCrew.model_fields if name not in {"url", *CrewSettings.model_fields})
-"""Settings that only a crew at a URL has: batchcrew knows how its own servers are called."""
+"""Settings that only a crew at a URL has; batchcrew knows these values for its own servers."""
 
 
 def crew_type(keys: Mapping[str, object]) -> type[RemoteCrew | DemoCrew | ServedCrew]:

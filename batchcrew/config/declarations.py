@@ -1,4 +1,4 @@
-"""How settings are declared, and how options and documentation are derived from the declarations.
+"""Declare settings, and derive options and documentation from the declarations.
 
 A setting is declared once, as a field with its type, default and docstring. The first paragraph of the docstring is the
 help text of its option, its description in the JSON Schema and its comment in `jobs/reference.yaml`; further paragraphs
@@ -25,11 +25,11 @@ class Settings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Notation:
-    """How values of a type are written in a job file and on the command line."""
+    """Describes how values of a type are written in a job file and on the command line."""
 
     write: Callable[[Any], str]
     expected: str
-    """What to write instead of an invalid value: `e.g. 2/s, 60/m or 500/h`."""
+    """A hint about valid values: `e.g. 2/s, 60/m or 500/h`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ class HasOption:
     """Marks a setting of `run:` that `batchcrew run` and `batchcrew tick` have as an option of the same name."""
 
     expected: str | None = None
-    """What to write instead of an invalid value; default: by the type of the setting."""
+    """A hint about valid values; default: by the type of the setting."""
     number_only: bool = False
     """The option takes only a whole number from 1, although the job file also takes a mapping."""
 
@@ -51,7 +51,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class DefaultText:
-    """What documentation shows instead of the value of the default."""
+    """Text that documentation shows instead of the value of the default."""
 
     text: str
 

@@ -1,9 +1,9 @@
-"""Which headers of a request a job file may set."""
+"""Check which headers of a request a job file may set."""
 
 import re
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-# those that batchcrew or aiohttp sets itself, and those that are about the connection
+# headers that batchcrew or aiohttp sets itself, and headers of the connection
 _RESERVED = frozenset(
     {
         "accept-encoding",
@@ -42,5 +42,5 @@ def value_mistake(value: str) -> str | None:
 
 
 def is_credential(name: str) -> bool:
-    """Return whether a header of this name gives access."""
+    """Return whether the value of a header with this name is a credential."""
     return bool(_CREDENTIAL.search(name))

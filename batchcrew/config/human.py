@@ -9,7 +9,7 @@ from batchcrew.config.values import PositiveDuration
 
 
 class WebhookAuthentication(Settings):
-    """How the crew signs in at the receiver of a webhook."""
+    """Authentication of the crew at the receiver of a webhook."""
 
     strategy: Literal["bearer", "basic"]
     """`bearer` sends `token`, `basic` sends `username` and `password`."""
@@ -37,11 +37,11 @@ class HumanWebhook(Settings):
     url: str = Field(pattern=r"^https?://[^\s/]", max_length=2000)
     """Its http or https URL."""
     authentication: WebhookAuthentication | None = None
-    """How the crew signs in there."""
+    """Authentication of the crew at that URL."""
 
 
 class HumanSettings(Settings):
-    """What happens while an execution waits for human input."""
+    """Behaviour while an execution waits for human input."""
 
     hold_slot: bool = False
     """Keep the slot of a waiting execution, so that no other job starts in its place."""

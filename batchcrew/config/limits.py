@@ -27,7 +27,7 @@ SHARE_SAMPLE = 10
 
 
 class Auto(int):
-    """The value of `concurrency: auto`: another type, because the number 0 is not valid in a job file."""
+    """The value of `concurrency: auto`; a separate type, because the number 0 is not valid in a job file."""
 
     def __str__(self) -> str:
         return "auto"

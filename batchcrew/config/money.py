@@ -1,4 +1,4 @@
-"""What kickoffs cost."""
+"""Compute the cost of kickoffs from prices."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from batchcrew.config.values import Price
 def cost(
     prices: Mapping[str, PriceList | None], kickoffs: Mapping[str, int], most: Mapping[str, int] | None = None
 ) -> str | None:
-    """Return what the kickoffs of each crew cost without their tokens, by currency; None where no price is known.
+    """Return the cost of the kickoffs of each crew without their tokens, by currency; None if no price is known.
 
     Args:
         most: kickoffs by crew if more than `kickoffs` are possible; the cost is then a range, `25.00 to 75.00 USD`.
@@ -61,6 +61,6 @@ def check_max_cost(most: MaxCost | None, crews: Mapping[str, CrewSettings]) -> N
 
 
 def cost_limits(most: MaxCost | None) -> dict[str, Price]:
-    """Return the limits of money by what they limit: `run`, `batch`, `month`."""
+    """Return the limits of `max_cost` by their scope: `run`, `batch`, `month`."""
     found = {} if most is None else {"run": most.run, "batch": most.batch, "month": most.month}
     return {name: limit for name, limit in found.items() if limit is not None}

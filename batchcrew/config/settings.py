@@ -178,7 +178,7 @@ class RunSettings(Settings):
 
     See [breaker](#breaker)."""
     human: HumanSettings = HumanSettings()
-    """What happens while an execution waits for human input.
+    """Behaviour while an execution waits for human input.
 
     See [people.md](people.md)."""
     on_change: Annotated[OnChange, HasOption()] = "keep"

@@ -68,7 +68,7 @@ class HumanInputWebhook(Settings):
 
     Write ${CREW_WEBHOOK_SECRET}, never the secret itself. Default: no signature is needed."""
     authentication: WebhookAuthentication | None = None
-    """How the crew signs in at batchcrew. Default: only by the token in the URL."""
+    """Authentication of the crew at batchcrew. Default: only the token in the URL."""
 
 
 class WebhookSettings(Settings):

@@ -1,4 +1,4 @@
-"""The client of the crew API: `CrewClient` sends requests and gives each answer a meaning. Open `client.py` first.
+"""The client of the crew API: `CrewClient` sends requests and interprets each answer. Open `client.py` first.
 
 `ping.py` notifies a monitor. Import it, as `CrewClient`, where it is used: both import aiohttp.
 """

@@ -1,4 +1,4 @@
-"""HTTP answers that are refusals: what a code means for a kickoff, and when to send the request again."""
+"""Interpret HTTP answers that are refusals: the meaning of a code for a kickoff, and when to send the request again."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ Refusal: TypeAlias = Busy | BadInputs | Unusable | Doubtful
 MAX_RETRY_AFTER_SECONDS = 3600.0
 """A longer `Retry-After` of a server is shortened to this."""
 STOPS_EVERYTHING = frozenset({401, 402, 403, 407})
-"""Codes about the token, the account or the proxy: every request to this crew would get the same answer."""
+"""Codes about the token, the account or the proxy; every request to this crew would get the same answer."""
 REFUSED_FOR_NOW = frozenset({408, 425, 429, 503})
 _WRONG_URL = frozenset({404, 405})
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")

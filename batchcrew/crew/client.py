@@ -65,7 +65,7 @@ MAX_WORD_WARNINGS = 20
 MAX_KEPT = 64 * 1024
 """Most characters that are kept of an answer that was not understood."""
 _ORDINARY = RemoteCrew.model_construct(url="")
-"""How the servers that batchcrew starts are called."""
+"""How batchcrew calls the servers that it starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +156,14 @@ class CrewClient:
 
     @property
     def parts(self) -> ClientParts:
-        """What `examination.py` needs to send requests that no run sends."""
+        """The parts that `examination.py` needs for requests that no run sends."""
         header = self._http.auth.header if self._token else None
         return ClientParts(self._endpoints, self._exchange, self._secrets, header)
 
     async def __aenter__(self) -> Self:
         base = self._endpoints.base
         if base.scheme == "http" and (self._token or self._own_headers) and not is_loopback(base):
-            what = "the token goes" if self._token else "the headers go"
+            what = "the token is sent" if self._token else "the headers are sent"
             self._warn(f"crew {self._name}: {what} to {base.host} unencrypted; use https:// in `url:`")
         await self._exchange.open()
         return self
@@ -297,7 +297,7 @@ class CrewClient:
         return Doubtful(f"{said}, but {self._clean(str(error))}", self._kept(answer))
 
     def _mistake(self, read: Callable[[bytes], object], answer: bytes, error: NotUnderstood) -> NotUnderstood:
-        """Return the error of reading an answer, without secrets: its text may end within one."""
+        """Return the error of reading an answer, without secrets; the error's text may end inside a secret."""
         try:
             read(self._secrets.redacted(answer))
         except NotUnderstood as redacted:
@@ -339,8 +339,9 @@ class CrewClient:
     async def _by_the_other_route(self, kickoff_id: str, first: StatusAnswer) -> StatusAnswer:
         """Poll on the second route, after the first one answered `first` (404 or 405) and neither has answered before.
 
-        Only a status proves that a route exists. An answer that may hide one (none, 5xx, 403 of a gateway) decides
-        nothing. Any other answer means that the second route does not exist, and then `first` counts.
+        Only a status proves that a route exists. An answer that may hide a status (no answer, 5xx, or a gateway's 403)
+        does not decide which route exists. Any other answer means that the second route does not exist, and then
+        `first` counts.
         """
         reply = await self._exchange.get(self._endpoints.status(kickoff_id, 1))
         answer = await self.status_in(reply)

@@ -1,4 +1,4 @@
-"""How to reach a crew's server: its URLs, proxies, TLS, connections, and the redirects to follow."""
+"""Connect to a crew's server: its URLs, proxies, TLS, connections, and the redirects to follow."""
 
 import asyncio
 import ipaddress
@@ -120,9 +120,9 @@ def tls_context() -> ssl.SSLContext:
 
 
 class Connector(aiohttp.TCPConnector):
-    """Connections whose `connect_timeout` covers DNS, TCP, TLS and a proxy's CONNECT, and not the wait for the pool.
+    """Connections whose `connect_timeout` covers DNS, TCP, TLS and a proxy's CONNECT, but not the wait for the pool.
 
-    If anything fails here, the request has certainly not left, and the exception's class says so.
+    If anything fails here, the request has certainly not left, and the exception's class shows that.
 
     Args:
         idle: seconds after which an idle connection is not used again; 0: no connection is used twice.
@@ -136,7 +136,7 @@ class Connector(aiohttp.TCPConnector):
         self._connect_timeout = connect_timeout
 
     def widen(self, limit: int) -> None:
-        """Allow this many connections if that is more than before; aiohttp has no public way."""
+        """Allow this many connections if that is more than before; aiohttp has no public API for it."""
         self._limit = max(self._limit, limit)
 
     async def _create_connection(
@@ -178,7 +178,7 @@ def redirected(url: URL, location: str) -> URL:
     upgrade = (url.scheme, target.scheme) == ("http", "https")
     same_port = port == url.port or (upgrade and (url.port, port) == (80, 443))
     if host != url.host or not same_port or not (target.scheme == url.scheme or upgrade):
-        # Only the host: a redirect's query may contain secrets.
+        # Name only the host, because a redirect's query may contain secrets.
         where = f"{target.scheme}://{target.host_port_subcomponent}"
         raise RedirectRefused(f"it redirects to {where}, which was refused; if that is the crew, set `url:` to it")
     if target.user is not None or target.password is not None:

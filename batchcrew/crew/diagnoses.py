@@ -1,4 +1,4 @@
-"""What the facts about a crew's server mean for runs: one function for each check of `doctor`. Nothing is sent here.
+"""Judge the facts about a crew's server: one function for each check of `doctor`. Nothing is sent here.
 
 Every text from the server must be cleaned before it comes here.
 """
@@ -19,9 +19,9 @@ from batchcrew.model.crew_answers import CrewInputs, NotSent, Unclear, Unusable
 from batchcrew.model.diagnosis import Diagnosis, Level
 
 SLOW_SECONDS = 3.0
-"""A crew that takes longer for an answer of a few bytes is overloaded, or starts for each request."""
+"""A crew that takes longer for a short answer is overloaded, or starts for each request."""
 SKEW_SECONDS = 30.0
-"""Clocks that differ by less harm nothing: webhooks and tokens that expire allow some minutes."""
+"""A smaller difference of clocks does no harm, because webhooks and expiring tokens tolerate some minutes."""
 EXPIRY_DAYS = 14
 _SHOWN_INPUTS = 20
 _FIXES = {
@@ -90,12 +90,12 @@ def certificate(found: Certificate | None, now: datetime) -> Diagnosis:
     days, until = (found.expires - now).days, f"{found.expires:%Y-%m-%d}"
     if days < EXPIRY_DAYS:
         text = f"the certificate expires on {until}, in {days} {'day' if days == 1 else 'days'}"
-        return warning("tls", text, "its operator must renew it: after that day, nothing reaches the crew")
+        return warning("tls", text, "its operator must renew it; after that day, no request can reach the crew")
     return ok("tls", f"the certificate is trusted and valid until {until}{protocol}")
 
 
 def proxy(url: URL | None) -> Diagnosis:
-    """Return through which proxy requests are sent; its user and password are left out."""
+    """Return through which proxy requests are sent; its user and password are omitted."""
     if url is None:
         return ok("proxy", "none: requests are sent directly")
     return ok("proxy", f"requests are sent through {url.host_port_subcomponent}")
@@ -159,7 +159,7 @@ def _listed_inputs(answer: CrewInputs) -> Diagnosis:
 
 
 def idempotency(answer: CrewInputs) -> Diagnosis:
-    """Return what happens to a kickoff whose answer is lost."""
+    """Return how the crew treats a kickoff that is repeated because its answer was lost."""
     if answer.idempotent_kickoff:
         return ok("repeats", "the crew honours Idempotency-Key: a kickoff whose answer is lost is sent again safely")
     return ok("repeats", "the crew does not declare Idempotency-Key: see `run.delivery` for a lost answer")

@@ -1,4 +1,4 @@
-"""Reads what deployed crews answer about executions, in all dialects met in the field. Pure functions of the bytes.
+"""Reads the answers of deployed crews about executions, in all dialects that are known. Pure functions of the bytes.
 
 The dialect is never configured: each answer is searched for the fields and words of `spellings.py`. A result may be an
 object, a text, or a text that contains JSON.

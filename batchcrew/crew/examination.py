@@ -28,11 +28,11 @@ _NO_SUCH_PATH = "no-such-path"
 
 @dataclass(slots=True)
 class _Times:
-    """What the answers have shown about the connection."""
+    """The facts about the connection that the answers have shown."""
 
     seconds: list[float] = field(default_factory=list)
     offsets: list[float] = field(default_factory=list)
-    """By how many seconds the server's clock was ahead."""
+    """Seconds by which the server's clock was ahead."""
     reused: bool = False
     closes: bool = False
     idle_limit: float | None = None
@@ -40,7 +40,7 @@ class _Times:
 
 
 class Examination:
-    """The examination of one crew.
+    """Examines one crew.
 
     Args:
         client: opened.
@@ -86,7 +86,7 @@ class Examination:
         return CrewExamination(name=name, url=url, diagnoses=tuple(found), inputs=inputs)
 
     async def _connections(self, first: Reply) -> list[Diagnosis]:
-        """Return what the first answer shows about the way to the server."""
+        """Return the checks of the connection to the server, from the first answer."""
         base, proxy = self._parts.endpoints.base, self._parts.exchange.proxy
         found = [diagnoses.ok("reachable", f"{base.host_port_subcomponent} answers"), diagnoses.proxy(proxy)]
         if first.moved_to is not None:
@@ -238,7 +238,7 @@ def _idle_limit(header: str) -> float | None:
 
 
 def _shape(reply: Reply, kickoff_id: str) -> tuple[int, bytes]:
-    """Return an answer without what repeats the request's path."""
+    """Return an answer without the parts that repeat the request's path."""
     body = reply.body
     for repeated in (kickoff_id, _NO_SUCH_PATH, "status"):
         body = body.replace(repeated.encode(), b"")

@@ -1,4 +1,4 @@
-"""Sends one HTTP request, and returns an answer within its limits, or why there is none."""
+"""Sends one HTTP request, and returns an answer within its limits, or the reason why there is none."""
 
 import asyncio
 import ssl
@@ -20,12 +20,12 @@ from batchcrew.crew.failures import FOREIGN, FailureKind, failure, is_never_sent
 GET_IDLE_SECONDS = 15.0
 """A GET uses a connection that was idle for less than this: unlike a kickoff (`crew.keepalive`), it can be repeated."""
 ANSWER_SPANS = 5
-"""Most time for a complete answer, as a multiple of `read_timeout`: a slow answer does not hold its slot longer."""
+"""Maximum time for a complete answer, as a multiple of `read_timeout`, so that a slow answer frees its slot."""
 MAX_REFUSAL = 64 * 1024
 """Most bytes of an error answer that are read for its text."""
 MAX_REDIRECTS = 3
-_REDIRECTS = frozenset({301, 302, 307, 308})  # nothing was done, also not for a POST: send the request to the new URL
-_SEE_OTHER = 303  # to a POST it means that the work was done, so only a GET follows it
+_REDIRECTS = frozenset({301, 302, 307, 308})  # nothing was done, not even for a POST: repeat it at the new URL
+_SEE_OTHER = 303  # after a POST, it means that the work was done, so only a GET follows it
 _PERMANENT = frozenset({301, 308})
 
 
@@ -78,7 +78,7 @@ def _charset(content_type: str) -> str | None:
 
 @dataclass(slots=True)
 class NoReply:
-    """Why there is no valid answer."""
+    """The reason why there is no valid answer."""
 
     reason: str
     never_sent: bool = False
@@ -293,7 +293,7 @@ class Exchange:
             while len(text) < MAX_REFUSAL and (chunk := await response.content.readany()):
                 text += chunk
         except FOREIGN:
-            # The code is the answer. Its text helps the operator, also if it is incomplete.
+            # The code is sufficient; the text, even an incomplete one, helps the operator.
             pass
         return bytes(text[:MAX_REFUSAL])
 

@@ -1,7 +1,7 @@
-"""The meaning of other libraries' exceptions: whether the request certainly never left, or may have arrived.
+"""Interpret the exceptions of other libraries: the request has certainly never left, or may have arrived.
 
 Only failures before the first byte of the request are "never sent". All others are in doubt: a kickoff costs money, so
-a wrong "never sent" pays twice, while a wrong "may have arrived" only needs a decision by the operator.
+a wrong "never sent" makes you pay twice, while a wrong "may have arrived" only needs a decision by the operator.
 """
 
 import errno
@@ -19,7 +19,7 @@ OUT_OF_DESCRIPTORS = "this machine has no file descriptor left for a connection;
 
 
 class FailureKind(StrEnum):
-    """At which step a request failed."""
+    """The step at which a request failed."""
 
     DNS = "dns"
     CONNECTION = "connection"
@@ -102,7 +102,7 @@ def failure(error: Exception, *, host: str, connect_timeout: float, read_timeout
                 host=host, cause=cause(error), connect_timeout=connect_timeout, read_timeout=read_timeout
             )
             return Failure(never_sent, reason, kind=_kind_of(error))
-    raise error  # it is not in FOREIGN: a defect of batchcrew
+    raise error  # an exception that is not in FOREIGN is a defect of batchcrew
 
 
 def _kind_of(error: Exception) -> FailureKind:

@@ -1,4 +1,4 @@
-"""Learns from exactly one execution what a crew does not show without one, for `doctor --kickoff`."""
+"""Checks with exactly one execution what cannot be checked without one, for `doctor --kickoff`."""
 
 import asyncio
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from batchcrew.model.execution import Execution, ExecutionState
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 5.0
 UNCLEAR_POLLS = 5
-"""After this many polls in a row without a clear answer, one execution shows no more."""
+"""Number of polls in a row without a clear answer after which polling ends."""
 _FOUND_SECONDS = 60.0
 """A crew may know an execution only some time after its kickoff."""
 _ENDED = frozenset({ExecutionState.SUCCEEDED, ExecutionState.FAILED})
@@ -41,7 +41,7 @@ class FirstKickoff:
     Args:
         synchronous: the crew is set to answer with the result (`crew.sync`).
         limit: longest time of one status request, in seconds.
-        longest: seconds after which the execution is left alone.
+        longest: seconds after which the execution is no longer watched.
         accepted: receives the kickoff_id before anything else is done with it.
     """
 
@@ -102,7 +102,7 @@ class FirstKickoff:
             await self.clock.sleep(min(pause, LONGEST_PAUSE_SECONDS))
             pause *= 1.5
         text = f"the execution has not ended after {format_duration(self.longest)}"
-        return last, [warning("execution", text, "it continues at the crew; see the kickoff_id")]
+        return last, [warning("execution", text, "it continues on the crew; its kickoff_id is shown above")]
 
     async def _poll(self, kickoff_id: str) -> StatusAnswer:
         try:
@@ -140,7 +140,7 @@ class FirstKickoff:
 
 
 def _not_accepted(answer: KickoffAnswer) -> Diagnosis:
-    """Return why there is no execution, or none that is known."""
+    """Return the reason why there is no execution, or none with a known id."""
     match answer:
         case Busy(reason):
             return warning(

@@ -1,4 +1,4 @@
-"""The `humanInputWebhook` that batchcrew receives itself: what kickoffs say about it, and how it is verified."""
+"""Name the `humanInputWebhook` that batchcrew itself receives in kickoffs, and verify it."""
 
 import base64
 import hmac

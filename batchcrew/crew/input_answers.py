@@ -20,7 +20,7 @@ def crew_inputs(body: bytes, *, idempotent_kickoff: bool = False) -> CrewInputs:
     """
     payload = _payload(load(body))
     found = payload.get("inputs")
-    if found is None and not payload.get("error"):  # an error may have a list of what it requires
+    if found is None and not payload.get("error"):  # an error may contain a list of required inputs
         found = next((names for names in spellings.values(payload, spellings.INPUTS) if isinstance(names, list)), None)
     if isinstance(found, dict):
         entries = [_input(name, about) for name, about in found.items()]
@@ -39,7 +39,7 @@ def crew_inputs(body: bytes, *, idempotent_kickoff: bool = False) -> CrewInputs:
 
 
 def _payload(loaded: Any) -> dict[str, Any]:
-    """Return the object that has the inputs: the answer, or the inside of its wrapper."""
+    """Return the object that has the inputs: the answer, or the content of its wrapper."""
     if isinstance(loaded, list):
         return {"inputs": loaded}
     if not isinstance(loaded, dict):

@@ -23,7 +23,7 @@ _PAGE_OF_A_REFUSAL = re.compile(
     r"log[ -]?[io]n|sign[ -]?in|denied|forbidden|authori[sz]|authenticat|not found|expired|blocked|captcha|maintenance",
     re.IGNORECASE,
 )
-# what a gateway says when it does not know whether the crew got the request
+# words of a gateway that does not know whether the crew got the request
 _UNCERTAIN = re.compile(
     r"time[ds]?[ -]?out|gateway|upstream|internal|unexpected|unknown error|server error|unavailable|interrupted"
     r"|connection|\b50[0-9]\b",
@@ -41,7 +41,7 @@ def kickoff_id(body: bytes) -> str:
 
 
 def surely_kickoff_id(body: bytes) -> str | None:
-    """Return the valid kickoff id of an answer under a name that means nothing else; None if it has none."""
+    """Return the valid kickoff id of an answer under an unambiguous name; None if it has none."""
     try:
         payload = load(body)
     except NotUnderstood:
@@ -68,7 +68,7 @@ def accepted(body: bytes) -> Accepted:
 
 
 def _ids(payload: Any) -> Iterator[Accepted]:
-    """Yield what may be the kickoff id, the likeliest first."""
+    """Yield possible kickoff ids, the likeliest first."""
     if isinstance(payload, str) and _BARE_ID.fullmatch(payload.strip()):
         yield Accepted(payload.strip(), _WHOLE)
     if isinstance(payload, int) and not isinstance(payload, bool) and payload > 0:
@@ -82,7 +82,7 @@ def _ids(payload: Any) -> Iterator[Accepted]:
 
 
 def places(payload: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield the answer, and the inside of its wrapper."""
+    """Yield the answer, and the content of its wrapper."""
     if isinstance(payload, dict):
         yield payload
         if isinstance(payload.get(spellings.WRAPPER), dict):
@@ -112,7 +112,8 @@ def refusal(body: bytes) -> str | None:
     """Return why nothing was started, from an answer without a kickoff id; None if something may have been started.
 
     It is a page that requires a login or names a refusal, or a JSON object with an error and no trace of an execution.
-    A text about a time-out, or about an error inside the server or behind a gateway, decides nothing.
+    A text about a time-out, or about an error inside the server or behind a gateway, does not show that nothing was
+    started.
     """
     words = server_words(body)
     if is_uncertain(words):
@@ -135,7 +136,7 @@ def is_uncertain(words: str) -> bool:
 
 
 def reports_error(place: Mapping[str, Any]) -> bool:
-    """Return whether an answer, or the inside of its wrapper, has an error."""
+    """Return whether an answer, or the content of its wrapper, has an error."""
     if any(flag is False for flag in spellings.values(place, spellings.REFUSAL_FLAG)):
         return True
     return any(spellings.values(place, spellings.REFUSAL))
@@ -147,7 +148,8 @@ def _has_failed(place: Mapping[str, Any]) -> bool:
 
 
 def _may_have_started(place: Mapping[str, Any]) -> bool:
-    """Return whether an error may be that of an execution, or of a server that does not know what it has started."""
+    """Return whether an error may be that of an execution, or of a server that does not know whether it has started
+    one."""
     if is_server_fault(place) or has_id(place):
         return True
     traces = spellings.values(place, spellings.EXECUTION_TRACE)

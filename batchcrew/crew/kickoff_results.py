@@ -13,7 +13,7 @@ from batchcrew.model.execution import Execution, ExecutionState
 
 _ENDED = frozenset({ExecutionState.SUCCEEDED, ExecutionState.FAILED})
 _LIKE_AN_ID = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}|[A-Za-z0-9_-]*\d[A-Za-z0-9_-]*", re.IGNORECASE)
-# what a server says that has only started the crew
+# words of a server that has only started the crew
 _ABOUT_THE_START = re.compile(
     r"\b(?:started|accepted|queued|submitted|scheduled|enqueued|kick(?:ed)?[ -]?off|in progress|processing)\b",
     re.IGNORECASE,
@@ -25,9 +25,9 @@ _LONGEST_NOTE = 200
 def unexpected_result(body: bytes) -> Execution | None:
     """Return the execution that an answer without a kickoff id reports as ended; None if it reports none.
 
-    The answer has a word for a success and a result, a word for a failure, or a result and no word. Where it may be
-    about the kickoff instead of the execution, it decides nothing: an id in it, an error without a word, a text about
-    a time-out, or a note such as "started".
+    The answer has a word for a success and a result, a word for a failure, or a result and no word. An answer that may
+    be about the kickoff instead of the execution is not used: one with an id, an error without a word, a text about a
+    time-out, or a note such as "started".
     """
     try:
         payload = load(body)
@@ -51,7 +51,7 @@ def unexpected_result(body: bytes) -> Execution | None:
 
 
 def _is_about_the_start(answer: Mapping[str, Any], execution: Execution) -> bool:
-    """Return whether what looks like a result may be an id, or a note about the start."""
+    """Return whether an apparent result may be an id, or a note about the start."""
     results = [found for found in spellings.values(answer, spellings.RESULT) if isinstance(found, dict)]
     if any(has_id(found) and not is_crewai_dump(found) for found in results):
         return True
@@ -88,7 +88,7 @@ def expected_result(body: bytes) -> Execution | None:
     execution = dialect.succeeded(payload, body)
     if execution.has_output:
         return execution
-    if meaning is not None and meaning not in _ENDED:  # it runs: with an id it can be watched
+    if meaning is not None and meaning not in _ENDED:  # it is running, so it can be watched if it has an id
         if any(map(has_id, inside)):
             return None
         raise NotUnderstood(f"the answer reports {word!r} and has no kickoff_id")

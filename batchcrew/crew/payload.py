@@ -13,7 +13,7 @@ _NO_NUMBERS = re.compile(rb"\b(?:NaN|Infinity)\b")
 
 
 class NotUnderstood(ValueError):
-    """The answer is not the expected one; the text says what it is instead (not cleaned yet)."""
+    """The answer is not the expected one; the text describes it (not cleaned yet)."""
 
 
 def load(body: bytes) -> Any:

@@ -10,7 +10,7 @@ _TAKEN = frozenset(map(spellings.fold, ("resumed", "retrying", "completed", "res
 
 
 def resumed(body: bytes) -> Resumed | Doubtful:
-    """Read an answer with a success code. A page of a gateway is one as well, and says nothing."""
+    """Read an answer with a success code. A gateway's page may have such a code, too, and is not a clear answer."""
     try:
         payload = load(body)
     except NotUnderstood as error:

@@ -9,9 +9,9 @@ from batchcrew.crew.server_text import MAX_WORDS, clean
 REDACTED = "[token]"
 REDACTED_HEADER = "[secret]"
 MIN_SECRET = 8
-"""A shorter secret is not looked for in a crew's results: ordinary text may contain it."""
+"""A shorter secret is not removed from a crew's results, because ordinary text may contain it."""
 MIN_IN_MESSAGES = 4
-"""A shorter secret is not looked for in messages either: `1` is in most of them."""
+"""A shorter secret is not removed from messages either, because `1` is in most of them."""
 
 _OPEN = frozenset({"accept", "accept-language", "cache-control", "user-agent"})
 """Headers whose values are not secret: `application/json` may be in any result."""
@@ -48,7 +48,7 @@ class Secrets:
         return text
 
     def redacted(self, body: bytes) -> bytes:
-        """Return an answer without secrets: a crew that repeats its request's headers does not bring them anywhere."""
+        """Return an answer without secrets, because a crew may repeat the headers of its request."""
         for secret, name in self._in_answers:
             if secret in body:
                 body = body.replace(secret, name)
@@ -63,7 +63,7 @@ class Secrets:
 
 
 def _header_forms(value: str) -> Iterator[str]:
-    """Yield the value, and what follows its scheme: `Basic dXNlcjpwYXNz` is a secret of one word."""
+    """Yield the value, and the part after its scheme, such as `dXNlcjpwYXNz` of `Basic dXNlcjpwYXNz`."""
     for part in (value, *(word for word in value.split() if len(word) >= MIN_SECRET)):
         if len(part) >= MIN_IN_MESSAGES:
             yield from _forms(part)

@@ -1,4 +1,4 @@
-"""The spellings of the crew API met in the field. To understand another one, add it to one of these tables.
+"""The known spellings of the crew API. To understand another one, add it to one of these tables.
 
 A table of fields names the places of one value, in the order in which they are read. A place is a key (`result`), a
 path of keys (`data.result`), or a pure function of the answer, for a value that no path reaches.
@@ -61,13 +61,13 @@ KICKOFF_ID: Fields = ("kickoff_id", "kickoffId", "result.kickoff_id")
 OTHER_ID: Fields = ("execution_id", "job_id", "run_id", "id", "task_id")
 """Names that an error may use for something else: they are kickoff ids only in an answer without a REFUSAL."""
 REFUSAL: Fields = ("error", "errors", "error_message")
-"""What a kickoff's answer has with a success code, if nothing was started."""
+"""Fields of an answer to a kickoff with a success code, if nothing was started."""
 REFUSAL_FLAG: Fields = ("success", "ok")
 """False means the same as a REFUSAL."""
 REFUSAL_CODE: Fields = ("code", "status", "statusCode", "status_code", "error.code", "error.status")
 """The HTTP status of a REFUSAL, if it is a number."""
 EXECUTION_TRACE: Fields = ("state", "status", "result", "output", "raw", "tasks", "tasks_output", "token_usage")
-"""What a kickoff's answer has only if something may have been started."""
+"""Fields that an answer to a kickoff has only if something may have been started."""
 INPUTS: Fields = ("inputs", "required_inputs", "required")
 STATUS: Fields = ("state", "status")
 """The first one that is text: the `state` of a flow may be an object."""
@@ -174,13 +174,13 @@ _IS_KEY = _IsKey()
 
 
 def values(payload: Mapping[Any, Any], fields: Fields) -> Iterator[Any]:
-    """Yield what an answer has at each of these places, None where there is nothing."""
+    """Yield the value of an answer at each of these places, or None."""
     for field in fields:
         yield payload.get(field) if _IS_KEY[field] else _inside(payload, field)
 
 
 def place_of(payload: Mapping[Any, Any], fields: Fields, value: Any) -> str:
-    """Return which of these places has this very value, also inside the wrapper; empty if none has it."""
+    """Return the place that has exactly this value, also inside the wrapper; empty if none has it."""
     for prefix, inside in (("", payload), (f"{WRAPPER}.", payload.get(WRAPPER))):
         if isinstance(inside, dict):
             for field in fields:

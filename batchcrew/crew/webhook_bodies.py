@@ -1,4 +1,4 @@
-"""Reads the bodies of webhooks, in all dialects met in the field. Pure functions of the bytes."""
+"""Reads the bodies of webhooks, in all known dialects. Pure functions of the bytes."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,7 @@
 """Receives the webhooks of crews: a small HTTP server next to the run.
 
-Whoever can reach the port may send anything to it. A request without a valid token is answered before its body is read.
-The bodies of the others wait in a bounded queue: a flood costs webhooks, never the run.
+Any program that can reach the port may send anything to it. A request without a valid token is answered before its body
+is read. The bodies of the others wait in a bounded queue, so that a flood may drop webhooks but never stops the run.
 """
 
 import asyncio
@@ -132,7 +132,7 @@ class WebhookListener:
             ) from error
 
     async def _answer(self, request: web.Request) -> web.Response:
-        """Answer 200 to whatever is not worth sending again, and 503 to what may be sent again later."""
+        """Answer 503 to requests that may be sent again later, and 200 to all others."""
         named = addressee(self._secret, request.path)
         if named is None or request.method != "POST" or (named[1] == "human" and self._human is None):
             self._counts.forged += 1

@@ -1,4 +1,4 @@
-"""Verify the signature of a `humanInputWebhook`. A pure function, for whatever receives it.
+"""Verify the signature of a `humanInputWebhook`. A pure function that any receiver can use.
 
 The crew sends `X-Timestamp` (seconds since the epoch, or ISO-8601) and `X-Signature: sha256=HEX`, the HMAC-SHA256 of
 the timestamp, a dot and the body as it came.
@@ -25,7 +25,7 @@ def signature(body: bytes, timestamp: str, secret: str) -> str:
 def wrong_signature(
     headers: Mapping[str, str], body: bytes, *, secret: str, now: datetime, tolerated: float = TOLERATED_SECONDS
 ) -> str | None:
-    """Return why a webhook is not to be trusted; None if its signature is right and recent.
+    """Return the reason not to trust a webhook; None if its signature is valid and recent.
 
     Args:
         headers: of the request; their names are compared as the mapping does.

@@ -34,14 +34,14 @@ class Server(Protocol):
         ...
 
     def give_up(self, reason: str) -> None:
-        """Do not poll the server any more in this run."""
+        """Stop polling the server in this run."""
         ...
 
 
 class FormerAddress:
     """A server at which executions of an earlier run were started; the job file now names another address.
 
-    Its answers mean nothing for the crew's present server, and if it is gone, the run continues.
+    Its answers do not affect the limits of the crew's present server. If it no longer exists, the run continues.
 
     Args:
         give_up: seconds without a clear answer after which it is given up.
@@ -68,7 +68,7 @@ class FormerAddress:
 
     @property
     def given_up(self) -> str | None:
-        """Why this run does not poll it any more, or None."""
+        """The reason why this run no longer polls it, or None."""
         return self._given_up
 
     def status_known(self) -> None:
@@ -87,7 +87,7 @@ class FormerAddress:
         return self._given_up is None
 
     def give_up(self, reason: str) -> None:
-        """Poll it no more in this run."""
+        """Stop polling it in this run."""
         if self._given_up is None:
             self._given_up = reason
             left = f"crew {self.crew}: executions at {self.url} are left for the next run: {reason}"

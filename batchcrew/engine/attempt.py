@@ -41,7 +41,7 @@ LONGEST_RESEND_SECONDS = 30.0
 
 
 class Phase(Enum):
-    """What an attempt does now. When a run leaves, it waits only for kickoffs on the wire."""
+    """The phase of an attempt. When a run leaves, it waits only for kickoffs that were sent and not answered."""
 
     KICKING_OFF = auto()
     WATCHING = auto()
@@ -79,7 +79,7 @@ class AttemptTask:
         self._resend = resend
         self._box: Mailbox | None = None
         self._maybe_sent = maybe_sent
-        """The crew may have it already, under its key: no refusal means that it was never started."""
+        """The crew may already have it under its key, so a refusal does not show that it was never started."""
         self._left = False
         self._ended = False
         self._let_go: Given | None = None
@@ -87,7 +87,7 @@ class AttemptTask:
 
     @property
     def waits_for_result(self) -> bool:
-        """Whether its kickoff is on the wire for as long as the execution takes: to end it loses a paid result."""
+        """Whether its kickoff waits for the result of the execution; ending it would lose a paid result."""
         return self.phase is Phase.KICKING_OFF and self.lane.client.answers_with_results
 
     @property
@@ -104,7 +104,7 @@ class AttemptTask:
         self._let_go = given
 
     async def run(self) -> Outcome | AwaitsPerson | None:
-        """Kick off and watch; where the kickoff is done, only watch. Call it once.
+        """Kick off, unless that was done before, and watch. Call it once.
 
         Returns:
             The outcome, which is not durable yet; or that the execution waits for human input. None: this run leaves
@@ -267,7 +267,7 @@ class AttemptTask:
                 wait = max(wait, answer.retry_after or 0.0)
             if not lane.idempotent or resend == RESENDS or self._may_not_resend():
                 return Doubtful(reason)
-            # the same key gets the same kickoff_id: sending again is safe, and so is leaving it to the next run
+            # the same key gets the same kickoff_id, so it can be sent again, now or by the next run
             self.phase = Phase.WATCHING
             await clock.sleep(retry.jittered(wait, self._context.rng))
         raise AssertionError("the last answer was returned")
@@ -282,7 +282,7 @@ class AttemptTask:
             when = await self._context.ledger.kicked_off(attempt, kickoff_id)
         except NotRecorded as error:
             message = f"job {attempt.job_id}: kickoff_id {kickoff_id} could not be written to the ledger"
-            if error.spilled:  # paid for, and saved where the next run looks first
+            if error.spilled:  # paid for, and saved in the file that the next run reads first
                 saved = "it is saved in the spill file next to the ledger, and the next run resumes it"
                 self._context.warn(f"{message}; {saved}")
             else:
@@ -297,7 +297,7 @@ class AttemptTask:
     # Watching
 
     async def _watch(self, *, resumed: bool) -> Outcome | AwaitsPerson | None:
-        """Follow the execution until it ends. None: the run leaves earlier, or a tick has looked."""
+        """Follow the execution until it ends. None: the run leaves earlier, or a tick has polled it."""
         self.phase = Phase.WATCHING
         if self._context.stop.leaving():
             return None

@@ -8,11 +8,11 @@ failures  the probability from its Beta posterior with Jeffreys' prior, then a b
 cost      the share of failures as above; then the sum of draws from the jobs that succeeded and from those that failed,
           each with a weight by the Bayesian bootstrap (Rubin, The Bayesian Bootstrap, Annals of Statistics 9, 1981,
           pages 130-134), which varies more where the history is short (see `_concentration`). The largest tenth of a
-          sample says too little about what is larger still, so draws from there are of a Pareto tail, whose index is
-          drawn from its posterior (Hill, A Simple General Approach to Inference About the Tail of a Distribution,
-          Annals of Statistics 3, 1975, pages 1163-1174), up to MOST_BEYOND times the largest value seen
-end       durations drawn in the same way, given to the first slot that is free, not sooner than `rate` allows
-          (Graham's list scheduling, 1969)
+          sample is not enough to estimate larger values, so draws from there follow a Pareto tail, whose index is drawn
+          from its posterior (Hill, A Simple General Approach to Inference About the Tail of a Distribution, Annals of
+          Statistics 3, 1975, pages 1163-1174), up to MOST_BEYOND times the largest value seen end       durations drawn
+          in the same way, given to the first slot that is free, not sooner than `rate` allows (Graham's list
+          scheduling, 1969)
 
 A batch of any size takes bounded work: beyond EXACT jobs, the sum of the others is drawn from a normal distribution,
 and fills the slots evenly. `benchmarks/forecast.py` shows how often the intervals hold.
@@ -43,7 +43,8 @@ MOST_BEYOND = 10.0
 _TAIL = 0.1
 _LEAST_TAIL = 5
 _PRIOR = 0.2
-"""Of the index of a tail: an exponential distribution with this rate, which says little from a few values on."""
+"""Prior of the index of a tail: an exponential distribution with this rate, which has little weight once there are a
+few values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +177,7 @@ def _makespan(jobs: int, slots: int, interval: float, drawn: "Mixed", rng: rando
 
 
 class Crew:
-    """What the jobs of a crew took: costs, or durations, of those that succeeded and of those that failed.
+    """Costs or durations of a crew's jobs, separately for those that succeeded and those that failed.
 
     Args:
         jobs: whether a job failed, and its value.
@@ -251,7 +252,7 @@ class Tail:
     def moment(self, order: int) -> float:
         """Return the mean of the values (order 1), or of their squares (order 2)."""
         ratio, index = self.most / self.threshold, self.index
-        beyond = ratio ** (order - index)  # all that is larger counts as `most`
+        beyond = ratio ** (order - index)  # larger values count as `most`
         inside = index * math.log(ratio) if abs(index - order) < 1e-9 else index * (1 - beyond) / (index - order)
         return float(self.threshold**order * (inside + beyond))
 

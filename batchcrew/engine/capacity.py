@@ -1,4 +1,4 @@
-"""Report how many executions may be in progress, and what keeps more jobs from starting."""
+"""Report how many executions may be in progress, and why no more jobs start."""
 
 from collections.abc import Collection
 
@@ -23,7 +23,7 @@ class CapacityReport:
         self._reported: Capacity | None = None
 
     def report(self, *, retry_in: float | None) -> None:
-        """Report what keeps jobs from starting now, unless it was reported.
+        """Report why no jobs start now, unless it was reported.
 
         Args:
             retry_in: seconds until the next retry of the crews that have nothing else to start; None: there is none.

@@ -1,4 +1,4 @@
-"""What the parts of a run share: values that are passed in together. `RunControl` changes two of them in a run."""
+"""Values that the parts of a run share and that are passed in together. `RunControl` changes two of them in a run."""
 
 import random
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunEnvironment:
-    """What the caller of a run provides: its stop, its clock, its random numbers, and the receiver of its events.
+    """Everything that the caller of a run provides: its stop, its clock, its random numbers, and the receiver of its
+    events.
 
     Args:
         verbose: whether `observe` gets an event for each status request, too; most receivers ignore them.
@@ -59,7 +60,7 @@ class RunContext:
         run_id: the run's id in the ledger; the ids of its attempts begin with it.
         single_pass: True for a tick, which does the work that is due now and returns.
         judging: applies the job file's rules to answers; None: every answer counts.
-        expect: called when the canary has passed, to forecast the rest; None: nothing is forecast.
+        expect: called when the canary has passed, to forecast the rest; None: no forecast.
         webhooks: what crews send about executions; None: kickoffs request no webhooks.
     """
 

@@ -60,7 +60,7 @@ class RunControl:
             await context.clock.sleep(CONTROL_SECONDS)
             try:
                 version = await context.ledger.control_version(context.batch)
-            except LedgerError:  # whatever is wrong, the next transition reports it
+            except LedgerError:  # the next transition reports the error
                 continue
             if version != self._version or self._letting_go:
                 self._due = True
@@ -92,7 +92,7 @@ class RunControl:
         return True
 
     async def finish(self) -> None:
-        """Let go what was requested and is not watched any more. Call it when the run has ended."""
+        """Cancel the requested executions that are not watched any more. Call it when the run has ended."""
         if self._letting_go:
             await self._context.ledger.let_go(self._context.batch)
 

@@ -1,4 +1,4 @@
-"""What a run knows about one crew, and what the crew's answers mean for it."""
+"""The state of one crew in a run, updated by the crew's answers."""
 
 import asyncio
 import re
@@ -56,7 +56,7 @@ class CrewLane:
         self.checked = False
         """The preflight check has succeeded."""
         self.inputs: CrewInputs | None = None
-        """What the crew reports about its inputs; None where it reports nothing."""
+        """The crew's list of inputs; None if it reports none."""
         self.required: tuple[str, ...] = ()
         """The inputs that the crew requires; each kickoff is compared with them."""
         self.kickoffs = 0
@@ -66,11 +66,11 @@ class CrewLane:
         self.budget_spent = False
         """The crew's budget of the month is spent: none of its jobs starts in this run."""
         self.pause_reason = ""
-        """Why kickoffs were paused the latest time: `429`, `cannot be reached`."""
+        """The reason of the latest pause of kickoffs: `429`, `cannot be reached`."""
         self._not_started = 0
         """The latest kickoffs in a row that were answered with an error in place of a kickoff id."""
         self._places: set[tuple[str, str]] = set()
-        """What was understood in this run, and where: bounded by the tables of spellings."""
+        """The fields that were understood in this run, and their places; bounded by the tables of spellings."""
         self._became_pending = 0
         self._ready = False
         self._preparations = 0
@@ -136,7 +136,7 @@ class CrewLane:
         return self.limits.acquire(len(claim.attempts), retries=claim.retries)
 
     def opens_in(self) -> float | None:
-        """Return the seconds until a kickoff may leave; None when something must happen first."""
+        """Return the seconds until a kickoff may leave; None if an event must come first."""
         return self.limits.opens_in() if self._ready else None
 
     # Answers to kickoffs
@@ -161,7 +161,7 @@ class CrewLane:
         match answer:
             case Busy(reason, retry_after, too_many):
                 self.limits.refused(retry_after, sent_at=sent_at, too_many=too_many)
-                if too_many:  # it counts its requests, so it works
+                if too_many:  # it limits its requests, so it works
                     self.limits.kickoffs.undecided()
                 else:
                     self._failed(self.limits.kickoffs, reason)
@@ -210,7 +210,7 @@ class CrewLane:
         del times
         if not answer.local:
             if self.limits.silence.lasts(answer.reason):
-                self._changed.set()  # from now on the loop must look when it has lasted for too long
+                self._changed.set()  # from now on, the loop must check whether it has lasted for too long
             self._failed(self.limits.polls, answer.reason)
         return True
 
@@ -219,7 +219,7 @@ class CrewLane:
         self._environment.stop.request(StopReason.CREW_UNUSABLE, f"crew {self.name}: {reason}", leave=True)
 
     def understood(self, what: str, place: str) -> None:
-        """Report where an answer had something, unless an earlier answer of this run had it there too."""
+        """Report the place of a field in an answer, unless an earlier answer of this run had it in the same place."""
         if place and (what, place) not in self._places:
             self._places.add((what, place))
             self._environment.observe(Understood(self.name, what, place))
@@ -234,7 +234,7 @@ class CrewLane:
     def attempt_ended(self, attempt: Attempt, outcome: Outcome) -> None:
         """Record what an outcome means for the crew's breakers."""
         if attempt.kickoff_id is None or attempt.answered_at_once:
-            self.limits.polls.undecided()  # its execution was the one to be polled as a probe
+            self.limits.polls.undecided()  # its execution was to be polled as a probe
         match outcome.attempt_state:
             case AttemptState.SUCCEEDED:
                 self._execution_ended(succeeded=True)

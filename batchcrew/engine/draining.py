@@ -1,4 +1,5 @@
-"""How long a run waits at `max_runtime` for executions that would end with it: those of the crews that it serves."""
+"""Decide how long a run waits at `max_runtime` for executions that would end with it: those of the crews that it
+serves."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -11,7 +12,7 @@ from batchcrew.engine.observe.choice import Watchers
 from batchcrew.model.run import StopReason
 
 UNKNOWN_SECONDS = 60.0
-"""The usual duration of a crew of which nothing is known."""
+"""The assumed duration of a crew without known executions."""
 
 
 def stop_at_max_runtime(

@@ -1,4 +1,4 @@
-"""The attempts that earlier runs left open: which crew each belongs to, and what becomes of it."""
+"""Find the attempts that earlier runs left open, assign each to its crew, and decide how it continues."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -69,7 +69,7 @@ class EarlierAttempts:
         return attempt.address not in {None, self._address(attempt.crew)}
 
     def report_given_up(self) -> None:
-        """Stop the run if a former address was given up: that is why work is left."""
+        """Stop the run if a former address was given up, because its work is left."""
         for (crew, url), former in self._former.items():
             if former.given_up is not None:
                 detail = f"crew {crew} at {url}: {former.given_up}"

@@ -1,4 +1,4 @@
-"""Follow an execution from its kickoff_id to its end: observe it, record its progress, decide what its answers mean."""
+"""Follow an execution from its kickoff_id to its end: observe it, record its progress, and interpret its answers."""
 
 import asyncio
 import random
@@ -37,15 +37,15 @@ def decisions(attempt: Attempt, context: RunContext) -> Decisions:
 
 @dataclass(frozen=True, slots=True)
 class AwaitsPerson:
-    """The execution waits for human input: it is not watched as one in progress any more."""
+    """The execution waits for human input, and is no longer watched as one in progress."""
 
     question: Question
     requested_at: datetime
-    """When the status was requested that said so."""
+    """The time of the status request that showed this."""
 
 
 class Following:
-    """What is known about an attempt's execution, and how it is found out.
+    """Follows the execution of an attempt.
 
     Args:
         lane: its crew.
@@ -74,7 +74,8 @@ class Following:
             self._observing.cancel()
 
     async def _next(self, watcher: Watcher) -> Observed:
-        """Return the next observation; one whose time is over by a timeout that was set meanwhile is polled at once."""
+        """Return the next observation; one whose time has ended by a timeout that was set meanwhile is polled
+        immediately."""
         while True:
             within = self._within()
             self._observing = asyncio.current_task()
@@ -220,7 +221,7 @@ class Following:
         self._shown = seen
 
     def keep(self, attempt: Attempt, body: str) -> None:
-        """Record the first answer that was not understood, so that its reader can say what it means."""
+        """Record the first answer that was not understood, so that you can read it."""
         if body and not self._kept:
             self._kept = True
             self._context.ledger.not_understood(attempt, body)

@@ -1,4 +1,4 @@
-"""The attempts in progress, each in its own task, and what happens to them when a run stops."""
+"""Manage the attempts in progress, each in its own task, also when a run stops."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable
@@ -33,7 +33,7 @@ class InProgress:
         """Run `work`, which runs the attempt and records its outcome, in a new task."""
         task = group.create_task(work)
         self._tasks[task] = attempt
-        task.add_done_callback(self._forget)  # a task that is cancelled before it began runs no finally
+        task.add_done_callback(self._forget)  # a task that is cancelled before it has begun does not run `finally`
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task).abandon()

@@ -24,7 +24,7 @@ class AnsweredJob(Protocol):
 
 
 class Rows(Protocol):
-    """Where the columns of a job's row are read: the ledger."""
+    """Provides the columns of a job's row: the ledger."""
 
     async def row_of(self, job_key: int) -> Mapping[str, Any]:
         """Return the columns of the job's row."""

@@ -64,7 +64,7 @@ def resize_lanes(lanes: Mapping[str, CrewLane], crews: Crews, settings: RunSetti
 def kickoff_waits(lanes: Collection[CrewLane], limits: RunLimits) -> Iterator[float]:
     """Yield, for each crew with pending jobs, the seconds until a kickoff may leave.
 
-    Where an execution must end first, that wakes the loop.
+    If an execution must end first, its end wakes the loop.
     """
     for lane in lanes:
         crew_opens, run_opens = lane.opens_in(), limits.opens_in(lane, lanes)
@@ -97,7 +97,7 @@ def _slots(crew: CrewSettings, settings: RunSettings) -> int:
 def time_to_wake(
     lanes: Collection[CrewLane], context: RunContext, limits: RunLimits, *, deadline: float, retry_in: float | None
 ) -> float | None:
-    """Return the seconds until something may start although nothing has changed; None: no such time.
+    """Return the seconds until a job may start even if no event comes; None: there is no such time.
 
     Args:
         deadline: monotonic moment at which the run ends; infinity: none.

@@ -1,4 +1,4 @@
-"""Jobs that miss an input that their crew requires: they fail without a kickoff, which would be paid for."""
+"""Fail jobs that are missing an input that their crew requires, without a kickoff, which would cost money."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from batchcrew.model.run import StopReason
 
 
 async def check_inputs(context: RunContext, crew: str, answer: CrewInputs | None, *, again: bool = False) -> None:
-    """Fail the crew's pending jobs that miss a required input; where most jobs do, stop instead: the file is wrong.
+    """Fail the crew's pending jobs that miss a required input. If most jobs miss one, stop instead: the file is wrong.
 
     Args:
         answer: what the crew reports about its inputs.

@@ -1,4 +1,4 @@
-"""The executions that wait for human input: they take no task and no slot, and are polled slowly.
+"""Watch executions that wait for human input. They occupy no task and no slot, and are polled slowly.
 
 The ledger has them, so that memory does not grow with their number. An execution is watched again, in a slot, as soon
 as it does not wait any more: because `batchcrew answer` has delivered a decision, or a poll notices one that was given
@@ -136,7 +136,7 @@ class WaitingJobs:
                 await self._some.wait()
             await context.clock.sleep(LOOK_SECONDS)
             await self._free_slots_of_cancelled()
-            self._some.clear()  # before the query: a job that begins to wait meanwhile sets it again
+            self._some.clear()  # before the query, because a job that begins to wait meanwhile sets it again
             if await context.ledger.waiting_now(context.batch):
                 self._some.set()
             else:

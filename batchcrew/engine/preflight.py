@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from batchcrew.crew import CrewClient
 
 TRIES = 3
-"""How often a crew's inputs are requested while the answers make no sense."""
+"""Number of requests for a crew's inputs if the answers are not understood."""
 LOCAL_TRIES = 10
-"""How often, one second apart, while this machine has no file descriptor left."""
+"""Number of requests, one second apart, if this machine has no file descriptor left."""
 
 
 class Preflight:
@@ -72,7 +72,7 @@ class Preflight:
                     unclear += 1
                     if unclear >= TRIES:
                         lane.record_inputs(None)
-                        return True  # it may accept kickoffs nevertheless: some deployments have no /inputs
+                        return True  # it may accept kickoffs anyway, because some deployments have no /inputs
                     await clock.sleep(jittered(0.2 * unclear, rng))
         return False
 
@@ -148,5 +148,5 @@ async def request_inputs(
         if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
             raise result
     if not single_pass and not all(lane.checked for lane in lanes) and clock.monotonic() >= until:
-        stop.request(StopReason.MAX_RUNTIME, f"max_runtime of {format_duration(longest)} is over", leave=True)
+        stop.request(StopReason.MAX_RUNTIME, f"max_runtime of {format_duration(longest)} has passed", leave=True)
     return {lane.name: lane.inputs for lane in lanes if lane.checked}

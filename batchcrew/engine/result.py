@@ -1,4 +1,4 @@
-"""What one run did, counted during the run: bounded memory for any number of jobs."""
+"""Count the results of one run, in bounded memory for any number of jobs."""
 
 import heapq
 from collections import Counter
@@ -15,7 +15,7 @@ NAMED = 5
 
 @dataclass(slots=True)
 class EngineResult:
-    """What one run did, for its summary."""
+    """The results of one run, for its summary."""
 
     kickoffs: int = 0
     by_crew: Counter[str] = field(default_factory=Counter)
@@ -24,9 +24,9 @@ class EngineResult:
     ended: int = 0
     failed: int = 0
     lookalikes: int = 0
-    """Succeeded jobs whose answer may be none."""
+    """Succeeded jobs whose answer may be useless."""
     lookalike_example: tuple[str, str] | None = None
-    """The job_id of the first one, and what its answer looks like."""
+    """The job_id of the first one, and why its answer may be useless."""
     interrupted: int = 0
     """Executions that ended with the run that served their crew; their jobs start again."""
     interrupted_jobs: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What the end of an attempt means for its job: pure decisions, no I/O."""
+"""Decide how the end of an attempt changes its job, without I/O."""
 
 import random
 from dataclasses import replace
@@ -67,7 +67,7 @@ def outdated(outcome: Outcome, on_change: OnChange) -> Outcome:
 def lost(
     reason: str, *, attempts_used: int, delivery: Delivery, attached: bool, retry: RetrySettings, rng: random.Random
 ) -> Outcome:
-    """Return the outcome of an execution that the crew no longer knows: it was paid for, and its result is gone.
+    """Return the outcome of an execution that the crew no longer knows: it was paid for, and its result is lost.
 
     Another kickoff may be paid for a second time, so you decide under at_most_once, and for an id that you gave and may
     have mistyped.

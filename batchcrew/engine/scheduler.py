@@ -141,7 +141,7 @@ class Scheduler:
         announcement = await self._limits.read()
         if announcement:
             self._context.warn(announcement)
-        if self._context.single_pass:  # a batch's ticks are one long run
+        if self._context.single_pass:  # a batch's ticks count as one long run
             counts = await self._ledger.counts(self._context.batch)
             self._result.ended, self._result.failed = counts.ended, counts.failed
             self._stop_after_failures()
@@ -154,7 +154,8 @@ class Scheduler:
             watching.cancel()
 
     def _break(self, error: LedgerError) -> None:
-        """Start nothing more: the ledger cannot be written. Kickoffs on the wire still get their answers reported."""
+        """Start nothing more, because the ledger cannot be written. Answers to kickoffs that were sent are still
+        reported."""
         self._broken = self._broken or error
         self._stop.request(StopReason.LEDGER, "the ledger cannot be written", leave=True)
 
@@ -340,7 +341,7 @@ class Scheduler:
         self._start(AttemptTask(attempt, permit, self._lanes[attempt.crew], self._context, self._watchers), outcome)
 
     async def _record(self, task: AttemptTask, outcome: Outcome) -> None:
-        """Make the outcome durable, then free its slot, report it, and decide what follows."""
+        """Make the outcome durable, then free its slot, report it, and decide whether the run stops."""
         attempt, lane = task.attempt, task.lane
         if attempt.outdated and outcome.job_state is not JobState.CANCELLED:
             outcome = outdated(outcome, self._context.settings.on_change)
@@ -360,7 +361,7 @@ class Scheduler:
             seconds = max(0.0, (self._clock.now() - from_text(attempt.kicked_off_at)).total_seconds())
         pending_again = outcome.job_state is JobState.PENDING
         if pending_again or attempt.outdated:
-            lane.job_became_pending()  # outdated: its job may have become pending meanwhile
+            lane.job_became_pending()  # outdated, because its job may have become pending meanwhile
         if pending_again and attempt.outdated and not self._stop.requested:
             self._start_preparing(lane, again=True)  # its new inputs may miss what the crew requires
         refused = outcome.attempt_state is AttemptState.REJECTED

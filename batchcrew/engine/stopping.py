@@ -1,4 +1,4 @@
-"""The stop of a run: why no new jobs start, and whether the run waits for the executions in progress."""
+"""Stop a run: record why no new jobs start, and whether the run waits for the executions in progress."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What the webhooks of a run report: a mailbox for each attempt in progress, and whether a crew's webhooks arrive.
+"""Deliver the webhooks of a run: a mailbox for each attempt in progress, and whether a crew's webhooks arrive.
 
 A webhook is a hint. It brings the next poll forward and shows progress; the answer to the poll decides. Only with
 `webhooks: {trust: true}` does the result in a webhook count.
@@ -30,7 +30,7 @@ _MEMORY = 0.95
 
 
 class Mailbox:
-    """What webhooks have reported about one attempt."""
+    """The reports of webhooks about one attempt."""
 
     def __init__(self, attempt: Attempt, clock: Clock, counts: WebhookCounts) -> None:
         self.attempt = attempt
@@ -269,7 +269,7 @@ def _record_nowhere(counts: Mapping[str, int]) -> None:
 
 
 def _merged(before: Webhook, after: Webhook) -> Webhook:
-    """Return what two webhooks of an attempt say together; where they differ, the first one counts."""
+    """Return two webhooks of an attempt as one; where they differ, the first one counts."""
     return replace(
         before,
         kickoff_id=before.kickoff_id or after.kickoff_id,

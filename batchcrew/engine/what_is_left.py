@@ -1,4 +1,4 @@
-"""Why a run ends although jobs are left: limits, or people."""
+"""Determine why a run ends although jobs are left: a limit, or human input."""
 
 from collections.abc import Collection
 
@@ -12,7 +12,7 @@ from batchcrew.model.run import StopReason
 async def stop_for_what_is_left(
     context: RunContext, crews: Crews, lanes: Collection[CrewLane], limits: RunLimits, people: WaitingJobs
 ) -> None:
-    """Stop the run for the limits, or the people, that are the reason why jobs are left."""
+    """Stop the run with the limit, or the human input, that is the reason why jobs are left."""
     waiting = limits.why_no_probe(lanes)
     if waiting:
         context.stop.request(StopReason.STOP_AFTER_FAILURES, waiting, leave=False)

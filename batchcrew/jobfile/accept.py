@@ -32,7 +32,7 @@ _GLOBALS = frozenset({"range", "dict"})
 """Names that every template has."""
 _EXTRA = "pip install 'batchcrew[accept]'"
 _MASK = "the value"
-"""Stands for values in messages about a schema: an answer may be 64 MB."""
+"""Replaces values in messages about a schema, because an answer may be 64 MB."""
 
 
 class _Mistake(Exception):
@@ -139,7 +139,7 @@ def _validator(schema: dict[str, Any]) -> Validator:
 
 
 def _refuse(uri: str) -> Any:
-    """Refuse to load a schema from elsewhere: no answer may depend on a server."""
+    """Refuse to load a schema from elsewhere, because verdicts must not depend on a server."""
     raise ValueError(f"{uri} is not in the job file")
 
 

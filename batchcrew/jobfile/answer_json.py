@@ -11,6 +11,6 @@ __all__ = ["NOT_JSON", "json_of"]
 def json_of(execution: Execution) -> Any:
     """Return the JSON value of an answer, or NOT_JSON: what the crew sent as JSON, else the JSON in the text.
 
-    The text is JSON as a whole, or contains a Markdown fence (with `json` or without a language) around JSON.
+    The complete text is JSON, or it contains a Markdown fence (with `json` or without a language) around JSON.
     """
     return json_in(execution.result_json, execution.output)

@@ -1,6 +1,6 @@
 """The rules of `accept:`, each a small class; `JobFileRules` applies them. This is the only place that judges answers.
 
-Nothing here may hang. RE2 and the patterns of a JSON Schema match in linear time, an expression has the limits of all
+No rule may hang. RE2 and the patterns of a JSON Schema match in linear time, an expression has the limits of all
 templates, and JSON is nested at most 254 levels deep.
 """
 

@@ -1,4 +1,4 @@
-"""Check the headers of a crew: which may be set, and with which values."""
+"""Check the names and values of a crew's headers."""
 
 from batchcrew.config.crews import AuthSettings
 from batchcrew.config.http_headers import is_credential, name_mistake, value_mistake

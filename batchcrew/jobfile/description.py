@@ -8,7 +8,7 @@ from batchcrew.jobfile.rows.rows_file import RowsFile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsDescription:
-    """How a rows file is read, with its rows and columns."""
+    """A description of how a rows file is read, with its rows and columns."""
 
     name: str
     """The name of the file in messages."""

@@ -81,7 +81,7 @@ def _filler(value: Any, today: str) -> Callable[[Values], Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How a row becomes a job, for rows files and grids."""
+    """Makes jobs from rows, for rows files and grids."""
 
     crew: str
     today: str
@@ -97,7 +97,7 @@ class Recipe:
     default_inputs: Values = field(default_factory=dict)
     default_meta: Values = field(default_factory=dict)
     duplicates: Duplicates = "error"
-    """How to treat a row without an id that is identical to an earlier one."""
+    """Treatment of a row without an id that is identical to an earlier one."""
 
     def jobs(
         self,

@@ -1,4 +1,4 @@
-"""What the parts of a job file's reader add to while they read it."""
+"""Collect the findings of the parts of a job file's reader."""
 
 from dataclasses import dataclass, field
 

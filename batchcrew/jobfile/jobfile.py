@@ -24,7 +24,7 @@ from batchcrew.model.sheets import RowsLayout
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What determines the jobs of a job file."""
+    """The data that determines the jobs of a job file."""
 
     entries: tuple[Entry, ...] = field(repr=False)
     shape: bytes = field(repr=False)
@@ -48,13 +48,13 @@ class JobFile:
     ledger: Path | None = None
     """The ledger that the job file names."""
     webhooks: WebhookSettings = field(default_factory=WebhookSettings)
-    """What crews send about executions."""
+    """The settings of webhooks."""
     rules: JobFileRules = field(default_factory=JobFileRules, compare=False)
     """When an answer counts."""
     reports: tuple[str, ...] = ()
     """The reports and exports that are written at the end of a run."""
     telling: Telling = field(default_factory=Telling, compare=False)
-    """Who is notified of the batch."""
+    """The receivers of notifications about the batch."""
 
     @property
     def dated(self) -> bool:

@@ -30,7 +30,7 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telling:
-    """Who is notified of a batch, and the command that runs at the end."""
+    """The receivers of notifications about a batch, and the command that runs at the end."""
 
     receivers: tuple[Receiver, ...] = ()
     on_end: tuple[str, ...] = ()

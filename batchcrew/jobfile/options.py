@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFileOptions:
-    """What the command line specifies about a job file; each option takes precedence over the file."""
+    """The command-line options about a job file; each takes precedence over the file."""
 
     crew_url: str | None = None
     """URL of the file's single crew, or of the one named `default`; of a bare rows file: its crew's URL. Default for

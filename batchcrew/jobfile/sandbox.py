@@ -1,4 +1,4 @@
-"""The Jinja2 environment of templates: what it refuses, and where it charges the meter of a rendering."""
+"""The Jinja2 environment of templates: it refuses unsafe operations, and charges the meter of a rendering."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -91,7 +91,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 class _Charges(NodeTransformer):
-    """Make loops, `~` and literals of a template charge the meter."""
+    """Rewrites loops, `~` and literals of a template so that they charge the meter."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - jinja2's name
         data = sum(len(text.data) for part in node.body for text in part.find_all(nodes.TemplateData))

@@ -133,13 +133,13 @@ class Document(Settings):
     run: RunSettings = RunSettings()
     """How the batch is run; a command-line option of the same name takes precedence."""
     accept: AcceptSettings = AcceptSettings()
-    """When an answer counts; a rejected answer makes its job fail, and is kept."""
+    """Rules that decide whether an answer counts; a rejected answer makes its job fail, and is kept."""
     webhooks: WebhookSettings = WebhookSettings()
     """How crews report that an execution has ended, so that it need not be polled."""
     reports: list[ReportName] = Field(default_factory=list)
     """Reports and exports to write next to the ledger at the end of each run; see docs/results.md."""
     notify: str | NotifyTarget | list[str | NotifyTarget] | None = None
-    """Whom to notify when the batch ends, stops, waits or is stuck: URLs of apprise; see docs/results.md."""
+    """Receivers to notify when the batch ends, stops, waits or is stuck: URLs of apprise; see docs/results.md."""
     on_end: Annotated[list[Text], Field(min_length=1)] | None = None
     """Command to run at the end of each run, without a shell; its stdin is the summary as JSON."""
     defaults: Defaults = Defaults()

@@ -1,4 +1,5 @@
-"""Which columns of a rows file become inputs if the job file does not name them: those that the crew requests."""
+"""Choose the columns of a rows file that become inputs if the job file does not name them: those that the crew
+requests."""
 
 from collections.abc import Collection, Iterable, Mapping
 

@@ -1,6 +1,6 @@
 """The limits of one rendering of a template: its steps, the values that it makes, and its time.
 
-Jinja2's sandbox limits none of these. Loops, calls, filters, operators and outputs charge the `Meter` of a rendering.
+Jinja2's sandbox does not limit them. Loops, calls, filters, operators and outputs charge the `Meter` of a rendering.
 Where an operation multiplies a size, its result is estimated before it is computed.
 """
 
@@ -18,7 +18,8 @@ MAX_PRODUCED = 8 * MAX_TEXT
 MAX_STEPS = 100_000
 """Maximum number of loop iterations, filters and calls of one rendering."""
 MAX_SECONDS = 5.0
-"""Maximum processor time of one rendering, in seconds: a busy machine refuses no template."""
+"""Maximum processor time of one rendering, in seconds. It is not wall time, so that templates do not fail on a busy
+machine."""
 _STEPS_PER_LOOK = 16
 _LARGE = 10_000
 
@@ -53,7 +54,7 @@ class Meter:
         """Count one step.
 
         Raises:
-            LimitReached: there are too many, or the time is over.
+            LimitReached: there are too many, or the time has passed.
         """
         self._steps += 1
         if self._steps > MAX_STEPS:

@@ -1,4 +1,4 @@
-"""Record under which kickoff_id a job runs: an execution that batchcrew did not start, or whose answer was lost."""
+"""Record the kickoff_id of a job's execution that batchcrew did not start, or whose answer was lost."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -10,7 +10,7 @@ SentColumns: TypeAlias = Mapping[str, list[str] | Literal["all"]]
 
 @dataclass(frozen=True, slots=True)
 class BatchKey:
-    """A batch, and what the ledger has recorded of its job file."""
+    """A batch, and the ledger's record of its job file."""
 
     id: int
     batch: str
@@ -25,7 +25,7 @@ class BatchKey:
 
 @dataclass(frozen=True, slots=True)
 class RecordedJobFile:
-    """Which job file a batch belongs to, as the ledger has recorded it."""
+    """The job file that a batch belongs to, as the ledger has recorded it."""
 
     given: str
     """The path as it was typed, relative to a folder that is not recorded."""

@@ -94,7 +94,7 @@ FROM attempts AS a JOIN jobs AS j ON j.id = a.job
 JOIN (SELECT 0 AS kept UNION ALL SELECT 1) AS way ON NOT way.kept OR a.kept_inputs IS NOT NULL
 WHERE a.sent_inputs IS NOT NULL AND j.batch_id = ? AND (
     (a.state IN ('succeeded', 'intended', 'kicked_off') AND a.number < j.attempts)
-    OR (a.state = 'succeeded' AND j.state NOT IN ('succeeded', 'stale'))) -- put back, and not kicked off yet
+    OR (a.state = 'succeeded' AND j.state NOT IN ('succeeded', 'stale'))) -- reset, and not kicked off yet
 """
 _WANTED = """
 CREATE TEMP TABLE wanted AS

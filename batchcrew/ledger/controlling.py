@@ -45,7 +45,7 @@ WHERE ended_at IS NULL AND attempt_id IN (SELECT id FROM attempts WHERE job = :j
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """What `cancel` did: the jobs that were pending, and those whose execution is in progress."""
+    """The result of `cancel`: the jobs that were pending, and those whose execution is in progress."""
 
     pending: int
     in_progress: tuple[int, ...] = ()
@@ -154,7 +154,7 @@ def _process_text(pid: int, host: str) -> str:
 
 
 async def cancel(connection: aiosqlite.Connection, key: BatchKey, job_ids: Sequence[str], given: Given) -> Cancelled:
-    """Cancel pending jobs, and request that those in progress are let go.
+    """Cancel pending jobs, and request that those in progress are no longer watched.
 
     Args:
         job_ids: the jobs; empty: all of the batch.
@@ -185,7 +185,7 @@ async def cancel(connection: aiosqlite.Connection, key: BatchKey, job_ids: Seque
 async def let_go(
     connection: aiosqlite.Connection, key: BatchKey, running: Sequence[int], now: str
 ) -> list[tuple[int, Given]]:
-    """Carry out requests to let executions go, except for those that the calling run watches.
+    """Cancel the executions of cancelled jobs, except for those that the calling run watches.
 
     The caller holds the batch's lock.
 
@@ -193,7 +193,7 @@ async def let_go(
         running: row numbers of the jobs that the calling run has in progress.
 
     Returns:
-        The jobs of `running` that are to be let go, and who requested it.
+        The jobs of `running` to cancel, and the operator who requested it.
     """
     found = await rows(
         connection,
@@ -218,7 +218,7 @@ async def let_go(
 
 
 async def in_force(connection: aiosqlite.Connection, key: BatchKey, run_id: str | None = None) -> Control:
-    """Return what applies.
+    """Return the commands in force.
 
     Args:
         run_id: the run whose end may have been requested; None: no run.
@@ -250,7 +250,7 @@ async def in_force(connection: aiosqlite.Connection, key: BatchKey, run_id: str 
 
 
 async def letting_go(connection: aiosqlite.Connection, key: BatchKey) -> int:
-    """Return the number of executions that are to be let go."""
+    """Return the number of cancelled executions that are still watched."""
     return int(
         await value(
             connection,

@@ -29,7 +29,7 @@ _fingerprint = lru_cache(maxsize=1000)(reason_fingerprint)
 
 @dataclass(frozen=True, slots=True)
 class JudgedAttempt:
-    """An attempt, and the verdict on its answer before and now: why a rule rejects it, None if it is accepted."""
+    """An attempt, and the former and the new verdict on its answer: why a rule rejects it, None if it is accepted."""
 
     attempt_id: str
     number: int
@@ -39,7 +39,7 @@ class JudgedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class JudgedJob:
-    """A job with its judged attempts, the latest first; those after the first accepted one are left out."""
+    """A job with its judged attempts, the latest first; those after the first accepted one are omitted."""
 
     job_key: int
     job_id: str
@@ -78,7 +78,7 @@ async def record(connection: aiosqlite.Connection, jobs: Sequence[JudgedJob], no
         _attempt_values(attempt) for job in jobs for attempt in job.attempts if attempt.rejected != attempt.before
     ]
     await _update(connection, _SET_ATTEMPT, attempts)
-    # a job that still fails may have failed for yet another reason since: then it keeps that one
+    # a job that still fails keeps its reason if it has failed for another one since
     still_failing = [job for job in jobs if job.before is JobState.FAILED and job.after is JobState.FAILED]
     for job in still_failing:
         if job.attempts[0].before is not None:

@@ -79,10 +79,10 @@ class BatchLock:
 def _acquire_current(lock: FileLock, path: Path) -> None:
     """Acquire the lock on the file that is at `path` now.
 
-    The last holder removes the file while it holds it. Whoever opened that file before then locks a file without a
-    name, while another process creates and locks a new one: two holders. So a lock counts only if its file is still
-    at the path; else the new file is locked. Later versions of filelock check this too, the earliest ones that are
-    supported do not.
+    The last holder removes the file while it holds it. A process that has opened that file before then locks a file
+    without a name, while another process creates and locks a new one: two holders. So a lock counts only if its file is
+    still at the path; else the new file is locked. Later versions of filelock check this too, the earliest ones that
+    are supported do not.
 
     Raises:
         Timeout: another process holds it.

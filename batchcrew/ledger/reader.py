@@ -57,7 +57,7 @@ Stamp: TypeAlias = tuple[int, int, int] | None
 
 
 class Access(enum.Enum):
-    """How the ledger's file is opened."""
+    """The ways in which the ledger's file is opened."""
 
     SHARED = enum.auto()
     """`mode=ro`, with SQLite's locks."""
@@ -120,7 +120,7 @@ class LedgerReader(Reading):
             crew_groups: a common name for names of one crew.
             reuse: whether a job may take over the answer of another one with the same inputs.
             required: returns the inputs that each crew requires; it is called with the comparison.
-            put_back: states of jobs that the run puts back to pending first.
+            put_back: states of jobs that the run resets to pending first.
         """
 
         async def query(connection: aiosqlite.Connection) -> tuple[Staged, Mapping[str, ToStart]]:

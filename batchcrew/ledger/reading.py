@@ -1,4 +1,4 @@
-"""Everything that can be read from a ledger, for whoever has a connection to it. Nothing here changes it."""
+"""All read methods of a ledger, for any class with a connection to it. None of them changes it."""
 
 from batchcrew.ledger.reads.answers import AnswerReads
 from batchcrew.ledger.reads.attempts import AttemptReads

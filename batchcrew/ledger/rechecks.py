@@ -1,4 +1,4 @@
-"""Record what the crew reports now of attempts that timed out or were lost."""
+"""Record the crew's new reports about attempts that timed out or were lost."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +32,7 @@ class Rechecked:
 
     @property
     def reason(self) -> str | None:
-        """Why it has not succeeded."""
+        """The reason why it has not succeeded."""
         return self.execution.error if self.answer_rejected is None else rejection(self.answer_rejected)
 
 

@@ -1,7 +1,7 @@
-"""Put ended jobs back to pending, and undo that: `before_retry` of a job holds what it was before.
+"""Reset ended jobs to pending, and undo that: `before_retry` of a job holds its former state.
 
 It is cleared in the transaction that opens an attempt of the job, gives it another state or an answer, or changes its
-inputs. So a job that has it has done nothing since.
+inputs. So a job that has it was not changed since.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ WHERE r.batch_id = ? AND c.price IS NOT NULL ORDER BY r.rowid
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrySelection:
-    """Which ended jobs of a batch to put back: those that meet every condition."""
+    """Selects the ended jobs of a batch to reset: those that meet every condition."""
 
     states: tuple[JobState, ...]
     job_ids: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class RetrySelection:
     reason: str | None = None
     """A pattern for a job's reason, see `matches_reason`; None: any. The empty pattern: no reason."""
     fingerprint: str | None = None
-    """Of a job's reason; None: any."""
+    """Fingerprint of a job's reason; None: any."""
 
 
 async def require_jobs(connection: aiosqlite.Connection, key: BatchKey, job_ids: Sequence[str], undone: str) -> None:
@@ -91,7 +91,7 @@ async def selected(connection: aiosqlite.Connection, key: BatchKey, selection: R
 async def put_back(
     connection: aiosqlite.Connection, key: BatchKey, selection: RetrySelection, now: str, *, most: int | None
 ) -> int:
-    """Put the selected jobs back to pending, with no attempts used. Return how many.
+    """Reset the selected jobs to pending, with no attempts used. Return how many.
 
     Args:
         most: the jobs that you have agreed to; None: any number.
@@ -111,7 +111,7 @@ async def put_back(
 
 
 async def undo(connection: aiosqlite.Connection, key: BatchKey, job_ids: Sequence[str]) -> int:
-    """Give jobs that were put back, and not kicked off since, their former state. Return how many.
+    """Give jobs that were reset, and not kicked off since, their former state. Return how many.
 
     Args:
         job_ids: only these jobs; empty: all of the batch.

@@ -15,7 +15,7 @@ Kind: TypeAlias = Literal["run", "tick", "attach", "recheck"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRun:
-    """A run that begins, and the process that it is."""
+    """A run that begins, and its process."""
 
     run_id: str
     batch_id: int
@@ -23,7 +23,7 @@ class NewRun:
     pid: int
     host: str
     version: str
-    """Of batchcrew."""
+    """Version of batchcrew."""
     urls: Mapping[str, str]
     """The URL of each of its crews, by the crew's name."""
     prices: Mapping[str, PriceList]

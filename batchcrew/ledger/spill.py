@@ -130,7 +130,7 @@ class SpillFile:
 def read_spilled(path: Path) -> list[SpilledKickoff]:
     """Read the kickoffs that an earlier run spilled, in the order of their answers; none if there is no file.
 
-    A record that was being written when the machine died is left out.
+    A record that was being written when the machine died is ignored.
 
     Raises:
         LedgerError: the file cannot be read, or is of a later version.

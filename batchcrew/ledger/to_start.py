@@ -60,19 +60,19 @@ class ToStart:
     """Jobs of one crew that a run would start."""
 
     pending: int = 0
-    """Jobs that are pending once the file is merged, and those that the run puts back."""
+    """Jobs that are pending once the file is merged, and those that the run resets."""
     missing: int = 0
-    """Of these, jobs that miss an input which the crew requires."""
+    """Number of these jobs that miss an input which the crew requires."""
     missing_by_input: Counter[str] = field(default_factory=Counter)
     """Required input -> number of jobs that miss it."""
     first_missing: tuple[str, ...] = ()
     """The ids of jobs that miss any (the first few)."""
     stale: int = 0
-    """Jobs that are stale, and that the run does not put back."""
+    """Jobs that are stale, and that the run does not reset."""
     open: int = 0
     """Jobs whose execution is in progress."""
     outdated: int = 0
-    """Of these, jobs whose inputs have changed since it was kicked off."""
+    """Number of these jobs whose inputs have changed since it was kicked off."""
     used: Counter[tuple[str, int]] = field(default_factory=Counter)
     """Pending and open jobs by their state and the attempts that they have used."""
 
@@ -103,7 +103,7 @@ async def to_start(
     Args:
         required: the inputs that each crew requires.
         names_of: the input names of each crew's jobs.
-        put_back: states of jobs that the run puts back to pending first.
+        put_back: states of jobs that the run resets to pending first.
     """
     compared = await is_compared(connection)
     found: dict[str, ToStart] = {}

@@ -22,7 +22,7 @@ from batchcrew.model.attempt import Attempt, AttemptState, Outcome
 from batchcrew.model.execution import Execution
 from batchcrew.model.job import JobState
 
-# a job may be put back while an execution of it is still in progress: then the job has another answer than that one
+# a job may be reset while one of its executions is in progress; then the answer of that execution is not the job's
 _NOTHING_RUNS = (
     "NOT EXISTS (SELECT 1 FROM attempts AS a WHERE a.job = jobs.id AND a.state IN ('intended', 'kicked_off'))"
 )
@@ -103,7 +103,7 @@ async def budget_left(connection: aiosqlite.Connection, budget: MonthBudget) -> 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which jobs to open: up to `limit` of one crew.
+    """Selects the jobs to open: up to `limit` of one crew.
 
     Args:
         retries: most due retries that come before the crew's new jobs; further ones only fill what these leave free.
@@ -122,7 +122,7 @@ class Claim:
     spent: bool = False
     """There are none because the month's budget is spent."""
     retries: int = 0
-    """How many of the jobs are retries."""
+    """Number of these jobs that are retries."""
     retries_held_back: bool = False
     """Due retries wait although new jobs were opened."""
 

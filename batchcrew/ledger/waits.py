@@ -1,4 +1,4 @@
-"""Record that executions wait for human input, and what becomes of each decision.
+"""Record that executions wait for human input, and the state of each decision.
 
 job:  open -> waiting -> open
 wait: open -> ended, with `answer` intended -> delivered | refused | in_doubt where batchcrew sent the decision
@@ -146,7 +146,8 @@ async def settle(connection: aiosqlite.Connection, found: str, answer: str, now:
 
 
 async def doubt(connection: aiosqlite.Connection, found: str, note: str, now: str) -> None:
-    """Record that a rejection may have arrived: the question stays, under another wait_id, until you decide again."""
+    """Record that a rejection may have arrived, and repeat the question under another wait_id, so that you decide
+    again."""
     row = await one(
         connection,
         "SELECT attempt_id, task_id, task, output, next_poll FROM waits WHERE id = ? AND ended_at IS NULL",

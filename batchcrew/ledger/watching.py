@@ -1,4 +1,4 @@
-"""Record an execution in progress: its last known progress, and where the next tick continues to poll."""
+"""Record the last known progress of an execution, and the polling state for the next tick."""
 
 from dataclasses import asdict, fields
 
@@ -35,7 +35,7 @@ def progress(attempt: Attempt, seen: Progress) -> Change:
 
 
 def watch(attempt: Attempt, watch: Watch) -> Change:
-    """Return the change that records where the next tick continues to poll."""
+    """Return the change that records the polling state for the next tick."""
     stored = {_STORED_NAMES.get(name, name): value for name, value in asdict(watch).items()}
     return (_WATCH, [(encode_json(stored), attempt.attempt_id)])
 

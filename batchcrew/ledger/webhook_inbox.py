@@ -1,7 +1,6 @@
 """Webhooks that no run has received: `batchcrew listen` and late webhooks write them, the next run or tick reads them.
 
-There is at most one row for each attempt, and only for attempts that are open or in doubt, so the table stays small
-whatever is sent.
+There is at most one row for each attempt, and only for attempts that are open or in doubt, so the table remains small.
 """
 
 import aiosqlite
@@ -12,7 +11,7 @@ from batchcrew.ledger.spill import SpilledKickoff
 from batchcrew.ledger.writer import Change, Statement
 from batchcrew.model.webhook import Webhook
 
-# what came first counts: a later webhook of the same attempt only adds what is missing
+# the first webhook counts; a later one of the same attempt only adds missing fields
 _STORE = Statement(
     "INSERT INTO webhook_inbox (attempt_id, kickoff_id, ended, paused, body, received_at)"
     " SELECT id, ?, ?, ?, ?, ? FROM attempts WHERE id = ? AND state IN ('intended', 'kicked_off', 'in_doubt')"

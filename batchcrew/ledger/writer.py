@@ -1,9 +1,9 @@
 """Write through one task, with group commit.
 
 All transitions that wait when a commit ends go into the next commit together: one fsync serves many transitions, and
-each caller continues only when its own is durable. No caller waits for a group to fill. A group that cannot be
-committed fails every caller in it: nothing of it was written. Only changes that are paid for already (a kickoff_id) are
-then tried once more, alone, and for longer if another program holds the ledger.
+each caller continues only when its own is durable. No caller waits for a group to fill. If a group cannot be committed,
+it fails for every caller, and nothing of it is written. Only changes that are paid for already (a kickoff_id) are then
+tried once more, alone, and for longer if another program holds the ledger.
 """
 
 import asyncio
@@ -188,7 +188,7 @@ class Writer:
                 results = [await work(connection) for work, _ in group.calls]
                 await connection.commit()
         except Exception:
-            with contextlib.suppress(Exception):  # the first error is the one to raise
+            with contextlib.suppress(Exception):  # only the first error is raised
                 await connection.rollback()
             raise
         return results

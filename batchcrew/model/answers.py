@@ -1,4 +1,4 @@
-"""What became of decisions about jobs that wait for human input."""
+"""The results of sending decisions about jobs that wait for human input."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -6,10 +6,10 @@ from enum import StrEnum
 
 
 class Finding(StrEnum):
-    """What became of one decision."""
+    """The result of sending one decision."""
 
     ANSWERED = "answered"
-    """The crew has taken it."""
+    """The crew has accepted it."""
     BEFORE = "answered_before"
     """The same decision was sent by an earlier call."""
     STALE = "stale"
@@ -29,7 +29,7 @@ WELL = frozenset({Finding.ANSWERED, Finding.BEFORE})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """What became of one decision, and why."""
+    """The result of sending one decision, and the reason."""
 
     job_id: str
     wait_id: str
@@ -39,7 +39,7 @@ class Answered:
 
 @dataclass(slots=True)
 class AnswerResult:
-    """What became of all decisions of one call."""
+    """The results of all decisions of one call."""
 
     undecided: int = 0
     """Rows of the sheet without a decision."""
@@ -50,7 +50,7 @@ class AnswerResult:
     """A signal ended it before all decisions were sent."""
 
     def count(self, answered: Answered) -> None:
-        """Count what became of a decision."""
+        """Count the result of a decision."""
         self.found[answered.finding] += 1
 
     @property

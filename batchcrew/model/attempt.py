@@ -21,7 +21,7 @@ class AttemptState(StrEnum):
     KICKED_OFF = "kicked_off"  # its kickoff_id is durable; the execution is watched
     SUCCEEDED = "succeeded"
     FAILED = "failed"  # the crew reported it
-    TIMED_OUT = "timed_out"  # it may still be running: the API has no cancel
+    TIMED_OUT = "timed_out"  # it may still be running: the API has no way to cancel it
     LOST = "lost"  # the crew no longer knows it
     IN_DOUBT = "in_doubt"  # the kickoff was sent and its answer was lost
     REJECTED = "rejected"  # the server refused it, or it never left; it cost nothing
@@ -30,20 +30,20 @@ class AttemptState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """What a tick stores about its polls of an execution, for the next tick."""
+    """The state of a tick's polls of an execution, stored for the next tick."""
 
     polls: int
-    """Those so far."""
+    """Number of polls so far."""
     absent: int
     """Latest polls in a row that were answered with `not found`."""
     unclear: int
     """Latest polls in a row without a clear answer."""
     next_at: str
-    """UTC text: the execution is not polled before."""
+    """UTC text: time of the next poll."""
     empty_since: str | None = None
     """UTC text: when the crew first reported it as completed without an output."""
     running_at: str | None = None
-    """UTC text: when it was last polled and running; None where it never was, or an earlier version polled it."""
+    """UTC text: when a poll last found it running; None if none did, or if an earlier version polled it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,12 +101,12 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How an attempt ended, and its job's new state. A failure is a value, not an exception."""
+    """The end of an attempt, and its job's new state. A failure is a value, not an exception."""
 
     attempt_state: AttemptState
     job_state: JobState
     reason: str | None = None
-    """Why, for every state except succeeded."""
+    """The reason, for every state except succeeded."""
     execution: Execution | None = None
     retry_in: float | None = None
     """Seconds until the job is retried (0: at once); None for a pending job that starts as if it were new."""
@@ -117,4 +117,4 @@ class Outcome:
     answer_rejected: str | None = None
     """Why a rule of `accept:` rejects the answer; None: no rule does."""
     lookalike: str | None = None
-    """What the answer of a succeeded attempt looks like if it may be none: `an apology`."""
+    """Why the answer of a succeeded attempt may be useless: `an apology`."""

@@ -1,11 +1,11 @@
-"""How many executions may be in progress, and what keeps a run from starting more."""
+"""The number of executions that may be in progress, and the reasons why a run starts no more."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Why(StrEnum):
-    """What keeps the jobs of a crew from starting."""
+    """A reason why no job of a crew starts."""
 
     SLOTS = "slots"
     """All slots are in use: an execution must end first."""
@@ -31,17 +31,17 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """What keeps a crew's jobs from starting now."""
+    """The reason why no job of a crew starts now."""
 
     why: Why
     crew: str
     until: float | None = None
-    """Monotonic moment at which it ends by the time alone; None: something must happen first."""
+    """Monotonic moment at which it ends; None: it ends with an event, not at a known time."""
     detail: str = ""
-    """`HTTP 429`, `by alice@host`; may hold what a crew has said."""
+    """`HTTP 429`, `by alice@host`; may contain text of a crew."""
 
     def resembles(self, other: "Hold") -> bool:
-        """Return whether it says the same to a reader, whose clock shows seconds."""
+        """Return whether a reader sees no difference; times are shown in seconds."""
         if (self.why, self.crew, self.detail) != (other.why, other.crew, other.detail):
             return False
         if self.until is None or other.until is None:
@@ -51,14 +51,14 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """The slots of a run, and for each crew that starts nothing now, why."""
+    """The slots of a run, and the reason for each crew that starts nothing now."""
 
     slots: int
     """Executions that may be in progress, over all crews."""
     holds: tuple[Hold, ...] = ()
 
     def resembles(self, other: "Capacity | None") -> bool:
-        """Return whether it says the same to a reader."""
+        """Return whether a reader sees no difference."""
         return (
             other is not None
             and (self.slots, len(self.holds)) == (other.slots, len(other.holds))

@@ -33,7 +33,7 @@ class ChangedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsCompared:
-    """The jobs of two batches, matched by their job_id; jobs that are no longer in their file are left out."""
+    """The jobs of two batches, matched by their job_id; jobs that are no longer in their file are omitted."""
 
     matched: int = 0
     """Jobs of both batches."""

@@ -1,4 +1,4 @@
-"""What operators have requested of a batch: a pause, other settings, cancelled jobs, the end of a run."""
+"""The commands of operators to a batch: a pause, other settings, cancelled jobs, the end of a run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,12 +7,12 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """Who gave a command, when, and why."""
+    """The operator who gave a command, the time, and the reason."""
 
     by: str
     """`user@host`."""
     at: str
-    """UTC text, by the clock of that machine: nothing is decided by it."""
+    """UTC text, by the clock of that machine; only for display."""
     reason: str | None = None
 
     def __str__(self) -> str:
@@ -34,13 +34,13 @@ class SetValue:
     """A setting that replaces the job file's until it is reset."""
 
     value: Any
-    """As a job file writes it: `10/m`."""
+    """The value as a job file writes it: `10/m`."""
     given: Given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """What applies to a batch: its pause and the values of `set`."""
+    """The commands in force for a batch: its pause and the values of `set`."""
 
     version: int = 0
     """The number of the latest command; another number means that something may have changed."""
@@ -49,9 +49,9 @@ class Control:
     settings: Mapping[str, SetValue] = field(default_factory=dict)
     """By the key of `run:`."""
     stop: Given | None = None
-    """Who ended this run; None: its end was not requested."""
+    """The operator who ended this run; None: its end was not requested."""
     letting_go: int = 0
-    """Executions in progress that are to be let go."""
+    """Executions in progress that are cancelled and still watched."""
 
     @property
     def overrides(self) -> Mapping[str, Any]:
@@ -67,4 +67,4 @@ class ControlLine:
     """pause, unpause, set, reset, cancel or stop."""
     given: Given
     value: Any = None
-    """Of set: the settings by name. Of reset: their names. Of cancel: `{"pending": 3, "in_progress": 1}`."""
+    """For set, the settings by name; for reset, their names; for cancel, `{"pending": 3, "in_progress": 1}`."""

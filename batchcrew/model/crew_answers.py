@@ -12,12 +12,12 @@ class Accepted:
 
     kickoff_id: str
     place: str = field(default="", compare=False)
-    """Where the answer has the id: `data.kickoff_id`."""
+    """The place of the id in the answer: `data.kickoff_id`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The kickoff was answered with the result of the execution: it has ended, and is never polled."""
+    """The answer to the kickoff is the result of the execution, which has ended and is never polled."""
 
     execution: Execution
     kickoff_id: str | None = None

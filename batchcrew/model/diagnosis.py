@@ -1,4 +1,4 @@
-"""What `doctor` finds out about a crew: one line for each check, and what one execution shows."""
+"""The results of `doctor` for a crew: one line for each check, and the facts from one execution."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -21,21 +21,21 @@ class Diagnosis:
     """The result of one check."""
 
     check: str
-    """What was checked, in a word or two: `token`."""
+    """Name of the check, one or two words: `token`."""
     level: Level
     text: str
     """One sentence without its full stop, cleaned: it may repeat the crew's words."""
     fix: str = ""
-    """What to do about it; empty if nothing is to be done."""
+    """The fix; empty if none is needed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrewExamination:
-    """Everything that was found out about one crew without an execution."""
+    """The results of the checks of one crew without an execution."""
 
     name: str
     url: str
-    """Where the crew is, without its token."""
+    """Address of the crew, without its token."""
     diagnoses: tuple[Diagnosis, ...]
     inputs: CrewInputs | None = None
     """None: the crew was not reached, or lists none."""
@@ -48,7 +48,7 @@ class CrewExamination:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KickoffExamination:
-    """What one execution has shown."""
+    """The facts from one execution."""
 
     crew: str
     attempt_id: str

@@ -36,7 +36,7 @@ class KickoffSent:
 
     attempt: Attempt
     again: str | None = None
-    """Why it is sent once more, with the same key: the last answer; None the first time."""
+    """The previous answer, which is why it is sent once more with the same key; None the first time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class RetriesHeldBack:
 
 @dataclass(frozen=True, slots=True)
 class CapacityChanged:
-    """The number of slots has changed, or what keeps more jobs from starting."""
+    """The number of slots, or the reason why no more jobs start, has changed."""
 
     capacity: Capacity
 
@@ -156,7 +156,7 @@ class WatchFormerAddress:
 
 
 Action: TypeAlias = RecordKickoff | WatchFormerAddress
-"""What you can do about a warning; the engine does not know the command for it."""
+"""The next step after a warning; the engine does not know the command for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ class Controlled:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The canary has passed; `message` says what the rest is expected to cost, to fail and to take."""
+    """The canary has passed; `message` has the expected cost, failures and duration of the rest."""
 
     message: str
 
@@ -201,7 +201,7 @@ class LedgerChosen:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """Nothing new starts any more; `detail` says why."""
+    """No new job starts any more; `detail` is the reason."""
 
     detail: str
     in_flight: int

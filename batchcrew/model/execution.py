@@ -1,4 +1,4 @@
-"""An execution as one answer of the crew describes it."""
+"""An execution as described by one answer of the crew."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -66,9 +66,9 @@ class Execution:
     answer: str = ""
     """The complete body that the crew sent."""
     status_place: str = field(default="", compare=False)
-    """Where the answer has the status word: `data.state`."""
+    """The place of the status word in the answer: `data.state`."""
     output_place: str = field(default="", compare=False)
-    """Where the answer has the output: `result.raw`."""
+    """The place of the output in the answer: `result.raw`."""
 
     @property
     def has_output(self) -> bool:

@@ -1,4 +1,4 @@
-"""Failure groups: failed and held jobs whose reasons differ only in what varies from job to job."""
+"""Failure groups: failed and held jobs whose reasons have the same fixed parts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ class FailureGroup:
     """None: these jobs have no reason."""
     jobs: int
     held: int = 0
-    """Of these, jobs that are on hold."""
+    """The number of these jobs that are on hold."""
     example_job: str
     reason: str | None = None
-    """That of the example."""
+    """The reason of the example."""
     first_at: str = ""
     """When the first of these jobs failed, UTC text."""
     last_at: str = ""
@@ -52,7 +52,7 @@ class FailureGroups:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupDetail:
-    """What the attempts of a failure group show."""
+    """The attempts of a failure group: their states, kickoffs and cost."""
 
     kinds: Mapping[str, int] = field(default_factory=dict)
     """Jobs by the state of their latest attempt, or `answer_rejected`; `not_kicked_off` is without one."""

@@ -1,4 +1,4 @@
-"""What a batch is expected to cost, to fail and to take: 90 % intervals."""
+"""The expected cost, failures and duration of a batch: 90 % intervals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ class PastJob:
 
     failed: bool
     kickoffs: int
-    """Those that were not refused."""
+    """Kickoffs that were not refused."""
     seconds: float | None = None
     """The time that its executions took together; None: not known."""
     prompt: int = 0
@@ -24,7 +24,7 @@ class PastJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """Intervals that hold with 90 % probability if the crew works as before; None: not known."""
+    """Intervals that are right with 90 % probability if the crew works as before; None: unknown."""
 
     jobs: int
     """Jobs that are left."""
@@ -33,8 +33,8 @@ class Forecast:
     failures: tuple[int, int] | None = None
     """Jobs that will fail."""
     costs: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """By currency: of the kickoffs that are left."""
+    """The cost of the kickoffs that are left, by currency."""
     seconds: tuple[float, float] | None = None
     """From the start of the run to its end, without pauses and without waiting for people."""
     not_known: tuple[str, ...] = ()
-    """What the forecast leaves out, and why."""
+    """The figures that the forecast omits, and the reasons."""

@@ -55,7 +55,8 @@ class Job:
     """The file's columns, unchanged and in its order, which exports repeat."""
     where: Location
     duplicates: Duplicates | None = None
-    """What to do if an earlier job is identical; None: the file gives the job an id."""
+    """The treatment of a job that is identical to an earlier one; None: the file gives the job an id."""
     quoting: str | None = None
-    """Which cells of the row are quoted in the file, `1` or `0` for each; None: as the file's layout says. In a
+    """Marks of the cells of the row that are quoted in the file, `1` or `0` for each; None: as the file's layout says.
+    In a
     workbook: the kind of each cell; None: all are text."""

@@ -7,7 +7,7 @@ from batchcrew.model.job import JobState
 
 
 class JobOrder(StrEnum):
-    """What the jobs are sorted by."""
+    """The key by which jobs are sorted."""
 
     FILE = "file"
     JOB = "job"
@@ -27,7 +27,7 @@ class JobQuery:
     crew: str | None = None
     """None: any crew."""
     fingerprint: str | None = None
-    """Of the reason of failed and held jobs; None: any, empty: those without a reason."""
+    """Fingerprint of the reason of failed and held jobs; None: any; empty: jobs without a reason."""
     search: str = ""
     """A part of the job's id, of its reason, or of a value of its row; ASCII letters match in either case."""
     order: JobOrder = JobOrder.FILE

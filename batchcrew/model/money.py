@@ -1,4 +1,4 @@
-"""Tokens and money: what attempts used and cost, added up by currency."""
+"""Tokens and money of attempts, added up by currency."""
 
 import math
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ def _count(value: Any) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """What an attempt, or all attempts of a job, used and cost; None: not known."""
+    """Tokens and cost of an attempt, or of all attempts of a job; None: unknown."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -65,14 +65,14 @@ class Used:
     successful_requests: int | None = None
     """To the language model."""
     cost: Decimal | None = None
-    """What is known of it; None without a price, for a kickoff in doubt, and in several currencies."""
+    """The known part of the cost; None without a price, for a kickoff in doubt, and in several currencies."""
     currency: str | None = None
-    """Of `cost`; several are separated by commas."""
+    """The currency of `cost`; several are separated by commas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
-    """What kickoffs cost, by currency: the least, and the most if all those in doubt were charged."""
+    """The cost of kickoffs, by currency: the minimum, and the maximum if all kickoffs in doubt were charged."""
 
     amounts: Ranges = field(default_factory=dict)
     kickoffs: int = 0
@@ -105,23 +105,23 @@ class Money:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spending:
-    """What attempts used and cost, of a batch, a run or a month."""
+    """Tokens and cost of the attempts of a batch, a run or a month."""
 
     spent: Money = field(default_factory=Money)
     """All kickoffs, failed ones included."""
     wasted: Money = field(default_factory=Money)
     """Kickoffs that brought no answer that counts: failed, lost, timed out, cancelled, in doubt."""
     saved: Money = field(default_factory=Money)
-    """What kickoffs would have cost in whose place an earlier answer was taken over."""
+    """The cost of kickoffs that were avoided by reusing an earlier answer."""
     tokens: Tokens = field(default_factory=Tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonthLine:
-    """What the kickoffs of one month have used and cost."""
+    """Tokens and cost of the kickoffs of one month."""
 
     month: str
-    """In local time: `2026-11`."""
+    """The month in local time: `2026-11`."""
     spending: Spending
 
 
@@ -143,7 +143,7 @@ class PastExecution:
 
 @dataclass(frozen=True, slots=True)
 class KnownAndExpected:
-    """What kickoffs have cost as far as it is known, and those whose tokens are not known."""
+    """The known cost of kickoffs, and the kickoffs whose tokens are not known."""
 
     known: Mapping[str, Decimal] = field(default_factory=dict)
     """By currency; kickoffs in doubt count as charged."""
@@ -151,7 +151,7 @@ class KnownAndExpected:
     """Prices of tokens, and the number of kickoffs whose tokens are not known (yet)."""
 
     def plus(self, money: Money) -> "KnownAndExpected":
-        """Return the sum with money of which nothing more is expected."""
+        """Return the sum with a cost that is final."""
         known = dict(self.known)
         for currency, (_, most) in money.amounts.items():
             known[currency] = known.get(currency, Decimal(0)) + most
@@ -160,10 +160,10 @@ class KnownAndExpected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostSoFar:
-    """What earlier kickoffs have cost, for the limits of a run."""
+    """The cost of earlier kickoffs, for the limits of a run."""
 
     batch: KnownAndExpected
     month: KnownAndExpected
-    """Of this batch."""
+    """Spending of this batch."""
     others: KnownAndExpected
-    """Of the other batches of the ledger, in the same month."""
+    """Spending of the other batches of the ledger, in the same month."""

@@ -1,10 +1,10 @@
-"""The report of a batch: its figures, without a form.
+"""The figures of the report of a batch, independent of the format.
 
 `batchcrew/app/report.py` reads a `Report`; `batchcrew/reports/report/` writes it as text, Markdown, JSON or HTML.
 Nothing here grows with the number of jobs: lists are bounded, and a field next to them counts what is not listed.
 
-Moments are UTC ISO-8601 text, as in the ledger. Texts of crews and files (names, reasons) are as they came: whoever
-writes them must escape them.
+Moments are UTC ISO-8601 text, as in the ledger. Texts of crews and files (names, reasons) are not cleaned: code that
+prints them must escape them.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from batchcrew.model.views import RunLine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
-    """What the kickoffs of a batch cost.
+    """The cost of the kickoffs of a batch.
 
     Costs are texts: `12.50 USD`, a range, or several currencies; None if no price is known.
     """
@@ -27,14 +27,14 @@ class Money:
     spent: str | None = None
     """Their cost; a range while some of them are in doubt."""
     wasted_kickoffs: int = 0
-    """Of `kickoffs`, those whose execution has ended without an answer that counts; those in doubt included."""
+    """The `kickoffs` whose execution has ended without an accepted answer, including those in doubt."""
     wasted: str | None = None
     reused_answers: int = 0
     """Answers that jobs took over from jobs with the same inputs, or got back with their former inputs."""
     saved: str | None = None
     """The cost of as many kickoffs, at the crew's latest known price."""
     unpriced_kickoffs: int = 0
-    """Of `kickoffs`, those whose price is not known: `spent` is without them."""
+    """The `kickoffs` whose price is not known; `spent` does not include them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Tokens:
 
     total: int | None = None
     wasted: int | None = None
-    """Of `total`, those of executions that ended without an answer that counts."""
+    """The part of `total` for executions that ended without an accepted answer."""
     attempts: int = 0
     """Attempts that reported tokens."""
 
@@ -55,7 +55,7 @@ class ReportedFailures:
     group: FailureGroup
     detail: GroupDetail
     share: float
-    """Of all jobs of the batch, from 0 to 1."""
+    """Share of all jobs of the batch, from 0 to 1."""
     share_of_failures: float
     retry: str
     """The command that resets just these jobs to pending."""
@@ -71,7 +71,7 @@ class CrewJobs:
     counts: Counts
     """`removed` and `possible_duplicates` are 0: they are not known by crew."""
     address: str = ""
-    """As in the latest run; without secrets."""
+    """The address in the latest run, without secrets."""
     price: str | None = None
     """The price of one kickoff in the latest run, `0.50 USD`."""
 
@@ -96,7 +96,7 @@ class Report:
     running: bool
     """True: a run is working, so the figures are not final."""
     verdict: str
-    """One plain sentence: what came of the batch."""
+    """The result of the batch in one plain sentence."""
     good: bool
     """Whether every job has succeeded."""
     counts: Counts
@@ -115,9 +115,9 @@ class Report:
     """The largest groups."""
     more_failure_groups: int = 0
     more_failed_jobs: int = 0
-    """In the groups that are not listed."""
+    """Number of jobs in the groups that are not listed."""
     runs: tuple[RunLine, ...] = ()
     """The latest runs, the newest first."""
     more_runs: int = 0
     next: tuple[NextCommand, ...] = ()
-    """What you may do, the likeliest first."""
+    """Possible next steps, the likeliest first."""

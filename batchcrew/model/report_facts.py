@@ -1,4 +1,4 @@
-"""What the ledger knows about a batch for its report: counts and sums, from which the report's figures are computed.
+"""The ledger's facts about a batch for its report: counts and sums, from which the report's figures are computed.
 
 Moments of a batch are seconds from the start of its `Axis`, so that they can be summed.
 """
@@ -102,9 +102,9 @@ class SlotChange:
     at: float
     slots: int
     crew: str | None = None
-    """Of a crew with `concurrency: auto`; None: the whole run."""
+    """The crew with `concurrency: auto`; None: the complete run."""
     adaptive: bool = False
-    """Of a run: `slots` is the most that `concurrency: auto` may use."""
+    """Whether `slots` is the maximum of `concurrency: auto`, for a run."""
     run: int = 0
     """The number of the run, from 0."""
     reason: str = ""
@@ -141,7 +141,7 @@ class ReportFacts:
     now) or `refused`."""
     attempts: tuple[AttemptCount, ...] = ()
     tokens: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """By the state of ended attempts: attempts that reported tokens, and their tokens."""
+    """Number of attempts that reported tokens, and their tokens, by the state of ended attempts."""
     durations: tuple[DurationCount, ...] = ()
     spending: Spending = field(default_factory=Spending)
     crews: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

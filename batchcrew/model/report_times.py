@@ -16,28 +16,28 @@ class TimePart:
 
 
 ANSWERS = "answers"
-"""The part of a duration that would be left at the ideal."""
+"""The only part of an ideal duration."""
 TIME_PARTS = {
     ANSWERS: "executions that succeeded",
     "unsuccessful": "executions that did not succeed, retried or not",
-    "late_detection": "executions that had ended, until batchcrew saw it",
+    "late_detection": "executions that had ended, until batchcrew noticed it",
     "kickoffs": "kickoffs being sent, until the crew accepted or refused them",
     "throttled": "free slots while a crew refused kickoffs (429, 503)",
     "paused": "free slots while the batch was paused",
     "gaps": "free slots while no run was working",
     "idle": "free slots for other reasons: the start, the end, rate limits, retry delays",
 }
-"""What a part of the duration is, by its name. Together they are the whole duration."""
+"""The meaning of each part of the duration, by its name. The parts add up to the duration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duration:
-    """How long a batch took, compared with the ideal for the same slots, and what made the difference.
+    """The duration of a batch, compared with the ideal for the same slots, and the parts that make the difference.
 
     A slot is what one execution in progress occupies; the batch had `slots` of them, on average from `started_at` to
     `ended_at`. Each second of each slot belongs to exactly one of `parts`, so `slot_seconds` add up to
     `elapsed_seconds * slots`, and `seconds` add up to `elapsed_seconds`. The ideal is the part `answers` alone: the
-    executions that succeeded, as long as they took, one after another in slots that are never free.
+    successful executions at their actual durations, one after another, in slots that are always in use.
 
     An execution that waits for human input occupies no slot. What ends between two runs counts as late from its end
     (as the crew reports it) up to the end of the gap as `gaps`, not as `late_detection`.
@@ -87,7 +87,7 @@ class Mark:
     until: str | None = None
     """The end of what has a duration: `throttled`, `paused`."""
     text: str = ""
-    """What happened, as a short phrase: `run 2 stopped: budget`, `set concurrency = 5 by ann@host`."""
+    """The event, as a short phrase: `run 2 stopped: budget`, `set concurrency = 5 by ann@host`."""
     crew: str | None = None
 
 
@@ -115,7 +115,7 @@ class DurationBin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distribution:
-    """How long the executions of a crew, or the executions of one of its tasks, took.
+    """Durations of the executions of a crew, or of one of its tasks.
 
     Only executions that succeeded count; of tasks, only the latest 200,000 executions. Their time is that which the
     crew reports, else the time from the kickoff to the observed end. Percentiles are times that occurred, by nearest
@@ -123,7 +123,7 @@ class Distribution:
     """
 
     crew: str
-    """Of a task: empty if it is a task of several crews."""
+    """The crew; empty for a task of several crews."""
     task: str | None = None
     """None: the whole executions."""
     number: int = 0

@@ -1,4 +1,4 @@
-"""Which rows an export has."""
+"""Select the rows of an export."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from batchcrew.model.job import JobState
 
 
 class RowPer(StrEnum):
-    """What an export has one row for."""
+    """The unit of an export's rows: job, task or attempt."""
 
     JOB = "job"
     TASK = "task"
@@ -16,7 +16,7 @@ class RowPer(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultSelection:
-    """Which jobs of a batch an export has: those that meet every condition."""
+    """Selects the jobs of an export: those that meet every condition."""
 
     states: tuple[JobState, ...] = ()
     """Empty: any."""
@@ -25,11 +25,11 @@ class ResultSelection:
     reason: str | None = None
     """A pattern that the whole reason matches; None: any."""
     fingerprint: str | None = None
-    """Of a job's reason; None: any."""
+    """Fingerprint of a job's reason; None: any."""
     since: str | None = None
     """UTC text: only jobs whose latest attempt has ended since; None: any."""
     with_removed: bool = False
-    """Also the jobs that are no longer in the file, at the end."""
+    """Whether to append the jobs that are no longer in the file."""
     artifacts: bool = False
     """Whether to read the files that tasks have written."""
     per: RowPer = RowPer.JOB

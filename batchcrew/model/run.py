@@ -11,7 +11,7 @@ from batchcrew.model.webhook import WebhookCounts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run would do, in numbers of jobs."""
+    """The plan of a run, in numbers of jobs."""
 
     total: int = 0
     new: int = 0
@@ -26,12 +26,12 @@ class Plan:
     restored: int = 0
     """Jobs that changed back to inputs that they have an answer for."""
     reused: int = 0
-    """Jobs that get the answer of a job with the same inputs that is no longer in the file."""
+    """Jobs that reuse the answer of a job with the same inputs that is no longer in the file."""
     unchanged: int = 0
     removed: int = 0
     """Jobs of the ledger that are no longer in the file; they do not change."""
     removed_succeeded: int = 0
-    """Those of `removed` that succeeded, were in the file until now, and whose answer no other job gets."""
+    """The `removed` jobs that have succeeded, were in the file until now, and whose answer no other job reuses."""
     stale_jobs: tuple[str, ...] = ()
     """The ids of jobs that become stale (the first few)."""
     columns: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """How a run ended, for the summary and the exit code."""
+    """The result of a run, for the summary and the exit code."""
 
     batch: str
     run_id: str | None
@@ -124,16 +124,16 @@ class RunResult:
     without_output_jobs: tuple[str, ...] = ()
     """Their job_ids (the first few)."""
     lookalikes: int = 0
-    """Jobs of this run that succeeded with an answer that may be none."""
+    """Jobs of this run that succeeded with an answer that may be useless."""
     lookalike_example: tuple[str, str] | None = None
-    """The job_id of the first one, and what its answer looks like: `an apology`."""
+    """The job_id of the first one, and why its answer may be useless: `an apology`."""
     ledger: str = ""
     jobfile: str = ""
     jobfile_options: tuple[str, ...] = ()
     """Options, quoted for a shell, that the next command needs to read the job file in the same way."""
     plan: Plan | None = None
     warnings: tuple[str, ...] = ()
-    """Each warning of this run once, as a harmless line; the number is bounded."""
+    """Each warning of this run once, as a clean line; the number is bounded."""
     unanswered: int = 0
     """Open jobs whose kickoff has no answer; the next run decides about them."""
     unsure: int = 0
@@ -147,13 +147,13 @@ class RunResult:
     reports: tuple[str, ...] = ()
     """Files that `reports:` of the job file requests, and that were written."""
     missing_reports: tuple[str, ...] = ()
-    """Names of those that could not be written; a warning says why."""
+    """Names of reports that could not be written; a warning gives the reason."""
     repeated: bool = False
     """True: a tick that stopped for the same reason as the last one and changed nothing."""
     webhooks: WebhookCounts | None = None
     """The webhooks of this run; None if none were requested."""
     spending: Spending = field(default_factory=Spending)
-    """What this run's kickoffs have used and cost, including retries."""
+    """Tokens and cost of this run's kickoffs, including retries."""
     program: str = "batchcrew"
     """The program name that batchcrew was called with, with which printed commands start."""
 

@@ -1,4 +1,4 @@
-"""How a rows file of text (CSV, TSV) was written, so that an export can be written in the same way."""
+"""The style of a text rows file (CSV, TSV), so that an export can be written in the same style."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SheetStyle:
-    """How the cells of a sheet are written as text. The defaults are those of a file that is not CSV."""
+    """The style in which the cells of a sheet are written as text. The defaults are those of a file that is not CSV."""
 
     delimiter: str = ","
     encoding: str = "utf-8"
@@ -67,11 +67,11 @@ _STORED = ("delimiter", "encoding", "bom", "line_end", "final_line_end", "sep_li
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsLayout:
-    """How one rows file of a batch was written."""
+    """The recorded style of one rows file of a batch."""
 
     file: str
     """Its name in messages."""
     format: str
     """The suffix of its format, without the dot: `csv`."""
     layout: Mapping[str, Any]
-    """What the format has recorded, as JSON: the style of a sheet of text. Empty: nothing."""
+    """The style that the format has recorded, as JSON; empty: none."""

@@ -9,12 +9,12 @@ from batchcrew.model.execution import Execution
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the rules say about one answer."""
+    """The result of applying the rules to one answer."""
 
     rejected: str | None = None
     """Why a rule rejects the answer: `shorter than min_length (12 of 200 characters)`. None: it is accepted."""
     lookalike: str | None = None
-    """What an accepted answer looks like if it may be none: `an apology`."""
+    """Why an accepted answer may be useless: `an apology`."""
 
 
 ACCEPTED = Verdict()

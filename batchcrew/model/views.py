@@ -1,4 +1,4 @@
-"""What the ledger returns about a batch for `status`, `list`, `show`, `runs` and exports."""
+"""The results of the ledger's queries for `status`, `list`, `show`, `runs` and exports."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ class ResultRow(Used):
     output: str | None = None
     result_json: Json = None
     reason: str | None = None
-    """Why the job has not succeeded; exports call it `error`."""
+    """The reason why the job has not succeeded; exports call it `error`."""
     attempts_used: int = 0
     """Attempts that were kicked off, or are in doubt; exports call it `attempts`."""
     kickoff_id: str | None = None
@@ -37,11 +37,11 @@ class ResultRow(Used):
     """Seconds: as the crew reports them, else from kickoff to the observed end."""
     possible_duplicate: bool = False
     stale_output: str | None = None
-    """Of a stale job: its answer to `stale_inputs`."""
+    """The answer of a stale job to `stale_inputs`."""
     stale_inputs: Mapping[str, Any] | None = None
-    """Of a stale job: the inputs that were sent, where they differ from the file's now."""
+    """The inputs that were sent for a stale job, if they differ from those in the file."""
     quoting: str | None = None
-    """Which cells of the row were quoted in its file, `1` or `0` for each; None: as the file's style says."""
+    """Marks of the row's cells that were quoted in its file, `1` or `0` each; None: as the file's style says."""
     artifacts: tuple[str, ...] = ()
     """Paths of the files that the tasks of the latest attempt have written, if the selection requests them."""
     task: TaskResult | None = None
@@ -52,7 +52,7 @@ class ResultRow(Used):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchTotals:
-    """What all runs of a batch have done so far."""
+    """The totals of all runs of a batch so far."""
 
     runs: int = 0
     """Runs, ticks and other calls that worked on the batch."""
@@ -64,15 +64,15 @@ class BatchTotals:
     without_tokens: int = 0
     """Ended executions whose tokens have a price and are not known: `cost` has only their kickoff."""
     tokens: int | None = None
-    """As the crew reports them; None if it reports none."""
+    """The number of tokens that the crew reports; None if it reports none."""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     seconds: float = 0.0
     """The time that the runs took; that of a killed run is not known."""
     kickoffs_per_minute: float | None = None
-    """Of runs; None if there were only ticks."""
+    """The rate of runs; None if there were only ticks."""
     last_exit_code: int | None = None
-    """Of the latest run or tick; None while it runs, or if it was killed."""
+    """The exit code of the latest run or tick; None while it runs, or if it was killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +110,12 @@ class RunLine:
     without_tokens: int = 0
     """Ended executions whose tokens have a price and are not known: `cost` has only their kickoff."""
     prompt_tokens: int | None = None
-    """Of all its kickoffs, as the crew reports them; None if it reports none."""
+    """Tokens of all its kickoffs, as the crew reports them; None if it reports none."""
     completion_tokens: int | None = None
     total_tokens: int | None = None
     exit_code: int | None = None
     stopped: str | None = None
-    """Why it stopped with work left: a word of `StopReason`."""
+    """The reason why it stopped with work left: a word of `StopReason`."""
     stop_detail: str | None = None
     """The same as a sentence."""
     commands: tuple[ControlLine, ...] = ()
@@ -173,20 +173,20 @@ class BatchStatus:
     due_retries: tuple[DueRetries, ...] = ()
     """By crew; empty unless the batch runs."""
     webhooks: WebhookCounts | None = None
-    """Those of the latest run; None if it requested none."""
+    """The webhooks of the latest run; None if it requested none."""
     failing: tuple[JobLine, ...] = ()
     """The latest failed or held jobs (the first few)."""
     failures: FailureGroups = field(default_factory=FailureGroups)
     duplicates: tuple[str, ...] = ()
     control: Control = field(default_factory=Control)
-    """What operators have requested."""
+    """The commands of operators in force."""
     without_output_jobs: tuple[str, ...] = ()
     """The ids of jobs that succeeded without an output (the first few)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NextPoll:
-    """When an execution in progress is polled next, and why then."""
+    """The time of the next poll of an execution in progress, and the reason for it."""
 
     at: str | None
     """UTC text, approximate; None while no run watches the execution."""
@@ -217,9 +217,9 @@ class AttemptDetail(Used):
     answer: str | None = None
     """The latest answer that the crew sent."""
     status_word: str | None = None
-    """Of an execution in progress: the latest status word that the crew sent."""
+    """The latest status word that the crew sent, for an execution in progress."""
     unclear_answer: str | None = None
-    """Of an execution in progress: why the latest polls got no status; None if they did."""
+    """The reason why the latest polls got no status, for an execution in progress; None if they did."""
     first_answer: str | None = None
     """The first answer that was not understood, as it came, up to a limit; None: all were."""
     sent_inputs: Mapping[str, Any] | None = None
@@ -245,6 +245,6 @@ class JobDetail:
     in_file: bool
     attempts: tuple[AttemptDetail, ...] = ()
     cost: str | None = None
-    """Of all attempts, `0.50 USD`; None if no price is known."""
+    """The cost of all attempts, `0.50 USD`; None if no price is known."""
     waiting: WaitLine | None = None
     """The human input that it waits for."""

@@ -8,21 +8,21 @@ from batchcrew.model.execution import Question
 
 
 class AnswerState(StrEnum):
-    """What became of a decision."""
+    """The state of a decision."""
 
     INTENDED = "intended"  # durable before the request leaves
-    DELIVERED = "delivered"  # the crew has taken it
+    DELIVERED = "delivered"  # the crew has accepted it
     REFUSED = "refused"  # the execution did not wait for it any more
     IN_DOUBT = "in_doubt"  # it may have arrived; the question is open again under another wait_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What you decide about a task's output."""
+    """A decision about a task's output."""
 
     approve: bool
     feedback: str = ""
-    """What to improve; required for a rejection."""
+    """Instructions for the repeated task; required for a rejection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Wait:
     """None: nothing was decided."""
     answer: AnswerState | None = None
     note: str | None = None
-    """What you should know before you decide."""
+    """A note for the operator who decides."""
 
     @property
     def is_open(self) -> bool:

@@ -1,4 +1,4 @@
-"""A webhook of a crew, as far as it was understood, and how many of them came."""
+"""A webhook of a crew, as far as it was understood, and the counts of a run's webhooks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """What a webhook reports about an attempt whose token it carries."""
+    """The report of a webhook about the attempt whose token it carries."""
 
     attempt_id: str
     kickoff_id: str | None = None
@@ -22,7 +22,7 @@ class Webhook:
     current_task: str | None = None
     """Name of a task that has begun."""
     body: str = ""
-    """As it came; only that of an execution's end. Its result counts only where webhooks are trusted."""
+    """The unchanged body of a webhook about an execution's end. Its result counts only if webhooks are trusted."""
 
     @property
     def contradicts_itself(self) -> bool:
@@ -32,25 +32,25 @@ class Webhook:
 
 @dataclass(slots=True)
 class WebhookCounts:
-    """The number of webhooks of a run, by what became of them."""
+    """The number of webhooks of a run, by the way in which they were treated."""
 
     received: int = 0
-    """All with a valid token."""
+    """Number of webhooks with a valid token."""
     used: int = 0
-    """Those that brought a poll forward, or whose result counted."""
+    """Number of webhooks that brought a poll forward, or whose result counted."""
     progress: int = 0
-    """Those that showed progress."""
+    """Number of webhooks that showed progress."""
     repeated: int = 0
     late: int = 0
-    """Those for attempts that had ended, or that this run does not have."""
+    """Number of webhooks for attempts that had ended, or that this run does not have."""
     mismatched: int = 0
-    """Those that name another attempt or execution than their token."""
+    """Number of webhooks that name another attempt or execution than their token."""
     malformed: int = 0
     oversized: int = 0
     forged: int = 0
-    """Those without a valid token, authentication or signature."""
+    """Number of webhooks without a valid token, authentication or signature."""
     dropped: int = 0
-    """Those that came faster than they could be read."""
+    """Number of webhooks that came faster than they could be read."""
     found_again: int = 0
     """Kickoffs in doubt that a webhook has found again."""
 
@@ -67,14 +67,14 @@ class WebhookCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookUrls:
-    """What the URLs of webhooks are made of, for one batch."""
+    """The parts of the URLs of webhooks, for one batch."""
 
     base: str
     """URL at which crews reach batchcrew, without a slash at its end."""
     secret: bytes = field(repr=False)
-    """Of the batch; the tokens are derived from it."""
+    """The batch's secret; the tokens are derived from it."""
     tasks: bool = False
     steps: bool = False
     events: tuple[str, ...] = ()
     human: Mapping[str, Any] | None = field(default=None, repr=False)
-    """What `humanInputWebhook` has besides its URL: the authentication; None: it is not requested."""
+    """The fields of `humanInputWebhook` besides its URL: the authentication; None: it is not requested."""

@@ -1,4 +1,4 @@
-"""What you see during a run: one Protocol, and its implementations: live, plain, quiet, and JSON lines.
+"""Show a run: one Protocol, and its implementations: live, plain, quiet, and JSON lines.
 
 Import the implementation from its own module: only `live` needs rich.
 """

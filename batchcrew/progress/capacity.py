@@ -1,4 +1,4 @@
-"""The line of the live display about slots: how many are in use, and what keeps more jobs from starting."""
+"""The line of the live display about slots: how many are in use, and why no more jobs start."""
 
 from collections.abc import Iterator
 
@@ -53,7 +53,7 @@ def slots_text(tally: Tally, now: float) -> str:
 
 def _reasons(tally: Tally, holds: tuple[Hold, ...], now: float) -> Iterator[str]:
     """Yield each reason once, with the names of its crews where not all crews share it."""
-    if not tally.pending:  # the run knows it only once a slot is free
+    if not tally.pending:  # the run knows the reason only once a slot is free
         yield _WORDS[Why.NOTHING_LEFT]
         return
     by_words: dict[str, list[str]] = {}
@@ -73,7 +73,7 @@ def _hold_words(hold: Hold, now: float) -> str:
 
 
 def _waits(tally: Tally, now: float) -> Iterator[str]:
-    """Yield what the run waits for: people, the next poll; and since when nothing has ended."""
+    """Yield the events that the run waits for (human input, the next poll), and for how long nothing has ended."""
     if tally.waiting and not tally.in_flight:
         yield "waiting for people to answer"
     quiet = now - tally.moved_at

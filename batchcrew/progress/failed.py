@@ -20,7 +20,7 @@ class FailedGroup:
     """Of the latest one."""
     job_id: str
     job_state: JobState
-    """Of the latest one; `pending`: the job is tried again."""
+    """Job state after the latest one; `pending`: the job is tried again."""
     count: int = 1
 
 

@@ -10,7 +10,7 @@ LONGEST_WARNING = 5000
 
 
 def warning_line(warning: Warned) -> str:
-    """Return a warning as one line; a long message is cut, the command that follows it never is."""
+    """Return a warning as one line. A long message is cut, but the command that follows it is not."""
     line = f"warning: {clean_text(warning.message, limit=LONGEST_WARNING)}"
     return f"{line}; {clean_text(warning.next_step)}" if warning.next_step else line
 

@@ -1,7 +1,7 @@
-"""Progress on a terminal: a frame that is redrawn in place, with warnings printed above it.
+"""Show progress on a terminal: a frame that is redrawn in place, with warnings printed above it.
 
-`observe` only counts. A separate thread draws, a few times a second and only when something has changed:
-a slow or stopped terminal (Ctrl-S, a stalled ssh) holds up the drawing and never the run.
+`observe` only counts. A separate thread draws, a few times a second and only if something has changed, so that a slow
+or stopped terminal (Ctrl-S, a stalled ssh) does not delay the run.
 """
 
 import threading

@@ -1,4 +1,4 @@
-"""How fast the jobs of a run end, and when the last one probably will."""
+"""Estimate the rate at which the jobs of a run end, and when the last one will end."""
 
 import math
 from bisect import bisect_right
@@ -82,8 +82,8 @@ def seconds_left(
 ) -> tuple[float, float] | None:
     """Return the least and the most seconds until the last job probably ends; None if no rate is known yet.
 
-    Until two rounds of slots have ended, those that ended are the quick ones: then the ages of the executions in
-    progress count as well. What runs at the end runs without successors, and the longest of it decides.
+    Until two rounds of slots have ended, mostly quick executions have ended, so the ages of those in progress count,
+    too. The last executions have no successors, so the longest of them determines the end.
 
     Args:
         ages: seconds of each execution in progress.

@@ -1,4 +1,4 @@
-"""Progress for `--quiet`: only what needs the operator, so that cron mails only then."""
+"""Progress for `--quiet`: print only what needs the operator's attention, so that cron sends mail only then."""
 
 from typing import Self, TextIO
 

@@ -1,4 +1,4 @@
-"""The lines of `--verbose`: one for each request, and for each place where a crew's answers have something."""
+"""The lines of `--verbose`: one for each request, and for each place of a field in a crew's answers."""
 
 from batchcrew.base.text import clean_text
 from batchcrew.model.events import (

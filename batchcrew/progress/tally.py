@@ -40,10 +40,10 @@ from batchcrew.progress.pace import Durations, Pace, seconds_left
 ENDED_STATES = (JobState.SUCCEEDED, JobState.FAILED, JobState.HELD, JobState.CANCELLED, JobState.STALE)
 _ENOUGH_ENDED = 3
 _ENOUGH_SECONDS = 60.0
-"""A rate is said once this many jobs of the run have ended, or after this time if one has."""
+"""The rate is shown once this many jobs of the run have ended, or after this time if one has."""
 _LEAST_PER_HOUR = 0.1
 _LONGEST_LEFT = 30 * 86_400.0
-"""Seconds beyond which an estimate of the time left says nothing."""
+"""Longest estimate of the time left, in seconds, that is shown."""
 
 
 @dataclass(slots=True)
@@ -199,7 +199,7 @@ class Tally:
     def pace_words(self, now: float, *, dash: str = "–") -> list[str]:
         """Return the recent rate and the estimated time left: `12.0 jobs/min`, `12–18 min left`.
 
-        Neither is returned before enough jobs of this run have ended, or where it would say nothing (`0.0 jobs/min`).
+        Neither is returned before enough jobs of this run have ended, or if it is meaningless (`0.0 jobs/min`).
         """
         if not self.left or (self.pace.ended < _ENOUGH_ENDED and now - self.pace.started < _ENOUGH_SECONDS):
             return []
@@ -215,7 +215,7 @@ class Tally:
     def time_left(self, now: float) -> tuple[float, float] | None:
         """Estimate the least and the most seconds until the last job ends, from this run; None if no rate is known.
 
-        Jobs that wait for human input are not counted: when they are answered is up to you.
+        Jobs that wait for human input are not counted, because their end depends on you.
         """
         slots = self.run.concurrency if self.run else 1
         ages = [now - watched.since for watched in tuple(self.in_flight.values())]

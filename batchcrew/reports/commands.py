@@ -1,4 +1,4 @@
-"""The exact commands that you may call next, quoted for a shell.
+"""Write the exact commands that you can call next, quoted for a shell.
 
 Each starts with `program`: how this batchcrew was called, so that the command works as it is printed.
 """

@@ -1,4 +1,4 @@
-"""What `status`, `runs` and `check` print about the commands that operators gave to a batch."""
+"""Render the commands that operators gave to a batch, for `status`, `runs` and `check`."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -53,7 +53,7 @@ def pause_words(control: Control) -> list[str]:
 
 
 def command_text(line: ControlLine) -> str:
-    """Return what a command changed, who gave it, and why, as one harmless line."""
+    """Return one clean line with the change of a command, its operator and its reason."""
     value = line.value
     match line.command:
         case "set" if isinstance(value, Mapping):

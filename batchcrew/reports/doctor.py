@@ -1,4 +1,4 @@
-"""What `doctor` prints: one line for each check, with its fix; and the same as JSON."""
+"""Render the results of `doctor`: one line for each check, with its fix; and the same as JSON."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -27,7 +27,7 @@ def render_examinations(examined: Sequence[CrewExamination], *, width: int | Non
 
 
 def render_kickoff(kickoff: KickoffExamination, *, width: int | None = None) -> str:
-    """Render what one execution has shown."""
+    """Render the results of one execution."""
     head = f"one kickoff to crew {clean_text(kickoff.crew)}, attempt {kickoff.attempt_id}:"
     if kickoff.kickoff_id is not None:
         head = f"one kickoff to crew {clean_text(kickoff.crew)}, kickoff_id {clean_text(kickoff.kickoff_id)}:"

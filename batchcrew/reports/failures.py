@@ -26,14 +26,14 @@ _PIPE_COLUMNS = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailuresView:
-    """The batch whose failures are shown, and how its commands begin."""
+    """The batch whose failures are shown, and the beginning of its commands."""
 
     batch: str
     ledger: str
     program: str
     counts: Counts
     width: int | None = None
-    """Of the terminal: reasons are cut there. None: not a terminal."""
+    """Width of the terminal, at which reasons are cut; None: not a terminal."""
 
 
 def failure_lines(groups: FailureGroups, *, width: int | None, indent: int) -> Iterator[str]:
@@ -90,7 +90,7 @@ def more_groups_line(view: FailuresView, groups: FailureGroups) -> str | None:
 
 
 def group_retry(view: FailuresView, group: FailureGroup) -> str:
-    """Return the command that puts exactly the jobs of a group back to pending."""
+    """Return the command that resets exactly the jobs of a group to pending."""
     options = ["--reason ''" if group.fingerprint is None else f"--fingerprint {group.fingerprint}"]
     if group.held:
         options = [*(["--state failed"] if group.failed else []), "--held", *options]

@@ -1,4 +1,4 @@
-"""What `check` prints of a forecast, in plain words and as JSON."""
+"""Render a forecast for `check`, as text and as JSON."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from batchcrew.model.forecast import Forecast
 
 
 def forecast_lines(found: Forecast, now: datetime) -> Iterator[str]:
-    """Yield what is expected, and what is not known.
+    """Yield the expected figures, and those that are not known.
 
     Args:
         now: aware; the time at which a run would start.

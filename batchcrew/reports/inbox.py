@@ -1,4 +1,4 @@
-"""The jobs that wait for human input, as text, as a sheet to fill in, and what became of decisions."""
+"""Render the jobs that wait for human input, as text and as a sheet to fill in, and the results of decisions."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -90,13 +90,13 @@ _WORDS = {
 
 
 def answered_line(answered: Answered) -> str:
-    """Return what became of one decision."""
+    """Return the result of one decision."""
     reason = f": {clean_text(answered.reason)}" if answered.reason else ""
     return f"job {clean_text(answered.job_id)} ({answered.wait_id}): {_WORDS[answered.finding]}{reason}"
 
 
 def answers_summary(result: AnswerResult, batch: str, ledger: str, program: str = PROGRAM) -> str:
-    """Return how many decisions had which end, and what still waits."""
+    """Return the number of decisions by result, and of jobs that still wait."""
     counts = [f"{result.found[finding]} {word}" for finding, word in _WORDS.items() if result.found[finding]]
     if result.undecided:
         counts.append(f"{result.undecided} without a decision")

@@ -1,4 +1,4 @@
-"""What `show` prints: one job with all its attempts, cleaned, without colour and without a last newline."""
+"""Render one job with all its attempts for `show`: cleaned, without colour and without a last newline."""
 
 import json
 import textwrap

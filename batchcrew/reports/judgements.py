@@ -29,7 +29,7 @@ class Judgement:
 
 @dataclass(slots=True, kw_only=True)
 class JudgeResult:
-    """What the rules said about a batch's answers."""
+    """The verdicts of the rules on a batch's answers."""
 
     batch: str
     ledger: str
@@ -45,7 +45,7 @@ class JudgeResult:
     kept: int = 0
     """Succeeded jobs whose answer was kept for other inputs, which were not judged either."""
     lookalikes: int = 0
-    """Accepted answers that may be none."""
+    """Accepted answers that may be useless."""
     lookalike_example: tuple[str, str] | None = None
     counts: Counts = field(default_factory=Counts)
 

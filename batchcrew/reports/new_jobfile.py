@@ -20,7 +20,7 @@ _LONGEST_NAME = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJobFile:
-    """What a new job file says.
+    """The content of a new job file.
 
     Args:
         batch: the batch's name.

@@ -1,4 +1,4 @@
-"""When a batch probably ends, for `status`, from the totals of its runs."""
+"""Estimate when a batch ends, for `status`, from the totals of its runs."""
 
 from datetime import datetime, timedelta
 
@@ -7,9 +7,9 @@ from batchcrew.base.quantities import format_range
 from batchcrew.model.views import BatchLine
 
 ENOUGH_ENDED = 5
-"""Executions of a batch from which on its rate says something."""
+"""Number of executions of a batch from which on its rate is used."""
 LONGEST_SECONDS = 30 * 86_400.0
-"""An estimate beyond this says nothing."""
+"""Longest estimate that is shown."""
 
 
 def outlook_line(line: BatchLine, now: datetime) -> str | None:

@@ -18,18 +18,18 @@ _REASON_COLUMNS = 200
 
 
 class Finding(StrEnum):
-    """What a look at one execution has found."""
+    """The result of polling one execution."""
 
     SUCCEEDED = "succeeded"  # and is taken
-    FAILED = "failed"  # and is taken, with the crew's reason
-    RUNNING = "running"  # stays as it is
+    FAILED = "failed"  # its failure is recorded, with the crew's reason
+    RUNNING = "running"  # its job does not change
     UNKNOWN = "unknown"  # the crew does not know it
-    UNCLEAR = "unclear"  # no answer that says how it is
+    UNCLEAR = "unclear"  # no clear answer about it
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One execution and what was found."""
+    """One execution and the result of polling it."""
 
     attempt: EndedAttempt
     finding: Finding
@@ -39,7 +39,7 @@ class Look:
 
 @dataclass(slots=True, kw_only=True)
 class RecheckResult:
-    """How a recheck ended."""
+    """The result of a recheck."""
 
     batch: str
     jobfile: str
@@ -51,7 +51,7 @@ class RecheckResult:
     """Held jobs without a known kickoff_id: there is nothing to poll."""
     counts: Counts = field(default_factory=Counts)
     stopped: bool = False
-    """By a signal, before everything was looked at."""
+    """A signal stopped it before all executions were polled."""
 
     @property
     def exit_code(self) -> exit_codes.ExitCode:

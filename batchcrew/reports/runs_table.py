@@ -1,4 +1,4 @@
-"""What `runs` prints: one line a run; at a terminal, why it stopped is below."""
+"""Render the table of `runs`: one line per run; on a terminal, the reason why it stopped is below."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime

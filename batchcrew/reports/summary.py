@@ -1,4 +1,4 @@
-"""How a run ended, in a few lines, with the next commands; and whether it needs the operator."""
+"""Render the end of a run in a few lines, with the next commands, and decide whether it needs the operator."""
 
 from collections.abc import Iterator, Sequence
 
@@ -30,7 +30,7 @@ SHOWN_SLOWEST = 3
 SHOWN_DUPLICATES = 5
 _ID_COLUMNS = 24
 _ENOUGH_KICKOFFS = 3
-"""Kickoffs of a run from which its rate says something."""
+"""Number of kickoffs of a run from which on its rate is shown."""
 _LINE_COLUMNS = 78
 _ON_PURPOSE = {
     None,
@@ -121,7 +121,7 @@ def count_words(counts: Counts) -> str:
 
 
 def _executions_of_other_runs(result: RunResult) -> Iterator[str]:
-    """Yield what the next run does with executions of this one, and what this one did with those of an earlier one."""
+    """Yield lines about executions that are left to the next run, and about those that an earlier run has left."""
     if result.counts.open > result.unanswered and result.run_id is not None:
         number = result.counts.open - result.unanswered
         executions, them = ("1 execution", "it") if number == 1 else (f"{number} executions", "them")
@@ -195,7 +195,7 @@ def _time(result: RunResult) -> str:
 
 
 def money_lines(spending: Spending) -> Iterator[str]:
-    """Yield what failures have cost, and how many executions are missing in the cost of tokens."""
+    """Yield the cost of failures, and the number of executions whose tokens are missing in the cost."""
     if any(most for _, most in spending.wasted.amounts.values()):
         yield f"spent on failures: {spending.wasted.text}"
     if number := spending.spent.without_tokens:
@@ -220,8 +220,8 @@ def without_output_line(number: int, job_ids: Sequence[str]) -> str:
 
 
 def lookalikes_line(number: int, example: tuple[str, str] | None) -> str:
-    """Return `3 jobs succeeded with an answer that may be none (such as job tokyo: an apology)`."""
-    text = f"{_jobs(number)} succeeded with an answer that may be none"
+    """Return `3 jobs succeeded with an answer that may be useless (such as job tokyo: an apology)`."""
+    text = f"{_jobs(number)} succeeded with an answer that may be useless"
     if example is None:
         return text
     job_id, kind = example

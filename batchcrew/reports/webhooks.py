@@ -1,4 +1,4 @@
-"""How many webhooks came, as one line."""
+"""Render the number of webhooks as one line."""
 
 from batchcrew.model.webhook import WebhookCounts
 

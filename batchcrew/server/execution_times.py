@@ -1,4 +1,4 @@
-"""How long the demo crew's executions take: durations of several shapes."""
+"""Random durations of the demo crew's executions, in several shapes."""
 
 import math
 import re
@@ -21,7 +21,7 @@ _SPREAD = re.compile(
 )
 _SHORT, _LONG = NormalDist(0.5, 0.05), NormalDist(1.75, 0.15)
 _SHORT_SHARE = 0.6
-"""Of the two modes of `bimodal`, whose mean is 1."""
+"""Values of the two modes of `bimodal`, whose mean is 1."""
 _EDGE = 1e-9
 
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -81,7 +82,7 @@ def interpreter(folder: Path, named: Path | None = None) -> Interpreter:
             raise UsageError(f"invalid python: {named} ({error}); name another one with {NAMED}") from error
     try:
         found = _found(folder)
-        return OWN if found is None else _examined(found)
+        return OWN if found is None or _is_own(found) else _examined(found)
     except _Unusable as error:
         if find_spec("crewai") is None:
             raise UsageError(
@@ -94,9 +95,15 @@ def interpreter(folder: Path, named: Path | None = None) -> Interpreter:
         )
 
 
+def _is_own(path: Path) -> bool:
+    """Return whether it is in the environment that this process runs in."""
+    return path.parent.parent.resolve() == Path(sys.prefix).resolve()
+
+
 def _found(folder: Path) -> Path | None:
     """Return the interpreter of the environment that belongs to the project; None if there is no trace of one."""
     chosen = os.environ.get("UV_PROJECT_ENVIRONMENT", "")
+    folder = _workspace(folder)
     by_uv, by_poetry = (folder / "uv.lock").is_file(), (folder / "poetry.lock").is_file()
     if by_uv and chosen:
         return _program(folder / chosen)
@@ -105,6 +112,26 @@ def _found(folder: Path) -> Path | None:
     if by_uv:
         raise _Unusable(f"{folder} has a uv.lock and no .venv (`uv sync` makes it)")
     return _of_poetry(folder) if by_poetry else None
+
+
+def _workspace(folder: Path) -> Path:
+    """Return the root of the uv workspace that a project belongs to, which has the environment; else the project."""
+    if any((folder / name).exists() for name in (".venv", "uv.lock", "poetry.lock")):
+        return folder
+    for above in folder.parents:
+        if above == Path.home():
+            break
+        if (above / "uv.lock").is_file() and "workspace" in _uv_settings(above / "pyproject.toml"):
+            return above
+    return folder
+
+
+def _uv_settings(file: Path) -> dict[str, Any]:
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8"))["tool"]["uv"]
+    except (OSError, ValueError, KeyError, TypeError):  # TypeError: `tool` is not a table
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _of_poetry(folder: Path) -> Path:

@@ -4,8 +4,9 @@ import math
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from batchcrew.base.errors import UsageError
 from batchcrew.base.serving import (
@@ -99,6 +100,10 @@ class CrewOptions:
     """The command that starts a worker."""
     environment: Mapping[str, str] | None = None
     """The variables of the workers; None: those of this process."""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    """Values of inputs that kickoffs need not name; None for an input that the crew supplies itself."""
+    describe: bool = False
+    """Find out what `CrewServer.details` has."""
 
     @property
     def places(self) -> int:

@@ -1,4 +1,4 @@
-"""Executions as the server reports them, whatever runs them and in whatever dialect."""
+"""Executions as the server reports them, independent of the executor and the dialect."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias

@@ -17,9 +17,9 @@ class StateKind:
     """A kind of state file."""
 
     name: str
-    """What messages call it."""
+    """Its name in messages."""
     application_id: int
-    """In the file's header: a file with another id is left alone."""
+    """Id in the file's header; a file with another id is not used."""
     version: int
     """Version of the schema."""
     schema: str

@@ -1,14 +1,14 @@
-"""What a target of `batchcrew serve` is, for the server and for its workers. `targets.py` finds it."""
+"""A target of `batchcrew serve`, for the server and for its workers. `targets.py` finds it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where the crew is found."""
+    """The place of a crew."""
 
     name: str
-    """As you wrote it."""
+    """The target as you wrote it."""
     folder: str
     """The working folder of the workers, absolute; its `.env` is read."""
     paths: tuple[str, ...]

@@ -1,6 +1,6 @@
-"""Where webhooks may be sent: not to addresses inside the network, unless the operator names them.
+"""Decide where webhooks may be sent: not to addresses inside the network, unless the operator names them.
 
-Whoever has the token chooses the URLs of webhooks. Without this check, they could make the server send requests to
+Clients with the token choose the URLs of webhooks. Without this check, they could make the server send requests to
 services that trust its network: cloud metadata, databases, other ports of this machine.
 """
 
@@ -24,13 +24,13 @@ _PATTERN = re.compile(
     r"(?P<scheme>[a-z]+)://(?P<host>\[[^\]]*\]|[^:/?#]*)(?::(?P<port>[^/?#]*))?(?P<path>/[^?#]*)?", re.I
 )
 _METADATA = frozenset({ipaddress.ip_address("168.63.129.16")})
-"""Services of cloud machines at addresses that look public."""
+"""Services of cloud machines at addresses that appear to be public."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _ADDRESS_LIKE = re.compile(r"(?=.*[0-9])[0-9*?.]+")
 
 
 class NotAllowed(Exception):
-    """A webhook may not be sent to this URL; the text says why, and what the operator can do."""
+    """A webhook may not be sent to this URL; the text gives the reason, and the option that allows it."""
 
 
 class WebhookTargets:

@@ -13,7 +13,7 @@ METRICS_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What the file shows."""
+    """The figures of the file."""
 
     batch: str
     run_id: str = ""

@@ -1,6 +1,6 @@
 """Write the texts of notifications.
 
-All that a crew or a file wrote is made harmless here, before a template can use it.
+All text of crews and files is cleaned here, before a template can use it.
 """
 
 import re
@@ -24,9 +24,9 @@ _TITLES: dict[EventName, str] = {
     "finished": "every job has succeeded",
     "failed": "the batch ended with failures",
     "waiting": "jobs wait for human input",
-    "stuck": "nothing ends any more",
+    "stuck": "no execution has ended for a long time",
     "stopped": "the run stopped with work left",
-    "over_budget": "the limit of spending is reached",
+    "over_budget": "the spending limit is reached",
 }
 
 
@@ -37,11 +37,11 @@ class Notice:
     event: EventName
     result: RunResult
     reason: str = ""
-    """Why, in one line."""
+    """The reason, in one line."""
 
 
 def event_of(result: RunResult) -> EventName | None:
-    """Return what the end of a run is to people; None if it is nothing new."""
+    """Return the event for the end of a run; None if it was reported before."""
     if result.run_id is None or result.repeated:
         return None
     if result.stopped is StopReason.WAITING:
@@ -56,7 +56,7 @@ def event_of(result: RunResult) -> EventName | None:
 
 
 def why(result: RunResult) -> str:
-    """Return why a run ended as it did, in one harmless line: for a notification, and for a monitor."""
+    """Return the reason for a run's end in one clean line, for a notification and for a monitor."""
     if result.stopped is not None:
         return clean_text(result.stop_detail or result.stopped.value.replace("_", " "), limit=500)
     return count_words(result.counts)

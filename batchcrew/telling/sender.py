@@ -1,7 +1,7 @@
 """Send notifications through apprise, the only module that imports it.
 
-Each receiver has a separate thread, which ends with the process: one that does not answer delays no other, and neither
-the event loop nor the end of the run waits for it longer than `SEND_SECONDS`.
+Each receiver has a separate thread, which ends with the process: so a receiver that does not answer does not delay the
+others, and neither the event loop nor the end of the run waits for it longer than `SEND_SECONDS`.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ def _apprise(url: SecretStr) -> Any:
 
 
 async def _in_thread(call: Callable[[], str | None]) -> str | None:
-    """Run a blocking call in a thread, which is left alone once this is cancelled."""
+    """Run a blocking call in a thread, which is abandoned if this is cancelled."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[str | None] = loop.create_future()
 

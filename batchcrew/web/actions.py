@@ -44,7 +44,7 @@ async def require_batch(request: web.Request, batch: str) -> None:
 
 
 async def act(request: web.Request) -> web.Response:
-    """Do what the path names, and show the next page with what was done."""
+    """Carry out the action that the path names, and show its result on the next page."""
     site, batch = request.app[SITE], request.query.get("batch", "")
     fields = await fields_of(request)
     location = url_of("/job", batch=batch, job=fields["job"]) if fields.get("job") else url_of("/control", batch=batch)
@@ -99,7 +99,7 @@ async def _cancel(request: ControlRequest, fields: dict[str, str]) -> str:
     done = await cancel(request, [fields["job"]] if fields.get("job") else [])
     parts = [f"Cancelled: {done.pending} pending, {done.let_go} in progress."]
     if done.requested:
-        parts.append(f"The run has not let go of {done.requested} yet.")
+        parts.append(f"The run still watches {done.requested} of them.")
     if done.let_go or done.requested:
         parts.append("Their executions may still be running (and billed).")
     return " ".join(parts)

@@ -21,7 +21,7 @@ from batchcrew.web.site import SITE, Site, back, batch_of, failed, url_of
 
 
 async def decide(request: web.Request) -> web.Response:
-    """Send the decision of a form to the crew, and show what became of it."""
+    """Send the decision of a form to the crew, and show the result."""
     site, batch = request.app[SITE], request.query.get("batch", "")
     fields = await fields_of(request)
     location = url_of("/inbox", batch=batch)

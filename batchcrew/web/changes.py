@@ -38,9 +38,9 @@ class Changes:
         self._task: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self.looks = 0
-        """How often the ledger was looked at."""
+        """Number of checks of the ledger."""
         self.version = 0
-        """It grows with each change."""
+        """Incremented with each change."""
         self.closed = False
 
     @asynccontextmanager

@@ -1,7 +1,7 @@
 """The figures of the report on the live page: money, time, durations.
 
-They are read from all attempts of the batch, which takes seconds for a large one. So the page loads them after the
-rest, one report is read at a time, and it is read again only after ten times as long as that took.
+They are read from all attempts of the batch, which takes seconds for a large one. So the page loads them last, reads
+one report at a time, and reads it again only after ten times the seconds that this took.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from batchcrew.web.pages import frame
 from batchcrew.web.site import SITE, Site, batch_of, page
 
 AGE_FACTOR = 10.0
-"""How old figures may be, compared with the time that it took to read them."""
+"""Maximum age of figures, as a multiple of the time that it took to read them."""
 MOST_STORED = 4
 """Batches whose figures are stored."""
 
@@ -25,7 +25,7 @@ MOST_STORED = 4
 class _Stored:
     report: Report
     stamp: object
-    """Of the ledger when they were read."""
+    """Version of the ledger when they were read."""
     until: float
     """When they are too old, by the monotonic clock."""
 

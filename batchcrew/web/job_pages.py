@@ -25,7 +25,7 @@ MOST_SHOWN = 20_000
 
 
 def query_of(request: web.Request) -> JobQuery:
-    """Return which jobs the URL names; what is not valid in it is ignored."""
+    """Return the jobs that the URL selects; invalid conditions are ignored."""
     given = request.query
     known = {state.value for state in JobState}
     number = given.get("page", "1")[:7]

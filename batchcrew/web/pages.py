@@ -23,7 +23,7 @@ OVERVIEW_GROUPS = 5
 
 
 def state_words(line: BatchLine, *, paused: bool = False) -> tuple[str, str]:
-    """Return in a few words what a batch is doing, and the state of jobs whose mark it gets."""
+    """Return the activity of a batch in a few words, and the state of jobs whose mark it gets."""
     counts = line.counts
     if line.running:
         return ("paused", "held") if paused else ("running", "open")
@@ -97,7 +97,7 @@ async def failures(request: web.Request) -> web.Response:
 
 
 async def control(request: web.Request) -> web.Response:
-    """Show what controls a batch, and its latest runs with the commands that they got."""
+    """Show the controls of a batch, and its latest runs with the commands that they received."""
     async with request.app[SITE].read() as ledger:
         key = await batch_of(request, ledger)
         status = await ledger.status(key)
@@ -131,7 +131,7 @@ async def inbox(request: web.Request) -> web.Response:
 
 
 async def frame(ledger: LedgerReader, key: BatchKey, tab: str) -> dict[str, object]:
-    """Return what the frame around each page of a batch shows."""
+    """Return the values of the frame around each page of a batch."""
     return _of_batch(key.batch, await ledger.status(key), tab)
 
 

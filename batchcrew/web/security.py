@@ -1,4 +1,4 @@
-"""Which requests are answered: those of a browser that is signed in, for this host, and from this page.
+"""Decide which requests are answered: those of a browser that is signed in, for this host, and from this page.
 
 | threat | answer |
 |---|---|

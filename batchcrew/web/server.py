@@ -168,7 +168,7 @@ async def _close_events(app: web.Application) -> None:
 
 @web.middleware
 async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer an error with a page that names it and says what to do."""
+    """Answer an error with a page that names it and its fix."""
     try:
         return await handler(request)
     except BatchcrewError as error:

@@ -1,4 +1,4 @@
-"""What every handler of the live page needs: the ledger, the sessions, the templates, and how a page is answered."""
+"""The parts that every handler of the live page needs: the ledger, the sessions, the templates, and answers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -36,7 +36,7 @@ def url_of(path: str, **query: Any) -> str:
 
 
 def _shown_value(value: Any) -> Any:
-    """Return what a template prints for a value: control characters do nothing, and None is not shown."""
+    """Return the text that a template prints for a value: control characters are escaped, and None is not shown."""
     if isinstance(value, str) and not isinstance(value, Markup):
         return words.clean(value)
     return "" if value is None else value
@@ -61,7 +61,7 @@ def _number(number: int | None) -> str:
 
 
 def _markdown(text: str) -> Markup:
-    """Return an output as HTML that can do nothing."""
+    """Return an output as safe HTML."""
     return Markup(as_html(text))  # noqa: S704 - it was cleaned
 
 
@@ -92,7 +92,7 @@ def templates() -> jinja2.Environment:
 
 @dataclass(slots=True)
 class Site:
-    """What the handlers share."""
+    """The data that the handlers share."""
 
     ledger: Path
     clock: Clock

@@ -224,7 +224,7 @@ def test_answers_that_look_like_none_are_shown(tmp_path: Path) -> None:
         write(tmp_path, crew, {"a": "cats", "b": "dogs"}, run="concurrency: 1")
         ended = call(tmp_path, "run", "l.yaml")
         assert ended.returncode == 0
-        said = "2 jobs succeeded with an answer that may be none (such as job a: an apology)"
+        said = "2 jobs succeeded with an answer that may be useless (such as job a: an apology)"
         assert f"warning: {said}" in ended.stdout + ended.stderr
         assert said in call(tmp_path, "judge", "l", "--dry-run").stdout
         assert judge(tmp_path, code=0)["lookalikes"] == 2

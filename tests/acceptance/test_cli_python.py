@@ -2,11 +2,13 @@
 
 import csv
 import json
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_process import call
+from cli_process import call, start
 from project_environment import make_environment
 
 CREW = """
@@ -56,6 +58,15 @@ def test_an_interpreter_that_cannot_be_used_is_an_error_before_anything_is_paid(
     assert ended.returncode == 2, ended.stderr
     assert f"invalid python: nowhere ({folder}/nowhere was not found)" in ended.stderr
     assert "serve.python" in ended.stderr
+
+
+def test_serve_prints_what_it_runs_under(folder: Path) -> None:
+    server = start(folder, "serve", "here/crew.py:make", "--port", "0", "--state", ":memory:", "--workers", "1")
+    assert server.stdout.readline().startswith("http://")
+    server.send_signal(signal.SIGTERM)
+    said = server.communicate()[1]
+    version = ".".join(map(str, sys.version_info[:3]))
+    assert f"workers run under {folder}/here/.venv/bin/python (Python {version}, crewai 0.100.0)" in said
 
 
 def test_serve_refuses_it_as_well(folder: Path) -> None:

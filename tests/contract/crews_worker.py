@@ -44,7 +44,7 @@ TOOL = replace(STEP, prompt="", thought="", tool="search", tool_input="{'q': 'it
 class Obedient:
     """Implements `Served`."""
 
-    def description(self) -> Ready:
+    def description(self, *, details: bool = False) -> Ready:
         return Ready(
             name="the stage",
             what="crew",
@@ -193,9 +193,7 @@ class Obedient:
         Path("notes.txt").write_text("x")
         workspace = current_workspace()
         assert workspace is not None
-        file = workspace.artifacts.path(wanted["topic"])
-        assert file is not None
-        file.write_text(running.kickoff_id)
+        workspace.artifacts.path(wanted["topic"]).write_text(running.kickoff_id)
         return Result(output="")
 
     def do_print(self, running: Running, wanted: Any) -> Result:

@@ -71,6 +71,16 @@ async def test_missing_inputs_are_named(tmp_path: Path) -> None:
         assert (answer.status, answer.body["details"]) == (422, {"missing_inputs": ["do"]})
 
 
+async def test_declared_inputs_are_given_to_kickoffs_that_do_not_name_them(tmp_path: Path) -> None:
+    declared = {"do": "echo", "topic": "by default", "year": None}
+    async with crew_stage(tmp_path, inputs=declared) as on:
+        assert (await on.get("/inputs")).body == {"inputs": [], "optional_inputs": ["do", "topic", "year"]}
+        first, second = [await on.started({"inputs": inputs, "crewWebhookUrl": f"{on.receiver.url}/end"})
+                         for inputs in ({}, {"topic": "mine"})]  # fmt: skip
+        found = await on.ended(first, second)
+        assert [one["result"]["output"] for one in found] == ["by default", "mine"]
+
+
 async def test_forty_at_once_get_their_own_answers(tmp_path: Path) -> None:
     async with crew_stage(tmp_path, workers=2, threads=4) as on:
         ids = await asyncio.gather(*(on.start("echo", topic=f"topic {number}") for number in range(40)))

@@ -378,7 +378,7 @@ async def test_a_token_over_plain_http_to_another_machine_is_warned_about() -> N
         pass
     async with crew("https://crew.example.test"), crew("http://127.0.0.1:1"), crew("http://h.test", token=None):
         pass
-    assert warnings == ["crew research: the token goes to crew.example.test unencrypted; use https:// in `url:`"]
+    assert warnings == ["crew research: the token is sent to crew.example.test unencrypted; use https:// in `url:`"]
 
 
 @pytest.mark.parametrize("code", [200, 400, 401, 404, 429, 500])

@@ -136,7 +136,7 @@ async def test_headers_over_plain_http_to_another_machine_are_warned_about() -> 
     warnings: list[str] = []
     async with crew("http://crew.example.test", token=None, headers={"X-Tenant": SECRET}, warn=warnings.append):
         pass
-    assert warnings == ["crew research: the headers go to crew.example.test unencrypted; use https:// in `url:`"]
+    assert warnings == ["crew research: the headers are sent to crew.example.test unencrypted; use https:// in `url:`"]
 
 
 # The token

@@ -123,6 +123,12 @@ def test_a_relative_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.Mo
     assert interpreter(tmp_path, make_environment(Path("other"))).path == str(tmp_path / "other" / "bin" / "python")
 
 
+def test_the_environment_of_batchcrew_itself_is_no_other_one(tmp_path: Path) -> None:
+    """So a crew without an environment, in the folder that batchcrew is installed in, gets the usual messages."""
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    assert interpreter(tmp_path) is OWN
+
+
 def test_without_a_trace_of_an_environment(tmp_path: Path) -> None:
     assert interpreter(tmp_path) is OWN
     assert OWN.command == (sys.executable, ENTRY)
@@ -223,6 +229,17 @@ def test_the_folder_that_uv_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "project" / "uv.lock").touch()
     monkeypatch.setenv("UV_PROJECT_ENVIRONMENT", "elsewhere")
     assert interpreter(tmp_path / "project").path == str(tmp_path / "project" / "elsewhere" / "bin" / "python")
+
+
+def test_the_environment_of_a_uv_workspace(tmp_path: Path) -> None:
+    member = tmp_path / "packages" / "trips"
+    member.mkdir(parents=True)
+    made = make_environment(tmp_path / ".venv")
+    assert interpreter(member) is OWN
+    (tmp_path / "uv.lock").touch()
+    assert interpreter(member) is OWN
+    (tmp_path / "pyproject.toml").write_text('[tool.uv.workspace]\nmembers = ["packages/*"]\n')
+    assert interpreter(member).path == str(made / "bin" / "python")
 
 
 async def test_an_import_that_fails_is_reported(environment: Path) -> None:

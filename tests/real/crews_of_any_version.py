@@ -65,9 +65,15 @@ def make(kind: str) -> Crew:
     elif kind == "model":
         agent = Agent(role="Guide", goal="Help.", backstory="None.", llm="openai/gpt-4o")
         tasks = [task(agent, "plan", "Plan {topic}")]
+    elif kind == "file":
+        tasks = [task(agent, "say", "Say: {topic}", output_file="said.txt")]
     else:
         tasks = [task(agent, "say", f"Say: {{topic}} from {WHO}")]
-    more = {"memory": True} if kind == "memory" else {}
+    more: Any = {"memory": True} if kind == "memory" else {}
+    if kind == "memory object":
+        from crewai.memory.long_term.long_term_memory import LongTermMemory
+
+        more = {"long_term_memory": LongTermMemory()}
     return Crew(**more, agents=list({id(one.agent): one.agent for one in tasks}.values()), tasks=tasks)
 
 

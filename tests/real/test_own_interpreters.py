@@ -20,6 +20,7 @@ CREWS = HERE / "crews_of_any_version.py"
 ENVIRONMENTS = Path(os.environ.get("BATCHCREW_ENVIRONMENTS", HERE.parents[1]))
 OLDEST, BETWEEN = "0.100", "0.203"
 VERSIONS = (OLDEST, BETWEEN, "own")
+FINAL = "Thought: I know\nFinal Answer: "
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 
@@ -39,7 +40,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("any")
     options = ("--python", str(python(request.param)), "--workers", "1", "--threads", "8")
     with (
-        ModelServer(prefix="Thought: I know\nFinal Answer: ").running() as model,
+        ModelServer(prefix=FINAL).running() as model,
         served(folder, f"{CREWS}:make", *options, **model.variables(), HOME=str(folder)) as running,
     ):
         yield running
@@ -82,6 +83,12 @@ def test_tokens(server: Served) -> None:
         assert {name: one["token_usage"][name] for name in USAGE} == USAGE
 
 
+def test_files_of_tasks_are_kept_for_each_execution(server: Served) -> None:
+    for topic, one in zip(("salt", "pepper"), ended(server, "file"), strict=True):
+        (file,) = map(Path, one["artifacts"])
+        assert file.read_text() == topic
+
+
 def test_human_input(server: Served) -> None:
     kickoff_id = server.kickoff({"kind": "human", "topic": "salt"})
     until(server, kickoff_id, "Pending Human Input")
@@ -97,8 +104,17 @@ def test_a_memory_that_executions_would_share_is_refused_or_off(version: str, tm
     options = ("--python", str(python(version)), "--workers", "1")
     for mode, status in (("isolated", "error"), ("off", "completed")):
         with served(tmp_path, f"{CREWS}:make", *options, "--memory", mode, HOME=str(tmp_path)) as running:
-            end = until(running, running.kickoff({"kind": "memory", "topic": "salt"}), status)
+            end = until(running, running.kickoff({"kind": "memory object", "topic": "salt"}), status)
         assert ("--isolation process" in json.dumps(end)) == (mode == "isolated")
+
+
+def test_a_shared_memory_is_opened_in_concurrent_executions(tmp_path: Path) -> None:
+    options = ("--python", str(python(OLDEST)), "--workers", "1", "--memory", "shared")
+    with (
+        ModelServer(prefix=FINAL).running() as model,
+        served(tmp_path, f"{CREWS}:make", *options, **model.variables(), HOME=str(tmp_path)) as server,
+    ):
+        assert len(ended(server, "memory")) == 2
 
 
 def test_one_batch_with_a_crew_of_each_version(tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from model_stage import ModelServer
-from real_stage import served
+from real_stage import environment, served
+from test_own_interpreters import python
 from test_real_projects import write
 from test_real_targets import until
 
@@ -55,10 +58,11 @@ def test_memory(tmp_path: Path, model: ModelServer) -> None:
 
 
 REMEMBERING = """
-from crewai import Agent, Crew, Flow, Memory, Task
-from crewai.flow.flow import listen, start
+import crewai
+from crewai import Agent, Crew, Task
+from crewai.flow.flow import Flow, listen, start
 
-SHARED = Memory()  # one object for all executions
+SHARED = crewai.Memory() if hasattr(crewai, "Memory") else None  # one object for all executions
 
 def agent(**more):
     return Agent(role="Guide", goal="Help", backstory="Local", llm="openai/gpt-4o", **more)
@@ -127,6 +131,19 @@ def test_memory_that_is_shared(tmp_path: Path, model: ModelServer) -> None:
     assert "topic-00" in ended["result"]["tasks"][0]["output"]
 
 
+@pytest.mark.parametrize(("mode", "remembering"), [("isolated", 4), ("off", 0)])
+def test_memory_of_an_older_version(tmp_path: Path, mode: str, remembering: int) -> None:
+    write(tmp_path, {"memories.py": REMEMBERING})
+    options = ("--memory", mode, "--python", str(python("0.203")))
+    with ModelServer(lambda said: f"Thought: I know\nFinal Answer: {topics(said)}").running() as model:
+        rows = ROWS[:4]
+        ended = run(tmp_path, "memories.py:with_memory", model, rows, *options)
+    outputs = [[task["output"] for task in one["result"]["tasks"]] for one in ended]
+    for row, (first, second) in zip(rows, outputs, strict=True):
+        assert set(re.findall(r"topic-[0-9]+", first + second)) == {row["topic"]}
+    assert sum("topic" in second for _, second in outputs) == remembering
+
+
 FILES = """
 from crewai import Agent, Crew, Task
 from crewai.tools import tool
@@ -140,6 +157,7 @@ def writing(topic, path="report.md"):
     of = Agent(role="Guide", goal="Help", backstory="Local", llm="openai/gpt-4o")
     first = Task(description="Tell of {topic}", expected_output="A word", agent=of, output_file=path)
     def check(output):
+        open("notes.txt", "w").close()
         return (True, open(path.format(topic=topic).lstrip("/")).read())  # the library strips the slash
     second = Task(description="More", expected_output="A word", agent=of, context=[], guardrail=check)
     return Crew(agents=[of], tasks=[first, second])
@@ -165,6 +183,7 @@ def test_files_that_tasks_write(tmp_path: Path, model: ModelServer) -> None:
         assert file.is_relative_to(tmp_path / "outside" / "results" / "artifacts")
     assert (tmp_path / "p" / "report.md").read_text() == "not this one"
     assert not (tmp_path / "secret.md").exists()
+    assert {path.name for path in (tmp_path / "p").rglob("*.*")} >= {"report.md", "notes.txt"}
     assert {path.name for path in (tmp_path / "p").rglob("*.md")} == {"report.md"}
 
 
@@ -241,3 +260,29 @@ def test_knowledge_of_one_row(tmp_path: Path, model: ModelServer) -> None:
     ended = run(tmp_path, "knowing.py:knowing", model, rows)
     assert foreign(rows, ended) == 0
     assert sum("Notes on" in chat for chat in model.chats) >= len(rows)
+
+
+def test_a_run_keeps_files_and_lists_them(tmp_path: Path, model: ModelServer) -> None:
+    write(tmp_path, {
+        "p/files.py": FILES,
+        "p/pyproject.toml": "",
+        "jobs.yaml": "ledger: results/l.db\ncrew: {serve: {target: 'p/files.py:writing', workers: 1}}\n"
+                     "jobs: [{rows: r.csv, id: '{{ topic }}'}]\n",
+        "r.csv": "topic\ntopic-01\ntopic-02\n",
+    })  # fmt: skip
+
+    def call(*arguments: str) -> str:
+        command = [sys.executable, "-m", "batchcrew", *arguments]
+        variables = environment(BATCHCREW_LEDGER="results/l.db", **model.variables(), HOME=str(tmp_path))
+        done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    summary = json.loads(call("run", "jobs.yaml", "--json"))
+    assert sum("the file notes.txt" in warning for warning in summary["warnings"]) == 1
+    rows = map(json.loads, call("export", "jobs", "-f", "jsonl", "--artifacts").splitlines())
+    for row in rows:
+        (file,) = row["batchcrew_artifacts"]
+        assert file == str(tmp_path / "results" / "artifacts" / "jobs" / row["topic"] / "report.md")
+        assert Path(file).read_text() == row["output"] == f"I know {row['topic']}."
+        assert file in call("show", "jobs", row["topic"])

@@ -41,11 +41,13 @@ def write(folder: Path, files: dict[str, str]) -> None:
         (folder / name).write_text(text)
 
 
-def run(folder: Path, target: Path | str, model: ModelServer, *rows: dict[str, Any]) -> tuple[Any, list[Any]]:
+def run(
+    folder: Path, target: Path | str, model: ModelServer, *rows: dict[str, Any], options: tuple[str, ...] = ()
+) -> tuple[Any, list[Any]]:
     """Serve the target, run the rows, and return what `/inputs` and the statuses say."""
     outside = folder / "outside"
     outside.mkdir(exist_ok=True)
-    with served(outside, str(target), "--workers", "1", **model.variables(), HOME=str(folder)) as server:
+    with served(outside, str(target), "--workers", "1", *options, **model.variables(), HOME=str(folder)) as server:
         inputs = server.call("/inputs")[1]
         ids = [server.kickoff(row) for row in rows]
         return inputs, [until(server, kickoff_id, "completed") for kickoff_id in ids]
@@ -89,6 +91,15 @@ def test_a_classic_crew(tmp_path: Path, model: ModelServer) -> None:
         assert topic in one["result"]["tasks"][0]["output"]
         assert one["token_usage"]["total_tokens"] == 30
     assert len(model.chats) == 4
+
+
+def test_inputs_that_the_operator_declares(tmp_path: Path, model: ModelServer) -> None:
+    project = create(tmp_path, "crew", "trips", "--classic", "--skip-provider")
+    rows = [{"topic": "salt"}, {"topic": "salt", "current_year": "1999"}]
+    inputs, ended = run(tmp_path, project, model, *rows, options=("--input", "current_year=2026"))
+    assert (inputs["inputs"], inputs["optional_inputs"]) == (["topic"], ["current_year"])
+    for one, year in zip(ended, ("2026", "1999"), strict=True):
+        assert year in one["result"]["tasks"][0]["output"]
 
 
 def test_a_classic_flow(tmp_path: Path, model: ModelServer) -> None:

@@ -314,6 +314,19 @@ def test_a_crew_that_is_served(tmp_path: Path) -> None:
     assert (crew.serve.target, crew.serve.timeout, crew.serve.state) == (".", 300.0, "s.db")
 
 
+def test_inputs_of_a_crew_that_is_served(tmp_path: Path) -> None:
+    text = "crew: {serve: {target: ., inputs: {tone: formal, days: 3, current_year: }}}\n"
+    crew = load(tmp_path / "x.yaml", text + JOBS).crews["default"]
+    assert isinstance(crew, ServedCrew)
+    assert crew.serve.inputs == {"tone": "formal", "days": 3, "current_year": None}
+
+
+def test_an_input_that_no_crew_can_have_is_a_mistake_in_its_line(tmp_path: Path) -> None:
+    text = "crew:\n  serve:\n    target: .\n    inputs:\n      tone: formal\n      bad name: 3\n"
+    with pytest.raises(JobFileError, match=r"x\.yaml:6:\d+: .*serve\.inputs.*'bad name'"):
+        load(tmp_path / "x.yaml", text + JOBS)
+
+
 def test_an_option_wins_over_a_crew_that_is_served(tmp_path: Path) -> None:
     crew = load(tmp_path / "x.yaml", "crew: {serve: a:b}\n" + JOBS, crew_url="embedded").crews["default"]
     assert crew == DemoCrew()

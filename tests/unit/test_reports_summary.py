@@ -142,7 +142,7 @@ def test_jobs_without_an_output_are_counted_in_a_warning() -> None:
 def test_answers_that_may_be_none_are_counted_with_one_example() -> None:
     one = replace(DONE, lookalikes=1, lookalike_example=("a", "an apology"))
     many = replace(DONE, lookalikes=7, lookalike_example=("a\x1b[2J", "no answer"))
-    said = "1 job succeeded with an answer that may be none (job a: an apology)"
+    said = "1 job succeeded with an answer that may be useless (job a: an apology)"
     assert f"  warning: {said}" in render_summary(one).splitlines()
     assert "such as job a\\x1b[2J: no answer" in render_summary(many)
     assert summary_json(many)["lookalikes"] == 7

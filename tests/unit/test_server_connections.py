@@ -108,7 +108,7 @@ def test_a_log_that_is_flooded_stays_short() -> None:
         "request 1 is wrong",
         "request 2 is wrong",
         "another kind",
-        "request 1000 is wrong (997 more lines like this were left out)",
+        "request 1000 is wrong (997 more lines like this were omitted)",
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a cell says, as text: numbers in their shortest form, dates as ISO 8601, true and false."""
+"""Convert a cell's content to text: numbers in their shortest form, dates as ISO 8601, true and false."""
 
 import math
 import re
@@ -34,7 +34,7 @@ EPOCH_1904 = 1462
 
 
 class CellError(ValueError):
-    """A cell does not have a value; the message says what it has."""
+    """A cell has no value; the message says what it contains instead."""
 
 
 def cell_value(kind: str, text: str | None, *, formula: bool, shown: NumberFormat, days: int) -> Value:

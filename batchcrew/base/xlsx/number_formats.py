@@ -1,4 +1,4 @@
-"""What a number format makes of a number: a number, a date, a time, a duration, or digits with leading zeros."""
+"""Determine how a number format shows a number: as a number, date, time, duration, or digits with leading zeros."""
 
 import re
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ BOOLEAN: Kind = "b"
 
 @dataclass(frozen=True, slots=True)
 class NumberFormat:
-    """How numbers in a cell are shown."""
+    """The way in which numbers in a cell are shown."""
 
     kind: Kind
     digits: int = 0
@@ -34,7 +34,7 @@ BUILT_IN: dict[int, NumberFormat] = {
     22: NumberFormat(DATETIME),
     46: NumberFormat(DURATION),
 }
-# what is shown as it is: quoted text, an escaped character, a blank as wide as a character, a repeated character
+# literal parts: quoted text, an escaped character, a blank as wide as a character, a repeated character
 _LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.', re.DOTALL)
 _ELAPSED = re.compile(r"\[(?:h+|m+|s+)\]", re.IGNORECASE)
 _BRACKETS = re.compile(r"\[[^\]]*\]")

@@ -12,7 +12,7 @@ MAX_SHEET = 4 * 2**30
 MAX_PART = 32 * 2**20
 """Maximum size of any other unpacked part, in bytes."""
 MAX_RATIO = 250
-"""How many times smaller a packed part may be, if it is larger than MAX_PART: Excel's sheets reach 50."""
+"""Maximum ratio of unpacked to packed size of a part larger than MAX_PART; Excel's sheets reach 50."""
 _OLE = b"\xd0\xcf\x11\xe0"
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _ENCRYPTED_PART = 1

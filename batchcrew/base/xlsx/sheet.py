@@ -12,7 +12,7 @@ MAX_COLUMNS = 16_384
 
 
 class RawCell(NamedTuple):
-    """A cell as the sheet has it."""
+    """A cell as it is in the sheet."""
 
     column: int
     """From 1."""
@@ -28,11 +28,11 @@ RawRow = tuple[int, list[RawCell]]
 
 
 class SheetStream:
-    """The rows of one sheet, and what else it says about them."""
+    """The rows of one sheet, with its hidden rows and columns and merged cells."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.hidden_rows: list[int] = []
-        """The numbers of the first hidden row that has a cell, and of none after it."""
+        """Contains only the number of the first hidden row that has a cell."""
         self.hidden_row_count = 0
         self.hidden_columns: list[tuple[int, int]] = []
         """First and last column of ranges, up to 100."""

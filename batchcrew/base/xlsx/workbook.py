@@ -34,7 +34,7 @@ class SheetRow:
     values: dict[int, Value]
     """Text and kind of each cell that is not empty, by its column from 1."""
     mistakes: dict[int, str] = field(default_factory=dict)
-    """Why a cell has no value, by its column."""
+    """The reasons why cells have no value, by their column."""
 
 
 class Workbook:

@@ -57,16 +57,16 @@ class SheetColumn:
 
     header: str
     width: float
-    """In characters."""
+    """Width in characters."""
     choices: tuple[str, ...] = ()
     """Values that the cells below the header offer as a list; others are refused."""
 
 
 class BookTarget(Protocol):
-    """Where a workbook is written."""
+    """The target of a workbook."""
 
     def write(self, data: bytes) -> None:
-        """Take the next bytes of the file."""
+        """Receive the next bytes of the file."""
         ...
 
     def temporary_folder(self, closing: Callable[[], None]) -> Path:
@@ -280,7 +280,7 @@ def _refuse(_: bytes) -> None:
 
 
 def _free_name(name: str, taken: Sequence[str]) -> str:
-    """Return a name that a sheet next to these can have; programs compare names in any case."""
+    """Return a valid sheet name that differs from these; programs compare names in any case."""
     plain = "".join(character for character in name if character.isprintable() and character not in "[]:*?/\\")
     plain = cut(plain.strip("' "), _MOST_NAME).strip("' ") or "Sheet"
     known = {other.casefold() for other in taken}

@@ -1,7 +1,7 @@
 """Adaptive concurrency: how many executions a crew can run at once, found while it runs them.
 
-Like TCP, it doubles the slots until the crew refuses, and then grows slowly. How long an
-execution takes says nothing, because that depends on its task; refusals and the throughput count.
+Like TCP, it doubles the slots until the crew refuses, and then grows slowly. The duration of an execution is not used,
+because it depends on the task; refusals and the throughput are.
 """
 
 import math
@@ -15,7 +15,7 @@ FIRST_SLOTS = 10
 LEAST_SUCCEEDED = 10
 """Executions that must have succeeded before the first growth."""
 FULL = 0.9
-"""Share of the slots that must have been in use in a round, so that more of them make a difference."""
+"""Share of the slots that must have been in use in a round; otherwise more slots would make no difference."""
 CUT = 0.8
 GROWTH = 0.05
 """Share of the slots that is added in a round without refusals."""
@@ -26,14 +26,14 @@ MOST_ROUNDS = 16
 UNANSWERED = 0.1
 """Share of the slots that may wait for their kickoff's answer beyond what the crew has run before."""
 JUDGED_GROWTH = 1.25
-"""Growth by this factor must show in the throughput."""
+"""The throughput must increase after growth by this factor."""
 LEAST_GAIN = 0.25
-"""Share of the growth that the throughput must gain; otherwise the growth is taken back."""
+"""Share of the growth by which the throughput must increase; otherwise the growth is undone."""
 HOLD_ROUNDS = 10
-"""Rounds without growth after it was taken back."""
+"""Rounds without growth after it was undone."""
 
 OnChange: TypeAlias = Callable[[int, int, str], None]
-"""Receives the former limit, the new limit, and why."""
+"""Receives the former limit, the new limit, and the reason."""
 
 
 def ignore_change(before: int, after: int, reason: str) -> None:
@@ -159,7 +159,7 @@ class AdaptiveLimit:
             self._set(slots.limit + grown, "no kickoff was refused in the latest round")
 
     def _takes_back(self, throughput: float) -> bool:
-        """Return whether the latest growth brought no throughput, and is taken back."""
+        """Return whether the latest growth did not increase the throughput, and is undone."""
         limit = self._slots.limit
         if self._confirmed is None:
             self._confirmed = (limit, throughput)
@@ -200,7 +200,7 @@ class AdaptiveLimit:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore what an earlier run has learned."""
+        """Restore the limit that an earlier run has learned."""
         self._slots.restore(state["limit"])
         self._begin_round()
         self._doubles, self._succeeded = state["doubles"], state["succeeded"]

@@ -62,7 +62,7 @@ class Breaker:
         self._in_a_row += 1
         self._latest.append(False)
         if self.is_open:
-            self.undecided()  # the answer may belong to a request that left earlier: then nothing changes
+            self.undecided()  # the answer may belong to a request that left earlier; then nothing changes
             return False
         failures = self._latest.count(False)
         if self._in_a_row >= self._settings.failures:
@@ -88,7 +88,7 @@ class Breaker:
         return 0 if self._probing or self._clock.monotonic() < self._probe_at else 1
 
     def acquire(self) -> None:
-        """Record that a kickoff leaves; while the breaker is open, it is the probe."""
+        """Record that a kickoff leaves; if the breaker is open, it is the probe."""
         self._probing = self.is_open
 
     def opens_in(self) -> float | None:
@@ -104,7 +104,7 @@ class Breaker:
         return max(0.0, self._open_since + self._settings.give_up - self._clock.monotonic())
 
     def start_over(self) -> None:
-        """Begin to measure again: this run gives the crew up, and the next one sends probes for the full time."""
+        """Start measuring again, because this run gives the crew up; the next one sends probes for the full time."""
         if self.is_open:
             self._open_since = self._clock.monotonic()
 

@@ -88,7 +88,7 @@ class KickoffBudget:
 
     @classmethod
     async def read(cls, context: RunContext, limit: int | None) -> Self:
-        """Return the budget of this run, by its options, the job file and what the batch has spent before.
+        """Return the budget of this run, from its options, the job file and the batch's earlier kickoffs.
 
         Args:
             limit: most kickoffs of this run (`--limit`); 0 only watches executions in progress.

@@ -1,10 +1,10 @@
 """Limits of money: `max_cost` of the run, the batch and the month.
 
-A kickoff leaves only if what is spent, what executions without known tokens are expected to cost, and what the kickoff
-itself is expected to cost stay within each limit. What an execution's tokens are expected to cost is the mean of the
-crew's latest executions, over all batches, and of those that end during the run. Until one has ended, only the price of
-the kickoff is known, and the run says so. So a limit can be exceeded by no more than what the executions in progress
-cost beyond what was expected of them.
+A kickoff leaves only if three amounts together are within each limit: the money spent, the expected cost of executions
+without known tokens, and the expected cost of the kickoff itself. The expected cost of an execution's tokens is the
+mean of the crew's latest executions, over all batches, and of those that end during the run. Until one has ended, only
+the price of the kickoff is known, and the run prints a warning. So a limit can be exceeded only by the difference
+between the actual and the expected cost of the executions in progress.
 """
 
 import math
@@ -50,7 +50,7 @@ class TokenMean:
     unsplit: int = 0
 
     def add(self, tokens: Tokens) -> None:
-        """Add an execution; one whose tokens are not known says nothing."""
+        """Add an execution; one whose tokens are not known is ignored."""
         if tokens.known:
             self.executions += 1
             self.prompt += tokens.prompt or 0
@@ -58,7 +58,7 @@ class TokenMean:
             self.unsplit += (tokens.total or 0) if tokens.prompt is None and tokens.completion is None else 0
 
     def cost(self, prices: PriceList) -> Decimal:
-        """Return what the tokens of one execution are expected to cost; 0 if nothing is known."""
+        """Return the expected cost of the tokens of one execution; 0 if nothing is known."""
         if not self.executions:
             return Decimal(0)
         return prices.of_tokens(self.prompt, self.completion, self.unsplit) / self.executions
@@ -77,7 +77,7 @@ class _Spent:
 
 
 class CostLimits:
-    """Counts what a run spends, and decides which kickoffs still fit.
+    """Counts the spending of a run, and decides which kickoffs are still within the limits.
 
     Args:
         prices: of each crew; crews without a price are missing, and are not limited.
@@ -103,7 +103,7 @@ class CostLimits:
         return cls(context, price_lists(crews.settings), addresses)
 
     async def change(self, most: MaxCost | None) -> None:
-        """Replace the limits; what was spent counts."""
+        """Replace the limits; earlier spending counts."""
         single = {prices.currency for prices in self._prices.values()}
         default = next(iter(single)) if len(single) == 1 else ""
         self._limits = {name: (each.amount, each.currency or default) for name, each in cost_limits(most).items()}
@@ -181,7 +181,7 @@ class CostLimits:
     def why_stop(self, crews: Collection[CrewWork]) -> tuple[StopReason, str] | None:
         """Return why no job can start because of money; None if one can, or if there is none to start.
 
-        Call it while nothing is in progress, because what executions really cost may leave more than was expected.
+        Call it while nothing is in progress, because executions may have cost less than expected.
         """
         ready = [crew.name for crew in crews if not crew.exhausted]
         if not ready or any(self.available(crew) >= 1 for crew in ready):
@@ -204,11 +204,12 @@ class CostLimits:
         return None
 
     def _expected(self, crew: str, prices: PriceList) -> Decimal:
-        """Return what a kickoff is expected to cost, tokens included."""
+        """Return the expected cost of a kickoff, tokens included."""
         return prices.of_kickoffs(1) + self._means[crew].cost(prices)
 
     def _projected(self, name: str, currency: str) -> Decimal:
-        """Return what counts against a limit: what is known, and what is expected of executions without tokens."""
+        """Return the amount that counts against a limit: the known cost, and the expected cost of executions without
+        tokens."""
         parts: list[_Spent] = [self._own] if name == "run" else [self._own, self._earlier]
         total = Decimal(0)
         for part in parts:

@@ -57,7 +57,7 @@ class CrewLimits:
         self.polls = Breaker("status requests", breaker, clock=clock, rng=rng)
         self.executions = Breaker("executions", breaker, clock=clock, rng=rng, kind="crew_error")
         self.silence = Silence(clock, give_up=breaker.give_up)
-        """Of the status requests; it decides while their breaker is closed."""
+        """Silence of status requests, which counts while their breaker is closed."""
         self.reachability = Reachability(clock, unreachable=settings.unreachable, give_up=breaker.give_up)
 
     def resize(self, slots: int, *, adaptive: bool, reason: str) -> None:
@@ -97,7 +97,7 @@ class CrewLimits:
         return max(0, min(self._free_slots(), self.rate_limiter.available(), probes))
 
     def hold(self, crew: str, pause_reason: str) -> Hold | None:
-        """Return what keeps a kickoff from leaving now; None if this crew's limits allow one.
+        """Return why no kickoff may leave now; None if this crew's limits allow one.
 
         Args:
             pause_reason: why kickoffs were paused the latest time.
@@ -174,7 +174,7 @@ class CrewLimits:
         self.throttle.not_sent(sent_at=sent_at)
 
     def failing(self) -> Breaker | Silence | None:
-        """Return what has failed for too long, or None."""
+        """Return the kind of request that has failed for too long, or None."""
         if not self.polls.is_open and not self.silence.gives_up_in():
             return self.silence
         return next((breaker for breaker in self.breakers if breaker.gives_up_in() == 0), None)
@@ -187,7 +187,7 @@ class CrewLimits:
         return min(waits, default=math.inf)
 
     def start_over(self) -> None:
-        """Begin to measure again: this run gives the crew up, and the next one waits for the full time."""
+        """Start measuring again, because this run gives the crew up; the next one waits for the full time."""
         self.silence.start_over()
         for breaker in self.breakers:
             breaker.start_over()
@@ -195,7 +195,7 @@ class CrewLimits:
     def saved(self) -> dict[str, Any]:
         """Return the state for the next tick, or a run that follows soon; moments are seconds from now.
 
-        Ledgers keep these names: what an earlier version saved must remain readable.
+        Ledgers store these names, so they must not change: states of earlier versions must remain readable.
         """
         return {
             **self.throttle.saved(),

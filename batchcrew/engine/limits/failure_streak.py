@@ -5,9 +5,9 @@ between them; every attempt counts, so retries do. It is written in the transact
 that is killed loses none of it.
 
 While a crew's row has n failures, at most `in_a_row - n` of its executions may be in progress: they could all fail
-alike. So a hopeless crew costs `in_a_row` kickoffs, or `concurrency` where that is more. A success ends the row and the
-cap with it; a healthy crew with an occasional failure does not notice. Once the row is as long as `in_a_row`, the run
-stops. The next one starts a single job, the probe, and nothing else before that has ended.
+alike. So a hopeless crew costs `in_a_row` kickoffs, or `concurrency` where that is more. A success ends the row, and
+with it this limit; a healthy crew with an occasional failure is not slowed down. Once the row is as long as `in_a_row`,
+the run stops. The next one starts a single job, the probe, and nothing else before that has ended.
 """
 
 import json
@@ -23,7 +23,8 @@ from batchcrew.ledger import BatchKey, Ledger
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome
 
 FREE_TICK_PROBES = 3
-"""Failed probes after which ticks wait longer and longer until the next: a tick comes each minute, unwatched."""
+"""Failed probes after which ticks wait longer and longer before the next one, because ticks come each minute and no
+operator watches them."""
 FIRST_TICK_WAIT_SECONDS = 300.0
 LONGEST_TICK_WAIT_SECONDS = 3600.0
 _REASON_CHARACTERS = 300
@@ -35,7 +36,7 @@ class Streak:
     """One crew's failures in a row."""
 
     failed: int = 0
-    """For whatever reason."""
+    """Number of failures in a row for any reason."""
     alike: int = 0
     """The latest of them, as far back as their reasons are the same."""
     probes: int = 0
@@ -47,12 +48,12 @@ class Streak:
 
     @classmethod
     def load(cls, state: Mapping[str, Any]) -> "Streak":
-        """Read what a run has saved; unknown keys are left out."""
+        """Read the state that a run has saved; unknown keys are ignored."""
         return cls(**{name: state[name] for name in cls.__dataclass_fields__ if name in state})
 
 
 class CrewLoad(Protocol):
-    """What a crew does now, and has still to do."""
+    """The work of a crew: its jobs in progress and those that may start."""
 
     @property
     def name(self) -> str: ...
@@ -171,7 +172,7 @@ class FailureStreaks:
         wait = self._wait_seconds(streak)
         if not wait:
             return True
-        # a clock that was set back makes no wait longer
+        # a clock that was set back must not make a wait longer
         return not 0 <= (self._clock.now() - from_text(streak.at)).total_seconds() < wait
 
     def _wait_seconds(self, streak: Streak) -> float:

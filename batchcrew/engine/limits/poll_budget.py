@@ -1,4 +1,4 @@
-"""The poll budget: how many status requests a crew gets, and which execution is polled first."""
+"""Limit the status requests of a crew, and decide which execution is polled first."""
 
 import asyncio
 import heapq

@@ -6,7 +6,7 @@ from batchcrew.base.clock import Clock
 from batchcrew.config.values import Rate
 
 CATCH_UP_SECONDS = 0.05
-"""A loop that was late may send at once what it missed in this time: only noticeable above 20 kickoffs/s."""
+"""A loop that was late may catch up the kickoffs of this time at once; this is noticeable only above 20 kickoffs/s."""
 _LONGEST_LULL_SECONDS = 86400.0
 
 
@@ -14,7 +14,7 @@ class RateLimiter:
     """Limits kickoffs to a rate: no window of a period contains more than its count and one.
 
     Args:
-        burst: the rate's full count may leave at once where no kickoff left for a period (a tick comes once a minute);
+        burst: the rate's full count may leave at once if no kickoff has left for a period (a tick comes once a minute);
             without it, kickoffs are evenly spaced.
     """
 

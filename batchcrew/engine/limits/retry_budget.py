@@ -1,8 +1,8 @@
 """The retry budget: how many kickoffs of a crew may be retries while the crew has new jobs.
 
 When many executions fail, each of them comes back as a retry, and without a budget the retries would take the slots
-from the new jobs. The budget only decides what comes first: it never leaves a slot unused, so it does not delay the end
-of a batch, when only retries are left.
+from the new jobs. The budget only decides the order. It never leaves a slot unused, so it does not delay the end of a
+batch, when only retries are left.
 """
 
 from collections import deque

@@ -45,7 +45,7 @@ class RunLimits:
         await self._costs.change(settings.max_cost)
 
     async def read(self) -> str | None:
-        """Read what the batch has spent and how its crews failed. Returns what to report of a probe, if one starts."""
+        """Read the batch's spending and the failures of its crews. Returns what to report of a probe, if one starts."""
         self._budget = await KickoffBudget.read(self._context, self._most)
         await self._costs.change(self._context.settings.max_cost)
         return await self._streaks.read(self._context.ledger, self._context.batch)
@@ -76,7 +76,7 @@ class RunLimits:
         return self._rate_limiter.wait_seconds() if self._without_rate(crew, crews) >= 1 else None
 
     def hold(self, crew: CrewLoad, crews: Collection[CrewLoad]) -> Hold | None:
-        """Return what keeps a kickoff of a crew from leaving now; None if the limits of the run allow one."""
+        """Return why no kickoff of a crew may leave now; None if the limits of the run allow one."""
         settings = self._context.settings
         if sum(each.in_use for each in crews) >= settings.most_in_progress:
             return Hold(Why.SLOTS, crew.name)
@@ -120,7 +120,7 @@ class RunLimits:
         return self._budget.spent()
 
     def over_cost(self, crews: Collection[CrewLoad]) -> tuple[StopReason, str] | None:
-        """Return why money keeps every job from starting, while nothing is in progress; else None."""
+        """Return why no job may start because of `max_cost`, while nothing is in progress; else None."""
         return self._costs.why_stop(crews)
 
     def why_stop(self, crew: str | None, *, failed: int, ended: int) -> str | None:

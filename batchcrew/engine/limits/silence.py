@@ -7,7 +7,8 @@ from typing import Any
 from batchcrew.base.clock import Clock
 
 SILENCE_POLLS = 3
-"""Polls without a clear answer before their duration counts: one may be all that was sent in that time."""
+"""Number of polls without a clear answer before their duration counts, because there may be only one poll in that
+time."""
 
 
 class Silence:

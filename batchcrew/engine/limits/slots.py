@@ -65,7 +65,7 @@ class Slots:
         return self._limit - self._in_use
 
     def acquire(self, number: int) -> list[Permit]:
-        """Take slots, above the limit too: executions of an earlier run need them in any case."""
+        """Take slots, even above the limit, because executions of an earlier run need them in any case."""
         self._in_use += number
         return [Permit(self) for _ in range(number)]
 

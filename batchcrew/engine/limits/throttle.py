@@ -86,9 +86,9 @@ class Throttle:
         return True
 
     def no_descriptor(self, *, sent_at: float) -> None:
-        """Record that this machine could open no connection: hold fewer of them, and try again soon.
+        """Record that this machine could not open a connection: use fewer, and try again soon.
 
-        This says nothing about the server, so the pauses do not grow.
+        The server is not at fault, so the pauses do not grow.
         """
         if sent_at < self._cut_at:
             return
@@ -104,7 +104,7 @@ class Throttle:
             self._cut_at = now
 
     def should_warn(self) -> bool:
-        """Return True at most once a minute: a long pause is reported in one line."""
+        """Return True at most once a minute, so that a long pause is reported in one line."""
         now = self._clock.monotonic()
         if now - self._warned_at < WARN_EVERY_SECONDS:
             return False
@@ -145,7 +145,7 @@ class Throttle:
     def _pause_for(self, seconds: float | None) -> None:
         self._pause = min(max(FIRST_PAUSE_SECONDS, self._pause * 2), LONGEST_PAUSE_SECONDS)
         own = jittered(self._pause, self._rng)
-        # the server's wait is only made longer: by jitter, and where it repeatedly requests none
+        # the server's wait is never shortened: it is extended by jitter, and if the server repeatedly requests none
         wait = own if seconds is None else max(seconds * self._rng.uniform(1.0, 1.1), min(own, LONGEST_OWN_SECONDS))
         self._paused_until = max(self._paused_until, self._clock.monotonic() + wait)
         if seconds is not None:

@@ -29,13 +29,13 @@ NET_SECONDS = 2.0
 """and this much later; then each time its age has grown by NET_GROWTH."""
 NET_GROWTH = 0.5
 ENOUGH_EXECUTIONS = 10
-"""Executions of a crew from which on their 99 % duration says something."""
+"""Number of executions of a crew from which on their 99 % duration is used."""
 DOUBT_GRACE_SECONDS = 5.0
 """A kickoff in doubt waits this much longer than its execution may take: the webhook may be sent again."""
 USUAL = 0.9
 """Share of the executions whose duration is the usual one."""
 UNSAVED = 50
-"""Executions after which what was learned from them is saved."""
+"""Number of executions after which their durations are saved."""
 
 
 class Watchers:
@@ -64,13 +64,13 @@ class Watchers:
         """Save what this run has learned."""
         learned = {address: crew.durations.saved() for address, crew in self._crews.items() if crew.added}
         for crew in self._crews.values():
-            crew.added = 0  # at once: other executions end while this is written
+            crew.added = 0  # immediately, because other executions end while this is written
         if learned:
             await self._context.ledger.save_durations(learned)
 
     @property
     def save_is_due(self) -> bool:
-        """Whether a run that is killed now would lose much of what it has learned."""
+        """Whether a run that is killed now would lose many durations."""
         return sum(crew.added for crew in self._crews.values()) >= UNSAVED
 
     def doubt_seconds(self, attempt: Attempt) -> float:

@@ -12,7 +12,7 @@ LASTING_TIMES = 2
 
 @dataclass(slots=True)
 class ExecutionDeadline:
-    """How long an execution may take, and how often it may be unknown.
+    """The limits of an execution's duration, and of polls in a row that do not find it.
 
     Args:
         timeout: seconds from its kickoff.
@@ -27,7 +27,7 @@ class ExecutionDeadline:
     unclear: int = 0
 
     def remaining(self, watched: float) -> float:
-        """Return the seconds to the timeout, after `watched` seconds of watching; negative when it is over."""
+        """Return the seconds to the timeout, after `watched` seconds of watching; negative when it has passed."""
         return self.timeout - self.age - watched
 
     def is_lost(self, watched: float) -> bool:
@@ -37,7 +37,7 @@ class ExecutionDeadline:
         return self.absent >= ABSENT_TIMES
 
     def is_over(self, polled: float) -> bool:
-        """Return True when an execution that still runs is timed out.
+        """Return True if an execution that is still running has timed out.
 
         Only such an answer decides: while the server is unreachable the execution may have succeeded.
 

@@ -1,4 +1,4 @@
-"""How long the executions of one crew take: a histogram that forgets, and the hazard that an execution ends now.
+"""Learn the durations of one crew's executions: a histogram that forgets, and the hazard that an execution ends now.
 
 The histogram has logarithmic buckets, so that it is equally precise for seconds and for hours, and takes the same
 memory for ten executions and for a million. Later executions count more than earlier ones. When the latest ones differ

@@ -1,4 +1,4 @@
-"""When an execution is polled next, and why: for a reader of the ledger, while a run watches.
+"""Estimate when a run polls an execution next, and why, for a reader of the ledger.
 
 The waits are those that the run chooses, by the same functions, without their jitter. The reader has the durations as
 the run saved them last, so the moment is about right.
@@ -41,7 +41,7 @@ def forecast(age: float, settings: Mapping[str, Any], durations: Durations | Non
     due = _learned(age, poll, durations) if learns(poll) else _by_number(age, poll)
     timeout = settings.get("timeout")
     if timeout is not None and age < timeout < due.age:
-        return Forecast(age=timeout, reason=f"its time is over then (run.timeout: {format_duration(timeout)})")
+        return Forecast(age=timeout, reason=f"its time ends then (run.timeout: {format_duration(timeout)})")
     return due
 
 

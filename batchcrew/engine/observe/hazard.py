@@ -24,7 +24,7 @@ _PRIOR_DEVIATION = 0.5
 _PRIOR_WEIGHT = 2.0
 """Standard deviation of the logarithms of durations that is assumed at first, and its weight, in executions."""
 _LEAST_TAIL = 0.02
-"""Share of the lognormal, which says how the hazard continues beyond the longest execution that is known."""
+"""Share of the lognormal distribution, which determines the hazard beyond the longest execution that is known."""
 _TAIL_WEIGHT = 3.0
 _LEAST_SURVIVAL = 1e-9
 _FOLLOWED = 5e-3
@@ -36,7 +36,7 @@ Wait: TypeAlias = Callable[[float, int], float]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What a way to poll leads to."""
+    """The results of a way to poll."""
 
     polls: float
     """Of an execution, on average."""
@@ -91,7 +91,7 @@ class Hazard:
         return start + (end - start) * (wanted - below) / (above - below)
 
     def expected(self, wait: Wait) -> Expected:
-        """Return what polls after these waits lead to.
+        """Return the results of polls after these waits.
 
         Args:
             wait: returns the seconds before the next poll, by the age of the execution and the number of its polls.

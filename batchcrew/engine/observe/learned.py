@@ -1,4 +1,4 @@
-"""Polls that learn: an execution is polled when, by the executions before it, it may have ended."""
+"""Poll an execution when earlier executions suggest that it may have ended."""
 
 import math
 import random
@@ -21,9 +21,9 @@ MOST_LOSS = 0.08
 """Polls are no more than those of `strategy: backoff`, unless more than this share of the slots' time would be lost."""
 MOST_LOSS_SHORT = 0.06
 SHORT_SECONDS = 5.0
-"""The same for crews whose median duration is shorter than this: what a request takes is lost in addition."""
+"""The same for crews whose median duration is shorter than this: the time of a request is lost in addition."""
 _SHARE_OF_BACKOFF = 0.88
-"""The rest is for what is not known of the durations."""
+"""The rest allows for the uncertainty of the durations."""
 _CHEAPEST = 3.0
 _DEAREST = 200.0
 """Bounds of the price of a poll, relative to that of `Hazard`."""
@@ -37,7 +37,7 @@ _RENEWED_SHARE = 0.05
 
 
 class Why(Enum):
-    """What decides a wait."""
+    """The reason for a wait."""
 
     FIRST = auto()
     """`poll.initial`: no execution of the crew has ended yet."""
@@ -110,7 +110,7 @@ def hazard_of(durations: Durations, poll: PollSettings) -> Hazard:
 
 
 class CrewDurations:
-    """What a run knows about how long the executions of one crew take.
+    """A run's knowledge about the durations of one crew's executions.
 
     Args:
         poll: how the run polls.
@@ -202,7 +202,7 @@ class LearnedSchedule:
                 self._learns = False
                 self._ended(age, answer.execution_time)
             case ExecutionState.WAITING_FOR_HUMAN:
-                self._learns = False  # how long depends on the operator
+                self._learns = False  # the duration depends on the operator
             case ExecutionState.NOT_FOUND:
                 pass
             case _:

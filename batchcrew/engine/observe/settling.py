@@ -1,4 +1,4 @@
-"""Settling: an execution that is completed without an output is polled again for some time."""
+"""Poll an execution again for some time if it is completed without an output."""
 
 import random
 
@@ -20,7 +20,7 @@ class Settling:
         self._waits: PollSchedule | None = None
         self.since = since
         self.completed: Execution | None = None
-        """The latest such answer: better than none if the crew then forgets the execution."""
+        """The latest such answer, which is used if the crew then forgets the execution."""
 
     def is_open(self, execution: Execution, now: float) -> bool:
         """Return True while the output may still come.
@@ -39,7 +39,7 @@ class Settling:
         return now - self.since < self._poll.settle
 
     def next(self, now: float) -> float:
-        """Return the seconds until the next poll: soon, and once more when the time is over."""
+        """Return the seconds until the next poll: soon, and once more when the time has passed."""
         assert self.since is not None  # noqa: S101 - is_open() has set it
         if self._waits is None:
             self._waits = PollSchedule(self._poll, self._rng)

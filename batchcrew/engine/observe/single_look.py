@@ -1,4 +1,4 @@
-"""The single look: how a tick watches an execution."""
+"""Watch an execution in a tick: poll it once if it is due."""
 
 from datetime import timedelta
 

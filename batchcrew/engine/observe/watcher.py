@@ -1,4 +1,4 @@
-"""What a watcher is: the source of everything that becomes known about one execution."""
+"""Define a watcher: the source of all observations of one execution."""
 
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -18,12 +18,12 @@ class Observation:
     settling: bool = False
     """The execution is completed without an output, which may still come."""
     completed: Execution | None = None
-    """The latest answer that reported it completed without an output; better than nothing if the crew forgets it."""
+    """The latest answer that reported it completed without an output; used if the crew forgets it."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotDue:
-    """Nothing more becomes known in this run: a tick does not wait."""
+    """There are no further observations in this run, because a tick does not wait."""
 
     polls: int
     """Status requests of this run."""
@@ -37,7 +37,7 @@ class NotDue:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What webhooks report about an execution that runs: it is shown, and decides nothing."""
+    """The progress that webhooks report about a running execution; it is only shown."""
 
     completed_tasks: int
     current_task: str | None

@@ -1,4 +1,4 @@
-"""What a format of rows files provides. `formats.py` lists the formats."""
+"""Define the interface of a format of rows files. `formats.py` lists the formats."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class RowsRead:
     sheet: str = ""
     """The sheet of a workbook that is read."""
     layout: Mapping[str, Any] = field(default_factory=dict)
-    """How the file was written, as JSON: exports are written in the same way. Empty if the format records nothing."""
+    """The style of the file, as JSON: exports are written in the same style. Empty if the format records nothing."""
     quoting: str | None = None
     """Of the latest row: which of its cells are quoted, `1` or `0` for each; None: as the layout says. Of a workbook:
     the kind of each cell (`batchcrew/base/xlsx/number_formats.py`); None: all are text."""

@@ -99,7 +99,7 @@ class _Returned:
 
 
 class Quoting:
-    """Which cells of a file are quoted by its style, and the rows that differ from it.
+    """Determines which cells of a file are quoted by its style, and the rows that differ from it.
 
     Args:
         sample: the beginning of the file, from its header on.

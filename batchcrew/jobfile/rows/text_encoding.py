@@ -1,4 +1,4 @@
-"""The encodings of rows files: which are supported, and where a file is not in its encoding."""
+"""Check the encodings of rows files: whether they are supported, and where a file is not in its encoding."""
 
 import codecs
 from pathlib import Path

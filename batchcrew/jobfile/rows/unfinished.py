@@ -1,4 +1,4 @@
-"""Rows files that another program is still writing: they change while they are read, or end inside a row."""
+"""Recognize rows files that another program is still writing: they change while they are read, or end inside a row."""
 
 import os
 from pathlib import Path

@@ -71,7 +71,7 @@ class AnswerReads(Reads):
     async def stored_answers(self, key: BatchKey) -> AsyncIterator[StoredAnswer]:
         """Yield the answers to judge in the file's order, the latest of a job first; jobs that left the file as well.
 
-        Answers that were made from other inputs than the job has now are left out.
+        Answers that were made from other inputs than the job has now are omitted.
         """
         after: PageKey | None = _FIRST_PAGE
         while after is not None:

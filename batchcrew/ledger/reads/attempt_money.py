@@ -28,7 +28,7 @@ _UNKNOWN_COST = frozenset({AttemptState.INTENDED, AttemptState.IN_DOUBT})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptMoney:
-    """What one attempt used and cost."""
+    """Tokens and cost of one attempt."""
 
     attempt_id: str
     tokens: Tokens
@@ -39,13 +39,13 @@ class AttemptMoney:
 
 @dataclass(frozen=True, slots=True)
 class JobMoney:
-    """What the attempts of one job used and cost."""
+    """Tokens and cost of the attempts of one job."""
 
     attempts: tuple[AttemptMoney, ...] = ()
 
     @property
     def amounts(self) -> Mapping[str, Decimal]:
-        """What is known of the cost, by currency."""
+        """The known part of the cost, by currency."""
         ranges: Ranges = {}
         for attempt in self.attempts:
             if attempt.cost is not None:
@@ -78,7 +78,7 @@ FIELDS = (
 
 
 async def money_of_jobs(connection: aiosqlite.Connection, job_keys: Sequence[int]) -> dict[int, JobMoney]:
-    """Return what the attempts of these jobs used and cost; jobs without an attempt are missing."""
+    """Return tokens and cost of the attempts of these jobs; jobs without an attempt are missing."""
     found: dict[int, list[AttemptMoney]] = {}
     for job, *row in await rows(connection, _ATTEMPTS, {"jobs": encode_json(list(job_keys))}):
         found.setdefault(job, []).append(_attempt(row))
@@ -101,7 +101,7 @@ def _prices(kickoff: str | None, prompt: str | None, completion: str | None) -> 
 
 
 def cost_of(state: AttemptState, prices: PriceList, tokens: Tokens) -> Decimal | None:
-    """Return what is known of an attempt's cost: tokens that are not known cost nothing."""
+    """Return the known part of an attempt's cost: unknown tokens cost nothing."""
     if state in _UNKNOWN_COST:
         return None
     if state is AttemptState.REJECTED:
@@ -113,7 +113,7 @@ def cost_of(state: AttemptState, prices: PriceList, tokens: Tokens) -> Decimal |
 
 
 def tokens_cost(prices: PriceList, tokens: Tokens) -> Decimal | None:
-    """Return what an attempt's tokens cost; None if they have no price, or those that have one are not known."""
+    """Return the cost of an attempt's tokens; None if they have no price, or if the priced ones are not known."""
     unsplit = tokens.total if tokens.prompt is None and tokens.completion is None else None
     counted = (
         (prices.per_1k_prompt_tokens is not None and tokens.prompt is not None)

@@ -33,7 +33,7 @@ a.attached, c.url, a.sent_inputs IS NOT NULL, j.state NOT IN ('open', 'waiting')
     FROM waits AS past WHERE past.attempt_id = a.id),
 (SELECT r.webhooks IS NOT NULL FROM runs AS r WHERE r.id = a.run_id)
 """
-"""What `attempt_of` reads; the parameter `now_` is the moment, UTC text."""
+"""The columns that `attempt_of` reads; the parameter `now_` is the moment, UTC text."""
 ATTEMPT_FROM = """
 FROM attempts AS a CROSS JOIN jobs AS j ON j.id = a.job
 LEFT JOIN run_crews AS c ON c.run_id = a.run_id AND c.crew = coalesce(a.sent_crew, j.crew)

@@ -1,4 +1,4 @@
-"""What the ledger records of a batch as a whole."""
+"""Read the ledger's records about a batch."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -35,7 +35,7 @@ async def batch_rows(connection: aiosqlite.Connection, batch_id: int | None = No
 
 
 class BatchReads(Reads):
-    """Read the row of a batch, and what is recorded per crew of it."""
+    """Read the row of a batch, and the records of its crews."""
 
     async def batch(self, batch: str) -> BatchKey | None:
         """Return the batch of that name, or None."""

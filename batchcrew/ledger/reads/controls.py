@@ -1,4 +1,4 @@
-"""Read what operators have requested of a batch."""
+"""Read the commands of operators to a batch."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ from batchcrew.ledger.reads.base import Reads
 from batchcrew.model.control import Control, ControlLine, Given
 
 MOST_COMMANDS = 20_000
-"""Commands that a report reads; ticks from cron may be controlled for years."""
+"""Maximum number of commands that a report reads, because a batch may run in cron for years."""
 
 
 class ControlReads(Reads):
-    """Read the commands to a batch, and what applies."""
+    """Read the commands to a batch, and those in force."""
 
     async def control_version(self, key: BatchKey) -> int:
         """Return the number of the latest command to the batch; 0: none."""
         return await self._query(lambda connection: controlling.version(connection, key))
 
     async def letting_go(self, key: BatchKey) -> int:
-        """Return the number of executions that are to be let go."""
+        """Return the number of cancelled executions that are still watched."""
         return await self._query(lambda connection: controlling.letting_go(connection, key))
 
     async def cancelled(self, jobs: Sequence[int]) -> int:
@@ -37,7 +37,7 @@ class ControlReads(Reads):
         )
 
     async def control(self, key: BatchKey, run_id: str | None = None) -> Control:
-        """Return what applies to the batch, and whether the end of this run was requested."""
+        """Return the commands in force for the batch, and whether the end of this run was requested."""
         return await self._query(lambda connection: controlling.in_force(connection, key, run_id))
 
     async def is_running(self, key: BatchKey) -> bool:

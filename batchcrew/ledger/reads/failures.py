@@ -71,7 +71,7 @@ async def failure_groups(
 
 
 async def group_detail(connection: aiosqlite.Connection, batch_id: int, group: FailureGroup) -> GroupDetail:
-    """Return what the attempts of a group's jobs show."""
+    """Return the states, kickoffs and cost of the attempts of a group's jobs."""
     kinds: dict[str, int] = {}
     tally = Tally()
     for kind, latest, state, *prices_and_sums in await rows(
@@ -95,11 +95,11 @@ class FailureReads(Reads):
         return await self._query(lambda connection: failure_groups(connection, key.id, most))
 
     async def group_detail(self, key: BatchKey, group: FailureGroup) -> GroupDetail:
-        """Return what the attempts of a group's jobs show."""
+        """Return the states, kickoffs and cost of the attempts of a group's jobs."""
         return await self._query(lambda connection: group_detail(connection, key.id, group))
 
     async def whole_reason(self, key: BatchKey, job_id: str) -> str | None:
-        """Return all of a job's reason."""
+        """Return the complete reason of a job."""
         reason: str | None = await self._value(
             "SELECT reason FROM jobs WHERE batch_id = ? AND job_id = ?", (key.id, job_id)
         )
@@ -115,7 +115,7 @@ class FailureReads(Reads):
         return tuple(row[0] for row in found)
 
     async def selected(self, key: BatchKey, selection: RetrySelection) -> tuple[Mapping[str, int], Mapping[str, str]]:
-        """Return how many jobs `retry` would put back, and the latest known price of a kickoff, both by crew.
+        """Return how many jobs `retry` would reset, and the latest known price of a kickoff, both by crew.
 
         Raises:
             NotInLedger: the batch does not have one of the jobs that the selection names.

@@ -1,4 +1,4 @@
-"""What a crew's latest executions took: the history from which costs, failures and ends are expected."""
+"""Read a crew's latest executions: the history from which costs, failures and ends are forecast."""
 
 from datetime import datetime
 
@@ -21,7 +21,7 @@ _READ = 4
 _RUNS = """
 SELECT c.run_id, c.crew FROM run_crews AS c JOIN runs AS r ON r.id = c.run_id WHERE c.url = ? ORDER BY r.rowid DESC
 """
-# kickoffs that were refused, or are in doubt, say nothing about executions
+# kickoffs that were refused, or are in doubt, have no execution to learn from
 _OF_RUN = """
 SELECT a.state, a.kicked_off_at, a.ended_at, a.prompt_tokens, a.completion_tokens,
        coalesce(a.total_tokens, a.prompt_tokens + a.completion_tokens),
@@ -83,7 +83,7 @@ async def past_executions(connection: aiosqlite.Connection, url: str, most: int)
             connection, _OF_RUN, {"run": run, "crew": crew, "most": most - len(found)}
         ):
             seconds = None
-            if start is not None and end is not None:  # waiting for human input takes none of the time of the crew
+            if start is not None and end is not None:  # waiting for human input is not time of the crew
                 seconds = max(0.0, (from_text(end) - from_text(start)).total_seconds() - waited)
             found.append(
                 PastExecution(
@@ -98,7 +98,7 @@ async def past_executions(connection: aiosqlite.Connection, url: str, most: int)
 
 
 class HistoryReads(Reads):
-    """Read what was spent, and what executions took."""
+    """Read what was spent, and the durations and tokens of executions."""
 
     async def past_executions(self, url: str, most: int = MOST_EXECUTIONS) -> list[PastExecution]:
         """Return the latest executions of the crew at an address that have ended, over all batches, the latest first.

@@ -1,4 +1,4 @@
-"""Jobs: how many are in which state, and the first ones of a list."""
+"""Count jobs by state, and read the first ones of a list."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,7 @@
-"""Tokens and money of attempts, added up: what a batch, a run or a month has spent, wasted and saved.
+"""Add up the tokens and money of attempts: what a batch, a run or a month has spent, wasted and saved.
 
 Each kickoff counts at the price that was in force when its run began, so a later price changes nothing. The numbers of
-a batch come from an index alone: pages with answers are not read.
+a batch come from an index alone, so that pages with answers are not read.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ from batchcrew.model.money import KnownAndExpected, Money, MonthLine, Spending, 
 _Prices: TypeAlias = tuple[str | None, str | None, str | None]
 _NO_PRICES: _Prices = (None, None, None)
 WASTED = frozenset({AttemptState.FAILED, AttemptState.TIMED_OUT, AttemptState.LOST, AttemptState.CANCELLED})
-"""States of attempts that were charged and brought no answer that counts."""
+"""States of attempts that were charged and have no accepted answer."""
 _IN_DOUBT = frozenset({AttemptState.IN_DOUBT, AttemptState.INTENDED})
 _NOT_ENDED = frozenset({AttemptState.INTENDED, AttemptState.KICKED_OFF})
 
@@ -82,7 +82,7 @@ class Sums:
 
     number: int = 0
     known: int = 0
-    """Of these, attempts whose tokens are known."""
+    """Number of these attempts whose tokens are known."""
     prompt: int = 0
     completion: int = 0
     unsplit: int = 0
@@ -112,7 +112,7 @@ class Tally:
         self.by_price.setdefault((prices, state), Sums()).add(values, times)
 
     def money(self, states: Iterable[str] | None = None) -> Money:
-        """Return what the attempts cost; those that were refused cost nothing.
+        """Return the cost of the attempts; refused ones cost nothing.
 
         Args:
             states: only these; default: all.
@@ -135,7 +135,7 @@ class Tally:
         return Money(amounts=amounts, kickoffs=kickoffs, without_tokens=without)
 
     def expected_from(self) -> KnownAndExpected:
-        """Return what is known of the cost, and the kickoffs whose tokens must be expected."""
+        """Return the known cost, and the kickoffs whose tokens must be estimated."""
         money = self.money()
         unknown: dict[PriceList, int] = {}
         for (texts, state), sums in self.by_price.items():
@@ -182,7 +182,7 @@ async def tallies(
     run_id: str | None = None,
     since: str | None = None,
 ) -> dict[str, Tally]:
-    """Return what the attempts of each run used: of a batch's runs, of one run, or of all.
+    """Return the usage of the attempts of each run: of a batch's runs, of one run, or of all.
 
     Args:
         since: only runs that began from then on, UTC text.
@@ -201,7 +201,7 @@ async def tallies(
 
 
 async def saved_by_reuse(connection: aiosqlite.Connection, batch_id: int) -> Money:
-    """Return what the answers cost that were taken over in place of a kickoff, as often as they were."""
+    """Return the cost of the kickoffs that were avoided by reusing answers, counting each reuse."""
     parameters = {"batch": batch_id, "run": None, "since": None}
     prices = RunPrices(await rows(connection, _PRICES, parameters))
     tally = Tally()
@@ -222,7 +222,7 @@ def merged(found: Iterable[Tally]) -> Tally:
 async def month_tallies(
     connection: aiosqlite.Connection, *, batch_id: int | None = None, since: datetime | None = None
 ) -> dict[str, dict[str, Tally]]:
-    """Return what attempts used, by the month of their kickoff (local time) and the run.
+    """Return the usage of attempts, by the month of their kickoff (local time) and the run.
 
     Args:
         since: only kickoffs from then on (aware).
@@ -250,7 +250,7 @@ async def month_tallies(
 
 
 async def deleted_costs(connection: aiosqlite.Connection) -> dict[str, Money]:
-    """Return what the kickoffs of deleted batches have cost, by month."""
+    """Return the cost of the kickoffs of deleted batches, by month."""
     by_month: dict[str, Money] = {}
     for month, currency, least, most in await rows(
         connection, "SELECT month, currency, least, most FROM deleted_costs"
@@ -260,7 +260,7 @@ async def deleted_costs(connection: aiosqlite.Connection) -> dict[str, Money]:
 
 
 async def keep_costs(connection: aiosqlite.Connection, batch_id: int) -> None:
-    """Record what a batch's kickoffs have cost, by month, before the batch is deleted."""
+    """Record the cost of a batch's kickoffs, by month, before the batch is deleted."""
     for month, runs in (await month_tallies(connection, batch_id=batch_id)).items():
         for currency, (least, most) in merged(runs.values()).money().amounts.items():
             before = await rows(
@@ -288,7 +288,7 @@ async def batch_spending(connection: aiosqlite.Connection, batch_id: int) -> Spe
 
 
 class MoneyReads(Reads):
-    """Read what batches, runs and months have used and cost."""
+    """Read the tokens and cost of batches, runs and months."""
 
     async def spending(self, key: BatchKey) -> Spending:
         """Return what a batch has spent, wasted on failures and saved by reuse, and its tokens."""
@@ -296,12 +296,12 @@ class MoneyReads(Reads):
         return await self._query(lambda connection: batch_spending(connection, key.id))
 
     async def run_spending(self, run_id: str) -> Spending:
-        """Return what the kickoffs of one run have used and cost so far."""
+        """Return the tokens and cost of one run's kickoffs so far."""
         found = await self._query(lambda connection: tallies(connection, run_id=run_id))
         return _spending(found.get(run_id, Tally()))
 
     async def months(self, key: BatchKey | None = None) -> list[MonthLine]:
-        """Return what each month's kickoffs have used and cost, the latest month first.
+        """Return the tokens and cost of each month's kickoffs, the latest month first.
 
         Args:
             key: only this batch; None: all batches of the ledger, and what deleted ones have cost.

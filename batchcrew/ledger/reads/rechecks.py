@@ -1,4 +1,4 @@
-"""Attempts that timed out or were lost: their executions may have succeeded since."""
+"""Read attempts that timed out or were lost, whose executions may have succeeded since."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ class EndedAttempt:
     state: AttemptState
     kickoff_id: str
     address: str | None
-    """Where it was started; None if the ledger has not recorded it."""
+    """The address at which it was started; None if the ledger has not recorded it."""
     inputs: Mapping[str, Any] = field(default_factory=dict)
     """The inputs that it was started with."""
 

@@ -1,4 +1,4 @@
-"""What a report needs to know about a batch, as of one moment."""
+"""Read the facts of a batch for its report, as of one moment."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -62,7 +62,7 @@ ORDER BY r.rowid DESC LIMIT :most
 
 
 class ReportReads(Reads):
-    """Read what a report shows."""
+    """Read the facts of reports."""
 
     async def report_facts(self, key: BatchKey, *, groups: int) -> ReportFacts:
         """Return the facts of a batch.

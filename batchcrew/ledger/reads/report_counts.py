@@ -75,7 +75,7 @@ def kind_of(state: str) -> str:
 
 
 class _Durations:
-    """How long executions took, by name and by time."""
+    """Counts durations of executions, by name and by time."""
 
     def __init__(self) -> None:
         self._counts: dict[str, dict[int, list[Any]]] = {}
@@ -159,7 +159,7 @@ async def _crews_of_jobs(connection: aiosqlite.Connection, batch_id: int, one: s
 
 
 class AttemptsCounted:
-    """What one pass over the attempts of a batch counts.
+    """The counts of one pass over the attempts of a batch.
 
     Args:
         axis: that of the batch.
@@ -179,7 +179,7 @@ class AttemptsCounted:
 
     @property
     def durations(self) -> tuple[DurationCount, ...]:
-        """How long the successful executions of each crew took."""
+        """Durations of the successful executions of each crew."""
         return self._durations.counts()
 
     @property
@@ -209,7 +209,7 @@ class AttemptsCounted:
         return {"batch": batch_id, "zero": _julian(self._axis), "now": self._now}
 
     def _add(self, rows: list[Any], crews: "_CrewsOfJobs", prices: Mapping[tuple[str, str], str]) -> None:
-        # it runs for each attempt of the batch: no more calls than are needed
+        # it runs for each attempt of the batch, so it makes as few calls as possible
         states, length, step = self._states, self._axis.seconds, self._axis.step
         last, lists = self._axis.steps - 1, self._lists
         for state, job, sent_crew, run_id, start, begin, seen, reported, accepted in rows:

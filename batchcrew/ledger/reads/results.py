@@ -168,7 +168,7 @@ def _conditions(selection: ResultSelection) -> tuple[str, dict[str, Any]]:
 
 def _result(row: Sequence[Any], money: JobMoney) -> ResultRow:
     state = JobState(row[5])
-    stale = state is JobState.STALE  # its row is as in the file now, its answer was made from other inputs
+    stale = state is JobState.STALE  # its row is that of the file now, but its answer was made from other inputs
     output, result_json, inputs = row[6], row[7], row[14]
     return ResultRow(
         job_id=row[2],

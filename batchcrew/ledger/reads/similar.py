@@ -1,4 +1,4 @@
-"""Suggest a job id in the place of one that a batch does not have, in milliseconds also among a million jobs."""
+"""Suggest a job id for one that a batch does not have, in milliseconds even among a million jobs."""
 
 import string
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from batchcrew.ledger.json_text import encode_json
 _NEIGHBOURS = 50
 """Job ids before and after the unknown one, in the index's order: those that begin as it does."""
 _LONGEST = 60
-"""Characters of an id of which every single mistake is looked up."""
+"""Longest id, in characters, for which every id with one mistake is looked up."""
 _NEAR = """
 SELECT job_id FROM (SELECT job_id FROM jobs WHERE batch_id = :batch AND job_id > :job ORDER BY job_id LIMIT :most)
 UNION ALL

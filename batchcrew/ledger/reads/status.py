@@ -1,4 +1,4 @@
-"""What `status` and `list` show: batches with the state of their jobs, as of one moment."""
+"""Read the facts that `status` and `list` show: batches with the state of their jobs, as of one moment."""
 
 from collections.abc import Mapping
 

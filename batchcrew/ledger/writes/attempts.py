@@ -98,7 +98,7 @@ class AttemptWrites(Writes):
         self._writing.change_soon(watching.watch(attempt, watch))
 
     async def attach(self, key: BatchKey, run_id: str, pairs: Iterable[tuple[Location, str, str]]) -> int:
-        """Record executions that batchcrew did not start; return how many. All or none.
+        """Record executions that batchcrew did not start, all or none; return how many.
 
         Args:
             pairs: (place in the file that names it, job_id, kickoff_id).
@@ -129,7 +129,7 @@ class AttemptWrites(Writes):
         return await self._writing.call(work)
 
     async def recheck(self, found: Rechecked) -> None:
-        """Record what the crew reports now of an attempt that had ended; its job has not succeeded."""
+        """Record the crew's new report about an attempt that had ended and whose job has not succeeded."""
         now = self._now()
         await self._writing.call(lambda connection: rechecks.record(connection, found, now))
 

@@ -14,7 +14,7 @@ class ControlWrites(Writes):
     """Write commands to a batch. Each is one short transaction."""
 
     def given(self, by: str, reason: str | None) -> Given:
-        """Return who gives a command now, and why."""
+        """Return the operator, the time and the reason of a command."""
         return Given(by=by, at=self._now(), reason=reason)
 
     async def pause(self, key: BatchKey, given: Given) -> Given | None:
@@ -30,7 +30,7 @@ class ControlWrites(Writes):
         await self._writing.call(lambda connection: controlling.change_settings(connection, key, values, given))
 
     async def reset_settings(self, key: BatchKey, names: Sequence[str], given: Given) -> list[str]:
-        """Use the job file's values again; return the names that had been replaced. No names: all."""
+        """Use the job file's values again, without names all of them; return the names that had been replaced."""
         return await self._writing.call(lambda connection: controlling.reset_settings(connection, key, names, given))
 
     async def request_stop(self, key: BatchKey, run: str | tuple[int, str], given: Given) -> None:
@@ -38,7 +38,7 @@ class ControlWrites(Writes):
         await self._writing.call(lambda connection: controlling.stop(connection, key, run, given))
 
     async def cancel(self, key: BatchKey, job_ids: Sequence[str], given: Given) -> Cancelled:
-        """Cancel pending jobs, and request that those in progress are let go. No ids: all of the batch.
+        """Cancel pending jobs, and request that those in progress are no longer watched; without ids, all of the batch.
 
         Raises:
             NotInLedger: the batch does not have one of the jobs; nothing was changed.
@@ -46,6 +46,6 @@ class ControlWrites(Writes):
         return await self._writing.call(lambda connection: controlling.cancel(connection, key, job_ids, given))
 
     async def let_go(self, key: BatchKey, running: Sequence[int] = ()) -> list[tuple[int, Given]]:
-        """Let executions go as requested; the caller holds the batch. Return those of its `running` jobs."""
+        """Cancel executions as requested; the caller holds the batch. Return those of its `running` jobs."""
         now = self._now()
         return await self._writing.call(lambda connection: controlling.let_go(connection, key, running, now))

@@ -21,10 +21,10 @@ class JobWrites(Writes):
         job_ids: Iterable[str] = (),
         from_url: str | None = None,
     ) -> int:
-        """Put ended jobs back to pending, with no attempts used. Return how many.
+        """Reset ended jobs to pending, with no attempts used. Return how many.
 
         Args:
-            states: the states of the jobs to put back.
+            states: the states of the jobs to reset.
             job_ids: only these jobs; empty: all jobs.
             from_url: only jobs whose latest attempt was started at that address.
 
@@ -35,7 +35,7 @@ class JobWrites(Writes):
         return await self.retry_selected(key, selection)
 
     async def retry_selected(self, key: BatchKey, selection: RetrySelection, *, most: int | None = None) -> int:
-        """Put the selected jobs back to pending, with no attempts used. Return how many.
+        """Reset the selected jobs to pending, with no attempts used. Return how many.
 
         Args:
             most: the jobs that you have agreed to; None: any number.
@@ -48,7 +48,7 @@ class JobWrites(Writes):
         return await self._writing.call(lambda connection: retries.put_back(connection, key, selection, now, most=most))
 
     async def cancel_retry(self, key: BatchKey, job_ids: Sequence[str] = ()) -> int:
-        """Give jobs that were put back, and not kicked off since, their former state. Return how many.
+        """Give jobs that were reset, and not kicked off since, their former state. Return how many.
 
         Args:
             job_ids: only these jobs; empty: all of the batch.
@@ -59,7 +59,7 @@ class JobWrites(Writes):
         return await self._writing.call(lambda connection: retries.undo(connection, key, job_ids))
 
     async def rerun_stale(self, key: BatchKey) -> int:
-        """Put stale jobs back to pending: they are kicked off with the inputs of the file. Return how many."""
+        """Reset stale jobs to pending, so that they are kicked off with the inputs of the file. Return how many."""
         return await self.retry(key, states=[JobState.STALE])
 
     async def keep(self, key: BatchKey, job_ids: Iterable[str] = ()) -> int:

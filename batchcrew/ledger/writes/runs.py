@@ -126,7 +126,7 @@ class RunWrites(Writes):
         await self._writing.change((_CLOSE_RUN, [ended]))
 
     def save_webhook_counts(self, run_id: str, counts: Mapping[str, int]) -> None:
-        """Record, with the next commit, how many webhooks a run has received, by what became of them.
+        """Record, with the next commit, how many webhooks a run has received and how they were treated.
 
         Call it before the first kickoff that names webhooks, so that the next run waits for those of kickoffs in doubt.
         """
@@ -147,7 +147,7 @@ class RunWrites(Writes):
         self._writing.change_soon((_ALLOW_SLOTS, [(run_id, self._now(), slots, int(adaptive))]))
 
     def polls_by(self, run_id: str, settings: Mapping[str, Any]) -> None:
-        """Record, with the next commit, by which settings a run polls."""
+        """Record, with the next commit, the settings by which a run polls."""
         self._writing.change_soon((_POLLED_BY, [(encode_json(settings), run_id)]))
 
     async def save_durations(self, durations: Mapping[str, Mapping[str, Any]]) -> None:

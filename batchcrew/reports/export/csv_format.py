@@ -1,7 +1,8 @@
 """Exports as CSV and TSV, and values as their cells and as JSON.
 
 The file's own cells are written as they were read, quoted as in the file. Other text is one cell as it is; numbers,
-lists and objects are their JSON; true, false; null is empty. What crews wrote is made harmless for a spreadsheet.
+lists and objects are their JSON; true, false; null is empty. Text of crews is escaped, so that a spreadsheet does not
+run it.
 """
 
 import codecs
@@ -20,16 +21,16 @@ from batchcrew.reports.export.export_format import ExportFormat
 from batchcrew.reports.export.output import Target
 from batchcrew.reports.export.table import Column, Origin, Table
 
-# A cell of which nothing can be said against: no quoting, nothing of a formula, nothing that UTF-8 cannot hold.
+# A cell that needs no change: no quoting, no formula, and no character that UTF-8 does not have.
 _PLAIN = re.compile(r'[A-Za-z0-9][^",\r\n\x00\ud800-\udfff]*')
 _QUOTED = re.compile(r'[",\r\n]|^\s|\s$')
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# Blanks, control characters and invisible ones before a sign do not make it safe: programs skip or strip them.
+# A sign after blanks, control characters or invisible characters is dangerous too, because programs skip or strip them.
 _FORMULA = re.compile(
     "[\\s\\x01-\\x1f\\x7f-\\x9f\u00ad\u200b-\u200f\u2060\ufeff]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\\t\\r]"
 )
-# Signs that only begin a number, a telephone number or a dash: digits and arithmetic cannot call anything.
-# Possessive, so that megabytes of blanks cannot make it go back and forth.
+# Signs that begin a number, a telephone number or a dash are allowed, because digits and arithmetic cannot call
+# functions. Possessive, so that megabytes of blanks cannot cause backtracking.
 _NUMBER = re.compile(r"\s*+[+\-](?:[\d.,]++[eE][+\-]?\d+|[\d\s().,/%€$£¥\-]*+)", re.ASCII)
 
 
@@ -49,7 +50,7 @@ def csv_cell(value: object) -> str:
 def cell_text(value: object) -> str:
     """Return `value` as the text of a cell.
 
-    NUL characters are left out: many readers of CSV stop at them. Lone surrogates become U+FFFD.
+    NUL characters are omitted, because many readers of CSV stop at them. Lone surrogates become U+FFFD.
     """
     if value is None:
         return ""
@@ -78,8 +79,8 @@ def quoted_cell(text: str) -> str:
 def json_text(value: object) -> str:
     """Return `value` as JSON on one line.
 
-    What orjson cannot write (integers beyond 64 bits, lone surrogates) is written by the slower way; NaN and
-    infinities are null in both.
+    Values that orjson cannot write (integers beyond 64 bits, lone surrogates) are written by the slower json module;
+    NaN and infinities are null in both.
     """
     try:
         return orjson.dumps(value).decode()
@@ -88,7 +89,7 @@ def json_text(value: object) -> str:
 
 
 def writable(value: Any, depth: int = 0) -> Any:
-    """Return `value` with only what JSON can express; a text replaces values deeper than 200 levels."""
+    """Return `value` reduced to types of JSON; a text replaces values deeper than 200 levels."""
     if depth > 200:
         return "(nested deeper than 200 levels)"
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What a format of exports provides. `formats.py` lists the formats."""
+"""Define the interface of a format of exports. `formats.py` lists the formats."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """Answers that are JSON objects, as columns: `{"lead": {"score": 7}}` gives `output.lead.score`.
 
-The JSON may be in a Markdown fence. A list is one column of JSON. What is nested deeper than the limit is JSON as well.
+The JSON may be in a Markdown fence. A list is one column of JSON. Values that are nested deeper than the limit are
+JSON, too.
 """
 
 from collections.abc import Iterator, Mapping

@@ -2,7 +2,7 @@
 
 Both keep the types of the file's values. A result that the crew gave as JSON is in `result_json`, and
 `possible_duplicate` is true for a job that was kicked off again after an attempt in doubt. These keys, and those of a
-stale job, are omitted where there is nothing to say.
+stale job, are omitted if they do not apply.
 """
 
 from collections.abc import Sequence

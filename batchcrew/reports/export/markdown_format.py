@@ -1,6 +1,6 @@
 """Exports as a Markdown table, as GitHub shows it in issues and pull requests.
 
-Whatever could be Markdown or HTML in a cell is escaped, so that it is shown as text. A long cell is cut, and says so.
+Markdown and HTML in a cell are escaped, so that they are shown as text. A long cell is cut, with a note.
 """
 
 import html
@@ -16,7 +16,7 @@ from batchcrew.reports.export.table import Column, ColumnType, Table
 
 MOST_CHARACTERS = 500
 """Characters of a cell that are shown."""
-# what ends a cell, and what is markup inside a line; GitHub shows $…$ as a formula
+# characters that end a cell, or are markup inside a line; GitHub shows $…$ as a formula
 _MARKUP = re.compile(r"[\\`*_\[\]~$]")
 # GitHub makes links, mentions and references of plain text
 _LINKS = re.compile(r"(?i)\b(?:https?|ftp|mailto|xmpp)(?=:)|\bwww(?=\.)|@(?=\w)|#(?=\d)")

@@ -75,7 +75,7 @@ class _TemporaryFolder:
 
 
 class StreamTarget:
-    """An open stream that is not ours to close. A terminal is shown escapes instead of sent them."""
+    """An open stream that this class does not close. On a terminal, escapes are shown and not sent."""
 
     def __init__(self, stream: BinaryIO | TextIO) -> None:
         self._stream = stream
@@ -89,7 +89,7 @@ class StreamTarget:
         if self._terminal and isinstance(data, str):
             data = clean_block(data)
         if isinstance(self._stream, io.TextIOWrapper):
-            # Its bytes below: UTF-8 whatever the locale says, and no newline turned into another.
+            # write bytes: UTF-8 in any locale, and no conversion of newlines
             self._stream.flush()
             self._stream.buffer.write(_encoded(data))
         elif isinstance(self._stream, io.TextIOBase):
@@ -124,9 +124,9 @@ def null_stream() -> BinaryIO:
 class FileTarget:
     """A file that is replaced atomically: written next to its place, synced, then moved over the old one.
 
-    It is made readable by its owner only, whatever the old file was. Where the path is a device or a pipe, that is
-    written to as it is. A link is followed. Its methods may meet in several threads (a cancelled export closes
-    during a write), so a lock allows one at a time.
+    It is made readable by its owner only, whatever the old file was. A device or a pipe is written to directly. A link
+    is followed. Several threads may call its methods at once (a cancelled export closes during a write), so a lock
+    allows one at a time.
     """
 
     def __init__(self, path: Path) -> None:

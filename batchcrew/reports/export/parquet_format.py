@@ -129,7 +129,7 @@ def _cell(value: Any, type_: ColumnType) -> Any:
         case ColumnType.TIME:
             return datetime.fromisoformat(value)
         case ColumnType.NUMBER:
-            return float(value) if isinstance(value, int | float) else value  # what is not a number is refused
+            return float(value) if isinstance(value, int | float) else value  # refuses values that are not numbers
         case _:
             return value
 

@@ -1,4 +1,4 @@
-"""A batch's results next to its own columns: the spreadsheet comes back as the same spreadsheet with its answers.
+"""Write a batch's results next to the file's own columns: the same spreadsheet with its answers.
 
 One row per job in the file's order. The file's own columns come first, untouched, then `EXPORT_COLUMNS`; one of
 ours that the file has already is written as `batchcrew_<name>`, and where that is taken too, as

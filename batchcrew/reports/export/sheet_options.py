@@ -1,4 +1,4 @@
-"""How a format with delimiters is written: as the input was, except for what the options change."""
+"""Determine the style of a format with delimiters: that of the input, changed by the options."""
 
 import codecs
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ _WITHOUT_MARK = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SheetOptions:
-    """What the options say about a format with delimiters; None: as the input."""
+    """The options about a format with delimiters; None: as the input."""
 
     delimiter: str | None = None
     encoding: str | None = None

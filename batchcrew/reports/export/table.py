@@ -1,4 +1,4 @@
-"""The row model that all formats of exports share: typed columns, and rows whose values they read.
+"""The row model that all formats of exports share: typed columns, which read their values from rows.
 
 The file's own columns come first, unchanged, then `EXPORT_COLUMNS`, then the groups that were requested. A stale job
 has no `output`: `stale_output` and `stale_inputs` hold its answer and the inputs that it was made from.
@@ -23,7 +23,7 @@ _SHOWN = 20
 
 
 class ColumnType(StrEnum):
-    """What the values of a column are; any of them may be missing (None)."""
+    """The type of a column's values; any value may be missing (None)."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -34,7 +34,7 @@ class ColumnType(StrEnum):
 
 
 class Origin(StrEnum):
-    """Who wrote the values of a column."""
+    """The origin of a column's values."""
 
     FILE = "file"  # they are written as they were read
     BATCHCREW = "batchcrew"
@@ -48,7 +48,7 @@ class Column:
     name: str
     """Unique among the columns; the key in JSON."""
     header: str
-    """What a spreadsheet shows: the name in the file, which may be empty or not unique; else the name."""
+    """The header in a spreadsheet: the name in the file, which may be empty or not unique; else the name."""
     type: ColumnType
     origin: Origin
     value: Callable[[ResultRow], Any] = field(repr=False)
@@ -74,13 +74,13 @@ class Table:
     """The columns of an export; writers get it before the first row."""
 
     columns: tuple[Column, ...]
-    """In their order. Formats that have no fixed columns (JSON) leave out what a row does not have."""
+    """In their order. Formats without fixed columns (JSON) omit columns that a row does not have."""
     selected: bool = False
     """True: `--columns` chose them. False: a row of JSON also has those of its keys that are not columns."""
     style: SheetStyle = field(default_factory=SheetStyle)
-    """How a format of text is written that has delimiters."""
+    """The style of a text format with delimiters."""
     formulas: Formulas = "escape"
-    """Whether what a spreadsheet would run is made harmless in these formats, where a crew wrote it."""
+    """Whether text of crews that a spreadsheet would run is escaped in these formats."""
     sheet_name: str = "Results"
     """The name of the sheet that holds the rows."""
     sheets: tuple[ExtraSheet, ...] = ()

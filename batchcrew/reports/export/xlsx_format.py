@@ -1,7 +1,7 @@
 """Exports as an Excel workbook: the results, a sheet with the summary, and one with the failure groups.
 
-The file's own cells are as they were: text of a CSV file stays text, and the numbers and dates of a workbook are
-numbers and dates. Everything that a crew wrote is text, except for JSON numbers, true, false, and dates of `--flatten`.
+The file's own cells keep their types: text of a CSV file is text, and the numbers and dates of a workbook are numbers
+and dates. Everything that a crew wrote is text, except for JSON numbers, true, false, and dates of `--flatten`.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Charts as SVG from the binned figures of a report, each with a title and a description.
 
 Shapes are in a nested drawing that stretches to the width of the page; text is placed in per cent of the width and
-keeps its size, so that charts can be read on a telephone as well.
+keeps its size, so that charts can be read on a phone as well.
 """
 
 import math

@@ -50,7 +50,7 @@ class Encoded:
     """A complete column."""
 
     facts: Mapping[str, Any]
-    """What the script has to know to decode it."""
+    """The properties that the script needs to decode it."""
     data: IO[bytes]
     """Its gzip, from the beginning."""
     size: int

@@ -1,4 +1,4 @@
-"""What a row of the table opens to: the job's inputs, tasks, attempts and output, in blocks that are read on demand.
+"""The details of a row of the table: the job's inputs, tasks, attempts and output, in blocks that are read on demand.
 
 The blocks take at most a given number of bytes. Jobs that need attention come first, then those at the beginning of
 the file; the page refers to an export for the others.

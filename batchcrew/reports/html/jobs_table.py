@@ -1,6 +1,6 @@
-"""The table of all jobs: which columns it has, within the bytes that a page may take.
+"""Build the table of all jobs, within the bytes that a page may take.
 
-Our columns are always in it. Of the file's own columns, as many are in it as fit into TABLE_LIMIT, and into
+It always has batchcrew's columns. It has as many of the file's own columns as fit into TABLE_LIMIT, and into
 MEMORY_LIMIT once the browser has decoded them; the page names the others.
 """
 
@@ -31,7 +31,7 @@ class TableColumn:
     """A column of the table, complete."""
 
     key: str
-    """Of ours: what the script knows it by. Empty for the file's own."""
+    """The script's key of one of batchcrew's columns; empty for the file's own."""
     name: str
     encoded: Encoded
     unit: str = ""
@@ -40,7 +40,7 @@ class TableColumn:
     """True: it is only for filters."""
 
     def facts(self) -> dict[str, Any]:
-        """Return what the script has to know."""
+        """Return the properties that the script needs."""
         return {"key": self.key, "name": self.name, "unit": self.unit, "hidden": self.hidden, **self.encoded.facts}
 
 
@@ -74,7 +74,7 @@ class _Collector:
         self.attempts, self.started, self.seconds, self.tokens = (NumberColumn(spools) for _ in range(4))
         self.own = {name: TextColumn(spools) for name in columns[:MOST_COLUMNS]}
         self.different = dict.fromkeys(self.own, False)
-        """By the file's column: whether it differs from the job's id."""
+        """Whether each column of the file differs from the job's id."""
 
     def add(self, page: JobPage) -> None:
         if not self._wanted.isdisjoint(page.job_ids):

@@ -1,4 +1,4 @@
-"""Turn the Markdown of an answer into HTML that can do nothing."""
+"""Turn the Markdown of an answer into safe HTML."""
 
 import html
 import json

@@ -72,7 +72,7 @@ def _page(report: Report, source: ReportSource, table: JobsTable, details: Detai
 
 
 def _facts(report: Report, table: JobsTable, details: Details) -> dict[str, object]:
-    """Return what the script has to know about the blocks."""
+    """Return the properties of the blocks that the script needs."""
     epoch = from_text(_epoch(report))
     groups = [(one.group.fingerprint or "", _label(one.group.reason)) for one in report.failures]
     return {

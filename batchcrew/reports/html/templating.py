@@ -15,7 +15,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 @cache
 def environment() -> Environment:
-    """Return the environment of the templates: it escapes everything that is not markup."""
+    """Return the environment of the templates, which escapes everything that is not markup."""
     made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,

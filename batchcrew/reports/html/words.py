@@ -29,9 +29,9 @@ def states(counts: Counts) -> Iterator[tuple[str, int]]:
 
 
 def clean(text: str) -> str:
-    """Return text of a crew or a file with `\\x1b` for each character that could act; lines and tabs stay.
+    """Return text of a crew or a file with `\\x1b` for each control character; lines and tabs are kept.
 
-    The marks of right-to-left scripts stay as well: the page isolates them.
+    The marks of right-to-left scripts are kept as well, because the page isolates them.
     """
     return HARMFUL_IN_BLOCK.sub(lambda match: match[0] if match[0] in "\u061c\u200e\u200f" else escaped(match[0]), text)
 
@@ -94,5 +94,5 @@ def bin_start(line: Timeline, place: int) -> str:
 
 
 def time_part(name: str) -> str:
-    """Return what a part of a duration is."""
+    """Return the meaning of a part of a duration."""
     return TIME_PARTS.get(name, name)

@@ -1,4 +1,4 @@
-"""Compute the figures of a report from what the ledger knows."""
+"""Compute the figures of a report from the ledger's facts."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -69,7 +69,7 @@ def build_report(facts: ReportFacts, *, batch: str, jobfile: str, ledger: str, p
 
 
 def verdict_of(facts: ReportFacts) -> str:
-    """Return what came of the batch, as one sentence."""
+    """Return the result of the batch, as one sentence."""
     counts, total = facts.counts, facts.counts.total
     jobs = "1 job" if total == 1 else f"{total:,} jobs"
     if not total:
@@ -124,7 +124,7 @@ def _throughput(facts: ReportFacts, duration: Duration, timeline: Timeline) -> T
     if duration.working_seconds < _LEAST_WORKING_SECONDS:
         return Throughput()
     succeeded = sum(each.succeeded for each in timeline.bins)
-    # the last interval is shorter; a rate in it says little
+    # the last interval is shorter, so its rate is not meaningful
     best = max((each.succeeded for each in timeline.bins), default=0) / (timeline.bin_seconds / 60)
     return Throughput(
         kickoffs_per_minute=round(sum(each.kickoffs for each in timeline.bins) / minutes, 2),

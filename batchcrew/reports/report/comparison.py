@@ -1,4 +1,4 @@
-"""Two batches compared, as text, Markdown and JSON."""
+"""Render the comparison of two batches as text, Markdown and JSON."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -60,13 +60,13 @@ def _times(before: float, after: float) -> tuple[str, str, str]:
 
 
 def sentences(comparison: Comparison) -> Iterator[str]:
-    """Yield what is to be said about the rows."""
+    """Yield sentences about the rows."""
     rows = comparison.rows
     yield f"{rows.matched:,} rows are in both batches, {rows.same_inputs:,} of them with the same inputs."
     if rows.added:
         yield f"{rows.added:,} rows are new: {_examples(rows.added_jobs, rows.added)}."
     if rows.removed:
-        yield f"{rows.removed:,} rows are gone: {_examples(rows.removed_jobs, rows.removed)}."
+        yield f"{rows.removed:,} rows were removed: {_examples(rows.removed_jobs, rows.removed)}."
     if rows.outputs_compared:
         same = f", {rows.outputs_differ_with_same_inputs:,} of them with the same inputs" if rows.outputs_differ else ""
         differ = f"{rows.outputs_differ:,} have another output{same}"
@@ -113,7 +113,7 @@ def change_words(change: StateChange) -> str:
 
 
 def row_words(row: ChangedRow) -> str:
-    """Return what differs in a row: `succeeded -> failed: no flights`."""
+    """Return the difference of a row: `succeeded -> failed: no flights`."""
     inputs = "" if row.same_inputs else ", other inputs"
     if row.outputs_differ:
         return f"another output{inputs}"
@@ -135,7 +135,7 @@ def _markdown_lines(comparison: Comparison) -> Iterator[str]:
         yield f"| {' | '.join(map(plain, line))} |"
     yield ""
     yield plain(f"{rows.matched:,} rows are in both batches, {rows.same_inputs:,} of them with the same inputs.")
-    yield plain(f"{rows.added:,} rows are new, {rows.removed:,} are gone, {rows.outputs_differ:,} have another output.")
+    yield plain(f"{rows.added:,} rows are new, {rows.removed:,} removed, {rows.outputs_differ:,} have another output.")
     if rows.changes:
         yield ""
         yield "| change | such as |"

@@ -1,4 +1,4 @@
-"""How long executions and tasks took: percentiles and a histogram."""
+"""Compute the distributions of the durations of executions and tasks: percentiles and a histogram."""
 
 import math
 from collections.abc import Iterable, Iterator

@@ -1,6 +1,6 @@
 """The figures of a report as short texts, which the text and the Markdown report share.
 
-Texts of crews and files are as they came, apart from control characters: each format escapes what is special in it.
+Texts of crews and files are not escaped, apart from control characters: each format escapes its own special characters.
 """
 
 from collections.abc import Iterator
@@ -48,13 +48,13 @@ def _time_facts(report: Report) -> Iterator[tuple[str, str]]:
         f"{format_duration(duration.elapsed_seconds)}, {moment(duration.started_at)} to {moment(duration.ended_at)}",
     )
     if duration.ideal_seconds:
-        yield "ideal", f"{format_duration(duration.ideal_seconds)} with {duration.slots:.1f} slots that are never free"
+        yield "ideal", f"{format_duration(duration.ideal_seconds)} if all {duration.slots:.1f} slots were always in use"
     if throughput.answers_per_minute is not None:
         yield "throughput", f"{throughput.answers_per_minute:,.1f} answers per minute"
 
 
 def parts_of(report: Report) -> list[tuple[str, str, str]]:
-    """Return (time, share, meaning) of the parts of the duration, without those that are nothing."""
+    """Return (time, share, meaning) of the parts of the duration, without empty ones."""
     total = report.duration.elapsed_seconds
     return [
         (format_duration(part.seconds), percent(part.seconds, total), TIME_PARTS[part.name])
@@ -64,7 +64,8 @@ def parts_of(report: Report) -> list[tuple[str, str, str]]:
 
 
 def failure_facts(failures: ReportedFailures) -> str:
-    """Return what a failure group is, in one line: `45 jobs (12% of the failures), 90 kickoffs, 45.00 USD, …`."""
+    """Return the figures of a failure group, in one line: `45 jobs (12% of the failures), 90 kickoffs, 45.00 USD,
+    …`."""
     group, detail = failures.group, failures.detail
     held = f", {group.held} of them on hold" if group.held else ""
     kickoffs = f", {_number(detail.kickoffs, 'kickoff')}" if detail.kickoffs else ""

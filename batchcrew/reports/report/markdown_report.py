@@ -35,7 +35,7 @@ def code(text: str, *, limit: int) -> str:
     text = clean_text(text, limit=limit)
     if not text:
         return ""
-    # in a table, a pipe is escaped even in code, and two backslashes before it are not
+    # in a table, a pipe must be escaped even in code, but two backslashes before it must not
     text = _PIPE_AFTER_BACKSLASH.sub("¦", text).replace("|", "\\|")
     fence = "`" * (1 + max((len(run) for run in _BACKTICKS.findall(text)), default=0))
     blank = " " if text.startswith("`") or text.endswith("`") else ""

@@ -1,4 +1,4 @@
-"""What the kickoffs of a batch cost, by the prices that its runs recorded."""
+"""Compute the cost of a batch's kickoffs, by the prices that its runs recorded."""
 
 from batchcrew.model.attempt import AttemptState
 from batchcrew.model.report import Money, Tokens
@@ -8,7 +8,7 @@ _NOT_PAID = {AttemptState.REJECTED.value, AttemptState.INTENDED.value, "throttle
 
 
 def money_of(facts: ReportFacts) -> Money:
-    """Return what was spent, wasted and saved; `spent` is what `status` says."""
+    """Return the money that was spent, wasted and saved; `spent` is the amount that `status` shows."""
     unpriced = sum(one.number for one in facts.attempts if one.state not in _NOT_PAID and one.price is None)
     spending = facts.spending
     return Money(

@@ -1,4 +1,4 @@
-"""What a format of reports provides. `formats.py` lists the formats."""
+"""Define the interface of a format of reports. `formats.py` lists the formats."""
 
 from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Pieces: TypeAlias = AsyncIterable[str | bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportSource:
-    """What a format may read besides the figures of the report."""
+    """The context of a report that a format may use in addition to its figures."""
 
     ledger: Reading
     key: BatchKey
@@ -31,7 +31,7 @@ class ReportFormat:
     name: str
     """The value of `--format`."""
     suffix: str
-    """Of its files, with the dot."""
+    """Suffix of its files, with the dot."""
     write: Callable[[Report, ReportSource], Pieces]
     """Returns the report in pieces, so that a format which lists every job can be streamed."""
     to_file: bool = False

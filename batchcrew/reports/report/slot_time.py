@@ -1,4 +1,4 @@
-"""Where the time of a batch's slots went, step by step of its axis.
+"""Compute where the time of a batch's slots went, step by step of its axis.
 
 Every second of every slot is counted once: `Duration` (`batchcrew/model/report_times.py`) says what the parts mean.
 """
@@ -23,7 +23,7 @@ class Step:
     used: dict[str, float]
     """Seconds by part, of slots in use."""
     in_progress: float
-    """Of executions in progress; those whose kickoff is being sent are not among them."""
+    """Seconds of executions in progress, without those whose kickoff is being sent."""
     allowed: float
     """Seconds that slots were allowed: all of the step, or the part in which a run was working."""
     free: dict[str, float]
@@ -48,7 +48,7 @@ def steps_of(facts: ReportFacts, axis: Axis) -> Iterator[Step]:
         total = sum(in_use.values())
         free = max(0.0, allowed[number] - total)
         pause, gap = (each[number] / length if length else 0.0 for each in (paused, idle))
-        # what ended in a gap is late because no run was there to see it
+        # an execution that ended in a gap was noticed late because no run was working
         late = in_use["late_detection"]
         parts = {
             "gaps": free * gap + late * gap,

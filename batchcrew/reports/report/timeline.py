@@ -1,4 +1,4 @@
-"""The timeline of a batch: its intervals, and what happened when."""
+"""Build the timeline of a batch: its intervals and its events."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta

@@ -164,7 +164,7 @@ class CrewApi:
             except web.HTTPException as error:  # unknown paths, wrong methods, bodies above the limit
                 headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
                 return self._error(error.status, _MESSAGES.get(error.status, error.reason), headers=headers)
-            except Exception:  # a defect: the client gets JSON, and the log the traceback
+            except Exception:  # a defect: the client gets JSON, and the log gets the traceback
                 LOG.exception("the embedded crew server failed on %s %r", request.method, request.path)
                 return self._error(500, "a defect of the embedded crew server; see its log")
             finally:
@@ -190,7 +190,7 @@ class CrewApi:
             raise Refused(401, "the bearer token is missing or wrong", headers={"WWW-Authenticate": "Bearer"})
 
     def _format_for(self, request: web.Request) -> DialectFormat:
-        """Return the dialect of an answer: one client refuses the default one, and says its name."""
+        """Return the dialect of an answer. One client refuses the default dialect; it is recognized by its name."""
         other = self._options.dialect == DEFAULT_DIALECT and is_semantic_kernel(request.headers)
         return self._semantic_kernel if other else self._format
 

@@ -1,4 +1,4 @@
-"""Bound what clients without a token may hold: connections, and the time in which a request must arrive."""
+"""Limit clients without a token: their connections, and the time in which a request must arrive."""
 
 import asyncio
 from collections import Counter

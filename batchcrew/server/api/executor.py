@@ -1,4 +1,4 @@
-"""What the routes know of the crews behind them: the Protocol `Executor`.
+"""Define the interface between the routes and the crews: the Protocol `Executor`.
 
 `demo/executor.py` implements it with the clock alone, `crews/executor.py` with real crews in worker processes.
 `executors.py` lists them.
@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from batchcrew.base.crew_details import CrewDetails
 from batchcrew.server.api.kickoff import Body
 from batchcrew.server.api.resume import Resume
 from batchcrew.server.options import ServeOptions
@@ -51,10 +52,12 @@ class Executor(Protocol):
     real: bool
     """True: real crews, so that `/metrics` is served."""
     name: str
-    """What is served, for messages."""
+    """A description of the crew, for messages."""
     description: str
-    """What runs the crews, for the OpenAPI description. It is public, so it contains no secrets."""
+    """A description of the executor, for the OpenAPI description. It is public, so it contains no secrets."""
     inputs: Sequence[Input]
+    details: CrewDetails | None
+    """What else is known about a real crew that has been loaded, if the options request it."""
 
     async def open(self) -> None:
         """Prepare to run executions.
@@ -125,7 +128,9 @@ class ExecutorContext:
     sleep: Callable[[float], Awaitable[None]]
     rng: random.Random
     targets: WebhookTargets
-    """Where webhooks may be sent."""
+    """The rules for the targets of webhooks."""
+    warn: Callable[[str], None] | None = None
+    """Reports what crews do to each other; None: in the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The server's log: one line for what clients send, without its content, and bounded whatever they do."""
+"""The server's log: one line for each invalid request, without its content, and a limited number of lines."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ _MINUTE = 60.0
 
 
 class LimitedLines(logging.Filter):
-    """Lets this many lines of each kind through a minute; the first one of a later minute counts those left out.
+    """Passes this many lines of each kind per minute; the first one of a later minute counts the omitted ones.
 
     A kind is the text of a message before its values are put in.
 
@@ -40,13 +40,14 @@ class LimitedLines(logging.Filter):
         if lines >= self._lines:
             return False
         if left_out:
-            record.msg = f"{record.getMessage()} ({left_out} more lines like this were left out)"
+            record.msg = f"{record.getMessage()} ({left_out} more lines like this were omitted)"
             record.args = ()
         return True
 
 
 class RequestLog(logging.Logger):
-    """What aiohttp logs of requests: one line without the request's text, which may contain a token, or a traceback.
+    """Replaces aiohttp's logs of requests by one line without a traceback and without the request's text, which may
+    contain a token.
 
     aiohttp quotes the header that it cannot read in its exceptions.
     """

@@ -1,4 +1,4 @@
-"""How a worker's message changes an execution: its report, and the webhooks to send. No I/O."""
+"""Apply a worker's message to an execution: update its report, and return the webhooks to send. No I/O."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -31,7 +31,7 @@ class ActiveExecution:
     """Methods of the flow that have begun and not ended."""
     methods_done: int = 0
     seconds_left: float | None = None
-    """What is left of its time limit, while it waits for human input."""
+    """The rest of its time limit, while it waits for human input."""
     paused_task: str = ""
     """The task that the human input is for."""
 

@@ -63,7 +63,8 @@ CREATE TRIGGER IF NOT EXISTS forget_inputs_sent AFTER DELETE ON executions BEGIN
     DELETE FROM inputs_sent WHERE kickoff_id = OLD.kickoff_id;
 END
 """
-"""What a repeated Idempotency-Key is compared with. It is not in the schema, so that earlier files can be used."""
+"""Digests of inputs, with which a repeated Idempotency-Key is compared. It is not in the schema, so that earlier files
+can be used."""
 KIND = StateKind(
     name="the state of served crews",
     application_id=0x62636B65,
@@ -80,7 +81,7 @@ class Order:
     kickoff_id: str
     inputs: Mapping[str, Any]
     callbacks: Mapping[str, Any]
-    """As `Callbacks.to_json` returns them."""
+    """The callbacks as `Callbacks.to_json` returns them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +220,11 @@ class ExecutionStore:
     def kickoffs(self) -> int:
         """Return how many executions were ever started, including deleted ones."""
         return count_kickoffs(self._connection)
+
+    def has(self, kickoff_id: str) -> bool:
+        """Return whether the execution is stored."""
+        query = "SELECT 1 FROM executions WHERE kickoff_id = ?"
+        return self._connection.execute(query, (kickoff_id,)).fetchone() is not None
 
     def kickoffs_of(self, job: str) -> int:
         """Return how many stored executions are of the job with that id, in any batch. It reads all of them."""

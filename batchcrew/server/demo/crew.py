@@ -86,7 +86,7 @@ def missing_inputs(inputs: Mapping[str, Any]) -> list[str]:
 
 
 def trip(inputs: Mapping[str, Any]) -> dict[str, str]:
-    """Return the inputs as the crew reads them: four short lines of printable text, whatever they are."""
+    """Return the inputs as the crew reads them: always four short lines of printable text."""
     return {name: _plain(inputs.get(name)) for name in INPUTS}
 
 

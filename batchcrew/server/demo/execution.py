@@ -1,4 +1,4 @@
-"""One execution of the demo crew, as a function of its record and the time: nothing really runs."""
+"""One execution of the demo crew, computed from its record and the time; nothing really runs."""
 
 import hashlib
 import math
@@ -175,7 +175,7 @@ def step_report(step: crew.Step) -> StepReport:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedOutcome:
-    """How an execution will end, which its kickoff decides."""
+    """The outcome of an execution, which is decided at its kickoff."""
 
     duration: float
     """Seconds."""
@@ -189,7 +189,7 @@ def simulate(
 ) -> SimulatedOutcome:
     """Return the outcome of an execution. It depends only on the arguments.
 
-    With the same seed, a rehearsal repeats, whatever the order of its kickoffs.
+    With the same seed, a rehearsal has the same outcomes in any order of kickoffs.
 
     Args:
         work: the digest of the execution's inputs.

@@ -20,13 +20,13 @@ CREATE TABLE IF NOT EXISTS human_tasks (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """Where the human task of an execution is. Moments are seconds since the epoch."""
+    """The state of the human task of an execution. Moments are seconds since the epoch."""
 
     pause_at: float
     rejected: int = 0
-    """How often its output was rejected."""
+    """Number of rejections of its output."""
     answers: int = 0
-    """How often it was answered: approvals and rejections."""
+    """Number of answers: approvals and rejections."""
     feedback: str = ""
     approved_at: float | None = None
 
@@ -35,7 +35,7 @@ class Review:
         return self.approved_at is None and now >= self.pause_at
 
     def revised(self, output: str) -> str:
-        """Return the task's output with what became of the feedback."""
+        """Return the task's output, revised with the feedback."""
         return f"{output}\nRevision {self.rejected}: {self.feedback}" if self.rejected else output
 
 

@@ -23,7 +23,7 @@ class Extra:
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """What happens to one webhook."""
+    """The faults of one webhook."""
 
     sent: bool = True
     """False: it is not sent at its own moment."""

@@ -1,4 +1,4 @@
-"""What a dialect provides: answers and webhooks, and their schemas for the OpenAPI description."""
+"""Define the interface of a dialect: answers and webhooks, and their schemas for the OpenAPI description."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
@@ -80,7 +80,7 @@ class DialectFormat(Protocol):
 
 
 def question_field(seen: Report) -> Json:
-    """Return the part of a status that says The human input that a paused execution requires."""
+    """Return the part of a status about the human input that a paused execution requires."""
     return {} if seen.question is None else {"human_input": seen.question}
 
 

@@ -8,7 +8,7 @@ from batchcrew.server.report import Phase
 
 _NAME = "semantic-kernel"
 _HEADERS = ("user_agent", "User-Agent")
-"""The client names itself in the first one."""
+"""The client sends its name in the first of these headers."""
 
 
 class SemanticKernel(Live):

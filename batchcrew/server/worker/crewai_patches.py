@@ -7,6 +7,7 @@ uses, a lock of that process is as safe and costs nothing.
 import functools
 import hashlib
 import os
+import sys
 import tempfile
 import threading
 from collections import defaultdict
@@ -64,9 +65,20 @@ def keep_flows_in(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         return str(folder)
 
-    persistence = found("crewai.flow.persistence:sqlite")
-    if persistence is not None:
-        persistence.db_storage_path = here
+    persistence = found("crewai.flow.persistence.sqlite:SQLiteFlowPersistence")
+    if persistence is None:
+        return
+    module: Any = sys.modules[persistence.__module__]
+    if hasattr(module, "db_storage_path"):
+        module.db_storage_path = here
+        return
+    original = persistence.__init__  # before 1.0, it imports the function each time
+
+    @functools.wraps(original)
+    def init(self: Any, db_path: str | None = None) -> None:
+        original(self, db_path or str(Path(here()) / "flow_states.db"))
+
+    persistence.__init__ = init
 
 
 def omit_log() -> None:

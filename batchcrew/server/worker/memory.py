@@ -4,20 +4,14 @@ One memory object may serve many executions, such as that of a template that is 
 one that passes each call to the storage of the current execution.
 """
 
-import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from batchcrew.server.worker.running import TargetError
+from batchcrew.server.worker.older_memory import set_up_older_memory
 from batchcrew.server.worker.workspace import current_workspace
 
-NOT_ISOLATED = (
-    "the crew has memory, which this version of crewai keeps in one place for all executions of a process; use"
-    " isolation: process (--isolation process), memory: off or memory: shared (--memory)"
-)
-_OLDER_MEMORIES = ("memory", "short_term_memory", "long_term_memory", "entity_memory", "external_memory")
 _LANCE = "lancedb"
 _QDRANT = "qdrant-edge"
 
@@ -28,39 +22,18 @@ def set_up_memory(mode: str, warn: Callable[[str], None], *, alone: bool = False
     Args:
         mode: `isolated`, `shared` (as the library does it) or `off`.
         warn: reports a storage that cannot be used in isolated executions.
-        alone: the worker runs one execution, with a storage folder of its own.
+        alone: the worker runs one execution, and no other worker uses its storage folder.
     """
-    if mode == "shared":
-        return
     try:
         from crewai.memory.unified_memory import Memory
     except ImportError:
-        if mode == "off" or not alone:
-            _set_up_memories_of_crews(off=mode == "off")
+        set_up_older_memory("shared" if mode == "isolated" and alone else mode)
+        return
+    if mode == "shared":
         return
     _replace_storage(Memory, warn)
     if mode == "off":
         _switch_off(Memory)
-
-
-def _set_up_memories_of_crews(*, off: bool) -> None:
-    """Switch memories off, or refuse crews that have them, for versions without `Memory` (before 1.10).
-
-    There, the memories of all crews of a process are in one folder.
-    """
-    from crewai import Crew
-
-    original = Crew.__init__
-
-    @functools.wraps(original)
-    def __init__(self: Any, /, **named: Any) -> None:  # noqa: N807 - it replaces the library's
-        if any(named.get(name) for name in _OLDER_MEMORIES):
-            if not off:
-                raise TargetError(NOT_ISOLATED)
-            named = {name: value for name, value in named.items() if name not in _OLDER_MEMORIES}
-        original(self, **named)
-
-    Crew.__init__ = __init__
 
 
 class ExecutionStorage:
@@ -101,12 +74,29 @@ def _replace_storage(memory: Any, warn: Callable[[str], None]) -> None:
             warn(f"a memory has the storage {name}; each execution gets an empty one instead, unless `memory: shared`")
         self._storage = ExecutionStorage(spec)
 
-    memory.model_post_init = model_post_init
+    def with_pool(self: Any, context: Any, /) -> None:
+        model_post_init(self, context)
+        workspace, pool = current_workspace(), getattr(self, "_save_pool", None)
+        if workspace is not None and pool is not None:  # else its thread would remain
+            workspace.once(f"pool {id(pool)}", lambda folder: _Pool(pool))
+
+    memory.model_post_init = with_pool
     try:
         from crewai.memory.storage.factory import set_memory_storage_factory
     except ImportError:  # an older version, which makes a storage that is not used
         return
     set_memory_storage_factory(ExecutionStorage)
+
+
+class _Pool:
+    """The threads that store the memories of one execution; they are kept until its end."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    def close(self) -> None:
+        """End them."""
+        self._pool.shutdown(wait=False)
 
 
 def _key(spec: Any) -> str:
