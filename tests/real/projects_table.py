@@ -146,14 +146,16 @@ def value(name: str, kind: str, marker: str, number: int) -> Any:
     return numbers.get(kind, f"{name} {marker}")
 
 
-def rows_of(asked: Any, change: Change, count: int) -> dict[str, dict[str, Any]]:
+def rows_of(server: Server, change: Change, count: int) -> dict[str, dict[str, Any]]:
     """Return the inputs of each row by its marker."""
-    schema = asked.get("inputs_schema") or asked.get("properties") or {}
-    names = [*asked.get("inputs", ()), *asked.get("optional_inputs", ())] or ["topic"]
+    listed = server.call("/inputs")
+    names = [*listed.get("inputs", ()), *listed.get("optional_inputs", ())] or ["topic"]
+    kickoff = server.call("/openapi.json")["components"]["schemas"]["Kickoff"]
+    typed = kickoff["properties"]["inputs"].get("properties", {})
+    kinds = {name: str(typed.get(name, {}).get("type", "string")) for name in names}
     rows = {}
     for number in range(1, count + 1):
         marker = f"ROW{number}X"
-        kinds = {name: str((schema.get(name) or {}).get("type", "string")) for name in names}
         given = {name: value(name, kinds[name], marker, number) for name in names}
         common = json.loads(json.dumps(change.inputs).replace("ROW", marker))
         rows[marker] = {**given, **common}
@@ -185,7 +187,7 @@ def tried(project: Path, change: Change, *, count: int, seconds: float) -> Line:
 
 
 def _ended(server: Server, change: Change, count: int) -> dict[str, Any]:
-    rows = rows_of(server.call("/inputs"), change, count)
+    rows = rows_of(server, change, count)
     answers = {marker: server.call("/kickoff", {"inputs": inputs}) for marker, inputs in rows.items()}
     ended: dict[str, Any] = {}
     while len(ended) < len(answers):
