@@ -215,7 +215,7 @@ def _judge(line: Line, ended: dict[str, Any]) -> None:
         if seen - {marker}:
             line.remark += f" {marker} has seen {', '.join(sorted(seen - {marker}))}"
         elif not seen:
-            line.remark = line.remark or "the output has no marker"
+            line.remark = line.remark or "the output does not name its inputs, or there are none"
     line.own = f"{own}/{line.succeeded}"
 
 
