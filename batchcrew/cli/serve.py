@@ -45,7 +45,7 @@ TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name
 RATES = ("fail_rate", "human_rate", "http_error_rate", "drop_rate", *WEBHOOK_RATES)
 OF_DEMO = ("execution_time", "fail_rate", "human_rate", "max_running", "seed", "webhook_secret", *WEBHOOK_RATES)
 OF_CREWS = (
-    "python", "workers", "threads", "isolation", "memory", "artifacts", "input", "max_queue",
+    "python", "workers", "threads", "isolation", "memory", "artifacts_folder", "supplied", "max_queue",
     "execution_timeout", "stop_timeout", "keep", "keep_count",
 )  # fmt: skip
 _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOptions)}
@@ -104,11 +104,15 @@ _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOpti
 )
 @option(
     "--artifacts",
+    "artifacts_folder",
+    envvar="BATCHCREW_SERVE_ARTIFACTS",
     type=click.Path(file_okay=False, path_type=Path),
     help="Crews: folder for the files that tasks write (output_file). Default: artifacts, next to the state file.",
 )
 @option(
     "--input",
+    "supplied",
+    envvar="BATCHCREW_SERVE_INPUT",
     multiple=True,
     metavar="NAME=VALUE",
     help="Crews: value of an input for kickoffs that do not name it, or NAME alone for an input that the crew supplies"
@@ -236,9 +240,10 @@ def _warn_of_readers(token_file: Path | None, dotenv: Path | None) -> None:
 
 
 def _refuse_given(context: click.Context, names: tuple[str, ...], why: str) -> None:
-    for name in names:
-        if context.get_parameter_source(name) not in {ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP}:
-            raise UsageError(f"--{name.replace('_', '-')} {why}")
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source not in {ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP}:
+            raise UsageError(f"{parameter.opts[0]} {why}")
 
 
 def _share(name: str, text: str) -> Any:

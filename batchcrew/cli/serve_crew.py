@@ -27,7 +27,7 @@ def crew_options(target: str, options: dict[str, Any]) -> CrewOptions:
         target=parse_target(target, Path.cwd()),
         workers=options["workers"],
         threads=options["threads"],
-        inputs=_inputs(options["input"]),
+        inputs=_inputs(options["supplied"]),
         max_queue=options["max_queue"],
         execution_timeout=_duration("execution_timeout", options),
         stop_timeout=_duration("stop_timeout", options),
@@ -47,8 +47,8 @@ def crew_options(target: str, options: dict[str, Any]) -> CrewOptions:
 
 
 def _artifacts(options: dict[str, Any]) -> Path:
-    if options["artifacts"] is not None:
-        return Path(options["artifacts"]).absolute()
+    if options["artifacts_folder"] is not None:
+        return Path(options["artifacts_folder"]).absolute()
     kept = options["state"] not in {None, IN_MEMORY}
     return (options["state"].parent if kept else DEFAULT_FOLDER).absolute() / "artifacts"
 
