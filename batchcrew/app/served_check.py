@@ -1,4 +1,4 @@
-"""What `check` reports about a served crew: its details, how the job file serves it, and what may go wrong."""
+"""The report of `check` about a served crew: its details, how the job file serves it, and what may go wrong."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What a crew's jobs name."""
+    """The names that a crew's jobs use."""
 
     sent: Collection[str]
     """The inputs of its first jobs."""

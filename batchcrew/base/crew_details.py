@@ -1,4 +1,4 @@
-"""What is known about a served crew before it runs: its models, agents, tasks, inputs, and what may go wrong.
+"""The details of a served crew before it runs: its models, agents, tasks, inputs, and what may go wrong.
 
 A worker collects it (`batchcrew/server/worker/describing.py`), and `batchcrew check` shows it. It contains no keys.
 """

@@ -1,4 +1,4 @@
-"""What `check` shows about a served crew, as text and as JSON."""
+"""The report of `check` about a served crew, as text and as JSON."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass

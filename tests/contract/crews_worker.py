@@ -67,6 +67,14 @@ class Obedient:
         Path(wanted["pipe"]).read_text()
         return self.do_echo(running, wanted)
 
+    def do_timed(self, running: Running, wanted: Any) -> Result:
+        """Take $SECONDS, and write a line to the file $LOG at the beginning and at the end. $HOLD makes it endless."""
+        with Path(os.environ["LOG"]).open("a", encoding="utf-8") as log:
+            print("begun", wanted["topic"], file=log, flush=True)
+            threading.Event().wait(None if os.environ.get("HOLD") else float(os.environ["SECONDS"]))
+            print("ended", wanted["topic"], file=log, flush=True)
+        return self.do_echo(running, wanted)
+
     def do_tasks(self, running: Running, wanted: Any) -> Result:
         mine = running.kickoff_id
         running.send(TaskStarted(kickoff_id=mine, task_id="research"))

@@ -116,6 +116,20 @@ def test_a_folder_of_a_larger_repository_is_the_working_folder(tmp_path: Path) -
     assert (found.folder, found.paths) == (str(tmp_path / "trips"), (str(tmp_path / "trips"),))
 
 
+def test_a_folder_that_nothing_marks_is_the_working_folder(tmp_path: Path) -> None:
+    """Its crew may be in a folder below it, and import modules from the others."""
+    write(tmp_path, {"trips/crew/make.py": CREW_BASE.format("Trips"), "trips/agents/guide.py": "", "trips/note.md": ""})
+    found = parse_target("trips", tmp_path)
+    folder = tmp_path / "trips"
+    assert (found.folder, found.paths) == (str(folder), (str(folder / "crew"), str(folder)))
+
+
+def test_a_folder_whose_name_cannot_be_imported_is_not_a_package(tmp_path: Path) -> None:
+    write(tmp_path, {"my-trips/__init__.py": "", "my-trips/crew.py": CREW_BASE.format("Trips")})
+    found = parse_target("my-trips", tmp_path)
+    assert (found.modules, found.folder) == (("crew",), str(tmp_path / "my-trips"))
+
+
 def test_several_crews_are_listed_as_targets(tmp_path: Path) -> None:
     write(tmp_path, {"p/crews/a.py": CREW_BASE.format("A"), "p/main.py": FLOW.format("F"), "p/b.py": CREW.format("b")})
     with pytest.raises(UsageError, match=r"3 crews and flows found: 'p' \(p/main.py:F, p/b.py:b, p/crews/a.py:A\)"):

@@ -57,7 +57,7 @@ class Executor(Protocol):
     """A description of the executor, for the OpenAPI description. It is public, so it contains no secrets."""
     inputs: Sequence[Input]
     details: CrewDetails | None
-    """What else is known about a real crew that has been loaded, if the options request it."""
+    """Details of a real crew that has been loaded, if the options request them."""
 
     async def open(self) -> None:
         """Prepare to run executions.

@@ -11,7 +11,7 @@ def delete_outputs(folder: Path, is_stored: Callable[[str], bool]) -> None:
     """Delete the outputs of executions that are not stored any more; other files are left.
 
     Args:
-        is_stored: tells whether the execution with this id is stored.
+        is_stored: returns whether the execution with this id is stored.
     """
     if not folder.is_dir():
         return
