@@ -150,7 +150,7 @@ def test_the_example_is_described_as_text(tmp_path: Path) -> None:
     assert f"project:     {PROJECT}" in text
 
 
-def test_a_crew_that_cannot_be_described_can_be_served_all_the_same(tmp_path: Path) -> None:
+def test_a_crew_that_cannot_be_described_can_still_be_served(tmp_path: Path) -> None:
     crew = check(tmp_path, "crew.py:odd", "--json")
     assert "cannot be described: RuntimeError: no name" in crew["served"]["warnings"]
     assert {one["name"] for one in crew["inputs"]} == {"topic", "year"}

@@ -119,7 +119,7 @@ class Loaded:
         )
 
     def _details(self, made: Any, what: str) -> CrewDetails:
-        """Describe what was made; a crew that cannot be described can be served all the same."""
+        """Describe what was made; a crew that cannot be described can still be served."""
         from batchcrew.server.worker.describing import describe
 
         try:
