@@ -59,6 +59,22 @@ class Trips:
         return Crew(agents=self.agents, tasks=self.tasks)
 
 
+class Raises:
+    @property
+    def name(self):
+        raise RuntimeError("no name")
+
+
+class Odd(Search):
+    env_vars: list = [Raises()]
+
+
+def odd() -> Crew:
+    made = build("Acme")
+    made.agents[0].tools = [Odd()]
+    return made
+
+
 class Wanted(BaseModel):
     dish: str = ""
 
@@ -132,3 +148,9 @@ def test_the_example_is_described_as_text(tmp_path: Path) -> None:
     text = check(tmp_path, str(PROJECT), inputs=", inputs: {interests: x, budget: '1', duration: '2', age: '3'}")
     assert "offline (class OfflineModel): Travel Researcher, Trip Planner" in text
     assert f"project:     {PROJECT}" in text
+
+
+def test_a_crew_that_cannot_be_described_can_still_be_served(tmp_path: Path) -> None:
+    crew = check(tmp_path, "crew.py:odd", "--json")
+    assert "cannot be described: RuntimeError: no name" in crew["served"]["warnings"]
+    assert {one["name"] for one in crew["inputs"]} == {"topic", "year"}

@@ -7,6 +7,7 @@ functions. Only worker processes import them.
 import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ class Loaded:
         from batchcrew.server.worker.listeners import event_types
 
         suppress_panels()
-        with starts_nothing(self.name, cure=FACTORY_CURE):
+        with self._guard():
             made = self.make(self.trial or {})
             flow = isinstance(made, Flow)
             own = flow_inputs(made) if flow else crew_inputs(made)
@@ -118,16 +119,26 @@ class Loaded:
         )
 
     def _details(self, made: Any, what: str) -> CrewDetails:
+        """Describe what was made; a crew that cannot be described can still be served."""
         from batchcrew.server.worker.describing import describe
 
-        return describe(
-            made,
-            what=what,
-            folder=self.folder,
-            parameters=self.parameters,
-            defaults=self.defaults,
-            guard=lambda: starts_nothing(self.name, cure=FACTORY_CURE),
-        )
+        try:
+            with self._guard():
+                return describe(
+                    made,
+                    what=what,
+                    folder=self.folder,
+                    parameters=self.parameters,
+                    defaults=self.defaults,
+                    guard=self._guard,
+                )
+        except Exception as error:  # noqa: BLE001 - attributes of a project's own classes may raise anything
+            return CrewDetails(
+                what=what, folder=self.folder, warnings=(f"cannot be described: {describe_error(error)}",)
+            )
+
+    def _guard(self) -> AbstractContextManager[None]:
+        return starts_nothing(self.name, cure=FACTORY_CURE)
 
     def run(self, running: Running) -> Result:
         """Run a crew that has never run, and send its events."""
@@ -136,7 +147,7 @@ class Loaded:
         from batchcrew.server.worker.crewai_versions import usage_of
         from batchcrew.server.worker.listeners import listening
 
-        with starts_nothing(self.name, cure=FACTORY_CURE):
+        with self._guard():
             made = self.make(running.inputs)
         if getattr(made, "stream", False):
             made.stream = False  # a stream runs only while it is read, and here it is not
