@@ -152,7 +152,9 @@ def rows_of(server: Server, change: Change, count: int) -> dict[str, dict[str, A
     names = [*listed.get("inputs", ()), *listed.get("optional_inputs", ())] or ["topic"]
     kickoff = server.call("/openapi.json")["components"]["schemas"]["Kickoff"]
     typed = kickoff["properties"]["inputs"].get("properties", {})
-    kinds = {name: str(typed.get(name, {}).get("type", "string")) for name in names}
+    kinds = {name: typed.get(name, {}).get("description", "").split(" ")[0] for name in names}
+    optional = listed.get("optional_inputs", ())
+    names = [name for name in names if name not in optional or kinds[name] not in {"array", "object"}]
     rows = {}
     for number in range(1, count + 1):
         marker = f"ROW{number}X"
