@@ -16,6 +16,7 @@ from batchcrew.app.expectation import expect, histories
 from batchcrew.app.ingest import check_owner, commands_of
 from batchcrew.app.ledger_location import exists
 from batchcrew.app.plan_notes import delivery_note, limits, next_run, spending
+from batchcrew.app.served_check import Columns, served_crew_check
 from batchcrew.app.set_values import control_of, pause_lines, set_lines, settings_in_force
 from batchcrew.app.staging import (
     InputsAnswer,
@@ -25,8 +26,9 @@ from batchcrew.app.staging import (
     stated_inputs,
     without_mistakes,
 )
-from batchcrew.app.wiring import Source, ledger_of, open_crews
+from batchcrew.app.wiring import Crews, Source, ledger_of, open_clients
 from batchcrew.base.clock import Clock
+from batchcrew.base.crew_details import CrewDetails
 from batchcrew.base.errors import JobFileError, Problem
 from batchcrew.config.settings import RunSettings
 from batchcrew.jobfile import JobFile, Problems, Question, RowsDescription, Sending
@@ -120,17 +122,23 @@ class _Stream:
                 self.samples.append(SampleJob(job.job_id, job.crew, job.inputs, job.meta))
             yield job
 
+    def columns(self, crew: str, sending: Sending) -> Columns:
+        """Return what the first jobs of a crew name, and the columns that it is not sent."""
+        names = dict.fromkeys(name for job in self.samples if job.crew == crew for name in job.inputs)
+        return Columns(sent=tuple(names), not_sent=sending.left_out(crew))
+
 
 @dataclass(slots=True)
 class _CrewAnswers:
     """The crews' inputs, requested once from each crew when they are first needed."""
 
     jobfile: JobFile
-    ledger: Path
     clock: Clock
     warnings: list[str]
     offline: bool
     answers: dict[str, InputsAnswer] | None = None
+    details: dict[str, CrewDetails] = field(default_factory=dict)
+    """Of the served crews that have been loaded."""
 
     async def get(self) -> Mapping[str, InputsAnswer]:
         """Return each crew's answer; none with `--offline`."""
@@ -148,10 +156,9 @@ class _CrewAnswers:
         return stated_inputs({name: answer for name, answer in (await self.get()).items() if name in names})
 
     async def _request(self) -> dict[str, InputsAnswer]:
-        crews = open_crews(
-            self.jobfile, concurrency=1, ledger=self.ledger, clock=self.clock, warn=self.warnings.append, keep=False
-        )
-        async with crews as clients:
+        crews = Crews(self.jobfile.crews, self.jobfile.path.parent, on_details=self.details.__setitem__)
+        opened = open_clients(crews, concurrency=1, clock=self.clock, warn=self.warnings.append)
+        async with opened as clients:
             return {name: await client.inputs() for name, client in clients.items()}
 
 
@@ -211,7 +218,7 @@ async def check_batch(
         retry_failed=retry_failed,
         limit=limit,
     )
-    stream, crews = _Stream(), _CrewAnswers(jobfile, path, clock, warnings, offline)
+    stream, crews = _Stream(), _CrewAnswers(jobfile, clock, warnings, offline)
     async with LedgerReader(path if is_there else None, clock=clock) as reader:
         control = await control_of(reader, jobfile.batch)
         in_force = settings_in_force(settings, control.overrides, warnings.append, jobfile.crews)
@@ -220,7 +227,12 @@ async def check_batch(
     warnings += jobfile.row_warnings()
     if compared.staged.states.get("stale", 0) and not batch.rerun:
         warnings.append(_stale_warning(batch, compared))
-    return _result(batch, compared, stream, await crews.get(), warnings)
+    result = _result(batch, compared, stream, await crews.get(), warnings)
+    described = {
+        name: served_crew_check(name, details, stream.columns(name, compared.sending), jobfile, in_force, path)
+        for name, details in crews.details.items()
+    }
+    return replace(result, crews=tuple(replace(one, served=described.get(one.name)) for one in result.crews))
 
 
 async def _compare(

@@ -40,7 +40,7 @@ class Commands:
         return keep_command(self.batch, self.ledger, program=self.program)
 
     def retry(self, *options: str) -> str:
-        """Return the command that puts ended jobs back."""
+        """Return the command that resets ended jobs."""
         return retry_command(self.batch, self.ledger, *options, program=self.program)
 
 
@@ -137,7 +137,7 @@ async def settle_stale(
     commands: Commands,
     observe: Observe,
 ) -> None:
-    """Put stale jobs back to pending if they are to run again; otherwise list them, with the cost of a rerun."""
+    """Reset stale jobs to pending if they are to run again; otherwise list them, with the cost of a rerun."""
     by_crew = await ledger.stale_by_crew(batch)
     if not by_crew:
         return

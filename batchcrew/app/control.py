@@ -240,7 +240,7 @@ async def _let_go(ledger: Ledger, key: BatchKey, clock: Clock) -> int:
             try:
                 async with BatchLock(ledger.path, key.batch, since=to_text(clock.now())):
                     await ledger.let_go(key)
-            except BatchBusy:  # a run has just begun, and does it
+            except BatchBusy:  # a run has just begun, and will cancel them
                 pass
         elif clock.monotonic() >= until:
             return left

@@ -13,7 +13,7 @@ def spending(kickoffs: tuple[int, int], money: str | None, *, with_tokens: bool 
     """Return the kickoffs that the batch still takes, and their cost.
 
     Args:
-        with_tokens: tokens cost something as well: how many will be used is not known here.
+        with_tokens: tokens cost money as well; their number is not known yet.
     """
     least, most = kickoffs
     number = f"{least}" if least == most else f"{least} to {most} (with retries)"

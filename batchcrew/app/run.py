@@ -128,8 +128,9 @@ def _refuse_served(request: RunRequest, jobfile: JobFile) -> None:
         options = request.source.hints(jobfile)
         run = run_command(str(request.source.path), ledger, *options, program=request.program)
         raise UsageError(
-            f"crew {served[0]} is served for a run only (`serve:`), but executions must outlast a tick;"
-            f" use `{run}`, or start `{request.program} serve` separately and give its `url`"
+            f"crew {served[0]} is served for a run only (`serve:`): each tick would load it again, and end its"
+            f" executions; from cron, use `{run} --max-runtime 9m` every ten minutes, or start"
+            f" `{request.program} serve` separately and give its `url`"
         )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TextIO, TypeAlias
 
 from batchcrew.app.ledger_location import Search, locate
 from batchcrew.base.clock import Clock
+from batchcrew.base.crew_details import CrewDetails
 from batchcrew.base.errors import StoppedEarly, UsageError
 from batchcrew.config.crews import CrewSettings, DemoCrew, RemoteCrew, ServedCrew, ServeSettings
 from batchcrew.config.money import check_max_cost
@@ -138,6 +139,8 @@ class Crews:
     """The folder that targets of `serve` are relative to."""
     ledger: Path | None = None
     """Executions of crews on this machine are stored next to it; None: they end with their server."""
+    on_details: "Callable[[str, CrewDetails], None] | None" = None
+    """Receives what is known about each served crew that has been loaded, with its name."""
 
 
 @asynccontextmanager
@@ -157,11 +160,13 @@ async def open_clients(
             server = demo if isinstance(crew, DemoCrew) else None
             if isinstance(crew, ServedCrew):
                 # in a thread: it looks at the target's files
-                made = await asyncio.to_thread(_served_crew, name, crew.serve, crews.folder, ledger)
+                made = await asyncio.to_thread(_served_crew, name, crew.serve, crews, warn)
                 server = made.server
                 if made.warning:
                     warn(f"crew {name}: {made.warning}")
                 await _start(server, name, stop)
+                if crews.on_details is not None and server.details is not None:
+                    crews.on_details(name, server.details)
                 stack.push_async_callback(server.stop)
                 stack.callback(_warn_of_interrupted, name, server, warn)
             client = CrewClient(
@@ -221,11 +226,11 @@ class _Served(NamedTuple):
     """About the interpreter of its workers; empty: there is none."""
 
 
-def _served_crew(name: str, serve: ServeSettings, folder: Path, ledger: Path | None) -> _Served:
+def _served_crew(name: str, serve: ServeSettings, crews: Crews, warn: Callable[[str], None]) -> _Served:
     """Return the server of a crew on this machine.
 
     Args:
-        ledger: its files are written next to this; None: nothing is kept.
+        warn: reports what its executions do to each other.
 
     Raises:
         UsageError: the target or its interpreter is not valid.
@@ -233,6 +238,7 @@ def _served_crew(name: str, serve: ServeSettings, folder: Path, ledger: Path | N
     from batchcrew.server import CrewOptions, CrewServer, ServeOptions, parse_target
     from batchcrew.server.interpreters import interpreter
 
+    folder, ledger = crews.folder, crews.ledger
     keep, artifacts = ledger is not None, None
     if ledger is not None:
         artifacts = (folder / serve.artifacts if serve.artifacts else ledger.with_name(ARTIFACTS)).absolute()
@@ -246,13 +252,15 @@ def _served_crew(name: str, serve: ServeSettings, folder: Path, ledger: Path | N
         threads=serve.threads,
         execution_timeout=serve.timeout,
         inputs=serve.inputs,
+        describe=crews.on_details is not None,
         log=None if ledger is None else ledger.with_name(f"served-{name}.log"),
         memory=serve.memory,
         isolation=serve.isolation,
         artifacts=artifacts,
     )
     state = folder / serve.state if serve.state and keep else None
-    return _Served(CrewServer(ServeOptions(state=state, crew=crew, private=True)), python.warning)
+    options = ServeOptions(state=state, crew=crew, private=True)
+    return _Served(CrewServer(options, warn=lambda text: warn(f"crew {name}: {text}")), python.warning)
 
 
 async def _start(server: "CrewServer", name: str, stop: "Stop | None") -> None:

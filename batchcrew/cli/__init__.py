@@ -151,7 +151,7 @@ def _reported(error: Exception) -> int:
         case click.Abort():  # a prompt was ended by Ctrl-C or the end of the input
             click.echo("batchcrew: interrupted", err=True)
             return exit_codes.INTERRUPTED
-        case OutputClosed():  # the reader (head, less) has what it wanted
+        case OutputClosed():  # the reader (head, less) has ended
             return exit_codes.of_error(error)
         case BatchcrewError():
             # a command in the message works as it is printed

@@ -21,10 +21,12 @@ from batchcrew.cli.options import (
     Command,
     batch_option,
     existing,
+    format_option,
     from_environment,
     ledger_option,
     one_batch,
     option,
+    output_option,
 )
 from batchcrew.cli.streams import data_stdout
 from batchcrew.ledger import LedgerReader
@@ -122,20 +124,8 @@ def _columns_options(command: Command) -> Command:
 @click.command()
 @click.argument("batch", required=False)
 @batch_option
-@option(
-    "-f",
-    "--format",
-    "format_",
-    type=click.Choice(tuple(EXPORT_FORMATS)),
-    envvar="BATCHCREW_FORMAT",
-    help=f"Format of the export. Default: by the suffix of the file of --output, else {DEFAULT_FORMAT}.",
-)
-@option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    help="File to write; it is replaced only once the export is complete. `-` and default: stdout.",
-)
+@format_option("export", EXPORT_FORMATS, f"the file of --output, else {DEFAULT_FORMAT}", "BATCHCREW_FORMAT")
+@output_option("export", "`-` and default: stdout.")
 @_rows_options
 @_columns_options
 @ledger_option

@@ -1,6 +1,6 @@
 """Options that commands share, and the rule that every option has a `BATCHCREW_…` variable."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,6 +74,37 @@ batch_argument = click.argument("batch")
 batch_option = option(
     "--batch", "named_batch", envvar="BATCHCREW_BATCH", help="The name of the batch, instead of the argument BATCH."
 )
+
+
+def format_option(what: str, formats: Iterable[str], default: str, envvar: str) -> Callable[[Command], Command]:
+    """Return `--format`, whose value is passed as `format_`.
+
+    Args:
+        what: what is written: `export`, `report`.
+    """
+    return option(
+        "-f",
+        "--format",
+        "format_",
+        type=click.Choice(tuple(formats)),
+        envvar=envvar,
+        help=f"Format of the {what}. Default: by the suffix of {default}.",
+    )
+
+
+def output_option(what: str, default: str, envvar: str = "BATCHCREW_OUTPUT") -> Callable[[Command], Command]:
+    """Return `--output`, the file that is written.
+
+    Args:
+        default: the end of the help text, about `-` and the default.
+    """
+    return option(
+        "-o",
+        "--output",
+        type=click.Path(path_type=Path),
+        envvar=envvar,
+        help=f"File to write; it is replaced only once the {what} is complete. {default}",
+    )
 
 
 def one_batch(argument: str | None, named: str | None) -> str:

@@ -44,7 +44,7 @@ def page_of_run(target: Target, started: Callable[[str], None], warn: Callable[[
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        process_group=0,  # Ctrl-C is for the run
+        process_group=0,  # Ctrl-C must stop only the run
     ) as page:
         assert page.stdout is not None  # noqa: S101 - they are pipes
         assert page.stdin is not None  # noqa: S101

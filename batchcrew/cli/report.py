@@ -11,7 +11,16 @@ from batchcrew.base.errors import UsageError
 from batchcrew.base.sqlite_files import is_database_file
 from batchcrew.base.text import one_line
 from batchcrew.cli.loop import call
-from batchcrew.cli.options import Size, batch_if_named, batch_option, existing, ledger_option, option
+from batchcrew.cli.options import (
+    Size,
+    batch_if_named,
+    batch_option,
+    existing,
+    format_option,
+    ledger_option,
+    option,
+    output_option,
+)
 from batchcrew.cli.program import current_program
 from batchcrew.cli.streams import data_stdout
 from batchcrew.ledger import LedgerReader
@@ -25,22 +34,8 @@ _SUFFIXES = {".html": "html", ".htm": "html", ".md": "md", ".markdown": "md", ".
 @click.command()
 @click.argument("batch", required=False)
 @batch_option
-@option(
-    "-f",
-    "--format",
-    "format_",
-    type=click.Choice(tuple(REPORT_FORMATS)),
-    envvar="BATCHCREW_REPORT_FORMAT",
-    help=f"Format of the report. Default: by the suffix of --output, else {DEFAULT_FORMAT}.",
-)
-@option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path),
-    envvar="BATCHCREW_REPORT_OUTPUT",
-    help="File to write; it is replaced only once the report is complete. `-`: stdout. Default: stdout; of html, a file"
-    " next to the ledger.",
-)
+@format_option("report", REPORT_FORMATS, f"--output, else {DEFAULT_FORMAT}", "BATCHCREW_REPORT_FORMAT")
+@output_option("report", "`-`: stdout. Default: stdout; of html, a file next to the ledger.", "BATCHCREW_REPORT_OUTPUT")
 @option(
     "--outputs-limit",
     type=Size(),

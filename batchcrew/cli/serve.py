@@ -45,19 +45,9 @@ TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name
 RATES = ("fail_rate", "human_rate", "http_error_rate", "drop_rate", *WEBHOOK_RATES)
 OF_DEMO = ("execution_time", "fail_rate", "human_rate", "max_running", "seed", "webhook_secret", *WEBHOOK_RATES)
 OF_CREWS = (
-    "python",
-    "workers",
-    "threads",
-    "isolation",
-    "memory",
-    "artifacts",
-    "input",
-    "max_queue",
-    "execution_timeout",
-    "stop_timeout",
-    "keep",
-    "keep_count",
-)
+    "python", "workers", "threads", "isolation", "memory", "artifacts", "input", "max_queue",
+    "execution_timeout", "stop_timeout", "keep", "keep_count",
+)  # fmt: skip
 _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOptions)}
 """The server's defaults for real crews."""
 

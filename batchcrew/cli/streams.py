@@ -14,7 +14,7 @@ from batchcrew.base.errors import OutputClosed, OutputError
 
 
 class _Stdout(io.FileIO):
-    """Standard output; raises `OutputError` the first time that it cannot be written, then drops what comes."""
+    """Standard output; raises `OutputError` the first time that it cannot be written, then drops all further output."""
 
     _failed = False
 

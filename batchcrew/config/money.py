@@ -61,6 +61,6 @@ def check_max_cost(most: MaxCost | None, crews: Mapping[str, CrewSettings]) -> N
 
 
 def cost_limits(most: MaxCost | None) -> dict[str, Price]:
-    """Return the limits of money by what they limit: `run`, `batch`, `month`."""
+    """Return the limits of `max_cost` by their scope: `run`, `batch`, `month`."""
     found = {} if most is None else {"run": most.run, "batch": most.batch, "month": most.month}
     return {name: limit for name, limit in found.items() if limit is not None}

@@ -14,10 +14,10 @@ def unwrapped(payload: Mapping[str, Any]) -> Mapping[str, Any]:
 
     This is one step, for the status, the result, the failure, the tasks and the progress alike:
 
-    - If the status is inside, the inside is the answer. Outside, a missing word, or `"status": "success"` or `"ok"`
-      without a result, is about the request. So is an unknown word, unless the inside has succeeded without a result:
+    - If the status is inside, the content is the answer. Outside, a missing word, or `"status": "success"` or `"ok"`
+      without a result, is about the request. So is an unknown word, unless the content has succeeded without a result:
       then it may be about a part of the execution.
-    - If the status is outside, and no result is, the inside holds the rest.
+    - If the status is outside, without a result, the content holds the rest.
     - Otherwise `data` belongs to the crew and is ignored.
     """
     inner = payload.get(spellings.WRAPPER)

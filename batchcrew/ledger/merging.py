@@ -100,7 +100,7 @@ async def _update(connection: aiosqlite.Connection, batch_id: int, now: str) -> 
 
 
 async def _move_answers(connection: aiosqlite.Connection, batch_id: int, now: str) -> None:
-    """Give each answer to the job that takes it over, as its latest attempt."""
+    """Assign each answer to the job that takes it over, as its latest attempt."""
     await connection.execute_fetchall("DROP TABLE IF EXISTS temp.receivers")
     await connection.execute_fetchall(_RECEIVERS, (batch_id,))
     # SQLite checks the index row by row: when two jobs swap their executions in progress, one job has both for a moment

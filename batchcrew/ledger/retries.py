@@ -91,7 +91,7 @@ async def selected(connection: aiosqlite.Connection, key: BatchKey, selection: R
 async def put_back(
     connection: aiosqlite.Connection, key: BatchKey, selection: RetrySelection, now: str, *, most: int | None
 ) -> int:
-    """Put the selected jobs back to pending, with no attempts used. Return how many.
+    """Reset the selected jobs to pending, with no attempts used. Return how many.
 
     Args:
         most: the jobs that you have agreed to; None: any number.

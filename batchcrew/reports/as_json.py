@@ -21,6 +21,7 @@ from batchcrew.reports.control import command_json, control_json
 from batchcrew.reports.crew_check import CrewCheck
 from batchcrew.reports.export.csv_format import writable
 from batchcrew.reports.failures import brief_json
+from batchcrew.reports.served_crew import served_crew_json
 from batchcrew.reports.summary import next_commands
 
 JsonDict: TypeAlias = dict[str, Any]
@@ -114,8 +115,9 @@ def plan_json(plan: Plan, *, batch: str, jobfile: str, crews: Sequence[CrewCheck
     """`{"batch", "jobfile", "total", "new", "changed", "stale", "running", "again", "restored", "reused", "unchanged",
     "gone", "columns", "crews"}`; the numbers are jobs, those from `stale` to `again` are parts of `changed`.
 
-    Each of `crews` is `{"name", "url", "jobs", "inputs", "problem", "lacking", "lacking_jobs"}`, where `inputs` is a
-    list of `{"name", "type", "required"}` or null and `lacking` counts jobs by their missing input.
+    Each of `crews` is `{"name", "url", "jobs", "inputs", "problem", "lacking", "lacking_jobs", "sent", "not_sent",
+    "served"}`, where `inputs` is a list of `{"name", "type", "required"}` or null, `lacking` counts jobs by their
+    missing input, and `served` is null or what `served_crew_json` returns.
     """
     return {
         "batch": batch,
@@ -268,4 +270,5 @@ def _crew(crew: CrewCheck) -> JsonDict:
         "lacking_jobs": list(crew.missing_jobs),
         "sent": list(crew.sent),
         "not_sent": list(crew.not_sent),
+        "served": served_crew_json(crew.served),
     }

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batchcrew.model.crew_answers import CrewInputs
+from batchcrew.reports.served_crew import ServedCrewCheck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,8 @@ class CrewCheck:
     """Columns that it is sent, if the job file does not name them."""
     not_sent: tuple[str, ...] = ()
     """Columns that it is not sent."""
+    served: ServedCrewCheck | None = None
+    """For a crew that is served for the run."""
 
 
 @dataclass(frozen=True, slots=True)

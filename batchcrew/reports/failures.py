@@ -90,7 +90,7 @@ def more_groups_line(view: FailuresView, groups: FailureGroups) -> str | None:
 
 
 def group_retry(view: FailuresView, group: FailureGroup) -> str:
-    """Return the command that puts exactly the jobs of a group back to pending."""
+    """Return the command that resets exactly the jobs of a group to pending."""
     options = ["--reason ''" if group.fingerprint is None else f"--fingerprint {group.fingerprint}"]
     if group.held:
         options = [*(["--state failed"] if group.failed else []), "--held", *options]

@@ -17,6 +17,7 @@ from batchcrew.reports.export.csv_format import writable
 from batchcrew.reports.failures import failure_lines
 from batchcrew.reports.inbox import waiting_lines
 from batchcrew.reports.outlook import outlook_line
+from batchcrew.reports.served_crew import served_crew_lines
 from batchcrew.reports.summary import RETRY_BUDGET, count_words, duplicates_line, without_output_line
 from batchcrew.reports.totals import TOTALS_HEADER, totals_cells, totals_line
 from batchcrew.reports.webhooks import webhooks_line
@@ -26,6 +27,8 @@ MOST_IN_FLIGHT = 50
 _NAME_COLUMNS = 32
 _LEAST_NAME_COLUMNS = 8
 _REASON_COLUMNS = 200
+_SERVED_COLUMNS = 1000
+"""Columns of the lines about a served crew, where there is no terminal."""
 
 
 def render_list(lines: Sequence[BatchLine], *, width: int | None = None) -> str:
@@ -165,6 +168,7 @@ def render_plan(
     lines += [f"  {number:>{columns}} {what}" for number, what in said if number or what == "new"]
     for crew in crews:
         lines += _crew(crew)
+        lines += [] if crew.served is None else served_crew_lines(crew.served, width or _SERVED_COLUMNS)
     lines += [f"  {clean_text(note)}" for note in notes]
     if samples:
         lines.append(

@@ -23,12 +23,15 @@ class Found:
     name: str
     kind: str
     """`crew` or `flow`."""
+    uses: frozenset[str] = frozenset()
+    """Of a flow: the names that its file uses."""
 
 
 def search(folder: Path, kind: str = "") -> list[Found]:
     """Return the `@CrewBase` classes, `Flow` classes and module-level `Crew` objects, flows first.
 
-    If there are none, it returns the module-level functions that return a `Crew`.
+    If there are none, it returns the module-level functions that return a `Crew`, and the classes whose method `crew`
+    does. If there is one flow, and its file uses all of the crews, it returns only the flow, which runs them.
 
     Args:
         kind: `crew` or `flow`, to return only these.
@@ -38,9 +41,12 @@ def search(folder: Path, kind: str = "") -> list[Found]:
     for file in _files(folder):
         tree = _tree(file)
         if tree is not None:
-            found += [Found(file, *one) for one in _definitions(tree)]
+            found += [Found(file, *one, _used(tree) if one[1] == "flow" else frozenset()) for one in _definitions(tree)]
             functions += [Found(file, name, "crew") for name in _functions(tree)]
     chosen = [one for one in found or functions if kind in {"", one.kind}]
+    flows = [one for one in chosen if one.kind == "flow"]
+    if len(flows) == 1 and all(one.name in flows[0].uses for one in chosen if one.kind != "flow"):
+        return flows
     return sorted(chosen, key=lambda one: (one.kind != "flow", str(one.file), one.name))
 
 
@@ -95,10 +101,23 @@ def _definitions(tree: ast.Module) -> Iterator[tuple[str, str]]:
             yield from ((one.id, "crew") for one in targets if isinstance(one, ast.Name) and not one.id.startswith("_"))
 
 
+def _used(tree: ast.Module) -> frozenset[str]:
+    """Return the names that a file uses, other than those that it only imports."""
+    names = {one.id for one in ast.walk(tree) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)}
+    names |= {one.attr for one in ast.walk(tree) if isinstance(one, ast.Attribute)}
+    imported = [one for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for one in node.names]
+    return frozenset(names | {one.name for one in imported if one.asname in names})
+
+
 def _functions(tree: ast.Module) -> Iterator[str]:
+    """Yield the functions that return a `Crew`, and the classes whose method `crew` does."""
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and _returns_crew(node):
-            yield node.name
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            methods = node.body if isinstance(node, ast.ClassDef) else []
+            made = [one for one in methods if isinstance(one, ast.FunctionDef) and one.name == "crew"]
+            made += [node] if isinstance(node, ast.FunctionDef) else []
+            if any(map(_returns_crew, made)):
+                yield node.name
 
 
 def _returns_crew(node: ast.FunctionDef) -> bool:

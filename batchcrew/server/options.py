@@ -102,6 +102,8 @@ class CrewOptions:
     """The variables of the workers; None: those of this process."""
     inputs: Mapping[str, Any] = field(default_factory=dict)
     """Values of inputs that kickoffs need not name; None for an input that the crew supplies itself."""
+    describe: bool = False
+    """Find out what `CrewServer.details` has."""
 
     @property
     def places(self) -> int:

@@ -14,6 +14,7 @@ from typing import Self
 
 from aiohttp import web
 
+from batchcrew.base.crew_details import CrewDetails
 from batchcrew.base.descriptors import soft_limit
 from batchcrew.base.errors import UsageError
 from batchcrew.server.api.app import CrewApi, FaultSource
@@ -56,6 +57,7 @@ class CrewServer:
         now: returns seconds since the epoch; default: a `steady_clock`.
         sleep: waits for webhooks, time limits and new workers.
         rng: decides faults and the outcomes of demo executions; default: seeded with the options' seed.
+        warn: reports what crews do to each other; default: the log.
         faults: failures on purpose; default: random ones at the options' rates.
     """
 
@@ -67,6 +69,7 @@ class CrewServer:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,
         faults: FaultSource | None = None,
+        warn: Callable[[str], None] | None = None,
     ) -> None:
         self.options = options or ServeOptions()
         self.token = self.options.token or secrets.token_urlsafe(24)
@@ -76,7 +79,9 @@ class CrewServer:
             self.options.webhook_allow, local=is_local(self.options.host), inside=self.options.private
         )
         rng = rng or random.Random(self.options.seed)
-        self._context = ExecutorContext(now=now or steady_clock(), sleep=sleep, rng=rng, targets=self._targets)
+        self._context = ExecutorContext(
+            now=now or steady_clock(), sleep=sleep, rng=rng, targets=self._targets, warn=warn
+        )
         self._faults = faults or ChanceFaults(self.options, rng)
         self._executor: Executor | None = None
         self._api: CrewApi | None = None
@@ -139,6 +144,11 @@ class CrewServer:
     def name(self) -> str:
         """Return what is served, for messages."""
         return self._executor.name if self._executor else ""
+
+    @property
+    def details(self) -> CrewDetails | None:
+        """Return what else is known about a real crew, if the options request it."""
+        return self._executor.details if self._executor else None
 
     async def drain(self) -> None:
         """Accept no more kickoffs; return when no execution runs, or after the options' time to stop."""

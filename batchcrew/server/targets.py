@@ -59,7 +59,8 @@ def _file(text: str, path: Path, attribute: str) -> Target:
         raise UsageError(f"invalid target: {text!r} (file not found: {path})")
     path = Path(os.path.normpath(path))  # not resolved: a link to the file is in another folder
     top, parts = path.parent, [path.stem]
-    while (top / "__init__.py").is_file() and top != top.parent:  # its relative imports work only in its package
+    # Its relative imports work only in its package.
+    while (top / "__init__.py").is_file() and top.name.isidentifier() and top != top.parent:
         parts.insert(0, top.name)
         top = top.parent
     root = _root(path) or top
@@ -156,11 +157,11 @@ def _searched(text: str, folder: Path, base: Path, *, kind: str = "", missing: s
         count = len(found)
         raise UsageError(f"{count} crews and flows found: {text!r} ({listed}{more}); name one of them as the target")
     target = _file(text, found[0].file, found[0].name)
-    root = Path(target.folder)
-    if root.is_relative_to(folder) or folder.is_relative_to(root / "src"):
+    root, marked = Path(target.folder), _root(found[0].file)
+    if marked and (root.is_relative_to(folder) or folder.is_relative_to(root / "src")):
         return target
-    # You named a folder of a larger repository: its files are relative to this folder.
-    paths = (path for path in target.paths if path != target.folder)
+    # You named a folder of a larger repository, or one that nothing marks: its files are relative to this folder.
+    paths = (path for path in target.paths if path != target.folder or not marked)
     return replace(target, folder=str(folder), paths=tuple(dict.fromkeys((*paths, str(folder)))))
 
 

@@ -30,7 +30,7 @@ _ADDRESS_LIKE = re.compile(r"(?=.*[0-9])[0-9*?.]+")
 
 
 class NotAllowed(Exception):
-    """A webhook may not be sent to this URL; the text says why, and what the operator can do."""
+    """A webhook may not be sent to this URL; the text gives the reason, and the option that allows it."""
 
 
 class WebhookTargets:

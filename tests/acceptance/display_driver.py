@@ -4,8 +4,10 @@ import sys
 import time
 from pathlib import Path
 
+from attempts import attempt
+
 from batchcrew.base.clock import SystemClock
-from batchcrew.model.attempt import Attempt, AttemptState, Outcome
+from batchcrew.model.attempt import AttemptState, Outcome
 from batchcrew.model.capacity import Capacity, Hold, Why
 from batchcrew.model.events import AttemptEnded, CapacityChanged, KickedOff, RunStarted, Warned
 from batchcrew.model.job import JobState
@@ -13,21 +15,6 @@ from batchcrew.model.run import Counts
 from batchcrew.progress.live import LiveProgress
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\u202egnp.exe"
-
-
-def attempt(job_id: str) -> Attempt:
-    return Attempt(
-        attempt_id=f"attempt-{job_id}",
-        batch="leads",
-        job_key=1,
-        job_id=job_id,
-        crew="default",
-        number=1,
-        attempts_used=1,
-        inputs={},
-        meta={},
-        intended_at="2026-02-03T00:00:00.000Z",
-    )
 
 
 def main() -> None:

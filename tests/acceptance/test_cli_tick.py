@@ -157,7 +157,7 @@ def test_a_crew_that_is_served_for_a_run_is_none_for_a_tick(folder: Path) -> Non
     ended = call(folder, "tick", "jobs.yaml")
     assert (ended.returncode, "crew default is served for a run only" in ended.stderr) == (2, True), ended.stderr
     dated = call(folder, "tick", "jobs.yaml", "--ledger", "our own.db", "--delimiter", ";")
-    assert "`batchcrew run jobs.yaml --delimiter ';' --ledger 'our own.db'`" in dated.stderr
+    assert "`batchcrew run jobs.yaml --delimiter ';' --ledger 'our own.db' --max-runtime 9m`" in dated.stderr
 
 
 def test_a_tick_does_not_wait_for_a_server_that_never_answers(folder: Path) -> None:

@@ -44,7 +44,7 @@ TOOL = replace(STEP, prompt="", thought="", tool="search", tool_input="{'q': 'it
 class Obedient:
     """Implements `Served`."""
 
-    def description(self) -> Ready:
+    def description(self, *, details: bool = False) -> Ready:
         return Ready(
             name="the stage",
             what="crew",
@@ -65,6 +65,14 @@ class Obedient:
     def do_hold(self, running: Running, wanted: Any) -> Result:
         """Wait until the test has opened the pipe for writing and closed it."""
         Path(wanted["pipe"]).read_text()
+        return self.do_echo(running, wanted)
+
+    def do_timed(self, running: Running, wanted: Any) -> Result:
+        """Take $SECONDS, and write a line to the file $LOG at the beginning and at the end. $HOLD makes it endless."""
+        with Path(os.environ["LOG"]).open("a", encoding="utf-8") as log:
+            print("begun", wanted["topic"], file=log, flush=True)
+            threading.Event().wait(None if os.environ.get("HOLD") else float(os.environ["SECONDS"]))
+            print("ended", wanted["topic"], file=log, flush=True)
         return self.do_echo(running, wanted)
 
     def do_tasks(self, running: Running, wanted: Any) -> Result:
@@ -185,9 +193,7 @@ class Obedient:
         Path("notes.txt").write_text("x")
         workspace = current_workspace()
         assert workspace is not None
-        file = workspace.artifacts.path(wanted["topic"])
-        assert file is not None
-        file.write_text(running.kickoff_id)
+        workspace.artifacts.path(wanted["topic"]).write_text(running.kickoff_id)
         return Result(output="")
 
     def do_print(self, running: Running, wanted: Any) -> Result:

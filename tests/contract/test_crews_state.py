@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import uuid
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from crews_stage import Gate, crew_stage
 from server_stage import Receiver, manual_clock
 
 from batchcrew.base.errors import UsageError
+from batchcrew.server.crews.outputs import delete_outputs
 from batchcrew.server.crews.store import ExecutionStore, Order
 from batchcrew.server.report import Report, StepReport, TaskReport
 
@@ -110,6 +112,32 @@ async def test_retention_is_kept_up(tmp_path: Path) -> None:
         await clock.sleep_requested(600.0)  # the next round waits: the first one is done
         assert (await on.get(f"/status/{first}")).status == 404
         assert (await on.get(f"/status/{second}")).status == 404
+
+
+async def test_large_outputs_are_deleted_with_their_executions(tmp_path: Path) -> None:
+    clock, state = manual_clock(), tmp_path / "state.db"
+    folder = tmp_path / "state.db.crewai-outputs"
+    async with crew_stage(tmp_path, clock=clock, state=state, keep_seconds=100.0) as on:
+        first = await on.start("huge")
+        await on.ended(first)
+        (folder / "notes.txt").touch()
+        await clock.sleep_requested(600.0)
+        clock.advance(50)
+        second = await on.start("huge")
+        await on.ended(second)
+        assert {file.stem for file in folder.iterdir()} == {first, second, "notes"}
+        clock.advance(550)
+        await clock.sleep_requested(600.0)  # the next round waits: the first one is done
+        assert {file.stem for file in folder.iterdir()} == {"notes"}
+
+
+def test_only_outputs_of_executions_that_are_not_stored_are_deleted(tmp_path: Path) -> None:
+    ids = [str(uuid.UUID(int=number)) for number in range(2)]
+    for name in ("notes.txt", *(f"{one}.{suffix}" for one in ids for suffix in ("txt", "json"))):
+        (tmp_path / name).touch()
+    delete_outputs(tmp_path, lambda one: one == ids[0])
+    assert {file.name for file in tmp_path.iterdir()} == {"notes.txt", f"{ids[0]}.txt", f"{ids[0]}.json"}
+    delete_outputs(tmp_path / "missing", lambda one: False)
 
 
 async def test_a_disk_that_is_full_takes_no_result_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -123,7 +123,7 @@ def test_a_relative_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.Mo
     assert interpreter(tmp_path, make_environment(Path("other"))).path == str(tmp_path / "other" / "bin" / "python")
 
 
-def test_the_environment_of_batchcrew_itself_is_no_other_one(tmp_path: Path) -> None:
+def test_the_environment_of_batchcrew_itself_counts_as_none(tmp_path: Path) -> None:
     """So a crew without an environment, in the folder that batchcrew is installed in, gets the usual messages."""
     (tmp_path / ".venv").symlink_to(sys.prefix)
     assert interpreter(tmp_path) is OWN

@@ -154,6 +154,26 @@ class Prepared:
         return Crew(agents=self.agents, tasks=self.tasks)
 
 
+class Plain:
+    """A class without a decorator, whose method makes the crew."""
+
+    def __init__(self, topic: str, tone: str = "calm") -> None:
+        self.text = f"{topic} {tone}"
+
+    def crew(self) -> Crew:
+        return build(f"Say: {self.text}")
+
+
+class RunsItself:
+    """A class whose method runs the crew that it makes, as in some of CrewAI's examples."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+
+    def run(self) -> Any:
+        return build().kickoff(inputs={"topic": self.topic})
+
+
 def nothing() -> str:
     return "no crew"
 

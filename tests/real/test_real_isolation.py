@@ -157,6 +157,7 @@ def writing(topic, path="report.md"):
     of = Agent(role="Guide", goal="Help", backstory="Local", llm="openai/gpt-4o")
     first = Task(description="Tell of {topic}", expected_output="A word", agent=of, output_file=path)
     def check(output):
+        open("notes.txt", "w").close()
         return (True, open(path.format(topic=topic).lstrip("/")).read())  # the library strips the slash
     second = Task(description="More", expected_output="A word", agent=of, context=[], guardrail=check)
     return Crew(agents=[of], tasks=[first, second])
@@ -182,6 +183,7 @@ def test_files_that_tasks_write(tmp_path: Path, model: ModelServer) -> None:
         assert file.is_relative_to(tmp_path / "outside" / "results" / "artifacts")
     assert (tmp_path / "p" / "report.md").read_text() == "not this one"
     assert not (tmp_path / "secret.md").exists()
+    assert {path.name for path in (tmp_path / "p").rglob("*.*")} >= {"report.md", "notes.txt"}
     assert {path.name for path in (tmp_path / "p").rglob("*.md")} == {"report.md"}
 
 
@@ -276,7 +278,8 @@ def test_a_run_keeps_files_and_lists_them(tmp_path: Path, model: ModelServer) ->
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    call("run", "jobs.yaml")
+    summary = json.loads(call("run", "jobs.yaml", "--json"))
+    assert sum("the file notes.txt" in warning for warning in summary["warnings"]) == 1
     rows = map(json.loads, call("export", "jobs", "-f", "jsonl", "--artifacts").splitlines())
     for row in rows:
         (file,) = row["batchcrew_artifacts"]

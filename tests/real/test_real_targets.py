@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 KINDS = [
     "crew", "make", "cached", "streaming", "typed", "with_tool", "needs", "nothing",
     "TypedFlow", "PlainFlow", "made_flow", "absent", "formal", "whole", "runs_it", "hides_it", "has_run", "Prepared",
-    "StateFlow", "IdleFlow", "UntypedStateFlow",
+    "StateFlow", "IdleFlow", "UntypedStateFlow", "Plain", "RunsItself",
 ]  # fmt: skip
 USAGE = {
     "total_tokens": 15,
@@ -108,6 +108,16 @@ def test_the_parameters_of_a_function_are_inputs(found: dict[str, Any]) -> None:
     outputs = [run["output"] for run in found["formal"]["runs"]]
     assert outputs == ["salt CALM CALM CALM end", "pepper CALM CALM CALM end"]
     assert [run["output"] for run in found["whole"]["runs"]] == ["salt", "pepper"]
+
+
+def test_a_class_whose_method_makes_a_crew_gets_its_arguments_from_the_row(found: dict[str, Any]) -> None:
+    inputs = {entry["name"]: entry["required"] for entry in found["Plain"]["inputs"]}
+    assert inputs == {"topic": True, "tone": False}
+    assert [run["output"] for run in found["Plain"]["runs"]] == ["salt calm", "pepper calm"]
+
+
+def test_a_class_that_runs_its_crew_is_refused_with_the_cure(found: dict[str, Any]) -> None:
+    assert "give it a method crew() that returns its Crew" in found["RunsItself"]["refused"]
 
 
 @pytest.mark.parametrize("kind", ["runs_it", "hides_it"])

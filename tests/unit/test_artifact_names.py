@@ -54,18 +54,17 @@ def test_each_execution_has_its_folder(tmp_path: Path) -> None:
     first, second = (Artifacts(tmp_path / "a" / "tokyo", "/p") for _ in range(2))
     assert not (tmp_path / "a").exists()
     for artifacts, text in ((first, "one"), (second, "two"), (first, "one")):
-        found = artifacts.path("report.md")
-        assert found is not None
-        found.write_text(text)
+        artifacts.path("report.md").write_text(text)
     assert first.files() == (str(tmp_path / "a" / "tokyo" / "report.md"),)
     assert second.files() == (str(tmp_path / "a" / "tokyo-2" / "report.md"),)
     assert [Path(file).read_text() for file in (*first.files(), *second.files())] == ["one", "two"]
-    other = first.path("../report.md")
-    assert other is not None
-    assert other.name == "report-2.md"
+    assert first.path("../report.md").name == "report-2.md"
     assert first.of("./report.md") == tmp_path / "a" / "tokyo" / "report.md"
     assert first.of("other.md") is None
 
 
 def test_nothing_is_kept_without_a_folder() -> None:
-    assert Artifacts(None, "/p").path("report.md") is None
+    nothing = Artifacts(None, "/p")
+    assert not nothing.kept
+    with pytest.raises(OSError, match="no folder"):
+        nothing.path("report.md")

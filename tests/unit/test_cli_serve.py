@@ -33,6 +33,7 @@ def test_crews_by_default(given: Any, tmp_path: Path) -> None:
     assert (crew.target.name, crew.target.folder) == ("my_project.crew:TravelCrew", str(tmp_path))
     assert (crew.workers, crew.threads, crew.max_queue) == (2, 4, 1000)
     assert (crew.execution_timeout, crew.stop_timeout) == (1800.0, 10.0)
+    assert (crew.isolation, crew.memory, crew.artifacts) == ("thread", "isolated", tmp_path / "results" / "artifacts")
     assert (crew.keep_seconds, crew.keep_count, options.webhook_allow) == (30 * 86400.0, 100_000, ())
     assert options.state == Path("results/served-my-project.crew-TravelCrew.db")
     assert (options.host, options.port, options.dialect, options.idempotency) == ("127.0.0.1", 8000, "guide", True)
@@ -53,6 +54,13 @@ def test_each_option_of_crews(given: Any) -> None:
     assert options.state is None
     assert (options.host, options.port, options.dialect, options.idempotency) == ("::1", 1, "live", False)
     assert (options.http_error_rate, options.drop_rate) == (0.1, 0.2)
+
+
+def test_what_executions_share(given: Any, tmp_path: Path) -> None:
+    crew = given("a.b:c", "--isolation", "process", "--memory", "off", "--artifacts", "kept").crew
+    assert (crew.isolation, crew.memory, crew.artifacts, crew.places) == ("process", "off", tmp_path / "kept", 2)
+    assert given("a.b:c", "--state", "s/x.db").crew.artifacts == tmp_path / "s" / "artifacts"
+    assert given("a.b:c", "--state", ":memory:").crew.artifacts == tmp_path / "results" / "artifacts"
 
 
 def test_inputs_that_kickoffs_need_not_name(given: Any) -> None:

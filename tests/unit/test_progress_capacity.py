@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 
 import pytest
+from attempts import attempt
 from manual_clock import ManualClock
 
 from batchcrew.base.quantities import format_range
-from batchcrew.model.attempt import Attempt
 from batchcrew.model.capacity import Capacity, Hold, Why
 from batchcrew.model.events import CapacityChanged, Event, KickedOff, PollDue, RunStarted, Stopping, WaitStarted
 from batchcrew.model.execution import Question
@@ -16,21 +16,6 @@ from batchcrew.progress.pace import Durations, Pace, seconds_left
 from batchcrew.progress.tally import Tally
 
 NOW = 1000.0
-
-
-def attempt(job_id: str) -> Attempt:
-    return Attempt(
-        attempt_id=f"attempt-{job_id}",
-        batch="travel",
-        job_key=1,
-        job_id=job_id,
-        crew="default",
-        number=1,
-        attempts_used=1,
-        inputs={},
-        meta={},
-        intended_at="2026-02-03T00:00:00.000Z",
-    )
 
 
 def text_of(*events: Event, crews: tuple[str, ...] = ("default (url)",), seconds: float = 0.0) -> str:

@@ -267,6 +267,7 @@ def test_check_shows_the_plan_and_the_inputs_that_crews_require() -> None:
         "lacking_jobs": [],
         "sent": [],
         "not_sent": [],
+        "served": None,
     }
 
 

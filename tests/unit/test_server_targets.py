@@ -71,6 +71,7 @@ def test_a_home_folder_is_not_a_project(tmp_path: Path, monkeypatch: pytest.Monk
 CREW_BASE = "from crewai.project import CrewBase\n@CrewBase\nclass {}:\n    pass\n"
 CREW = "import crewai\n{}: crewai.Crew = crewai.Crew(agents=[], tasks=[])\n"
 FLOW = "from crewai.flow import Flow\nclass _Base(Flow[dict]):\n    pass\nclass {}(_Base):\n    pass\n"
+PLAIN = "from crewai import Crew\nclass Plain:\n    def crew(self) -> Crew:\n        return Crew(agents=[], tasks=[])\n"
 FACTORY = "from crewai import Crew\ndef build():\n    made = Crew(agents=[], tasks=[])\n    return made\n"
 OTHERS = {
     "src/trips/test_crew.py": CREW_BASE.format("Tested"),
@@ -92,6 +93,7 @@ OTHERS = {
         ("trips/agents.py", CREW.format("trips"), "trips"),
         ("main.py", FLOW.format("Trips"), "Trips"),
         ("main.py", FACTORY, "build"),
+        ("main.py", PLAIN, "Plain"),
     ],
 )
 @pytest.mark.parametrize("pyproject", ["", '[project]\nname = "x"\n', PROJECT.format("{kind}")])
@@ -114,11 +116,41 @@ def test_a_folder_of_a_larger_repository_is_the_working_folder(tmp_path: Path) -
     assert (found.folder, found.paths) == (str(tmp_path / "trips"), (str(tmp_path / "trips"),))
 
 
+def test_a_folder_that_nothing_marks_is_the_working_folder(tmp_path: Path) -> None:
+    """Its crew may be in a folder below it, and import modules from the others."""
+    write(tmp_path, {"trips/crew/make.py": CREW_BASE.format("Trips"), "trips/agents/guide.py": "", "trips/note.md": ""})
+    found = parse_target("trips", tmp_path)
+    folder = tmp_path / "trips"
+    assert (found.folder, found.paths) == (str(folder), (str(folder / "crew"), str(folder)))
+
+
+def test_a_folder_whose_name_cannot_be_imported_is_not_a_package(tmp_path: Path) -> None:
+    write(tmp_path, {"my-trips/__init__.py": "", "my-trips/crew.py": CREW_BASE.format("Trips")})
+    found = parse_target("my-trips", tmp_path)
+    assert (found.modules, found.folder) == (("crew",), str(tmp_path / "my-trips"))
+
+
 def test_several_crews_are_listed_as_targets(tmp_path: Path) -> None:
     write(tmp_path, {"p/crews/a.py": CREW_BASE.format("A"), "p/main.py": FLOW.format("F"), "p/b.py": CREW.format("b")})
     with pytest.raises(UsageError, match=r"3 crews and flows found: 'p' \(p/main.py:F, p/b.py:b, p/crews/a.py:A\)"):
         parse_target("p", tmp_path)
     assert parse_target("p/crews/a.py:A", tmp_path).attribute == "A"
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from crews.a import A\nfrom b import b\ndef go():\n    A().crew(), b.copy()\n",
+        "from crews.a import A as Other\nimport b as module\ndef go():\n    Other().crew(), module.b.copy()\n",
+    ],
+)
+def test_a_flow_that_uses_all_crews_of_its_project_is_the_target(tmp_path: Path, use: str) -> None:
+    crews = {"p/crews/a.py": CREW_BASE.format("A"), "p/b.py": CREW.format("b")}
+    write(tmp_path, {**crews, "p/main.py": use + FLOW.format("F")})
+    assert parse_target("p", tmp_path).attribute == "F"
+    write(tmp_path, {"p/c.py": CREW.format("c")})
+    with pytest.raises(UsageError, match=r"4 crews and flows found"):
+        parse_target("p", tmp_path)
 
 
 @pytest.mark.parametrize(("kind", "file"), [("crew", "crew.jsonc"), ("flow", "src/my_trips/flow.yaml")])

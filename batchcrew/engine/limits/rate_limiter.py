@@ -14,7 +14,7 @@ class RateLimiter:
     """Limits kickoffs to a rate: no window of a period contains more than its count and one.
 
     Args:
-        burst: the rate's full count may leave at once where no kickoff left for a period (a tick comes once a minute);
+        burst: the rate's full count may leave at once if no kickoff has left for a period (a tick comes once a minute);
             without it, kickoffs are evenly spaced.
     """
 

@@ -21,7 +21,7 @@ NO_WEBHOOK = "no webhook"
 
 
 class AnnouncedWatcher:
-    """Polls when a webhook reports the end or a wait, and otherwise when the schedule or the safety net says so.
+    """Polls when a webhook reports the end or a wait, and otherwise when the schedule or the safety net requires it.
 
     Args:
         net: returns the seconds until the safety net polls, or None where the schedule decides.

@@ -19,7 +19,7 @@ _ALIKE_COLUMNS = 2
 _ALIKE_CELLS, _MOST = 3, 0.75
 """Minimum number and share of the cells that a row must have in common with the header to repeat it."""
 _COUNTED, _GROWING = 3, 6
-"""Minimum number of consecutive numbers, and of increasing numbers, for which a header counts."""
+"""Minimum number of consecutive or increasing numbers from which on they may be column names."""
 _YEARS = 1000, 2100
 
 _NUMBER = r"[-+]?\d{1,3}(?:[ .,'\u00a0\u202f]\d{3})+(?:[.,]\d+)?|[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?"
@@ -95,7 +95,7 @@ def _same(cells: list[str], names: list[str]) -> bool:
 
 
 def _counted(names: list[str]) -> bool:
-    """Return whether the numbers in the header count: 0 1 2 …, 1 1 2 2 …, or years and limits that only grow."""
+    """Return whether the header is a series of names by number: 0 1 2 …, 1 1 2 2 …, or growing years or limits."""
     numbers = [int(name) for name in names if re.fullmatch(r"[0-9]{1,6}", name)]
     if not numbers or len(numbers) != sum(kind_of(name) in _COUNTABLE for name in names):
         return False

@@ -21,7 +21,7 @@ class JobWrites(Writes):
         job_ids: Iterable[str] = (),
         from_url: str | None = None,
     ) -> int:
-        """Put ended jobs back to pending, with no attempts used. Return how many.
+        """Reset ended jobs to pending, with no attempts used. Return how many.
 
         Args:
             states: the states of the jobs to reset.
@@ -35,7 +35,7 @@ class JobWrites(Writes):
         return await self.retry_selected(key, selection)
 
     async def retry_selected(self, key: BatchKey, selection: RetrySelection, *, most: int | None = None) -> int:
-        """Put the selected jobs back to pending, with no attempts used. Return how many.
+        """Reset the selected jobs to pending, with no attempts used. Return how many.
 
         Args:
             most: the jobs that you have agreed to; None: any number.
@@ -59,7 +59,7 @@ class JobWrites(Writes):
         return await self._writing.call(lambda connection: retries.undo(connection, key, job_ids))
 
     async def rerun_stale(self, key: BatchKey) -> int:
-        """Put stale jobs back to pending: they are kicked off with the inputs of the file. Return how many."""
+        """Reset stale jobs to pending, so that they are kicked off with the inputs of the file. Return how many."""
         return await self.retry(key, states=[JobState.STALE])
 
     async def keep(self, key: BatchKey, job_ids: Iterable[str] = ()) -> int:

@@ -8,7 +8,7 @@ _INT64 = range(-(2**63), 2**63)
 
 
 class Types:
-    """Sees the values of a column."""
+    """Determines the common type of a column's values."""
 
     def __init__(self) -> None:
         self._seen: set[ColumnType] = set()

@@ -128,7 +128,6 @@ def _task(task: TaskResult) -> list[str]:
 
 
 def _attempt(attempt: AttemptDetail) -> list[list[str]]:
-    tokens = (attempt.token_usage or {}).get("total_tokens")
     pairs = {
         "attempt": str(attempt.number),
         "state": attempt.state.value.replace("_", " "),
@@ -136,7 +135,7 @@ def _attempt(attempt: AttemptDetail) -> list[list[str]]:
         "kicked off (UTC)": words.moment(attempt.kicked_off_at) if attempt.kicked_off_at else "",
         "ended (UTC)": words.moment(attempt.ended_at) if attempt.ended_at else "",
         "duration": "" if attempt.execution_time is None else words.duration(attempt.execution_time),
-        "tokens": words.count(tokens) if isinstance(tokens, int) else "",
+        "tokens": "" if attempt.total_tokens is None else words.count(attempt.total_tokens),
         "reason": _short(attempt.reason or ""),
     }
     return [[name, value] for name, value in pairs.items() if value]

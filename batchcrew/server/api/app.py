@@ -190,7 +190,7 @@ class CrewApi:
             raise Refused(401, "the bearer token is missing or wrong", headers={"WWW-Authenticate": "Bearer"})
 
     def _format_for(self, request: web.Request) -> DialectFormat:
-        """Return the dialect of an answer: one client refuses the default one, and says its name."""
+        """Return the dialect of an answer. One client refuses the default dialect; it is recognized by its name."""
         other = self._options.dialect == DEFAULT_DIALECT and is_semantic_kernel(request.headers)
         return self._semantic_kernel if other else self._format
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from batchcrew.base.crew_details import CrewDetails
 from batchcrew.server.api.kickoff import Body
 from batchcrew.server.api.resume import Resume
 from batchcrew.server.options import ServeOptions
@@ -55,6 +56,8 @@ class Executor(Protocol):
     description: str
     """A description of the executor, for the OpenAPI description. It is public, so it contains no secrets."""
     inputs: Sequence[Input]
+    details: CrewDetails | None
+    """Details of a real crew that has been loaded, if the options request them."""
 
     async def open(self) -> None:
         """Prepare to run executions.
@@ -126,6 +129,8 @@ class ExecutorContext:
     rng: random.Random
     targets: WebhookTargets
     """The rules for the targets of webhooks."""
+    warn: Callable[[str], None] | None = None
+    """Reports what crews do to each other; None: in the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from batchcrew.base.crew_details import CrewDetails, sanitized
 from batchcrew.base.serving import INTERRUPTED
 from batchcrew.base.text import clean_text
 from batchcrew.server.api.executor import (
@@ -33,6 +34,7 @@ from batchcrew.server.crews.deadlines import Deadlines
 from batchcrew.server.crews.event_stream import EventStream
 from batchcrew.server.crews.execution_state import ActiveExecution, apply
 from batchcrew.server.crews.outbox import Outbox
+from batchcrew.server.crews.outputs import delete_outputs
 from batchcrew.server.crews.store import ExecutionStore, Order
 from batchcrew.server.dialects import DIALECTS
 from batchcrew.server.file_names import job_folder
@@ -62,6 +64,7 @@ class CrewExecutor:
         now: returns seconds since the epoch.
         sleep: waits for webhooks, time limits and new workers.
         pool: where executions run; default: worker processes.
+        warn: reports what crews do to each other; default: the log.
     """
 
     real = True
@@ -76,6 +79,7 @@ class CrewExecutor:
         now: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         pool: Pool | None = None,
+        warn: Callable[[str], None] | None = None,
     ) -> None:
         self._options = options
         self._format = DIALECTS[serve.dialect]
@@ -84,11 +88,12 @@ class CrewExecutor:
         self._store = ExecutionStore(serve.state, now=now())
         self._temporary = None if serve.state else tempfile.mkdtemp(prefix="batchcrew-")
         storage = Path(self._temporary) if self._temporary else Path(f"{serve.state}.crewai").resolve()
-        outputs = storage.parent / f"{storage.name}-outputs" if serve.state else None
+        self._outputs = storage.parent / f"{storage.name}-outputs" if serve.state else None
+        outputs = self._outputs
         if outputs is None and options.log is not None:
             outputs = options.log.resolve().with_suffix(".outputs")
         self._artifacts = options.artifacts or storage / "artifacts"
-        self._pool: Pool = pool or ProcessPool(options, storage=storage, sleep=sleep, outputs=outputs)
+        self._pool: Pool = pool or ProcessPool(options, storage=storage, sleep=sleep, outputs=outputs, warn=warn)
         self._outbox = Outbox(self._store, targets=targets, now=now, sleep=sleep)
         self._stream = EventStream(self._send_events, sleep=sleep)
         self._deadlines = Deadlines(self._overdue, now=now, sleep=sleep)
@@ -104,6 +109,7 @@ class CrewExecutor:
         self._events: frozenset[str] = frozenset()
         self.name = options.target.name
         self.inputs: Sequence[Input] = ()
+        self.details: CrewDetails | None = None
 
     async def open(self) -> None:
         """Load the crew; continue with the executions that an earlier server left in the state."""
@@ -111,6 +117,7 @@ class CrewExecutor:
         self._events = frozenset(self._described.events)
         self.name = f"the {self._described.what} {self._described.name}"
         self.inputs = self._described.inputs
+        self.details = sanitized(self._described.details)
         self._restore()
         self._clean()
         self._outbox.start()
@@ -347,6 +354,11 @@ class CrewExecutor:
     def _clean(self) -> None:
         self._store.save_unwritten()
         self._store.delete(ended_before=self._now() - self._options.keep_seconds, kept=self._options.keep_count)
+        if self._outputs is not None:
+            try:
+                delete_outputs(self._outputs, self._store.has)
+            except OSError as error:
+                LOG.warning("outputs in %s cannot be deleted: %s", self._outputs, error.strerror or error)
 
     async def _clean_repeatedly(self) -> None:
         while True:
@@ -356,7 +368,9 @@ class CrewExecutor:
 
 def _make(options: ServeOptions, context: ExecutorContext) -> CrewExecutor:
     assert options.crew is not None  # noqa: S101 - CREWS serves no other options
-    return CrewExecutor(options, options.crew, targets=context.targets, now=context.now, sleep=context.sleep)
+    return CrewExecutor(
+        options, options.crew, targets=context.targets, now=context.now, sleep=context.sleep, warn=context.warn
+    )
 
 
 CREWS = ExecutorKind(serves=lambda options: options.crew is not None, make=_make)

@@ -221,6 +221,11 @@ class ExecutionStore:
         """Return how many executions were ever started, including deleted ones."""
         return count_kickoffs(self._connection)
 
+    def has(self, kickoff_id: str) -> bool:
+        """Return whether the execution is stored."""
+        query = "SELECT 1 FROM executions WHERE kickoff_id = ?"
+        return self._connection.execute(query, (kickoff_id,)).fetchone() is not None
+
     def kickoffs_of(self, job: str) -> int:
         """Return how many stored executions are of the job with that id, in any batch. It reads all of them."""
         return count_kickoffs_of(self._connection, job)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from batchcrew.base.crew_details import CrewDetails
 from batchcrew.server.api.executor import (
     Accepted,
     Busy,
@@ -48,6 +49,7 @@ class DemoExecutor:
     real = False
     name = "the demo crew"
     description = crew.NO_MODEL
+    details: CrewDetails | None = None
     inputs: Sequence[Input] = tuple(Input(name=name) for name in crew.INPUTS)
 
     def __init__(

@@ -24,14 +24,19 @@ class Artifacts:
         self._folder: Path | None = None
         self._files: dict[str, Path] = {}
 
-    def path(self, written: str) -> Path | None:
-        """Return the file to write instead of this one; None if artifacts are not kept.
+    @property
+    def kept(self) -> bool:
+        """Whether there is a folder for them."""
+        return self._wanted is not None
+
+    def path(self, written: str) -> Path:
+        """Return the file to write instead of this one.
 
         Raises:
-            OSError: its folder cannot be created.
+            OSError: its folder cannot be created, or there is none.
         """
         if self._wanted is None:
-            return None
+            raise FileNotFoundError("no folder for artifacts was named")
         with self._lock:
             if self._folder is None:
                 self._folder = _taken(self._wanted)
@@ -60,7 +65,7 @@ class Artifacts:
     def files(self) -> tuple[str, ...]:
         """Return the files that exist."""
         with self._lock:
-            return tuple(str(file) for file in list(self._files.values())[:MOST] if file.is_file())
+            return tuple(str(file) for file in list(self._files.values())[:MOST] if os.path.isfile(file))  # noqa: PTH113 - it raises nothing
 
 
 def safe_path(written: str, project: str) -> PurePosixPath:

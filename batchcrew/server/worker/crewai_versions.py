@@ -38,14 +38,15 @@ _installed: set[str] = set()
 def found(*places: str) -> Any:
     """Return the first of these objects (`package.module:name`) that the installed version has; None if it has none."""
     for place in places:
-        module, _, name = place.partition(":")
-        value = getattr(_module(module), name, None)
+        package, _, name = place.partition(":")
+        value = getattr(module(package), name, None)
         if value is not None:
             return value
     return None
 
 
-def _module(name: str) -> ModuleType | None:
+def module(name: str) -> ModuleType | None:
+    """Import the module; None if it is not installed."""
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -77,14 +78,12 @@ _EVENTS = {
 def listen(name: str, handler: Handler) -> None:
     """Call the handler for each event of this name, in the context of the execution that it belongs to."""
     _simulated[name] = handler
-    module = _EVENTS[name]
-    kind = found(f"crewai.events.types.{module}:{name}", f"crewai.utilities.events.{module}:{name}")
+    place = _EVENTS[name]
+    kind = found(f"crewai.events.types.{place}:{name}", f"crewai.utilities.events.{place}:{name}")
     if kind is not None:
         listen_to(kind, handler)
-    if name == "LLMCallCompletedEvent" and "usage" not in getattr(kind, "model_fields", ()):
-        _once("usage", _count_tokens)
     if bus is None:
-        _once("simulate", _simulate)
+        once("simulate", _simulate)
 
 
 def listen_to(kind: type[Any], handler: Handler) -> None:
@@ -93,7 +92,7 @@ def listen_to(kind: type[Any], handler: Handler) -> None:
         bus.register_handler(kind, handler)
         return
     _handlers[kind].append(handler)
-    _once("emit", _wrap_emit)
+    once("emit", _wrap_emit)
 
 
 def flush(seconds: float) -> None:
@@ -122,7 +121,7 @@ def provide_human_input(crew: Any, flow: Any, answer_of: Callable[[Any, Any], An
     if provide is not None:
         provide(crew)
     else:
-        _once("human", functools.partial(_replace_prompts, answer_of))
+        once("human", functools.partial(_replace_prompts, answer_of))
     settings = found("crewai.flow.flow_config:flow_config")
     if settings is not None:
         settings.hitl_provider = settings.input_provider = flow
@@ -149,12 +148,13 @@ def allow_threads() -> None:
     there never ends its future: the crew waits forever. Before 0.150, each model call replaces `sys.stdout` for its
     duration, which concurrent calls undo in the wrong order; the streams grow until the process crashes.
     """
-    _once("threads", _carry_into_threads)
+    once("threads", _carry_into_threads)
     if not _carries_context and found("crewai.llm:FilteredStream", "crewai.llm:suppress_warnings") is not None:
         importlib.import_module("crewai.llm").suppress_warnings = contextlib.nullcontext  # type: ignore[attr-defined]
 
 
-def _once(what: str, install: Callable[[], None]) -> None:
+def once(what: str, install: Callable[[], None]) -> None:
+    """Install a change to the library, unless it has been installed."""
     with _installing:
         if what not in _installed:
             _installed.add(what)
@@ -237,45 +237,6 @@ def _replace_prompts(answer_of: Callable[[Any, Any], Any]) -> None:
     prompts._ask_human_input = ask_human_input  # noqa: SLF001 - it has no public hook
     if not hasattr(executor, "_process_feedback_iteration"):  # before 0.105, a model decided what the text means
         executor._handle_human_feedback = handle_human_feedback  # noqa: SLF001 - as above
-
-
-def _count_tokens() -> None:
-    """Emit an event with the tokens of each model call, for versions whose events do not have them."""
-    base = found("crewai:BaseLLM", "crewai.llms.base_llm:BaseLLM")
-    track = getattr(base, "_track_token_usage_internal", None)
-    if track is not None:  # since 1.0
-
-        def counted(self: Any, usage_data: Any) -> None:
-            usage = usage_data if isinstance(usage_data, dict) else dict(usage_data)
-            _emit("LLMCallCompletedEvent", self, usage=usage)
-            track(self, usage_data)
-
-        base._track_token_usage_internal = functools.wraps(track)(counted)  # noqa: SLF001 - it has no public hook
-        return
-    library = _module("litellm")
-    completion = getattr(library, "completion", None)
-    if library is None or completion is None:
-        return
-
-    @functools.wraps(completion)
-    def complete(*arguments: Any, **named: Any) -> Any:
-        answer = completion(*arguments, **named)
-        usage = getattr(answer, "usage", None)
-        if usage is not None:
-            _emit("LLMCallCompletedEvent", None, usage=dict(usage))
-        return answer if usage is not None or not named.get("stream") else _streamed(answer)
-
-    library.completion = complete  # type: ignore[attr-defined]  # of crewai's own dependency
-
-
-def _streamed(chunks: Any) -> Any:
-    """Yield the parts of a streamed answer, and emit the tokens that its last part names."""
-    usage = None
-    for chunk in chunks:
-        usage = getattr(chunk, "usage", None) or usage
-        yield chunk
-    if usage is not None:
-        _emit("LLMCallCompletedEvent", None, usage=dict(usage))
 
 
 def _simulate() -> None:

@@ -34,8 +34,8 @@ class Factory:
         self._make = make
         self._parameters: dict[str, inspect.Parameter] = {}
         self._rest = self._whole = False
-        parameters = [] if inspect.isclass(make) else _parameters(make)  # a class is made as the library makes it
-        hints = _hints(make)
+        parameters = [] if made_by_library(make) else _parameters(make)
+        hints = _hints(make.__init__ if inspect.isclass(make) else make)
         for parameter in parameters:
             if parameter.kind is parameter.VAR_KEYWORD:
                 self._rest = True
@@ -70,9 +70,17 @@ class Factory:
             given[WHOLE] = dict(inputs)
         return self._make(**given)
 
-    def trial(self) -> dict[str, Any]:
-        """Return a value for each required parameter, to find out what the crew needs."""
-        return {one.name: _trial(one) for one in self._parameters.values() if one.default is one.empty}
+    def trial(self, declared: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a value for each required parameter, to find out what the crew needs: the declared one, if any."""
+        given = {name: value for name, value in declared.items() if value is not None and name in self._parameters}
+        return {**{one.name: _trial(one) for one in self._parameters.values() if one.default is one.empty}, **given}
+
+
+def made_by_library(make: Any) -> bool:
+    """Return whether it is a class that the library makes without arguments: a `@CrewBase` class or a flow."""
+    return inspect.isclass(make) and (
+        getattr(make, "is_crew_class", False) or any(one.__module__.startswith("crewai.") for one in make.__mro__)
+    )
 
 
 def _parameters(make: Callable[..., Any]) -> list[inspect.Parameter]:

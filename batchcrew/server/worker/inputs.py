@@ -6,7 +6,7 @@ from typing import Any
 
 from batchcrew.server.report import Input
 
-_NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_\-]*)\}")
+NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_\-]*)\}")
 """A placeholder that the library replaces by an input."""
 _TYPES = {"string": "string", "integer": "integer", "number": "number", "boolean": "boolean", "array": "array"}
 _TRIALS = 20
@@ -18,7 +18,7 @@ def crew_inputs(crew: Any) -> list[Input]:
 
     An input that a `@before_kickoff` method supplies is not required. The method is called with trial values.
     """
-    found = (_NAME.search(f"{{{text}}}") for text in crew.fetch_inputs())
+    found = (NAME.search(f"{{{text}}}") for text in crew.fetch_inputs())
     names = {match[1] for match in found if match}
     demanded, supplied = _prepared(crew)
     required = (names - supplied) | demanded
@@ -37,6 +37,11 @@ def flow_inputs(flow: Any) -> list[Input]:
         for name, what in described.get("properties", {}).items()
         if name != "id"
     ]
+
+
+def supplied_inputs(crew: Any) -> list[str]:
+    """Return the inputs that the crew's `@before_kickoff` methods supply, by calling them with trial values."""
+    return sorted(_prepared(crew)[1])
 
 
 def _prepared(crew: Any) -> tuple[set[str], set[str]]:

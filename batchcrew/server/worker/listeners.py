@@ -18,6 +18,8 @@ from crewai import Flow
 from batchcrew.server.report import StepReport, TaskReport
 from batchcrew.server.worker import crewai_versions as library
 from batchcrew.server.worker.running import Running
+from batchcrew.server.worker.thread_contexts import carry
+from batchcrew.server.worker.token_counts import TokenCounts, count_in
 from batchcrew.server.workers.messages import (
     HumanAnswer,
     LibraryEvent,
@@ -32,13 +34,6 @@ FLUSH_SECONDS = 30.0
 """How long to wait for the last events of an execution."""
 MAX_TEXT = 20_000
 """Characters of a prompt, a thought or a tool's result in a step."""
-_USAGE = {
-    "total_tokens": ("total_tokens",),
-    "prompt_tokens": ("prompt_tokens", "input_tokens"),
-    "completion_tokens": ("completion_tokens", "output_tokens"),
-    "cached_prompt_tokens": ("cached_prompt_tokens", "cached_tokens"),
-}
-"""Our names of counts, and those that providers use."""
 _current: ContextVar["EventContext | None"] = ContextVar("batchcrew_execution", default=None)
 _registered: set[object] = set()
 _registering = threading.Lock()
@@ -56,6 +51,7 @@ class EventContext:
         self.begun: dict[str, float] = {}
         """Monotonic seconds at which each task began."""
         self.lock = threading.Lock()
+        self.tokens = TokenCounts()
         for number, task in enumerate(getattr(made, "tasks", ()), 1):
             self.names[str(task.id)] = task.name or f"task_{number}"
 
@@ -63,18 +59,6 @@ class EventContext:
         """Return the task's name. Inside a flow, tasks without a name are numbered as they start."""
         with self.lock:
             return self.names.setdefault(str(task.id), task.name or f"task_{len(self.names) + 1}")
-
-    def add_usage(self, usage: dict[str, Any]) -> None:
-        """Add the tokens of one call of a language model."""
-        counts = {name: next((_count(usage[key]) for key in keys if key in usage), 0) for name, keys in _USAGE.items()}
-        counts["total_tokens"] = counts["total_tokens"] or counts["prompt_tokens"] + counts["completion_tokens"]
-        with self.lock:
-            for name, count in {**counts, "successful_requests": 1}.items():
-                self.running.usage[name] = self.running.usage.get(name, 0) + count
-
-
-def _count(value: Any) -> int:
-    return int(value) if isinstance(value, int | float) and value > 0 else 0
 
 
 def event_types() -> dict[str, type[Any]]:
@@ -95,13 +79,15 @@ def listening(running: Running, made: Any) -> Iterator[None]:
     """Send the server what happens in this context, and get human input through it."""
     _register(running.events)
     library.suppress_panels()  # the setting is part of the context, and each execution has its own
-    token = _current.set(EventContext(running, made))
+    context = EventContext(running, made)
+    token = _current.set(context)
     library.provide_human_input(CrewHumanInput(), FlowHumanInput(), _wait_for_feedback)
     try:
         yield
     finally:
         library.flush(FLUSH_SECONDS)
         _current.reset(token)
+        running.usage.update(context.tokens.totals())
 
 
 def _register(events: frozenset[str]) -> None:
@@ -110,6 +96,8 @@ def _register(events: frozenset[str]) -> None:
     with _registering:
         if not _registered:
             library.allow_threads()
+            carry(_current)
+            count_in(_current)
             for name, handler in _HANDLERS.items():
                 library.listen(name, handler)
         for name in events:
@@ -166,7 +154,7 @@ def _task_completed(source: Any, event: Any) -> None:
 def _llm_call_completed(source: Any, event: Any) -> None:
     context, usage = _current.get(), getattr(event, "usage", None)
     if context is not None and usage:
-        context.add_usage(usage)
+        context.tokens.named(source, getattr(event, "call_id", None), usage)
 
 
 def _tool_used(source: Any, event: Any) -> None:

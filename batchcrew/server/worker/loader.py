@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from batchcrew.base.crew_details import CrewDetails
 from batchcrew.server.report import Input
 from batchcrew.server.target import Target
 from batchcrew.server.worker.declarations import declared
@@ -38,6 +39,7 @@ def load(
     *,
     flows: Path | None = None,
     memory: str = "shared",
+    inputs: Mapping[str, Any] | None = None,
     alone: bool = False,
     warn: Callable[[str], None] = lambda text: None,
 ) -> "Loaded":
@@ -47,6 +49,7 @@ def load(
         storage: the folder for the library's files, if no other process uses it.
         flows: the folder for the states of flows; None: where the library puts them.
         memory: `isolated`, `shared` or `off`.
+        inputs: values that the operator declares, for a function that is called to find out what the crew needs.
         alone: the worker runs one execution.
         warn: reports what the operator should know.
 
@@ -63,14 +66,14 @@ def load(
         lock_within(storage)
     if flows is not None:
         keep_flows_in(flows)
-    redirect_output_files()
+    redirect_output_files(warn)
     separate_knowledge()
     set_up_memory(memory, warn, alone=alone)
     if target.definition:
         with starts_nothing(target.name, cure=CURE, whole_process=True):
             make, defaults = declared(target)
-        return Loaded(target.name, lambda _: make(), defaults=defaults)
-    return _loaded(find(target), target.name)
+        return Loaded(target.name, lambda _: make(), defaults=defaults, folder=target.folder)
+    return replace(_loaded(find(target), target.name, inputs or {}), folder=target.folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +89,10 @@ class Loaded:
     """Values for the required ones of them."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Values of inputs that a kickoff does not name, from a file that describes the crew or flow."""
+    folder: str = ""
+    """The root of the project."""
 
-    def description(self) -> Ready:
+    def description(self, *, details: bool = False) -> Ready:
         """Return what is served, and which events there are."""
         from crewai import Flow
 
@@ -109,6 +114,19 @@ class Loaded:
             inputs=(*self.parameters, *(one for one in own if one.name not in known)),
             total=len(getattr(made, "_methods", ())) if flow else len(made.tasks),
             events=tuple(sorted(event_types())),
+            details=self._details(made, "flow" if flow else "crew") if details else CrewDetails(),
+        )
+
+    def _details(self, made: Any, what: str) -> CrewDetails:
+        from batchcrew.server.worker.describing import describe
+
+        return describe(
+            made,
+            what=what,
+            folder=self.folder,
+            parameters=self.parameters,
+            defaults=self.defaults,
+            guard=lambda: starts_nothing(self.name, cure=FACTORY_CURE),
         )
 
     def run(self, running: Running) -> Result:
@@ -129,7 +147,7 @@ class Loaded:
         return result(found, made if isinstance(made, Flow) else None, running.inputs)
 
 
-def _loaded(found: Any, name: str) -> Loaded:
+def _loaded(found: Any, name: str, inputs: Mapping[str, Any]) -> Loaded:
     from crewai import Crew, Flow
 
     if isinstance(found, Crew):
@@ -141,7 +159,7 @@ def _loaded(found: Any, name: str) -> Loaded:
     if not callable(found):
         raise TargetError(f"{name} is {type(found).__name__}, not a crew, a flow class, or a function that makes one")
     factory = Factory(found, name)
-    about = (tuple(factory.inputs), factory.trial())
+    about = (tuple(factory.inputs), factory.trial(inputs))
     with starts_nothing(name, cure=FACTORY_CURE):
         first = _tried(factory, about[1], name)
         again = first if inspect.isclass(found) else _made(factory, about[1], name)
@@ -171,7 +189,8 @@ def _made(factory: Factory, inputs: Mapping[str, Any], name: str) -> Any:
     if not isinstance(made, Crew | Flow) and callable(getattr(made, "crew", None)):
         made = made.crew()
     if not isinstance(made, Crew | Flow):
-        raise TargetError(f"{name} makes {type(made).__name__}, which is not a crew or a flow")
+        cure = "; give it a method crew() that returns its Crew" if type(made).__module__ != "builtins" else ""
+        raise TargetError(f"{name} makes {type(made).__name__}, which is not a crew or a flow{cure}")
     if isinstance(made, Crew):
         _refuse_run(made, name)
     return made

@@ -57,7 +57,9 @@ def _load_crewai(first: Load, storage: Path | None, warn: Callable[[str], None])
 
     flows = Path(first.flows) if first.flows and storage else None  # if you have set a folder, it is for them too
     alone = first.single_use and storage is not None
-    return loader.load(first.target, storage, flows=flows, memory=first.memory, alone=alone, warn=warn)
+    return loader.load(
+        first.target, storage, flows=flows, memory=first.memory, alone=alone, inputs=first.inputs, warn=warn
+    )
 
 
 def work(load: Callable[[Load, Path | None, Callable[[str], None]], Served]) -> None:
@@ -86,14 +88,15 @@ def work(load: Callable[[Load, Path | None, Callable[[str], None]], Served]) -> 
         clear(Path(first.storage), everything=first.single_use)
         storage = _prepare(target, first.storage)
         served: Served = WithDeclaredInputs(load(first, storage, warn), first.inputs)
-        description = served.description()
+        description = served.description(details=first.describe)
     except BaseException as error:  # noqa: BLE001 - any exception of the target's import is reported
         watch.loaded()
         line.send(LoadFailed(message=_load_failure(error, first)))
         return
     watch.loaded()
     line.send(description)
-    effects = SideEffects(target.folder, first.own, shared=not first.single_use, warn=warn)
+    own = (*first.own, os.environ.get("CREWAI_STORAGE_DIR", first.storage))
+    effects = SideEffects(target.folder, own, shared=not first.single_use, warn=warn)
     effects.watch()
     _serve(line, served, first, effects)
 

@@ -74,12 +74,29 @@ def _replace_storage(memory: Any, warn: Callable[[str], None]) -> None:
             warn(f"a memory has the storage {name}; each execution gets an empty one instead, unless `memory: shared`")
         self._storage = ExecutionStorage(spec)
 
-    memory.model_post_init = model_post_init
+    def with_pool(self: Any, context: Any, /) -> None:
+        model_post_init(self, context)
+        workspace, pool = current_workspace(), getattr(self, "_save_pool", None)
+        if workspace is not None and pool is not None:  # else its thread would remain
+            workspace.once(f"pool {id(pool)}", lambda folder: _Pool(pool))
+
+    memory.model_post_init = with_pool
     try:
         from crewai.memory.storage.factory import set_memory_storage_factory
     except ImportError:  # an older version, which makes a storage that is not used
         return
     set_memory_storage_factory(ExecutionStorage)
+
+
+class _Pool:
+    """The threads that store the memories of one execution; they are kept until its end."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    def close(self) -> None:
+        """End them."""
+        self._pool.shutdown(wait=False)
 
 
 def _key(spec: Any) -> str:

@@ -14,8 +14,14 @@ from typing import Any
 from batchcrew.server.worker.workspace import current_workspace
 
 
-def redirect_output_files() -> None:
-    """Write the files of tasks where the current execution keeps its artifacts, from now on."""
+def redirect_output_files(warn: Callable[[str], None]) -> None:
+    """Write the files of tasks where the current execution keeps its artifacts, from now on.
+
+    A file that cannot be written there does not fail the execution: its text is the task's output.
+
+    Args:
+        warn: reports such a file.
+    """
     from crewai import Task
 
     original: Any = getattr(Task, "_save_file", None)
@@ -24,14 +30,14 @@ def redirect_output_files() -> None:
 
     @functools.wraps(original)
     def save(self: Any, result: Any) -> Any:
-        workspace = current_workspace()
-        file = workspace.artifacts.path(self.output_file) if workspace and self.output_file else None
-        if file is None:
+        workspace, written = current_workspace(), self.output_file
+        if workspace is None or not written or not workspace.artifacts.kept:
             return original(self, result)
-        written = self.output_file
-        self.output_file = str(file)
         try:
+            self.output_file = str(workspace.artifacts.path(written))
             return original(self, result)
+        except (OSError, RuntimeError) as error:
+            warn(f"the file {written} of a task could not be written: {error}")
         finally:
             self.output_file = written
 

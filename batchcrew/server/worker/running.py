@@ -69,8 +69,12 @@ class Running:
 class Served(Protocol):
     """A loaded target."""
 
-    def description(self) -> Ready:
-        """Return what is served."""
+    def description(self, *, details: bool = False) -> Ready:
+        """Return what is served.
+
+        Args:
+            details: also return `Ready.details`.
+        """
         ...
 
     def run(self, running: Running) -> Result:

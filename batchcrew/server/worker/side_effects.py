@@ -4,6 +4,7 @@ The executions of a worker share its process, so such a change reaches all of th
 the folder or the environment is undone when its execution has ended.
 """
 
+import contextlib
 import os
 import sys
 import threading
@@ -72,7 +73,8 @@ class SideEffects:
                 self._moved.difference_update(of)
                 names = set[str]().union(*(self._changed.pop(one, ()) for one in of))
             if moved:
-                os.chdir(self._folder)
+                with contextlib.suppress(OSError):  # it may have been removed
+                    os.chdir(self._folder)
             for name in names:
                 if name in self._environment:
                     os.environ[name] = self._environment[name]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 
+from batchcrew.base.crew_details import CrewDetails
 from batchcrew.server.report import Input, StepReport, TaskReport
 from batchcrew.server.target import Target
 
@@ -33,6 +34,10 @@ class Load:
     """The file that the worker's stderr is written to, for errors; empty: there is none."""
     seconds: float = 300.0
     """How long loading may take."""
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    """Values of inputs that executions need not name; None for an input that the target supplies itself."""
+    describe: bool = False
+    """Also send `Ready.details`."""
     flows: str = ""
     """The folder for the states of flows (`@persist`), which all workers use; empty: `storage`."""
     memory: str = "isolated"
@@ -41,8 +46,6 @@ class Load:
     """Folders and files that batchcrew writes itself: what is written there is not the crew's."""
     single_use: bool = False
     """The worker runs one execution."""
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    """Values of inputs that executions need not name; None for an input that the target supplies itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,8 @@ class Ready:
     """Tasks of the crew, or methods of the flow."""
     events: tuple[str, ...]
     """Names of the library's events that a kickoff can request."""
+    details: CrewDetails = field(default_factory=CrewDetails)
+    """What else is known about it, if `Load.describe` requested that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,6 +106,7 @@ class ProcessPool:
         storage: an absolute folder, in which each worker has one for the files of the crew's library.
         outputs: an absolute folder for outputs that are too large to be stored; None: they are lost.
         sleep: waits before a worker that cannot start is started again.
+        warn: reports what crews do to each other; default: the log.
     """
 
     def __init__(
@@ -115,11 +116,13 @@ class ProcessPool:
         storage: Path,
         sleep: Callable[[float], Awaitable[None]],
         outputs: Path | None = None,
+        warn: Callable[[str], None] | None = None,
     ) -> None:
         self._options = options
         self._storage = storage
         self._outputs = outputs
         self._sleep = sleep
+        self._report = warn or (lambda text: LOG.warning("%s: %s", options.target.name, text))
         self._workers: list[Worker] = []
         self._worker_of: dict[str, Worker] = {}
         """The worker of each execution that has not ended."""
@@ -243,6 +246,7 @@ class ProcessPool:
             log="" if options.log is None else str(options.log),
             seconds=options.load_timeout,
             inputs=options.inputs,
+            describe=options.describe,
             flows=str(self._storage / "flows"),
             memory=options.memory,
             own=self._own,
@@ -309,10 +313,10 @@ class ProcessPool:
                 self._notify_free()
 
     def _warn(self, text: str) -> None:
-        """Write a worker's warning to the log, unless another worker has sent the same one."""
+        """Report a worker's warning, unless another worker has sent the same one."""
         if text not in self._warned and len(self._warned) < MAX_WARNINGS:
             self._warned.add(text)
-            LOG.warning("%s: %s", self._options.target.name, clean_text(text, limit=MAX_SHOWN))
+            self._report(clean_text(text, limit=MAX_SHOWN))
 
     def _end(self, message: Ended) -> None:
         worker = self._worker_of.pop(message.kickoff_id)
