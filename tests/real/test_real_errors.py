@@ -42,6 +42,11 @@ def run(folder: Path, target: str, source: str) -> "subprocess.Popen[str]":
         ("from crewai import Nothing\n", "cannot import name 'Nothing'", "from crewai import Nothing"),
         ("x = (\n", "SyntaxError", "x = ("),
         ("name = input('Name? ')\n", "input() was called, and a worker has no terminal", "name = input('Name? ')"),
+        (
+            "import getpass; key = getpass.getpass('Key? ')\n",
+            "getpass() was called, and a worker has no terminal; set the secret in the environment",
+            "import getpass; key = getpass.getpass('Key? ')",
+        ),
     ],
 )
 def test_a_module_that_cannot_be_imported(tmp_path: Path, source: str, cause: str, line: str) -> None:

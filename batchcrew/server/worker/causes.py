@@ -1,6 +1,7 @@
-"""Where in the target's own code an error came from, and `input()`, which a worker cannot answer."""
+"""Finds where in the target's own code an error came from, and refuses prompts, which a worker cannot answer."""
 
 import builtins
+import getpass
 import linecache
 import sys
 import threading
@@ -18,7 +19,7 @@ _CURE = "take the value from the job's inputs, or set human_input=True on the ta
 
 
 class NeedsTerminal(BaseException):
-    """The target called `input()`.
+    """The target called `input()` or `getpass()`.
 
     It is not an Exception, so that an agent does not take it for a failed tool and calls its model again and again.
     """
@@ -32,12 +33,19 @@ class MissingPackage(BaseException):
 
 
 def refuse_input() -> None:
-    """From now on, `input()` raises NeedsTerminal."""
+    """From now on, `input()` and `getpass()` raise NeedsTerminal."""
     builtins.input = _refused
+    getpass.getpass = _refused_secret
 
 
 def _refused(prompt: object = "") -> NoReturn:
     raise NeedsTerminal(f"input() was called, and a worker has no terminal; {_CURE}")
+
+
+def _refused_secret(prompt: object = "", stream: object = None) -> NoReturn:
+    raise NeedsTerminal(
+        "getpass() was called, and a worker has no terminal; set the secret in the environment or in the project's .env"
+    )
 
 
 def described(error: BaseException, folder: str) -> str:

@@ -1,4 +1,4 @@
-"""What the code of a project shows without being run: calls of `input()`, which a worker cannot answer."""
+"""Reads the code of a project without running it: calls of `input()`, which a worker cannot answer."""
 
 import ast
 import sys
