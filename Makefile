@@ -22,7 +22,7 @@ demo-reset: $(VENV)/installed
 	@echo "$(BIN)/batchcrew delete demo --yes"
 	@test ! -e results/batchcrew.db || $(BIN)/batchcrew delete demo --yes || [ $$? -eq 2 ]
 
-# A bit more than a minute on two cores. There are more processes than cores because many tests wait.
+# One to two minutes on two cores. There are more processes than cores because many tests wait.
 test: $(VENV)/installed-tests
 	$(BIN)/pytest -n 4 --dist worksteal $(NOT_HERE)
 
