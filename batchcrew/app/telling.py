@@ -8,7 +8,6 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from batchcrew import __version__
@@ -208,7 +207,7 @@ class Teller:
                     past = await ledger.past_executions(crew_address(crew))
                     seconds = [each.seconds for each in past if each.seconds is not None]
                     if len(seconds) >= ENOUGH_EXECUTIONS:
-                        usual.append(median(seconds))
+                        usual.append(sorted(seconds)[len(seconds) // 2])
         return max(usual)
 
     def _counts(self) -> Counts:

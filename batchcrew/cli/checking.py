@@ -9,8 +9,9 @@ from batchcrew.cli.output import print_report, terminal_columns
 from batchcrew.cli.program import current_program
 from batchcrew.cli.sources import Target
 from batchcrew.model import exit_codes
-from batchcrew.reports.as_json import json_document, plan_json
+from batchcrew.reports.as_json import json_document
 from batchcrew.reports.forecast import forecast_json, forecast_lines
+from batchcrew.reports.plan_as_json import plan_json
 from batchcrew.reports.rows_files import questions_json, render_questions, render_rows_files, rows_files_json
 from batchcrew.reports.tables import render_plan
 

@@ -1,7 +1,6 @@
 """Cleans the text of a server for messages: one line of limited length, without control characters."""
 
 import codecs
-import html
 import re
 from typing import Any
 
@@ -147,6 +146,8 @@ def is_page(body: bytes) -> bool:
 def _page_words(text: str) -> str:
     if not _LOOKS_LIKE_HTML.search(text[:1024]):
         return text.strip()
+    import html  # noqa: PLC0415 - its table of entities takes half a megabyte, and few servers answer with pages
+
     title = _TITLE.search(text)
     if title and title[1].strip():
         return html.unescape(title[1]).strip()

@@ -11,17 +11,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
+from batchcrew.base.json_values import writable
 from batchcrew.base.text import HARMFUL_IN_BLOCK
 from batchcrew.model import exit_codes
 from batchcrew.model.money import MonthLine, Spending, plain_amount
-from batchcrew.model.run import Counts, JobLine, Plan, RunResult
+from batchcrew.model.run import Counts, JobLine, RunResult
 from batchcrew.model.views import AttemptDetail, BatchLine, BatchStatus, InFlight, JobDetail, RunLine
 from batchcrew.model.waits import WaitLine
 from batchcrew.reports.control import command_json, control_json
-from batchcrew.reports.crew_check import CrewCheck
-from batchcrew.reports.export.csv_format import writable
 from batchcrew.reports.failures import brief_json
-from batchcrew.reports.served_crew import served_crew_json
 from batchcrew.reports.summary import next_commands
 
 JsonDict: TypeAlias = dict[str, Any]
@@ -108,32 +106,6 @@ def job_json(detail: JobDetail) -> JsonDict:
         "cost": detail.cost,
         "attempts": [_attempt(attempt) for attempt in detail.attempts],
         "waiting": None if detail.waiting is None else wait_json(detail.waiting),
-    }
-
-
-def plan_json(plan: Plan, *, batch: str, jobfile: str, crews: Sequence[CrewCheck] = ()) -> JsonDict:
-    """`{"batch", "jobfile", "total", "new", "changed", "stale", "running", "again", "restored", "reused", "unchanged",
-    "gone", "columns", "crews"}`; the numbers are jobs, those from `stale` to `again` are parts of `changed`.
-
-    Each of `crews` is `{"name", "url", "jobs", "inputs", "problem", "lacking", "lacking_jobs", "sent", "not_sent",
-    "served"}`, where `inputs` is a list of `{"name", "type", "required"}` or null, `lacking` counts jobs by their
-    missing input, and `served` is null or what `served_crew_json` returns.
-    """
-    return {
-        "batch": batch,
-        "jobfile": jobfile,
-        "total": plan.total,
-        "new": plan.new,
-        "changed": plan.changed,
-        "stale": plan.stale,
-        "running": plan.running,
-        "again": plan.again,
-        "restored": plan.restored,
-        "reused": plan.reused,
-        "unchanged": plan.unchanged,
-        "gone": plan.removed,
-        "columns": list(plan.columns),
-        "crews": [_crew(crew) for crew in crews],
     }
 
 
@@ -256,19 +228,4 @@ def _attempt(attempt: AttemptDetail) -> JsonDict:
         "next_poll": None if attempt.next_poll is None else asdict(attempt.next_poll),
         "artifacts": list(attempt.artifacts),
         "sent_inputs": None if attempt.sent_inputs is None else dict(attempt.sent_inputs),
-    }
-
-
-def _crew(crew: CrewCheck) -> JsonDict:
-    return {
-        "name": crew.name,
-        "url": crew.url,
-        "jobs": crew.jobs,
-        "inputs": None if crew.inputs is None else [asdict(entry) for entry in crew.inputs.inputs],
-        "problem": crew.problem,
-        "lacking": dict(crew.missing_inputs),
-        "lacking_jobs": list(crew.missing_jobs),
-        "sent": list(crew.sent),
-        "not_sent": list(crew.not_sent),
-        "served": served_crew_json(crew.served),
     }

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from batchcrew.base.clock import from_text
+from batchcrew.base.json_values import writable
 from batchcrew.base.text import HARMFUL_IN_BLOCK, clean_name, clean_text, wrap
 from batchcrew.model.failures import FailureGroup, FailureGroups, GroupDetail
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts
 from batchcrew.reports.commands import failures_command, retry_command, show_command
-from batchcrew.reports.export.csv_format import writable
 
 MOST_AS_TEXT = 20
 """Groups that `failures` shows as text."""

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from batchcrew.base.costs import amount_text
+from batchcrew.base.json_values import writable
 from batchcrew.base.lookalikes import lookalike
 from batchcrew.base.quantities import format_duration
 from batchcrew.base.text import clean_block, clean_text, display_width
 from batchcrew.model.views import AttemptDetail, JobDetail
-from batchcrew.reports.export.csv_format import json_text, writable
+from batchcrew.reports.export.csv_format import json_text
 from batchcrew.reports.inbox import asked_lines
 from batchcrew.reports.next_poll import next_poll_words
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from batchcrew.base.clock import from_text
+from batchcrew.base.json_values import writable
 from batchcrew.base.quantities import format_duration
 from batchcrew.base.text import clean_name, clean_text, display_width, pad, wrap
 from batchcrew.model.run import Plan
@@ -13,7 +14,6 @@ from batchcrew.model.views import BatchLine, BatchStatus, InFlight
 from batchcrew.reports.commands import PROGRAM, failures_command
 from batchcrew.reports.control import control_lines
 from batchcrew.reports.crew_check import CrewCheck, SampleJob
-from batchcrew.reports.export.csv_format import writable
 from batchcrew.reports.failures import failure_lines
 from batchcrew.reports.inbox import waiting_lines
 from batchcrew.reports.outlook import outlook_line

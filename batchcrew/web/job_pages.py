@@ -9,11 +9,11 @@ from aiohttp import web
 from batchcrew.app.next_poll import with_next_poll
 from batchcrew.base.clock import from_text
 from batchcrew.base.errors import UsageError
+from batchcrew.base.json_values import writable
 from batchcrew.base.lookalikes import lookalike
 from batchcrew.model.job import ENDED_JOB_STATES, JobState
 from batchcrew.model.job_search import JobOrder, JobQuery
 from batchcrew.model.views import AttemptDetail
-from batchcrew.reports.export.csv_format import writable
 from batchcrew.web.pages import frame
 from batchcrew.web.site import SITE, batch_of, page
 

@@ -11,9 +11,10 @@ from batchcrew.model.failures import FailureGroup, FailureGroups
 from batchcrew.model.job import JobState
 from batchcrew.model.run import Counts, Plan
 from batchcrew.model.views import AttemptDetail, BatchLine, BatchStatus, BatchTotals, InFlight, JobDetail
-from batchcrew.reports.as_json import job_json, json_document, list_json, plan_json, status_json
+from batchcrew.reports.as_json import job_json, json_document, list_json, status_json
 from batchcrew.reports.crew_check import CrewCheck
 from batchcrew.reports.job_detail import render_job
+from batchcrew.reports.plan_as_json import plan_json
 from batchcrew.reports.tables import MOST_IN_FLIGHT, render_list, render_plan, render_status
 
 NOW = datetime(2026, 2, 3, 4, 10, tzinfo=UTC)

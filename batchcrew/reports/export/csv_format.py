@@ -7,14 +7,13 @@ run it.
 
 import codecs
 import json
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import orjson
 
+from batchcrew.base.json_values import writable
 from batchcrew.model.sheets import Header
 from batchcrew.model.views import ResultRow
 from batchcrew.reports.export.export_format import ExportFormat
@@ -86,21 +85,6 @@ def json_text(value: object) -> str:
         return orjson.dumps(value).decode()
     except TypeError:  # orjson.JSONEncodeError is one
         return json.dumps(writable(value), allow_nan=False, separators=(",", ":"))
-
-
-def writable(value: Any, depth: int = 0) -> Any:
-    """Return `value` reduced to types of JSON; a text replaces values deeper than 200 levels."""
-    if depth > 200:
-        return "(nested deeper than 200 levels)"
-    if isinstance(value, dict):
-        return {str(key): writable(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [writable(item, depth + 1) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, str | int):
-        return value
-    return str(value)
 
 
 class NotEncodable(Exception):
