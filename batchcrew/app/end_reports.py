@@ -11,7 +11,7 @@ from batchcrew.base.clock import Clock
 from batchcrew.base.errors import UsageError
 from batchcrew.base.text import one_line
 from batchcrew.engine import RunEnvironment
-from batchcrew.ledger import LedgerReader
+from batchcrew.ledger.report_reader import ReportReader
 from batchcrew.model.run import RunResult
 from batchcrew.reports.export.formats import EXPORT_FORMATS
 from batchcrew.reports.report.formats import REPORT_FORMATS
@@ -67,7 +67,7 @@ def path_of(result: RunResult, name: str) -> Path:
 async def _write(
     result: RunResult, names: tuple[str, ...], name: str, path: Path, *, clock: Clock, program: str
 ) -> None:
-    async with LedgerReader(Path(result.ledger), clock=clock) as ledger:
+    async with ReportReader(Path(result.ledger), clock=clock) as ledger:
         key = await ledger.batch(result.batch)
         if key is None:
             raise UsageError(f"batch {result.batch!r} not found in {result.ledger}")

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from batchcrew.ledger import BatchKey, Reading
+from batchcrew.ledger import BatchKey
+from batchcrew.ledger.report_reader import ReportReader
 from batchcrew.model.comparison import Comparison
 from batchcrew.model.report import Report
 from batchcrew.reports.commands import file_name
@@ -17,7 +18,7 @@ from batchcrew.reports.report.report_format import ReportFormat, ReportSource
 HTML_SUFFIX = ".html"
 
 
-async def read_report(ledger: Reading, key: BatchKey, *, program: str, shown_ledger: str | None = None) -> Report:
+async def read_report(ledger: ReportReader, key: BatchKey, *, program: str, shown_ledger: str | None = None) -> Report:
     """Return the report of a batch.
 
     Args:
@@ -48,7 +49,9 @@ def export_path(ledger: Path, batch: str, format_: str) -> Path:
     return ledger.parent / f"{file_name(batch)}-results.{format_}"
 
 
-async def compare_batches(ledger: Reading, old: BatchKey, new: BatchKey, *, limit: int, program: str) -> Comparison:
+async def compare_batches(
+    ledger: ReportReader, old: BatchKey, new: BatchKey, *, limit: int, program: str
+) -> Comparison:
     """Compare two batches of a ledger.
 
     Args:

@@ -12,7 +12,7 @@ from batchcrew.base.errors import UsageError
 from batchcrew.cli.loop import call
 from batchcrew.cli.options import existing, json_option, ledger_option, option
 from batchcrew.cli.program import current_program
-from batchcrew.ledger import LedgerReader
+from batchcrew.ledger.report_reader import ReportReader
 from batchcrew.model.comparison import Comparison
 from batchcrew.reports.as_json import json_document
 from batchcrew.reports.html.comparison_page import comparison_html
@@ -63,6 +63,6 @@ def command(before: str, after: str, *, format_: str, limit: int, ledger: Path, 
 
 
 async def _compare(path: Path, before: str, after: str, limit: int) -> Comparison:
-    async with LedgerReader(path, clock=SystemClock()) as ledger:
+    async with ReportReader(path, clock=SystemClock()) as ledger:
         old, new = await known_batch(ledger, before), await known_batch(ledger, after)
         return await compare_batches(ledger, old, new, limit=limit, program=current_program())

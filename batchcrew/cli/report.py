@@ -23,7 +23,7 @@ from batchcrew.cli.options import (
 )
 from batchcrew.cli.program import current_program
 from batchcrew.cli.streams import data_stdout
-from batchcrew.ledger import LedgerReader
+from batchcrew.ledger.report_reader import ReportReader
 from batchcrew.reports.report.formats import DEFAULT_FORMAT, REPORT_FORMATS
 from batchcrew.reports.report.report_format import ReportFormat, ReportSource
 
@@ -72,7 +72,7 @@ async def _report(
     ledger_path: Path, batch: str | None, chosen: ReportFormat, output: Path | None, outputs_limit: int | None
 ) -> Path | None:
     """Write the report; return the file, or None for stdout."""
-    async with LedgerReader(ledger_path, clock=SystemClock()) as ledger:
+    async with ReportReader(ledger_path, clock=SystemClock()) as ledger:
         key = await named_or_latest(ledger, batch)
         program = current_program()
         report = await read_report(ledger, key, program=program)

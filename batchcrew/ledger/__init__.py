@@ -1,6 +1,7 @@
 """The ledger: the SQLite file that records every job, attempt and outcome. The only package with SQL.
 
 `Ledger` (ledger.py) writes, `LedgerReader` (reader.py) only reads; both have the queries of `Reading` (reading.py).
+`ReportReader` (report_reader.py) has those of reports and of the live page too.
 
 | module | contains |
 |---|---|

@@ -17,7 +17,8 @@ from batchcrew.app.batches import known_batch
 from batchcrew.base.clock import Clock, from_text
 from batchcrew.base.errors import BatchcrewError, UsageError
 from batchcrew.base.text import one_line
-from batchcrew.ledger import BatchKey, LedgerReader, Reading
+from batchcrew.ledger import BatchKey, Reading
+from batchcrew.ledger.report_reader import ReportReader
 from batchcrew.reports.html import words
 from batchcrew.reports.html.markdown import as_html
 from batchcrew.reports.html.templating import environment as report_environment
@@ -109,13 +110,13 @@ class Site:
     """The port on which it listens, once it does."""
 
     @asynccontextmanager
-    async def read(self) -> AsyncIterator[LedgerReader]:
+    async def read(self) -> AsyncIterator[ReportReader]:
         """Open the ledger for one page, so that a run can remove its WAL when it ends.
 
         Raises:
             LedgerError: it was deleted, has another schema, or cannot be read.
         """
-        async with self.readers, LedgerReader(self.ledger, clock=self.clock) as ledger:
+        async with self.readers, ReportReader(self.ledger, clock=self.clock) as ledger:
             yield ledger
 
     def render(self, template: str, **values: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from report_ledger import apart
 
 from batchcrew.base.clock import SystemClock
-from batchcrew.ledger import LedgerReader
+from batchcrew.ledger.report_reader import ReportReader
 from batchcrew.model.failures import FailureGroup, GroupDetail
 from batchcrew.model.report import CrewJobs, Money, NextCommand, Report, ReportedFailures, Tokens
 from batchcrew.model.report_times import (
@@ -178,7 +178,7 @@ def write_page(ledger: Path, target: Path, report: Report | None = None, outputs
 
 
 async def _write(path: Path, target: Path, report: Report, outputs_limit: int | None) -> None:
-    async with LedgerReader(path, clock=SystemClock()) as ledger:
+    async with ReportReader(path, clock=SystemClock()) as ledger:
         batch = await ledger.latest()
         assert batch is not None
         key = await ledger.batch(batch)

@@ -21,6 +21,7 @@ from batchcrew.app.report import read_report
 from batchcrew.base.costs import PriceList, cost_by_price
 from batchcrew.base.export_columns import MARK
 from batchcrew.ledger import BatchKey, Ledger, LedgerReader
+from batchcrew.ledger.report_reader import ReportReader
 from batchcrew.model.attempt import Attempt, AttemptState, Outcome
 from batchcrew.model.execution import Execution, ExecutionState, TaskResult
 from batchcrew.model.job import Job, JobState, Location
@@ -162,7 +163,7 @@ async def known(ledger: Ledger | LedgerReader) -> BatchKey:
 
 
 async def read(path: Path, clock: ManualClock) -> tuple[Report, dict[str, Any], list[dict[str, Any]]]:
-    async with LedgerReader(path, clock=clock) as ledger:
+    async with ReportReader(path, clock=clock) as ledger:
         key = await known(ledger)
         report = await read_report(ledger, key, program="batchcrew")
         stream = io.BytesIO()

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from batchcrew.ledger import BatchKey, Reading
+from batchcrew.ledger import BatchKey
+from batchcrew.ledger.report_reader import ReportReader
 from batchcrew.model.report import Report
 
 Pieces: TypeAlias = AsyncIterable[str | bytes]
@@ -14,7 +15,7 @@ Pieces: TypeAlias = AsyncIterable[str | bytes]
 class ReportSource:
     """The context of a report that a format may use in addition to its figures."""
 
-    ledger: Reading
+    ledger: ReportReader
     key: BatchKey
     program: str = "batchcrew"
     """The program with which printed commands begin."""
