@@ -76,6 +76,22 @@ def until_first_tenth(run: "subprocess.Popen[str]") -> str:
     return said
 
 
+def until_all_run(folder: Path, number: int) -> None:
+    """Wait until so many executions are seen in a task at once."""
+    command = [sys.executable, "-m", "batchcrew", "status", "forty", "--json"]
+    seen = 0
+    while seen < number:
+        ended = subprocess.run(
+            command,
+            check=False,
+            cwd=folder,
+            env=environment(BATCHCREW_LEDGER=str(folder / "ledger.db")),
+            capture_output=True,
+            text=True,
+        )
+        seen = sum(entry["current_task"] is not None for entry in json.loads(ended.stdout)["in_flight"])
+
+
 def to_its_end(run: "subprocess.Popen[str]") -> Any:
     """The summary of a run whose every job has succeeded."""
     out, said = run.communicate(timeout=250)
@@ -218,8 +234,9 @@ def test_a_killed_worker_fails_its_own_execution_only(tmp_path: Path, receiver: 
 
 def test_a_worker_killed_in_a_run_has_only_its_own_jobs_tried_again(tmp_path: Path) -> None:
     write_forty(tmp_path, str(PROJECT))
-    run = start_run(tmp_path, tmp_path / "jobs.yaml", OFFLINE_SECONDS=SECONDS_OF_AN_ANSWER)
+    run = start_run(tmp_path, tmp_path / "jobs.yaml", OFFLINE_SECONDS="2")
     until_first_tenth(run)
+    until_all_run(tmp_path, 8)  # four in each worker: one may have been loaded long before the other
     os.kill(workers_of(run.pid)[0], signal.SIGKILL)
     summary = to_its_end(run)
     assert summary["counts"]["succeeded"] == 40
