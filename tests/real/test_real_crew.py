@@ -77,7 +77,7 @@ def until_first_tenth(run: "subprocess.Popen[str]") -> str:
 
 
 def until_all_run(folder: Path, number: int) -> None:
-    """Wait until so many executions are seen in a task at once."""
+    """Wait until this number of executions are in a task at the same time."""
     command = [sys.executable, "-m", "batchcrew", "status", "forty", "--json"]
     seen = 0
     while seen < number:
