@@ -66,6 +66,8 @@ class Following:
         self._observing: asyncio.Task[Any] | None = None
         """The task while it waits for an observation."""
         self._timeout_changed = False
+        self._latest_poll: float | None = None
+        """Seconds of watching after which the latest answer was requested; None: there is none."""
 
     def apply_timeout(self) -> None:
         """Use a `run.timeout` that was set meanwhile at once, and not at the next poll."""
@@ -91,7 +93,16 @@ class Following:
     def _within(self) -> float:
         before, self._deadline.timeout = self._deadline.timeout, self._context.settings.timeout
         remaining = self._deadline.remaining(self._watched_at(self._context.clock.monotonic()))
-        return remaining if before == self._deadline.timeout else max(remaining, AT_ONCE_SECONDS)
+        if before != self._deadline.timeout or self._polled_too_early():
+            return max(remaining, AT_ONCE_SECONDS)
+        return remaining
+
+    def _polled_too_early(self) -> bool:
+        """Return whether the latest poll was sent before the deadline, so that its answer does not decide.
+
+        Event loops round the time that they sleep, and wake up to a millisecond too early.
+        """
+        return self._latest_poll is not None and not self._deadline.is_over(self._latest_poll)
 
     async def until_end(self, attempt: Attempt, box: Mailbox | None, *, resumed: bool) -> Outcome | AwaitsPerson | None:
         """Observe the execution until it ends, or waits for human input.
@@ -113,6 +124,7 @@ class Following:
             absent=0 if before is None else before.absent,
             unclear=0 if before is None else before.unclear,
         )
+        self._latest_poll = None
         server = self._lane.server_of(self._attempt)
         watcher = self._watchers.watcher(self._attempt, server.client, resumed=resumed, box=box)
         while True:
@@ -123,6 +135,7 @@ class Following:
             if isinstance(observed, Reported):
                 self._show(observed.added_to(self._shown))
                 continue
+            self._latest_poll = self._watched_at(observed.requested_at)
             answer = observed.answer
             if self._context.environment.verbose:
                 self._context.observe(Polled(self._attempt, answer))

@@ -10,10 +10,12 @@ from engine_bench import Bench, Faults, RateClock, bench, jobs, serving
 from manual_clock import ManualClock
 from pydantic import SecretStr
 
+from batchcrew.base.clock import SystemClock
 from batchcrew.config.crews import RemoteCrew
 from batchcrew.config.limits import FailureLimit
-from batchcrew.config.settings import RetrySettings
+from batchcrew.config.settings import PollSettings, RetrySettings
 from batchcrew.config.values import Rate
+from batchcrew.crew import CrewClient
 from batchcrew.engine import Stop
 from batchcrew.ledger import Ledger
 from batchcrew.model.events import AttemptEnded, KickedOff, Progressed, Stopping, Warned
@@ -279,6 +281,32 @@ async def test_an_execution_over_its_timeout_is_timed_out(tmp_path: Path) -> Non
     (row,) = await made.rows()
     assert row.state is JobState.FAILED
     assert "0.2s" in (row.reason or "")
+    assert await attempts_of(made, "job-0") == ["timed_out"]
+
+
+class EarlyClock(SystemClock):
+    """Wakes too early, as event loops do that round to milliseconds."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds - 0.02 if seconds > 0.1 else seconds)
+
+
+async def test_a_poll_just_before_the_deadline_does_not_put_off_the_timeout_to_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The poll is sent before the deadline, and answered after it."""
+    original = CrewClient.status
+
+    async def slow(client: CrewClient, kickoff_id: str) -> Any:
+        await asyncio.sleep(0.05)
+        return await original(client, kickoff_id)
+
+    monkeypatch.setattr(CrewClient, "status", slow)
+    async with CrewServer(serving(execution_time=Spread(60))) as server:
+        made = bench(tmp_path, server, timeout=0.2, poll=PollSettings(strategy="fixed", initial=600, max=600))
+        made.clock = EarlyClock()
+        await made.take_in(jobs(1))
+        await made.run()
     assert await attempts_of(made, "job-0") == ["timed_out"]
 
 
