@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from batchcrew.app.wiring import ARTIFACTS
+from batchcrew.app.wiring import artifacts_folder, served_log
 from batchcrew.base.crew_details import DECLARED, CrewDetails, InputDetails
 from batchcrew.config.crews import ServedCrew, ServeSettings
 from batchcrew.config.settings import RunSettings
@@ -35,22 +35,20 @@ def served_crew_check(
     assert isinstance(crew, ServedCrew)  # noqa: S101 - no other crew has details
     serve = crew.serve
     details = replace(details, inputs=tuple(_with_row(one, columns.sent) for one in details.inputs))
-    artifacts = jobfile.path.parent / serve.artifacts if serve.artifacts else ledger.with_name(ARTIFACTS)
-    log = ledger.with_name(f"served-{name}.log")
     return ServedCrewCheck(
         details=details,
         memory=serve.memory,
         isolation=serve.isolation,
         workers=serve.workers,
         threads=1 if serve.isolation == "process" else serve.threads,
-        artifacts=str(artifacts),
+        artifacts=str(artifacts_folder(serve, jobfile.path.parent, ledger)),
         warnings=(
             *details.warnings,
             *_unknown_inputs(details, serve),
             *_unused_columns(details, columns.not_sent),
             *_human_input(details, jobfile, settings),
             *_shared(details, serve),
-            *(_verbose(log) if details.verbose else ()),
+            *(_verbose(served_log(name, ledger)) if details.verbose else ()),
         ),
     )
 

@@ -226,6 +226,20 @@ class _Served(NamedTuple):
     """About the interpreter of its workers; empty: there is none."""
 
 
+def artifacts_folder(serve: ServeSettings, folder: Path, ledger: Path) -> Path:
+    """Return the folder for the files of a served crew's tasks.
+
+    Args:
+        folder: the folder of the job file.
+    """
+    return folder / serve.artifacts if serve.artifacts else ledger.with_name(ARTIFACTS)
+
+
+def served_log(name: str, ledger: Path) -> Path:
+    """Return the file that a served crew's output is written to."""
+    return ledger.with_name(f"served-{name}.log")
+
+
 def _served_crew(name: str, serve: ServeSettings, crews: Crews, warn: Callable[[str], None]) -> _Served:
     """Return the server of a crew on this machine.
 
@@ -239,9 +253,7 @@ def _served_crew(name: str, serve: ServeSettings, crews: Crews, warn: Callable[[
     from batchcrew.server.interpreters import interpreter
 
     folder, ledger = crews.folder, crews.ledger
-    keep, artifacts = ledger is not None, None
-    if ledger is not None:
-        artifacts = (folder / serve.artifacts if serve.artifacts else ledger.with_name(ARTIFACTS)).absolute()
+    keep = ledger is not None
     target = parse_target(serve.target, folder)
     python = interpreter(Path(target.folder), folder / Path(serve.python).expanduser() if serve.python else None)
     crew = CrewOptions(
@@ -253,10 +265,10 @@ def _served_crew(name: str, serve: ServeSettings, crews: Crews, warn: Callable[[
         execution_timeout=serve.timeout,
         inputs=serve.inputs,
         describe=crews.on_details is not None,
-        log=None if ledger is None else ledger.with_name(f"served-{name}.log"),
+        log=None if ledger is None else served_log(name, ledger),
         memory=serve.memory,
         isolation=serve.isolation,
-        artifacts=artifacts,
+        artifacts=None if ledger is None else artifacts_folder(serve, folder, ledger).absolute(),
     )
     state = folder / serve.state if serve.state and keep else None
     options = ServeOptions(state=state, crew=crew, private=True)

@@ -17,10 +17,18 @@ MEMORY_MODES: tuple[Memory, ...] = get_args(Memory)
 Isolation: TypeAlias = Literal["thread", "process"]
 ISOLATION_MODES: tuple[Isolation, ...] = get_args(Isolation)
 """`thread`: the executions of one worker share its process. `process`: each execution has a process alone."""
+OLDEST_CREWAI, NEWEST_CREWAI = (0, 100), (1, 15)
+"""The first and the last minor version of crewai that batchcrew was tried with."""
 INTERRUPTED = "interrupted by a restart"
 """The error of an execution that ended with its server. A run that serves the crew itself knows what it means."""
 MAX_INPUT_NAME = 200
 _INPUT_NAME = re.compile(r"[^\W\d][\w\-]*")
+
+
+def minor_version(version: str) -> tuple[int, int] | None:
+    """Return the first two numbers of a version; None if it does not begin with them."""
+    match = re.match(r"(\d+)\.(\d+)", version)
+    return None if match is None else (int(match[1]), int(match[2]))
 
 
 def check_input_name(name: str) -> str:

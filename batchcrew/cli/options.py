@@ -80,7 +80,7 @@ def format_option(what: str, formats: Iterable[str], default: str, envvar: str) 
     """Return `--format`, whose value is passed as `format_`.
 
     Args:
-        what: what is written: `export`, `report`.
+        what: the name of the thing that is written: `export`, `report`.
     """
     return option(
         "-f",

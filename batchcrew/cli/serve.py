@@ -18,6 +18,7 @@ from batchcrew.base.quantities import write_duration
 from batchcrew.base.secrecy import exposed
 from batchcrew.base.serving import ISOLATION_MODES, MEMORY_MODES
 from batchcrew.base.text import one_line
+from batchcrew.cli.help import GROUPS
 from batchcrew.cli.interruption import uninterruptible
 from batchcrew.cli.leaving import end_now
 from batchcrew.cli.loop import call
@@ -43,11 +44,8 @@ from batchcrew.server.options import WEBHOOK_RATES
 
 TOKEN_VARIABLE = "BATCHCREW_SERVE_TOKEN"  # noqa: S105 - the variable's name
 RATES = ("fail_rate", "human_rate", "http_error_rate", "drop_rate", *WEBHOOK_RATES)
-OF_DEMO = ("execution_time", "fail_rate", "human_rate", "max_running", "seed", "webhook_secret", *WEBHOOK_RATES)
-OF_CREWS = (
-    "python", "workers", "threads", "isolation", "memory", "artifacts_folder", "supplied", "max_queue",
-    "execution_timeout", "stop_timeout", "keep", "keep_count",
-)  # fmt: skip
+OF_DEMO = GROUPS["Demo crew"]
+OF_CREWS = tuple(name for name in GROUPS["Real crews"] if name != "webhook_allow")  # it applies to both
 _CREWS: dict[str, Any] = {field.name: field.default for field in fields(CrewOptions)}
 """The server's defaults for real crews."""
 

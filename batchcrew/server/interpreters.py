@@ -6,7 +6,6 @@ batchcrew's own environment has crewai, the workers run there as they did before
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -18,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from batchcrew.base.errors import UsageError
+from batchcrew.base.serving import OLDEST_CREWAI, minor_version
 from batchcrew.base.text import clean_text
 from batchcrew.server.options import ENTRY
 from batchcrew.server.worker import entry
 
-OLDEST_CREWAI = (0, 100)
 PROBE_SECONDS = 60.0
 """How long an interpreter may take to print its version, and poetry to print the path of an environment."""
 MAX_SHOWN = 300
@@ -169,8 +168,7 @@ def _examined(path: Path) -> Interpreter:
         raise _Unusable(f"{path} is Python {shown}; crewai needs {'.'.join(map(str, entry.OLDEST))} or later")
     if crewai is None:
         raise _Unusable(f"{path} (Python {shown}) has no crewai; install the project's dependencies there")
-    number = re.match(r"(\d+)\.(\d+)", crewai)
-    if number and (int(number[1]), int(number[2])) < OLDEST_CREWAI:
+    if (minor_version(crewai) or OLDEST_CREWAI) < OLDEST_CREWAI:
         oldest = ".".join(map(str, OLDEST_CREWAI))
         raise _Unusable(f"{path} has crewai {clean_text(crewai, limit=40)}; {oldest} or later is needed")
     return Interpreter(path=str(path), python=shown, crewai=clean_text(crewai, limit=40))

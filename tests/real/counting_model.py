@@ -4,20 +4,20 @@ It calls the first tool that is offered once, fills in the schemas of tools and 
 Each answer repeats the markers of its request: an answer with another row's marker has seen that row.
 """
 
-import contextlib
 import json
 import re
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from model_stage import LoopbackServer
 
 MARKER = re.compile(r"ROW\d+X")
 NAMES = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
-class CountingModel:
+class CountingModel(LoopbackServer):
     """Counts the tokens of each row. Its prompts are as long as the request has words."""
 
     def __init__(self) -> None:
@@ -73,9 +73,8 @@ class CountingModel:
             def log_message(self, *_: Any) -> None:
                 """Print nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
 
     def together(self, *markers: str) -> None:
         """Hold the first request of each of these rows until all of them have arrived."""
@@ -117,21 +116,7 @@ class CountingModel:
 
     def variables(self) -> dict[str, str]:
         """Return the environment in which crewai uses this server."""
-        return {
-            "OPENAI_API_BASE": self.url, "OPENAI_BASE_URL": self.url, "OPENAI_API_KEY": "x", "MODEL": "gpt-4o",
-            "OPENAI_MODEL_NAME": "gpt-4o",
-        }  # fmt: skip
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator["CountingModel"]:
-        thread = threading.Thread(target=self._server.serve_forever)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._server.shutdown()
-            thread.join()
-            self._server.server_close()
+        return {**super().variables(), "OPENAI_MODEL_NAME": "gpt-4o"}
 
 
 def _message(body: dict[str, Any], markers: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
@@ -15,7 +15,30 @@ def repeat(said: str) -> str:
     return f"Said: {said[:300]}"
 
 
-class ModelServer:
+class LoopbackServer:
+    """A model server on the loopback address; use it as `with server.running():`."""
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
+
+    def variables(self) -> dict[str, str]:
+        """Return the environment in which crewai uses this server."""
+        return {"OPENAI_API_BASE": self.url, "OPENAI_BASE_URL": self.url, "OPENAI_API_KEY": "x", "MODEL": "gpt-4o"}
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Self]:
+        thread = threading.Thread(target=self._server.serve_forever)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            thread.join()
+            self._server.server_close()
+
+
+class ModelServer(LoopbackServer):
     """Answers each chat from its last message.
 
     Args:
@@ -52,20 +75,4 @@ class ModelServer:
             def log_message(self, *_: Any) -> None:
                 """Print nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def variables(self) -> dict[str, str]:
-        """Return the environment in which crewai uses this server."""
-        return {"OPENAI_API_BASE": self.url, "OPENAI_BASE_URL": self.url, "OPENAI_API_KEY": "x", "MODEL": "gpt-4o"}
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator["ModelServer"]:
-        thread = threading.Thread(target=self._server.serve_forever)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._server.shutdown()
-            thread.join()
-            self._server.server_close()
+        super().__init__(Handler)

@@ -1,4 +1,4 @@
-"""What differs between the versions of CrewAI, from 0.100 on. Whatever a version does not have is looked for here.
+"""The differences between the versions of CrewAI, from 0.100 on; all of them are in this module.
 
 | since | crewai has |
 |---|---|
@@ -45,6 +45,7 @@ def found(*places: str) -> Any:
     return None
 
 
+@functools.cache  # each execution needs some, and the import system searches all folders for a missing one
 def module(name: str) -> ModuleType | None:
     """Import the module; None if it is not installed."""
     try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from batchcrew.base.crew_details import AgentDetails, CrewDetails, InputDetails, TaskDetails, sanitized
+from batchcrew.base.serving import NEWEST_CREWAI, OLDEST_CREWAI, minor_version
 from batchcrew.server.report import Input
 from batchcrew.server.worker import crewai_versions as library
 from batchcrew.server.worker.inputs import NAME, supplied_inputs
@@ -22,8 +23,6 @@ from batchcrew.server.worker.models import describe_model, models_of
 from batchcrew.server.worker.running import describe_error
 from batchcrew.server.worker.source_code import input_calls, project_files
 
-OLDEST_TRIED, NEWEST_TRIED = (0, 100), (1, 15)
-"""The first and the last minor version of crewai that batchcrew was tried with."""
 MAX_CREWS = 20
 """Most crews of a project that are looked at for a flow."""
 Guard = Callable[[], Any]
@@ -152,12 +151,11 @@ def _warnings(version: str, folder: str, crews: list[Any], agents: list[Any]) ->
 
 
 def _version_warning(version: str) -> Iterator[str]:
-    match = re.match(r"(\d+)\.(\d+)", version)
-    number = (int(match[1]), int(match[2])) if match else OLDEST_TRIED
-    oldest, newest = (".".join(map(str, one)) for one in (OLDEST_TRIED, NEWEST_TRIED))
-    if number > NEWEST_TRIED:
+    number = minor_version(version) or OLDEST_CREWAI
+    oldest, newest = (".".join(map(str, one)) for one in (OLDEST_CREWAI, NEWEST_CREWAI))
+    if number > NEWEST_CREWAI:
         yield f"crewai {version} is newer than the versions that batchcrew was tried with ({oldest} to {newest})"
-    elif number < OLDEST_TRIED:
+    elif number < OLDEST_CREWAI:
         yield f"crewai {version} is older than the versions that batchcrew was tried with ({oldest} to {newest})"
 
 

@@ -13,7 +13,7 @@ _SURE = MAX_MESSAGE // 16
 
 
 def send_end(line: Line, ended: Ended, folder: Path | None) -> None:
-    """Send the end; an output that is too large is cut, and a `result_json` that cannot be written as JSON is left out.
+    """Send the end; an output that is too large is cut, and a `result_json` that cannot be written as JSON is omitted.
 
     Args:
         folder: where the complete output is kept then; None if nowhere.

@@ -28,18 +28,7 @@ def separate_knowledge() -> None:
             original(self, collection_name, *arguments, **named)
             return
         original(self, f"{workspace.kickoff_id[:8]}_{collection_name or ''}", *arguments, **named)
-        workspace.once(f"knowledge {id(self)}", lambda folder: _Collection(self))
+        workspace.reset_at_end(self)
 
     knowledge: Any = Knowledge
     knowledge.__init__ = make
-
-
-class _Collection:
-    """Knowledge of one execution; it is kept alive until then."""
-
-    def __init__(self, knowledge: Any) -> None:
-        self._knowledge = knowledge
-
-    def close(self) -> None:
-        """Delete it."""
-        self._knowledge.reset()

@@ -1,4 +1,4 @@
-"""Which language models a crew calls and where, from the attributes of the library's objects; never their keys."""
+"""Lists the language models that a crew calls, and their hosts, from the library's objects; never their keys."""
 
 import os
 from collections.abc import Mapping

@@ -74,17 +74,6 @@ def _in_own_collection(original: Callable[..., None]) -> Callable[..., None]:
         workspace = current_workspace()
         if workspace is not None and isinstance(getattr(self, "agents", None), str):
             self.agents = f"{workspace.kickoff_id[:8]}_{self.agents}"  # a part of the collection's name
-            workspace.once(f"memory {id(self)}", lambda folder: _Collection(self))
+            workspace.reset_at_end(self)
 
     return make
-
-
-class _Collection:
-    """A memory of one execution; it is kept alive until then."""
-
-    def __init__(self, storage: Any) -> None:
-        self._storage = storage
-
-    def close(self) -> None:
-        """Delete it."""
-        self._storage.reset()

@@ -1,4 +1,4 @@
-"""What executions change outside of themselves: files of the project, the current folder, the environment.
+"""Notices changes that executions make outside: to files of the project, the current folder, the environment.
 
 The executions of a worker share its process, so such a change reaches all of them. It is reported once, and a change of
 the folder or the environment is undone when its execution has ended.

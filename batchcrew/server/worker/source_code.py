@@ -14,7 +14,7 @@ MAX_SHOWN = 5
 def input_calls(folder: str) -> list[str]:
     """Return where the imported modules of the project call `input()`, as `file:line`, the first few.
 
-    Calls under `if __name__ == "__main__":` are left out.
+    Calls under `if __name__ == "__main__":` are ignored.
 
     Args:
         folder: the project's root; files are relative to it.

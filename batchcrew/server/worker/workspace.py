@@ -19,7 +19,7 @@ EXECUTIONS = "executions"
 
 
 class Workspace:
-    """What belongs to one execution alone.
+    """The files and objects that belong to one execution alone.
 
     Args:
         folder: for files that are deleted when the execution has ended.
@@ -54,6 +54,14 @@ class Workspace:
                 self._made[key] = make(folder)
             return self._made[key]
 
+    def reset_at_end(self, storage: Any) -> None:
+        """Keep a storage of the library alive until the execution has ended, and then empty it (`storage.reset()`).
+
+        Raises:
+            RuntimeError: the execution has ended.
+        """
+        self.once(f"storage {id(storage)}", lambda folder: _Reset(storage))
+
     def close(self) -> None:
         """Delete the folder; nothing is made afterwards."""
         with self._lock:
@@ -68,6 +76,16 @@ class Workspace:
             with contextlib.suppress(Exception):  # what has been paid for does not fail for it
                 call()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class _Reset:
+    """A storage that is emptied when it is closed."""
+
+    def __init__(self, storage: Any) -> None:
+        self._storage = storage
+
+    def close(self) -> None:
+        self._storage.reset()
 
 
 _current: ContextVar[Workspace | None] = ContextVar("batchcrew_workspace", default=None)

@@ -1,4 +1,4 @@
-"""How messages travel through a worker's pipes: a length in four bytes, then the message."""
+"""Send messages through a worker's pipes: a length in four bytes, then the message."""
 
 import asyncio
 import os

@@ -86,7 +86,7 @@ class Ready:
     events: tuple[str, ...]
     """Names of the library's events that a kickoff can request."""
     details: CrewDetails = field(default_factory=CrewDetails)
-    """What else is known about it, if `Load.describe` requested that."""
+    """Its details, if `Load.describe` requested them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +155,7 @@ class Paused:
     task_id: str
     agent: str
     output: str
-    """What is to be approved."""
+    """The text to approve."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

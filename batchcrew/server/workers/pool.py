@@ -1,4 +1,4 @@
-"""Where executions run: a small Protocol, so that a place other than worker processes can replace them."""
+"""The place where executions run: a small Protocol, so that others can replace worker processes."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
